@@ -1,0 +1,1 @@
+"""Hanse: federated learning for sovereign sites."""

@@ -1,0 +1,1 @@
+"""The service that coordinates and combines, and its run worker."""

@@ -1,0 +1,1 @@
+"""The agent beside the data, and its task worker."""

@@ -1,0 +1,1 @@
+"""Files of settings to checked values."""

@@ -1,0 +1,107 @@
+"""The hash chain of a journal: each record names the one before it.
+
+A record's digest is the SHA-256 of the canonical JSON of its other fields, so
+that no record can be changed, dropped or inserted without every later digest
+changing too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hanse.core.canonical import digest_of
+from hanse.errors import TamperedError
+
+GENESIS = "0" * 64
+"""What the first record of a stream names as the one before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event as the journal keeps it.
+
+    Attributes:
+        stream: Which chain it belongs to: a run's id, or `federation`.
+        sequence: Place in its stream, counted from 1.
+        time_ms: When it was written, milliseconds since 1970 (UTC).
+        kind: Name of the event.
+        body: The event, as JSON.
+        previous: Digest of the record before it.
+        digest: SHA-256 of all of the above.
+    """
+
+    stream: str
+    sequence: int
+    time_ms: int
+    kind: str
+    body: dict[str, Any]
+    previous: str
+    digest: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return {
+            "stream": self.stream,
+            "sequence": self.sequence,
+            "time_ms": self.time_ms,
+            "kind": self.kind,
+            "body": self.body,
+            "previous": self.previous,
+            "digest": self.digest,
+        }
+
+
+def link(stream: str, sequence: int, time_ms: int, kind: str, body: dict[str, Any], previous: str) -> Record:
+    """Make the record that follows the one whose digest is `previous`."""
+    return Record(
+        stream,
+        sequence,
+        time_ms,
+        kind,
+        body,
+        previous,
+        _digest(stream, sequence, time_ms, kind, body, previous),
+    )
+
+
+def check_chain(records: Iterable[Record], previous: str = GENESIS, sequence: int = 0) -> tuple[int, str]:
+    """Check that records follow one another without a gap or a change.
+
+    Args:
+        records: Records of one stream, in order.
+        previous: Digest that the first of them must name.
+        sequence: Sequence number before the first.
+
+    Returns:
+        Sequence number and digest of the last record.
+
+    Raises:
+        TamperedError: A record is missing, out of order or altered; says which.
+    """
+    for record in records:
+        where = f"record {record.sequence} of {record.stream}"
+        if record.sequence != sequence + 1:
+            raise TamperedError(f"{where} follows record {sequence}: records are missing or out of order")
+        if record.previous != previous:
+            raise TamperedError(f"{where} does not follow from the record before it")
+        body = record.body
+        expected = _digest(record.stream, record.sequence, record.time_ms, record.kind, body, previous)
+        if record.digest != expected:
+            raise TamperedError(f"{where} ({record.kind}) was altered: its digest does not match its content")
+        sequence, previous = record.sequence, record.digest
+    return sequence, previous
+
+
+def _digest(stream: str, sequence: int, time_ms: int, kind: str, body: dict[str, Any], previous: str) -> str:
+    return digest_of(
+        {
+            "stream": stream,
+            "sequence": sequence,
+            "time_ms": time_ms,
+            "kind": kind,
+            "body": body,
+            "previous": previous,
+        }
+    )

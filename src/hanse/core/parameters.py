@@ -1,0 +1,132 @@
+"""The model's arrays by name, and the arithmetic that updates need.
+
+Floating-point tensors travel as differences. Integer tensors travel as
+differences too, computed in their own width with wrap-around, so that adding
+the difference gives back the trained value exactly. Booleans have no
+difference and travel as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Parameters = Mapping[str, Array]
+
+MAX_TENSORS = 100_000
+"""Most tensors one set of parameters may have; bounds what a header can cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and dtype of one tensor; dtype by its NumPy name (`float32`, `bfloat16`)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def specs(parameters: Parameters) -> dict[str, TensorSpec]:
+    """Shape and dtype of every tensor, by name."""
+    return {name: TensorSpec(tuple(array.shape), array.dtype.name) for name, array in parameters.items()}
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether values of this dtype are real numbers, bfloat16 and float8 included."""
+    return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
+
+
+def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
+    """What training changed: trained minus received, tensor by tensor.
+
+    Args:
+        trained: Parameters after training; names, shapes and dtypes of `received`.
+        received: Parameters before training.
+
+    Returns:
+        The delta, with the dtype of each tensor kept. Boolean tensors are the
+        trained values themselves.
+
+    Raises:
+        ValueError: Names, shapes or dtypes differ.
+    """
+    problem = mismatch(specs(trained), specs(received))
+    if problem:
+        raise ValueError(problem)
+    return {
+        name: array if array.dtype == np.bool_ else np.subtract(array, received[name])
+        for name, array in trained.items()
+    }
+
+
+def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
+    """Apply a delta made by `difference` (or a mean of such deltas) to `base`.
+
+    Tensors that `delta` does not name are kept as they are. Integer deltas are
+    rounded to the nearest whole number, boolean ones are true from 0.5 on.
+
+    Raises:
+        ValueError: `delta` names a tensor that `base` lacks, or with another shape.
+    """
+    result: dict[str, Array] = dict(base)
+    for name, change in delta.items():
+        if name not in base:
+            raise ValueError(f"the update has a tensor {name!r} that the model lacks")
+        old = base[name]
+        if change.shape != old.shape:
+            raise ValueError(
+                f"tensor {name!r} has shape {change.shape} in the update, {old.shape} in the model"
+            )
+        if old.dtype == np.bool_:
+            result[name] = np.asarray(change, dtype=np.float64) >= 0.5
+        elif is_floating(old.dtype):
+            # One rounding only: the sum is taken in the wider of the two types.
+            result[name] = np.asarray(np.add(old, change)).astype(old.dtype, copy=False)
+        else:
+            whole = change if change.dtype.kind in "iu" else np.rint(change)
+            result[name] = np.add(old, whole.astype(old.dtype, copy=False))
+    return result
+
+
+def mismatch(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]) -> str:
+    """Say in words where two sets of tensors differ; empty where they do not."""
+    for name in sorted(found.keys() - expected.keys()):
+        return f"tensor {name!r} was not expected; expected are {_some(expected)}"
+    for name in sorted(expected.keys() - found.keys()):
+        return f"tensor {name!r} is missing; found are {_some(found)}"
+    for name, spec in expected.items():
+        if found[name].shape != spec.shape:
+            return f"tensor {name!r} has shape {found[name].shape}, expected {spec.shape}"
+        if found[name].dtype != spec.dtype:
+            return f"tensor {name!r} has dtype {found[name].dtype}, expected {spec.dtype}"
+    return ""
+
+
+def not_finite(parameters: Parameters) -> str:
+    """Name of the first tensor that holds a NaN or an infinity; empty where none does."""
+    for name, array in parameters.items():
+        if is_floating(array.dtype) and not _all_finite(array):
+            return name
+    return ""
+
+
+def num_bytes(parameters: Parameters) -> int:
+    """Size of all tensors together, in bytes."""
+    return sum(int(array.nbytes) for array in parameters.values())
+
+
+def _all_finite(array: Array) -> bool:
+    flat = array.reshape(-1)
+    # By block: a boolean array as large as the model is never needed.
+    step = 1 << 18
+    return all(bool(np.isfinite(flat[i : i + step]).all()) for i in range(0, flat.size, step))
+
+
+def _some(named: Mapping[str, TensorSpec], most: int = 5) -> str:
+    names = sorted(named)
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"

@@ -1,0 +1,84 @@
+"""What plan code may know about the place it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.errors import MissingDataError
+
+Indices = npt.NDArray[np.int64]
+
+
+class DataSources(Mapping[str, Path]):
+    """A site's data sources by name; an unknown name says which names there are."""
+
+    def __init__(self, site: str, paths: Mapping[str, Path]) -> None:
+        self._site = site
+        self._paths = dict(paths)
+
+    def __getitem__(self, name: str) -> Path:
+        try:
+            return self._paths[name]
+        except KeyError:
+            known = ", ".join(sorted(self._paths)) or "none"
+            raise MissingDataError(
+                f"site {self._site} has no data source named {name!r}; it has: {known}",
+                mend=f"Add `{name}: /path/to/data` under `data:` in site.yaml.",
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """The site that a learner or script runs at.
+
+    Attributes:
+        name: The collaborator's name.
+        data: Paths of the site's data sources, by the names that plan and `site.yaml` use.
+        seed: Seed of whatever is random when a learner is made; the same at every site, so that
+            every site makes the same first model.
+        options: The plan's `options`, for the plan's own code.
+        data_root: The one folder with this site's data, where there is one.
+        index: Place of this site among the virtual sites of a simulation, from 0; 0 in a deployment.
+        count: Number of virtual sites; 1 in a deployment.
+        state_dir: A folder of the site's own that is kept between tasks and restarts, or None.
+        partition: How a simulation deals one data set out to its sites; None in a deployment.
+    """
+
+    name: str
+    data: DataSources
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    data_root: Path | None = None
+    index: int = 0
+    count: int = 1
+    state_dir: Path | None = None
+    partition: Callable[[npt.ArrayLike], Indices] | None = None
+
+    def share(self, labels: npt.ArrayLike) -> Indices:
+        """Which examples are this site's.
+
+        In a deployment all of them; in a simulation this site's part of a
+        data set that the virtual sites share, by `--partition`.
+
+        Args:
+            labels: One label an example, shape (examples,); only label-skewed
+                partitions look at the values.
+
+        Returns:
+            Increasing indices, int64.
+        """
+        if self.partition is None:
+            return np.arange(len(np.asarray(labels)), dtype=np.int64)
+        return self.partition(labels)

@@ -1,0 +1,201 @@
+"""Every error this package raises, as one tree.
+
+```text
+HanseError
+├── ConfigError            a file of settings is wrong: whoever wrote it mends it
+│   ├── PlanError          the plan is wrong: its author mends it
+│   └── MissingDataError   a data source the plan names is not at this site
+├── PolicyError            a party does not permit what the plan asks: never try again
+│   └── DisclosureError    something undeclared was about to leave a site
+├── RunError               a command or event that the run's phase forbids
+│   ├── LateResultError    a result came after its exchange had closed
+│   ├── QuorumError        too few sites answered
+│   └── WorkflowError      the plan's workflow failed or is not deterministic
+├── UpdateError            an update is unusable: shape, dtype, NaN, truncated
+├── TaskError              a task failed at a site; carries the tail of its log
+├── StorageError           disk or journal: full, locked, damaged
+│   └── TamperedError      a journal or a blob is not what its hash says
+├── TrustError             identity failed: never try again
+│   ├── CredentialError    a key or certificate is missing, expired, foreign or revoked
+│   └── TokenError         an invitation is wrong, expired or used
+├── ProtocolError          the peer answered something this version does not understand
+│   └── VersionError       the peer speaks another version of the protocol
+└── TransportError         the network: worth trying again
+```
+
+Only `TransportError` is for the retry loop. Every message names the thing,
+the place and the mend; a command prints it as one line, without a stack trace.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HanseError(Exception):
+    """Base of every error that Hanse raises on purpose.
+
+    Attributes:
+        code: Stable name of the kind of error, the same on the wire, in the
+            journal and in `--json` output.
+        exit_code: What a command ends with.
+        mend: What to do about it, one sentence; may be empty.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.mend}" if self.mend else self.message
+
+
+class ConfigError(HanseError):
+    """A file of settings is wrong; whoever wrote it mends it."""
+
+    code = "config"
+    exit_code = 3
+
+
+class PlanError(ConfigError):
+    """The plan is wrong; its author mends it."""
+
+    code = "plan"
+
+
+class MissingDataError(ConfigError):
+    """A data source that the plan names does not exist at this site."""
+
+    code = "missing_data"
+
+
+class PolicyError(HanseError):
+    """A party does not permit what the plan asks."""
+
+    code = "policy"
+    exit_code = 4
+
+
+class DisclosureError(PolicyError):
+    """Something that the plan does not declare was about to leave a site."""
+
+    code = "disclosure"
+
+
+class RunError(HanseError):
+    """A command or an event that the phase of the run forbids."""
+
+    code = "run"
+    exit_code = 5
+
+
+class LateResultError(RunError):
+    """A result came after its exchange had closed."""
+
+    code = "late"
+
+
+class QuorumError(RunError):
+    """Too few sites answered for the round to count."""
+
+    code = "quorum"
+
+
+class WorkflowError(RunError):
+    """The plan's workflow failed, or did something else after a restart."""
+
+    code = "workflow"
+
+
+class UpdateError(HanseError):
+    """An update or a tensor file that cannot be used."""
+
+    code = "update"
+    exit_code = 6
+
+
+class TaskError(HanseError):
+    """A task failed at a site.
+
+    Attributes:
+        log_tail: Last lines of what the task printed; may be empty.
+    """
+
+    code = "task"
+    exit_code = 6
+
+    def __init__(self, message: str, *, mend: str = "", log_tail: str = "") -> None:
+        super().__init__(message, mend=mend)
+        self.log_tail = log_tail
+
+
+class StorageError(HanseError):
+    """The disk or the journal: full, locked, not writable."""
+
+    code = "storage"
+    exit_code = 7
+
+
+class TamperedError(StorageError):
+    """A journal or a blob is not what its hash says."""
+
+    code = "tampered"
+
+
+class TrustError(HanseError):
+    """Identity failed; trying again cannot help."""
+
+    code = "trust"
+    exit_code = 8
+
+
+class CredentialError(TrustError):
+    """A key or certificate is missing, expired, foreign or revoked."""
+
+    code = "credential"
+
+
+class TokenError(TrustError):
+    """An invitation is malformed, expired, foreign or already used."""
+
+    code = "token"
+
+
+class ProtocolError(HanseError):
+    """The peer said something this version does not understand."""
+
+    code = "protocol"
+    exit_code = 9
+
+
+class VersionError(ProtocolError):
+    """The peer speaks another version of the protocol."""
+
+    code = "version"
+
+
+class TransportError(HanseError):
+    """The network or a busy peer; the one kind of error worth trying again."""
+
+    code = "transport"
+    exit_code = 10
+
+
+def _tree(root: type[HanseError]) -> dict[str, type[HanseError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+ERRORS: dict[str, type[HanseError]] = _tree(HanseError)
+"""Error class by code, to raise at one end what the other end reported."""
+
+
+def rebuild(code: str, message: str, mend: str = "") -> HanseError:
+    """Make the error again that the other end of a connection reported."""
+    return ERRORS.get(code, ProtocolError)(message, mend=mend)

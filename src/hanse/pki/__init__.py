@@ -1,0 +1,1 @@
+"""Who is who: authority, enrolment, credentials, signatures."""

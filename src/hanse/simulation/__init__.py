@@ -1,0 +1,1 @@
+"""Virtual sites on one machine."""

@@ -1,0 +1,121 @@
+"""What a journal and a blob store promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from hanse.core.chain import Record
+
+Entry = tuple[str, dict[str, Any]]
+"""An event to append: its kind and its JSON body."""
+
+
+class Journal(Protocol):
+    """Append-only, hash-chained streams of events; the one truth of a federation and its runs.
+
+    Methods may be called from any thread.
+    """
+
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+        """Add events to a stream, all or none; durable when this returns.
+
+        Raises:
+            StorageError: Disk full, or the journal is locked by another process; nothing was added.
+        """
+        ...
+
+    def read(self, stream: str, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        """Records of a stream with a sequence number above `after`, in order."""
+        ...
+
+    def streams(self) -> list[str]:
+        """Names of all streams, in the order in which they began."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file; appending afterwards is an error."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """An upload under way. Bytes already written survive a crash and are kept for the next try."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes there so far; the next `write` goes here."""
+        ...
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append bytes.
+
+        Raises:
+            StorageError: The disk is full, or more bytes came than announced.
+        """
+        ...
+
+    def commit(self) -> Path:
+        """Check the hash, make the blob durable and put it in place.
+
+        Raises:
+            UpdateError: Too few bytes came (they are kept, for a later try), or their
+                SHA-256 is not the announced digest (they are dropped).
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop writing, keeping what is there."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Files named by the SHA-256 of their content, written once, never changed."""
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there, whole."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """Where the blob is.
+
+        Raises:
+            StorageError: It is not there, or `digest` is not 64 hexadecimal characters.
+        """
+        ...
+
+    def size(self, digest: str) -> int:
+        """Size in bytes.
+
+        Raises:
+            StorageError: It is not there.
+        """
+        ...
+
+    def put(self, data: bytes) -> str:
+        """Store bytes durably and return their digest; storing them twice keeps one."""
+        ...
+
+    def adopt(self, path: Path) -> str:
+        """Take in a file durably (moved where possible, else copied) and return its digest."""
+        ...
+
+    def partial_size(self, digest: str, owner: str) -> int:
+        """Bytes already here of an unfinished upload by `owner`; 0 where there is none."""
+        ...
+
+    def write(self, digest: str, owner: str, size: int) -> BlobWriter:
+        """Begin or take up again an upload of `size` bytes."""
+        ...
+
+    def verify(self, digest: str) -> None:
+        """Read the blob again.
+
+        Raises:
+            TamperedError: Its content is no longer what its name says.
+        """
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Forget a blob; forgetting it twice is no error."""
+        ...

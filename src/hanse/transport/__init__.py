@@ -1,0 +1,1 @@
+"""Bytes between parties: HTTPS server and client."""

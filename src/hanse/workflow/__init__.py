@@ -1,0 +1,1 @@
+"""Federation and Round, and the built-in workflows."""

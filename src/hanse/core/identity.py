@@ -63,6 +63,6 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name) or ".." in name:
         raise ConfigError(
             f"{name[:80]!r} is not a valid name",
-            mend="Use 1 to 63 characters of a-z, 0-9, '.', '_' and '-', beginning and ending with a letter or digit.",
+            mend="Use 1 to 63 of a-z, 0-9, ., _ and -, beginning and ending with a letter or digit.",
         )
     return name

@@ -1,0 +1,276 @@
+"""Everything that can happen in a run, as events; the run's state is a fold over them.
+
+An event's time is that of its journal record. Names of sites are in site
+order (sorted) wherever there are several.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from hanse.core.plan import Digest, Manifest, Strict
+
+Sites = tuple[str, ...]
+Metrics = dict[str, float]
+
+
+class SignedStatement(Strict):
+    """A statement with the signature of the party that made it.
+
+    Attributes:
+        body: What was stated, JSON.
+        certificate: The signer's certificate, PEM.
+        signature: Over the canonical JSON of purpose and body, base64.
+    """
+
+    body: dict[str, Any]
+    certificate: str = Field(max_length=16_384)
+    signature: str = Field(max_length=1_024)
+
+
+class RunSubmitted(Strict):
+    """A plan was submitted; the invited sites are asked for their answers."""
+
+    kind: Literal["RunSubmitted"] = "RunSubmitted"
+    run_id: str
+    plan_digest: Digest
+    manifest: Manifest
+    submitted_by: str
+    invited: Sites
+
+
+class SiteInvited(Strict):
+    """A site that enrolled later is asked too."""
+
+    kind: Literal["SiteInvited"] = "SiteInvited"
+    site: str
+
+
+class PlanAnswered(Strict):
+    """A site accepted or refused the plan; its signed word is kept."""
+
+    kind: Literal["PlanAnswered"] = "PlanAnswered"
+    site: str
+    accepted: bool
+    reasons: tuple[str, ...]
+    statement: SignedStatement | None = None
+
+
+class SiteLeft(Strict):
+    """A site was removed from the federation, or withdrew."""
+
+    kind: Literal["SiteLeft"] = "SiteLeft"
+    site: str
+    reason: str
+
+
+class RunStarted(Strict):
+    """Enough sites accepted; the workflow begins."""
+
+    kind: Literal["RunStarted"] = "RunStarted"
+    population: Sites
+
+
+class RoundOpened(Strict):
+    """A round began with a cohort drawn from the population."""
+
+    kind: Literal["RoundOpened"] = "RoundOpened"
+    round_number: int
+    cohort: Sites
+    population: Sites
+
+
+class ExchangeOpened(Strict):
+    """A task was asked of sites; each of them is assigned it.
+
+    Attributes:
+        exchange: Number within the run, counted from 1.
+        index: Place among the exchanges of its round, from 0; -1 in a stream.
+        model: Digest of the parameters that the sites receive.
+    """
+
+    kind: Literal["ExchangeOpened"] = "ExchangeOpened"
+    exchange: int
+    round_number: int
+    index: int
+    task: str
+    model: Digest
+    cohort: Sites
+
+
+class TaskStarted(Strict):
+    """A site took up its task."""
+
+    kind: Literal["TaskStarted"] = "TaskStarted"
+    exchange: int
+    site: str
+
+
+class SiteIdle(Strict):
+    """A site's task showed no progress for the idle limit; it is no longer waited for."""
+
+    kind: Literal["SiteIdle"] = "SiteIdle"
+    exchange: int
+    site: str
+    silent_s: float
+
+
+class UpdateAccepted(Strict):
+    """A site's result is here, checked and durable."""
+
+    kind: Literal["UpdateAccepted"] = "UpdateAccepted"
+    exchange: int
+    site: str
+    num_examples: int
+    metrics: Metrics
+    update: Digest | None
+    statement: SignedStatement | None = None
+
+
+class TaskFailed(Strict):
+    """A site could not do its task, or refused to disclose what it gave."""
+
+    kind: Literal["TaskFailed"] = "TaskFailed"
+    exchange: int
+    site: str
+    reason: str
+    log_tail: str = ""
+    statement: SignedStatement | None = None
+
+
+class ResultRefused(Strict):
+    """A result was not taken: late, forged, malformed, or from outside the cohort."""
+
+    kind: Literal["ResultRefused"] = "ResultRefused"
+    exchange: int
+    site: str
+    error: str
+    reason: str
+
+
+class ExchangeClosed(Strict):
+    """An exchange ended; what came is what counts."""
+
+    kind: Literal["ExchangeClosed"] = "ExchangeClosed"
+    exchange: int
+    cause: Literal["all", "grace", "deadline", "idle"]
+    answered: Sites
+    failed: Sites
+    missing: Sites
+
+
+class UpdatesAggregated(Strict):
+    """The aggregator summed an exchange's updates, in site order."""
+
+    kind: Literal["UpdatesAggregated"] = "UpdatesAggregated"
+    exchange: int
+    sites: Sites
+    num_examples: int
+    aggregate: Digest | None
+
+
+class RoundCommitted(Strict):
+    """A round's model, metrics and workflow state became the run's.
+
+    Attributes:
+        round_number: 0 for the first model.
+        state: Digest of the workflow's own state, or None.
+        best: Whether this is the best model so far, by the plan's `keep_best`.
+        consumed: Exchanges of a stream that went into this model.
+    """
+
+    kind: Literal["RoundCommitted"] = "RoundCommitted"
+    round_number: int
+    model: Digest
+    metrics: Metrics
+    state: Digest | None = None
+    best: bool = False
+    consumed: tuple[int, ...] = ()
+
+
+class WorkerRestarted(Strict):
+    """The run's worker ended before the workflow did, and was started again."""
+
+    kind: Literal["WorkerRestarted"] = "WorkerRestarted"
+    reason: str
+
+
+class RunRecovered(Strict):
+    """The aggregator came back; open exchanges get their whole time again."""
+
+    kind: Literal["RunRecovered"] = "RunRecovered"
+
+
+class RunResumed(Strict):
+    """An operator took a stopped or failed run up again."""
+
+    kind: Literal["RunResumed"] = "RunResumed"
+    by: str
+
+
+class RunStopped(Strict):
+    """An operator ended the run; terminal unless resumed."""
+
+    kind: Literal["RunStopped"] = "RunStopped"
+    by: str
+    reason: str
+
+
+class RunFailed(Strict):
+    """The run cannot go on; terminal unless resumed."""
+
+    kind: Literal["RunFailed"] = "RunFailed"
+    error: str
+    reason: str
+
+
+class RunFinished(Strict):
+    """The workflow ended; terminal."""
+
+    kind: Literal["RunFinished"] = "RunFinished"
+    rounds: int
+    model: Digest | None
+    best_round: int | None = None
+
+
+Event = (
+    RunSubmitted
+    | SiteInvited
+    | PlanAnswered
+    | SiteLeft
+    | RunStarted
+    | RoundOpened
+    | ExchangeOpened
+    | TaskStarted
+    | SiteIdle
+    | UpdateAccepted
+    | TaskFailed
+    | ResultRefused
+    | ExchangeClosed
+    | UpdatesAggregated
+    | RoundCommitted
+    | WorkerRestarted
+    | RunRecovered
+    | RunResumed
+    | RunStopped
+    | RunFailed
+    | RunFinished
+)
+
+_ANY: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def event_body(event: Event) -> dict[str, Any]:
+    """The event as the journal keeps it, without its kind."""
+    return event.model_dump(mode="json", exclude={"kind"})
+
+
+def read_event(kind: str, body: dict[str, Any]) -> Event:
+    """Read an event from a journal record.
+
+    Raises:
+        ValueError: This version knows no such event, or not with such a body.
+    """
+    return _ANY.validate_python({"kind": kind, **body})

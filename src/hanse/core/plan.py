@@ -1,0 +1,318 @@
+"""What all parties agree on: one strict schema, one digest.
+
+A plan as its author writes it is YAML (`hanse.config.load`). A `Manifest` is
+the plan with the digests of its code files, in canonical JSON; its SHA-256 is
+the plan's name everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from hanse.core.canonical import canonical_json, sha256
+from hanse.core.identity import check_name
+from hanse.errors import ConfigError, PlanError, TamperedError
+
+BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
+INITIALISE = "initialise"
+"""The task by which the first model is asked of a site; its name is taken."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class Strict(BaseModel):
+    """Base of every schema: frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def parse_duration(value: Any) -> Any:
+    """Turn `90s`, `30m`, `1.5h` into seconds; numbers are seconds already."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m or 1.5h")
+        return float(match[1]) * _UNITS[match[2]]
+    return value
+
+
+def _party_name(value: str) -> str:
+    try:
+        return check_name(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+def _code_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or str(path) != value or "\\" in value or not path.name:
+        raise ValueError(f"{value!r} must be a plain relative path inside the plan's folder")
+    return value
+
+
+def _reference(value: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise ValueError(f"{value!r} must be written as module:function")
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=366 * 86400)]
+Name = Annotated[str, AfterValidator(_party_name)]
+CodePath = Annotated[str, Field(max_length=200), AfterValidator(_code_path)]
+Reference = Annotated[str, Field(max_length=200), AfterValidator(_reference)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.\-/]{0,62}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Disclosure(Strict):
+    """What a task sends out of a site. The number of examples always goes with it."""
+
+    update: Literal["none", "aggregate", "individual"] = Field(
+        "none",
+        description="What the workflow may see of the trained tensors: nothing, only their sum over the "
+        "cohort, or each site's own.",
+    )
+    aggregated_by: Literal["aggregator", "secure_aggregation"] | None = Field(
+        None,
+        description="Who sums when only the aggregate is disclosed. `aggregator` trusts the aggregator's "
+        "service to show its workflow no more than the sum.",
+    )
+    tensors: tuple[str, ...] = Field(
+        ("*",),
+        min_length=1,
+        max_length=1000,
+        description="Patterns (`encoder.*`) of the tensors that are sent.",
+    )
+    metrics: tuple[Label, ...] = Field(
+        (), max_length=100, description="Metrics that are sent, each site's own, to aggregator and operators."
+    )
+
+    @model_validator(mode="after")
+    def _aggregated_by_whom(self) -> Self:
+        if self.update == "aggregate" and self.aggregated_by is None:
+            raise ValueError("`update: aggregate` must say who aggregates: add `aggregated_by: aggregator`")
+        if self.update != "aggregate" and self.aggregated_by is not None:
+            raise ValueError("`aggregated_by` goes with `update: aggregate` only")
+        return self
+
+
+class TaskPlan(Strict):
+    """One task: the settings its learner gets, and what it discloses."""
+
+    epochs: int | None = Field(None, ge=1, le=100_000, description="Passes over the site's training data.")
+    batches: int | None = Field(None, ge=1, description="Local batches instead of whole epochs.")
+    batch_size: int | None = Field(None, ge=1, description="Examples a batch.")
+    lr: float | None = Field(None, gt=0, description="Local learning rate.")
+    settings: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Whatever else the learner reads."
+    )
+    retries: int = Field(1, ge=0, le=10, description="How often a site tries again when the task fails.")
+    discloses: Disclosure = Field(default_factory=Disclosure, description="What leaves the site.")
+
+    def learner_settings(self) -> dict[str, Any]:
+        """What the learner finds in `task.settings`."""
+        own = {name: getattr(self, name) for name in ("epochs", "batches", "batch_size", "lr")}
+        return {**{name: value for name, value in own.items() if value is not None}, **self.settings}
+
+
+class Cohort(Strict):
+    """Who is asked in a round and for whom it waits."""
+
+    fraction: Fraction = Field(1.0, description="Part of the population asked in each round.")
+    minimum: int = Field(
+        1, ge=1, le=1_000_000, description="Fewest sites in a round, asked and answering; fewer is a failure."
+    )
+    quorum: Fraction = Field(1.0, description="Part of the cohort whose answers are needed.")
+    deadline: Duration = Field(3600.0, description="Longest an exchange waits for its cohort.")
+    grace: Duration | None = Field(
+        None,
+        description="Longest wait for the others once the quorum has answered; unset: until the deadline.",
+    )
+    idle_limit: Duration = Field(
+        300.0, description="A site whose task shows no progress for so long is no longer waited for."
+    )
+    approvals: Duration = Field(86400.0, description="Longest wait for the sites' answers to the plan.")
+
+
+class ServerOptimizer(Strict):
+    """Optimiser at the aggregator (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2)."""
+
+    name: Literal["sgd", "adagrad", "adam", "yogi"] = Field(description="Which one.")
+    lr: float = Field(1.0, gt=0, description="Server learning rate.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of `sgd`.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of the first moment.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Decay of the second moment (`adam`, `yogi`).")
+    tau: float = Field(1e-8, gt=0, description="Degree of adaptivity.")
+
+
+class Aggregation(Strict):
+    """How updates become one model."""
+
+    rule: Literal["weighted_mean", "mean"] = Field(
+        "weighted_mean", description="`weighted_mean` weighs by number of examples (McMahan et al. 2017)."
+    )
+    server_optimizer: ServerOptimizer | None = Field(None, description="None adds the mean update as it is.")
+
+
+class Goal(Strict):
+    """A metric and which way it is better."""
+
+    metric: Label = Field(description="Metric of the committed round.")
+    mode: Literal["min", "max"] = Field("max", description="Whether higher or lower is better.")
+
+
+class EarlyStop(Goal):
+    """When to end before the last round."""
+
+    patience: int = Field(5, ge=1, description="Rounds without improvement after which the run ends.")
+    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as improvement.")
+
+
+class Plan(Strict):
+    """What all parties agree on before a run."""
+
+    name: Name = Field(description="Name of the plan, for people.")
+    code: tuple[CodePath, ...] = Field(
+        (), max_length=500, description="Files of the plan's code, relative to the plan file."
+    )
+    learner: Reference | None = Field(None, description="`module:function` that makes the learner of a site.")
+    script: CodePath | None = Field(
+        None, description="A training script with `hanse.rounds`, instead of a learner."
+    )
+    workflow: str = Field("fedavg", max_length=200, description="`fedavg`, `evaluate`, or `module:function`.")
+    rounds: int = Field(1, ge=1, le=1_000_000, description="Rounds of the run.")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice of the run.")
+    data: tuple[Label, ...] = Field((), max_length=100, description="Data sources that every site must have.")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="For the plan's own code: `site.options`, `federation.options`."
+    )
+    initial_model: CodePath | None = Field(
+        None,
+        description="A .safetensors file to start from; unset: the first site of the population is asked for "
+        "the parameters of its freshly made learner.",
+    )
+    cohort: Cohort = Field(default_factory=Cohort, description="Who is asked, and for whom a round waits.")
+    aggregation: Aggregation = Field(default_factory=Aggregation, description="How updates become one model.")
+    tasks: dict[Label, TaskPlan] = Field(min_length=1, max_length=50, description="The tasks, by name.")
+    keep_best: Goal | None = Field(None, description="Keep the best model too, by this metric.")
+    early_stop: EarlyStop | None = Field(None, description="End when a metric no longer improves.")
+    privacy: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Not available in this version; a plan that asks for it is refused."
+    )
+    compression: tuple[str, ...] = Field(
+        (), description="Not available in this version; a plan that asks for it is refused."
+    )
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if (self.learner is None) == (self.script is None):
+            raise ValueError("a plan has either a `learner` or a `script`")
+        if self.script is not None and self.script not in self.code:
+            raise ValueError(f"`script: {self.script}` must be listed under `code`")
+        if len(set(self.code)) != len(self.code):
+            raise ValueError("a file is listed twice under `code`")
+        if INITIALISE in self.tasks:
+            raise ValueError(
+                f"the task name {INITIALISE!r} is taken; use `initial_model` to set the first model"
+            )
+        for reference in (self.learner, self.workflow):
+            if reference is not None and ":" in reference:
+                _reference(reference)
+                self._check_module(reference)
+        if ":" not in self.workflow and self.workflow not in BUILT_IN_WORKFLOWS:
+            known = ", ".join(BUILT_IN_WORKFLOWS)
+            raise ValueError(
+                f"unknown workflow {self.workflow!r}; known are {known}, or your own module:function"
+            )
+        for task in {"fedavg": ("train",), "evaluate": ("evaluate",)}.get(self.workflow, ()):
+            if task not in self.tasks:
+                raise ValueError(f"workflow {self.workflow} needs a task named `{task}` under `tasks`")
+        if self.workflow == "fedavg" and self.tasks["train"].discloses.update == "none":
+            raise ValueError(
+                "workflow fedavg needs `train` to disclose an update: `aggregate` or `individual`"
+            )
+        if self.workflow == "evaluate" and self.initial_model is None:
+            raise ValueError("workflow evaluate needs `initial_model`: the model to evaluate")
+        self._refuse_what_is_missing()
+        return self
+
+    def _check_module(self, reference: str) -> None:
+        module = reference.partition(":")[0].replace(".", "/")
+        if f"{module}.py" not in self.code and f"{module}/__init__.py" not in self.code:
+            raise ValueError(f"{reference!r} needs {module}.py listed under `code`")
+
+    def _refuse_what_is_missing(self) -> None:
+        # Never served with less than it asks for.
+        if self.privacy:
+            asked = ", ".join(sorted(self.privacy))
+            raise ValueError(f"`privacy: {asked}` is not available in this version of Hanse")
+        if self.compression:
+            raise ValueError("`compression` is not available in this version of Hanse")
+        for name, task in self.tasks.items():
+            if task.discloses.aggregated_by == "secure_aggregation":
+                raise ValueError(
+                    f"task {name}: `secure_aggregation` is not available in this version of Hanse"
+                )
+
+
+class CodeFile(Strict):
+    """One file of a plan's bundle."""
+
+    path: CodePath
+    sha256: Digest
+    size: int = Field(ge=0, le=50_000_000)
+
+
+class Manifest(Strict):
+    """A plan with its exact code: what the plan's digest is the SHA-256 of."""
+
+    format: Literal["hanse-plan/1"] = "hanse-plan/1"
+    plan: Plan
+    files: tuple[CodeFile, ...] = Field(max_length=500)
+    initial_model: CodeFile | None = None
+
+    @model_validator(mode="after")
+    def _files_are_the_code(self) -> Self:
+        if sorted(file.path for file in self.files) != sorted(self.plan.code):
+            raise ValueError("the files of the manifest are not the files that the plan lists under `code`")
+        if (self.initial_model is None) != (self.plan.initial_model is None):
+            raise ValueError("`initial_model` is named by plan or manifest only")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The canonical form."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """The plan's digest: SHA-256 of the canonical form."""
+        return sha256(self.to_bytes())
+
+    @staticmethod
+    def from_bytes(data: bytes, digest: str) -> Manifest:
+        """Read a manifest that somebody else sent.
+
+        Raises:
+            TamperedError: The bytes are not those that `digest` names.
+            PlanError: They are no manifest in canonical form.
+        """
+        if sha256(data) != digest:
+            raise TamperedError(f"the plan received is not plan {digest[:12]}: its SHA-256 differs")
+        try:
+            manifest = Manifest.model_validate_json(data)
+        except ValueError as error:
+            raise PlanError(
+                f"plan {digest[:12]} is not one that this version understands: {error}"
+            ) from error
+        # Held at the level of JSON: a later version may know more fields, with defaults.
+        if canonical_json(json.loads(data)) != data:
+            raise PlanError(f"plan {digest[:12]} is not in canonical form")
+        return manifest

@@ -1,0 +1,186 @@
+"""What parties can ask of an aggregator, whatever carries the question.
+
+`Upstream` is what a collaborator's agent holds; `Service` is what a server
+serves, with the party that asks, already authenticated, as first argument.
+The HTTPS client and server stand between the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from hanse.core.identity import Party
+from hanse.storage.base import BlobStore, BlobWriter
+from hanse.wire.messages import (
+    AnswerRequest,
+    BlobState,
+    Certificates,
+    Empty,
+    EnrolRequest,
+    EventsReply,
+    Hello,
+    InviteReply,
+    InviteRequest,
+    Members,
+    NextRequest,
+    ProgressRequest,
+    RenewRequest,
+    ResultReply,
+    ResultRequest,
+    Runs,
+    RunStatus,
+    SignRequest,
+    StopRequest,
+    SubmitRequest,
+    Work,
+)
+
+
+class Upstream(Protocol):
+    """The aggregator, as a collaborator sees it.
+
+    Every method raises `TransportError` for what may pass, and another
+    `HanseError` (rebuilt from the aggregator's own words) for what will not.
+    """
+
+    async def hello(self) -> Hello:
+        """Ask who is there."""
+        ...
+
+    async def next(self, request: NextRequest) -> Work:
+        """Wait until the site's work differs from what it knows, at most `wait_s`."""
+        ...
+
+    async def answer(self, request: AnswerRequest) -> None:
+        """Give the site's signed answer to a plan; twice is no error."""
+        ...
+
+    async def result(self, request: ResultRequest) -> ResultReply:
+        """Give a signed outcome; durable when this returns; twice is no error."""
+        ...
+
+    async def progress(self, request: ProgressRequest) -> None:
+        """Say that a task is under way."""
+        ...
+
+    async def renew(self, request: RenewRequest) -> Certificates:
+        """Get the next certificate."""
+        ...
+
+    async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
+        """Bring a blob into `blobs`, resuming where an earlier try stopped."""
+        ...
+
+    async def deliver(self, digest: str, path: Path) -> None:
+        """Take a file to the aggregator as a blob, resuming where an earlier try stopped."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
+class Service(Protocol):
+    """An aggregator, as its server sees it.
+
+    `admit` is called first, on every request; it refuses who is not (or no
+    longer) on the allow list. The other methods raise `HanseError`s, which
+    the server passes on in words.
+    """
+
+    def hello(self) -> Hello:
+        """Say who is here."""
+        ...
+
+    def authority_pem(self) -> str:
+        """The federation's CA certificate, for a site that knows its fingerprint."""
+        ...
+
+    def admit(self, certificate_der: bytes) -> Party:
+        """Say whose certificate this is, if it is on the allow list now.
+
+        Raises:
+            CredentialError: It is foreign, replaced, removed or expired.
+        """
+        ...
+
+    async def enrol(self, request: EnrolRequest) -> Certificates:
+        """Trade a token for a certificate."""
+        ...
+
+    async def renew(self, party: Party, request: RenewRequest) -> Certificates:
+        """Give a party its next certificate."""
+        ...
+
+    async def next(self, party: Party, request: NextRequest) -> Work:
+        """Wait for the site's work to change."""
+        ...
+
+    async def answer(self, party: Party, request: AnswerRequest) -> Empty:
+        """Take a site's answer to a plan."""
+        ...
+
+    async def result(self, party: Party, request: ResultRequest) -> ResultReply:
+        """Take an outcome; durable when this returns."""
+        ...
+
+    async def progress(self, party: Party, request: ProgressRequest) -> Empty:
+        """Note that a task is under way."""
+        ...
+
+    def blob_to_send(self, party: Party, digest: str) -> Path:
+        """Where a blob is that this party may have."""
+        ...
+
+    def blob_state(self, party: Party, digest: str) -> BlobState:
+        """How much of this party's upload is here."""
+        ...
+
+    def blob_to_take(self, party: Party, digest: str, size: int) -> BlobWriter | None:
+        """Begin or resume an upload that this party may make; None where the blob is here already."""
+        ...
+
+    async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
+        """Begin a run."""
+        ...
+
+    async def runs(self, party: Party) -> Runs:
+        """List the runs."""
+        ...
+
+    async def run(self, party: Party, run_id: str) -> RunStatus:
+        """One run as it stands."""
+        ...
+
+    async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
+        """Records of a run's journal after `after`, waiting for one where there is none."""
+        ...
+
+    async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:
+        """End a run."""
+        ...
+
+    async def resume(self, party: Party, run_id: str) -> RunStatus:
+        """Take a stopped or failed run up again."""
+        ...
+
+    async def export(self, party: Party, run_id: str) -> Path:
+        """Write the run's journal with its seal to a file (JSON lines)."""
+        ...
+
+    async def members(self, party: Party) -> Members:
+        """List the enrolled parties."""
+        ...
+
+    async def invite(self, party: Party, request: InviteRequest) -> InviteReply:
+        """Make a one-time token."""
+        ...
+
+    async def sign(self, party: Party, request: SignRequest) -> Certificates:
+        """Enrol a party from a request carried by hand."""
+        ...
+
+    async def remove(self, party: Party, name: str) -> Members:
+        """Take a party off the allow list, at once."""
+        ...

@@ -65,7 +65,7 @@ class OpenExchange:
     round_number: int
     index: int
     task: str
-    model: str
+    model: str | None
     sites: tuple[str, ...] | None = None
 
 

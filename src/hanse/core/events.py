@@ -88,7 +88,9 @@ class ExchangeOpened(Strict):
     Attributes:
         exchange: Number within the run, counted from 1.
         index: Place among the exchanges of its round, from 0; -1 in a stream.
-        model: Digest of the parameters that the sites receive.
+        model: Digest of the parameters that the sites receive; None for `initialise`.
+        needed: Answers without which the round fails; 0 where the workflow chose the
+            sites itself and deals with those that do not answer.
     """
 
     kind: Literal["ExchangeOpened"] = "ExchangeOpened"
@@ -96,8 +98,9 @@ class ExchangeOpened(Strict):
     round_number: int
     index: int
     task: str
-    model: Digest
+    model: Digest | None
     cohort: Sites
+    needed: int
 
 
 class TaskStarted(Strict):

@@ -1,0 +1,320 @@
+"""The state of a run: a fold over its events.
+
+`evolve` applies one event. Which events a phase allows, and where they lead,
+is one table; the diagram in the documentation is drawn from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from hanse.core.events import (
+    Event,
+    ExchangeClosed,
+    ExchangeOpened,
+    PlanAnswered,
+    ResultRefused,
+    RoundCommitted,
+    RoundOpened,
+    RunFailed,
+    RunFinished,
+    RunRecovered,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+    RunSubmitted,
+    SiteIdle,
+    SiteInvited,
+    SiteLeft,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+    UpdatesAggregated,
+    WorkerRestarted,
+)
+from hanse.core.exchange import Exchange, move, restart
+from hanse.core.plan import Goal, Manifest, Plan
+from hanse.errors import TamperedError
+
+
+class Phase(StrEnum):
+    """Where a run stands."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+TERMINAL = frozenset({Phase.FINISHED, Phase.FAILED, Phase.STOPPED})
+"""Phases in which nothing happens any more, unless an operator resumes the run."""
+
+_ALIVE = (Phase.SUBMITTED, Phase.RUNNING)
+_ENDED_EARLY = (Phase.FAILED, Phase.STOPPED)
+
+
+def _stay(*phases: Phase) -> dict[Phase, Phase]:
+    return {phase: phase for phase in phases}
+
+
+PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
+    SiteInvited: _stay(*_ALIVE),
+    PlanAnswered: _stay(*_ALIVE),
+    SiteLeft: _stay(*_ALIVE),
+    RunStarted: {Phase.SUBMITTED: Phase.RUNNING},
+    RoundOpened: _stay(Phase.RUNNING),
+    ExchangeOpened: _stay(Phase.RUNNING),
+    TaskStarted: _stay(Phase.RUNNING),
+    SiteIdle: _stay(Phase.RUNNING),
+    UpdateAccepted: _stay(Phase.RUNNING),
+    TaskFailed: _stay(Phase.RUNNING),
+    ResultRefused: _stay(*Phase),
+    ExchangeClosed: _stay(Phase.RUNNING),
+    UpdatesAggregated: _stay(Phase.RUNNING),
+    RoundCommitted: _stay(Phase.RUNNING),
+    WorkerRestarted: _stay(Phase.RUNNING),
+    RunRecovered: _stay(*_ALIVE),
+    # Back to where it was: `evolve` sends a run that never started to SUBMITTED.
+    RunResumed: dict.fromkeys(_ENDED_EARLY, Phase.RUNNING),
+    RunStopped: dict.fromkeys((*_ALIVE, Phase.FAILED), Phase.STOPPED),
+    RunFailed: dict.fromkeys(_ALIVE, Phase.FAILED),
+    RunFinished: {Phase.RUNNING: Phase.FINISHED},
+}
+"""Next phase by event and present phase; an event that is not listed for a phase cannot happen in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best value of a metric so far."""
+
+    value: float
+    round_number: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a plan.
+
+    Attributes:
+        answers: Each site's latest answer to the plan.
+        left: Sites that are gone, with the reason.
+        cohort: Who is asked in the open round.
+        round_open: The open round; None between rounds and in a stream.
+        committed: Last committed round; -1 before the first model.
+        model: Digest of the last committed model.
+        exchanges: Exchanges that still matter, by number: those of the open
+            round, and of a stream those not yet consumed.
+        last_exchange: Highest number given out.
+        restarts: Restarts of the run's worker since the last commit.
+    """
+
+    run_id: str
+    manifest: Manifest
+    plan_digest: str
+    submitted_by: str
+    submitted_ms: int
+    clock_ms: int
+    phase: Phase = Phase.SUBMITTED
+    reason: str = ""
+    started: bool = False
+    invited: tuple[str, ...] = ()
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+    cohort: tuple[str, ...] = ()
+    round_open: int | None = None
+    committed: int = -1
+    model: str | None = None
+    state: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Best | None = None
+    stop_best: Best | None = None
+    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
+    last_exchange: int = 0
+    refused_results: int = 0
+    restarts: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that this run executes."""
+        return self.manifest.plan
+
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Sites that accepted the plan and have not left, in site order."""
+        return tuple(sorted(s for s, accepted in self.answers.items() if accepted and s not in self.left))
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Invited sites whose answer to the plan is still awaited, in site order."""
+        return tuple(sorted(s for s in self.invited if s not in self.answers and s not in self.left))
+
+    def in_round(self) -> tuple[Exchange, ...]:
+        """Exchanges of the open round, in the order in which they were asked."""
+        found = (e for e in self.exchanges.values() if e.index >= 0 and e.round_number == self.round_open)
+        return tuple(sorted(found, key=lambda e: e.index))
+
+    def stream(self) -> tuple[Exchange, ...]:
+        """Exchanges of a stream that no commit has consumed, in order of their numbers."""
+        return tuple(e for _, e in sorted(self.exchanges.items()) if e.index < 0)
+
+    def open_exchanges(self) -> tuple[Exchange, ...]:
+        """Exchanges that wait for answers."""
+        return tuple(e for _, e in sorted(self.exchanges.items()) if e.closed is None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the plan asks for no further round: all are committed, or it is to stop early."""
+        rule, best = self.plan.early_stop, self.stop_best
+        stale = rule is not None and best is not None and self.committed - best.round_number >= rule.patience
+        return self.committed >= self.plan.rounds or stale
+
+
+def improves(goal: Goal, value: float, best: Best | None, min_delta: float = 0.0) -> bool:
+    """Whether a metric is better than the best so far, by more than `min_delta`."""
+    if best is None:
+        return True
+    gain = value - best.value if goal.mode == "max" else best.value - value
+    return gain > min_delta
+
+
+def replay(events: Iterable[tuple[Event, int]]) -> Run | None:
+    """Fold events with their times (milliseconds since 1970) into a run; None where there are none."""
+    run = None
+    for event, time_ms in events:
+        run = evolve(run, event, time_ms)
+    return run
+
+
+def evolve(run: Run | None, event: Event, time_ms: int) -> Run:
+    """Apply one event.
+
+    Raises:
+        TamperedError: The event cannot follow; no run of ours writes such a journal.
+    """
+    if isinstance(event, RunSubmitted):
+        if run is not None:
+            raise TamperedError(f"run {event.run_id} is submitted twice in its journal")
+        return _submitted(event, time_ms)
+    if run is None:
+        raise TamperedError(f"a run's journal begins with {event.kind}, not with RunSubmitted")
+    phase = PHASE_TABLE[type(event)].get(run.phase)
+    if phase is None:
+        raise TamperedError(f"run {run.run_id}: the journal has {event.kind} while the run is {run.phase}")
+    return _apply(replace(run, phase=phase), event, time_ms)
+
+
+def _submitted(event: RunSubmitted, time_ms: int) -> Run:
+    return Run(
+        run_id=event.run_id,
+        manifest=event.manifest,
+        plan_digest=event.plan_digest,
+        submitted_by=event.submitted_by,
+        submitted_ms=time_ms,
+        clock_ms=time_ms,
+        invited=tuple(sorted(event.invited)),
+    )
+
+
+def _apply(run: Run, event: Event, time_ms: int) -> Run:
+    match event:
+        case RunSubmitted():
+            raise AssertionError("handled by evolve")
+        case SiteInvited():
+            left = {site: reason for site, reason in run.left.items() if site != event.site}
+            return replace(run, invited=tuple(sorted({*run.invited, event.site})), left=left)
+        case PlanAnswered():
+            return _answered(run, event, time_ms)
+        case SiteLeft():
+            return _each_member(
+                replace(run, left={**run.left, event.site: event.reason}), event, event.site, time_ms
+            )
+        case RunStarted():
+            return replace(run, started=True)
+        case RoundOpened():
+            return replace(run, round_open=event.round_number, cohort=event.cohort)
+        case ExchangeOpened():
+            exchanges = {**run.exchanges, event.exchange: Exchange.opened(event, time_ms)}
+            return replace(run, exchanges=exchanges, last_exchange=event.exchange)
+        case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
+            exchange = run.exchanges[event.exchange]
+            return _put(run, move(exchange, event, event.site, time_ms))
+        case ResultRefused():
+            return replace(run, refused_results=run.refused_results + 1)
+        case ExchangeClosed():
+            return _put(run, replace(run.exchanges[event.exchange], closed=event.cause))
+        case UpdatesAggregated():
+            return _put(run, replace(run.exchanges[event.exchange], aggregated=True))
+        case RoundCommitted():
+            return _committed(run, event)
+        case WorkerRestarted():
+            return replace(run, restarts=run.restarts + 1)
+        case RunRecovered():
+            return _restarted(run, event, time_ms)
+        case RunResumed():
+            resumed = run if run.started else replace(run, phase=Phase.SUBMITTED)
+            return _restarted(replace(resumed, reason="", restarts=0), event, time_ms)
+        case RunStopped() | RunFailed():
+            return replace(run, reason=event.reason)
+        case RunFinished():
+            return replace(run, round_open=None, exchanges={})
+
+
+def _put(run: Run, exchange: Exchange) -> Run:
+    return replace(run, exchanges={**run.exchanges, exchange.number: exchange})
+
+
+def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
+    reason = "; ".join(event.reasons) or "no reason given"
+    refusals = {site: text for site, text in run.refusals.items() if site != event.site}
+    answered = replace(run, answers={**run.answers, event.site: event.accepted}, refusals=refusals)
+    if event.accepted:
+        return answered
+    # Consent can be withdrawn while the run is under way.
+    gone = SiteLeft(site=event.site, reason=f"refused the plan: {reason}")
+    answered = replace(answered, refusals={**refusals, event.site: reason})
+    return _each_member(answered, gone, event.site, time_ms)
+
+
+def _each_member(run: Run, event: SiteLeft, site: str, time_ms: int) -> Run:
+    for exchange in run.open_exchanges():
+        if site in exchange.members:
+            run = _put(run, move(exchange, event, site, time_ms))
+    return run
+
+
+def _restarted(run: Run, event: RunRecovered | RunResumed, time_ms: int) -> Run:
+    exchanges = {number: restart(e, event, time_ms) for number, e in run.exchanges.items()}
+    return replace(run, clock_ms=time_ms, exchanges=exchanges)
+
+
+def _committed(run: Run, event: RoundCommitted) -> Run:
+    # What a stream has not consumed yet goes on; everything else of the round is over.
+    kept = {e.number: e for e in run.stream() if e.number not in event.consumed}
+    best = run.best
+    if event.best and run.plan.keep_best is not None:
+        value = event.metrics[run.plan.keep_best.metric]
+        best = Best(value, event.round_number, event.model)
+    stop_best = run.stop_best
+    rule = run.plan.early_stop
+    if rule is not None and rule.metric in event.metrics:
+        value = event.metrics[rule.metric]
+        if improves(rule, value, stop_best, rule.min_delta):
+            stop_best = Best(value, event.round_number, event.model)
+    return replace(
+        run,
+        round_open=None,
+        cohort=(),
+        committed=event.round_number,
+        model=event.model,
+        state=event.state,
+        metrics=event.metrics,
+        best=best,
+        stop_best=stop_best,
+        exchanges=kept,
+        restarts=0,
+    )

@@ -1,1 +1,63 @@
-"""Hanse: federated learning for sovereign sites."""
+"""Hanse: federated learning for sovereign sites.
+
+The names below are what a data scientist's code uses. Each is imported when
+it is first asked for, so that `import hanse` costs no more than it must.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hanse.core.site import Site
+    from hanse.core.update import Aggregate, Task, TaskResult, Update
+    from hanse.errors import HanseError
+    from hanse.learners.base import Learner
+    from hanse.learners.script import rounds, site
+    from hanse.workflow.averages import mean_metrics, weighted_mean
+    from hanse.workflow.federation import Federation, Round
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Aggregate": "hanse.core.update",
+    "Federation": "hanse.workflow.federation",
+    "HanseError": "hanse.errors",
+    "Learner": "hanse.learners.base",
+    "Round": "hanse.workflow.federation",
+    "Site": "hanse.core.site",
+    "Task": "hanse.core.update",
+    "TaskResult": "hanse.core.update",
+    "Update": "hanse.core.update",
+    "mean_metrics": "hanse.workflow.averages",
+    "rounds": "hanse.learners.script",
+    "site": "hanse.learners.script",
+    "weighted_mean": "hanse.workflow.averages",
+}
+
+__all__ = [
+    "Aggregate",
+    "Federation",
+    "HanseError",
+    "Learner",
+    "Round",
+    "Site",
+    "Task",
+    "TaskResult",
+    "Update",
+    "mean_metrics",
+    "rounds",
+    "site",
+    "weighted_mean",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hanse' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

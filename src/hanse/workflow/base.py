@@ -1,0 +1,104 @@
+"""Who answers a workflow: the promises that deployment and simulation both keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hanse.core.parameters import Parameters
+from hanse.core.plan import Plan
+from hanse.core.update import Aggregate, Update
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Where a run stands: what its last commit left.
+
+    Attributes:
+        committed: Last committed round; -1 before the first model.
+        model: The committed parameters, read-only; None before the first.
+        state: The workflow's own committed arrays.
+        complete: Whether the plan asks for no further round.
+        population: Sites that take part, in site order.
+    """
+
+    committed: int
+    model: Parameters | None
+    state: Parameters
+    complete: bool
+    population: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """A task asked of sites.
+
+    Attributes:
+        index: Place among the requests of its round, from 0; a workflow that is run
+            again from the last commit asks the same at the same place.
+        model: Parameters to start from; None for the first model of a run.
+        sites: Ask only these; None for the round's cohort.
+    """
+
+    round_number: int
+    index: int
+    task: str
+    model: Parameters | None
+    sites: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommitRequest:
+    """A round's model, metrics and state, to become the run's together."""
+
+    round_number: int
+    model: Parameters
+    metrics: Mapping[str, float]
+    state: Parameters
+    consumed: tuple[int, ...] = ()
+
+
+class Host(Protocol):
+    """Runs a workflow's requests; every method waits until it is done.
+
+    Methods raise the `HanseError` that ended the run.
+    """
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the run."""
+        ...
+
+    def standing(self) -> Standing:
+        """Where the run stands now."""
+        ...
+
+    def initial_model(self) -> Parameters | None:
+        """The plan's `initial_model`, where it has one."""
+        ...
+
+    def open_round(self, round_number: int) -> tuple[str, ...]:
+        """Begin a round, or find it open; returns its cohort."""
+        ...
+
+    def ask(self, request: Request) -> tuple[Update, ...]:
+        """Ask a task and wait until the exchange closes; the answers, in site order."""
+        ...
+
+    def sum(self, request: Request) -> Aggregate:
+        """Ask a task and wait for the aggregate of the answers."""
+        ...
+
+    def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
+        """Wait for the next update of a stream, with the number of its exchange.
+
+        Args:
+            task: The task that free sites are asked.
+            taken: Exchanges whose updates were taken since the last commit.
+        """
+        ...
+
+    def commit(self, request: CommitRequest) -> Standing:
+        """Make a round's outcome durable; the standing after it."""
+        ...

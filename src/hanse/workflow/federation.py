@@ -1,0 +1,216 @@
+"""What a workflow holds: the federation, and one round after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hanse.core.disclosure import disclosure_of
+from hanse.core.parameters import Parameters, add
+from hanse.core.plan import INITIALISE, Plan
+from hanse.core.seeds import derive
+from hanse.core.update import Aggregate, Update
+from hanse.errors import DisclosureError, WorkflowError
+from hanse.workflow.base import CommitRequest, Host, Request, Standing
+
+
+class Federation:
+    """The sites of a run, as its workflow sees them.
+
+    A workflow is a plain function of a `Federation`. It may be started again
+    at any time and then goes on after the last committed round, so it has to
+    do the same again from there: randomness from `Round.random`, state
+    through `commit`, and nothing from clocks or files.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._standing = host.standing()
+        self._taken: set[int] = set()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that all sites agreed on."""
+        return self._host.plan
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The plan's `options`."""
+        return self.plan.options
+
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Sites that take part, in site order, as of the last commit."""
+        return self._standing.population
+
+    @property
+    def round_number(self) -> int:
+        """Number of the last committed round; 0 with the first model."""
+        return self._begun().committed
+
+    @property
+    def model(self) -> Parameters:
+        """The last committed model, read-only."""
+        return _model(self._begun())
+
+    @property
+    def state(self) -> Parameters:
+        """The arrays that the last commit kept for this workflow; empty at first."""
+        return self._begun().state
+
+    def rounds(self) -> Iterator[Round]:
+        """The rounds still to do, each of them to be committed before the next."""
+        while not self._begun().complete:
+            number = self._standing.committed + 1
+            cohort = self._host.open_round(number)
+            yield Round(self, number, cohort)
+            if self._standing.committed != number:
+                raise WorkflowError(
+                    f"round {number} ended without a commit", mend="Call round.commit(model) in each round."
+                )
+
+    def stream(self, task: str = "train") -> Iterator[Update]:
+        """Updates as they come, for asynchronous rules.
+
+        Every site works all the time: when its update has been taken it gets
+        the last committed model. `Update.staleness` counts the commits since
+        the model it trained on. End a version with `commit`; the stream ends
+        with the plan's last round.
+
+        Raises:
+            DisclosureError: The plan does not disclose the task's updates individually.
+        """
+        _must_be_individual(self.plan, task)
+        while not self._begun().complete:
+            exchange, update = self._host.next_update(task, frozenset(self._taken))
+            self._taken.add(exchange)
+            yield update
+
+    def commit(
+        self, model: Parameters, metrics: Mapping[str, float] | None = None, state: Parameters | None = None
+    ) -> None:
+        """Make a model the run's, with metrics and the workflow's own state, in one step.
+
+        Args:
+            model: Parameters with the names, shapes and dtypes of the model before.
+            metrics: Numbers for the journal; `keep_best` and `early_stop` look here.
+            state: Arrays that the workflow needs again after a restart.
+        """
+        self._commit(self._begun().committed + 1, model, metrics or {}, state or {})
+
+    def _commit(
+        self, number: int, model: Parameters, metrics: Mapping[str, float], state: Parameters
+    ) -> None:
+        consumed = tuple(sorted(self._taken))
+        self._standing = self._host.commit(CommitRequest(number, model, metrics, state, consumed))
+        self._taken.clear()
+
+    def _begun(self) -> Standing:
+        """The standing once there is a model; gets the first one where there is none."""
+        if self._standing.committed < 0:
+            self._commit(0, self._first_model(), {}, {})
+        return self._standing
+
+    def _first_model(self) -> Parameters:
+        given = self._host.initial_model()
+        if given is not None:
+            return given
+        self._host.open_round(0)
+        # One site after another, until one gives the parameters of its freshly made learner.
+        for index, site in enumerate(self.population):
+            answers = self._host.ask(Request(0, index, INITIALISE, None, (site,)))
+            if answers and answers[0].delta is not None:
+                return answers[0].delta
+        raise WorkflowError(
+            f"none of {', '.join(self.population)} could give a first model",
+            mend="Look at the sites' logs, or give the plan an `initial_model`.",
+        )
+
+
+class Round:
+    """One round: ask, aggregate, commit.
+
+    Attributes:
+        number: Counted from 1.
+        cohort: Sites that are asked, in site order.
+        random: Generator for the workflow's own choices in this round, the
+            same when the round is done again.
+    """
+
+    def __init__(self, federation: Federation, number: int, cohort: tuple[str, ...]) -> None:
+        self._federation = federation
+        self._index = 0
+        self.number = number
+        self.cohort = cohort
+        self.random = np.random.default_rng(derive(federation.plan.seed, "workflow", number))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that all sites agreed on."""
+        return self._federation.plan
+
+    @property
+    def model(self) -> Parameters:
+        """The model that the round begins with, read-only."""
+        return self._federation.model
+
+    @property
+    def state(self) -> Parameters:
+        """The arrays that the last commit kept for this workflow."""
+        return self._federation.state
+
+    def ask(
+        self, task: str, model: Parameters | None = None, *, sites: Iterable[str] | None = None
+    ) -> Iterator[Update]:
+        """Ask a task and give each site's own answer, in site order.
+
+        Args:
+            task: A task of the plan.
+            model: Parameters to start from; the round's model if not given.
+            sites: Ask these only, and take the answers that come; not given, the
+                cohort is asked and its quorum has to answer.
+
+        Raises:
+            DisclosureError: The plan discloses this task's updates only in aggregate.
+        """
+        _must_be_individual(self._federation.plan, task)
+        return iter(self._federation._host.ask(self._request(task, model, sites)))
+
+    def sum(
+        self, task: str, model: Parameters | None = None, *, sites: Iterable[str] | None = None
+    ) -> Aggregate:
+        """Ask a task and give the aggregate of the answers, and nothing else of them."""
+        return self._federation._host.sum(self._request(task, model, sites))
+
+    def apply(self, aggregate: Aggregate) -> dict[str, Any]:
+        """The round's model with the mean update added; tensors that were not disclosed stay."""
+        return add(self.model, aggregate.delta or {})
+
+    def commit(
+        self, model: Parameters, metrics: Mapping[str, float] | None = None, state: Parameters | None = None
+    ) -> None:
+        """End the round with this model; see `Federation.commit`."""
+        self._federation._commit(self.number, model, metrics or {}, state or {})
+
+    def _request(self, task: str, model: Parameters | None, sites: Iterable[str] | None) -> Request:
+        index, self._index = self._index, self._index + 1
+        chosen = None if sites is None else tuple(sorted(sites))
+        return Request(self.number, index, task, self.model if model is None else model, chosen)
+
+
+def _model(standing: Standing) -> Parameters:
+    if standing.model is None:
+        raise WorkflowError("the run has no model yet")
+    return standing.model
+
+
+def _must_be_individual(plan: Plan, task: str) -> None:
+    if task not in plan.tasks:
+        raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
+    if disclosure_of(plan, task).update == "aggregate":
+        raise DisclosureError(
+            f"the plan discloses the updates of {task!r} only in aggregate",
+            mend="Use round.sum, or declare `update: individual` if every site can agree to it.",
+        )

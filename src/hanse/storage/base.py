@@ -21,8 +21,17 @@ class Journal(Protocol):
     def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
         """Add events to a stream, all or none; durable when this returns.
 
+        Args:
+            stream: Which stream; the first event begins it.
+            entries: Events in order; none adds nothing.
+            time_ms: The time, in milliseconds since 1970 (UTC).
+
+        Returns:
+            The records as `read` will give them.
+
         Raises:
             StorageError: Disk full, or the journal is locked by another process; nothing was added.
+            ValueError: A body is no JSON value (a NaN); nothing was added.
         """
         ...
 
@@ -35,7 +44,7 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the file; appending afterwards is an error."""
+        """Let go of the file; using the journal afterwards is a `StorageError`."""
         ...
 
 
@@ -61,6 +70,7 @@ class BlobWriter(Protocol):
         Raises:
             UpdateError: Too few bytes came (they are kept, for a later try), or their
                 SHA-256 is not the announced digest (they are dropped).
+            StorageError: The disk did not take the blob; its bytes are dropped.
         """
         ...
 
@@ -93,11 +103,21 @@ class BlobStore(Protocol):
         ...
 
     def put(self, data: bytes) -> str:
-        """Store bytes durably and return their digest; storing them twice keeps one."""
+        """Store bytes durably and return their digest; storing them twice keeps one.
+
+        Raises:
+            StorageError: The disk is full or cannot be written; nothing was stored.
+        """
         ...
 
     def adopt(self, path: Path) -> str:
-        """Take in a file durably (moved where possible, else copied) and return its digest."""
+        """Take in a file durably (moved where possible, else copied) and return its digest.
+
+        Nobody may write to the file any more: what is written after it was hashed is not noticed.
+
+        Raises:
+            StorageError: It is not a regular file (links are not followed), or the disk is full.
+        """
         ...
 
     def partial_size(self, digest: str, owner: str) -> int:
@@ -105,7 +125,17 @@ class BlobStore(Protocol):
         ...
 
     def write(self, digest: str, owner: str, size: int) -> BlobWriter:
-        """Begin or take up again an upload of `size` bytes."""
+        """Begin or take up again an upload of `size` bytes; the caller closes the writer.
+
+        What `owner` left of the same blob is read and hashed again, so that this takes
+        time in proportion to it.
+
+        Raises:
+            TransportError: `owner` is already uploading this blob, over a connection
+                that may not have been noticed to be dead; trying again helps.
+            StorageError: The disk is full or cannot be written.
+            ConfigError: `owner` is not a party's name.
+        """
         ...
 
     def verify(self, digest: str) -> None:

@@ -1,0 +1,231 @@
+"""The journal in an SQL database; the only file with SQL in it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from hanse.core.canonical import canonical_json
+from hanse.core.chain import GENESIS, Record
+from hanse.errors import StorageError, TamperedError
+from hanse.storage.base import Entry, Journal
+from hanse.storage.records import chain
+
+SCHEMA = 1
+"""Version of the tables below; a journal of a later version is refused."""
+
+_BUSY_TIMEOUT_S = 5.0
+
+_RESTORE = "Put back a copy of it, and check the disk."
+
+_metadata = MetaData()
+_schema = Table("hanse_journal", _metadata, Column("schema", Integer, primary_key=True))
+_records = Table(
+    "records",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("stream", String, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    UniqueConstraint("stream", "sequence"),
+)
+_FIELDS = tuple(field.name for field in fields(Record))
+
+_SQLITE_ERRORS = {
+    "SQLITE_BUSY": (
+        "is locked by another process",
+        "Find out who else has it open (`fuser FILE`) and end that process.",
+    ),
+    "SQLITE_FULL": ("cannot grow: the disk is full", "Free some space on that disk, then try again."),
+    "SQLITE_IOERR": (
+        "cannot be read or written",
+        "Check free space, quota and health of that disk, then try again.",
+    ),
+    "SQLITE_READONLY": ("cannot be written", "Make the file and its directory writable."),
+    "SQLITE_CANTOPEN": ("cannot be opened", "Check that its directory exists and is accessible."),
+    "SQLITE_NOTADB": ("is not a journal", "Check the path."),
+    "SQLITE_CORRUPT": ("is damaged", _RESTORE),
+}
+
+
+class SqlJournal(Journal):
+    """Keeps records in SQLite, or in the database that an SQLAlchemy URL names.
+
+    Reading does not wait for writing. Several processes may read; a second
+    one that writes is made to wait for a few seconds, then refused.
+
+    Args:
+        location: Path of an SQLite file, made where it does not exist, or a URL (`postgresql://...`).
+
+    Raises:
+        StorageError: It cannot be opened, is not a journal, is damaged, or was
+            written by a later version of Hanse.
+    """
+
+    def __init__(self, location: Path | str) -> None:
+        url = _url(location)
+        sqlite = url.get_backend_name() == "sqlite"
+        self._where = f"journal {url.database if sqlite else url.render_as_string(hide_password=True)}"
+        self._engine = _sqlite_engine(url) if sqlite else create_engine(url)
+        # Locked from the start: a transaction that has read cannot be made to wait for another writer.
+        self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._lock = threading.Lock()
+        self._closed = False
+        try:
+            with self._errors(), self._writer.begin() as connection:
+                self._prepare(connection)
+        except StorageError:
+            self._engine.dispose()
+            raise
+
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+        """See `Journal.append`."""
+        with self._lock, self._errors(), self._writer.begin() as connection:
+            head = connection.execute(
+                select(_records.c.sequence, _records.c.digest)
+                .where(_records.c.stream == stream)
+                .order_by(_records.c.sequence.desc())
+                .limit(1)
+            ).first()
+            sequence, previous = head or (0, GENESIS)
+            added = chain(stream, entries, time_ms=time_ms, sequence=sequence, previous=previous)
+            if added:
+                connection.execute(insert(_records), [_row(record) for record in added])
+            return added
+
+    def read(self, stream: str, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        """See `Journal.read`.
+
+        Raises:
+            TamperedError: A body is no JSON any more. (Other changes are found by `check_chain`.)
+        """
+        query = (
+            select(*(_records.c[field] for field in _FIELDS))
+            .where(_records.c.stream == stream, _records.c.sequence > after)
+            .order_by(_records.c.sequence)
+            .limit(limit)
+        )
+        with self._errors(), self._engine.connect() as connection:
+            return [self._record(row) for row in connection.execute(query)]
+
+    def streams(self) -> list[str]:
+        """See `Journal.streams`."""
+        query = select(_records.c.stream).group_by(_records.c.stream).order_by(func.min(_records.c.id))
+        with self._errors(), self._engine.connect() as connection:
+            return list(connection.scalars(query))
+
+    def close(self) -> None:
+        """See `Journal.close`."""
+        with self._lock:
+            self._closed = True
+            self._engine.dispose()
+
+    def _prepare(self, connection: Connection) -> None:
+        """Make the tables in an empty database; check those of any other."""
+        tables = inspect(connection).get_table_names()
+        if not tables:
+            _metadata.create_all(connection)
+            connection.execute(insert(_schema).values(schema=SCHEMA))
+            return
+        if not {_schema.name, _records.name} <= set(tables):
+            raise StorageError(f"{self._where} is another program's database", mend="Check the path.")
+        schema = connection.scalar(select(_schema.c.schema))
+        if schema != SCHEMA:
+            raise StorageError(
+                f"{self._where} has schema {schema}; this version of Hanse knows schema {SCHEMA}",
+                mend="Install the version of Hanse that wrote it, or a later one.",
+            )
+        if connection.dialect.name == "sqlite":
+            fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if fault != "ok":
+                raise StorageError(f"{self._where} is damaged: {fault}", mend=_RESTORE)
+
+    def _record(self, row: Row[Any]) -> Record:
+        try:
+            return Record(**{**row._mapping, "body": json.loads(row.body)})
+        except ValueError as error:
+            raise TamperedError(
+                f"record {row.sequence} of {row.stream} in {self._where} was altered: its body is no JSON",
+                mend=_RESTORE,
+            ) from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        if self._closed:
+            raise StorageError(f"{self._where} is closed")
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise _storage_error(error, self._where) from error
+
+
+def _url(location: Path | str) -> URL:
+    if isinstance(location, str) and "://" in location:
+        return make_url(location)
+    return URL.create("sqlite", database=str(Path(location).absolute()))
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come too late, see `begin`
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {**record.as_json(), "body": canonical_json(record.body).decode("utf-8")}
+
+
+def _storage_error(error: SQLAlchemyError, where: str) -> StorageError:
+    if isinstance(error, IntegrityError):
+        return StorageError(
+            f"another process wrote to {where} at the same time",
+            mend="Let only one aggregator work on a run, then try again.",
+        )
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    name = getattr(cause, "sqlite_errorname", "")
+    for prefix, (what, mend) in _SQLITE_ERRORS.items():
+        if name.startswith(prefix):
+            return StorageError(f"{where} {what}", mend=mend)
+    return StorageError(f"{where} failed: {cause or error}")

@@ -1,0 +1,212 @@
+"""What every blob store promises."""
+
+from collections.abc import Callable
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from hanse.errors import ConfigError, StorageError, TamperedError, TransportError, UpdateError
+from hanse.storage.base import BlobStore
+from hanse.storage.blobs_file import FileBlobStore
+
+MAKERS: dict[str, Callable[[Path], BlobStore]] = {"files": FileBlobStore}
+
+DATA = bytes(range(256)) * 40
+DIGEST = sha256(DATA).hexdigest()
+HALF = len(DATA) // 2
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], BlobStore]:
+    """Opens the same store each time it is called, as a restarted process would."""
+    return lambda: MAKERS[request.param](tmp_path / "store")
+
+
+@pytest.fixture
+def store(make_store: Callable[[], BlobStore]) -> BlobStore:
+    return make_store()
+
+
+def upload(store: BlobStore, data: bytes = DATA, *, owner: str = "a") -> None:
+    """Send some bytes of the blob, and break off."""
+    with closing(store.write(DIGEST, owner, len(DATA))) as writer:
+        writer.write(data)
+
+
+def test_a_blob_is_found_under_its_digest(make_store: Callable[[], BlobStore]) -> None:
+    digest = make_store().put(DATA)
+
+    store = make_store()
+    assert digest == DIGEST
+    assert store.has(digest)
+    assert store.size(digest) == len(DATA)
+    assert store.path(digest).read_bytes() == DATA
+    store.verify(digest)
+
+
+def test_storing_twice_keeps_one(store: BlobStore) -> None:
+    assert store.put(DATA) == store.put(DATA)
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+def test_an_empty_blob_is_a_blob(store: BlobStore) -> None:
+    digest = store.put(b"")
+
+    assert store.path(digest).read_bytes() == b""
+
+
+def test_a_blob_is_read_only(store: BlobStore) -> None:
+    assert store.path(store.put(DATA)).stat().st_mode & 0o222 == 0
+
+
+@pytest.mark.parametrize("look", [BlobStore.path, BlobStore.size, BlobStore.verify])
+def test_an_unknown_blob_is_named(store: BlobStore, look: Callable[[BlobStore, str], object]) -> None:
+    assert not store.has(DIGEST)
+    with pytest.raises(StorageError, match=f"{DIGEST} is not in"):
+        getattr(store, look.__name__)(DIGEST)
+
+
+@pytest.mark.parametrize("digest", ["", "ab", DIGEST.upper(), DIGEST + "\n", "../" * 21 + "x", "/etc/passwd"])
+def test_only_a_digest_names_a_blob(store: BlobStore, digest: str) -> None:
+    for look in (store.has, store.path, store.size, store.verify, store.delete):
+        with pytest.raises(StorageError, match="names no blob"):
+            look(digest)
+    with pytest.raises(StorageError, match="names no blob"):
+        store.write(digest, "a", 1)
+
+
+def test_a_file_is_adopted(store: BlobStore, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(DATA)
+
+    assert store.adopt(path) == DIGEST
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+def test_adopting_what_is_there_already_is_no_error(store: BlobStore, tmp_path: Path) -> None:
+    store.put(DATA)
+    path = tmp_path / "model"
+    path.write_bytes(DATA)
+
+    assert store.adopt(path) == DIGEST
+    store.verify(DIGEST)
+
+
+def test_an_upload_in_pieces_becomes_a_blob(store: BlobStore) -> None:
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        writer.write(DATA[:HALF])
+        writer.write(bytearray(DATA[HALF:-1]))
+        writer.write(memoryview(DATA)[-1:])
+        assert not store.has(DIGEST)
+        path = writer.commit()
+
+    assert path == store.path(DIGEST)
+    assert path.read_bytes() == DATA
+    assert store.partial_size(DIGEST, "a") == 0
+
+
+def test_an_upload_is_taken_up_again_where_it_broke_off(make_store: Callable[[], BlobStore]) -> None:
+    upload(make_store(), DATA[:HALF])
+
+    store = make_store()
+    assert store.partial_size(DIGEST, "a") == HALF
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        assert writer.offset == HALF
+        writer.write(DATA[HALF:])
+        assert writer.offset == len(DATA)
+        writer.commit()
+    store.verify(DIGEST)
+
+
+def test_each_owner_has_an_upload_of_its_own(store: BlobStore) -> None:
+    upload(store, DATA[:HALF], owner="a")
+
+    assert store.partial_size(DIGEST, "b") == 0
+    with closing(store.write(DIGEST, "b", len(DATA))) as writer:
+        writer.write(DATA)
+        writer.commit()
+    assert store.partial_size(DIGEST, "a") == HALF
+
+
+def test_too_few_bytes_are_kept_for_a_later_try(store: BlobStore) -> None:
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        writer.write(DATA[:HALF])
+        with pytest.raises(UpdateError, match=rf"only {HALF} of {len(DATA)} bytes came .* from byte {HALF}"):
+            writer.commit()
+
+        writer.write(DATA[HALF:])
+        writer.commit()
+    store.verify(DIGEST)
+
+
+def test_other_content_is_refused_and_dropped(store: BlobStore) -> None:
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        writer.write(bytes(len(DATA)))
+        with pytest.raises(UpdateError, match=f"{DIGEST} arrived with another content"):
+            writer.commit()
+
+    assert not store.has(DIGEST)
+    assert store.partial_size(DIGEST, "a") == 0
+
+
+def test_more_bytes_than_announced_are_refused(store: BlobStore) -> None:
+    with closing(store.write(DIGEST, "a", HALF)) as writer:
+        writer.write(DATA[:HALF])
+        with pytest.raises(StorageError, match=f"more than the announced {HALF} bytes"):
+            writer.write(b"x")
+
+    assert store.partial_size(DIGEST, "a") == HALF
+
+
+def test_a_partial_upload_that_is_too_long_begins_again(store: BlobStore) -> None:
+    upload(store, DATA)
+
+    with closing(store.write(DIGEST, "a", HALF)) as writer:
+        assert writer.offset == 0
+
+
+def test_two_uploads_of_one_blob_by_one_owner_are_told_apart(store: BlobStore) -> None:
+    with (
+        closing(store.write(DIGEST, "a", len(DATA))) as writer,
+        pytest.raises(TransportError, match=f"another upload of blob {DIGEST}"),
+    ):
+        store.write(DIGEST, "a", len(DATA))
+
+    writer = store.write(DIGEST, "a", len(DATA))
+    writer.close()
+
+
+def test_a_blob_that_is_sent_again_stays_whole(store: BlobStore) -> None:
+    store.put(DATA)
+
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        writer.write(DATA)
+        writer.commit()
+
+    store.verify(DIGEST)
+
+
+@pytest.mark.parametrize("owner", ["", "../a", "A", "a/b"])
+def test_an_owner_is_a_party(store: BlobStore, owner: str) -> None:
+    with pytest.raises(ConfigError, match="not a valid name"):
+        store.write(DIGEST, owner, 1)
+
+
+def test_altered_content_is_found(store: BlobStore) -> None:
+    path = store.path(store.put(DATA))
+    path.chmod(0o600)
+    path.write_bytes(DATA[:-1] + b"!")
+
+    with pytest.raises(TamperedError, match="was altered"):
+        store.verify(DIGEST)
+
+
+def test_a_blob_forgotten_twice_is_gone(store: BlobStore) -> None:
+    store.put(DATA)
+
+    store.delete(DIGEST)
+    store.delete(DIGEST)
+
+    assert not store.has(DIGEST)

@@ -1,0 +1,157 @@
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from hanse.errors import StorageError, TransportError
+from hanse.storage.blobs_file import FileBlobStore
+
+LargestFile = Callable[[int], AbstractContextManager[None]]
+
+DATA = bytes(range(256)) * 40
+DIGEST = sha256(DATA).hexdigest()
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(directory: Path) -> FileBlobStore:
+    return FileBlobStore(directory)
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def test_a_blob_is_a_file_in_a_folder_of_its_first_two_digits(store: FileBlobStore, directory: Path) -> None:
+    store.put(DATA)
+
+    assert files(directory) == [f"blobs/{DIGEST[:2]}/{DIGEST}"]
+
+
+def test_only_its_user_can_look_into_the_store(store: FileBlobStore, directory: Path) -> None:
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (directory, *directory.iterdir()))
+
+
+def test_an_adopted_file_is_moved(store: FileBlobStore, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(DATA)
+
+    store.adopt(path)
+
+    assert not path.exists()
+
+
+def test_a_file_of_another_disk_is_copied(directory: Path, tmp_path: Path) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system")
+    with tempfile.NamedTemporaryFile(dir=memory) as file:
+        file.write(DATA)
+        file.flush()
+
+        FileBlobStore(directory).adopt(Path(file.name))
+
+        assert files(directory) == [f"blobs/{DIGEST[:2]}/{DIGEST}"]
+        FileBlobStore(directory).verify(DIGEST)
+
+
+def test_a_link_is_not_followed_nor_a_pipe_waited_for(store: FileBlobStore, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(DATA)
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+
+    for name in ("link", "pipe", "missing"):
+        with pytest.raises(StorageError, match=name):
+            store.adopt(tmp_path / name)
+    assert not store.has(DIGEST)
+
+
+def test_a_full_disk_shows_no_half_of_a_blob(
+    store: FileBlobStore, directory: Path, largest_file: LargestFile
+) -> None:
+    with largest_file(100), pytest.raises(StorageError, match=rf"cannot store blob {DIGEST} .*ulimit"):
+        store.put(DATA)
+
+    assert files(directory) == []
+
+
+def test_an_upload_goes_on_when_the_disk_has_room_again(
+    store: FileBlobStore, largest_file: LargestFile
+) -> None:
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        with largest_file(100), pytest.raises(StorageError, match=r"cannot write .*ulimit"):
+            writer.write(DATA)
+        assert not store.has(DIGEST)
+        assert writer.offset == 100
+
+        writer.write(DATA[100:])
+        writer.commit()
+    store.verify(DIGEST)
+
+
+def test_a_disk_that_takes_no_blob_leaves_none(
+    store: FileBlobStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    writer = store.write(DIGEST, "a", len(DATA))
+    writer.write(DATA)
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    with pytest.raises(StorageError, match=r"No space left on device\. Free some space"):
+        writer.commit()
+    assert files(directory) == []
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageError, match=r"cannot make .*file/store"):
+        FileBlobStore(tmp_path / "file" / "store")
+
+
+def test_a_store_that_vanished_is_named(store: FileBlobStore, directory: Path) -> None:
+    shutil.rmtree(directory)
+
+    with pytest.raises(StorageError, match=r"cannot store blob .*\. Check the path"):
+        store.put(DATA)
+
+
+def test_an_upload_opened_as_another_ended_cannot_touch_the_blob(
+    store: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Between opening and locking, the first upload puts the file in place.
+    first = store.write(DIGEST, "a", len(DATA))
+    first.write(DATA)
+
+    def lock_late(file: object, flags: int) -> None:
+        monkeypatch.undo()
+        first.commit()
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with pytest.raises(TransportError, match="another upload"):
+        store.write(DIGEST, "a", len(DATA))
+    store.verify(DIGEST)
+
+
+def test_what_nobody_went_on_with_is_swept(store: FileBlobStore, directory: Path) -> None:
+    for owner, age_s in (("new", 10), ("old", 1000)):
+        store.write(DIGEST, owner, 10).close()
+        last = (NOW - timedelta(seconds=age_s)).timestamp()
+        os.utime(directory / "uploads" / f"{owner}.{DIGEST}.part", (last, last))
+
+    assert store.sweep(older_than_s=100, now=NOW) == 1
+    assert files(directory) == [f"uploads/new.{DIGEST}.part"]

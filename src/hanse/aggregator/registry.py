@@ -1,0 +1,168 @@
+"""Enrolment, renewal and removal: the allow list, kept in the journal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hanse.core.identity import Party, Role, check_name
+from hanse.core.membership import (
+    STREAM,
+    CertificateRenewed,
+    Membership,
+    MembershipEvent,
+    PartyEnrolled,
+    PartyRemoved,
+    join,
+    members,
+    read_membership_event,
+)
+from hanse.errors import RunError, TamperedError, TrustError
+from hanse.pki.authority import Authority
+from hanse.pki.certificates import fingerprint, pem_of, read_der, verify_certificate
+from hanse.pki.enrolment import invite, read_csr, verify_token
+from hanse.storage.base import Journal
+from hanse.wire.messages import Certificates
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long certificates last before their holders have to renew them."""
+
+    collaborator: timedelta = timedelta(days=7)
+    operator: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new certificate, and what the journal keeps of it."""
+
+    certificates: Certificates
+    fingerprint: str
+    not_after_ms: int
+
+
+class Registry:
+    """Who belongs to the federation, and how one comes to.
+
+    Works on the journal alone, so that a stopped aggregator's directory can
+    be administered too. Methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        authority: Authority,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._journal = journal
+        self._authority = authority
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._membership = self._load()
+
+    @property
+    def membership(self) -> Membership:
+        """The allow list as it stands."""
+        return self._membership
+
+    def admit(self, certificate_der: bytes) -> Party:
+        """Say whose certificate this is, if it is good and on the allow list now.
+
+        Raises:
+            CredentialError: It is not.
+        """
+        certificate = read_der(certificate_der)
+        party = verify_certificate(certificate, self._authority.certificate, self._clock())
+        self._membership.admit(party.name, party.role, fingerprint(certificate))
+        return party
+
+    def invite(self, name: str, role: Role, *, url: str, token_id: str, lifetime: timedelta) -> str:
+        """Write a one-time invitation for a party that is not enrolled."""
+        with self._lock:
+            self._membership.may_enrol(check_name(name), None)
+        if role is Role.AGGREGATOR:
+            raise TrustError("an aggregator is made by `hanse federation create`, not invited")
+        party = Party(self._authority.federation, role, name)
+        return invite(self._authority, party, url, token_id=token_id, now=self._clock(), lifetime=lifetime)
+
+    def enrol(self, token: str, csr: str) -> tuple[Party, Certificates]:
+        """Trade an invitation for a certificate; it is used up when this returns.
+
+        Raises:
+            TokenError: It is forged, expired or used.
+        """
+        invitation = verify_token(self._authority.certificate, token, self._clock())
+        return self._sign(invitation.party, csr, invitation.token_id)
+
+    def sign(self, name: str, role: Role, csr: str) -> tuple[Party, Certificates]:
+        """Enrol a party whose request an operator carried here by hand."""
+        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, None)
+
+    def renew(self, party: Party, csr: str) -> Certificates:
+        """Give an enrolled party its next certificate."""
+        with self._lock:
+            issued = self._issue(party, csr)
+            self._append(
+                CertificateRenewed(
+                    name=party.name, certificate=issued.fingerprint, not_after_ms=issued.not_after_ms
+                )
+            )
+        return issued.certificates
+
+    def remove(self, name: str, by: str) -> None:
+        """Take a party off the allow list; removing it twice is no error.
+
+        Raises:
+            RunError: Nobody of that name was ever enrolled.
+        """
+        with self._lock:
+            party = self._membership.parties.get(name)
+            if party is None:
+                known = ", ".join(sorted(self._membership.parties)) or "nobody"
+                raise RunError(f"no party named {name} is enrolled; enrolled are: {known}")
+            if not party.removed:
+                self._append(PartyRemoved(name=name, by=by))
+
+    def _sign(self, party: Party, csr: str, token_id: str | None) -> tuple[Party, Certificates]:
+        if party.role is Role.AGGREGATOR:
+            raise TrustError("an aggregator is made by `hanse federation create`, not enrolled")
+        with self._lock:
+            self._membership.may_enrol(party.name, token_id)
+            issued = self._issue(party, csr)
+            self._append(
+                PartyEnrolled(
+                    name=party.name,
+                    role=party.role,
+                    certificate=issued.fingerprint,
+                    not_after_ms=issued.not_after_ms,
+                    token_id=token_id,
+                )
+            )
+        return party, issued.certificates
+
+    def _issue(self, party: Party, csr: str) -> Issued:
+        lifetime = self._lifetimes.operator if party.role is Role.OPERATOR else self._lifetimes.collaborator
+        certificate = self._authority.issue(read_csr(csr), party, now=self._clock(), lifetime=lifetime)
+        return Issued(
+            Certificates(certificate=pem_of(certificate), authority=pem_of(self._authority.certificate)),
+            fingerprint(certificate),
+            int(certificate.not_valid_after_utc.timestamp() * 1000),
+        )
+
+    def _append(self, event: MembershipEvent) -> None:
+        body = event.model_dump(mode="json", exclude={"kind"})
+        now_ms = int(self._clock().timestamp() * 1000)
+        self._journal.append(STREAM, [(event.kind, body)], time_ms=now_ms)
+        self._membership = join(self._membership, event)
+
+    def _load(self) -> Membership:
+        try:
+            return members(read_membership_event(r.kind, r.body) for r in self._journal.read(STREAM))
+        except (ValueError, KeyError) as error:
+            raise TamperedError(f"the journal's list of members cannot be read: {error}") from error

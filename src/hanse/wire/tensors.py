@@ -1,0 +1,319 @@
+"""Tensors to bytes and back, in the safetensors format; nothing is copied on the way.
+
+Eight bytes of header length, a JSON header, then the raw little-endian arrays:
+https://huggingface.co/docs/safetensors. The same tensors always give the same
+bytes, and these are those of the reference implementation. What is read may be
+a stranger's: it is checked in full before any of it is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from hanse.core.parameters import MAX_TENSORS, Array, Parameters, TensorSpec, specs
+from hanse.errors import UpdateError
+from hanse.wire.files import file_errors
+
+MAX_HEADER_BYTES = 32 * 2**20
+"""Longest header; bounds what parsing a stranger's file can cost."""
+
+MAX_NAME_CHARS = 512
+"""Longest name of a tensor."""
+
+MAX_DIMENSIONS = 32
+"""Most dimensions of a tensor: what every supported version of NumPy can hold."""
+
+_BLOCK_BYTES = 1 << 20
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
+
+# Laid out from the last of these to the first, so that every tensor stands aligned.
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3": "float8_e4m3fn",
+    "I16": "int16",
+    "U16": "uint16",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F32": "float32",
+    "F64": "float64",
+    "I64": "int64",
+    "U64": "uint64",
+}
+_CODES = {name: code for code, name in _DTYPES.items()}
+_RANKS = {name: rank for rank, name in enumerate(_CODES)}
+
+
+class _Entry(NamedTuple):
+    """One tensor of a header; `begin` and `end` count from the end of the header."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def encode(parameters: Parameters) -> bytes:
+    """Write tensors as bytes, for what is small; `write_file` is for models.
+
+    Raises:
+        UpdateError: A name or a dtype cannot be written; names the tensor.
+    """
+    return b"".join(_chunks(parameters))
+
+
+def decode(data: bytes) -> dict[str, Array]:
+    """Read what `encode` wrote, from anybody.
+
+    Returns:
+        Read-only views of `data`, in the order of their names.
+
+    Raises:
+        UpdateError: It is not whole, or not a safetensors file; names the tensor.
+    """
+    start, entries = _read_header(io.BytesIO(data), len(data), "the tensors")
+    return _views(np.frombuffer(data, dtype=np.uint8)[start:], entries, "the tensors")
+
+
+def write_file(path: Path, parameters: Parameters, *, fsync: bool = False) -> tuple[str, int]:
+    """Write tensors to a file, which appears whole or not at all.
+
+    Args:
+        path: The file; replaced where it exists.
+        parameters: The tensors; contiguous ones are not copied.
+        fsync: Wait until the disk has the content.
+
+    Returns:
+        SHA-256 of the file in hexadecimal, and its size in bytes.
+
+    Raises:
+        UpdateError: A name or a dtype cannot be written; names the tensor.
+        StorageError: The disk is full or cannot be written.
+    """
+    digest = hashlib.sha256()
+    part = path.with_name(f"{path.name}.part")
+    with file_errors(f"write {path}"):
+        try:
+            with part.open("wb") as file:
+                for chunk in _chunks(parameters):
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                if fsync:
+                    os.fsync(file.fileno())
+                size = file.tell()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return digest.hexdigest(), size
+
+
+def open_file(path: Path) -> dict[str, Array]:
+    """Map a file of tensors into memory; nothing is read until it is used.
+
+    The file must not be shortened while the tensors are in use.
+
+    Returns:
+        Read-only views of the file, in the order of their names.
+
+    Raises:
+        UpdateError: It is not whole, or not a safetensors file; names file and tensor.
+        StorageError: The file cannot be read.
+    """
+    with file_errors(f"read {path}"), path.open("rb") as file:
+        start, entries = _read_header(file, os.fstat(file.fileno()).st_size, str(path))
+        raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
+    return _views(raw[start:], entries, str(path))
+
+
+def read_specs(path: Path) -> dict[str, TensorSpec]:
+    """Shape and dtype of every tensor in a file, from its header alone.
+
+    Raises:
+        UpdateError: It is not whole, or not a safetensors file; names file and tensor.
+        StorageError: The file cannot be read.
+    """
+    with file_errors(f"read {path}"), path.open("rb") as file:
+        _, entries = _read_header(file, os.fstat(file.fileno()).st_size, str(path))
+    return {entry.name: TensorSpec(entry.shape, entry.dtype.name) for entry in entries}
+
+
+def tensors_size(specs: Mapping[str, TensorSpec]) -> int:
+    """Size in bytes of the file that `write_file` makes of tensors of these shapes and dtypes."""
+    entries = _layout(specs)
+    return len(_header(entries)) + sum(entry.end - entry.begin for entry in entries)
+
+
+def _chunks(parameters: Parameters) -> Iterator[bytes | memoryview]:
+    """The file piece by piece, so that what has been hashed is still in the cache when it is written."""
+    entries = _layout(specs(parameters))
+    yield _header(entries)
+    for entry in entries:
+        # `ascontiguousarray` copies only what is strided or of the other byte order.
+        array = np.ascontiguousarray(parameters[entry.name], dtype=entry.dtype)
+        data = array.reshape(-1).view(np.uint8).data
+        for begin in range(0, len(data), _BLOCK_BYTES):
+            yield data[begin : begin + _BLOCK_BYTES]
+
+
+def _layout(specs: Mapping[str, TensorSpec]) -> list[_Entry]:
+    if len(specs) > MAX_TENSORS:
+        raise UpdateError(f"{len(specs)} tensors are too many: at most {MAX_TENSORS} can be sent")
+    for name, spec in specs.items():
+        problem = _name_problem(name)
+        if spec.dtype not in _CODES:
+            problem = f"has dtype {spec.dtype}; known are {', '.join(_CODES)}"
+        elif len(spec.shape) > MAX_DIMENSIONS:
+            problem = f"has {len(spec.shape)} dimensions, more than {MAX_DIMENSIONS}"
+        if problem:
+            raise UpdateError(f"tensor {name[:80]!r} cannot be sent: it {problem}")
+    entries: list[_Entry] = []
+    end = 0
+    for name in sorted(specs, key=lambda name: (-_RANKS[specs[name].dtype], name)):
+        spec, begin = specs[name], end
+        dtype = _dtype(spec.dtype)
+        end = begin + math.prod(spec.shape) * dtype.itemsize
+        entries.append(_Entry(name, dtype, spec.shape, begin, end))
+    return entries
+
+
+def _header(entries: Iterable[_Entry]) -> bytes:
+    fields = {
+        entry.name: {
+            "dtype": _CODES[entry.dtype.name],
+            "shape": entry.shape,
+            "data_offsets": [entry.begin, entry.end],
+        }
+        for entry in entries
+    }
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER_BYTES:
+        raise UpdateError(f"the tensors' names are too long: more than {MAX_HEADER_BYTES} bytes together")
+    return len(text).to_bytes(8, "little") + text
+
+
+def _read_header(file: BinaryIO, size: int, where: str) -> tuple[int, list[_Entry]]:
+    """Read and check a header.
+
+    Returns:
+        Where the data begins, and the tensors in the order of their names.
+    """
+    if size < 8:
+        raise UpdateError(f"{where}: {size} bytes are too few for a safetensors file")
+    length = int.from_bytes(file.read(8), "little")
+    start = 8 + length
+    if length > MAX_HEADER_BYTES or start > size:
+        raise UpdateError(f"{where}: truncated or no safetensors file: a header of {length} bytes")
+    try:
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise UpdateError(f"{where}: the header is no valid JSON: {error}") from error
+    if not isinstance(header, dict) or not _is_metadata(header.pop("__metadata__", {})):
+        raise UpdateError(f"{where}: the header does not list tensors")
+    if len(header) > MAX_TENSORS:
+        raise UpdateError(f"{where}: {len(header)} tensors are too many, at most {MAX_TENSORS} may come")
+    entries = [_entry(name, fields, where) for name, fields in header.items()]
+    _check_coverage(entries, size - start, where)
+    return start, sorted(entries)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _is_metadata(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+def _entry(name: str, fields: object, where: str) -> _Entry:
+    """Check what a header says of one tensor by itself."""
+    problem = _name_problem(name)
+    match fields:
+        case {"dtype": str(code), "shape": [*shape], "data_offsets": [begin, end], **rest} if not rest:
+            if code not in _DTYPES:
+                problem = f"has dtype {code[:20]!r}; known are {', '.join(_DTYPES)}"
+            elif len(shape) > MAX_DIMENSIONS or not all(map(_is_size, [*shape, begin, end])):
+                problem = "has a shape or an offset that cannot be"
+            else:
+                dtype = _dtype(_DTYPES[code])
+                # NumPy counts what an empty tensor would have without its zeros, and must not overflow.
+                if math.prod(n for n in shape if n) * dtype.itemsize > sys.maxsize:
+                    problem = "is too large"
+                elif end - begin != math.prod(shape) * dtype.itemsize:
+                    problem = f"has {end - begin} bytes, which is not what its shape {shape} takes"
+        case _:
+            problem = "is not described by dtype, shape and data_offsets"
+    if problem:
+        raise UpdateError(f"{where}: tensor {name[:80]!r} {problem}")
+    return _Entry(name, dtype, tuple(shape), begin, end)
+
+
+def _is_size(value: object) -> bool:
+    # Not `isinstance`: True is an int too. The bound keeps a product of sizes cheap.
+    return type(value) is int and 0 <= value <= sys.maxsize
+
+
+def _name_problem(name: str) -> str:
+    if not 0 < len(name) <= MAX_NAME_CHARS:
+        return f"has a name of {len(name)} characters; 1 to {MAX_NAME_CHARS} are allowed"
+    if name == "__metadata__" or _SURROGATE.search(name):
+        return "has a name that a safetensors file cannot hold"
+    return ""
+
+
+def _check_coverage(entries: Iterable[_Entry], size: int, where: str) -> None:
+    """Check that the tensors fill the data one after another, to the last byte."""
+    position = 0
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != position:
+            raise UpdateError(
+                f"{where}: tensor {entry.name!r} begins at byte {entry.begin} of the data, not at {position}"
+            )
+        position = entry.end
+    if position != size:
+        raise UpdateError(f"{where}: truncated or too long: {size} bytes of data where {position} are due")
+
+
+def _views(data: Array, entries: Iterable[_Entry], where: str) -> dict[str, Array]:
+    data.flags.writeable = False
+    views: dict[str, Array] = {}
+    for entry in entries:
+        raw = data[entry.begin : entry.end]
+        if entry.dtype == np.bool_ and raw.max(initial=0) > 1:
+            raise UpdateError(
+                f"{where}: tensor {entry.name!r} is boolean and holds other values than 0 and 1"
+            )
+        views[entry.name] = raw.view(entry.dtype).reshape(entry.shape)
+    return views
+
+
+@functools.cache
+def _dtype(name: str) -> np.dtype[Any]:
+    """The little-endian dtype of this NumPy name."""
+    if name.startswith(("bfloat", "float8")):
+        import ml_dtypes  # only where a model needs it
+
+        special: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return special
+    return np.dtype(name).newbyteorder("<")

@@ -1,0 +1,107 @@
+"""Detached signatures over JSON, which anybody with the authority's certificate can check.
+
+What is signed is the canonical JSON of purpose and body together, so that a
+signature given for one purpose cannot serve another. The signer's certificate
+travels along: an auditor needs no directory, and judges it by the time at
+which the record was made, for certificates are short-lived.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+
+from hanse.core.canonical import canonical_json
+from hanse.core.identity import Party
+from hanse.errors import TrustError
+from hanse.pki.certificates import key_of, pem_of, read_certificate, verify_certificate
+from hanse.pki.credentials import Credentials
+from hanse.pki.keys import check_signature, sign_bytes
+
+_DISTRUST = "Do not use it; ask the party for what it signed."
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature and the certificate to check it with.
+
+    Attributes:
+        certificate: The signer's certificate, PEM.
+        signature: ECDSA P-256 with SHA-256 (DER) or Ed25519, as the certificate's key
+            is; base64.
+    """
+
+    certificate: str
+    signature: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The signature as a JSON object."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: object) -> Signature:
+        """Read what `as_json` wrote; nothing is checked but its form.
+
+        Raises:
+            TrustError: It is not such an object.
+        """
+        match value:
+            case {"certificate": str(certificate), "signature": str(signature), **rest} if not rest:
+                return Signature(certificate, signature)
+        raise TrustError(
+            "a signature has to be an object of the two texts `certificate` and `signature`", mend=_DISTRUST
+        )
+
+
+def sign(credentials: Credentials, purpose: str, body: dict[str, Any]) -> Signature:
+    """Sign a JSON object for one purpose.
+
+    Raises:
+        ValueError: `body` holds what JSON lacks, such as a NaN.
+    """
+    signature = sign_bytes(credentials.key, _message(purpose, body))
+    return Signature(pem_of(credentials.certificate), base64.b64encode(signature).decode("ascii"))
+
+
+def verify(
+    signature: Signature, purpose: str, body: dict[str, Any], authority: x509.Certificate, at: datetime
+) -> Party:
+    """Check who signed a JSON object.
+
+    Args:
+        signature: What `sign` returned.
+        purpose: What it has to have been signed for.
+        body: What it has to have been signed over.
+        authority: The certificate of the federation's authority.
+        at: When the record was made; the certificate has to be valid then.
+
+    Returns:
+        The party that signed. Whether it was the one to sign is for the caller to check.
+
+    Raises:
+        CredentialError: The certificate is foreign, or was not valid at `at`.
+        TrustError: The signature is over something else, or unreadable.
+    """
+    certificate = read_certificate(signature.certificate)
+    party = verify_certificate(certificate, authority, at)
+    try:
+        raw, message = base64.b64decode(signature.signature, validate=True), _message(purpose, body)
+    except ValueError as error:
+        raise TrustError(
+            f"what came as the {purpose} of {party.uri} cannot have been signed", mend=_DISTRUST
+        ) from error
+    try:
+        check_signature(key_of(certificate), raw, message)
+    except TrustError as error:
+        raise TrustError(
+            f"the {purpose} was altered, or {party.uri} did not sign it as such", mend=_DISTRUST
+        ) from error
+    return party
+
+
+def _message(purpose: str, body: dict[str, Any]) -> bytes:
+    return canonical_json({"purpose": purpose, "body": body})

@@ -1,0 +1,117 @@
+"""A signature holds for one purpose, one body, one federation, at its time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanse.core.identity import Party, Role
+from hanse.errors import CredentialError, TrustError
+from hanse.pki.authority import Authority
+from hanse.pki.keys import PrivateKey, new_key
+from hanse.pki.signatures import Signature, sign, verify
+
+BODY = {"round": 3, "update": "ab12", "loss": 0.25}
+
+
+@pytest.mark.parametrize("key", [new_key(), ed25519.Ed25519PrivateKey.generate()])
+def test_a_signature_says_who_signed(enrol, authority: Authority, now: datetime, key: PrivateKey) -> None:
+    signature = sign(enrol("hospital-a", key=key), "result", BODY)
+
+    party = verify(signature, "result", BODY, authority.certificate, now)
+
+    assert party == Party("north", Role.COLLABORATOR, "hospital-a")
+
+
+def test_a_signature_survives_the_journal(enrol, authority: Authority, now: datetime) -> None:
+    written = json.dumps({"signature": sign(enrol(), "result", BODY).as_json(), "body": BODY})
+
+    record = json.loads(written)
+
+    verify(Signature.from_json(record["signature"]), "result", record["body"], authority.certificate, now)
+
+
+def test_a_signature_for_one_purpose_serves_no_other(enrol, authority: Authority, now: datetime) -> None:
+    signature = sign(enrol(), "result", BODY)
+
+    with pytest.raises(
+        TrustError, match="approval was altered, or hanse://north/collaborator/hospital-a did"
+    ):
+        verify(signature, "approval", BODY, authority.certificate, now)
+
+
+def test_an_altered_body_is_noticed(enrol, authority: Authority, now: datetime) -> None:
+    signature = sign(enrol(), "result", BODY)
+
+    with pytest.raises(TrustError, match="result was altered"):
+        verify(signature, "result", BODY | {"round": 4}, authority.certificate, now)
+
+
+def test_a_signature_under_anothers_certificate_is_noticed(
+    enrol, authority: Authority, now: datetime
+) -> None:
+    mine, theirs = sign(enrol("hospital-a"), "result", BODY), sign(enrol("hospital-b"), "result", BODY)
+
+    with pytest.raises(TrustError, match="hospital-b did not sign it"):
+        verify(replace(mine, certificate=theirs.certificate), "result", BODY, authority.certificate, now)
+
+
+def test_a_strangers_signature_is_refused(
+    enrol, authority: Authority, stranger: Authority, now: datetime
+) -> None:
+    signature = sign(enrol(by=stranger), "result", BODY)
+
+    with pytest.raises(CredentialError, match="another federation's authority"):
+        verify(signature, "result", BODY, authority.certificate, now)
+
+
+def test_an_old_signature_is_judged_by_the_time_it_was_made(
+    enrol, authority: Authority, now: datetime
+) -> None:
+    made = now - timedelta(days=20)
+    signature = sign(enrol(since=made), "result", BODY)
+
+    verify(signature, "result", BODY, authority.certificate, made)
+    with pytest.raises(CredentialError, match="expired on"):
+        verify(signature, "result", BODY, authority.certificate, now)
+
+
+@pytest.mark.parametrize("body", [{"loss": float("nan")}, {"name": "\ud800"}])
+def test_a_body_that_cannot_have_been_signed_is_refused(
+    enrol, authority: Authority, now: datetime, body: dict[str, object]
+) -> None:
+    signature = sign(enrol(), "result", BODY)
+
+    with pytest.raises(TrustError, match="cannot have been signed"):
+        verify(signature, "result", body, authority.certificate, now)
+
+
+def test_a_signature_that_is_not_base64_is_refused(enrol, authority: Authority, now: datetime) -> None:
+    signature = replace(sign(enrol(), "result", BODY), signature="ä")
+
+    with pytest.raises(TrustError, match="cannot have been signed"):
+        verify(signature, "result", BODY, authority.certificate, now)
+
+
+@pytest.mark.parametrize("change", [{"note": "unknown"}, {"signature": None}, {"certificate": ["a", "b"]}])
+def test_an_object_with_other_fields_is_no_signature(enrol, change: dict[str, object]) -> None:
+    with pytest.raises(TrustError, match="the two texts `certificate` and `signature`"):
+        Signature.from_json(sign(enrol(), "result", BODY).as_json() | change)
+
+
+JSON = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=3)
+
+
+@given(JSON | st.dictionaries(st.sampled_from(["certificate", "signature", "note"]), JSON))
+def test_any_json_reads_as_a_signature_or_fails_with_a_named_error(value: object) -> None:
+    try:
+        signature = Signature.from_json(value)
+    except TrustError:
+        return
+    assert signature.as_json() == value

@@ -14,9 +14,15 @@ MAX_EXAMPLES = 10**12
 
 
 def disclosure_of(plan: Plan, task: str) -> Disclosure:
-    """What a task of the plan discloses; the first model counts as an individual update without metrics."""
+    """What a task of the plan discloses; the first model counts as an individual update without metrics.
+
+    Raises:
+        DisclosureError: The plan has no such task, and nothing is to leave for one.
+    """
     if task == INITIALISE:
         return Disclosure(update="individual")
+    if task not in plan.tasks:
+        raise DisclosureError(f"the plan {plan.name} has no task {task!r}; it has: {', '.join(plan.tasks)}")
     return plan.tasks[task].discloses
 
 

@@ -58,7 +58,8 @@ def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
     if problem:
         raise ValueError(problem)
     return {
-        name: array if array.dtype == np.bool_ else np.subtract(array, received[name])
+        # NumPy turns what is computed from zero-dimensional arrays into scalars: asarray turns it back.
+        name: array if array.dtype == np.bool_ else np.asarray(np.subtract(array, received[name]))
         for name, array in trained.items()
     }
 
@@ -82,13 +83,14 @@ def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
                 f"tensor {name!r} has shape {change.shape} in the update, {old.shape} in the model"
             )
         if old.dtype == np.bool_:
-            result[name] = np.asarray(change, dtype=np.float64) >= 0.5
+            result[name] = np.asarray(np.asarray(change, dtype=np.float64) >= 0.5)
         elif is_floating(old.dtype):
             # One rounding only: the sum is taken in the wider of the two types.
             result[name] = np.asarray(np.add(old, change)).astype(old.dtype, copy=False)
         else:
-            whole = change if change.dtype.kind in "iu" else np.rint(change)
-            result[name] = np.add(old, whole.astype(old.dtype, copy=False))
+            # By way of int64: what a negative number becomes as an unsigned one is left to the machine.
+            whole = change if change.dtype.kind in "iu" else np.rint(change).astype(np.int64)
+            result[name] = np.asarray(np.add(old, whole.astype(old.dtype, copy=False)))
     return result
 
 

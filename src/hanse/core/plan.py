@@ -12,7 +12,17 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hanse.core.canonical import canonical_json, sha256
 from hanse.core.identity import check_name
@@ -21,6 +31,8 @@ from hanse.errors import ConfigError, PlanError, TamperedError
 BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
 INITIALISE = "initialise"
 """The task by which the first model is asked of a site; its name is taken."""
+MAX_CODE_BYTES = 50_000_000
+"""Largest file of code; it is read whole."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
@@ -52,7 +64,8 @@ def _party_name(value: str) -> str:
 
 def _code_path(value: str) -> str:
     path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or str(path) != value or "\\" in value or not path.name:
+    plain = str(path) == value and value.isprintable() and "\\" not in value
+    if not plain or not path.name or path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{value!r} must be a plain relative path inside the plan's folder")
     return value
 
@@ -63,10 +76,24 @@ def _reference(value: str) -> str:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=366 * 86400)]
-Name = Annotated[str, AfterValidator(_party_name)]
-CodePath = Annotated[str, Field(max_length=200), AfterValidator(_code_path)]
-Reference = Annotated[str, Field(max_length=200), AfterValidator(_reference)]
+def _format(name: str) -> dict[str, JsonValue]:
+    """What kind of text or number a value is, for whoever reads the schema."""
+    return {"format": name}
+
+
+Duration = Annotated[
+    float,
+    Field(gt=0, le=366 * 86400, json_schema_extra=_format("duration")),
+    BeforeValidator(parse_duration),
+]
+Name = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_party_name)]
+CodePath = Annotated[
+    str, Field(max_length=200, json_schema_extra=_format("path")), AfterValidator(_code_path)
+]
+Reference = Annotated[
+    str, Field(max_length=200, json_schema_extra=_format("module:function")), AfterValidator(_reference)
+]
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.\-/]{0,62}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -85,7 +112,7 @@ class Disclosure(Strict):
         description="Who sums when only the aggregate is disclosed. `aggregator` trusts the aggregator's "
         "service to show its workflow no more than the sum.",
     )
-    tensors: tuple[str, ...] = Field(
+    tensors: tuple[Pattern, ...] = Field(
         ("*",),
         min_length=1,
         max_length=1000,
@@ -95,6 +122,14 @@ class Disclosure(Strict):
         (), max_length=100, description="Metrics that are sent, each site's own, to aggregator and operators."
     )
 
+    @field_validator("aggregated_by")
+    @classmethod
+    def _available(cls, value: str | None) -> str | None:
+        # Never served with less than it asks for.
+        if value == "secure_aggregation":
+            raise ValueError("`secure_aggregation` is not available in this version of Hanse")
+        return value
+
     @model_validator(mode="after")
     def _aggregated_by_whom(self) -> Self:
         if self.update == "aggregate" and self.aggregated_by is None:
@@ -102,6 +137,9 @@ class Disclosure(Strict):
         if self.update != "aggregate" and self.aggregated_by is not None:
             raise ValueError("`aggregated_by` goes with `update: aggregate` only")
         return self
+
+
+_LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr")
 
 
 class TaskPlan(Strict):
@@ -117,9 +155,18 @@ class TaskPlan(Strict):
     retries: int = Field(1, ge=0, le=10, description="How often a site tries again when the task fails.")
     discloses: Disclosure = Field(default_factory=Disclosure, description="What leaves the site.")
 
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        if self.epochs is not None and self.batches is not None:
+            raise ValueError("a task has `epochs` or `batches`, not both")
+        for name in _LEARNER_SETTINGS:
+            if name in self.settings:
+                raise ValueError(f"`{name}` stands beside `settings`, not in it")
+        return self
+
     def learner_settings(self) -> dict[str, Any]:
         """What the learner finds in `task.settings`."""
-        own = {name: getattr(self, name) for name in ("epochs", "batches", "batch_size", "lr")}
+        own = {name: getattr(self, name) for name in _LEARNER_SETTINGS}
         return {**{name: value for name, value in own.items() if value is not None}, **self.settings}
 
 
@@ -211,64 +258,77 @@ class Plan(Strict):
         (), description="Not available in this version; a plan that asks for it is refused."
     )
 
+    @field_validator("code")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a file is listed twice")
+        return value
+
+    @field_validator("workflow")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if ":" not in value and value not in BUILT_IN_WORKFLOWS:
+            known = ", ".join(BUILT_IN_WORKFLOWS)
+            raise ValueError(f"unknown workflow {value!r}; known are {known}, or your own module:function")
+        return _reference(value) if ":" in value else value
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_free(cls, value: dict[str, TaskPlan]) -> dict[str, TaskPlan]:
+        if INITIALISE in value:
+            raise ValueError(f"the name {INITIALISE!r} is taken; use `initial_model` to set the first model")
+        return value
+
+    @field_validator("privacy", "compression")
+    @classmethod
+    def _available(cls, value: Any) -> Any:
+        # Never served with less than it asks for.
+        if value:
+            raise ValueError(f"{', '.join(sorted(value))}: not available in this version of Hanse")
+        return value
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         if (self.learner is None) == (self.script is None):
             raise ValueError("a plan has either a `learner` or a `script`")
         if self.script is not None and self.script not in self.code:
             raise ValueError(f"`script: {self.script}` must be listed under `code`")
-        if len(set(self.code)) != len(self.code):
-            raise ValueError("a file is listed twice under `code`")
-        if INITIALISE in self.tasks:
-            raise ValueError(
-                f"the task name {INITIALISE!r} is taken; use `initial_model` to set the first model"
-            )
         for reference in (self.learner, self.workflow):
-            if reference is not None and ":" in reference:
-                _reference(reference)
-                self._check_module(reference)
-        if ":" not in self.workflow and self.workflow not in BUILT_IN_WORKFLOWS:
-            known = ", ".join(BUILT_IN_WORKFLOWS)
-            raise ValueError(
-                f"unknown workflow {self.workflow!r}; known are {known}, or your own module:function"
-            )
-        for task in {"fedavg": ("train",), "evaluate": ("evaluate",)}.get(self.workflow, ()):
-            if task not in self.tasks:
-                raise ValueError(f"workflow {self.workflow} needs a task named `{task}` under `tasks`")
+            if reference is not None and ":" in reference and self.module_file(reference) is None:
+                module = reference.partition(":")[0].replace(".", "/")
+                raise ValueError(f"{reference!r} needs {module}.py listed under `code`")
+        if self.workflow in BUILT_IN_WORKFLOWS:
+            self._check_built_in()
+        return self
+
+    def _check_built_in(self) -> None:
+        task = {"fedavg": "train", "evaluate": "evaluate"}[self.workflow]
+        if task not in self.tasks:
+            raise ValueError(f"workflow {self.workflow} needs a task named `{task}` under `tasks`")
         if self.workflow == "fedavg" and self.tasks["train"].discloses.update == "none":
             raise ValueError(
                 "workflow fedavg needs `train` to disclose an update: `aggregate` or `individual`"
             )
         if self.workflow == "evaluate" and self.initial_model is None:
             raise ValueError("workflow evaluate needs `initial_model`: the model to evaluate")
-        self._refuse_what_is_missing()
-        return self
+        measured = {metric for task in self.tasks.values() for metric in task.discloses.metrics}
+        for key, goal in (("keep_best", self.keep_best), ("early_stop", self.early_stop)):
+            if goal is not None and goal.metric not in measured:
+                raise ValueError(f"`{key}` looks at the metric {goal.metric!r}, which no task discloses")
 
-    def _check_module(self, reference: str) -> None:
+    def module_file(self, reference: str) -> str | None:
+        """The file under `code` that holds the module of a `module:function`; None where none does."""
         module = reference.partition(":")[0].replace(".", "/")
-        if f"{module}.py" not in self.code and f"{module}/__init__.py" not in self.code:
-            raise ValueError(f"{reference!r} needs {module}.py listed under `code`")
-
-    def _refuse_what_is_missing(self) -> None:
-        # Never served with less than it asks for.
-        if self.privacy:
-            asked = ", ".join(sorted(self.privacy))
-            raise ValueError(f"`privacy: {asked}` is not available in this version of Hanse")
-        if self.compression:
-            raise ValueError("`compression` is not available in this version of Hanse")
-        for name, task in self.tasks.items():
-            if task.discloses.aggregated_by == "secure_aggregation":
-                raise ValueError(
-                    f"task {name}: `secure_aggregation` is not available in this version of Hanse"
-                )
+        return next((file for file in (f"{module}.py", f"{module}/__init__.py") if file in self.code), None)
 
 
 class CodeFile(Strict):
-    """One file of a plan's bundle."""
+    """One file of a plan's bundle: of its code, or the model it starts from."""
 
     path: CodePath
     sha256: Digest
-    size: int = Field(ge=0, le=50_000_000)
+    size: int = Field(ge=0, le=1 << 40)
 
 
 class Manifest(Strict):
@@ -283,8 +343,11 @@ class Manifest(Strict):
     def _files_are_the_code(self) -> Self:
         if sorted(file.path for file in self.files) != sorted(self.plan.code):
             raise ValueError("the files of the manifest are not the files that the plan lists under `code`")
-        if (self.initial_model is None) != (self.plan.initial_model is None):
-            raise ValueError("`initial_model` is named by plan or manifest only")
+        for file in self.files:
+            if file.size > MAX_CODE_BYTES:
+                raise ValueError(f"{file.path} is larger than {MAX_CODE_BYTES // 10**6} MB")
+        if (self.initial_model.path if self.initial_model else None) != self.plan.initial_model:
+            raise ValueError("the `initial_model` of the manifest is not the one that the plan names")
         return self
 
     def to_bytes(self) -> bytes:
@@ -307,12 +370,18 @@ class Manifest(Strict):
         if sha256(data) != digest:
             raise TamperedError(f"the plan received is not plan {digest[:12]}: its SHA-256 differs")
         try:
-            manifest = Manifest.model_validate_json(data)
-        except ValueError as error:
+            # Strict: read leniently, "20" and 20 would be two plans that mean the same.
+            manifest = Manifest.model_validate_json(data, strict=True)
+            # Held at the level of JSON: a later version may know more fields, with defaults.
+            canonical = canonical_json(json.loads(data))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise PlanError(
-                f"plan {digest[:12]} is not one that this version understands: {error}"
-            ) from error
-        # Held at the level of JSON: a later version may know more fields, with defaults.
-        if canonical_json(json.loads(data)) != data:
+                f"this version of Hanse does not understand plan {digest[:12]}: {where}: {first['msg']}"
+            ) from None
+        except ValueError as error:
+            raise PlanError(f"plan {digest[:12]} holds what no plan can hold: {error}") from None
+        if canonical != data:
             raise PlanError(f"plan {digest[:12]} is not in canonical form")
         return manifest

@@ -54,12 +54,7 @@ from hanse.core.events import (
     UpdatesAggregated,
     WorkerRestarted,
 )
-from hanse.core.exchange import (
-    Exchange,
-    MemberState,
-    Shortfall,
-    outcome,
-)
+from hanse.core.exchange import Exchange, MemberState, Shortfall, deadline_ms, outcome
 from hanse.core.plan import INITIALISE
 from hanse.core.run import TERMINAL, Phase, Run, evolve, improves
 from hanse.errors import LateResultError, QuorumError, RunError, WorkflowError
@@ -398,11 +393,31 @@ def _tick(run: Run, command: Tick, now_ms: int) -> Events:
     found = []
     for exchange in run.open_exchanges():
         for site in exchange.awaited:
-            last = max(exchange.clock_ms, command.progress_ms.get((exchange.number, site), 0))
-            if now_ms - last >= limit_ms:
-                silent_s = (now_ms - last) / 1000
-                found.append(SiteIdle(exchange=exchange.number, site=site, silent_s=silent_s))
+            silent_ms = now_ms - _last_sign_ms(exchange, site, command)
+            if silent_ms >= limit_ms:
+                found.append(SiteIdle(exchange=exchange.number, site=site, silent_s=silent_ms / 1000))
     return tuple(found)
+
+
+def next_wakeup_ms(run: Run, command: Tick) -> int | None:
+    """When the next `Tick` can change something, milliseconds since 1970; None for never."""
+    rules = run.plan.cohort
+    if run.phase is Phase.SUBMITTED:
+        return run.clock_ms + round(rules.approvals * 1000)
+    if run.phase is not Phase.RUNNING:
+        return None
+    times = []
+    for exchange in run.open_exchanges():
+        times.append(deadline_ms(exchange, rules))
+        if rules.grace is not None and exchange.enough_ms is not None and exchange.needed:
+            times.append(exchange.enough_ms + round(rules.grace * 1000))
+        for site in exchange.awaited:
+            times.append(_last_sign_ms(exchange, site, command) + round(rules.idle_limit * 1000))
+    return min(times, default=None)
+
+
+def _last_sign_ms(exchange: Exchange, site: str, command: Tick) -> int:
+    return max(exchange.clock_ms, command.progress_ms.get((exchange.number, site), 0))
 
 
 def _settle(run: Run, now_ms: int) -> Events:

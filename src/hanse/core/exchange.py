@@ -107,8 +107,9 @@ class Exchange:
     aggregated: bool = False
 
     @staticmethod
-    def opened(event: ExchangeOpened, time_ms: int) -> Exchange:
-        """An exchange as it begins."""
+    def opened(event: ExchangeOpened, quiet: frozenset[str], time_ms: int) -> Exchange:
+        """An exchange as it begins; sites in `quiet` are asked but not waited for."""
+        begin = {True: MemberState.IDLE, False: MemberState.ASSIGNED}
         return Exchange(
             number=event.exchange,
             round_number=event.round_number,
@@ -116,7 +117,7 @@ class Exchange:
             task=event.task,
             model=event.model,
             needed=event.needed,
-            members={site: Member(MemberState.ASSIGNED, time_ms) for site in event.cohort},
+            members={site: Member(begin[site in quiet], time_ms) for site in event.cohort},
             clock_ms=time_ms,
         )
 

@@ -34,7 +34,8 @@ INITIALISE = "initialise"
 MAX_CODE_BYTES = 50_000_000
 """Largest file of code; it is read whole."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""Seconds by unit."""
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -51,7 +52,7 @@ def parse_duration(value: Any) -> Any:
         match = _DURATION.fullmatch(value.strip())
         if match is None:
             raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m or 1.5h")
-        return float(match[1]) * _UNITS[match[2]]
+        return float(match[1]) * DURATION_UNITS[match[2]]
     return value
 
 

@@ -109,6 +109,8 @@ class Run:
         exchanges: Exchanges that still matter, by number: those of the open
             round, and of a stream those not yet consumed.
         last_exchange: Highest number given out.
+        quiet: Sites that were idle when last awaited and have not been heard of since. They are
+            still asked, but a new exchange does not wait another idle limit for them.
         restarts: Restarts of the run's worker since the last commit.
     """
 
@@ -135,6 +137,7 @@ class Run:
     stop_best: Best | None = None
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
     last_exchange: int = 0
+    quiet: frozenset[str] = frozenset()
     refused_results: int = 0
     restarts: int = 0
 
@@ -238,11 +241,13 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RoundOpened():
             return replace(run, round_open=event.round_number, cohort=event.cohort)
         case ExchangeOpened():
-            exchanges = {**run.exchanges, event.exchange: Exchange.opened(event, time_ms)}
+            exchanges = {**run.exchanges, event.exchange: Exchange.opened(event, run.quiet, time_ms)}
             return replace(run, exchanges=exchanges, last_exchange=event.exchange)
         case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
-            exchange = run.exchanges[event.exchange]
-            return _put(run, move(exchange, event, event.site, time_ms))
+            heard = {event.site}
+            quiet = run.quiet | heard if isinstance(event, SiteIdle) else run.quiet - heard
+            moved = move(run.exchanges[event.exchange], event, event.site, time_ms)
+            return _put(replace(run, quiet=quiet), moved)
         case ResultRefused():
             return replace(run, refused_results=run.refused_results + 1)
         case ExchangeClosed():
@@ -289,7 +294,7 @@ def _each_member(run: Run, event: SiteLeft, site: str, time_ms: int) -> Run:
 
 def _restarted(run: Run, event: RunRecovered | RunResumed, time_ms: int) -> Run:
     exchanges = {number: restart(e, event, time_ms) for number, e in run.exchanges.items()}
-    return replace(run, clock_ms=time_ms, exchanges=exchanges)
+    return replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=frozenset())
 
 
 def _committed(run: Run, event: RoundCommitted) -> Run:

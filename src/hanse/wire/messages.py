@@ -340,6 +340,22 @@ def decode(kind: type[M], data: bytes) -> M:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the message"
-        raise ProtocolError(f"malformed {kind.__name__}: {where}: {first['msg']}") from None
+        raise _malformed(kind, error) from None
+
+
+def decode_value(kind: type[M], value: dict[str, Any]) -> M:
+    """Read a message that stands as JSON inside another.
+
+    Raises:
+        ProtocolError: It is not such a message; says where.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise _malformed(kind, error) from None
+
+
+def _malformed(kind: type[Strict], error: ValidationError) -> ProtocolError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the message"
+    return ProtocolError(f"malformed {kind.__name__}: {where}: {first['msg']}")

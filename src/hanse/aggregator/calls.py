@@ -1,0 +1,136 @@
+"""What a run worker asks of its service, and what it gets back; tensors pass as files.
+
+Paths are names inside two folders of the run's workspace: the worker reads
+`in/` and writes `out/`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from hanse.core.plan import Digest, Strict
+
+FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
+
+
+class ModelRef(Strict):
+    """Parameters, by the digest of a committed model or by a new file in `out/`."""
+
+    digest: Digest | None = None
+    file: FileName | None = None
+
+
+class StandingCall(Strict):
+    """Where does the run stand?"""
+
+    call: Literal["standing"] = "standing"
+
+
+class OpenRoundCall(Strict):
+    """Begin a round, or find it open."""
+
+    call: Literal["open_round"] = "open_round"
+    round_number: int = Field(ge=0)
+
+
+class ExchangeCall(Strict):
+    """Ask a task and wait; `sum` for the aggregate alone."""
+
+    call: Literal["ask", "sum"]
+    round_number: int = Field(ge=0)
+    index: int = Field(ge=0)
+    task: str
+    model: ModelRef
+    sites: tuple[str, ...] | None = None
+
+
+class NextCall(Strict):
+    """Wait for the next update of a stream."""
+
+    call: Literal["next"] = "next"
+    task: str
+    taken: tuple[int, ...]
+
+
+class CommitCall(Strict):
+    """Make a round's outcome durable."""
+
+    call: Literal["commit"] = "commit"
+    round_number: int = Field(ge=0)
+    model: ModelRef
+    metrics: dict[str, float]
+    state: FileName | None
+    consumed: tuple[int, ...]
+
+
+class FinishCall(Strict):
+    """The workflow's function returned."""
+
+    call: Literal["finish"] = "finish"
+
+
+class FailCall(Strict):
+    """The workflow's function raised."""
+
+    call: Literal["fail"] = "fail"
+    error: str
+    reason: str = Field(max_length=8_192)
+
+
+Call = StandingCall | OpenRoundCall | ExchangeCall | NextCall | CommitCall | FinishCall | FailCall
+
+CALLS: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="call")])
+
+
+class StandingReply(Strict):
+    """Where the run stands; `model` and `state` are names in `in/`."""
+
+    committed: int
+    digest: Digest | None
+    model: FileName | None
+    state: FileName | None
+    complete: bool
+    population: tuple[str, ...]
+
+
+class CohortReply(Strict):
+    """Who is asked in a round."""
+
+    cohort: tuple[str, ...]
+
+
+class AnswerReply(Strict):
+    """One site's answer; `update` is a name in `in/`."""
+
+    exchange: int
+    site: str
+    num_examples: int
+    metrics: dict[str, float]
+    update: FileName | None
+    staleness: int = 0
+
+
+class AnswersReply(Strict):
+    """The answers of an exchange, in site order."""
+
+    answers: tuple[AnswerReply, ...]
+
+
+class SumReply(Strict):
+    """The aggregate of an exchange; `delta` is a name in `in/`."""
+
+    num_examples: int
+    metrics: dict[str, float]
+    delta: FileName | None
+    sites: tuple[str, ...]
+
+
+class Reply(Strict):
+    """The answer to a call, or the error that ended the run."""
+
+    ok: dict[str, Any] | None = None
+    error: str = ""
+    message: str = ""
+    mend: str = ""

@@ -1,0 +1,177 @@
+"""What a run wants of a site, and what an operator sees of a run: views of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from hanse.core.canonical import digest_of
+from hanse.core.disclosure import disclosure_of
+from hanse.core.events import (
+    Event,
+    ExchangeClosed,
+    ExchangeOpened,
+    PlanAnswered,
+    ResultRefused,
+    RoundOpened,
+    SiteIdle,
+    SiteInvited,
+    SiteLeft,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
+from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
+from hanse.core.run import TERMINAL, Phase, Run
+from hanse.wire.messages import Assignment, Awaited, RunStatus, RunWork, Work
+
+CONTACT_MS = 120_000
+"""A site that was heard of within this time counts as connected; a long poll is shorter."""
+HEADER_SLACK = 65_536
+"""How much longer than the model an update file may be."""
+
+SizeOf = Callable[[str], int]
+
+
+def work_of(site: str, runs: Iterable[Run], size_of: SizeOf, max_blob: int) -> Work:
+    """All that is wanted of a site now.
+
+    Args:
+        site: The collaborator.
+        runs: The runs of the federation.
+        size_of: Size in bytes of a blob, by its digest.
+        max_blob: Largest first model that is taken.
+    """
+    found = tuple(_of_run(site, run, size_of, max_blob) for run in runs if concerns(run, site))
+    return Work(version=digest_of([work.model_dump(mode="json") for work in found]), runs=found)
+
+
+def concerns(run: Run, site: str) -> bool:
+    """Whether a run still wants something of a site, now or later."""
+    return run.phase not in TERMINAL and site in run.invited and site not in run.left
+
+
+def touched(events: Iterable[Event]) -> frozenset[str] | None:
+    """Sites whose work an event may have changed; None for all that were invited."""
+    sites: set[str] = set()
+    for event in events:
+        match event:
+            case ExchangeOpened():
+                sites |= set(event.cohort)
+            case ExchangeClosed():
+                sites |= set(event.missing)
+            case SiteInvited() | PlanAnswered() | SiteLeft() | UpdateAccepted() | TaskFailed():
+                sites.add(event.site)
+            case TaskStarted() | SiteIdle() | ResultRefused() | UpdatesAggregated() | RoundOpened():
+                pass
+            case _:
+                return None
+    return frozenset(sites)
+
+
+def assignments(run: Run, site: str) -> tuple[Exchange, ...]:
+    """Open exchanges in which a site's answer would be taken."""
+    if run.phase is not Phase.RUNNING:
+        return ()
+    return tuple(e for e in run.open_exchanges() if site in e.members and e.members[site].state in UNANSWERED)
+
+
+def progress_interval_s(run: Run) -> float:
+    """How often a task has to show progress: well within the idle limit, and at most once a second or so."""
+    return min(max(run.plan.cohort.idle_limit / 4, 0.2), 60.0)
+
+
+def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: int) -> int:
+    """Largest update file that is taken in an exchange; 0 where the task discloses none."""
+    if disclosure_of(run.plan, exchange.task).update == "none":
+        return 0
+    return max_blob if exchange.model is None else size_of(exchange.model) + HEADER_SLACK
+
+
+def _of_run(site: str, run: Run, size_of: SizeOf, max_blob: int) -> RunWork:
+    return RunWork(
+        run_id=run.run_id,
+        plan_digest=run.plan_digest,
+        plan_bytes=size_of(run.plan_digest),
+        review=site not in run.answers,
+        progress_s=progress_interval_s(run),
+        assignments=tuple(
+            Assignment(
+                exchange=e.number,
+                round_number=e.round_number,
+                task=e.task,
+                model=e.model,
+                model_bytes=0 if e.model is None else size_of(e.model),
+                max_update_bytes=max_update_bytes(run, e, size_of, max_blob),
+                deadline_ms=deadline_ms(e, run.plan.cohort),
+            )
+            for e in assignments(run, site)
+        ),
+    )
+
+
+def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) -> RunStatus:
+    """A run as an operator sees it: where it stands and for whom it waits.
+
+    Args:
+        run: The run.
+        events: Number of its last journal record.
+        seen_ms: When each site was last in contact.
+        now_ms: The time, milliseconds since 1970.
+    """
+    answers = {site: "accepted" if yes else "refused" for site, yes in run.answers.items()}
+    answers |= dict.fromkeys(run.unanswered, "awaited")
+    answers |= dict.fromkeys(run.left, "left")
+    return RunStatus(
+        run_id=run.run_id,
+        plan_name=run.plan.name,
+        plan_digest=run.plan_digest,
+        phase=run.phase.value,
+        reason=run.reason,
+        rounds=run.plan.rounds,
+        rounds_committed=max(run.committed, 0),
+        round_open=run.round_open,
+        submitted_by=run.submitted_by,
+        submitted_ms=run.submitted_ms,
+        population=run.population,
+        answers=dict(sorted(answers.items())),
+        awaited=_awaited(run, seen_ms, now_ms),
+        model=run.model,
+        best_round=run.best.round_number if run.best else None,
+        best_model=run.best.model if run.best else None,
+        metrics=dict(run.metrics),
+        events=events,
+    )
+
+
+def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:
+    def connected(site: str) -> bool:
+        return now_ms - seen_ms.get(site, 0) < CONTACT_MS
+
+    if run.phase is Phase.SUBMITTED:
+        until = run.clock_ms + round(run.plan.cohort.approvals * 1000)
+        return tuple(
+            Awaited(
+                site=site,
+                what="answer to the plan",
+                state="assigned",
+                since_ms=run.clock_ms,
+                deadline_ms=until,
+                connected=connected(site),
+            )
+            for site in run.unanswered
+        )
+    if run.phase is not Phase.RUNNING:
+        return ()
+    return tuple(
+        Awaited(
+            site=site,
+            what=exchange.task,
+            state=exchange.members[site].state.value,
+            since_ms=exchange.members[site].since_ms,
+            deadline_ms=deadline_ms(exchange, run.plan.cohort),
+            connected=connected(site),
+        )
+        for exchange in run.open_exchanges()
+        for site in exchange.unanswered
+    )

@@ -129,7 +129,7 @@ class SqlJournal(Journal):
         """See `Journal.read`.
 
         Raises:
-            TamperedError: A body is no JSON any more. (Other changes are found by `check_chain`.)
+            TamperedError: A record cannot be read any more. (Other changes are found by `check_chain`.)
         """
         query = (
             select(*(_records.c[field] for field in _FIELDS))
@@ -174,10 +174,12 @@ class SqlJournal(Journal):
 
     def _record(self, row: Row[Any]) -> Record:
         try:
+            if any(isinstance(value, bytes) for value in row):
+                raise ValueError("SQLite lets a forger put bytes where text was")
             return Record(**{**row._mapping, "body": json.loads(row.body)})
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TamperedError(
-                f"record {row.sequence} of {row.stream} in {self._where} was altered: its body is no JSON",
+                f"record {row.sequence} of {row.stream} in {self._where} was altered: it cannot be read",
                 mend=_RESTORE,
             ) from error
 

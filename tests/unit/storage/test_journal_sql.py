@@ -74,6 +74,8 @@ os.kill(os.getpid(), signal.SIGKILL)
         """UPDATE records SET body = '{"number":2}' WHERE sequence = 2""",
         "UPDATE records SET body = 'true' WHERE sequence = 2",
         "UPDATE records SET body = '{' WHERE sequence = 2",
+        """UPDATE records SET body = '{"number":NaN}' WHERE sequence = 2""",
+        "UPDATE records SET kind = x'00' WHERE sequence = 2",
         "UPDATE records SET kind = 'forged' WHERE sequence = 3",
         "UPDATE records SET time_ms = 'today' WHERE sequence = 1",
         "UPDATE records SET digest = previous WHERE sequence = 2",

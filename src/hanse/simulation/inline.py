@@ -1,0 +1,245 @@
+"""The inline engine: every site in this process, one task after another, over the same core."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hanse.aggregation.fedavg import fed_avg
+from hanse.core.canonical import sha256
+from hanse.core.commands import (
+    AcceptResult,
+    AnswerPlan,
+    Command,
+    Commit,
+    Fail,
+    FailTask,
+    Finish,
+    OpenExchange,
+    OpenRound,
+    OpenStream,
+    RecordAggregate,
+    StartTask,
+    Submit,
+)
+from hanse.core.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
+from hanse.core.events import Event
+from hanse.core.exchange import Exchange
+from hanse.core.parameters import Parameters, specs
+from hanse.core.plan import INITIALISE, Manifest, Plan
+from hanse.core.run import Phase, Run
+from hanse.core.update import Aggregate, Update
+from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError
+from hanse.learners.base import Session
+from hanse.learners.perform import Ask, Performed, perform
+from hanse.storage.base import Journal
+from hanse.storage.ledger import Ledger
+from hanse.wire.tensors import decode, encode
+from hanse.workflow.base import CommitRequest, Request, Standing
+from hanse.workflow.federation import Federation
+
+Listener = Callable[[Run, Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is simulated: a plan and where its first model is, if it has one."""
+
+    manifest: Manifest
+    digest: str
+    initial_model: Parameters | None = None
+
+
+class InlineHost:
+    """Answers a workflow by performing each site's task at once; see `hanse.workflow.base.Host`.
+
+    Drives the state machine that the aggregator drives, checks what the
+    agent checks, and aggregates as the aggregator does, so that a simulated
+    run and a deployed one give the same model to the bit.
+    """
+
+    def __init__(
+        self,
+        submission: Submission,
+        sessions: Mapping[str, Session],
+        journal: Journal,
+        *,
+        started_ms: int,
+        listener: Listener,
+    ) -> None:
+        """Submit the plan to all sites, which accept it.
+
+        Args:
+            submission: What to run.
+            sessions: The user's code of each site, by the site's name.
+            journal: Where the run is kept.
+            started_ms: When the simulation begins, milliseconds since 1970. From there time is
+                logical: a deadline is about real machines.
+            listener: Told of every event.
+        """
+        run_id = f"{submission.manifest.plan.name}-simulated"
+        self._sessions = sessions
+        self._initial = submission.initial_model
+        self._listener = listener
+        self._ticks = itertools.count(started_ms)
+        self._ledger = Ledger(journal, run_id)
+        self._tensors: dict[str, Parameters] = {}
+        invited = tuple(sorted(sessions))
+        self._execute(Submit(run_id, submission.manifest, submission.digest, "simulation", invited))
+        for site in invited:
+            self._execute(AnswerPlan(site, accepted=True, reasons=("simulated",)))
+
+    def drive(self, workflow: Callable[[Federation], None]) -> Run:
+        """Run a workflow to its end.
+
+        Raises:
+            HanseError: Why the run failed.
+        """
+        try:
+            workflow(Federation(self))
+        except HanseError as error:
+            if self.run.phase is Phase.RUNNING:
+                self._execute(Fail(error.code, str(error)))
+            raise
+        self._execute(Finish())
+        return self.run
+
+    @property
+    def run(self) -> Run:
+        """The run as it stands."""
+        return self._ledger.run
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the run."""
+        return self.run.plan
+
+    def tensors(self, digest: str) -> Parameters:
+        """The committed parameters of this digest."""
+        return self._tensors[digest]
+
+    def standing(self) -> Standing:
+        """Where the run stands now."""
+        run = self.run
+        return Standing(
+            committed=run.committed,
+            model=None if run.model is None else self._tensors[run.model],
+            state={} if run.state is None else self._tensors[run.state],
+            complete=run.complete,
+            population=run.population,
+        )
+
+    def initial_model(self) -> Parameters | None:
+        """The plan's initial model."""
+        return self._initial
+
+    def open_round(self, round_number: int) -> tuple[str, ...]:
+        """Begin a round."""
+        self._execute(OpenRound(round_number))
+        return self.run.cohort
+
+    def ask(self, request: Request) -> tuple[Update, ...]:
+        """Have each site perform the task; the answers, in site order."""
+        return self._updates(self._exchange(request))
+
+    def sum(self, request: Request) -> Aggregate:
+        """Have each site perform the task; the aggregate of the answers."""
+        exchange = self._exchange(request)
+        aggregate = fed_avg(self._updates(exchange), uniform=self.plan.aggregation.rule == "mean")
+        digest = None if aggregate.delta is None else self._keep(aggregate.delta)
+        self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
+        return aggregate
+
+    def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
+        """The next update of a stream; sites work in the order in which they were asked."""
+        model = self.run.model
+        if model is None:
+            raise WorkflowError("a stream begins after the first model")
+        while True:
+            self._execute(OpenStream(task, model, taken))
+            waiting = [e for e in self.run.stream() if e.closed is None]
+            self._perform(waiting[0], waiting[0].unanswered[0])
+            done = self.run.exchanges[waiting[0].number]
+            if done.answered:
+                stale = self.run.committed + 1 - done.round_number
+                return done.number, self._update(done, done.answered[0], max(stale, 0))
+
+    def commit(self, request: CommitRequest) -> Standing:
+        """Make a round's outcome the run's."""
+        state = self._keep(request.state) if request.state else None
+        model = self._keep(request.model)
+        dead = [e.number for e in self.run.stream() if e.closed is not None and not e.answered]
+        consumed = (*request.consumed, *dead)
+        self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
+        self._forget()
+        return self.standing()
+
+    def _execute(self, command: Command) -> None:
+        for event in self._ledger.execute(command, next(self._ticks)):
+            self._listener(self.run, event)
+        if self.run.phase is Phase.FAILED:
+            raise WorkflowError(self.run.reason)
+
+    def _exchange(self, request: Request) -> Exchange:
+        model = None if request.model is None else self._keep(request.model)
+        opening = OpenExchange(request.round_number, request.index, request.task, model, request.sites)
+        self._execute(opening)
+        number = self.run.in_round()[request.index].number
+        for site in self.run.exchanges[number].unanswered:
+            self._perform(self.run.exchanges[number], site)
+        return self.run.exchanges[number]
+
+    def _perform(self, exchange: Exchange, site: str) -> None:
+        """One task at one site: performed, checked as the agent would, and told to the run."""
+        self._execute(StartTask(exchange.number, site))
+        received = None if exchange.model is None else self._tensors[exchange.model]
+        ask = Ask(exchange.number, exchange.round_number, exchange.task)
+        try:
+            performed = perform(self._sessions[site], self.plan, site, ask, received)
+            self._check(performed, exchange, site, received)
+        except (TaskError, DisclosureError, UpdateError) as error:
+            tail = error.log_tail if isinstance(error, TaskError) else ""
+            self._execute(FailTask(exchange.number, site, str(error), tail))
+            return
+        update = None if performed.update is None else self._keep(performed.update)
+        metrics = dict(performed.metrics)
+        self._execute(AcceptResult(exchange.number, site, performed.num_examples, metrics, update))
+
+    def _check(
+        self, performed: Performed, exchange: Exchange, site: str, received: Parameters | None
+    ) -> None:
+        what = f"task {exchange.task} at {site}"
+        disclosure = disclosure_of(self.plan, exchange.task)
+        check_examples(performed.num_examples, what)
+        check_metrics(performed.metrics, disclosure, what)
+        if performed.update is not None:
+            like = performed.update if exchange.task == INITIALISE else received or {}
+            check_update(performed.update, declared(specs(like), disclosure), what)
+
+    def _updates(self, exchange: Exchange) -> tuple[Update, ...]:
+        return tuple(self._update(exchange, site) for site in exchange.answered)
+
+    def _update(self, exchange: Exchange, site: str, staleness: int = 0) -> Update:
+        answer = exchange.members[site].answer
+        if answer is None:
+            raise WorkflowError(f"{site} has not answered exchange {exchange.number}")
+        delta = None if answer.update is None else self._tensors[answer.update]
+        return Update(site, answer.num_examples, answer.metrics, delta, staleness)
+
+    def _keep(self, parameters: Parameters) -> str:
+        """Keep a copy that nobody can change, by the digest that its file would have."""
+        data = encode(parameters)
+        digest = sha256(data)
+        if digest not in self._tensors:
+            self._tensors[digest] = decode(data)
+        return digest
+
+    def _forget(self) -> None:
+        """Drop what no commit and no open exchange needs any more."""
+        run = self.run
+        kept = {run.model, run.state, run.best.model if run.best else None}
+        for exchange in run.exchanges.values():
+            kept.add(exchange.model)
+            kept |= {m.answer.update for m in exchange.members.values() if m.answer is not None}
+        self._tensors = {digest: value for digest, value in self._tensors.items() if digest in kept}

@@ -1,0 +1,72 @@
+"""Which files the demo's hospitals and plans consist of, and where a copy of them is put."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from hanse.errors import ConfigError
+
+HOSPITALS = {
+    "cleveland": "cleveland.csv",
+    "budapest": "hungarian.csv",
+    "zurich": "switzerland.csv",
+    "long-beach": "va.csv",
+}
+"""File of each hospital's patients, by the name of its site."""
+
+LEARNERS = ("numpy", "torch", "sklearn")
+"""What the demo's model can be written with; each but the first needs the extra of its name."""
+
+_HERE = Path(__file__).parent
+HEART_DISEASE = _HERE.parent / "data" / "heart_disease"
+"""Folder of the files in `HOSPITALS`."""
+
+# The names of these two folders are no names of packages: what they hold is copied, not imported.
+HEART_DISEASE_PLAN = _HERE / "heart-disease"
+"""Folder of the demo's plan and its code, for all learners."""
+_NEW_PROJECT = _HERE / "new-project"
+
+
+def write_plan(folder: Path, learner: str = "numpy") -> Path:
+    """Write the demo's plan and its code into a folder, which is made where it is missing.
+
+    Args:
+        folder: Where to; files of the same names are overwritten.
+        learner: One of `LEARNERS`.
+
+    Returns:
+        Path of the plan file.
+    """
+    if learner not in LEARNERS:
+        raise ValueError(f"learner must be one of {', '.join(LEARNERS)}, got {learner!r}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("heart_data.py", f"heart_{learner}.py"):
+        shutil.copyfile(HEART_DISEASE_PLAN / name, folder / name)
+    plan = folder / "plan.yaml"
+    text = (HEART_DISEASE_PLAN / "plan.yaml").read_text(encoding="utf-8")
+    plan.write_text(text.replace("heart_numpy", f"heart_{learner}"), encoding="utf-8")
+    return plan
+
+
+def write_project(folder: Path, name: str) -> Path:
+    """Write the files of a new project into a folder, which must not exist yet.
+
+    Args:
+        folder: Where to.
+        name: Name of the plan; see `hanse.core.identity.check_name`.
+
+    Returns:
+        Path of the plan file.
+
+    Raises:
+        ConfigError: The folder exists.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder} exists already", mend="Choose another name, or remove it first.")
+    folder.mkdir(parents=True)
+    shutil.copyfile(_NEW_PROJECT / "federation.py", folder / "federation.py")
+    plan = folder / "plan.yaml"
+    text = (_NEW_PROJECT / "plan.yaml").read_text(encoding="utf-8")
+    plan.write_text(text.replace("my-project", name), encoding="utf-8")
+    return plan

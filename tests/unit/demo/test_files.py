@@ -6,17 +6,18 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import yaml
 
+from hanse.config.load import load_plan
 from hanse.core.plan import Plan
 from hanse.core.site import DataSources, Site
 from hanse.core.update import Task
 from hanse.demo.files import HEART_DISEASE, HOSPITALS, LEARNERS, write_plan, write_project
 from hanse.errors import ConfigError
+from hanse.learners.bundle import load_factory
 
 
 def read_plan(file: Path) -> Plan:
-    return Plan.model_validate(yaml.safe_load(file.read_text()))
+    return load_plan(file).manifest.plan
 
 
 def load(file: Path) -> ModuleType:
@@ -32,6 +33,28 @@ def test_the_demos_plan_is_written_with_the_code_it_lists(tmp_path: Path, learne
 
     assert plan.learner == f"heart_{learner}:learner"
     assert {file.name for file in (tmp_path / "plan").iterdir()} == {"plan.yaml", *plan.code}
+
+
+@pytest.mark.parametrize(
+    ("learner", "needs"),
+    [
+        ("numpy", "numpy"),
+        pytest.param("torch", "torch", marks=pytest.mark.torch),
+        pytest.param("sklearn", "sklearn", marks=pytest.mark.sklearn),
+    ],
+)
+def test_the_demos_plan_declares_every_metric_that_its_learner_reports(
+    tmp_path: Path, learner: str, needs: str
+) -> None:
+    pytest.importorskip(needs)
+    plan = read_plan(write_plan(tmp_path, learner))
+    site = Site("va", DataSources("va", {"heart": HEART_DISEASE / "va.csv"}))
+    heart = load_factory(tmp_path, plan.learner)(site)
+
+    for name, task in plan.tasks.items():
+        result = getattr(heart, name)(heart.parameters(), Task(name, 1, 1, task.learner_settings()))
+        assert set(result.metrics) <= set(task.discloses.metrics)
+        assert "loss" in result.metrics
 
 
 def test_an_unknown_learner_is_refused(tmp_path: Path) -> None:

@@ -67,8 +67,11 @@ class PlanError(ConfigError):
     code = "plan"
 
 
-class MissingDataError(ConfigError):
-    """A data source that the plan names does not exist at this site."""
+class MissingDataError(ConfigError, KeyError):
+    """A data source that the plan names does not exist at this site.
+
+    A `KeyError` too, so that `in` and `.get` work on a site's data sources.
+    """
 
     code = "missing_data"
 

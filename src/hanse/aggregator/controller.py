@@ -9,10 +9,10 @@ from collections.abc import Callable
 from hanse.aggregator.signals import Signals, wait_for
 from hanse.aggregator.work import touched
 from hanse.core.commands import Command, Tick
-from hanse.core.decide import next_wakeup_ms
 from hanse.core.events import Event
 from hanse.core.exchange import Exchange, MemberState
 from hanse.core.run import Phase, Run
+from hanse.core.timing import next_wakeup_ms
 from hanse.errors import HanseError, RunError
 from hanse.storage.ledger import Ledger
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from cryptography import x509
 
+from hanse.core.answers import member_state
 from hanse.core.commands import AcceptResult, AnswerPlan, Command, FailTask
 from hanse.core.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
 from hanse.core.events import SignedStatement
-from hanse.core.exchange import Exchange
+from hanse.core.exchange import Exchange, MemberState
 from hanse.core.identity import Party
 from hanse.core.plan import INITIALISE
 from hanse.core.run import Run
-from hanse.errors import DisclosureError, LateResultError, ProtocolError, RunError, TrustError, UpdateError
+from hanse.errors import DisclosureError, ProtocolError, RunError, TrustError, UpdateError
 from hanse.pki.signatures import Signature, verify
 from hanse.storage.base import BlobStore
 from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, M, PlanAnswer, TaskOutcome, UpdateFile, decode_value
@@ -61,15 +62,25 @@ class Verifier:
             DisclosureError: It holds something that the plan does not declare.
             UpdateError: The update is unusable.
         """
-        exchange = _exchange(run, outcome)
+        accept = AcceptResult(
+            outcome.exchange,
+            outcome.site,
+            outcome.num_examples,
+            outcome.metrics,
+            None if outcome.update is None else outcome.update.sha256,
+            statement,
+        )
+        if member_state(run, outcome.exchange, outcome.site) is MemberState.ANSWERED:
+            return accept  # a repetition, which changes nothing
+        exchange = run.exchanges[outcome.exchange]
+        _check_belongs(outcome, run, exchange)
         if outcome.outcome == "failed":
-            return FailTask(
-                outcome.exchange,
-                outcome.site,
-                outcome.reason or "no reason given",
-                outcome.log_tail,
-                statement,
-            )
+            reason = outcome.reason or "no reason given"
+            return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement)
+        self._check_disclosure(run, exchange, outcome)
+        return accept
+
+    def _check_disclosure(self, run: Run, exchange: Exchange, outcome: TaskOutcome) -> None:
         what = f"task {outcome.task} at {outcome.site}"
         check_examples(outcome.num_examples, what)
         disclosure = disclosure_of(run.plan, outcome.task)
@@ -79,14 +90,6 @@ class Verifier:
             raise DisclosureError(f"{what} sent {without}; the plan declares update: {disclosure.update}")
         if outcome.update is not None:
             self._check_update(run, exchange, outcome.update, what)
-        return AcceptResult(
-            outcome.exchange,
-            outcome.site,
-            outcome.num_examples,
-            outcome.metrics,
-            None if outcome.update is None else outcome.update.sha256,
-            statement,
-        )
 
     def _stated(
         self, kind: type[M], purpose: str, party: Party, statement: SignedStatement, now: datetime
@@ -119,12 +122,7 @@ class Verifier:
         return self._blobs.path(exchange.model)
 
 
-def _exchange(run: Run, outcome: TaskOutcome) -> Exchange:
-    if outcome.exchange > run.last_exchange:
-        raise RunError(f"run {run.run_id} has no exchange {outcome.exchange}")
-    exchange = run.exchanges.get(outcome.exchange)
-    if exchange is None:
-        raise LateResultError(f"exchange {outcome.exchange} of run {run.run_id} is over")
+def _check_belongs(outcome: TaskOutcome, run: Run, exchange: Exchange) -> None:
     stated = (outcome.plan_digest, outcome.round_number, outcome.task, outcome.model)
     if stated != (run.plan_digest, exchange.round_number, exchange.task, exchange.model):
         raise ProtocolError(
@@ -132,4 +130,3 @@ def _exchange(run: Run, outcome: TaskOutcome) -> Exchange:
             f"{exchange.number} of run {run.run_id} is {exchange.task} of round {exchange.round_number}",
             mend="The outcome belongs to another run, plan or model; it is not counted.",
         )
-    return exchange

@@ -37,6 +37,7 @@ MAX_CODE_BYTES = 50_000_000
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds by unit."""
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+_LABEL = re.compile(r"[A-Za-z_][\w.\-/]{0,62}")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -61,6 +62,14 @@ def _party_name(value: str) -> str:
         return check_name(value)
     except ConfigError as error:
         raise ValueError(str(error)) from None
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError(
+            f"{value[:80]!r} is not a name: write 1 to 63 letters, digits, _ . - and /, a letter or _ first"
+        )
+    return value
 
 
 def _code_path(value: str) -> str:
@@ -95,7 +104,7 @@ Reference = Annotated[
     str, Field(max_length=200, json_schema_extra=_format("module:function")), AfterValidator(_reference)
 ]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
-Label = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.\-/]{0,62}$")]
+Label = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_label)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 

@@ -109,6 +109,7 @@ class Run:
         exchanges: Exchanges that still matter, by number: those of the open
             round, and of a stream those not yet consumed.
         last_exchange: Highest number given out.
+        accepted: Each site's last exchange whose result was accepted, to know a repetition by.
         quiet: Sites that were idle when last awaited and have not been heard of since. They are
             still asked, but a new exchange does not wait another idle limit for them.
         restarts: Restarts of the run's worker since the last commit.
@@ -137,6 +138,7 @@ class Run:
     stop_best: Best | None = None
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
     last_exchange: int = 0
+    accepted: Mapping[str, int] = field(default_factory=dict)
     quiet: frozenset[str] = frozenset()
     refused_results: int = 0
     restarts: int = 0
@@ -247,7 +249,8 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             heard = {event.site}
             quiet = run.quiet | heard if isinstance(event, SiteIdle) else run.quiet - heard
             moved = move(run.exchanges[event.exchange], event, event.site, time_ms)
-            return _put(replace(run, quiet=quiet), moved)
+            counted = {event.site: event.exchange} if isinstance(event, UpdateAccepted) else {}
+            return _put(replace(run, quiet=quiet, accepted={**run.accepted, **counted}), moved)
         case ResultRefused():
             return replace(run, refused_results=run.refused_results + 1)
         case ExchangeClosed():

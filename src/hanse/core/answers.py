@@ -1,0 +1,80 @@
+"""What a site's word on its task comes to, whenever it arrives."""
+
+from __future__ import annotations
+
+from hanse.core.commands import AcceptResult, FailTask, StartTask
+from hanse.core.events import Event, TaskFailed, TaskStarted, UpdateAccepted
+from hanse.core.exchange import MemberState
+from hanse.core.run import Phase, Run
+from hanse.errors import LateResultError, RunError
+
+Events = tuple[Event, ...]
+
+
+def start_task(run: Run, command: StartTask) -> Events:
+    """Note that a site works; noting it again changes nothing."""
+    state = member_state(run, command.exchange, command.site)
+    resting = state in (MemberState.ASSIGNED, MemberState.IDLE)
+    return (TaskStarted(exchange=command.exchange, site=command.site),) if resting else ()
+
+
+def accept_result(run: Run, command: AcceptResult) -> Events:
+    """Count a result, once."""
+    state = member_state(run, command.exchange, command.site)
+    if state is MemberState.ANSWERED:
+        return ()  # a retry whose reply was lost: the first one counts
+    if state is MemberState.FAILED:
+        raise LateResultError(f"{command.site} reported exchange {command.exchange} as failed before")
+    return (
+        UpdateAccepted(
+            exchange=command.exchange,
+            site=command.site,
+            num_examples=command.num_examples,
+            metrics=dict(command.metrics),
+            update=command.update,
+            statement=command.statement,
+        ),
+    )
+
+
+def fail_task(run: Run, command: FailTask) -> Events:
+    """Note that a site gave its task up; noting it again changes nothing."""
+    state = member_state(run, command.exchange, command.site)
+    if state in (MemberState.ANSWERED, MemberState.FAILED):
+        return ()
+    return (
+        TaskFailed(
+            exchange=command.exchange,
+            site=command.site,
+            reason=command.reason,
+            log_tail=command.log_tail,
+            statement=command.statement,
+        ),
+    )
+
+
+def member_state(run: Run, number: int, site: str) -> MemberState:
+    """Where a site stands in an exchange, if its word on it still counts.
+
+    Raises:
+        LateResultError: The exchange is over, and the site had not answered it.
+        RunError: There is no such exchange, or the site was not asked in it.
+    """
+    if run.accepted.get(site) == number:
+        return MemberState.ANSWERED  # whatever has happened since: its reply was lost
+    if run.phase is not Phase.RUNNING:
+        raise LateResultError(f"run {run.run_id} is {run.phase}; results are no longer taken")
+    if number > run.last_exchange:
+        raise RunError(f"run {run.run_id} has no exchange {number}")
+    exchange = run.exchanges.get(number)
+    if exchange is None:
+        raise LateResultError(f"exchange {number} of run {run.run_id} is over; {site} joins the next round")
+    if site not in exchange.members:
+        raise RunError(f"{site} was not asked in exchange {number} of run {run.run_id}")
+    state = exchange.members[site].state
+    if exchange.closed is not None and state is not MemberState.ANSWERED:
+        raise LateResultError(
+            f"exchange {number} of run {run.run_id} closed ({exchange.closed}) before {site} answered; "
+            f"it joins the next round"
+        )
+    return state

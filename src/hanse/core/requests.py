@@ -1,0 +1,173 @@
+"""What a workflow's requests come to: rounds, exchanges, streams and commits."""
+
+from __future__ import annotations
+
+from hanse.core.cohort import needed, select
+from hanse.core.commands import Commit, OpenExchange, OpenStream, RecordAggregate
+from hanse.core.events import (
+    Event,
+    ExchangeOpened,
+    RoundCommitted,
+    RoundOpened,
+    RunFailed,
+    UpdatesAggregated,
+)
+from hanse.core.exchange import Exchange
+from hanse.core.plan import INITIALISE
+from hanse.core.run import Phase, Run, improves
+from hanse.errors import QuorumError, RunError, WorkflowError
+
+Events = tuple[Event, ...]
+
+
+def must_run(run: Run) -> None:
+    """Refuse what only a running run can do."""
+    if run.phase is not Phase.RUNNING:
+        tail = f" ({run.reason})" if run.reason else ""
+        raise RunError(f"run {run.run_id} is {run.phase}{tail}")
+
+
+def open_round(run: Run, round_number: int) -> Events:
+    """Begin a round with a cohort; opening the open one again changes nothing."""
+    must_run(run)
+    if run.round_open == round_number:
+        return ()
+    if run.round_open is not None or round_number != run.committed + 1:
+        raise WorkflowError(
+            f"the workflow opened round {round_number}; the next round is {run.committed + 1}",
+            mend="Commit each round before the next one begins.",
+        )
+    population, plan = run.population, run.plan
+    if round_number == 0:  # the first model: one site is asked, whoever it is
+        return (RoundOpened(round_number=0, cohort=population, population=population),)
+    if len(population) < plan.cohort.minimum:
+        why = f"round {round_number}: the plan needs {plan.cohort.minimum} sites, {len(population)} take part"
+        gone = "".join(f"; {site} left: {text}" for site, text in sorted(run.left.items()))
+        return (RunFailed(error=QuorumError.code, reason=why + gone),)
+    cohort = select(plan.cohort, plan.seed, round_number, population)
+    return (RoundOpened(round_number=round_number, cohort=cohort, population=population),)
+
+
+def open_exchange(run: Run, command: OpenExchange) -> Events:
+    """Ask a task; asking the same again at the same place changes nothing."""
+    must_run(run)
+    if command.round_number != run.round_open:
+        raise WorkflowError(f"the workflow asked in round {command.round_number}, which is not open")
+    before = run.in_round()
+    if command.index < len(before):
+        _must_match(before[command.index], command)
+        return ()
+    if command.index > len(before):
+        raise WorkflowError(f"exchange {command.index} of round {run.round_open} was asked before its turn")
+    if command.task != INITIALISE and command.task not in run.plan.tasks:
+        known = ", ".join(run.plan.tasks)
+        raise WorkflowError(f"the workflow asked for a task {command.task!r}; the plan's tasks are: {known}")
+    cohort = run.cohort if command.sites is None else tuple(sorted(set(command.sites)))
+    strangers = sorted(set(cohort) - set(run.population)) if command.sites is not None else []
+    if strangers or not cohort:
+        raise WorkflowError(
+            f"the workflow asked {', '.join(strangers) or 'nobody'}; not in the run's population"
+        )
+    return (
+        ExchangeOpened(
+            exchange=run.last_exchange + 1,
+            round_number=command.round_number,
+            index=command.index,
+            task=command.task,
+            model=command.model,
+            cohort=cohort,
+            needed=needed(run.plan.cohort, len(cohort)) if command.sites is None else 0,
+        ),
+    )
+
+
+def _must_match(found: Exchange, command: OpenExchange) -> None:
+    same = found.task == command.task and found.model == command.model
+    if command.sites is not None:
+        same = same and sorted(set(command.sites)) == sorted(found.members)
+    if not same:
+        raise WorkflowError(
+            f"after a restart the workflow asked something else in round {command.round_number}: "
+            f"task {command.task} on model {str(command.model)[:12]}, before it was {found.task} on "
+            f"{str(found.model)[:12]}",
+            mend="A workflow must do the same again from the last commit: take randomness from "
+            "`federation.random` only, and no time or outside state.",
+        )
+
+
+def open_stream(run: Run, command: OpenStream) -> Events:
+    """Ask every free site of a stream, with the last committed model."""
+    must_run(run)
+    if command.task not in run.plan.tasks:
+        known = ", ".join(run.plan.tasks)
+        raise WorkflowError(f"the workflow streams a task {command.task!r}; the plan's tasks are: {known}")
+    pending = [e for e in run.stream() if e.number not in command.taken]
+    # A site is busy while it works, and until the workflow has been given what it sent.
+    # One that failed rests until the next commit, so that it cannot fail in a tight circle.
+    busy = {site for e in pending for site in e.members}
+    busy |= {site for e in run.stream() for site in e.failed}
+    free = [site for site in run.population if site not in busy]
+    if not free and all(e.closed is not None and not e.answered for e in pending):
+        why = "; ".join(f"{s}: {e.members[s].reason}" for e in pending for s in e.members)
+        return (RunFailed(error=QuorumError.code, reason=f"no site of the stream answers any more: {why}"),)
+    return tuple(
+        ExchangeOpened(
+            exchange=run.last_exchange + 1 + place,
+            round_number=run.committed + 1,
+            index=-1,
+            task=command.task,
+            model=command.model,
+            cohort=(site,),
+            needed=0,
+        )
+        for place, site in enumerate(free)
+    )
+
+
+def record_aggregate(run: Run, command: RecordAggregate) -> Events:
+    """Note that the sum of a closed exchange was given out."""
+    must_run(run)
+    exchange = run.exchanges.get(command.exchange)
+    if exchange is None or exchange.closed is None:
+        raise RunError(f"exchange {command.exchange} of run {run.run_id} has no sum: it is not closed")
+    if exchange.aggregated:
+        return ()
+    return (
+        UpdatesAggregated(
+            exchange=command.exchange,
+            sites=command.sites,
+            num_examples=command.num_examples,
+            aggregate=command.aggregate,
+        ),
+    )
+
+
+def commit(run: Run, command: Commit) -> Events:
+    """Make a round's model the run's; committing it again changes nothing."""
+    must_run(run)
+    if command.round_number == run.committed and command.model == run.model:
+        return ()
+    if command.round_number != run.committed + 1:
+        raise WorkflowError(
+            f"the workflow committed round {command.round_number}; the next to commit is {run.committed + 1}"
+        )
+    best, goal = False, run.plan.keep_best
+    for wanted in (goal, run.plan.early_stop):
+        if wanted is not None and command.round_number > 0 and wanted.metric not in command.metrics:
+            known = ", ".join(sorted(command.metrics)) or "none"
+            raise WorkflowError(
+                f"round {command.round_number} was committed without the metric {wanted.metric!r} that the "
+                f"plan's keep_best or early_stop needs; committed: {known}"
+            )
+    if goal is not None and command.round_number > 0:
+        best = improves(goal, command.metrics[goal.metric], run.best)
+    return (
+        RoundCommitted(
+            round_number=command.round_number,
+            model=command.model,
+            metrics=dict(command.metrics),
+            state=command.state,
+            best=best,
+            consumed=command.consumed,
+        ),
+    )

@@ -1,0 +1,51 @@
+# The two commands that matter: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# On machines without a GPU the CPU build is enough; set TORCH= to choose another.
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test lint unit slow docs docs-serve bench clean
+
+demo: $(VENV)/.core
+	$(BIN)/hanse demo
+
+test: lint unit slow docs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -m "not slow"
+
+slow: $(VENV)/.dev
+	$(BIN)/pytest -m slow
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+docs-serve: $(VENV)/.dev
+	$(BIN)/mkdocs serve
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/round.py --quick
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+# torch first and by itself: with it installed, a range that it satisfies adds nothing more.
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[torch,sklearn,test,lint,docs]"
+	touch $@ $(VENV)/.core
+
+clean:
+	rm -rf $(VENV) build dist site hanse-demo*

@@ -7,6 +7,7 @@ The HTTPS client and server stand between the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,9 @@ from hanse.wire.messages import (
     SubmitRequest,
     Work,
 )
+
+OpenUpload = Callable[[], BlobWriter]
+"""Opens an upload. It may read again what is there of it, so it is called on a thread."""
 
 
 class Upstream(Protocol):
@@ -137,8 +141,8 @@ class Service(Protocol):
         """How much of this party's upload is here."""
         ...
 
-    def blob_to_take(self, party: Party, digest: str, size: int) -> BlobWriter | None:
-        """Begin or resume an upload that this party may make; None where the blob is here already."""
+    def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
+        """What begins or resumes an upload that this party may make; None where the blob is here already."""
         ...
 
     async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
@@ -154,7 +158,10 @@ class Service(Protocol):
         ...
 
     async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
-        """Records of a run's journal after `after`, waiting for one where there is none."""
+        """Records of a run's journal after `after`, waiting for one where there is none.
+
+        As many as fit in a message (`MAX_MESSAGE`); whoever wants more asks again.
+        """
         ...
 
     async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:

@@ -1,0 +1,58 @@
+"""What `import hanse` gives, and what it does not cost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import hanse
+
+FRAMEWORKS = ("torch", "sklearn", "jax", "tensorflow", "pydantic", "sqlalchemy", "aiohttp", "typer", "numpy")
+
+
+def modules_after(code: str) -> set[str]:
+    """Names of the modules that a fresh interpreter has imported after running `code`."""
+    program = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(hanse.__all__) == {
+        "Aggregate",
+        "Federation",
+        "HanseError",
+        "Learner",
+        "Round",
+        "Site",
+        "Task",
+        "TaskResult",
+        "Update",
+        "mean_metrics",
+        "rounds",
+        "site",
+        "weighted_mean",
+    }
+
+
+@pytest.mark.parametrize("name", hanse.__all__)
+def test_every_public_name_can_be_had_and_is_documented(name: str) -> None:
+    assert getattr(hanse, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="stratgey"):
+        _ = hanse.stratgey  # type: ignore[attr-defined]
+
+
+def test_importing_hanse_imports_no_framework() -> None:
+    assert not modules_after("import hanse") & set(FRAMEWORKS)
+
+
+def test_the_names_of_a_script_import_no_framework() -> None:
+    imported = modules_after("import hanse; hanse.rounds; hanse.site; hanse.Site; hanse.TaskResult")
+
+    assert not imported & {"torch", "sklearn", "sqlalchemy", "aiohttp", "typer"}

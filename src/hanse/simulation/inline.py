@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hanse.aggregation.fedavg import fed_avg
 from hanse.core.canonical import sha256
@@ -24,14 +25,15 @@ from hanse.core.commands import (
     Submit,
 )
 from hanse.core.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
-from hanse.core.events import Event
+from hanse.core.events import Event, RunFailed
 from hanse.core.exchange import Exchange
-from hanse.core.parameters import Parameters, specs
+from hanse.core.parameters import Parameters, mismatch, not_finite, specs
 from hanse.core.plan import INITIALISE, Manifest, Plan
 from hanse.core.run import Phase, Run
 from hanse.core.update import Aggregate, Update
-from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError
+from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError, rebuild
 from hanse.learners.base import Session
+from hanse.learners.failures import describe, place
 from hanse.learners.perform import Ask, Performed, perform
 from hanse.storage.base import Journal
 from hanse.storage.ledger import Ledger
@@ -97,12 +99,12 @@ class InlineHost:
             HanseError: Why the run failed.
         """
         try:
-            workflow(Federation(self))
+            _call(workflow, Federation(self))
         except HanseError as error:
             if self.run.phase is Phase.RUNNING:
-                self._execute(Fail(error.code, str(error)))
+                self._record(Fail(error.code, str(error)))
             raise
-        self._execute(Finish())
+        self._record(Finish())
         return self.run
 
     @property
@@ -167,6 +169,7 @@ class InlineHost:
 
     def commit(self, request: CommitRequest) -> Standing:
         """Make a round's outcome the run's."""
+        self._check_model(request.model)
         state = self._keep(request.state) if request.state else None
         model = self._keep(request.model)
         dead = [e.number for e in self.run.stream() if e.closed is not None and not e.answered]
@@ -176,10 +179,16 @@ class InlineHost:
         return self.standing()
 
     def _execute(self, command: Command) -> None:
-        for event in self._ledger.execute(command, next(self._ticks)):
+        """Tell the run something; raises why it failed, if it did."""
+        for event in self._record(command):
+            if isinstance(event, RunFailed):
+                raise rebuild(event.error, event.reason)
+
+    def _record(self, command: Command) -> tuple[Event, ...]:
+        events = self._ledger.execute(command, next(self._ticks))
+        for event in events:
             self._listener(self.run, event)
-        if self.run.phase is Phase.FAILED:
-            raise WorkflowError(self.run.reason)
+        return events
 
     def _exchange(self, request: Request) -> Exchange:
         model = None if request.model is None else self._keep(request.model)
@@ -217,6 +226,16 @@ class InlineHost:
             like = performed.update if exchange.task == INITIALISE else received or {}
             check_update(performed.update, declared(specs(like), disclosure), what)
 
+    def _check_model(self, model: Parameters) -> None:
+        if self.run.model is None:
+            return
+        problem = mismatch(specs(model), specs(self._tensors[self.run.model]))
+        if problem:
+            raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
+        bad = not_finite(model)
+        if bad:
+            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
+
     def _updates(self, exchange: Exchange) -> tuple[Update, ...]:
         return tuple(self._update(exchange, site) for site in exchange.answered)
 
@@ -232,7 +251,7 @@ class InlineHost:
         data = encode(parameters)
         digest = sha256(data)
         if digest not in self._tensors:
-            self._tensors[digest] = decode(data)
+            self._tensors[digest] = MappingProxyType(decode(data))
         return digest
 
     def _forget(self) -> None:
@@ -243,3 +262,12 @@ class InlineHost:
             kept.add(exchange.model)
             kept |= {m.answer.update for m in exchange.members.values() if m.answer is not None}
         self._tensors = {digest: value for digest, value in self._tensors.items() if digest in kept}
+
+
+def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:
+    try:
+        workflow(federation)
+    except HanseError:
+        raise
+    except Exception as error:  # the outermost edge of the plan's own workflow
+        raise WorkflowError(f"the workflow failed at {place(error)}: {describe(error)}") from error

@@ -1,0 +1,206 @@
+"""A plan run at virtual sites in this process, from its files to its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy.typing as npt
+
+from hanse.config.bundle import write_bundle
+from hanse.config.load import LoadedPlan
+from hanse.core.parameters import Parameters
+from hanse.core.plan import Manifest, Plan
+from hanse.core.run import Run
+from hanse.core.site import DataSources, Indices, Site
+from hanse.errors import MissingDataError, TaskError
+from hanse.learners.base import Session
+from hanse.learners.bundle import load_factory, load_function
+from hanse.learners.perform import setup_seed
+from hanse.learners.script import ScriptSession
+from hanse.learners.session import LearnerSession
+from hanse.simulation.inline import InlineHost, Listener, Submission
+from hanse.simulation.partition import Partition
+from hanse.storage.memory import MemoryJournal
+from hanse.wire.tensors import open_file
+from hanse.workflow.built_in import BUILT_IN
+from hanse.workflow.federation import Federation
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualSite:
+    """A site of a simulation.
+
+    Attributes:
+        name: Its name, by which its tasks are seeded; see `hanse.core.identity.check_name`.
+        data: Paths of its data sources by name.
+        data_root: The one folder with its data, where there is one.
+    """
+
+    name: str
+    data: Mapping[str, Path] = field(default_factory=dict)
+    data_root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to simulate.
+
+    Attributes:
+        state_dir: An empty folder for what learners keep between tasks.
+        started_ms: When the simulation begins, milliseconds since 1970.
+        partition: How one data set is dealt out to the sites that ask for their share of it;
+            None where each has data of its own, as in a deployment.
+    """
+
+    state_dir: Path
+    started_ms: int
+    partition: Partition | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a simulation came to.
+
+    Attributes:
+        run: The finished run.
+        model: The last committed parameters; None where the workflow committed none.
+        best: The best ones, where the plan keeps them.
+        dealt: Sites that asked for their share of the data.
+        failed_ends: What went wrong at a site after the last round, in the end of its script.
+    """
+
+    run: Run
+    model: Parameters | None
+    best: Parameters | None
+    dealt: frozenset[str]
+    failed_ends: Mapping[str, TaskError]
+
+
+def simulate(
+    loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Settings, listener: Listener
+) -> Outcome:
+    """Run a plan to its end, each site's task after the other's.
+
+    A plan's learner is imported from a copy of the files that the plan lists, as at a real site; a
+    script runs where it is, as `python script.py` would.
+
+    Args:
+        loaded: The plan.
+        sites: At least one, with names of their own.
+        settings: How.
+        listener: Told of every event of the run.
+
+    Raises:
+        MissingDataError: A site lacks a data source that the plan names.
+        HanseError: Why the run failed.
+    """
+    plan = loaded.manifest.plan
+    _check(plan, sites)
+    bundle = settings.state_dir / "bundle"
+    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
+    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
+    dealer = _Dealer(settings.partition, len(sites), plan.seed)
+    sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, dealer))
+    initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
+    submission = Submission(loaded.manifest, loaded.digest, initial)
+    failed_ends: dict[str, TaskError] = {}
+    try:
+        host = InlineHost(
+            submission, sessions, MemoryJournal(), started_ms=settings.started_ms, listener=listener
+        )
+        run = host.drive(_workflow(plan, bundle))
+    finally:
+        for name, session in sessions.items():
+            try:
+                session.close()
+            except TaskError as error:
+                failed_ends[name] = error
+    return Outcome(
+        run=run,
+        model=None if run.model is None else host.tensors(run.model),
+        best=None if run.best is None else host.tensors(run.best.model),
+        dealt=frozenset(dealer.asked),
+        failed_ends=failed_ends,
+    )
+
+
+def with_settings(loaded: LoadedPlan, *, rounds: int | None = None, seed: int | None = None) -> LoadedPlan:
+    """The same plan for another number of rounds or another seed; None keeps the plan's own."""
+    wanted = {"rounds": rounds, "seed": seed}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    old = loaded.manifest
+    plan = Plan.model_validate({**old.plan.model_dump(), **changes})
+    manifest = Manifest(plan=plan, files=old.files, initial_model=old.initial_model)
+    return replace(loaded, manifest=manifest, digest=manifest.digest)
+
+
+def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
+    if not sites or len({site.name for site in sites}) < len(sites):
+        raise ValueError("a simulation needs sites, each with a name of its own")
+    for site in sites:
+        for name in plan.data:
+            if name not in site.data:
+                raise MissingDataError(
+                    f"the plan {plan.name} needs a data source named {name!r}, and site {site.name} has none",
+                    mend=f"Add --data {name}=PATH; {{site}} in PATH stands for the name of each site.",
+                )
+
+
+class _Dealer:
+    """Deals the sites' shares of one data set, and notes who asks for one."""
+
+    def __init__(self, partition: Partition | None, count: int, seed: int) -> None:
+        self._partition = partition
+        self._count = count
+        self._seed = seed
+        self.asked: set[str] = set()
+
+    def share(self, site: str, index: int) -> Callable[[npt.ArrayLike], Indices] | None:
+        """What becomes `Site.partition`."""
+        if self._partition is None:
+            return None
+        share = self._partition.share(index, self._count, self._seed)
+
+        def noted(labels: npt.ArrayLike) -> Indices:
+            self.asked.add(site)
+            return share(labels)
+
+        return noted
+
+
+def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, dealer: _Dealer) -> dict[Path, Site]:
+    """What the code at each site is told of it, by the folder for the site's state."""
+    places = {}
+    for index, site in enumerate(sites):
+        folder = state_dir / "sites" / site.name
+        own = folder / "own"
+        own.mkdir(parents=True)
+        places[folder] = Site(
+            name=site.name,
+            data=DataSources(site.name, site.data),
+            seed=setup_seed(plan),
+            options=plan.options,
+            data_root=site.data_root,
+            index=index,
+            count=len(sites),
+            state_dir=own,
+            partition=dealer.share(site.name, index),
+        )
+    return places
+
+
+def _sessions(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
+    plan = loaded.manifest.plan
+    if plan.script is not None:
+        script = loaded.files[plan.script]
+        return {site.name: ScriptSession(script, site, folder / "kept") for folder, site in places.items()}
+    if plan.learner is None:
+        raise ValueError("a plan has either a learner or a script")
+    factory = load_factory(bundle, plan.learner)
+    return {site.name: LearnerSession(factory, site, folder / "kept") for folder, site in places.items()}
+
+
+def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
+    return BUILT_IN.get(plan.workflow) or load_function(bundle, plan.workflow)

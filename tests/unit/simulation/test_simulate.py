@@ -1,0 +1,249 @@
+"""Whole simulations: from a plan or a script on disk to a model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from hanse.config.load import LoadedPlan, load_plan, script_plan
+from hanse.core.events import Event, RoundCommitted
+from hanse.core.run import Phase, Run
+from hanse.errors import MissingDataError, PlanError, QuorumError, WorkflowError
+from hanse.simulation.partition import Partition
+from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate, with_settings
+
+PLAN = """
+name: adding
+code: [adding.py]
+learner: adding:learner
+rounds: 2
+seed: 3
+data: [step]
+keep_best: {metric: loss, mode: min}
+tasks:
+  train: {discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}
+"""
+LEARNER = """
+import numpy as np
+import hanse
+
+def learner(site):
+    return Adder(float(site.data["step"].read_text()), site)
+
+class Adder:
+    def __init__(self, step, site):
+        self.step, self.site = step, site
+
+    def parameters(self):
+        return {"w": np.zeros(2, np.float32)}
+
+    def train(self, parameters, task):
+        w = parameters["w"] + np.float32(self.step)
+        return hanse.TaskResult(len(self.site.share([0] * 6)), {"loss": float(w[0])}, {"w": w})
+
+    def evaluate(self, parameters, task):
+        return hanse.TaskResult(1, {})
+"""
+SCRIPT = """
+import numpy as np
+import hanse
+
+site = hanse.site()
+model = {"w": np.zeros(1, np.float32)}
+for round in hanse.rounds(model):
+    model["w"] += len(site.share([0] * 6))
+    round.report(examples=1, loss=float(model["w"][0]))
+(site.data_root / site.name).write_text("ended")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> LoadedPlan:
+    write(tmp_path / "plan.yaml", PLAN)
+    write(tmp_path / "adding.py", LEARNER)
+    write(tmp_path / "a.txt", "1")
+    write(tmp_path / "b.txt", "2")
+    return load_plan(tmp_path / "plan.yaml")
+
+
+@pytest.fixture
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
+    def run(
+        loaded: LoadedPlan,
+        sites: list[VirtualSite],
+        partition: Partition | None = None,
+        listener: Callable[[Run, Event], None] = lambda run, event: None,
+    ) -> Outcome:
+        settings = Settings(tmp_path_factory.mktemp("state"), 1_000, partition)
+        return simulate(loaded, sites, settings, listener)
+
+    return run
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(dedent(text), encoding="utf-8")
+
+
+def sites_of(loaded: LoadedPlan) -> list[VirtualSite]:
+    return [VirtualSite(name, {"step": loaded.root / f"{name}.txt"}) for name in "ab"]
+
+
+def with_script(folder: Path, text: str = SCRIPT, rounds: int = 2) -> tuple[LoadedPlan, list[VirtualSite]]:
+    write(folder / "train.py", text)
+    loaded = script_plan(folder / "train.py", rounds=rounds, seed=0, sites=2)
+    return loaded, [VirtualSite(name, data_root=folder) for name in ("site-1", "site-2")]
+
+
+def value(outcome: Outcome) -> float:
+    assert outcome.model is not None
+    return float(outcome.model["w"][0])
+
+
+def test_a_plan_runs_at_each_site_on_its_own_data(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
+    outcome = run(project, sites_of(project))
+
+    assert outcome.run.phase is Phase.FINISHED
+    assert value(outcome) == 3.0  # two rounds of the mean of 1 and 2
+
+
+def test_a_script_runs_at_each_site_to_its_end(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+    outcome = run(*with_script(tmp_path))
+
+    assert value(outcome) == 12.0
+    assert (tmp_path / "site-2").read_text() == "ended"
+
+
+def test_the_best_model_is_given_where_the_plan_keeps_it(
+    project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    outcome = run(project, sites_of(project))
+
+    assert outcome.best is not None
+    assert float(outcome.best["w"][0]) == 1.5
+
+
+def test_sites_get_their_shares_of_the_data(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+    outcome = run(*with_script(tmp_path), Partition())
+
+    assert value(outcome) == 6.0
+    assert outcome.dealt == {"site-1", "site-2"}
+
+
+def test_code_that_never_asks_for_its_share_is_noticed(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+    outcome = run(*with_script(tmp_path, SCRIPT.replace("len(site.share([0] * 6))", "1")), Partition())
+
+    assert outcome.dealt == frozenset()
+
+
+def test_the_listener_sees_every_round(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
+    rounds = []
+
+    def listen(_: Run, event: Event) -> None:
+        if isinstance(event, RoundCommitted):
+            rounds.append(event.round_number)
+
+    run(project, sites_of(project), None, listen)
+
+    assert rounds == [0, 1, 2]
+
+
+def test_the_same_plan_and_seed_give_the_same_model_again(
+    project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    first, second = (run(project, sites_of(project)).run.model for _ in range(2))
+
+    assert first == second
+
+
+def test_a_plan_can_run_with_another_seed_and_fewer_rounds(project: LoadedPlan) -> None:
+    changed = with_settings(project, rounds=1, seed=9)
+
+    assert (changed.manifest.plan.rounds, changed.manifest.plan.seed) == (1, 9)
+    assert changed.digest == changed.manifest.digest != project.digest
+    assert with_settings(project) == project
+
+
+def test_a_site_without_the_plans_data_is_told_before_anything_runs(
+    project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    with pytest.raises(MissingDataError, match=r"needs a data source named 'step', and site b has none"):
+        run(project, [sites_of(project)[0], VirtualSite("b")])
+
+
+def test_two_sites_of_one_name_are_a_slip(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
+    with pytest.raises(ValueError, match="a name of its own"):
+        run(project, [sites_of(project)[0]] * 2)
+
+
+def test_code_that_the_plan_does_not_list_is_not_found(
+    project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    write(project.root / "helper.py", "")
+    write(project.root / "adding.py", "import helper\n" + LEARNER)
+
+    with pytest.raises(PlanError, match="No module named 'helper'"):
+        run(load_plan(project.root / "plan.yaml"), sites_of(project))
+
+
+def test_a_plans_own_workflow_drives_the_run(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
+    write(project.root / "plan.yaml", PLAN.replace("rounds", "workflow: adding:once\nrounds"))
+    write(
+        project.root / "adding.py",
+        LEARNER
+        + """
+def once(federation):
+    for round in federation.rounds():
+        updates = round.sum("train")
+        round.commit(round.apply(updates), metrics=updates.metrics)
+        return
+""",
+    )
+
+    outcome = run(load_plan(project.root / "plan.yaml"), sites_of(project))
+
+    assert outcome.run.committed == 1
+
+
+def test_a_workflow_that_fails_is_told_by_its_line(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
+    write(project.root / "plan.yaml", PLAN.replace("rounds", "workflow: adding:wrong\nrounds"))
+    write(project.root / "adding.py", LEARNER + "\ndef wrong(federation):\n    return 1 / 0\n")
+
+    with pytest.raises(WorkflowError, match=r"the workflow failed at adding.py:\d+: ZeroDivisionError"):
+        run(load_plan(project.root / "plan.yaml"), sites_of(project))
+
+
+def test_no_thread_is_left_when_a_script_fails(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+    threads = set(threading.enumerate())
+
+    with pytest.raises(QuorumError, match=r"train.py:8: ZeroDivisionError"):
+        run(*with_script(tmp_path, SCRIPT.replace("len(site", "1 / 0 * len(site")))
+
+    assert set(threading.enumerate()) == threads
+
+
+def test_no_thread_is_left_when_the_user_interrupts(tmp_path: Path, run: Callable[..., Outcome]) -> None:
+    threads = set(threading.enumerate())
+
+    def interrupt(_: Run, event: Event) -> None:
+        if isinstance(event, RoundCommitted) and event.round_number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(*with_script(tmp_path, rounds=50), None, interrupt)
+
+    assert set(threading.enumerate()) == threads
+
+
+def test_a_script_that_fails_after_its_loop_does_not_cost_the_model(
+    tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    text = SCRIPT.replace('.write_text("ended")', ".no_such_thing()")
+
+    outcome = run(*with_script(tmp_path, text))
+
+    assert value(outcome) == 12.0
+    assert "AttributeError" in str(outcome.failed_ends["site-1"])

@@ -1,0 +1,106 @@
+"""What the user's code gives back, checked and in plain numbers and arrays."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hanse.core.parameters import Array, Parameters, mismatch, specs
+from hanse.core.update import TaskResult
+from hanse.errors import TaskError
+
+
+def checked_result(result: object, received: Parameters, doing: str) -> TaskResult:
+    """Check what a task gave back.
+
+    Args:
+        result: What it gave.
+        received: The parameters that the task started from.
+        doing: The task's name, for the error.
+
+    Returns:
+        The same with an `int`, `float`s and arrays.
+
+    Raises:
+        TaskError: It is no `TaskResult`, a number is none, or tensors differ in name, shape or dtype from
+            those that the task received.
+    """
+    if not isinstance(result, TaskResult):
+        raise TaskError(
+            f"{doing} gave back {a_kind_of(result)}",
+            mend="A task returns hanse.TaskResult(num_examples, metrics, parameters).",
+        )
+    metrics = checked_metrics(result.metrics, doing)
+    result = replace(result, num_examples=checked_count(result.num_examples, doing), metrics=metrics)
+    if result.parameters is None:
+        return result
+    arrays = checked_arrays(result.parameters, doing)
+    if problem := mismatch(specs(arrays), specs(received)):
+        raise TaskError(f"{doing} gave back another model than it got: {problem}")
+    return replace(result, parameters=arrays)
+
+
+def checked_count(value: Any, doing: str) -> int:
+    """A number of examples as an `int`, at least 0.
+
+    Raises:
+        TaskError: It is none.
+    """
+    with suppress(TypeError):
+        if (count := operator.index(value)) >= 0:
+            return count
+    raise TaskError(f"{doing}: the number of examples must be a whole number from 0 on, got {value!r}")
+
+
+def checked_metrics(metrics: Any, doing: str) -> dict[str, float]:
+    """Metrics as `float`s by name; a NaN or an infinity is kept.
+
+    Raises:
+        TaskError: A name is no text or a value no number; says which.
+    """
+    if not isinstance(metrics, Mapping):
+        raise TaskError(f"{doing}: metrics must be numbers by name, got {a_kind_of(metrics)}")
+    return {_name(name, doing): _number(name, value, doing) for name, value in metrics.items()}
+
+
+def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
+    """Parameters as NumPy arrays by name, not copied.
+
+    Raises:
+        TaskError: A name is no text or a value no array; says which.
+    """
+    if not isinstance(parameters, Mapping):
+        raise TaskError(f"{doing}: parameters must be arrays by name, got {a_kind_of(parameters)}")
+    for name, value in parameters.items():
+        _name(name, doing)
+        # A NumPy scalar is what arithmetic makes of an array without dimensions.
+        if not isinstance(value, np.ndarray | np.generic):
+            raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
+    return {name: np.asarray(value) for name, value in parameters.items()}
+
+
+def _name(name: Any, doing: str) -> str:
+    if not isinstance(name, str):
+        raise TaskError(f"{doing}: {name!r} is no name; names of metrics and parameters are text")
+    return name
+
+
+def _number(name: str, value: Any, doing: str) -> float:
+    with suppress(TypeError, ValueError, RuntimeError):
+        # `item` where there is one: torch warns when it is `float` that takes a loss off its graph.
+        number = value.item() if hasattr(value, "item") else value
+        if not isinstance(number, str | bytes):
+            return float(number)
+    raise TaskError(f"{doing}: metric {name!r} must be a number, got {a_kind_of(value)}")
+
+
+def a_kind_of(value: object) -> str:
+    """A value's type with its article: `a list`, `a torch.Tensor`."""
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

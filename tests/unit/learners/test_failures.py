@@ -1,0 +1,75 @@
+"""Errors of user code, told in one line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hanse.errors import PlanError, TaskError
+from hanse.learners.failures import MAX_LOG_TAIL, is_library, users_code
+
+Write = Callable[[str, str], Path]
+
+
+def run(path: Path) -> None:
+    """Run a file of user code as a session would."""
+    with users_code("train"):
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), {})
+
+
+def test_an_error_is_told_with_the_users_own_line_though_it_was_raised_in_a_library(write: Write) -> None:
+    path = write("heart.py", "import json\n\njson.loads('no')\n")
+
+    with pytest.raises(
+        TaskError, match=r"^train failed at heart\.py:3: JSONDecodeError: Expecting"
+    ) as caught:
+        run(path)
+
+    assert "json.loads('no')" in caught.value.log_tail
+
+
+def test_an_error_from_a_library_alone_is_told_with_the_librarys_line() -> None:
+    with pytest.raises(TaskError, match=r"failed at test_failures\.py:\d+: TypeError"), users_code("train"):
+        json.dumps(object())
+
+
+def test_an_exit_is_an_error() -> None:
+    with pytest.raises(TaskError, match="SystemExit: 3"), users_code("train"):
+        raise SystemExit(3)
+
+
+def test_a_task_error_of_the_users_is_told_with_its_line_and_keeps_its_mend(write: Write) -> None:
+    path = write("heart.py", "from hanse.errors import TaskError\nraise TaskError('no x', mend='Add x.')\n")
+
+    with pytest.raises(TaskError, match=r"^heart\.py:2: no x\. Add x\.$"):
+        run(path)
+
+
+def test_another_error_of_ours_is_left_as_it_is() -> None:
+    error = PlanError("a wrong plan")
+
+    with pytest.raises(PlanError) as caught, users_code("train"):
+        raise error
+
+    assert caught.value is error
+
+
+def test_an_interrupt_is_not_the_users_fault() -> None:
+    with pytest.raises(KeyboardInterrupt), users_code("train"):
+        raise KeyboardInterrupt
+
+
+def test_the_tail_of_the_log_is_bounded() -> None:
+    with pytest.raises(TaskError) as caught, users_code("train"):
+        raise ValueError("x" * 3 * MAX_LOG_TAIL)
+
+    assert len(caught.value.log_tail) == MAX_LOG_TAIL
+
+
+def test_installed_packages_are_no_user_code() -> None:
+    import numpy
+
+    assert is_library(json.__file__)
+    assert is_library(numpy.__file__)
+    assert not is_library(__file__)

@@ -1,0 +1,64 @@
+"""What user code gives back, checked."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hanse.core.update import TaskResult
+from hanse.errors import TaskError
+from hanse.learners.results import checked_result
+
+RECEIVED = {"w": np.zeros(2, np.float32), "b": np.zeros((), np.float32)}
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    result = TaskResult(np.int64(4), {"loss": np.float32(0.5), "right": np.True_, "all": 1})
+
+    checked = checked_result(result, RECEIVED, "train")
+
+    assert (checked.num_examples, checked.metrics) == (4, {"loss": 0.5, "right": 1.0, "all": 1.0})
+    assert [type(value) for value in (checked.num_examples, *checked.metrics.values())] == [
+        int,
+        float,
+        float,
+        float,
+    ]
+
+
+def test_a_scalar_is_an_array_without_dimensions() -> None:
+    trained = {"w": RECEIVED["w"], "b": np.float32(3)}
+
+    checked = checked_result(TaskResult(1, {}, trained), RECEIVED, "train")
+
+    assert checked.parameters is not None
+    assert checked.parameters["b"].shape == ()
+    assert checked.parameters["w"] is RECEIVED["w"]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (None, r"train gave back a NoneType\. A task returns hanse\.TaskResult"),
+        (TaskResult(-1), "number of examples must be a whole number from 0 on, got -1"),
+        (TaskResult(2.0), "number of examples must be a whole number"),
+        (TaskResult(1, {"loss": "0.5"}), "metric 'loss' must be a number, got a str"),
+        (TaskResult(1, {"loss": None}), "metric 'loss' must be a number, got a NoneType"),
+        (TaskResult(1, {3: 0.5}), "3 is no name"),
+        (TaskResult(1, [0.5]), "metrics must be numbers by name, got a list"),
+        (TaskResult(1, {}, [1]), "parameters must be arrays by name, got a list"),
+        (TaskResult(1, {}, {"w": [0, 0]}), r"parameter 'w' is a list\. Give a NumPy array"),
+        (TaskResult(1, {}, {"w": RECEIVED["w"]}), "another model than it got: tensor 'b' is missing"),
+        (
+            TaskResult(1, {}, {**RECEIVED, "w": np.zeros(2)}),
+            "tensor 'w' has dtype float64, expected float32",
+        ),
+    ],
+)
+def test_what_is_no_result_is_refused_by_name(result: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        checked_result(result, RECEIVED, "train")
+
+
+def test_a_loss_that_is_no_longer_finite_is_told_as_it_is() -> None:
+    assert np.isnan(checked_result(TaskResult(1, {"loss": float("nan")}), RECEIVED, "train").metrics["loss"])

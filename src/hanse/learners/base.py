@@ -40,9 +40,56 @@ class StatefulLearner(Protocol):
     """
 
     def local_state(self) -> Mapping[str, Parameters]:
-        """What to keep, in named groups of arrays; empty where there is nothing yet."""
+        """What to keep, in named groups of arrays; empty where there is nothing yet.
+
+        The arrays may be the learner's own, which the next task changes.
+        """
         ...
 
     def restore_local_state(self, state: Mapping[str, Parameters]) -> None:
-        """Take back what `local_state` gave."""
+        """Take back what `local_state` gave; the arrays are read-only, and the learner copies them."""
+        ...
+
+
+class Session(Protocol):
+    """The user's code at one site, driven task by task; a learner's or a script's.
+
+    One thread at a time may use it.
+    """
+
+    def initial_parameters(self) -> Parameters:
+        """The first model of a run, in arrays of the caller's own; called before any task.
+
+        Raises:
+            TaskError: The user's code failed, or gave something else than arrays.
+        """
+        ...
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        """Perform one task.
+
+        Args:
+            task: What to do.
+            parameters: The model to start from; not changed.
+            sequence: Number of the exchange within its run, from 0; each exchange has a higher one than
+                the exchanges before it, and the same when it is asked again. A task performed again starts
+                from the local state that the exchanges before it left, and so gives the same bits.
+
+        Returns:
+            The result, checked; its arrays may be the user's own and hold until the next call.
+
+        Raises:
+            TaskError: The user's code failed, or the task does not exist; `log_tail` has the traceback.
+            PlanError: The plan gives the task a setting that the learner does not know.
+            UpdateError: `parameters` do not fit the model.
+            StorageError: The local state could not be kept or read back.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the user's code; closing twice is no error.
+
+        Raises:
+            TaskError: What the user's script does at its end failed or takes too long.
+        """
         ...

@@ -1,0 +1,119 @@
+"""A learner driven task by task: seeded, checked, and its local state kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hanse.core.parameters import Array, Parameters
+from hanse.core.site import Site
+from hanse.core.update import Task, TaskResult
+from hanse.errors import TaskError
+from hanse.learners.base import Learner, StatefulLearner
+from hanse.learners.failures import users_code
+from hanse.learners.results import checked_arrays, checked_result
+from hanse.learners.seeding import seed_generators
+from hanse.learners.state import StateStore
+
+_NO_TASKS = {"parameters", "local_state", "restore_local_state"}
+
+
+class LearnerSession:
+    """Makes a site's learner and has it perform tasks.
+
+    The learner is made once and kept from task to task. It is made anew, and its local state restored
+    from disk, where the state in memory is not what the exchanges before the asked one left: in a fresh
+    process, after a task that failed, and when an exchange is performed again.
+
+    Args:
+        learner_factory: Makes the learner; called with Python's, NumPy's and torch's generators seeded
+            with `site.seed`.
+        site: Where it runs.
+        state_dir: Folder for the local state of this learner in this run; made when there is something
+            to keep.
+    """
+
+    def __init__(self, learner_factory: Callable[[Site], Learner], site: Site, state_dir: Path) -> None:
+        self._factory = learner_factory
+        self._site = site
+        self._store = StateStore(state_dir)
+        self._learner: Learner | None = None
+        self._version: int | None = None
+        """Which version of the local state the learner holds; None: the one it was made with."""
+
+    def initial_parameters(self) -> Parameters:
+        """See `Session`."""
+        self._learner = self._learner or self._made()
+        with users_code("parameters"):
+            parameters = self._learner.parameters()
+        return {name: np.array(array) for name, array in checked_arrays(parameters, "parameters").items()}
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        """See `Session`."""
+        learner = self._learner_before(sequence)
+        method = _task_method(learner, task.name)
+        self._learner = None  # what a failed task leaves behind is not used again
+        seed_generators(task.seed)
+        with users_code(task.name):
+            returned = method(read_only(parameters), task)
+        result = checked_result(returned, parameters, task.name)
+        self._keep_state(learner, task, sequence)
+        self._learner = learner
+        return result
+
+    def close(self) -> None:
+        """See `Session`."""
+        self._learner = None
+
+    def _learner_before(self, sequence: int) -> Learner:
+        version = self._store.newest_before(sequence)
+        if self._learner is not None and self._version == version:
+            return self._learner
+        learner = self._made()
+        if version is not None and isinstance(learner, StatefulLearner):
+            state = self._store.load(version)
+            with users_code("restore_local_state"):
+                learner.restore_local_state(state)
+        self._version = version
+        return learner
+
+    def _made(self) -> Learner:
+        seed_generators(self._site.seed)
+        with users_code("making the learner"):
+            learner = self._factory(self._site)
+        lacks = [name for name in ("parameters", "train", "evaluate") if not hasattr(learner, name)]
+        if lacks:
+            raise TaskError(
+                f"the plan's learner function returned a {type(learner).__name__}, which is no learner: "
+                f"it lacks {', '.join(lacks)}"
+            )
+        return learner
+
+    def _keep_state(self, learner: Learner, task: Task, sequence: int) -> None:
+        if not isinstance(learner, StatefulLearner):
+            return
+        with users_code("local_state"):
+            state = learner.local_state()
+        if state or self._version is not None:
+            self._store.save(sequence, task.round_number, state)
+            self._version = sequence
+
+
+def read_only(parameters: Parameters) -> dict[str, Array]:
+    """Views of the same arrays that cannot be written to."""
+    views = {name: array.view() for name, array in parameters.items()}
+    for view in views.values():
+        view.flags.writeable = False
+    return views
+
+
+def _task_method(learner: Learner, name: str) -> Callable[[Parameters, Task], object]:
+    kind = type(learner)
+    tasks = [known for known in dir(kind) if known[0] != "_" and callable(getattr(kind, known))]
+    if name in tasks and name not in _NO_TASKS:
+        method: Callable[[Parameters, Task], object] = getattr(learner, name)
+        return method
+    known = ", ".join(sorted(set(tasks) - _NO_TASKS))
+    raise TaskError(f"{kind.__name__} has no task {name!r}; it has: {known}")

@@ -1,0 +1,114 @@
+"""A learner's local state on disk: one version for each task that was performed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from hanse.core.parameters import Parameters
+from hanse.errors import StorageError
+from hanse.wire.files import file_errors
+from hanse.wire.tensors import open_file, write_file
+
+KEPT_ROUNDS = 2
+"""Rounds whose versions are kept; the tasks of older ones are not asked for again."""
+
+_VERSION = re.compile(r"state-([0-9]+)-([0-9]+)\.json")
+
+
+class StateStore:
+    """Versions of one learner's local state.
+
+    A version is a small JSON file, `state-SEQUENCE-ROUND.json`, that names a tensor file for each group
+    of arrays. Tensor files are named by their digest, so that a group that a task has not changed is
+    kept once. The JSON file comes last and by rename: after a crash a version is whole or absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def newest_before(self, sequence: int) -> int | None:
+        """Sequence number of the newest version below `sequence`; None where there is none."""
+        return max((version for version, _ in self._versions() if version < sequence), default=None)
+
+    def load(self, sequence: int) -> dict[str, Parameters]:
+        """Read a version back, as read-only memory maps.
+
+        Raises:
+            StorageError: A file of it is missing or damaged.
+            UpdateError: A tensor file is damaged.
+        """
+        path = next(path for (version, _), path in self._versions().items() if version == sequence)
+        return {name: open_file(self._tensors(digest)) for name, digest in _groups(path).items()}
+
+    def save(self, sequence: int, round_number: int, state: Mapping[str, Parameters]) -> None:
+        """Write a version durably, in place of one with the same numbers, and drop the oldest.
+
+        Raises:
+            StorageError: The disk is full or cannot be written; the versions before are kept.
+            UpdateError: A name or a dtype cannot be written.
+        """
+        with file_errors(f"keep the learner's state in {self._folder}"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            groups = {name: self._write(arrays) for name, arrays in state.items()}
+            new = self._folder / "new.json"
+            new.write_text(json.dumps(groups), encoding="utf-8")
+            _sync(new)
+            new.replace(self._folder / f"state-{sequence}-{round_number}.json")
+            _sync(self._folder)
+            self._prune()
+
+    def _versions(self) -> dict[tuple[int, int], Path]:
+        """The version files by sequence and round number."""
+        found = ((_VERSION.fullmatch(path.name), path) for path in self._folder.glob("state-*.json"))
+        return {(int(match[1]), int(match[2])): path for match, path in found if match}
+
+    def _tensors(self, digest: str) -> Path:
+        return self._folder / f"{digest}.safetensors"
+
+    def _write(self, arrays: Parameters) -> str:
+        new = self._folder / "new.safetensors"
+        digest, _ = write_file(new, arrays)
+        if self._tensors(digest).exists():
+            new.unlink()
+        else:
+            _sync(new)
+            new.replace(self._tensors(digest))
+        return digest
+
+    def _prune(self) -> None:
+        versions = self._versions()
+        kept = sorted({round_number for _, round_number in versions})[-KEPT_ROUNDS:]
+        used: set[Path] = set()
+        for (_, round_number), path in versions.items():
+            if round_number in kept:
+                used.update(self._tensors(digest) for digest in _groups(path).values())
+            else:
+                path.unlink()
+        for path in self._folder.glob("*.safetensors"):
+            if path not in used:
+                path.unlink()
+
+
+def _groups(path: Path) -> dict[str, str]:
+    """Digest of each group's tensor file."""
+    with file_errors(f"read {path}"):
+        text = path.read_text(encoding="utf-8")
+    try:
+        groups: dict[str, str] = json.loads(text)
+    except ValueError as error:
+        raise StorageError(
+            f"{path} is damaged: {error}", mend="Remove its folder: the learner then starts afresh."
+        ) from error
+    return groups
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

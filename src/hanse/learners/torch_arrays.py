@@ -1,0 +1,140 @@
+"""Between torch's tensors and NumPy's arrays: same bits, and no copy where they can share memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hanse.core.parameters import Array, Parameters, TensorSpec, mismatch, specs
+from hanse.errors import TaskError, UpdateError
+
+# What NumPy lacks passes as integers of the same width.
+_EXTENDED: dict[torch.dtype, tuple[torch.dtype, Any]] = {
+    torch.bfloat16: (torch.int16, ml_dtypes.bfloat16),
+    torch.float8_e4m3fn: (torch.uint8, ml_dtypes.float8_e4m3fn),
+    torch.float8_e5m2: (torch.uint8, ml_dtypes.float8_e5m2),
+}
+_BITS = {np.dtype(extended): (dtype, bits) for dtype, (bits, extended) in _EXTENDED.items()}
+
+_SKELETON = "skeleton"
+
+
+def state_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A model's own parameters and buffers, by their names in its `state_dict`."""
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def as_array(tensor: Tensor) -> Array:
+    """A tensor as an array: of the same memory if the tensor is on the CPU, else copied from its device."""
+    host = tensor.detach().cpu()
+    if host.dtype in _EXTENDED:
+        bits, extended = _EXTENDED[host.dtype]
+        return host.view(bits).numpy().view(extended)
+    array: Array = host.numpy()
+    return array
+
+
+def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    """`as_array` of each."""
+    return {name: as_array(tensor) for name, tensor in tensors.items()}
+
+
+def as_tensor(array: Array) -> Tensor:
+    """A new tensor on the CPU with the array's values and dtype."""
+    copied = np.array(array)
+    if copied.dtype in _BITS:
+        dtype, bits = _BITS[copied.dtype]
+        return torch.from_numpy(copied.view(_name(bits))).view(dtype)
+    return torch.from_numpy(copied)
+
+
+def assign(tensor: Tensor, array: Array) -> None:
+    """Write an array of the tensor's shape and dtype into the tensor."""
+    if tensor.device.type == "cpu":
+        np.copyto(as_array(tensor), array)
+    else:
+        tensor.detach().copy_(as_tensor(array))
+
+
+def assign_all(tensors: Mapping[str, Tensor], arrays: Parameters, what: str) -> None:
+    """Write arrays into the tensors of the same names; all or none.
+
+    Args:
+        tensors: The model's tensors.
+        arrays: What to write.
+        what: What the arrays are, for the error: `the parameters`.
+
+    Raises:
+        UpdateError: Names, shapes or dtypes differ; names the tensor.
+    """
+    expected = {
+        name: TensorSpec(tuple(tensor.shape), _name(tensor.dtype)) for name, tensor in tensors.items()
+    }
+    if problem := mismatch(specs(arrays), expected):
+        raise UpdateError(
+            f"{what} do not fit the torch model: {problem}",
+            mend="Every party has to make the same model from the same plan.",
+        )
+    for name, tensor in tensors.items():
+        assign(tensor, arrays[name])
+
+
+def pack(state: Any) -> dict[str, Array]:
+    """Write a `state_dict` of an optimiser or scheduler as arrays by name.
+
+    Tensors stay as they are, and share their memory; all else becomes JSON in a uint8 array, in which
+    numbers keep every bit.
+
+    Raises:
+        TaskError: It holds something other than tensors, numbers, text, None, and lists, tuples and
+            dictionaries of them.
+    """
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_skeleton(state, "state", tensors))
+    return {**as_arrays(tensors), _SKELETON: np.frombuffer(text.encode(), dtype=np.uint8)}
+
+
+def unpack(arrays: Parameters) -> Any:
+    """Read back what `pack` wrote; the tensors are new and on the CPU."""
+    return _filled(json.loads(arrays[_SKELETON].tobytes()), arrays)
+
+
+def _name(dtype: torch.dtype) -> str:
+    """The dtype's name, which is the same in NumPy."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _skeleton(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    match value:
+        case Tensor():
+            tensors[path] = value
+            return {"tensor": path}
+        case Mapping():
+            return {"dict": [[key, _skeleton(item, f"{path}.{key}", tensors)] for key, item in value.items()]}
+        case list() | tuple():
+            kind = "list" if isinstance(value, list) else "tuple"
+            return {kind: [_skeleton(item, f"{path}.{i}", tensors) for i, item in enumerate(value)]}
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            raise TaskError(f"{path} is a {type(value).__name__}, which cannot be kept from round to round")
+
+
+def _filled(value: Any, arrays: Parameters) -> Any:
+    match value:
+        case {"tensor": path}:
+            return as_tensor(arrays[path])
+        case {"dict": items}:
+            return {key: _filled(item, arrays) for key, item in items}
+        case {"list": items}:
+            return [_filled(item, arrays) for item in items]
+        case {"tuple": items}:
+            return tuple(_filled(item, arrays) for item in items)
+        case _:
+            return value

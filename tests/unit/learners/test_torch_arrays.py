@@ -1,0 +1,130 @@
+"""Tensors as arrays and back."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+from hanse.errors import TaskError, UpdateError
+from hanse.learners.torch_arrays import as_array, as_tensor, assign, assign_all, pack, unpack
+
+pytestmark = pytest.mark.torch
+
+DTYPES = [
+    (torch.float64, np.float64),
+    (torch.float32, np.float32),
+    (torch.float16, np.float16),
+    (torch.bfloat16, ml_dtypes.bfloat16),
+    (torch.float8_e4m3fn, ml_dtypes.float8_e4m3fn),
+    (torch.float8_e5m2, ml_dtypes.float8_e5m2),
+    (torch.int64, np.int64),
+    (torch.uint8, np.uint8),
+    (torch.bool, np.bool_),
+]
+
+
+@pytest.mark.parametrize(("dtype", "expected"), DTYPES)
+@pytest.mark.parametrize("shape", [(3, 2), (0,), ()])
+def test_a_tensor_comes_back_with_its_dtype_and_every_bit(
+    dtype: torch.dtype, expected: Any, shape: tuple[int, ...]
+) -> None:
+    tensor = (torch.arange(6).reshape(3, 2) / 4 if shape else torch.tensor(2)).to(dtype).resize_(shape)
+
+    array = as_array(tensor)
+    again = as_tensor(array)
+
+    assert (array.dtype, array.shape) == (np.dtype(expected), shape)
+    assert again.dtype == dtype
+    assert torch.equal(again.double(), tensor.double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_array_is_the_tensors_own_memory(dtype: torch.dtype) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(2, dtype=dtype))
+
+    as_array(parameter)[0] = 3
+
+    assert parameter.tolist() == [3, 0]
+
+
+def test_a_tensor_made_from_an_array_is_not() -> None:
+    array = np.zeros(2)
+    array.flags.writeable = False
+
+    as_tensor(array)[0] = 3
+
+    assert not array.any()
+
+
+def test_what_is_assigned_keeps_its_strides_and_its_graph_to_come() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(3, 2).t())
+
+    assign(parameter, np.arange(6, dtype=np.float32).reshape(2, 3))
+
+    assert parameter.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert parameter.stride() == (1, 2)
+    assert parameter.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "the parameters do not fit the torch model: tensor 'w' is missing"),
+        ({"w": np.zeros(2, np.float32), "x": np.zeros(1)}, "tensor 'x' was not expected"),
+        ({"w": np.zeros((1, 2), np.float32)}, r"tensor 'w' has shape \(1, 2\), expected \(2,\)"),
+        ({"w": np.zeros(2)}, "tensor 'w' has dtype float64, expected float32"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(arrays: dict[str, Any], message: str) -> None:
+    with pytest.raises(UpdateError, match=message):
+        assign_all({"w": torch.zeros(2)}, arrays, "the parameters")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda parameters: torch.optim.Adam(parameters, lr=0.1, amsgrad=True),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9),
+        lambda parameters: torch.optim.LBFGS(parameters),
+        lambda parameters: torch.optim.Adagrad(parameters),
+    ],
+)
+def test_an_optimiser_comes_back_with_every_bit_of_its_state(make: Any) -> None:
+    def steps(parameter: torch.Tensor, optimizer: torch.optim.Optimizer, times: int) -> None:
+        for _ in range(times):
+
+            def loss() -> torch.Tensor:
+                optimizer.zero_grad()
+                value = (parameter - torch.tensor([1.0, 2.0])).square().sum()
+                value.backward()
+                return value
+
+            optimizer.step(loss)
+
+    first = torch.nn.Parameter(torch.zeros(2))
+    optimizer = make([first])
+    steps(first, optimizer, 2)
+    second = torch.nn.Parameter(first.detach().clone())
+    again = make([second])
+
+    again.load_state_dict(
+        unpack({name: array.copy() for name, array in pack(optimizer.state_dict()).items()})
+    )
+    steps(first, optimizer, 3)
+    steps(second, again, 3)
+
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {0: {"step": 1, "x": 0.1}}, {"a": (1, [2.5, None], "b")}, {"flag": True, "nan": [1e-320]}]
+)
+def test_what_is_no_tensor_comes_back_as_it_was(value: Any) -> None:
+    assert unpack(pack(value)) == value
+
+
+def test_what_cannot_be_kept_is_named() -> None:
+    with pytest.raises(TaskError, match=r"state\.groups\.0 is a function, which cannot be kept"):
+        pack({"groups": [test_what_cannot_be_kept_is_named]})

@@ -1,0 +1,263 @@
+"""A learner from a scikit-learn estimator: linear models and multi-layer perceptrons."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Perceptron,
+    Ridge,
+    SGDClassifier,
+    SGDRegressor,
+)
+from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_squared_error, r2_score
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from hanse.core.parameters import Array, Parameters, mismatch, specs
+from hanse.core.update import Task, TaskResult
+from hanse.errors import UpdateError
+from hanse.learners.schedule import Schedule
+
+_BY_BATCH = (SGDClassifier, SGDRegressor, Perceptron, MLPClassifier, MLPRegressor)
+_BY_ITERATION = (LogisticRegression,)
+_AT_ONCE = (LinearRegression, Ridge)
+_MLPS = (MLPClassifier, MLPRegressor)
+
+# Too small a step to change any weight: what a network is initialised to is kept.
+_NO_STEP = 1e-300
+
+
+class SklearnLearner:
+    """Trains and evaluates a scikit-learn estimator at one site.
+
+    What is exchanged, float64: `coef_` and `intercept_` of linear models, which start from zeros;
+    `coefs_0`, `intercepts_0`, ... of perceptrons, which start from the estimator's own initialisation by its
+    `random_state` (where that is None, by NumPy's global generator, which is seeded alike at every site).
+    The estimator given is not changed. `train` understands, depending on the estimator,
+
+    - `SGDClassifier`, `SGDRegressor`, `Perceptron`, `MLPClassifier`, `MLPRegressor`: `epochs`, passes over
+      the training data, 1 unless given; `batches`, so many batches instead; `batch_size`, examples that are
+      handed over at a time, unless given a whole pass; `lr`, a constant learning rate in place of the
+      estimator's own;
+    - `LogisticRegression`: `epochs`, iterations of its solver, 1 unless given, starting from what was
+      received;
+    - `LinearRegression`, `Ridge`: nothing; they are solved for the site's data, whatever was received.
+
+    Every task begins with the estimator as it was given, so that a task done again gives the same bits;
+    its `random_state` in the task comes from the task's seed. The metric `loss` is, of classifiers, the
+    log loss in nats, or the hinge loss where the estimator gives no probabilities, and of regressors the
+    mean squared error; the others are `accuracy` and `r2`.
+
+    Args:
+        estimator: One of the above.
+        train: Inputs, shape (examples, features), and targets, shape (examples,).
+        validate: The same, held out.
+        classes: All labels that occur at any site, the same at every site; may be left out only where
+            every site has an example of each.
+
+    Raises:
+        ValueError: The estimator is another, or cannot be trained so; shapes that do not go together; or a
+            label that is not among `classes`.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        train: tuple[npt.ArrayLike, npt.ArrayLike],
+        validate: tuple[npt.ArrayLike, npt.ArrayLike],
+        classes: npt.ArrayLike | None = None,
+    ) -> None:
+        _check_supported(estimator)
+        self._classifies = is_classifier(estimator)
+        self._train = self._checked_data(train, "train")
+        self._validate = self._checked_data(validate, "validate")
+        if self._classifies:
+            self._classes = self._checked_classes(classes)
+        self._estimator = self._fitted_to_nothing(estimator)
+
+    def parameters(self) -> dict[str, Array]:
+        """The first model: the learner itself keeps none from task to task."""
+        return _parameters(self._estimator)
+
+    def train(self, parameters: Parameters, task: Task) -> TaskResult:
+        """Train on the site's data.
+
+        Returns:
+            The trained parameters, the number of examples, and the metrics on the training data after
+            training.
+
+        Raises:
+            PlanError: A setting that the estimator does not know.
+            UpdateError: `parameters` do not fit the estimator.
+        """
+        schedule = Schedule.of(task, known=_settings(self._estimator))
+        estimator = self._with(parameters)
+        x, y = self._train
+        if len(y):
+            with warnings.catch_warnings():
+                # A round is not meant to converge; and the last batch of a pass may be small.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                warnings.filterwarnings("ignore", message="Got `batch_size`", category=UserWarning)
+                self._fit(estimator, schedule, task.seed)
+        return TaskResult(len(y), self._metrics(estimator, x, y), _parameters(estimator))
+
+    def evaluate(self, parameters: Parameters, task: Task) -> TaskResult:
+        """Measure on the held-out data.
+
+        Raises:
+            PlanError: The task has settings; there are none.
+            UpdateError: `parameters` do not fit the estimator.
+        """
+        Schedule.of(task, known=())
+        x, y = self._validate
+        return TaskResult(len(y), self._metrics(self._with(parameters), x, y))
+
+    def _fit(self, estimator: Any, schedule: Schedule, seed: int) -> None:
+        x, y = self._train
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seed % 2**32)
+        if isinstance(estimator, _BY_BATCH):
+            if schedule.lr is not None:
+                estimator.set_params(**_learning_rate(estimator, schedule.lr))
+            if schedule.batch_size is not None and isinstance(estimator, _MLPS):
+                estimator.set_params(batch_size=schedule.batch_size)
+            shuffler = np.random.default_rng(seed)
+            for batch in schedule.repeat(lambda: _batches(len(y), schedule.batch_size, shuffler)):
+                estimator.partial_fit(x[batch], y[batch])
+        elif isinstance(estimator, _BY_ITERATION):
+            estimator.set_params(warm_start=True, max_iter=schedule.epochs)
+            estimator.fit(*self._with_all_classes(x, y))
+        else:
+            estimator.fit(x, y)
+
+    def _with_all_classes(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """The data, and a blank example of weight 0 of each class without one: `fit` takes no `classes`."""
+        missing = np.setdiff1d(self._classes, y)
+        return (
+            np.concatenate([x, np.zeros((len(missing), x.shape[1]))]),
+            np.concatenate([y, missing]),
+            np.concatenate([np.ones(len(y)), np.zeros(len(missing))]),
+        )
+
+    def _fitted_to_nothing(self, estimator: Any) -> Any:
+        """A copy of the estimator with all that fitting sets up, as if it had not learnt anything."""
+        fitted = clone(estimator)
+        y = self._classes if self._classifies else np.zeros((1, *self._train[1].shape[1:]))
+        x = np.ones((len(y), self._train[0].shape[1]))
+        if isinstance(estimator, _MLPS):
+            fitted.set_params(learning_rate_init=_NO_STEP, batch_size="auto")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            if isinstance(estimator, _BY_BATCH):
+                fitted.partial_fit(x, y, **({"classes": y} if self._classifies else {}))
+            else:
+                fitted.fit(x, y)
+        fitted.set_params(**estimator.get_params())
+        if isinstance(estimator, _BY_BATCH):
+            fitted.t_ = 0 if isinstance(estimator, _MLPS) else 1.0  # no steps taken yet
+        if isinstance(estimator, _MLPS):
+            del fitted._optimizer  # scikit-learn makes a new one where there is none
+        else:
+            fitted.coef_ = np.zeros_like(fitted.coef_)
+            fitted.intercept_ = np.zeros_like(fitted.intercept_)
+        return fitted
+
+    def _with(self, parameters: Parameters) -> Any:
+        """A copy of the estimator with these parameters."""
+        if problem := mismatch(specs(parameters), specs(_parameters(self._estimator))):
+            raise UpdateError(
+                f"the parameters do not fit {type(self._estimator).__name__}: {problem}",
+                mend="Every site needs the same features and the same `classes`.",
+            )
+        estimator = copy.deepcopy(self._estimator)
+        if isinstance(estimator, _MLPS):
+            for kind in ("coefs", "intercepts"):
+                layers = range(len(getattr(estimator, f"{kind}_")))
+                setattr(estimator, f"{kind}_", [np.array(parameters[f"{kind}_{layer}"]) for layer in layers])
+        else:
+            estimator.coef_ = np.array(parameters["coef_"])
+            estimator.intercept_ = np.array(parameters["intercept_"])
+        return estimator
+
+    def _metrics(self, estimator: Any, x: Array, y: Array) -> dict[str, float]:
+        if not len(y):
+            return {}
+        if not self._classifies:
+            predicted = estimator.predict(x)
+            metrics = {"loss": mean_squared_error(y, predicted)}
+            # Of a single example there is no variance to explain.
+            return metrics if len(y) < 2 else {**metrics, "r2": r2_score(y, predicted)}
+        if hasattr(estimator, "predict_proba"):
+            loss = log_loss(y, estimator.predict_proba(x), labels=self._classes)
+        else:
+            loss = hinge_loss(y, estimator.decision_function(x), labels=self._classes)
+        return {"loss": float(loss), "accuracy": float(accuracy_score(y, estimator.predict(x)))}
+
+    def _checked_data(self, data: tuple[npt.ArrayLike, npt.ArrayLike], name: str) -> tuple[Array, Array]:
+        # float64 at every site, whatever its files hold: the parameters take their dtype from it.
+        x = np.asarray(data[0], dtype=np.float64)
+        y = np.asarray(data[1]) if self._classifies else np.asarray(data[1], dtype=np.float64)
+        if x.ndim != 2 or len(x) != len(y):
+            raise ValueError(f"{name} has inputs of shape {x.shape} and targets of shape {y.shape}")
+        return x, y
+
+    def _checked_classes(self, classes: npt.ArrayLike | None) -> Array:
+        found = np.union1d(self._train[1], self._validate[1])
+        known = found if classes is None else np.unique(np.asarray(classes))
+        strange = np.setdiff1d(found, known)
+        if len(strange):
+            raise ValueError(f"the data have labels that are not among the classes: {strange[:5].tolist()}")
+        if len(known) < 2:
+            raise ValueError(f"a classifier needs two classes, got {known.tolist()}: give all as `classes`")
+        return known
+
+
+def _check_supported(estimator: Any) -> None:
+    # By exact type: a subclass may well keep its parameters elsewhere, as LogisticRegressionCV does.
+    supported = (*_BY_BATCH, *_BY_ITERATION, *_AT_ONCE)
+    name = type(estimator).__name__
+    if type(estimator) not in supported:
+        names = ", ".join(known.__name__ for known in supported)
+        raise ValueError(f"SklearnLearner cannot federate {name}; it can federate {names}")
+    params = estimator.get_params()
+    if params.get("average"):
+        raise ValueError(f"{name}(average=...) cannot be federated: leave it out, the federation averages")
+    if params.get("solver") == "liblinear":
+        raise ValueError(f"{name}(solver='liblinear') cannot start from given weights: use 'lbfgs'")
+
+
+def _settings(estimator: Any) -> tuple[str, ...]:
+    if isinstance(estimator, _BY_BATCH):
+        return ("epochs", "batches", "batch_size", "lr")
+    return ("epochs",) if isinstance(estimator, _BY_ITERATION) else ()
+
+
+def _learning_rate(estimator: Any, lr: float) -> dict[str, Any]:
+    if isinstance(estimator, _MLPS):
+        return {"learning_rate_init": lr}
+    return {"eta0": lr} if isinstance(estimator, Perceptron) else {"eta0": lr, "learning_rate": "constant"}
+
+
+def _batches(count: int, size: int | None, shuffler: np.random.Generator) -> Iterator[Array]:
+    order = shuffler.permutation(count)
+    for begin in range(0, count, size or count):
+        yield order[begin : begin + (size or count)]
+
+
+def _parameters(estimator: Any) -> dict[str, Array]:
+    if not isinstance(estimator, _MLPS):
+        return {"coef_": np.asarray(estimator.coef_), "intercept_": np.asarray(estimator.intercept_)}
+    return {
+        f"{kind}_{layer}": array
+        for kind in ("coefs", "intercepts")
+        for layer, array in enumerate(getattr(estimator, f"{kind}_"))
+    }

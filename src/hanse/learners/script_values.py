@@ -1,0 +1,117 @@
+"""What a script hands to `hanse.rounds`: its model and what it keeps, read and written in place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import numpy as np
+
+from hanse.core.parameters import Array, Parameters, TensorSpec
+from hanse.errors import TaskError
+from hanse.learners.results import a_kind_of
+
+
+def read_model(model: Any) -> dict[str, Array]:
+    """A model's arrays by name, not copied where they need not be.
+
+    Args:
+        model: A `torch.nn.Module`, or a dictionary of NumPy arrays or torch tensors.
+
+    Raises:
+        TaskError: It is neither, or empty.
+    """
+    entries = _entries(model)
+    if not entries:
+        raise TaskError("hanse.rounds() was given a model without any array")
+    return {name: _array(name, value) for name, value in entries.items()}
+
+
+def write_model(model: Any, parameters: Parameters) -> None:
+    """Write parameters, whose names are the model's, into the model.
+
+    The arrays and tensors that are there are written to, so that whoever else holds them sees the change.
+    What cannot be written to (a NumPy scalar, an array of another shape or dtype) is replaced in the
+    dictionary.
+    """
+    entries = _entries(model)
+    for name, array in parameters.items():
+        present = entries[name]
+        fits = _spec(_array(name, present)) == _spec(array)
+        if _is_tensor(present):
+            from hanse.learners.torch_arrays import as_tensor, assign
+
+            if fits:
+                assign(present, array)
+            else:
+                entries[name] = as_tensor(array).to(present.device)
+        elif fits and isinstance(present, np.ndarray) and present.flags.writeable:
+            np.copyto(present, array)
+        else:
+            entries[name] = np.array(array)
+
+
+def read_kept(value: Any) -> dict[str, Array]:
+    """The state of something that a script keeps: an optimiser, or a dictionary as `read_model` takes.
+
+    Raises:
+        TaskError: It is neither.
+    """
+    if hasattr(value, "state_dict"):
+        from hanse.learners.torch_arrays import pack
+
+        return pack(value.state_dict())
+    if not isinstance(value, MutableMapping):
+        raise TaskError(
+            f"hanse.rounds() cannot keep {a_kind_of(value)}",
+            mend="It keeps torch optimisers and schedulers, and dictionaries of arrays or tensors.",
+        )
+    return read_model(value)
+
+
+def write_kept(value: Any, state: Parameters) -> None:
+    """Put back what `read_kept` gave."""
+    if hasattr(value, "state_dict"):
+        from hanse.learners.torch_arrays import unpack
+
+        value.load_state_dict(unpack(state))
+    else:
+        write_model(value, state)
+
+
+def _entries(model: Any) -> MutableMapping[str, Any]:
+    # Where torch was not imported, nothing is of it; so nothing here imports it for nothing.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from hanse.learners.torch_arrays import state_tensors
+
+        return state_tensors(model)
+    if isinstance(model, MutableMapping):
+        return model
+    raise TaskError(
+        f"hanse.rounds() was given {a_kind_of(model)}",
+        mend="It takes a torch.nn.Module, or a dictionary of NumPy arrays or torch tensors by name.",
+    )
+
+
+def _array(name: Any, value: Any) -> Array:
+    if isinstance(name, str) and isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    if isinstance(name, str) and _is_tensor(value):
+        from hanse.learners.torch_arrays import as_array
+
+        return as_array(value)
+    raise TaskError(
+        f"the model's entry {name!r} is {a_kind_of(value)}",
+        mend="Names must be text, and values NumPy arrays or torch tensors.",
+    )
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _spec(array: Array) -> TensorSpec:
+    return TensorSpec(array.shape, array.dtype.name)

@@ -120,7 +120,7 @@ class Disclosure(Strict):
     aggregated_by: Literal["aggregator", "secure_aggregation"] | None = Field(
         None,
         description="Who sums when only the aggregate is disclosed. `aggregator` trusts the aggregator's "
-        "service to show its workflow no more than the sum.",
+        "service to show its workflow no more than the sum; the other is not available in this version.",
     )
     tensors: tuple[Pattern, ...] = Field(
         ("*",),
@@ -216,7 +216,9 @@ class Aggregation(Strict):
     rule: Literal["weighted_mean", "mean"] = Field(
         "weighted_mean", description="`weighted_mean` weighs by number of examples (McMahan et al. 2017)."
     )
-    server_optimizer: ServerOptimizer | None = Field(None, description="None adds the mean update as it is.")
+    server_optimizer: ServerOptimizer | None = Field(
+        None, description="Takes the mean update as a gradient; unset: it is added as it is."
+    )
 
 
 class Goal(Strict):

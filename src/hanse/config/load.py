@@ -1,0 +1,176 @@
+"""A plan as its author writes it, to what every party agrees on."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanse.config.code import defines, parse_code, reported_metrics
+from hanse.config.document import Document
+from hanse.core.canonical import sha256
+from hanse.core.plan import MAX_CODE_BYTES, CodeFile, Manifest, Plan
+from hanse.errors import PlanError, UpdateError
+from hanse.wire.tensors import read_specs
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlan:
+    """A plan with its files, as they were when it was read.
+
+    Attributes:
+        manifest: The plan with the digests of its files.
+        digest: The plan's digest.
+        files: Where each file of the manifest is, by its path in the plan: code and initial model.
+        root: The plan's folder.
+    """
+
+    manifest: Manifest
+    digest: str
+    files: Mapping[str, Path]
+    root: Path
+
+
+def load_plan(path: Path) -> LoadedPlan:
+    """Read a plan and the files it names; no code is run.
+
+    Args:
+        path: The YAML file. The files it names stand in its folder.
+
+    Raises:
+        PlanError: Something is wrong with the plan or its code; tells every problem, a line each.
+    """
+    document = Document.load(path, PlanError)
+    return _gather(document.check(Plan), document, path.parent)
+
+
+def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPlan:
+    """Make the plan of a training script that has none.
+
+    Its code is the script alone: what the script imports has to be installed.
+    Only the sum of the updates is disclosed, and every metric that the script
+    reports by name (`round.report(loss=...)`).
+
+    Args:
+        script: The Python file, with its loop over `hanse.rounds`.
+        rounds: Rounds of the run.
+        seed: Seed of the run.
+        sites: Sites that take part, all of them in every round.
+
+    Raises:
+        PlanError: The script cannot be read, or is not Python.
+    """
+    root = script.parent
+    module = parse_code(_read_code(_inside(root, script.name)), str(script))
+    discloses = {
+        "update": "aggregate",
+        "aggregated_by": "aggregator",
+        "metrics": list(reported_metrics(module)),
+    }
+    settings = {
+        "name": re.sub(r"[^a-z0-9]+", "-", script.stem.lower())[:63].strip("-") or "script",
+        "code": [script.name],
+        "script": script.name,
+        "rounds": rounds,
+        "seed": seed,
+        "cohort": {"minimum": sites},
+        "tasks": {"train": {"discloses": discloses}},
+    }
+    document = Document(str(script), settings, {}, PlanError)
+    return _gather(document.check(Plan), document, root)
+
+
+def _gather(plan: Plan, document: Document, root: Path) -> LoadedPlan:
+    """Find, check and hash the files that a plan names."""
+    problems: list[str] = []
+    files: dict[str, Path] = {}
+    sources: dict[str, bytes] = {}
+    modules: dict[str, ast.Module] = {}
+    start = None
+    for index, name in enumerate(plan.code):
+        with _noting(problems, f"{document.place(('code', index))}: "):
+            files[name] = _inside(root, name)
+            sources[name] = _read_code(files[name])
+    for name, source in sources.items():
+        if name.endswith(".py"):
+            with _noting(problems):
+                modules[name] = parse_code(source, str(root / name))
+    if plan.initial_model is not None:
+        with _noting(problems, f"{document.place(('initial_model',))}: "):
+            files[plan.initial_model] = _inside(root, plan.initial_model)
+            start = _hash_model(plan.initial_model, files[plan.initial_model])
+    problems += [f"{document.place((key,))}: {problem}" for key, problem in _misnamed(plan, modules)]
+    if problems:
+        raise document.refusal(problems)
+    entries = [CodeFile(path=name, sha256=sha256(data), size=len(data)) for name, data in sources.items()]
+    manifest = Manifest(plan=plan, files=tuple(entries), initial_model=start)
+    return LoadedPlan(manifest, manifest.digest, files, root)
+
+
+@contextmanager
+def _noting(problems: list[str], place: str = "") -> Iterator[None]:
+    """Go on after a problem, so that all are told at once."""
+    try:
+        yield
+    except PlanError as error:
+        problems.append(f"{place}{error}")
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Where a file of the plan's folder is; a link that leads out of the folder is refused."""
+    try:
+        path = (root / name).resolve(strict=True)
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        there = [str(file.relative_to(root)) for file in root.glob(f"*{Path(name).suffix}")]
+        close = difflib.get_close_matches(name, there, n=1)
+        hint = f"; did you mean `{close[0]}`?" if close else ""
+        raise PlanError(f"there is no file {name} in {root.absolute()}{hint}") from None
+    if not path.is_relative_to(root.resolve()):
+        raise PlanError(f"{name} is a link that leads out of the plan's folder")
+    if not stat.S_ISREG(mode):
+        raise PlanError(f"{name} is not a file")
+    return path
+
+
+def _read_code(path: Path) -> bytes:
+    with _readable(path), path.open("rb") as file:
+        data = file.read(MAX_CODE_BYTES + 1)
+    if len(data) > MAX_CODE_BYTES:
+        raise PlanError(f"{path.name} is larger than {MAX_CODE_BYTES // 10**6} MB")
+    return data
+
+
+def _hash_model(name: str, path: Path) -> CodeFile:
+    try:
+        read_specs(path)
+    except UpdateError as error:
+        raise PlanError(f"{error}") from None
+    with _readable(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return CodeFile(path=name, sha256=digest.hexdigest(), size=file.tell())
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlanError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _misnamed(plan: Plan, modules: Mapping[str, ast.Module]) -> Iterator[tuple[str, str]]:
+    """What the plan says of its code that the code does not bear out, by key of the plan."""
+    if plan.script is not None and not plan.script.endswith(".py"):
+        yield "script", f"{plan.script} is not a Python file"
+    for key, reference in (("learner", plan.learner), ("workflow", plan.workflow)):
+        module, _, function = (reference or "").partition(":")
+        file = plan.module_file(module)
+        if file and file in modules and not defines(modules[file], function):
+            yield key, f"{file} has no function `{function}` at its top level"

@@ -1,0 +1,215 @@
+"""Who a party is and what it allows: `site.yaml`, `aggregator.yaml`, `operator.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from hanse.config.document import Document
+from hanse.config.units import Size
+from hanse.config.write import commented
+from hanse.core.plan import Duration, Label, Name, Strict
+from hanse.core.policy import Policy
+from hanse.errors import ConfigError
+
+SITE_FILE = "site.yaml"
+AGGREGATOR_FILE = "aggregator.yaml"
+OPERATOR_FILE = "operator.yaml"
+
+_COMMENTED = "A line that is commented out shows a default: remove its # to change it."
+
+
+def _split(value: str) -> SplitResult:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.port == 0 or not value.isprintable() or " " in value:
+        raise ValueError(f"{value[:80]!r} names no host")
+    return parts
+
+
+def _service(value: str) -> str:
+    parts = _split(value)
+    if (
+        parts.scheme != "https"
+        or parts.path not in ("", "/")
+        or "@" in value
+        or parts.query
+        or parts.fragment
+    ):
+        raise ValueError(f"{value[:80]!r} should be like https://aggregator.example.org:8443")
+    return value.rstrip("/")
+
+
+def _proxy(value: str) -> str:
+    if value != "env" and _split(value).scheme not in ("http", "https"):
+        raise ValueError(f"{value[:80]!r} should be `env`, null, or like http://proxy.example.org:3128")
+    return value
+
+
+def _from_the_file(value: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(value) or str(value).startswith("~"):
+        raise ValueError(f"{str(value)!r} should be a path, absolute or from the folder of this file")
+    return info.context["root"] / value if info.context else value
+
+
+Service = Annotated[
+    str, Field(max_length=300, json_schema_extra={"format": "https URL"}), AfterValidator(_service)
+]
+Proxy = Annotated[str, Field(max_length=300, json_schema_extra={"format": "URL"}), AfterValidator(_proxy)]
+Sandbox = Literal["required", "preferred"]
+
+_SANDBOX = (
+    "Whether plan code may run where this machine cannot lock it in: `required` refuses, `preferred` "
+    "locks in what it can."
+)
+_RESERVE = "Disk space that is left free; what would take more is refused."
+_PROXY = "`env` follows HTTPS_PROXY and NO_PROXY, null connects directly, else the proxy's URL."
+
+
+class Worker(Strict):
+    """The process that plan code runs in."""
+
+    memory: Size | None = Field(None, description="Most memory it may take; null for no limit.")
+    network: bool = Field(False, description="Whether plan code may reach the network.")
+    threads: int | None = Field(
+        None, ge=1, le=4096, description="Threads for arithmetic; null for all cores."
+    )
+
+
+class Log(Strict):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is told.")
+
+
+class SiteSettings(Strict):
+    """A site: what it is called, where its data is, what it permits."""
+
+    name: Name = Field(description="This site's name in the federation.")
+    federation: Name = Field(description="The federation's name.")
+    aggregator: Service = Field(description="Where the aggregator is.")
+    proxy: Proxy | None = Field("env", description=_PROXY)
+    data: dict[Label, Annotated[Path, AfterValidator(_from_the_file)]] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="Data sources by the names that plans use, such as `xrays: /srv/xrays`; a relative path "
+        "starts at this file's folder.",
+    )
+    policy: Policy = Field(default_factory=Policy, description="What this site permits a plan.")
+    sandbox: Sandbox = Field("preferred", description=_SANDBOX)
+    worker: Worker = Field(default_factory=Worker, description="The process that plan code runs in.")
+    disk_reserve: Size = Field(10**9, description=_RESERVE)
+    renew_at: float = Field(
+        0.33, gt=0, lt=1, description="Part of the certificate's lifetime that is left when it is renewed."
+    )
+    log: Log = Field(default_factory=Log, description="What is logged.")
+
+
+class Listen(Strict):
+    """Where the aggregator takes connections."""
+
+    host: str = Field(
+        "0.0.0.0",  # noqa: S104  mutual TLS guards it, and sites have to reach it
+        max_length=255,
+        description="Address to listen at.",
+    )
+    port: int = Field(8443, ge=0, le=65535, description="TCP port; 0 for any that is free.")
+
+
+class Lifetimes(Strict):
+    """How long certificates are valid; agents and services renew their own before they end."""
+
+    collaborators: Duration = Field(7 * 86400.0, description="Of sites.")
+    operators: Duration = Field(30 * 86400.0, description="Of operators.")
+    aggregator: Duration = Field(30 * 86400.0, description="Of the aggregator itself.")
+
+
+class Limits(Strict):
+    """What a party may ask of the aggregator."""
+
+    max_blob: Size = Field(20 * 10**9, description="Largest file that is taken: a model, an update, code.")
+    connections: int = Field(2000, ge=1, le=1_000_000, description="Most connections at a time.")
+
+
+class AggregatorSettings(Strict):
+    """The service that coordinates and combines."""
+
+    federation: Name = Field(description="The federation's name.")
+    name: Name = Field("aggregator", description="The aggregator's own name in the federation.")
+    url: Service = Field(description="Where sites reach it; invitations carry this.")
+    hosts: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+        min_length=1, max_length=100, description="Host names and IP addresses that its certificate states."
+    )
+    listen: Listen = Field(default_factory=Listen, description="Where it takes connections.")
+    certificates: Lifetimes = Field(default_factory=Lifetimes, description="How long certificates are valid.")
+    limits: Limits = Field(default_factory=Limits, description="What a party may ask of it.")
+    sandbox: Sandbox = Field("preferred", description=_SANDBOX)
+    worker: Worker = Field(
+        default_factory=Worker, description="The processes that plans' own workflows run in."
+    )
+    disk_reserve: Size = Field(10**9, description=_RESERVE)
+    log: Log = Field(default_factory=Log, description="What is logged.")
+
+    @model_validator(mode="after")
+    def _certified(self) -> Self:
+        host = urlsplit(self.url).hostname
+        if host not in {name.lower() for name in self.hosts}:
+            raise ValueError(
+                f"the host of `url`, {host}, has to be among `hosts`: its certificate states these"
+            )
+        return self
+
+
+class OperatorSettings(Strict):
+    """Somebody who submits and watches runs."""
+
+    name: Name = Field(description="The operator's name in the federation.")
+    federation: Name = Field(description="The federation's name.")
+    aggregator: Service = Field(description="Where the aggregator is.")
+    proxy: Proxy | None = Field("env", description=_PROXY)
+
+
+S = TypeVar("S", SiteSettings, AggregatorSettings, OperatorSettings)
+
+
+def load_site(path: Path) -> SiteSettings:
+    """Read a site's settings.
+
+    Args:
+        path: The file, or the folder that `site.yaml` is in.
+
+    Returns:
+        The settings, with every path absolute.
+
+    Raises:
+        ConfigError: There is no such file, or something in it is wrong; tells every problem, a line each.
+    """
+    mend = "Run `hanse join TOKEN` first, or name the site's folder with --site."
+    return _load(SiteSettings, path, SITE_FILE, mend)
+
+
+def load_aggregator(path: Path) -> AggregatorSettings:
+    """Read an aggregator's settings; as `load_site`, from `aggregator.yaml`."""
+    mend = "Run `hanse federation create` first, or name the folder that it wrote."
+    return _load(AggregatorSettings, path, AGGREGATOR_FILE, mend)
+
+
+def load_operator(path: Path) -> OperatorSettings:
+    """Read an operator's settings; as `load_site`, from `operator.yaml`."""
+    mend = "Run `hanse join TOKEN` with an operator's token first, or name the folder that it wrote."
+    return _load(OperatorSettings, path, OPERATOR_FILE, mend)
+
+
+def settings_yaml(settings: SiteSettings | AggregatorSettings | OperatorSettings) -> str:
+    """Write settings with all that can be set, described; reading it gives back the same settings."""
+    what = (type(settings).__doc__ or "").partition("\n")[0]
+    return commented(settings, f"{what} {_COMMENTED}")
+
+
+def _load(schema: type[S], path: Path, name: str, mend: str) -> S:
+    file = path / name if path.is_dir() else path
+    if not file.exists():
+        raise ConfigError(f"there is no {file.name} in {file.parent.absolute()}", mend=mend)
+    return Document.load(file, ConfigError).check(schema, {"root": file.parent.absolute()})

@@ -1,0 +1,125 @@
+"""A plan in words that somebody who answers for a site's data understands."""
+
+from __future__ import annotations
+
+import json
+
+from hanse.config.units import format_duration
+from hanse.core.plan import BUILT_IN_WORKFLOWS, Disclosure, Manifest, Plan
+
+_WORKFLOWS = {
+    "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",
+    "evaluate": "The built-in workflow evaluate: it measures the plan's model and changes nothing.",
+}
+
+
+def describe(manifest: Manifest, digest: str) -> str:
+    """Tell what a plan would run, and where, and what would leave a site for whom.
+
+    Args:
+        manifest: The plan.
+        digest: Its SHA-256.
+
+    Returns:
+        Lines of plain text. Whatever the plan's author wrote is shown without
+        the characters that would let it pass for something else.
+    """
+    plan = manifest.plan
+    sections = {
+        f"Plan {plan.name}": [f"SHA-256 {digest}"],
+        "What runs at a site": _at_site(manifest),
+        "What runs at the aggregator": _at_aggregator(plan),
+        "What leaves a site": _leaves(plan),
+        "What comes to a site": ["This plan, its code, and the model of each round."],
+    }
+    blocks = ("\n  ".join(map(visible, [heading, *lines])) for heading, lines in sections.items())
+    return "\n\n".join(blocks) + "\n"
+
+
+def visible(line: str) -> str:
+    """Escape what a terminal would act on instead of showing it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
+def _at_site(manifest: Manifest) -> list[str]:
+    plan = manifest.plan
+    if plan.script is not None:
+        lines = [f"The script {plan.script}, next to the site's data."]
+    else:
+        lines = [f"The learner {plan.learner}, next to the site's data."]
+    lines.append("Its code is these files, byte for byte, and no others of the plan:")
+    lines += [f"  {file.path}  ({file.size:,} B, SHA-256 {file.sha256[:12]})" for file in manifest.files]
+    if plan.data:
+        needed = ", ".join(plan.data)
+        lines.append(
+            f"It needs the data that site.yaml calls {needed}; it can read whatever site.yaml names."
+        )
+    else:
+        lines.append("It says of no data that it needs it; it can read whatever site.yaml names.")
+    if plan.options:
+        lines.append(f"Options of its code: {_json(plan.options)}")
+    lines.append("Its tasks:")
+    for name, task in plan.tasks.items():
+        settings = ", ".join(f"{key} {_json(value)}" for key, value in task.learner_settings().items())
+        lines.append(f"  {name}" + (f": {settings}" if settings else ""))
+    return lines
+
+
+def _at_aggregator(plan: Plan) -> list[str]:
+    if plan.workflow in BUILT_IN_WORKFLOWS:
+        workflow = _WORKFLOWS[plan.workflow]
+    else:
+        workflow = (
+            f"The plan's own workflow {plan.workflow}; it decides which tasks are asked, and how often."
+        )
+    cohort = plan.cohort
+    who = "all sites" if cohort.fraction == 1 else f"{cohort.fraction:.0%} of the sites, drawn at random"
+    return [
+        workflow,
+        f"{plan.rounds} rounds at most, each with {who}, at least {cohort.minimum}.",
+        f"A round waits for its sites {format_duration(cohort.deadline)} at most.",
+    ]
+
+
+def _leaves(plan: Plan) -> list[str]:
+    lines = []
+    for name, task in plan.tasks.items():
+        lines.append(f"Each time it does {name}:")
+        lines += [f"  - {what}" for what in _sent(task.discloses)]
+    if plan.initial_model is None:
+        lines += [
+            "Before round 1, from one site, the first by name:",
+            "  - the model that the plan's code makes there before it trains: all tensors, that site's own.",
+            "    (The plan brings no initial_model.)",
+        ]
+    return [
+        *lines,
+        "When a task fails:",
+        "  - the error and the last lines that it printed.",
+        "Always:",
+        "  - the site's name, its signed answer to this plan, and when it starts and ends a task.",
+    ]
+
+
+def _sent(disclosure: Disclosure) -> list[str]:
+    sent = ["the number of examples it worked on, to the aggregator, the operators and the workflow"]
+    if disclosure.metrics:
+        numbers = ", ".join(disclosure.metrics)
+        sent.append(f"{numbers}: the site's own figures, to the aggregator, the operators and the workflow")
+    whole = "*" in disclosure.tensors
+    tensors = "all tensors" if whole else f"the tensors {', '.join(disclosure.tensors)}"
+    match disclosure.update:
+        case "none":
+            sent.append("nothing of the model")
+        case "aggregate":
+            sent.append(
+                f"how training changed the model ({tensors}), to the aggregator, which promises to show "
+                "the workflow only the sum over all sites"
+            )
+        case "individual":
+            sent.append(f"how training changed the model ({tensors}), to the aggregator and the workflow")
+    return sent
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,80 @@
+"""Plans and settings as text for people: durations and sizes with their units, defaults left out."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from hanse.config.dialect import dump
+from hanse.config.schema import Node
+from hanse.config.units import format_duration, format_size
+from hanse.core.plan import Plan, Strict
+
+
+def to_yaml(plan: Plan) -> str:
+    """Write a plan as its author would: in the order of the schema, without what is default anyway.
+
+    Reading it gives back the same plan.
+    """
+    return dump(said(plan))
+
+
+def said(model: Strict) -> dict[str, Any]:
+    """What a model holds beyond its defaults, readable."""
+    values = readable(model.model_dump(mode="json", exclude_defaults=True), Node.of(type(model)))
+    return dict(values)
+
+
+def readable(value: Any, node: Node | None) -> Any:
+    """Write durations and sizes with their units, wherever they stand in a JSON value."""
+    if node is None or value is None:
+        return value
+    if isinstance(value, dict):
+        return {key: readable(inner, node.at((key,))) for key, inner in value.items()}
+    match node.spec.get("format"):
+        case "duration":
+            return format_duration(value)
+        case "size":
+            return format_size(value)
+        case _:
+            return value
+
+
+def commented(model: Strict, heading: str) -> str:
+    """Write settings with every key that there is: its description above, defaults commented out.
+
+    Reading it gives back the same settings.
+
+    Args:
+        model: The settings.
+        heading: What stands at the top, to tell what the file is.
+    """
+    top = Node.of(type(model))
+    lines = _table(readable(model.model_dump(mode="json"), top), said(model), top)
+    return "\n".join([*_comment(heading), "", *lines, ""])
+
+
+def _table(values: dict[str, Any], own: dict[str, Any], node: Node) -> list[str]:
+    """The lines of one table.
+
+    Args:
+        values: All of its values.
+        own: Those that are not default.
+        node: Its schema.
+    """
+    lines: list[str] = []
+    for key, child in node.keys.items():
+        lines += ["", *_comment(child.spec["description"])]
+        if child.keys:
+            lines += [
+                f"{key}:",
+                *(f"  {line}".rstrip() for line in _table(values[key], own.get(key, {}), child)),
+            ]
+        else:
+            mark = "" if key in own or child.required else "# "
+            lines += [mark + line for line in dump({key: values[key]}).splitlines()]
+    return lines[1:]
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 98)]

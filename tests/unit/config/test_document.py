@@ -1,0 +1,127 @@
+"""A file of settings, from text to a checked value."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from hanse.config.document import MAX_BYTES, Document
+from hanse.core.plan import Name, Strict
+from hanse.errors import ConfigError, PlanError
+
+
+class Engine(Strict):
+    power: int = Field(7, ge=1, description="in kW")
+
+
+class Boat(Strict):
+    name: Name
+    length: float = 10.0
+    flags: tuple[str, ...] = ()
+    engine: Engine = Field(default_factory=Engine)
+    spare: Engine | None = None
+    crew: dict[str, Engine] = Field(default_factory=dict)
+
+
+def check(text: str) -> Boat:
+    return Document.of(text, "boat.yaml", ConfigError).check(Boat)
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        check(text)
+    return str(refused.value).splitlines()
+
+
+def test_a_good_file_becomes_a_value() -> None:
+    assert check("name: kogge\nengine: {power: 9}\nflags: [red]") == Boat(
+        name="kogge", engine=Engine(power=9), flags=("red",)
+    )
+
+
+def test_every_problem_is_told_with_file_line_and_key() -> None:
+    text = """
+length: long
+flags: [red, 3]
+engine:
+  powr: 3
+  power: 0
+"""
+    assert problems(text) == [
+        "boat.yaml: name: is missing",
+        'boat.yaml:2: length: should be a number, is "long"',
+        "boat.yaml:3: flags[1]: should be text, is 3",
+        "boat.yaml:5: engine.powr: unknown key; did you mean `power`?",
+        "boat.yaml:6: engine.power: should be greater than or equal to 1, is 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("name: a\nlenght: 3", "boat.yaml:2: lenght: unknown key; did you mean `length`?"),
+        ("name: a\npower: 3", "boat.yaml:2: power: unknown key; it stands at `engine.power`"),
+        (
+            "name: a\nengine: {sails: 3}",
+            "boat.yaml:2: engine.sails: unknown key; known here are power",
+        ),
+        ("name: a\nengine: 3", "boat.yaml:2: engine: should be a table of keys and values, is 3"),
+        ("name: a\nlength: '3'", 'boat.yaml:2: length: should be a number, is "3"'),
+        ("name: a\nlength: true", "boat.yaml:2: length: should be a number, is true"),
+        (
+            "name: a\ncrew:\n  bo: {power: 1.5}",
+            "boat.yaml:3: crew.bo.power: should be a whole number, is 1.5",
+        ),
+        ("name: a\nname: b", "boat.yaml:2: the key 'name' is there twice, first on line 1"),
+        ("name: a\nflags: red", 'boat.yaml:2: flags: should be a list, is "red"'),
+        ("", "boat.yaml: should hold keys and values, such as `name: my-name`"),
+        ("- a", "boat.yaml: should hold keys and values, such as `name: my-name`"),
+    ],
+)
+def test_a_problem_says_what_is_wrong(text: str, problem: str) -> None:
+    assert problems(text) == [problem]
+
+
+def test_what_is_long_is_cut_short_and_what_are_many_are_counted() -> None:
+    assert problems(f"name: a\nlength: {'x' * 9_999}")[0].endswith("xxx...")
+    many = problems("name: a\n" + "\n".join(f"key{number}: 1" for number in range(50)))
+    assert len(many) == 21
+    assert many[-1] == "and 30 more"
+
+
+def test_a_table_of_which_only_the_name_stands_there_is_empty() -> None:
+    assert check("name: a\nengine:\n  # power: 9\ncrew:\n  bo:\n") == Boat(name="a", crew={"bo": Engine()})
+
+
+def test_null_takes_away_what_can_be_taken_away() -> None:
+    assert check("name: a\nspare: null").spare is None
+
+
+def test_a_file_is_named_as_it_was_given(tmp_path: Path) -> None:
+    file = tmp_path / "boat.yaml"
+    file.write_text("name: Kogge")
+
+    with pytest.raises(PlanError, match=rf"^{file}:1: name: 'Kogge' is not a valid name"):
+        Document.load(file, PlanError).check(Boat)
+
+
+def test_a_file_that_is_missing_or_no_file_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.yaml"):
+        with pytest.raises(ConfigError, match=f"cannot read {path}: "):
+            Document.load(path, ConfigError)
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "boat.yaml"
+    file.write_bytes(b"#" * (MAX_BYTES + 1))
+
+    with pytest.raises(ConfigError, match="longer than 1 MiB"):
+        Document.load(file, ConfigError)
+
+
+def test_a_file_in_another_encoding_is_refused_with_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "boat.yaml"
+    file.write_bytes("name: a\n# Lübeck".encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=r"boat.yaml:2: not UTF-8 text\. Save it as UTF-8"):
+        Document.load(file, ConfigError)

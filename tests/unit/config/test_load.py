@@ -1,0 +1,269 @@
+"""From a plan's file to what every party agrees on."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from hanse.config.document import Document
+from hanse.config.load import load_plan, script_plan
+from hanse.core.plan import MAX_CODE_BYTES, Manifest, Plan
+from hanse.errors import PlanError
+from hanse.wire import tensors
+
+Project = Callable[..., Path]
+
+PLAN = """\
+name: chest-xray
+code: [federation.py]
+learner: federation:learner
+tasks:
+  train: {discloses: {update: individual}}
+"""
+CODE = "def learner(site): ...\n"
+SCRIPT = """\
+import hanse
+for round in hanse.rounds(model):
+    round.report(examples=10, loss=loss, accuracy=accuracy)
+"""
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(PlanError) as refused:
+        load_plan(path)
+    return str(refused.value).splitlines()
+
+
+def test_a_plan_is_loaded_with_its_code(project: Project) -> None:
+    path = project(PLAN, federation=CODE)
+
+    loaded = load_plan(path)
+
+    assert loaded.manifest.plan.name == "chest-xray"
+    assert loaded.digest == loaded.manifest.digest
+    assert loaded.files == {"federation.py": path.parent / "federation.py"}
+    assert loaded.root == path.parent
+    [file] = loaded.manifest.files
+    assert (file.path, file.size) == ("federation.py", len(CODE))
+    assert file.sha256 == hashlib.sha256(CODE.encode()).hexdigest()
+
+
+def test_the_digest_changes_with_the_code_and_not_with_the_comments_of_the_plan(project: Project) -> None:
+    first = load_plan(project(PLAN, federation=CODE)).digest
+
+    assert load_plan(project("# mine\n" + PLAN, federation=CODE)).digest == first
+    assert load_plan(project(PLAN, federation=CODE + "# mine\n")).digest != first
+
+
+def test_a_plan_in_the_working_folder_is_loaded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = project(PLAN, federation=CODE)
+    monkeypatch.chdir(path.parent)
+
+    assert load_plan(Path("plan.yaml")).digest == load_plan(path).digest
+
+
+def test_the_first_model_is_hashed_too(project: Project) -> None:
+    path = project(PLAN + "initial_model: start.safetensors\n", federation=CODE)
+    digest, size = tensors.write_file(path.parent / "start.safetensors", {"w": np.zeros(3, np.float32)})
+
+    loaded = load_plan(path)
+
+    assert loaded.manifest.initial_model is not None
+    assert (loaded.manifest.initial_model.sha256, loaded.manifest.initial_model.size) == (digest, size)
+    assert loaded.files["start.safetensors"] == path.parent / "start.safetensors"
+
+
+def test_a_first_model_that_is_no_safetensors_file_is_refused(project: Project) -> None:
+    path = project(PLAN + "initial_model: federation.py\n", federation=CODE)
+
+    [problem] = problems(path)
+
+    assert problem.startswith(f"{path}:6: initial_model: ")
+
+
+def test_every_problem_of_the_code_is_told_at_once(project: Project) -> None:
+    path = project(
+        PLAN.replace("[federation.py]", "\n  - federation.py\n  - brocken.py\n  - misisng.py")
+        + "workflow: federation:go\n",
+        federation="def lerner(site): ...\n",
+        brocken="x = 1\ndef f(:\n",
+        missing="",
+    )
+
+    assert problems(path) == [
+        f"{path}:5: code[2]: there is no file misisng.py in {path.parent}; did you mean `missing.py`?",
+        f"{path.parent}/brocken.py:2: invalid syntax",
+        f"{path}:6: learner: federation.py has no function `learner` at its top level",
+        f"{path}:9: workflow: federation.py has no function `go` at its top level",
+    ]
+
+
+def test_code_is_read_and_never_run(project: Project) -> None:
+    path = project(PLAN, federation="def learner(site): ...\nraise SystemExit\n")
+
+    load_plan(path)
+
+
+def test_a_link_inside_the_folder_is_followed(project: Project) -> None:
+    path = project(PLAN, real=CODE)
+    (path.parent / "federation.py").symlink_to("real.py")
+
+    assert load_plan(path).manifest.files[0].size == len(CODE)
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.py"
+    outside.write_text(CODE)
+    path = project(PLAN)
+    (path.parent / "federation.py").symlink_to(outside)
+
+    assert problems(path) == [
+        f"{path}:2: code[0]: federation.py is a link that leads out of the plan's folder"
+    ]
+
+
+def test_links_in_a_circle_are_refused(project: Project) -> None:
+    path = project(PLAN)
+    (path.parent / "federation.py").symlink_to("federation.py")
+
+    assert "there is no file federation.py" in problems(path)[0]
+
+
+def test_a_folder_is_no_code(project: Project) -> None:
+    path = project(PLAN)
+    (path.parent / "federation.py").mkdir()
+
+    assert problems(path) == [f"{path}:2: code[0]: federation.py is not a file"]
+
+
+def test_code_that_is_too_large_is_refused(project: Project) -> None:
+    path = project(PLAN)
+    with (path.parent / "federation.py").open("wb") as file:
+        file.truncate(MAX_CODE_BYTES + 1)
+
+    assert problems(path) == [f"{path}:2: code[0]: federation.py is larger than 50 MB"]
+
+
+def test_a_script_is_a_python_file(project: Project) -> None:
+    path = project(
+        PLAN.replace("learner: federation:learner", "script: train.ipynb").replace(
+            "federation.py", "train.ipynb"
+        )
+    )
+    (path.parent / "train.ipynb").write_text("{}")
+
+    assert problems(path) == [f"{path}:3: script: train.ipynb is not a Python file"]
+
+
+def test_a_script_gets_a_plan_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "Train Heart_2.py"
+    script.write_text(SCRIPT)
+
+    loaded = script_plan(script, rounds=5, seed=7, sites=2)
+    plan = loaded.manifest.plan
+
+    assert (plan.name, plan.script, plan.code) == ("train-heart-2", script.name, (script.name,))
+    assert (plan.rounds, plan.seed, plan.cohort.minimum) == (5, 7, 2)
+    assert plan.tasks["train"].discloses.update == "aggregate"
+    assert plan.tasks["train"].discloses.metrics == ("loss", "accuracy")
+    assert loaded.files == {script.name: script}
+
+
+@pytest.mark.parametrize("name", ["---.py", "Ü.py", "x" * 100 + ".py"])
+def test_a_script_may_have_any_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(SCRIPT)
+
+    assert script_plan(tmp_path / name, rounds=1, seed=0, sites=1).manifest.plan.script == name
+
+
+@pytest.mark.parametrize(
+    ("name", "rounds", "problem"),
+    [
+        ("none.py", 1, "there is no file none.py in .*; did you mean `fine.py`"),
+        (".", 1, "is not a file"),
+        ("broken.py", 1, r"broken\.py:1: "),
+        ("fine.py", 0, "rounds: should be greater than or equal to 1, is 0"),
+        ("notes.txt", 1, "notes.txt is not a Python file"),
+    ],
+)
+def test_what_is_no_script_is_refused(tmp_path: Path, name: str, rounds: int, problem: str) -> None:
+    (tmp_path / "fine.py").write_text(SCRIPT)
+    (tmp_path / "broken.py").write_text("for")
+    (tmp_path / "notes.txt").write_text("1")
+
+    with pytest.raises(PlanError, match=problem):
+        script_plan(tmp_path / name, rounds=rounds, seed=0, sites=1)
+
+
+# What plans are made of, in any order and nesting: finds more than characters alone.
+PIECES = st.sampled_from(
+    [
+        *[
+            "name",
+            "code",
+            "learner",
+            "tasks",
+            "train",
+            "discloses",
+            "metrics",
+            "cohort",
+            "deadline",
+            "options",
+        ],
+        *["federation.py", "federation:learner", "../x", "/etc/passwd", "30m", "1e-5", "-1", "1e999", ".nan"],
+        *[
+            ": ",
+            ":\n  ",
+            ":\n    ",
+            "\n",
+            "\n- ",
+            "[",
+            "]",
+            "{",
+            "}",
+            ", ",
+            "&a ",
+            "*a",
+            "!!binary ",
+            "|\n ",
+            "? ",
+        ],
+        *['"\\ud800"', '"\\0"', "'", '"', "#", "---\n", "%YAML 9.9\n", "\t", "\r", "\u2028", "\ufeff", "<<"],
+    ]
+)
+CHANGES = st.lists(st.tuples(st.integers(0, len(PLAN)), PIECES | st.text(max_size=3)), max_size=4)
+
+
+@settings(deadline=None)
+@given(st.text() | st.lists(PIECES).map("".join))
+@example(PLAN)
+@example("%YAML " + "9" * 5_000 + ".1\n---\n")
+def test_any_text_is_a_plan_or_refused_in_words(text: str) -> None:
+    with suppress(PlanError):
+        Document.of(text, "plan.yaml", PlanError).check(Plan)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(CHANGES)
+def test_any_change_of_a_plan_is_loaded_or_refused_in_words(
+    project: Project, changes: list[tuple[int, str]]
+) -> None:
+    text = PLAN
+    for place, piece in changes:
+        text = text[:place] + piece + text[place:]
+    path = project("", federation=CODE)
+    path.write_bytes(text.encode("utf-8", errors="surrogatepass"))
+
+    loaded = None
+    with suppress(PlanError):
+        loaded = load_plan(path)
+
+    if loaded:
+        assert Manifest.from_bytes(loaded.manifest.to_bytes(), loaded.digest) == loaded.manifest

@@ -1,0 +1,118 @@
+"""A plan in plain words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hanse.config.show import describe, visible
+from hanse.core.plan import Manifest
+
+Make = Callable[..., Manifest]
+
+AGGREGATE = {"update": "aggregate", "aggregated_by": "aggregator", "metrics": ["loss", "accuracy"]}
+
+
+def told(manifest: Manifest) -> str:
+    return describe(manifest, manifest.digest)
+
+
+def section(text: str, heading: str) -> list[str]:
+    """The lines under a heading."""
+    return next(block.splitlines()[1:] for block in text.split("\n\n") if block.startswith(heading))
+
+
+def test_a_plan_is_told_by_name_and_digest(manifest: Make) -> None:
+    assert told(manifest()).startswith(f"Plan chest-xray\n  SHA-256 {manifest().digest}\n")
+
+
+def test_the_code_and_the_data_it_needs_are_named(manifest: Make) -> None:
+    plan = manifest(
+        data=["xrays"], options={"depth": 3}, tasks={"train": {"epochs": 2, "discloses": AGGREGATE}}
+    )
+
+    assert section(told(plan), "What runs at a site") == [
+        "  The learner federation:learner, next to the site's data.",
+        "  Its code is these files, byte for byte, and no others of the plan:",
+        f"    federation.py  (23 B, SHA-256 {plan.files[0].sha256[:12]})",
+        "  It needs the data that site.yaml calls xrays; it can read whatever site.yaml names.",
+        '  Options of its code: {"depth": 3}',
+        "  Its tasks:",
+        "    train: epochs 2",
+    ]
+
+
+def test_a_script_is_named_as_one(manifest: Make) -> None:
+    plan = manifest({"train.py": b""}, learner=None, script="train.py")
+
+    assert "The script train.py, next to the site's data." in told(plan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "The built-in workflow fedavg: each round it averages"),
+        (
+            {"workflow": "evaluate", "tasks": {"evaluate": {}}, "initial_model": "m.safetensors"},
+            "The built-in workflow evaluate: it measures the plan's model and changes nothing.",
+        ),
+        ({"workflow": "federation:go"}, "The plan's own workflow federation:go; it decides which tasks"),
+        ({"rounds": 20, "cohort": {"minimum": 3}}, "20 rounds at most, each with all sites, at least 3."),
+        ({"cohort": {"fraction": 0.3}}, "each with 30% of the sites, drawn at random"),
+        ({"cohort": {"deadline": 1800}}, "A round waits for its sites 30m at most."),
+    ],
+)
+def test_what_the_aggregator_runs_is_told(manifest: Make, changes: dict[str, Any], words: str) -> None:
+    assert words in "\n".join(section(told(manifest(**changes)), "What runs at the aggregator"))
+
+
+def test_the_number_of_examples_always_leaves(manifest: Make) -> None:
+    plan = manifest(tasks={"train": {"discloses": AGGREGATE}, "evaluate": {}})
+
+    assert told(plan).count("- the number of examples it worked on") == 2
+
+
+def test_an_aggregate_says_who_sees_the_sites_own_update(manifest: Make) -> None:
+    leaves = section(told(manifest(tasks={"train": {"discloses": AGGREGATE}})), "What leaves a site")
+
+    assert (
+        "    - loss, accuracy: the site's own figures, to the aggregator, the operators and the workflow"
+        in leaves
+    )
+    assert (
+        "    - how training changed the model (all tensors), to the aggregator, which promises to show "
+        "the workflow only the sum over all sites"
+    ) in leaves
+
+
+def test_an_individual_update_of_some_tensors_says_which(manifest: Make) -> None:
+    discloses = {"update": "individual", "tensors": ["head.*", "norm.*"]}
+
+    assert (
+        "- how training changed the model (the tensors head.*, norm.*), to the aggregator and the workflow"
+    ) in told(manifest(tasks={"train": {"discloses": discloses}}))
+
+
+def test_the_first_model_leaves_one_site_unless_the_plan_brings_it(manifest: Make) -> None:
+    words = "Before round 1, from one site, the first by name:"
+
+    assert words in told(manifest())
+    assert words not in told(manifest(initial_model="start.safetensors"))
+
+
+def test_what_leaves_with_a_failure_is_told(manifest: Make) -> None:
+    assert "the error and the last lines that it printed" in told(manifest())
+
+
+def test_an_author_cannot_write_lines_of_the_report(manifest: Make) -> None:
+    trick = "head\n  - nothing else\x1b[2J\u202e"
+    plan = manifest(tasks={"train": {"discloses": {"update": "individual", "tensors": [trick]}}})
+
+    text = told(plan)
+
+    assert "\n  - nothing else" not in text
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_letters_of_any_script_stay_visible() -> None:
+    assert visible("Zürich 東京 \x1b[31m\t") == r"Zürich 東京 \x1b[31m\t"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hanse.core.canonical import canonical_json
 from hanse.core.chain import GENESIS, Record
@@ -12,10 +14,7 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
 from hanse.storage.base import Journal
 from hanse.wire.files import file_errors
-
-FORMAT = "hanse-journal/1"
-JOURNAL_SEAL = "hanse journal seal 1"
-"""Purpose of the aggregator's signature over the head of a chain."""
+from hanse.wire.journal_file import JOURNAL_SEAL, Head, Header
 
 
 def export_journal(journal: Journal, run_id: str, credentials: Credentials, path: Path, now_ms: int) -> Path:
@@ -40,19 +39,17 @@ def export_journal(journal: Journal, run_id: str, credentials: Credentials, path
     return path
 
 
-def _lines(records: list[Record], credentials: Credentials, now_ms: int) -> list[dict[str, object]]:
-    header: dict[str, object] = {
-        "format": FORMAT,
-        "federation": credentials.party.federation,
-        "run_id": records[0].stream,
-        "authority": pem_of(credentials.authority),
-        "first": GENESIS,
-    }
-    body = {
-        "run_id": records[0].stream,
-        "records": records[-1].sequence,
-        "head": records[-1].digest,
-        "sealed_ms": now_ms,
-    }
-    seal: dict[str, object] = {"seal": body, "signature": sign(credentials, JOURNAL_SEAL, body).as_json()}
-    return [header, *(record.as_json() for record in records), seal]
+def _lines(records: list[Record], credentials: Credentials, now_ms: int) -> Iterator[dict[str, Any]]:
+    last = records[-1]
+    header = Header(
+        federation=credentials.party.federation,
+        run_id=last.stream,
+        authority=pem_of(credentials.authority),
+        first=GENESIS,
+    )
+    head = Head(run_id=last.stream, records=last.sequence, head=last.digest, sealed_ms=now_ms).model_dump()
+    signature = sign(credentials, JOURNAL_SEAL, head)
+    yield header.model_dump()
+    for record in records:
+        yield record.as_json()
+    yield {"seal": head, "signature": signature.as_json()}

@@ -1,0 +1,250 @@
+"""What an exported journal proves, to somebody who was not there: who agreed, and what left each site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from pydantic import ValidationError
+
+from hanse.control.report import Account, Answer, Disclosed, Failed, Report
+from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
+from hanse.core.canonical import digest_of
+from hanse.core.chain import GENESIS, Record, check_chain
+from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
+from hanse.core.events import (
+    Event,
+    ExchangeClosed,
+    ExchangeOpened,
+    PlanAnswered,
+    RunSubmitted,
+    TaskFailed,
+    UpdateAccepted,
+    UpdatesAggregated,
+    read_event,
+)
+from hanse.core.run import Run, evolve
+from hanse.errors import CredentialError, HanseError, TamperedError
+from hanse.pki.certificates import federation_of, fingerprint, read_certificate
+from hanse.wire.journal_file import Header, Seal, read_lines
+from hanse.wire.messages import JournalRecord
+
+
+def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
+    """Examine an exported journal.
+
+    Args:
+        path: The file.
+        authority: The certificate of the federation's authority; None to take the journal's own.
+
+    Returns:
+        The verdict of every check (look at `Report.failed` first), and each site's account.
+
+    Raises:
+        TamperedError: The file is no exported journal.
+        StorageError: It cannot be read.
+        CredentialError: `authority` is not the certificate of one.
+    """
+    lines = read_lines(path)
+    try:
+        header = Header.model_validate(next(lines, {}), strict=True)
+        own = read_certificate(header.authority)
+    except (ValidationError, CredentialError) as error:
+        raise TamperedError(
+            f"{path} is no journal as `hanse run export` writes it: its first line is not a header"
+        ) from error
+    trusted = authority or own
+    federation = federation_of(trusted)
+    report = Report(header.federation, header.run_id, fingerprint(trusted), authority is not None)
+    check = report.checks["authority"]
+    if own != trusted:
+        check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
+    if header.federation != federation or header.first != GENESIS:
+        check.fail(f"its header is not one of the federation {federation}")
+    _Examination(report, trusted).read(lines)
+    return report
+
+
+class _Examination:
+    """Goes once through what follows the header, and fills in the report."""
+
+    def __init__(self, report: Report, authority: x509.Certificate) -> None:
+        self._report = report
+        self._checks = report.checks
+        self._setting = Setting(report.federation, report.run_id, "", authority)
+        self._last = (0, GENESIS)
+        self._exchanges: dict[int, ExchangeOpened] = {}
+        self._run: Run | None = None
+        self._replays = True
+
+    def read(self, lines: Iterator[dict[str, Any]]) -> None:
+        """Read to the end, or to what cannot be read."""
+        sealed = False
+        try:
+            for line in lines:
+                if sealed:
+                    self._checks["seal"].fail("something follows the seal")
+                elif sealed := "seal" in line:
+                    self._seal(Seal.model_validate(line, strict=True))
+                else:
+                    self._record(Record(**JournalRecord.model_validate(line, strict=True).model_dump()))
+        except TamperedError as error:
+            self._checks["chain"].fail(str(error))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+            self._checks["chain"].fail(f"after record {self._last[0]} comes what is no record: {what}")
+        if not sealed:
+            self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
+        if self._run is not None:
+            self._report.phase, self._report.rounds = self._run.phase.value, max(self._run.committed, 0)
+
+    def _record(self, record: Record) -> None:
+        where = f"record {record.sequence}"
+        try:
+            check_chain([record], previous=self._last[1], sequence=self._last[0])
+        except TamperedError as error:
+            self._checks["chain"].fail(str(error))
+        if record.stream != self._setting.run_id:
+            self._checks["chain"].fail(f"{where} is of {record.stream}")
+        self._last = (record.sequence, record.digest)
+        self._report.records += 1
+        try:
+            event = read_event(record.kind, record.body)
+        except ValueError:
+            self._checks["history"].fail(f"{where} is no event that this version knows: {record.kind}")
+            return
+        self._examine(event, record, where)
+        self._replay(event, record.time_ms, where)
+
+    def _examine(self, event: Event, record: Record, where: str) -> None:
+        match event:
+            case RunSubmitted():
+                self._submitted(event, record, where)
+            case PlanAnswered():
+                self._answered(event, record.time_ms, where)
+            case ExchangeOpened():
+                self._exchanges[event.exchange] = event
+                strangers = [site for site in event.cohort if not self._agreed(site)]
+                if strangers:
+                    who = ", ".join(strangers)
+                    self._checks["consent"].fail(
+                        f"{where}: {event.task} was asked of {who} without consent to the plan"
+                    )
+            case UpdateAccepted() | TaskFailed():
+                self._told(event, record.time_ms, where)
+            case ExchangeClosed() | UpdatesAggregated():
+                self._counted(event, where)
+            case _:
+                pass
+
+    def _submitted(self, event: RunSubmitted, record: Record, where: str) -> None:
+        report, plan = self._report, event.manifest.plan
+        if digest_of(record.body["manifest"]) != event.plan_digest:
+            self._checks["plan"].fail(f"{where}: the plan is not the one of digest {event.plan_digest[:12]}")
+        if event.run_id != self._setting.run_id:
+            self._checks["history"].fail(f"{where}: submits {event.run_id}")
+        report.plan_name, report.plan_digest = plan.name, event.plan_digest
+        self._setting = replace(self._setting, plan_digest=event.plan_digest)
+        report.sites.update({site: Account() for site in event.invited})
+
+    def _answered(self, event: PlanAnswered, time_ms: int, where: str) -> None:
+        try:
+            check_answer(event, self._setting, time_ms)
+        except HanseError as error:
+            self._checks["statements"].fail(f"{where}: {error.message}")
+        self._account(event.site).answers.append(Answer(event.accepted, event.reasons, time_ms))
+
+    def _told(self, event: UpdateAccepted | TaskFailed, time_ms: int, where: str) -> None:
+        """A site's word on its task."""
+        opened = self._exchanges.get(event.exchange)
+        if opened is None:
+            return  # the replay says so
+        size = 0
+        try:
+            stated = check_outcome(event, opened, self._setting, time_ms)
+            size = 0 if stated.update is None else stated.update.size
+        except HanseError as error:
+            self._checks["statements"].fail(f"{where}: {error.message}")
+        account, place = (
+            self._account(event.site),
+            (opened.round_number, event.exchange, opened.task, time_ms),
+        )
+        if isinstance(event, TaskFailed):
+            account.failed.append(Failed(*place, event.reason))
+            return
+        metrics = tuple(sorted(event.metrics))
+        account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size))
+        if problem := self._undeclared(event, opened):
+            self._checks["consent"].fail(f"{where}: {problem}")
+
+    def _undeclared(self, event: UpdateAccepted, opened: ExchangeOpened) -> str:
+        """What was taken from a site beyond the plan, in words; empty for nothing."""
+        what = f"task {opened.task} at {event.site}"
+        if self._run is None:
+            return ""
+        if not self._agreed(event.site):
+            return f"{what} was taken from a site that had not accepted the plan"
+        try:
+            disclosure = disclosure_of(self._run.plan, opened.task)
+            check_metrics(event.metrics, disclosure, what)
+            check_examples(event.num_examples, what)
+        except HanseError as error:
+            return error.message
+        if (event.update is None) != (disclosure.update == "none"):
+            sent = "no update" if event.update is None else "an update"
+            return f"{what} sent {sent}, and the plan declares update: {disclosure.update}"
+        return ""
+
+    def _counted(self, event: ExchangeClosed | UpdatesAggregated, where: str) -> None:
+        """Hold what is told of the cohort's answers against the answers."""
+        exchange = None if self._run is None else self._run.exchanges.get(event.exchange)
+        if exchange is None:
+            return  # the replay says so
+        answers = [member.answer for member in exchange.members.values() if member.answer is not None]
+        match event:
+            case ExchangeClosed():
+                told = (event.answered, event.failed) == (exchange.answered, exchange.failed)
+            case UpdatesAggregated():
+                examples = sum(answer.num_examples for answer in answers)
+                told = (event.sites, event.num_examples) == (exchange.answered, examples)
+        if not told:
+            self._checks["history"].fail(f"{where}: {event.kind} does not say who answered")
+
+    def _replay(self, event: Event, time_ms: int, where: str) -> None:
+        if not self._replays:
+            return
+        try:
+            self._run = evolve(self._run, event, time_ms)
+        except KeyError:
+            self._stop_replay(f"{where}: {event.kind} is of an exchange or a site that there is not")
+        except TamperedError as error:
+            self._stop_replay(f"{where}: {error.message}")
+
+    def _stop_replay(self, problem: str) -> None:
+        # What comes after has no state to be held against.
+        self._checks["history"].fail(problem)
+        self._run, self._replays = None, False
+
+    def _seal(self, seal: Seal) -> None:
+        check, head = self._checks["seal"], seal.seal
+        if (head.records, head.head) != self._last or head.run_id != self._setting.run_id:
+            check.fail(
+                f"the seal is over {head.records} records of {head.run_id}, the last of them "
+                f"{head.head[:12]}; here are {self._last[0]}, the last of them {self._last[1][:12]}"
+            )
+        try:
+            self._report.sealed_by = check_seal(seal, self._setting).uri
+        except HanseError as error:
+            check.fail(error.message)
+        self._report.sealed_ms = head.sealed_ms
+
+    def _agreed(self, site: str) -> bool:
+        """Whether a site takes part now; where nothing can be replayed, that is not held against it."""
+        return not self._replays or (self._run is not None and site in self._run.population)
+
+    def _account(self, site: str) -> Account:
+        return self._report.sites.setdefault(site, Account())

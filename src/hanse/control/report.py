@@ -1,0 +1,144 @@
+"""An auditor's report: what was checked of a journal, and each site's account."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MOST_PROBLEMS = 20
+"""Problems that are kept of each check; more are counted."""
+
+CLAIMS = {
+    "authority": "the journal is of the federation whose authority vouches for its signatures",
+    "chain": "no record is missing, altered, added or out of order",
+    "seal": "the federation's aggregator signed the last record, so that nothing was cut off",
+    "plan": "the plan is the one that its digest names",
+    "history": "the events can have happened in this order",
+    "statements": "every answer and every result was signed by its site and says what the journal says",
+    "consent": "only sites that had accepted the plan were asked, and only what it declares was taken",
+}
+"""What each check proves, in the order of the checks."""
+
+
+@dataclass(slots=True)
+class Check:
+    """One check of a journal.
+
+    Attributes:
+        name: Key of `CLAIMS`.
+        problems: What speaks against its claim, a line each.
+        count: How many problems there are, those left out included.
+    """
+
+    name: str
+    problems: list[str] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def claim(self) -> str:
+        """What is proved where there is no problem."""
+        return CLAIMS[self.name]
+
+    def fail(self, problem: str) -> None:
+        """Note a problem."""
+        self.count += 1
+        if self.count <= MOST_PROBLEMS:
+            self.problems.append(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A site's answer to the plan."""
+
+    accepted: bool
+    reasons: tuple[str, ...]
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosed:
+    """What left a site in one exchange.
+
+    Attributes:
+        metrics: Names of the metrics.
+        update: Digest of the update's file; None where none was sent.
+        update_bytes: Its size, as the site signed it.
+    """
+
+    round_number: int
+    exchange: int
+    task: str
+    time_ms: int
+    num_examples: int
+    metrics: tuple[str, ...]
+    update: str | None
+    update_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A task that failed at a site; its reason and log left the site too."""
+
+    round_number: int
+    exchange: int
+    task: str
+    time_ms: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Account:
+    """One site's part in a run."""
+
+    answers: list[Answer] = field(default_factory=list)
+    disclosed: list[Disclosed] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a journal says, and how far it is proved.
+
+    Attributes:
+        federation: Name of the federation.
+        run_id: The run.
+        authority: Fingerprint of the authority by which signatures were judged.
+        authority_given: Whether it came from elsewhere than the journal. Where not, the journal is
+            only proved to be of one piece: whoever made it may have made the authority too.
+        checks: The verdicts.
+        sites: Each site's part, by name.
+        plan_name: Name of the plan.
+        plan_digest: Digest of the plan.
+        phase: How far the run is.
+        rounds: Rounds committed.
+        records: Records read.
+        sealed_by: The aggregator's URI.
+        sealed_ms: When it sealed the journal.
+    """
+
+    federation: str
+    run_id: str
+    authority: str
+    authority_given: bool
+    checks: dict[str, Check] = field(default_factory=lambda: {name: Check(name) for name in CLAIMS})
+    sites: dict[str, Account] = field(default_factory=dict)
+    plan_name: str = ""
+    plan_digest: str = ""
+    phase: str = ""
+    rounds: int = 0
+    records: int = 0
+    sealed_by: str = ""
+    sealed_ms: int = 0
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """Checks with a problem; none where the journal is what it claims to be."""
+        return tuple(check for check in self.checks.values() if check.count)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        checks = {
+            check.name: {"holds": not check.count, "claim": check.claim, "problems": check.problems}
+            for check in self.checks.values()
+        }
+        return {"verified": not self.failed, **asdict(self), "checks": checks}

@@ -1,0 +1,142 @@
+"""Whether a site's signed statement bears out what a journal says of the site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+
+from hanse.core.events import ExchangeOpened, PlanAnswered, SignedStatement, TaskFailed, UpdateAccepted
+from hanse.core.identity import Party, Role
+from hanse.errors import TrustError
+from hanse.pki.signatures import Signature, verify
+from hanse.wire.journal_file import JOURNAL_SEAL, Seal
+from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, M, PlanAnswer, TaskOutcome, decode_value
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every statement in a journal has to be about.
+
+    Attributes:
+        federation: Name of the federation.
+        run_id: The run.
+        plan_digest: Its plan.
+        authority: The authority whose certificates count.
+    """
+
+    federation: str
+    run_id: str
+    plan_digest: str
+    authority: x509.Certificate
+
+
+def check_answer(event: PlanAnswered, setting: Setting, time_ms: int) -> None:
+    """Check that a site gave this answer to the plan.
+
+    Raises:
+        TrustError: It did not sign one, signed another, or its certificate was not good at the time.
+        ProtocolError: What it signed is no answer.
+    """
+    stated = _stated(PlanAnswer, PLAN_ANSWER, event.statement, _site(setting, event.site), setting, time_ms)
+    expected = {
+        "federation": setting.federation,
+        "site": event.site,
+        "plan_digest": setting.plan_digest,
+        "accepted": event.accepted,
+        "reasons": event.reasons,
+    }
+    _must_agree(stated.model_dump(), expected, event.site)
+
+
+def check_outcome(
+    event: UpdateAccepted | TaskFailed, opened: ExchangeOpened, setting: Setting, time_ms: int
+) -> TaskOutcome:
+    """Check that a site said this of its task.
+
+    Returns:
+        What it signed.
+
+    Raises:
+        TrustError: As `check_answer`.
+        ProtocolError: What it signed is no outcome of a task.
+    """
+    stated = _stated(TaskOutcome, TASK_RESULT, event.statement, _site(setting, event.site), setting, time_ms)
+    said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.sha256}
+    expected = {
+        "federation": setting.federation,
+        "site": event.site,
+        "run_id": setting.run_id,
+        "plan_digest": setting.plan_digest,
+        "exchange": event.exchange,
+        "round_number": opened.round_number,
+        "task": opened.task,
+        "model": opened.model,
+    }
+    match event:
+        case UpdateAccepted():
+            about = {"outcome": "done", **event.model_dump(include={"num_examples", "metrics", "update"})}
+        case TaskFailed():
+            about = {"outcome": "failed", "log_tail": event.log_tail}
+            if said["reason"]:  # a site may give none
+                about["reason"] = event.reason
+    _must_agree(said, expected | about, event.site)
+    return stated
+
+
+def check_seal(seal: Seal, setting: Setting) -> Party:
+    """Check who sealed a journal.
+
+    Raises:
+        TrustError: No aggregator of the federation did, or it signed something else.
+    """
+    signature = Signature(seal.signature.certificate, seal.signature.signature)
+    body = seal.seal.model_dump(mode="json")
+    party = verify(signature, JOURNAL_SEAL, body, setting.authority, _time(seal.seal.sealed_ms))
+    if party.role is not Role.AGGREGATOR:
+        raise TrustError(f"{party.uri} sealed the journal, which is for the aggregator to do")
+    return party
+
+
+def _site(setting: Setting, site: str) -> Party:
+    return Party(setting.federation, Role.COLLABORATOR, site)
+
+
+def _stated(
+    kind: type[M],
+    purpose: str,
+    statement: SignedStatement | None,
+    by: Party,
+    setting: Setting,
+    time_ms: int,
+) -> M:
+    if statement is None:
+        raise TrustError(f"{by.name} signed nothing")
+    signature = Signature(statement.certificate, statement.signature)
+    party = verify(signature, purpose, statement.body, setting.authority, _time(time_ms))
+    if party != by:
+        raise TrustError(f"{party.uri} signed what is told of {by.name}")
+    return decode_value(kind, statement.body)
+
+
+def _must_agree(said: Mapping[str, Any], told: Mapping[str, Any], site: str) -> None:
+    for name, value in told.items():
+        if said[name] != value:
+            raise TrustError(
+                f"{site} signed {name} {_short(said[name])}, and the journal says {_short(value)}"
+            )
+
+
+def _time(time_ms: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise TrustError(f"{time_ms} ms is no time at which anything can have been signed") from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."

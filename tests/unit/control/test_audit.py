@@ -1,0 +1,538 @@
+"""An exported journal, genuine and forged in every way, before an auditor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hanse.aggregator.sealing import export_journal
+from hanse.collaborator.statements import state
+from hanse.control.audit import verify
+from hanse.control.report import MOST_PROBLEMS, Report
+from hanse.core.canonical import canonical_json
+from hanse.core.chain import GENESIS, link
+from hanse.core.commands import (
+    AcceptResult,
+    AnswerPlan,
+    Command,
+    Commit,
+    FailTask,
+    Finish,
+    OpenExchange,
+    OpenRound,
+    RecordAggregate,
+    Submit,
+)
+from hanse.core.identity import Party, Role
+from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.errors import StorageError, TamperedError
+from hanse.pki.authority import Authority
+from hanse.pki.certificates import pem_of
+from hanse.pki.credentials import Credentials
+from hanse.pki.keys import new_key
+from hanse.pki.signatures import sign
+from hanse.storage.ledger import Ledger
+from hanse.storage.memory import MemoryJournal
+from hanse.wire.journal_file import JOURNAL_SEAL
+from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
+
+NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+RUN = "heart-1"
+MODEL, UPDATE = "a" * 64, "c" * 64
+SITES = ("budapest", "zurich")
+PLAN = Plan.model_validate(
+    {
+        "name": "heart",
+        "code": ["heart.py"],
+        "learner": "heart:learner",
+        "cohort": {"quorum": 0.5},
+        "tasks": {
+            "train": {"discloses": {"update": "individual", "metrics": ["loss"]}},
+            "evaluate": {"discloses": {"metrics": ["loss"]}},
+        },
+    }
+)
+MANIFEST = Manifest(plan=PLAN, files=(CodeFile(path="heart.py", sha256="0" * 64, size=1),))
+
+Lines = list[dict[str, Any]]
+
+
+@dataclass
+class World:
+    """A federation's authority and the parties that it certified."""
+
+    folder: Path
+    authority: Authority
+
+    def party(self, name: str, role: Role = Role.COLLABORATOR) -> Credentials:
+        key = new_key()
+        certificate = self.authority.issue(
+            key.public_key(), Party("north", role, name), now=NOW, lifetime=timedelta(days=1)
+        )
+        folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
+        return Credentials.save_new(folder, key, pem_of(certificate), pem_of(self.authority.certificate), NOW)
+
+
+class Author:
+    """Writes the journal of a run, in which everybody signs what is theirs to sign."""
+
+    def __init__(self, world: World) -> None:
+        self.sites = {name: world.party(name) for name in SITES}
+        self.aggregator = world.party("hub", Role.AGGREGATOR)
+        self.journal = MemoryJournal()
+        self.ledger = Ledger(self.journal, RUN)
+        self.do(Submit(RUN, MANIFEST, MANIFEST.digest, "operator", SITES))
+
+    def do(self, command: Command) -> None:
+        self.ledger.execute(command, NOW_MS)
+
+    def accept_plan(self, site: str, accepted: bool = True) -> None:
+        body = PlanAnswer(
+            federation="north",
+            site=site,
+            plan_digest=MANIFEST.digest,
+            accepted=accepted,
+            reasons=("by rule",),
+            decided_ms=NOW_MS,
+        )
+        statement = state(self.sites[site], PLAN_ANSWER, body)
+        self.do(AnswerPlan(site, accepted, ("by rule",), statement))
+
+    def outcome(self, site: str, **changes: Any) -> TaskOutcome:
+        exchange = self.ledger.run.exchanges[self.ledger.run.last_exchange]
+        said = {
+            "federation": "north",
+            "site": site,
+            "run_id": RUN,
+            "plan_digest": MANIFEST.digest,
+            "exchange": exchange.number,
+            "round_number": exchange.round_number,
+            "task": exchange.task,
+            "model": exchange.model,
+            "outcome": "done",
+            "num_examples": 5,
+            "metrics": {"loss": 0.5},
+        }
+        return TaskOutcome.model_validate(said | changes)
+
+    def answer_task(self, site: str, **changes: Any) -> None:
+        outcome = self.outcome(site, **changes)
+        statement = state(self.sites[site], TASK_RESULT, outcome)
+        if outcome.outcome == "failed":
+            self.do(FailTask(outcome.exchange, site, outcome.reason, outcome.log_tail, statement))
+            return
+        update = None if outcome.update is None else outcome.update.sha256
+        self.do(
+            AcceptResult(outcome.exchange, site, outcome.num_examples, outcome.metrics, update, statement)
+        )
+
+    def whole_run(self) -> None:
+        for site in SITES:
+            self.accept_plan(site)
+        self.do(OpenRound(0))
+        self.do(Commit(0, MODEL))
+        self.do(OpenRound(1))
+        self.do(OpenExchange(1, 0, "train", MODEL))
+        for site in SITES:
+            self.answer_task(site, update=UpdateFile(sha256=UPDATE, size=120))
+        self.do(RecordAggregate(1, SITES, 10, "e" * 64))
+        self.do(OpenExchange(1, 1, "evaluate", MODEL))
+        self.answer_task("budapest")
+        self.answer_task("zurich", outcome="failed", reason="out of memory", log_tail="killed")
+        self.do(Commit(1, "b" * 64, {"loss": 0.5}))
+        self.do(Finish())
+
+    def export(self, path: Path) -> Path:
+        return export_journal(self.journal, RUN, self.aggregator, path, NOW_MS)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    authority = Authority.create("north", NOW - timedelta(days=30), timedelta(days=3650))
+    return World(tmp_path_factory.mktemp("parties"), authority)
+
+
+@pytest.fixture(scope="module")
+def author(world: World) -> Author:
+    author = Author(world)
+    author.whole_run()
+    return author
+
+
+@pytest.fixture
+def genuine(author: Author, tmp_path: Path) -> Path:
+    return author.export(tmp_path / "journal.jsonl")
+
+
+@pytest.fixture
+def forged(author: Author, world: World, genuine: Path) -> Callable[..., Report]:
+    """Examine the journal after a forger was at it.
+
+    What the forger may do without any key is done to the lines as they stand; `resealed` is a forger who
+    holds the aggregator's key, and so makes the chain and the seal anew.
+    """
+
+    def examine(change: Callable[[Lines], object], *, resealed: Credentials | None = None) -> Report:
+        lines = [json.loads(line) for line in genuine.read_text().splitlines()]
+        change(lines)
+        if resealed is not None:
+            reseal(lines, resealed)
+        genuine.write_bytes(b"".join(canonical_json(line) + b"\n" for line in lines))
+        return verify(genuine, world.authority.certificate)
+
+    return examine
+
+
+def reseal(lines: Lines, aggregator: Credentials) -> None:
+    previous = GENESIS
+    for number, line in enumerate(lines[1:-1], start=1):
+        record = link(line["stream"], number, line["time_ms"], line["kind"], line["body"], previous)
+        lines[number], previous = record.as_json(), record.digest
+    head = {"run_id": RUN, "records": len(lines) - 2, "head": previous, "sealed_ms": NOW_MS}
+    lines[-1] = {"seal": head, "signature": sign(aggregator, JOURNAL_SEAL, head).as_json()}
+
+
+def find(lines: Lines, kind: str, site: str | None = None) -> dict[str, Any]:
+    """The body of the first event of a kind, of one site where it is named."""
+    return next(
+        line["body"]
+        for line in lines
+        if line.get("kind") == kind and site in (None, line["body"].get("site"))
+    )
+
+
+def problems(report: Report) -> dict[str, list[str]]:
+    return {check.name: check.problems for check in report.failed}
+
+
+def test_a_genuine_journal_passes_every_check(genuine: Path, world: World) -> None:
+    report = verify(genuine, world.authority.certificate)
+
+    assert problems(report) == {}
+    assert (report.phase, report.rounds, report.records) == ("finished", 1, 18)
+    assert report.authority == world.authority.fingerprint
+    assert report.sealed_by == "hanse://north/aggregator/hub"
+
+
+def test_the_account_says_who_agreed_and_what_left_each_site(genuine: Path, world: World) -> None:
+    report = verify(genuine, world.authority.certificate)
+
+    budapest, zurich = report.sites["budapest"], report.sites["zurich"]
+    assert [answer.accepted for answer in budapest.answers] == [True]
+    assert [(d.task, d.metrics, d.update, d.update_bytes) for d in budapest.disclosed] == [
+        ("train", ("loss",), UPDATE, 120),
+        ("evaluate", ("loss",), None, 0),
+    ]
+    assert [(f.task, f.reason) for f in zurich.failed] == [("evaluate", "out of memory")]
+
+
+def test_without_the_authority_only_consistency_is_proved(genuine: Path) -> None:
+    report = verify(genuine)
+
+    assert problems(report) == {}
+    assert not report.authority_given
+
+
+def test_the_report_can_be_written_as_json(genuine: Path) -> None:
+    value = json.loads(json.dumps(verify(genuine).as_json()))
+
+    assert value["verified"] is True
+    assert value["checks"]["chain"]["holds"] is True
+    assert value["sites"]["zurich"]["disclosed"][0]["update"] == UPDATE
+
+
+# ------------------------------------------------- by somebody who has no key
+
+
+@pytest.mark.parametrize("number", range(1, 19))
+def test_a_dropped_record_is_noticed(forged: Callable[..., Report], number: int) -> None:
+    report = forged(lambda lines: lines.pop(number))
+
+    assert problems(report).keys() & {"chain", "seal"}
+
+
+@pytest.mark.parametrize("number", range(1, 18))
+def test_swapped_records_are_noticed(forged: Callable[..., Report], number: int) -> None:
+    def swap(lines: Lines) -> None:
+        lines[number], lines[number + 1] = lines[number + 1], lines[number]
+
+    assert "chain" in problems(forged(swap))
+
+
+@pytest.mark.parametrize("number", range(1, 19))
+def test_an_edited_record_is_noticed(forged: Callable[..., Report], number: int) -> None:
+    report = forged(lambda lines: lines[number].update(time_ms=NOW_MS + 1))
+
+    (problem,) = problems(report)["chain"]
+    assert f"record {number} of {RUN}" in problem
+
+
+def test_a_repeated_record_is_noticed(forged: Callable[..., Report]) -> None:
+    assert "chain" in problems(forged(lambda lines: lines.insert(5, lines[5])))
+
+
+def test_records_cut_off_before_the_seal_are_noticed(forged: Callable[..., Report]) -> None:
+    report = forged(lambda lines: lines.__delitem__(slice(10, -1)))
+
+    assert problems(report).keys() == {"seal"}
+
+
+def test_a_missing_seal_is_noticed(forged: Callable[..., Report]) -> None:
+    assert problems(forged(lambda lines: lines.pop()))["seal"] == [
+        "no seal follows record 18, the last that was read"
+    ]
+
+
+def test_what_follows_the_seal_is_noticed(forged: Callable[..., Report]) -> None:
+    assert "seal" in problems(forged(lambda lines: lines.append(lines[3])))
+
+
+def test_an_edited_seal_is_noticed(forged: Callable[..., Report]) -> None:
+    report = forged(lambda lines: lines[-1]["seal"].update(sealed_ms=NOW_MS + 1))
+
+    assert "was altered" in problems(report)["seal"][0]
+
+
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_a_file_cut_off_in_a_line_is_noticed(genuine: Path, world: World, size: int) -> None:
+    genuine.write_bytes(genuine.read_bytes()[:-size])
+
+    report = verify(genuine, world.authority.certificate)
+
+    assert "cut off" in problems(report)["chain"][0]
+    assert "seal" in problems(report)
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]\n", b"{}\n", b"nothing\n", b'{"a":1,"a":2}\n', b'{"a": 1}\n', b"[" * 100_000 + b"\n"]
+)
+def test_a_line_that_is_no_record_is_noticed(genuine: Path, world: World, line: bytes) -> None:
+    lines = genuine.read_bytes().splitlines(keepends=True)
+    genuine.write_bytes(b"".join([*lines[:4], line, *lines[4:]]))
+
+    assert "chain" in problems(verify(genuine, world.authority.certificate))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"hello\n", b'{"format":"hanse-journal/2"}\n', b"\xff" * 99])
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(content)
+
+    with pytest.raises(TamperedError, match=r"journal\.jsonl"):
+        verify(path)
+
+
+def test_a_file_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        verify(tmp_path / "journal.jsonl")
+
+
+# ------------------------------------------------- by somebody with a key of another federation
+
+
+def test_a_journal_of_a_strangers_federation_is_noticed(tmp_path: Path, world: World) -> None:
+    stranger = Authority.create("north", NOW - timedelta(days=30), timedelta(days=3650))
+    forger = Author(World(tmp_path, stranger))
+    forger.whole_run()
+
+    path = forger.export(tmp_path / "journal.jsonl")
+
+    assert problems(verify(path)) == {}
+    assert problems(verify(path, world.authority.certificate)).keys() == {"authority", "seal", "statements"}
+
+
+def test_a_seal_by_a_strangers_aggregator_is_noticed(forged: Callable[..., Report], tmp_path: Path) -> None:
+    stranger = Authority.create("north", NOW - timedelta(days=30), timedelta(days=3650))
+    impostor = World(tmp_path, stranger).party("hub", Role.AGGREGATOR)
+
+    report = forged(lambda lines: None, resealed=impostor)
+
+    assert "another federation's authority" in problems(report)["seal"][0]
+
+
+def test_a_seal_by_a_site_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    report = forged(lambda lines: None, resealed=author.sites["zurich"])
+
+    assert "which is for the aggregator to do" in problems(report)["seal"][0]
+
+
+# ------------------------------------------------- by the aggregator itself
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "complaint"),
+    [
+        ("UpdateAccepted", {"num_examples": 500}, "signed num_examples 5, and the journal says 500"),
+        ("UpdateAccepted", {"metrics": {"loss": 0.1}}, "signed metrics"),
+        ("UpdateAccepted", {"update": "d" * 64}, "signed update"),
+        ("UpdateAccepted", {"statement": None}, "budapest signed nothing"),
+        ("TaskFailed", {"reason": "gave up"}, "signed reason 'out of memory'"),
+        ("TaskFailed", {"log_tail": ""}, "signed log_tail 'killed'"),
+        ("PlanAnswered", {"reasons": ["gladly"]}, "signed reasons"),
+        ("PlanAnswered", {"statement": None}, "budapest signed nothing"),
+    ],
+)
+def test_a_word_put_into_a_sites_mouth_is_noticed(
+    forged: Callable[..., Report], author: Author, kind: str, change: dict[str, Any], complaint: str
+) -> None:
+    report = forged(lambda lines: find(lines, kind).update(change), resealed=author.aggregator)
+
+    assert complaint in problems(report)["statements"][0]
+
+
+def test_an_answer_that_was_a_refusal_is_noticed(world: World, tmp_path: Path) -> None:
+    author = Author(world)
+    author.accept_plan("zurich", accepted=False)
+    path = author.export(tmp_path / "journal.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    find(lines, "PlanAnswered").update(accepted=True)
+    reseal(lines, author.aggregator)
+    path.write_bytes(b"".join(canonical_json(line) + b"\n" for line in lines))
+
+    report = verify(path, world.authority.certificate)
+
+    assert "zurich signed accepted False, and the journal says True" in problems(report)["statements"][0]
+
+
+def test_a_statement_of_another_site_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    def swap(lines: Lines) -> None:
+        theirs = find(lines, "UpdateAccepted", "zurich")["statement"]
+        find(lines, "UpdateAccepted", "budapest")["statement"] = theirs
+
+    report = forged(swap, resealed=author.aggregator)
+
+    assert "collaborator/zurich signed what is told of budapest" in problems(report)["statements"][0]
+
+
+def test_a_statement_for_another_purpose_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    def misuse(lines: Lines) -> None:
+        find(lines, "PlanAnswered", "zurich")["statement"] = find(lines, "UpdateAccepted", "zurich")[
+            "statement"
+        ]
+
+    report = forged(misuse, resealed=author.aggregator)
+
+    assert "hanse plan answer 1 was altered" in problems(report)["statements"][0]
+
+
+def test_a_record_dated_after_the_certificates_end_is_noticed(
+    forged: Callable[..., Report], author: Author
+) -> None:
+    def postdate(lines: Lines) -> None:
+        line = next(line for line in lines if line.get("kind") == "UpdateAccepted")
+        line["time_ms"] += 2 * 86_400_000
+
+    report = forged(postdate, resealed=author.aggregator)
+
+    assert "expired on" in problems(report)["statements"][0]
+
+
+def test_a_record_of_no_possible_time_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    def never(lines: Lines) -> None:
+        next(line for line in lines if line.get("kind") == "UpdateAccepted")["time_ms"] = 10**20
+
+    report = forged(never, resealed=author.aggregator)
+
+    assert "is no time" in problems(report)["statements"][0]
+
+
+def test_another_plan_under_the_same_digest_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    def swap_code(lines: Lines) -> None:
+        find(lines, "RunSubmitted")["manifest"]["files"][0]["sha256"] = "1" * 64
+
+    report = forged(swap_code, resealed=author.aggregator)
+
+    assert problems(report).keys() == {"plan"}
+
+
+def test_a_plan_that_no_site_accepted_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    def other_plan(lines: Lines) -> None:
+        body = find(lines, "RunSubmitted")
+        body["manifest"]["plan"]["rounds"] = 7
+        body["plan_digest"] = Manifest.model_validate(body["manifest"]).digest
+
+    report = forged(other_plan, resealed=author.aggregator)
+
+    assert "signed plan_digest" in problems(report)["statements"][0]
+
+
+def test_a_site_that_was_asked_without_consent_is_noticed(
+    forged: Callable[..., Report], author: Author
+) -> None:
+    def drop_answer(lines: Lines) -> None:
+        lines.remove(next(line for line in lines if line.get("kind") == "PlanAnswered"))
+
+    report = forged(drop_answer, resealed=author.aggregator)
+
+    assert "was asked of budapest without consent" in problems(report)["consent"][0]
+    assert "had not accepted the plan" in problems(report)["consent"][1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"metrics": {"patients": 3.0}}, "would disclose the metric 'patients'"),
+        ({"update": UpdateFile(sha256=UPDATE, size=1)}, "sent an update, and the plan declares update: none"),
+    ],
+)
+def test_what_the_plan_does_not_declare_is_noticed_though_the_site_signed_it(
+    world: World, tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    author = Author(world)
+    for site in SITES:
+        author.accept_plan(site)
+    for command in (OpenRound(0), Commit(0, MODEL), OpenRound(1), OpenExchange(1, 0, "evaluate", MODEL)):
+        author.do(command)
+    author.answer_task("zurich", **changes)
+
+    report = verify(author.export(tmp_path / "journal.jsonl"), world.authority.certificate)
+
+    assert problems(report).keys() == {"consent"}
+    assert complaint in problems(report)["consent"][0]
+
+
+def test_an_aggregate_of_other_sites_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    report = forged(
+        lambda lines: find(lines, "UpdatesAggregated").update(sites=["budapest"]), resealed=author.aggregator
+    )
+
+    assert "UpdatesAggregated does not say who answered" in problems(report)["history"][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("TaskFailed", {"exchange": 99}),
+        ("TaskFailed", {"site": "cleveland"}),
+        ("RoundOpened", {"round_number": "none"}),
+        ("RunSubmitted", {"run_id": "heart-2"}),
+    ],
+)
+def test_an_event_that_cannot_be_is_noticed(
+    forged: Callable[..., Report], author: Author, kind: str, change: dict[str, Any]
+) -> None:
+    report = forged(lambda lines: find(lines, kind).update(change), resealed=author.aggregator)
+
+    assert "history" in problems(report)
+
+
+def test_a_record_of_another_run_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+    report = forged(lambda lines: lines[3].update(stream="heart-2"), resealed=author.aggregator)
+
+    assert problems(report)["chain"] == ["record 3 is of heart-2"]
+
+
+def test_of_many_problems_some_are_told_and_all_counted() -> None:
+    check = Report("north", RUN, "", True).checks["chain"]
+
+    for number in range(MOST_PROBLEMS + 5):
+        check.fail(str(number))
+
+    assert (len(check.problems), check.count) == (MOST_PROBLEMS, MOST_PROBLEMS + 5)

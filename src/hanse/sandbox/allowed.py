@@ -1,0 +1,118 @@
+"""What a worker may reach: the interpreter, the system's libraries, devices, and what it was given."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Flag, auto
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - how the processes of one worker pass tensors
+PROCESSES = Path("/proc")
+
+
+class Access(Flag):
+    """What may be done with a path and all below it."""
+
+    READ = auto()
+    RUN = auto()
+    WRITE = auto()
+    CONTROL = auto()
+    """Device commands (`ioctl`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One entry of the list of what is allowed; `path` exists and is absolute."""
+
+    path: Path
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The whole list.
+
+    Attributes:
+        grants: Without symbolic links, one for each path.
+        links: Where a path that was named leads, for those that are or pass through a symbolic link.
+    """
+
+    grants: tuple[Grant, ...]
+    links: Mapping[Path, Path]
+
+    @staticmethod
+    def of(grants: Iterable[Grant]) -> Allowed:
+        """Follow symbolic links, and take the grants on one path together."""
+        places: dict[Path, Access] = {}
+        links = {}
+        for grant in grants:
+            place = grant.path.resolve()
+            places[place] = places.get(place, Access(0)) | grant.access
+            if place != grant.path:
+                links[grant.path] = place
+        return Allowed(tuple(Grant(*entry) for entry in places.items()), links)
+
+
+_PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/nix/store", "/opt/rocm")
+
+# Not /etc as a whole: keys are kept there.
+_FILES = (
+    str(PROCESSES),
+    "/sys",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ca-certificates",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/crypto-policies",
+    "/etc/OpenCL",
+)
+
+_DEVICES = ("null", "zero", "full", "random", "urandom", "nvidia*", "dri", "kfd", "accel*")
+
+_PREFIX_PARTS = ("bin", "lib", "lib64", "share", "ssl", "pyvenv.cfg")
+"""Of a virtual environment or conda prefix. Not the whole: a site may live beside its environment."""
+
+
+def system_grants() -> tuple[Grant, ...]:
+    """What every worker may reach, as far as it exists here."""
+    listed = [
+        *((Path(path), Access.READ | Access.RUN) for path in (*_PROGRAMS, *_interpreter())),
+        *((Path(path), Access.READ) for path in _FILES),
+        *((path, Access.READ | Access.WRITE | Access.CONTROL) for path in _devices()),
+        (SHARED_MEMORY, Access.READ | Access.WRITE),
+    ]
+    return tuple(Grant(path, access) for path, access in listed if path.exists())
+
+
+def _interpreter() -> Iterator[str]:
+    for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}:
+        yield from (f"{prefix}/{part}" for part in _PREFIX_PARTS)
+    yield from (entry for entry in sys.path if Path(entry).is_absolute())
+    yield from (entry for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry)
+    yield str(Path(__file__).parent.parent)
+
+
+def _devices() -> Iterator[Path]:
+    for pattern in _DEVICES:
+        yield from Path("/dev").glob(pattern)

@@ -1,0 +1,280 @@
+"""Confining a worker: what it may reach, put into effect by the worker's process on itself.
+
+Several layers, each of use where another is missing: namespaces (the worker sees
+only what is granted, has no network and no sight of other processes), Landlock
+(the same for files, checked at each access), a filter on system calls, limits on
+resources, and no privileges. Whatever cannot be had here is reported, never
+passed over.
+
+Nothing here may import numpy, which starts threads: a process that has any
+cannot enter namespaces, and would confine one of them only.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hanse.errors import ConfigError
+from hanse.sandbox import guard, kernel, landlock, namespaces, seccomp
+from hanse.sandbox.allowed import Access, Allowed, Grant, system_grants
+
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a worker may do, beyond running Python and writing in its workspace.
+
+    Attributes:
+        read: Files and directories it may read.
+        write: Files and directories it may read and change.
+        network: Whether it may reach the network.
+        memory_bytes: Most private memory of one process of it; None for no limit.
+        file_bytes: Most bytes of one file it writes; None for no limit.
+        processes: Most processes and threads it may have; None for no limit.
+        secrets: Files that it must not be able to read. Each is tried, once confined.
+    """
+
+    read: tuple[Path, ...] = ()
+    write: tuple[Path, ...] = ()
+    network: bool = False
+    memory_bytes: int | None = None
+    file_bytes: int | None = None
+    processes: int | None = None
+    secrets: tuple[Path, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        paths = {name: [str(path) for path in getattr(self, name)] for name in ("read", "write", "secrets")}
+        return asdict(self) | paths
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Confinement:
+        """Take back what `as_json` gave."""
+        paths = {name: tuple(map(Path, value[name])) for name in ("read", "write", "secrets")}
+        return Confinement(**{**value, **paths})
+
+
+@dataclass(frozen=True, slots=True)
+class Confined:
+    """What took effect.
+
+    Attributes:
+        layers: What is in use, as `landlock 7`; for people.
+        files: Whether only granted files can be reached.
+        network: Whether the network is out of reach.
+        processes: Whether other processes can neither be signalled nor looked into.
+        gaps: What is not confined, or only by refusing too much, and why; empty is best.
+    """
+
+    layers: tuple[str, ...]
+    files: bool
+    network: bool
+    processes: bool
+    gaps: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Confined:
+        """Take back what `as_json` gave."""
+        return Confined(**{**value, "layers": tuple(value["layers"]), "gaps": tuple(value["gaps"])})
+
+
+@dataclass(slots=True)
+class Layers:
+    """What could be put in place so far.
+
+    Attributes:
+        namespaces: Whether user, processes and, unless granted, network are the worker's own.
+        tree: Whether the tree of files holds only what is granted.
+        landlock: ABI in effect; 0 for none.
+        filter: Whether system calls are filtered.
+        superuser: Whether the user is one whose processes the kernel does not count.
+        refused: Why those that are missing are missing.
+    """
+
+    namespaces: bool = False
+    tree: bool = False
+    landlock: int = 0
+    filter: bool = False
+    superuser: bool = field(default_factory=lambda: os.getuid() == 0)
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def local_sockets(self) -> bool:
+        """Whether sockets with a path reach nobody outside, so that the worker may have its own."""
+        return self.tree or self.landlock >= landlock.LOCAL_SOCKETS_SINCE
+
+    def families(self, *, network: bool) -> tuple[int, ...]:
+        """Address families in which the worker may open sockets, given the other layers."""
+        local = (_AF_UNIX,) if self.local_sockets else ()
+        inet = (_AF_INET, _AF_INET6, _AF_NETLINK) if network or self.namespaces else ()
+        return local + inet
+
+
+def confine(confinement: Confinement, workspace: Path, *, parent: int, channel: int) -> Confined:
+    """Confine this process, for good, and all that it starts.
+
+    Returns in a descendant: the calling process, and where there are namespaces one
+    below it, stay behind as guards (see `guard`). The working directory is then the
+    workspace, and `TMPDIR` its `tmp`.
+
+    Args:
+        confinement: What is allowed.
+        workspace: Directory that the worker may write in; holds a directory `tmp`.
+        parent: Writing end of a pipe that only the parent reads from.
+        channel: Descriptor that the guards are to close.
+
+    Raises:
+        ConfigError: A path to be read or written does not exist.
+        OSError: The kernel took a step and refused the next, which it should not.
+    """
+    allowed = Allowed.of((*system_grants(), *_granted(confinement, workspace)))
+    workspace = workspace.resolve()
+    layers = Layers()
+    if not kernel.supported():
+        layers.refused.append("confinement needs Linux on x86_64 or aarch64")
+        guard.go_on_guarded(parent, channel)
+        _limit(confinement)
+    else:
+        _enter_namespaces(layers, confinement, parent, channel)
+        if layers.namespaces:
+            _enter_tree(layers, allowed, workspace / "tmp")
+            guard.go_on_below_init(channel)
+        _limit(confinement)
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS)
+        _enter_landlock(layers, allowed, confinement)
+        _enter_filter(layers, confinement)
+    os.chdir(workspace)
+    os.environ["TMPDIR"] = str(namespaces.TEMPORARY if layers.tree else workspace / "tmp")
+    return assess(confinement, layers, readable=[path for path in confinement.secrets if _can_read(path)])
+
+
+def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = ()) -> Confined:
+    """Say what is confined and what is not.
+
+    Args:
+        confinement: What was asked for.
+        layers: What could be put in place.
+        readable: Secrets that could be read all the same.
+    """
+    files = layers.tree or layers.landlock > 0
+    network = not confinement.network and (layers.namespaces or layers.filter)
+    processes = layers.namespaces or layers.landlock >= landlock.SIGNALS_SINCE
+    limited = layers.namespaces and not layers.superuser
+    found = {
+        "the worker can reach every file that its user can": not files,
+        "the worker can reach the network": not (network or confinement.network),
+        "the worker can signal other processes of its user": not processes,
+        "the worker can connect to local sockets of other programs": not (
+            layers.local_sockets or layers.filter
+        ),
+        "local sockets are refused even between processes of the worker, such as torch's data loaders": (
+            layers.filter and not layers.local_sockets
+        ),
+        "the number of the worker's processes is not limited": (
+            confinement.processes is not None and not limited
+        ),
+    }
+    reason = f" ({'; '.join(layers.refused)})" if layers.refused else ""
+    named = {
+        "namespaces": layers.namespaces,
+        "own file tree": layers.tree,
+        f"landlock {layers.landlock}": layers.landlock > 0,
+        "system call filter": layers.filter,
+    }
+    return Confined(
+        layers=tuple(name for name, present in named.items() if present),
+        files=files,
+        network=network,
+        processes=processes,
+        gaps=(
+            *(gap + reason for gap, open_ in found.items() if open_),
+            *(f"the worker can read the secret {path}: move it out of what is granted" for path in readable),
+        ),
+    )
+
+
+def _granted(confinement: Confinement, workspace: Path) -> tuple[Grant, ...]:
+    read = tuple(Grant(path.absolute(), Access.READ) for path in confinement.read)
+    write = (Grant(path.absolute(), Access.READ | Access.WRITE) for path in (*confinement.write, workspace))
+    grants = (*read, *write)
+    for grant in grants:
+        if not grant.path.exists():
+            raise ConfigError(
+                f"a worker is to be given {grant.path}, which does not exist", mend="Create it."
+            )
+    return grants
+
+
+def _enter_namespaces(layers: Layers, confinement: Confinement, parent: int, channel: int) -> None:
+    try:
+        namespaces.separate(network=confinement.network)
+        layers.namespaces = True
+    except OSError as error:
+        layers.refused.append(f"no namespaces: {error.strerror}")
+    guard.go_on_guarded(parent, channel)
+    if layers.namespaces and not confinement.network:
+        with suppress(OSError):  # a convenience only
+            namespaces.raise_loopback()
+
+
+def _enter_tree(layers: Layers, allowed: Allowed, temporary: Path) -> None:
+    try:
+        namespaces.begin_root()
+    except OSError as error:
+        layers.refused.append(f"no mounts: {error.strerror}")
+        return
+    namespaces.fill_root(allowed, temporary)
+    layers.tree = True
+
+
+def _enter_landlock(layers: Layers, allowed: Allowed, confinement: Confinement) -> None:
+    temporary = (Grant(namespaces.TEMPORARY, Access.READ | Access.WRITE),) if layers.tree else ()
+    try:
+        # A network of its own is no way out, and several processes of one worker may need it.
+        layers.landlock = landlock.restrict(
+            (*allowed.grants, *temporary), tcp=confinement.network or layers.namespaces
+        )
+    except OSError as error:
+        layers.refused.append(f"no Landlock: {error.strerror}")
+
+
+def _enter_filter(layers: Layers, confinement: Confinement) -> None:
+    try:
+        seccomp.install(layers.families(network=confinement.network))
+        layers.filter = True
+    except OSError as error:
+        layers.refused.append(f"no filter: {error.strerror}")
+
+
+def _limit(confinement: Confinement) -> None:
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_DATA: confinement.memory_bytes,
+        resource.RLIMIT_FSIZE: confinement.file_bytes,
+        resource.RLIMIT_NPROC: confinement.processes,
+    }
+    for kind, value in wanted.items():
+        if value is not None:
+            _, hard = resource.getrlimit(kind)
+            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (most, most))
+
+
+def _can_read(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""The Linux system calls that confinement needs and Python does not offer, by number."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+"""By machine: column of `_NUMBERS`, and what seccomp calls the architecture."""
+
+_NUMBERS = {
+    "add_key": (248, 217),
+    "capset": (126, 91),
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "io_uring_setup": (425, 425),
+    "keyctl": (250, 219),
+    "landlock_add_rule": (445, 445),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_restrict_self": (446, 446),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "pidfd_getfd": (438, 438),
+    "pivot_root": (155, 41),
+    "prctl": (157, 167),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "ptrace": (101, 117),
+    "request_key": (249, 218),
+    "setns": (308, 268),
+    "socket": (41, 198),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+}
+
+PR_SET_PDEATHSIG = 1
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+
+def supported() -> bool:
+    """Whether this is a machine whose system calls are known here."""
+    return sys.platform == "linux" and os.uname().machine in _ARCHITECTURES
+
+
+def architecture() -> int:
+    """This machine as seccomp names it (`AUDIT_ARCH_...`)."""
+    return _ARCHITECTURES[os.uname().machine][1]
+
+
+def number(name: str) -> int:
+    """Number of a system call on this machine."""
+    return _NUMBERS[name][_ARCHITECTURES[os.uname().machine][0]]
+
+
+def call(name: str, *arguments: int | bytes | None) -> int:
+    """Make a system call.
+
+    Args:
+        name: The call's name, one of those above.
+        *arguments: Numbers, or bytes for a pointer to a string or a packed structure.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    # As long: a bare int would be passed as 32 bits and leave the upper half undefined.
+    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result = int(libc.syscall(ctypes.c_long(number(name)), *words))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return result
+
+
+def prctl(option: int, value: int = 1) -> None:
+    """Set one property of this process.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    call("prctl", option, value, 0, 0, 0)
+
+
+def drop_capabilities() -> None:
+    """Give up every privilege that being root, here or in a user namespace, brings.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    version_3 = 0x20080522
+    call("capset", version_3.to_bytes(4, sys.byteorder) + bytes(4), bytes(24))

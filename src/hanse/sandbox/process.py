@@ -1,0 +1,199 @@
+"""Worker processes: started confined, watched, and ended with everything they started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hanse.errors import StorageError, TaskError, TransportError
+from hanse.sandbox.async_channel import AsyncChannel
+from hanse.sandbox.confine import Confined, Confinement
+from hanse.sandbox.environment import worker_environment
+from hanse.sandbox.guard import SIGNALLED
+from hanse.sandbox.log import WorkerLog
+
+_ENDING_S = 5.0
+"""How long a worker's guard may take to end it before both are killed, and its log to be read to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What to start.
+
+    Attributes:
+        module: Module of Hanse whose `main(channel, confined, arguments)` is the worker.
+        workspace: Directory that the worker may write in, its home; created where it is missing.
+        log: File for what the worker prints.
+        confinement: What else it may do.
+        arguments: Handed to `main`.
+        environment: Variables besides the few that a worker inherits.
+        start_timeout_s: How long starting and importing the module may take.
+    """
+
+    module: str
+    workspace: Path
+    log: Path
+    confinement: Confinement = field(default_factory=Confinement)
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start_timeout_s: float = 120.0
+
+
+class WorkerProcess:
+    """A worker. Whoever started it calls `stop` in the end, also after it has ended by itself.
+
+    A worker does not outlive the process that started it, however that one ends.
+
+    Attributes:
+        channel: Messages to and from its `main`.
+        confined: How far it is confined.
+        pid: Process id of the worker's guard, which leads its process group.
+    """
+
+    channel: AsyncChannel
+    confined: Confined
+
+    def __init__(self, process: asyncio.subprocess.Process, log: WorkerLog) -> None:
+        self._process = process
+        self._log = log
+        self._stopped = False
+        self.pid = process.pid
+
+    @classmethod
+    async def start(cls, spec: WorkerSpec) -> WorkerProcess:
+        """Start a worker; it is confined and has imported its module when this returns.
+
+        Raises:
+            TaskError: It did not get that far; carries what it printed.
+            StorageError: The workspace or the log cannot be written.
+        """
+        if not spec.module.startswith("hanse."):
+            raise ValueError(f"the module of a worker is one of hanse's, not {spec.module!r}")
+        worker = await _spawn(spec)
+        try:
+            async with asyncio.timeout(spec.start_timeout_s):
+                worker.confined = await worker._give_orders(spec)
+        except TimeoutError:
+            await worker.stop(grace_s=0)
+            raise TaskError(
+                f"the worker {spec.module} was not ready after {spec.start_timeout_s:g} s",
+                log_tail=worker.log_tail(),
+            ) from None
+        except BaseException:
+            await worker.stop(grace_s=0)
+            raise
+        return worker
+
+    async def wait(self) -> str:
+        """Wait until the worker has ended; says how, as in `the worker was killed by SIGKILL`."""
+        code = await self._process.wait()
+        if code < 0:  # not the worker but its guard was killed, which would have left nothing behind
+            self._signal_group(signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ENDING_S):
+                await self._log.closed.wait()
+        return "was stopped" if self._stopped else how_it_ended(code)
+
+    async def stop(self, grace_s: float = 5.0) -> str:
+        """End the worker and everything it has started; says how it ended.
+
+        It is asked by the end of its channel, and killed when it has not ended
+        after `grace_s` seconds.
+        """
+        self.channel.close()
+        if not await self._ends_within(grace_s):
+            self._stopped = True
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            if not await self._ends_within(_ENDING_S):
+                self._signal_group(signal.SIGKILL)
+        ended = await self.wait()
+        self._log.close()
+        return ended
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines that the worker printed."""
+        return self._log.tail(lines)
+
+    async def _give_orders(self, spec: WorkerSpec) -> Confined:
+        orders = {
+            "confinement": spec.confinement.as_json(),
+            "workspace": str(spec.workspace.absolute()),
+            "arguments": spec.arguments,
+        }
+        with contextlib.suppress(TransportError):  # it ended at once, and its log tells why
+            await self.channel.send(orders)
+        answer = await self.channel.receive()
+        if answer is None or "failed" in answer:
+            ended = await self.wait()
+            reason = answer["failed"] if answer else ended
+            raise TaskError(f"the worker {spec.module} did not start: {reason}", log_tail=self.log_tail())
+        return Confined.from_json(answer["confined"])
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+def how_it_ended(code: int) -> str:
+    """Put an exit status into words, that follow `the worker`."""
+    number = -code if code < 0 else code - SIGNALLED
+    if code == 0:
+        return "ended"
+    if number in set(signal.Signals):
+        hint = " (out of memory?)" if number == signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(number).name}{hint}"
+    return f"exited with status {code}"
+
+
+async def _spawn(spec: WorkerSpec) -> WorkerProcess:
+    try:
+        (spec.workspace / "tmp").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the workspace {spec.workspace} cannot be written: {error.strerror}") from error
+    with contextlib.ExitStack() as undo:
+        log = WorkerLog(spec.log)
+        undo.callback(log.close)
+        ours, theirs = socket.socketpair()
+        undo.callback(ours.close)
+        with theirs, await log.pipe() as output:
+            process = await _execute(spec, theirs.fileno(), output.fileno())
+        undo.pop_all()
+    worker = WorkerProcess(process, log)
+    worker.channel = await AsyncChannel.over(ours)
+    return worker
+
+
+async def _execute(spec: WorkerSpec, channel: int, output: int) -> asyncio.subprocess.Process:
+    # -P, and the working directory: the worker is not confined yet, and must not
+    # import what an earlier one has left in its workspace.
+    command = (sys.executable, "-P", "-m", "hanse.sandbox.child", str(channel), spec.module)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(channel,),
+            env=worker_environment(os.environ, spec.workspace.absolute(), spec.environment),
+            cwd="/",
+            # Ctrl-C in a terminal is for us, who then stop the worker.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TaskError(f"no worker process can be started: {error.strerror}") from error

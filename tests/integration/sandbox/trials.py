@@ -1,0 +1,165 @@
+"""A worker that does what it is told, to see what comes of it."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from typing import Any
+
+
+def main(channel: Any, confined: Any, arguments: tuple[str, ...]) -> None:
+    print("ready", *arguments)
+    while order := channel.receive():
+        try:
+            result = globals()[order["call"]](*order["with"])
+        except (OSError, MemoryError) as error:
+            result = type(error).__name__
+        channel.send({"result": result})
+
+
+def read(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return file.read(1000).decode()
+
+
+def write(path: str, size: int = 4) -> int:
+    return Path(path).write_bytes(b"x" * size)
+
+
+def read_in_a_thread(path: str) -> str:
+    results = []
+
+    def run() -> None:
+        try:
+            results.append(read(path))
+        except OSError as error:
+            results.append(type(error).__name__)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def read_in_a_subprocess(path: str) -> str:
+    return subprocess.run(["/bin/cat", path], capture_output=True, text=True).stdout or "PermissionError"
+
+
+def open_files() -> list[str]:
+    return [os.readlink(f"/proc/self/fd/{number}") for number in range(1000) if is_open(number)]
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def connect(family: int, address: Any) -> str:
+    with socket.socket(family) as connection:
+        connection.connect(tuple(address) if isinstance(address, list) else address)
+        return "connected"
+
+
+def send_datagram(port: int) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"leak", ("127.0.0.1", port))
+        return "sent"
+
+
+def talk_over_a_local_socket() -> str:
+    with Listener(family="AF_UNIX") as listener, Client(listener.address) as client, listener.accept() as end:
+        client.send_bytes(b"hello")
+        return end.recv_bytes().decode()
+
+
+def kill(pid: int) -> str:
+    os.kill(pid, 0)
+    return "signalled"
+
+
+def unshare_user() -> str:
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):
+        raise OSError(ctypes.get_errno(), "unshare")
+    return "unshared"
+
+
+def capabilities() -> str:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("CapEff"))
+
+
+def numpy_in_the_workspace() -> float:
+    import numpy as np
+
+    np.save("ones.npy", np.ones((100, 100)))
+    array = np.load("ones.npy", mmap_mode="r")
+    return float((array @ array).sum())
+
+
+def allocate(size: int) -> int:
+    return len(bytearray(size))
+
+
+def fork(count: int) -> int:
+    for _ in range(count):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+    return count
+
+
+def leave_children_with_locks(directory: str) -> str:
+    """Start processes, in the worker's group and out of it, that hold a lock for as long as they live."""
+    for name, apart in (("near", False), ("far", True)):
+        child = subprocess.Popen(
+            [sys.executable, "-S", __file__, f"{directory}/{name}"],
+            stdout=subprocess.PIPE,
+            start_new_session=apart,
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+    take_lock(f"{directory}/own")
+    return "locked"
+
+
+def take_lock(path: str) -> None:
+    fcntl.flock(os.open(path, os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)
+
+
+def print_lines(count: int) -> int:
+    for line in range(count):
+        print("line", line)
+    return count
+
+
+def exit_with(status: int) -> None:
+    sys.exit(status)
+
+
+def die_of(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def hang() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    take_lock(sys.argv[1])
+    print("locked", flush=True)
+    time.sleep(600)

@@ -1,0 +1,383 @@
+"""What a worker can and cannot do, tried by real processes; also where the machine offers fewer layers."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from hanse.errors import StorageError, TaskError
+from hanse.sandbox.confine import Confined, Confinement
+from hanse.sandbox.probe import available
+from hanse.sandbox.process import WorkerProcess, WorkerSpec
+
+SUPPORT = Path(__file__).parent / "sandbox"
+REFUSALS = ("PermissionError", "FileNotFoundError", "ProcessLookupError", "ConnectionRefusedError")
+
+Try = Callable[..., Any]
+Loop = Callable[[], asyncio.AbstractEventLoop]
+
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+
+
+def spec(tmp_path: Path, *, refused: str = "", **confinement: Any) -> WorkerSpec:
+    return WorkerSpec(
+        module="hanse.trials",
+        workspace=tmp_path / "workspace",
+        log=tmp_path / "worker.log",
+        confinement=Confinement(**confinement),
+        environment={"PYTHONPATH": str(SUPPORT), "TRIAL_REFUSED": refused},
+    )
+
+
+async def call(worker: WorkerProcess, name: str, *arguments: Any) -> Any:
+    await worker.channel.send({"call": name, "with": arguments})
+    answer = await worker.channel.receive()
+    return answer and answer["result"]
+
+
+def attempt(spec: WorkerSpec, name: str, *arguments: Any) -> Any:
+    """Have a fresh worker call one of the trials; its result, or the name of the error it met."""
+
+    async def run() -> Any:
+        worker = await WorkerProcess.start(spec)
+        try:
+            return await call(worker, name, *arguments)
+        finally:
+            await worker.stop()
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here() -> Confined:
+    confined = asyncio.run(available())
+    if confined.gaps:
+        pytest.skip("; ".join(confined.gaps))
+    return confined
+
+
+MACHINES = pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param("", id="all layers"),
+        pytest.param("mount_setattr", id="without mounts"),
+        pytest.param("unshare", id="without namespaces"),
+        pytest.param("uid_map", id="without mapping of users"),
+        pytest.param("landlock_create_ruleset", id="without Landlock"),
+    ],
+    scope="module",
+)
+"""A machine that has all layers, and others that lack one, by what they refuse."""
+
+
+@pytest.fixture(scope="module")
+def attempt_there(refused: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Try]:
+    """Have one worker call trials, on one of the machines."""
+    with asyncio.Runner() as loop:
+        worker = loop.run(WorkerProcess.start(spec(tmp_path_factory.mktemp("worker"), refused=refused)))
+        yield lambda name, *arguments: loop.run(call(worker, name, *arguments))
+        loop.run(worker.stop())
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "site.key"
+    path.write_text("the key")
+    return path
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("how", ["read", "read_in_a_thread", "read_in_a_subprocess"])
+@MACHINES
+def test_a_worker_cannot_read_the_key_of_its_site(attempt_there: Try, secret: Path, how: str) -> None:
+    assert attempt_there(how, str(secret)) in REFUSALS
+
+
+@MACHINES
+def test_a_worker_cannot_write_outside_its_workspace(attempt_there: Try, tmp_path: Path) -> None:
+    assert attempt_there("write", str(tmp_path / "planted")) in REFUSALS
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("file", ["environ", "mem", "maps"])
+@MACHINES
+def test_a_worker_cannot_look_into_the_process_that_started_it(attempt_there: Try, file: str) -> None:
+    assert attempt_there("read", f"/proc/{os.getpid()}/{file}") in REFUSALS
+
+
+@MACHINES
+def test_a_worker_cannot_signal_the_process_that_started_it(attempt_there: Try) -> None:
+    assert attempt_there("kill", os.getpid()) in REFUSALS
+
+
+@MACHINES
+def test_a_worker_cannot_connect_to_the_machine(attempt_there: Try, listener: socket.socket) -> None:
+    assert attempt_there("connect", socket.AF_INET, listener.getsockname()) in REFUSALS
+
+
+@MACHINES
+def test_no_datagram_leaves_a_worker(attempt_there: Try) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(0.1)
+
+        attempt_there("send_datagram", receiver.getsockname()[1])
+
+        with pytest.raises(TimeoutError):
+            receiver.recv(4)
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["with a path", "abstract"])
+@MACHINES
+def test_a_worker_cannot_connect_to_local_sockets(attempt_there: Try, tmp_path: Path, abstract: bool) -> None:
+    address = f"\0hanse-test-{os.getpid()}" if abstract else str(tmp_path / "bus")
+    with socket.socket(socket.AF_UNIX) as bus:
+        bus.bind(address)
+        bus.listen()
+
+        assert attempt_there("connect", socket.AF_UNIX, address) in REFUSALS
+
+
+@MACHINES
+def test_a_worker_holds_no_privileges_and_gets_none(attempt_there: Try) -> None:
+    assert int(attempt_there("capabilities"), 16) == 0
+    assert attempt_there("unshare_user") in REFUSALS
+
+
+@MACHINES
+def test_a_worker_computes_with_numpy_in_its_workspace(tmp_path: Path, refused: str) -> None:
+    assert attempt(spec(tmp_path, refused=refused), "numpy_in_the_workspace") == 1e6
+    assert (tmp_path / "workspace" / "ones.npy").exists()
+
+
+def test_what_is_granted_can_be_read_or_written(tmp_path: Path) -> None:
+    data, results = tmp_path / "data", tmp_path / "results"
+    data.mkdir(), results.mkdir()
+    (data / "x").write_text("42")
+    granted = spec(tmp_path, read=(data,), write=(results,))
+
+    assert attempt(granted, "read", str(data / "x")) == "42"
+    assert attempt(granted, "write", str(data / "y")) == "OSError"  # read-only
+    assert attempt(granted, "write", str(results / "y")) == 4
+
+
+@MACHINES
+def test_a_grant_is_reached_by_the_name_it_was_given_by(tmp_path: Path, refused: str) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x").write_text("42")
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    granted = spec(tmp_path, refused=refused, read=(tmp_path / "data",))
+
+    assert attempt(granted, "read", str(tmp_path / "data" / "x")) == "42"
+
+
+def test_processes_of_one_worker_talk_over_local_sockets(tmp_path: Path) -> None:
+    assert attempt(spec(tmp_path), "talk_over_a_local_socket") == "hello"
+
+
+def test_a_granted_network_is_reached(tmp_path: Path, listener: socket.socket) -> None:
+    granted = spec(tmp_path, network=True)
+
+    assert attempt(granted, "connect", socket.AF_INET, listener.getsockname()) == "connected"
+
+
+def test_nothing_secret_is_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+
+    found = attempt(spec(tmp_path), "environment")
+
+    assert "s3cret" not in found.values()
+    assert found["HOME"] == str(tmp_path / "workspace")
+
+
+@LOOPS
+def test_a_worker_inherits_no_open_file(tmp_path: Path, secret: Path, loop: Loop) -> None:
+    async def run() -> list[str]:
+        worker = await WorkerProcess.start(spec(tmp_path))
+        found = await call(worker, "open_files")
+        await worker.stop()
+        return found
+
+    with secret.open() as file, asyncio.Runner(loop_factory=loop) as runner:
+        os.set_inheritable(file.fileno(), True)
+        found = runner.run(run())
+
+    kinds = [name.partition(":")[0] for name in found]
+    assert kinds == ["/dev/null", "pipe", "pipe", "socket"]
+
+
+def test_memory_is_limited(tmp_path: Path) -> None:
+    assert attempt(spec(tmp_path, memory_bytes=400 << 20), "allocate", 500 << 20) == "MemoryError"
+
+
+def test_files_are_limited(tmp_path: Path) -> None:
+    assert attempt(spec(tmp_path, file_bytes=1000), "write", "large", 1001) == "OSError"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the kernel does not count the superuser's processes")
+def test_processes_are_limited(tmp_path: Path) -> None:
+    assert attempt(spec(tmp_path, processes=20), "fork", 30) == "BlockingIOError"
+
+
+def test_a_secret_that_can_be_read_is_reported(tmp_path: Path, secret: Path) -> None:
+    async def gaps(**confinement: Any) -> tuple[str, ...]:
+        worker = await WorkerProcess.start(spec(tmp_path, secrets=(secret,), **confinement))
+        await worker.stop()
+        return worker.confined.gaps
+
+    assert asyncio.run(gaps()) == ()
+    [gap] = asyncio.run(gaps(read=(tmp_path,)))
+    assert str(secret) in gap
+
+
+def test_a_machine_that_can_confine_nothing_is_reported(tmp_path: Path) -> None:
+    async def confined() -> Confined:
+        worker = await WorkerProcess.start(spec(tmp_path, refused="unshare landlock_create_ruleset"))
+        await worker.stop()
+        return worker.confined
+
+    found = asyncio.run(confined())
+
+    assert not found.files
+    assert "Landlock" in found.gaps[0]
+
+
+def test_what_a_worker_left_in_its_workspace_is_not_run_before_the_next_is_confined(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    customs = workspace / ".local/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    customs.mkdir(parents=True)
+    for name in (workspace / "json.py", customs / "json.py", customs / "usercustomize.py"):
+        name.write_text(f"open({str(tmp_path / 'escaped')!r}, 'w')")
+
+    attempt(spec(tmp_path), "environment")
+
+    assert not (tmp_path / "escaped").exists()
+
+
+@LOOPS
+def test_a_worker_prints_much_and_ends_when_asked(tmp_path: Path, loop: Loop) -> None:
+    async def run() -> tuple[Any, str]:
+        worker = await WorkerProcess.start(spec(tmp_path))
+        return await call(worker, "print_lines", 50_000), await worker.stop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(run()) == (50_000, "ended")
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "ended"),
+    [
+        ("exit_with", 3, "exited with status 3"),
+        ("die_of", signal.SIGKILL, "was killed by SIGKILL (out of memory?)"),
+        ("die_of", signal.SIGSEGV, "was killed by SIGSEGV"),
+    ],
+)
+@MACHINES
+def test_how_a_worker_ended_is_told(
+    tmp_path: Path, refused: str, name: str, argument: int, ended: str
+) -> None:
+    async def run() -> str:
+        worker = await WorkerProcess.start(spec(tmp_path, refused=refused))
+        assert await call(worker, name, argument) is None
+        told = await worker.wait()
+        assert "ready" in worker.log_tail()
+        await worker.stop()
+        return told
+
+    assert asyncio.run(run()) == ended
+
+
+def locked(path: Path) -> None:
+    """Wait for whoever holds this lock to be gone."""
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+@MACHINES
+def test_stopping_a_worker_that_does_not_listen_ends_all_it_started(tmp_path: Path, refused: str) -> None:
+    async def run() -> str:
+        worker = await WorkerProcess.start(spec(tmp_path, refused=refused))
+        await call(worker, "leave_children_with_locks", str(tmp_path / "workspace"))
+        await worker.channel.send({"call": "hang", "with": []})
+        return await worker.stop(grace_s=0.1)
+
+    assert asyncio.run(run()) == "was stopped"
+    for name in ("own", "near", "far"):
+        locked(tmp_path / "workspace" / name)
+
+
+PARENT = """
+import asyncio, os, sys
+from pathlib import Path
+from hanse.sandbox.process import WorkerProcess, WorkerSpec
+
+async def run():
+    workspace, support, refused = sys.argv[1:]
+    environment = {"PYTHONPATH": support, "TRIAL_REFUSED": refused}
+    worker = await WorkerProcess.start(
+        WorkerSpec("hanse.trials", Path(workspace), Path(workspace, "log"), environment=environment)
+    )
+    await worker.channel.send({"call": "leave_children_with_locks", "with": [workspace]})
+    await worker.channel.receive()
+    await worker.channel.send({"call": "hang", "with": []})
+    print("locked", flush=True)
+    await worker.wait()
+
+asyncio.run(run())
+"""
+
+
+@MACHINES
+def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, refused: str) -> None:
+    command = [
+        *(sys.executable, "-c", PARENT, str(tmp_path / "workspace")),
+        *(str(SUPPORT), refused),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "locked\n"
+
+        parent.kill()
+
+    for name in ("own", "near", "far"):
+        locked(tmp_path / "workspace" / name)
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="has no attribute 'main'"):
+        asyncio.run(
+            WorkerProcess.start(WorkerSpec("hanse.sandbox.channel", tmp_path / "work", tmp_path / "log"))
+        )
+
+
+def test_a_grant_of_a_missing_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="absent, which does not exist"):
+        attempt(spec(tmp_path, read=(tmp_path / "absent",)), "environment")
+
+
+def test_a_worker_that_takes_too_long_to_start_is_ended(tmp_path: Path) -> None:
+    hasty = WorkerSpec("hanse.trials", tmp_path / "work", tmp_path / "log", start_timeout_s=0.001)
+
+    with pytest.raises(TaskError, match="was not ready after"):
+        attempt(hasty, "environment")
+
+
+def test_a_workspace_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        attempt(WorkerSpec("hanse.trials", tmp_path / "file" / "work", tmp_path / "log"), "environment")

@@ -1,0 +1,74 @@
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from hanse.sandbox.confine import Confined, Confinement, Layers, assess
+
+ALL = Layers(namespaces=True, tree=True, landlock=7, filter=True, superuser=False)
+
+
+def test_a_confinement_survives_the_channel() -> None:
+    confinement = Confinement(read=(Path("/data"),), memory_bytes=1 << 30, secrets=(Path("/key"),))
+
+    assert Confinement.from_json(json.loads(json.dumps(confinement.as_json()))) == confinement
+
+
+def test_what_took_effect_survives_the_channel() -> None:
+    confined = Confined(("landlock 7",), files=True, network=False, processes=True, gaps=("one",))
+
+    assert Confined.from_json(json.loads(json.dumps(confined.as_json()))) == confined
+
+
+def test_all_layers_leave_no_gap() -> None:
+    found = assess(Confinement(processes=100), ALL)
+
+    assert (found.files, found.network, found.processes, found.gaps) == (True, True, True, ())
+
+
+def test_a_network_that_was_granted_is_no_gap() -> None:
+    found = assess(Confinement(network=True), ALL)
+
+    assert not found.network
+    assert found.gaps == ()
+
+
+def test_without_any_layer_everything_is_a_gap_and_says_why() -> None:
+    found = assess(Confinement(processes=100), Layers(refused=["no Linux"]))
+
+    assert (found.layers, found.files, found.network, found.processes) == ((), False, False, False)
+    assert len(found.gaps) == 5
+    assert all("no Linux" in gap for gap in found.gaps)
+
+
+@pytest.mark.parametrize(
+    ("layers", "gap"),
+    [
+        (Layers(landlock=5, filter=True), "signal other processes"),
+        (Layers(landlock=8, filter=True), "refused even between processes of the worker"),
+        (Layers(namespaces=True, landlock=8), "connect to local sockets of other programs"),
+        (Layers(namespaces=True, tree=True, superuser=True), "number of the worker's processes"),
+        (Layers(landlock=9), "reach the network"),
+    ],
+)
+def test_a_missing_layer_leaves_its_gap(layers: Layers, gap: str) -> None:
+    assert any(gap in found for found in assess(Confinement(processes=100), layers).gaps)
+
+
+def test_a_secret_that_was_read_is_a_gap() -> None:
+    [gap] = assess(Confinement(), ALL, readable=[Path("/site/key.pem")]).gaps
+
+    assert "/site/key.pem" in gap
+
+
+def test_local_sockets_are_for_workers_that_reach_none_outside() -> None:
+    assert socket.AF_UNIX in ALL.families(network=False)
+    assert socket.AF_UNIX in Layers(landlock=9).families(network=False)
+    assert socket.AF_UNIX not in Layers(namespaces=True, landlock=8).families(network=False)
+
+
+def test_internet_sockets_are_for_workers_with_a_network_of_their_own_or_a_granted_one() -> None:
+    assert socket.AF_INET in ALL.families(network=False)
+    assert socket.AF_INET in Layers().families(network=True)
+    assert Layers().families(network=False) == ()

@@ -76,6 +76,7 @@ class _Examination:
         self._checks = report.checks
         self._setting = Setting(report.federation, report.run_id, "", authority)
         self._last = (0, GENESIS)
+        self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
         self._run: Run | None = None
         self._replays = True
@@ -110,7 +111,9 @@ class _Examination:
             self._checks["chain"].fail(str(error))
         if record.stream != self._setting.run_id:
             self._checks["chain"].fail(f"{where} is of {record.stream}")
-        self._last = (record.sequence, record.digest)
+        if record.time_ms < self._time_ms:
+            self._checks["history"].fail(f"{where}: it is from before the record before it")
+        self._last, self._time_ms = (record.sequence, record.digest), record.time_ms
         self._report.records += 1
         try:
             event = read_event(record.kind, record.body)

@@ -268,7 +268,7 @@ def test_swapped_records_are_noticed(forged: Callable[..., Report], number: int)
 
 @pytest.mark.parametrize("number", range(1, 19))
 def test_an_edited_record_is_noticed(forged: Callable[..., Report], number: int) -> None:
-    report = forged(lambda lines: lines[number].update(time_ms=NOW_MS + 1))
+    report = forged(lambda lines: lines[number].update(time_ms=lines[number]["time_ms"] + 1))
 
     (problem,) = problems(report)["chain"]
     assert f"record {number} of {RUN}" in problem
@@ -432,6 +432,14 @@ def test_a_record_dated_after_the_certificates_end_is_noticed(
     report = forged(postdate, resealed=author.aggregator)
 
     assert "expired on" in problems(report)["statements"][0]
+
+
+def test_a_record_from_before_the_one_before_it_is_noticed(
+    forged: Callable[..., Report], author: Author
+) -> None:
+    report = forged(lambda lines: lines[9].update(time_ms=NOW_MS - 1), resealed=author.aggregator)
+
+    assert problems(report)["history"] == ["record 9: it is from before the record before it"]
 
 
 def test_a_record_of_no_possible_time_is_noticed(forged: Callable[..., Report], author: Author) -> None:

@@ -1,0 +1,91 @@
+"""One task of a plan at one site: the same function, and so the same bits, in simulation and deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hanse.core.disclosure import declared, disclosure_of
+from hanse.core.parameters import Parameters, difference, specs
+from hanse.core.plan import INITIALISE, Plan
+from hanse.core.seeds import derive
+from hanse.core.update import Metrics, Task
+from hanse.errors import TaskError
+from hanse.learners.base import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a site.
+
+    Attributes:
+        exchange: Number of the exchange within its run, counted from 1.
+        round_number: Round it belongs to; 0 for the first model.
+        task: Name of a task of the plan, or `INITIALISE`.
+    """
+
+    exchange: int
+    round_number: int
+    task: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Performed:
+    """What a task gives to be sent, before anybody has checked it.
+
+    Attributes:
+        num_examples: Examples the task worked on.
+        metrics: Numbers by name, as the task reported them.
+        update: The declared tensors: trained minus received parameters, for `INITIALISE` the
+            parameters themselves; None for a task that discloses no update. The arrays may be
+            the learner's own and hold until its next task.
+    """
+
+    num_examples: int
+    metrics: Metrics = field(default_factory=dict)
+    update: Parameters | None = None
+
+
+def setup_seed(plan: Plan) -> int:
+    """`Site.seed`: of whatever is random when a learner is made."""
+    return derive(plan.seed, "setup")
+
+
+def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Parameters | None) -> Performed:
+    """Perform one task of a plan.
+
+    Args:
+        session: The user's code at the site.
+        plan: The plan; has the task.
+        site: Name of the site; its tasks have seeds of their own.
+        ask: Which task.
+        received: The parameters to start from; None for `INITIALISE` only.
+
+    Raises:
+        DisclosureError: The plan has no such task.
+        TaskError: The user's code failed, or trained nothing where an update is due.
+        HanseError: As `Session.perform`.
+    """
+    if ask.task == INITIALISE:
+        return Performed(num_examples=0, update=session.initial_parameters())
+    disclosure = disclosure_of(plan, ask.task)
+    if received is None:
+        raise TaskError(f"task {ask.task} at {site} was asked without a model")
+    task = Task(
+        name=ask.task,
+        round_number=ask.round_number,
+        seed=derive(plan.seed, "task", site, ask.round_number, ask.task),
+        settings=plan.tasks[ask.task].learner_settings(),
+    )
+    result = session.perform(task, received, sequence=ask.exchange)
+    if disclosure.update == "none":
+        return Performed(result.num_examples, result.metrics)
+    if result.parameters is None:
+        raise TaskError(
+            f"task {ask.task} at {site} gave no parameters, and the plan has it disclose an update",
+            mend="Return the trained parameters in `TaskResult.parameters`, or declare `update: none`.",
+        )
+    names = declared(specs(received), disclosure)
+    update = difference(
+        {name: result.parameters[name] for name in names}, {name: received[name] for name in names}
+    )
+    return Performed(result.num_examples, result.metrics, update)

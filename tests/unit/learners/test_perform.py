@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from hanse.core.parameters import Parameters
+from hanse.core.plan import INITIALISE, Plan
+from hanse.core.seeds import derive
+from hanse.core.update import Task, TaskResult
+from hanse.errors import DisclosureError, TaskError
+from hanse.learners.perform import Ask, perform, setup_seed
+
+MODEL = {"head": np.ones(2, np.float32), "body": np.ones(3, np.float32)}
+
+PLAN = Plan.model_validate(
+    {
+        "name": "demo",
+        "code": ["federation.py"],
+        "learner": "federation:learner",
+        "seed": 7,
+        "tasks": {
+            "train": {
+                "lr": 0.1,
+                "discloses": {"update": "individual", "tensors": ["head"], "metrics": ["loss"]},
+            },
+            "evaluate": {"discloses": {"metrics": ["loss"]}},
+        },
+    }
+)
+
+
+class FakeSession:
+    """Gives back what a test has it give back, and keeps what it was asked."""
+
+    def __init__(self, result: TaskResult = TaskResult(5)) -> None:
+        self.result = result
+        self.asked: list[tuple[Task, int]] = []
+
+    def initial_parameters(self) -> Parameters:
+        return MODEL
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        self.asked.append((task, sequence))
+        return self.result
+
+    def close(self) -> None:
+        pass
+
+
+def test_only_the_declared_tensors_become_the_update() -> None:
+    trained = {name: array * 3 for name, array in MODEL.items()}
+    session = FakeSession(TaskResult(5, {"loss": 0.5}, trained))
+
+    performed = perform(session, PLAN, "north", Ask(2, 1, "train"), MODEL)
+
+    assert (performed.num_examples, performed.metrics) == (5, {"loss": 0.5})
+    assert performed.update is not None
+    assert list(performed.update) == ["head"]
+    assert performed.update["head"].tolist() == [2.0, 2.0]
+
+
+def test_the_learner_is_told_settings_place_and_a_seed_of_its_own() -> None:
+    session = FakeSession()
+
+    perform(session, PLAN, "north", Ask(4, 2, "evaluate"), MODEL)
+    perform(session, PLAN, "south", Ask(4, 2, "evaluate"), MODEL)
+
+    (north, sequence), (south, _) = session.asked
+    assert (north.name, north.round_number, sequence) == ("evaluate", 2, 4)
+    assert north.seed == derive(7, "task", "north", 2, "evaluate")
+    assert north.seed != south.seed
+
+
+def test_settings_of_the_plan_reach_the_learner() -> None:
+    session = FakeSession(TaskResult(5, {}, MODEL))
+
+    perform(session, PLAN, "north", Ask(1, 1, "train"), MODEL)
+
+    assert session.asked[0][0].settings == {"lr": 0.1}
+
+
+def test_what_a_task_trains_without_disclosing_it_stays() -> None:
+    session = FakeSession(TaskResult(5, {"loss": 1.0}, MODEL))
+
+    assert perform(session, PLAN, "north", Ask(1, 1, "evaluate"), MODEL).update is None
+
+
+def test_the_first_model_is_sent_as_it_is() -> None:
+    performed = perform(FakeSession(), PLAN, "north", Ask(1, 0, INITIALISE), None)
+
+    assert performed.update is MODEL
+    assert performed.num_examples == 0
+
+
+def test_a_task_that_trains_nothing_where_an_update_is_due_fails() -> None:
+    with pytest.raises(TaskError, match="gave no parameters"):
+        perform(FakeSession(), PLAN, "north", Ask(1, 1, "train"), MODEL)
+
+
+def test_a_task_that_the_plan_lacks_is_refused() -> None:
+    with pytest.raises(DisclosureError, match="no task 'spy'"):
+        perform(FakeSession(), PLAN, "north", Ask(1, 1, "spy"), MODEL)
+
+
+def test_only_the_first_model_is_asked_without_one() -> None:
+    with pytest.raises(TaskError, match="without a model"):
+        perform(FakeSession(), PLAN, "north", Ask(1, 1, "train"), None)
+
+
+def test_learners_are_made_alike_at_every_site() -> None:
+    assert setup_seed(PLAN) == derive(7, "setup")

@@ -329,7 +329,7 @@ async def run():
     workspace, support, refused = sys.argv[1:]
     environment = {"PYTHONPATH": support, "TRIAL_REFUSED": refused}
     worker = await WorkerProcess.start(
-        WorkerSpec("hanse.trials", Path(workspace), Path(workspace, "log"), environment=environment)
+        WorkerSpec("hanse.trials", Path(workspace), Path(workspace + ".log"), environment=environment)
     )
     await worker.channel.send({"call": "leave_children_with_locks", "with": [workspace]})
     await worker.channel.receive()
@@ -364,9 +364,22 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
         )
 
 
-def test_a_grant_of_a_missing_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="absent, which does not exist"):
-        attempt(spec(tmp_path, read=(tmp_path / "absent",)), "environment")
+@pytest.mark.parametrize(("path", "problem"), [("/absent", "does not exist"), ("/", "the whole disk")])
+def test_a_grant_that_cannot_be_meant_is_refused(tmp_path: Path, path: str, problem: str) -> None:
+    with pytest.raises(TaskError, match=problem):
+        attempt(spec(tmp_path, read=(Path(path),)), "environment")
+
+
+@pytest.mark.parametrize("name", ["tmp", "results"])
+def test_a_link_laid_in_the_workspace_does_not_open_what_it_leads_to(tmp_path: Path, name: str) -> None:
+    workspace = tmp_path / "workspace"
+    for directory in (tmp_path / "keys", workspace, workspace / "tmp", workspace / "results"):
+        directory.mkdir()
+    (workspace / name).rmdir()
+    (workspace / name).symlink_to("../keys")
+
+    with pytest.raises(TaskError, match="behind a symbolic link"):
+        attempt(spec(tmp_path, write=(workspace / "results",)), "environment")
 
 
 def test_a_worker_that_takes_too_long_to_start_is_ended(tmp_path: Path) -> None:

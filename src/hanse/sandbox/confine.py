@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -135,7 +135,8 @@ def confine(confinement: Confinement, workspace: Path, *, parent: int, channel: 
         channel: Descriptor that the guards are to close.
 
     Raises:
-        ConfigError: A path to be read or written does not exist.
+        ConfigError: A path to be granted does not exist, is the whole disk, or is where
+            an earlier worker could have laid a symbolic link, and did.
         OSError: The kernel took a step and refused the next, which it should not.
     """
     allowed = Allowed.of((*system_grants(), *_granted(confinement, workspace)))
@@ -206,15 +207,26 @@ def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = 
 
 
 def _granted(confinement: Confinement, workspace: Path) -> tuple[Grant, ...]:
-    read = tuple(Grant(path.absolute(), Access.READ) for path in confinement.read)
-    write = (Grant(path.absolute(), Access.READ | Access.WRITE) for path in (*confinement.write, workspace))
-    grants = (*read, *write)
-    for grant in grants:
-        if not grant.path.exists():
-            raise ConfigError(
-                f"a worker is to be given {grant.path}, which does not exist", mend="Create it."
-            )
-    return grants
+    written = [path.absolute() for path in (*confinement.write, workspace)]
+    read = [path.absolute() for path in confinement.read]
+    for path in (*written, *read, workspace / "tmp"):
+        _check(path, written)
+    return (
+        *(Grant(path, Access.READ) for path in read),
+        *(Grant(path, Access.READ | Access.WRITE) for path in written),
+    )
+
+
+def _check(path: Path, written: Iterable[Path]) -> None:
+    place = path.resolve()
+    if not place.exists():
+        raise ConfigError(f"a worker is to be given {path}, which does not exist", mend="Create it.")
+    if place == Path("/"):
+        raise ConfigError("a worker is not to be given the whole disk", mend="Name a directory.")
+    for area in written:
+        if path.is_relative_to(area) and place != area.resolve() / path.relative_to(area):
+            # Laid by an earlier worker, it would open to this one whatever it leads to.
+            raise ConfigError(f"{path} is behind a symbolic link that a worker can lay", mend="Remove it.")
 
 
 def _enter_namespaces(layers: Layers, confinement: Confinement, parent: int, channel: int) -> None:

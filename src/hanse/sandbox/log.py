@@ -74,5 +74,6 @@ class WorkerLog(asyncio.Protocol):
 
     def _turn(self) -> None:
         self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        next_file = self._path.open("ab", buffering=0)
         self._file.close()
-        self._file = self._path.open("ab", buffering=0)
+        self._file = next_file

@@ -30,7 +30,7 @@ class WorkerSpec:
     Attributes:
         module: Module of Hanse whose `main(channel, confined, arguments)` is the worker.
         workspace: Directory that the worker may write in, its home; created where it is missing.
-        log: File for what the worker prints.
+        log: File for what the worker prints; not where the worker can write.
         confinement: What else it may do.
         arguments: Handed to `main`.
         environment: Variables besides the few that a worker inherits.
@@ -57,13 +57,13 @@ class WorkerProcess:
         pid: Process id of the worker's guard, which leads its process group.
     """
 
-    channel: AsyncChannel
     confined: Confined
 
-    def __init__(self, process: asyncio.subprocess.Process, log: WorkerLog) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, channel: AsyncChannel, log: WorkerLog) -> None:
         self._process = process
         self._log = log
         self._stopped = False
+        self.channel = channel
         self.pid = process.pid
 
     @classmethod
@@ -76,6 +76,10 @@ class WorkerProcess:
         """
         if not spec.module.startswith("hanse."):
             raise ValueError(f"the module of a worker is one of hanse's, not {spec.module!r}")
+        written = (spec.workspace, *spec.confinement.write)
+        if any(spec.log.absolute().is_relative_to(area.absolute()) for area in written):
+            # A symbolic link in its place would have us write into any file.
+            raise ValueError(f"the log {spec.log} is where the worker can write")
         worker = await _spawn(spec)
         try:
             async with asyncio.timeout(spec.start_timeout_s):
@@ -170,13 +174,12 @@ async def _spawn(spec: WorkerSpec) -> WorkerProcess:
         log = WorkerLog(spec.log)
         undo.callback(log.close)
         ours, theirs = socket.socketpair()
-        undo.callback(ours.close)
+        channel = await AsyncChannel.over(ours)
+        undo.callback(channel.close)
         with theirs, await log.pipe() as output:
             process = await _execute(spec, theirs.fileno(), output.fileno())
         undo.pop_all()
-    worker = WorkerProcess(process, log)
-    worker.channel = await AsyncChannel.over(ours)
-    return worker
+    return WorkerProcess(process, channel, log)
 
 
 async def _execute(spec: WorkerSpec, channel: int, output: int) -> asyncio.subprocess.Process:

@@ -24,3 +24,8 @@ def test_an_exit_status_is_put_into_words(code: int, words: str) -> None:
 def test_only_modules_of_hanse_are_workers() -> None:
     with pytest.raises(ValueError, match="one of hanse's"):
         asyncio.run(WorkerProcess.start(WorkerSpec("os.path", Path("work"), Path("log"))))
+
+
+def test_a_log_where_the_worker_can_write_is_a_slip() -> None:
+    with pytest.raises(ValueError, match="where the worker can write"):
+        asyncio.run(WorkerProcess.start(WorkerSpec("hanse.x", Path("/work"), Path("/work/log"))))

@@ -1,0 +1,96 @@
+"""From a request to the service's answer, the same whatever carries the two."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from hanse.core.identity import Party
+from hanse.core.plan import Strict
+from hanse.errors import CredentialError, HanseError, PolicyError, ProtocolError, rebuild
+from hanse.transport.base import Service
+from hanse.transport.routes import A, AnyRoute, Call, Q, Route
+from hanse.wire.messages import MAX_MESSAGE, ErrorReply, decode, encode
+
+
+def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Party | None:
+    """Decide who asks, and whether that party may ask this.
+
+    Args:
+        route: What is asked.
+        service: The aggregator, which knows its parties.
+        certificate: What the peer proved to own, DER; None where it showed none.
+
+    Returns:
+        The party; None on a route that is open to anyone.
+
+    Raises:
+        CredentialError: There is no certificate, or it is foreign, replaced, removed or expired.
+        PolicyError: The party's role may not ask this.
+    """
+    if not route.roles:
+        return None
+    if certificate is None:
+        raise CredentialError(
+            f"{route.method} {route.path} asks for a certificate, and none was shown",
+            mend="Join the federation with `hanse join TOKEN`.",
+        )
+    party = service.admit(certificate)
+    if party.role not in route.roles:
+        allowed = " or ".join(sorted(route.roles))
+        raise PolicyError(f"{route.method} {route.path} is for the role {allowed}, {party.uri} has another")
+    return party
+
+
+async def answer(
+    route: Route[Q, A],
+    service: Service,
+    certificate: bytes | None,
+    params: Mapping[str, str],
+    read: Callable[[], Awaitable[bytes]],
+) -> bytes:
+    """Admit, read, serve, and write the answer.
+
+    Args:
+        route: What is asked.
+        service: Who answers.
+        certificate: See `admit`.
+        params: What stands in the path, by name.
+        read: Gives the request's message; not called before the peer is admitted.
+
+    Raises:
+        HanseError: The peer is not admitted, the message is malformed, or the service refuses.
+    """
+    who = admit(route, service, certificate)
+    message = decode(route.request, await read())
+    reply = await route.serve(Call(service, who, params, message))
+    if route.waits:
+        admit(route, service, certificate)  # it may have been removed meanwhile
+    return written(reply)
+
+
+def written(message: Strict) -> bytes:
+    """Write a message to send.
+
+    Raises:
+        ProtocolError: It is longer than the other end would read.
+    """
+    data = encode(message)
+    if len(data) > MAX_MESSAGE:
+        kind = type(message).__name__
+        raise ProtocolError(f"a {kind} of {len(data)} bytes is too long to send; the limit is {MAX_MESSAGE}")
+    return data
+
+
+def report(error: HanseError) -> bytes:
+    """Write an error for the other end."""
+    return encode(ErrorReply(error=error.code, message=error.message[:8_192], mend=error.mend[:4_096]))
+
+
+def reported(data: bytes) -> HanseError:
+    """Make again the error that the other end wrote.
+
+    Raises:
+        ProtocolError: The data is no such report.
+    """
+    reply = decode(ErrorReply, data)
+    return rebuild(reply.error, reply.message, reply.mend)

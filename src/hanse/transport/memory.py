@@ -1,0 +1,140 @@
+"""An upstream without a network: a service in the same process, behind the same checks and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from hanse.core.identity import Party
+from hanse.errors import HanseError, ProtocolError, UpdateError
+from hanse.storage.base import BlobStore
+from hanse.transport.base import OpenUpload, Service, Upstream
+from hanse.transport.dispatch import admit, answer, report, reported, written
+from hanse.transport.routes import (
+    ANSWER,
+    BLOB,
+    HELLO,
+    NEXT,
+    PROGRESS,
+    RENEW,
+    RESULT,
+    UPLOAD,
+    UPLOAD_STATE,
+    A,
+    Bulk,
+    Q,
+    Route,
+)
+from hanse.transport.streams import in_thread, pieces, size_of
+from hanse.wire.messages import (
+    AnswerRequest,
+    Certificates,
+    Empty,
+    Hello,
+    NextRequest,
+    ProgressRequest,
+    RenewRequest,
+    ResultReply,
+    ResultRequest,
+    Work,
+    decode,
+)
+
+
+class MemoryUpstream(Upstream):
+    """Calls the service itself.
+
+    Messages and errors go through their written form, so that nothing passes here
+    which would not pass over a network.
+
+    Args:
+        service: Who answers.
+        certificate: Of the party that asks, DER.
+    """
+
+    def __init__(self, service: Service, certificate: bytes) -> None:
+        self._service = service
+        self._certificate = certificate
+
+    async def hello(self) -> Hello:
+        """See `Upstream.hello`."""
+        return await self._call(HELLO, Empty())
+
+    async def next(self, request: NextRequest) -> Work:
+        """See `Upstream.next`."""
+        return await self._call(NEXT, request)
+
+    async def answer(self, request: AnswerRequest) -> None:
+        """See `Upstream.answer`."""
+        await self._call(ANSWER, request)
+
+    async def result(self, request: ResultRequest) -> ResultReply:
+        """See `Upstream.result`."""
+        return await self._call(RESULT, request)
+
+    async def progress(self, request: ProgressRequest) -> None:
+        """See `Upstream.progress`."""
+        await self._call(PROGRESS, request)
+
+    async def renew(self, request: RenewRequest) -> Certificates:
+        """See `Upstream.renew`."""
+        return await self._call(RENEW, request)
+
+    async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
+        """See `Upstream.fetch`."""
+        if blobs.has(digest):
+            return blobs.path(digest)
+        with _as_reported():
+            source = self._service.blob_to_send(self._party(BLOB), digest)
+        size = size_of(source)
+        if size > max_bytes:
+            raise ProtocolError(f"blob {digest} has {size} bytes, and at most {max_bytes} are due")
+        write = partial(blobs.write, digest, owner, size)
+        try:
+            return await _copy(source, write, size)
+        except UpdateError:
+            return await _copy(source, write, size)  # what an earlier try left was wrong, and is dropped
+
+    async def deliver(self, digest: str, path: Path) -> None:
+        """See `Upstream.deliver`."""
+        if (await self._call(UPLOAD_STATE, Empty(), sha256=digest)).complete:
+            return
+        size = size_of(path)
+        with _as_reported():
+            write = self._service.blob_to_take(self._party(UPLOAD), digest, size)
+            if write is not None:
+                await _copy(path, write, size)
+
+    async def close(self) -> None:
+        """See `Upstream.close`."""
+
+    async def _call(self, route: Route[Q, A], message: Q, **params: str) -> A:
+        async def read() -> bytes:
+            return written(message)
+
+        with _as_reported():
+            data = await answer(route, self._service, self._certificate, params, read)
+        return decode(route.reply, data)
+
+    def _party(self, route: Bulk) -> Party:
+        party = admit(route, self._service, self._certificate)
+        assert party is not None
+        return party
+
+
+async def _copy(source: Path, write: OpenUpload, size: int) -> Path:
+    with closing(await in_thread(write)) as writer:
+        async for piece in pieces(source, writer.offset, size):
+            await in_thread(partial(writer.write, piece))
+        return await in_thread(writer.commit)
+
+
+@contextmanager
+def _as_reported() -> Iterator[None]:
+    """Let out an error as the other end of a connection would make it again."""
+    try:
+        yield
+    except HanseError as error:
+        raise reported(report(error)) from error

@@ -1,0 +1,1 @@
+from tests.parties import run as run

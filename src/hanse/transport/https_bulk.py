@@ -1,0 +1,144 @@
+"""The HTTPS server's requests that move files: blobs up and down, a run's journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from hanse.errors import HanseError, ProtocolError, TransportError
+from hanse.transport.openapi import openapi_json
+from hanse.transport.replies import HEADERS, refuse, reply
+from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
+from hanse.transport.streams import in_thread, pieces, pour, size_of
+from hanse.wire.messages import BlobState, Empty, encode
+
+logger = logging.getLogger(__name__)
+
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An admitted request.
+
+    Attributes:
+        idle_s: Longest wait for the peer to send or to take something.
+    """
+
+    http: web.BaseRequest
+    call: Call[Empty]
+    idle_s: float
+
+
+async def _authority(asked: Asked) -> web.StreamResponse:
+    return reply(200, asked.call.service.authority_pem().encode(), AUTHORITY.media)
+
+
+async def _openapi(_asked: Asked) -> web.StreamResponse:
+    return reply(200, openapi_json(), OPENAPI.media)
+
+
+async def _export(asked: Asked) -> web.StreamResponse:
+    path = await asked.call.service.export(asked.call.party, asked.call.params["run_id"])
+    response = web.StreamResponse(headers=HEADERS | {"Content-Type": EXPORT.media})
+    return await _send(asked, response, path, 0, size_of(path))
+
+
+async def _send_blob(asked: Asked) -> web.StreamResponse:
+    digest = asked.call.params["sha256"]
+    path = asked.call.service.blob_to_send(asked.call.party, digest)
+    size = size_of(path)
+    headers = HEADERS | {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Type": BLOB.media}
+    wanted = _range(asked.http)
+    if wanted is None:
+        response = web.StreamResponse(headers=headers)
+        return await _send(asked, response, path, 0, size)
+    start, stop, _ = wanted.indices(size)
+    if start >= stop:
+        return web.Response(status=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    response = web.StreamResponse(status=206, headers=headers)
+    return await _send(asked, response, path, start, stop)
+
+
+async def _take_blob(asked: Asked) -> web.StreamResponse:
+    start, length, size = _content_range(asked.http)
+    opened = asked.call.service.blob_to_take(asked.call.party, asked.call.params["sha256"], size)
+    if opened is None:
+        return reply(200, encode(BlobState(complete=True, offset=size)))
+    writer = await in_thread(opened)
+    try:
+        if start not in (None, writer.offset):
+            # Worth trying again: whoever does asks first how much is here.
+            error = TransportError(f"the upload goes on at byte {writer.offset}, not at {start}")
+            return refuse(asked.http, error, status=409)
+        if length:
+            await pour(asked.http.content, writer.write, asked.idle_s)
+        complete = writer.offset == size
+        if complete:
+            await in_thread(writer.commit)
+        return reply(201 if complete else 200, encode(BlobState(complete=complete, offset=writer.offset)))
+    finally:
+        writer.close()
+
+
+HANDLERS: dict[Bulk, Callable[[Asked], Awaitable[web.StreamResponse]]] = {
+    AUTHORITY: _authority,
+    OPENAPI: _openapi,
+    BLOB: _send_blob,
+    BLOB_HEAD: _send_blob,
+    UPLOAD: _take_blob,
+    EXPORT: _export,
+}
+
+
+async def _send(
+    asked: Asked, response: web.StreamResponse, path: Path, start: int, stop: int
+) -> web.StreamResponse:
+    request = asked.http
+    response.content_length = stop - start
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    try:
+        async with aclosing(pieces(path, start, stop)) as body:
+            async for piece in body:
+                async with asyncio.timeout(asked.idle_s):
+                    await response.write(piece)
+    except (HanseError, TimeoutError) as error:
+        # The status is sent: only a body cut short can still say that something is wrong.
+        logger.warning("cut %s %s short: %s", request.method, request.path, error or "the peer took nothing")
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionAbortedError from error
+    return response
+
+
+def _range(request: web.BaseRequest) -> slice | None:
+    """What Range asks for; None where there is none, or one of a kind that may be ignored (RFC 9110)."""
+    if request.method != "GET" or "Range" not in request.headers:
+        return None
+    try:
+        return request.http_range
+    except ValueError:
+        return None
+
+
+def _content_range(request: web.BaseRequest) -> tuple[int | None, int, int]:
+    """Where the body of an upload begins (None where there is no body), its length, and the blob's size."""
+    stated = request.headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.fullmatch(stated)
+    if match is None:
+        raise ProtocolError("an upload states `Content-Range: bytes FIRST-LAST/SIZE`, or `bytes */SIZE`")
+    first, last, size = match.groups()
+    length = 0 if first is None else int(last) - int(first) + 1
+    if length != (request.content_length or 0) or (first and not int(first) <= int(last) < int(size)):
+        raise ProtocolError(f"Content-Range says {stated!r}, Content-Length {request.content_length}")
+    return None if first is None else int(first), length, int(size)

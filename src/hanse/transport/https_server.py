@@ -1,0 +1,177 @@
+"""Serves an aggregator over HTTPS: one port, TLS 1.3, every wait and every size bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from hanse.errors import ConfigError, HanseError, ProtocolError, VersionError
+from hanse.transport.alerts import TellingSSLObject
+from hanse.transport.base import Service
+from hanse.transport.dispatch import admit, answer
+from hanse.transport.https_bulk import HANDLERS, Asked
+from hanse.transport.replies import certificate_of, refuse, reply
+from hanse.transport.routes import Bulk, Call, Route, find
+from hanse.transport.streams import PIECE, read_message
+from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, Empty
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server puts up with.
+
+    The request line and each header end at 8190 bytes, as aiohttp sets it, and a
+    message at `MAX_MESSAGE`; how large an upload may be, the service decides.
+
+    Attributes:
+        connections: Most that are open at a time; more are closed at once.
+        handshake_s: Longest that a TLS handshake may take.
+        idle_s: Longest wait for the next bytes of a body, or for a peer to take some.
+        keepalive_s: How long a connection may stand without a request; clients let
+            go earlier, so that neither meets a connection that the other just closed.
+        closing_s: How long requests under way may still take when the server closes.
+    """
+
+    connections: int = 4_096
+    handshake_s: float = 10.0
+    idle_s: float = 30.0
+    keepalive_s: float = 75.0
+    closing_s: float = 0.5
+
+
+class HttpsServer:
+    """One HTTPS port in front of a service.
+
+    Args:
+        service: Who answers.
+        ssl_context: From `hanse.pki.tls.server_context`, for this server alone.
+        host: Address to listen on; None for every one of this machine.
+        port: TCP port; 0 for one that is free.
+        limits: What to put up with.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        ssl_context: ssl.SSLContext,
+        host: str | None = None,
+        port: int = 0,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._service = service
+        self._ssl_context = ssl_context
+        self._ssl_context.sslobject_class = TellingSSLObject
+        self._host = host
+        self._port = port
+        self._limits = limits
+        self._listener: asyncio.Server | None = None
+        self._http: web.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port; once started, the one that is listened on."""
+        return self._port
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            ConfigError: The address is in use, or not one of this machine.
+        """
+        http = self._http = web.Server(
+            self._handle,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=self._limits.keepalive_s,
+            read_bufsize=PIECE,
+        )
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: http() if len(http.connections) < self._limits.connections else _TurnedAway(),
+                self._host,
+                self._port,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=self._limits.handshake_s,
+                ssl_shutdown_timeout=self._limits.idle_s,
+                backlog=1_024,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on port {self._port} of {self._host or 'this machine'}: "
+                f"{error.strerror or error}",
+                mend="Is another aggregator running here? Stop it, or choose another address or port.",
+            ) from error
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening, and end what is under way."""
+        if self._listener is not None and self._http is not None:
+            self._listener.close()
+            self._http.pre_shutdown()
+            await self._http.shutdown(self._limits.closing_s)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._respond(request)
+        except HanseError as error:
+            return refuse(request, error)
+        except ConnectionError:
+            return web.Response(status=400)  # the peer is gone: this reaches nobody
+        except Exception:  # the outermost edge: what nobody foresaw is logged, and not shown
+            number = secrets.token_hex(4)
+            logger.exception("internal error %s in %s %s", number, request.method, request.path)
+            mend = "The aggregator's log says more under this number."
+            return refuse(request, HanseError(f"internal error {number}", mend=mend))
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        _check_version(request)
+        routes, params = find(request.path)
+        route = routes.get(request.method)
+        match route:
+            case Route():
+                return await self._answer(request, route, params)
+            case Bulk():
+                who = admit(route, self._service, certificate_of(request))
+                call = Call(self._service, who, params, Empty())
+                return await HANDLERS[route](Asked(request, call, self._limits.idle_s))
+            case None:
+                error = ProtocolError(f"{request.method[:20]} {request.path[:200]} is no request of this API")
+                allow = {"Allow": ", ".join(routes)} if routes else {}
+                return refuse(request, error, status=405 if routes else 404, headers=allow)
+
+    async def _answer(
+        self, request: web.BaseRequest, route: Route[Any, Any], params: dict[str, str]
+    ) -> web.Response:
+        async def read() -> bytes:
+            if route.has_body:
+                return await read_message(request.content, self._limits.idle_s)
+            return json.dumps(dict(request.query)).encode()
+
+        return reply(200, await answer(route, self._service, certificate_of(request), params, read))
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        logger.warning("turned a connection away: no more may be open at a time")
+        transport.close()
+
+
+def _check_version(request: web.BaseRequest) -> None:
+    stated = request.headers.get(PROTOCOL_HEADER)
+    if stated != str(PROTOCOL):
+        theirs = "states none" if stated is None else f"is of protocol {stated[:20]!r}"
+        raise VersionError(
+            f"this Hanse aggregator speaks protocol {PROTOCOL}, and the request {theirs}",
+            mend="Install the same version of Hanse at both ends.",
+        )

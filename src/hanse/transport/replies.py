@@ -1,0 +1,96 @@
+"""Replies of the HTTPS server: a message, or a refusal in words and in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from hanse.errors import (
+    ConfigError,
+    CredentialError,
+    HanseError,
+    PolicyError,
+    ProtocolError,
+    RunError,
+    StorageError,
+    TransportError,
+    TrustError,
+    UpdateError,
+    VersionError,
+)
+from hanse.pki.certificates import party_of, read_der
+from hanse.transport.dispatch import report
+from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER
+
+logger = logging.getLogger(__name__)
+
+HEADERS = {PROTOCOL_HEADER: str(PROTOCOL)}
+"""What every reply carries."""
+
+_STATUS: dict[type[HanseError], int] = {
+    VersionError: 426,
+    ProtocolError: 400,
+    TrustError: 403,
+    PolicyError: 403,
+    RunError: 409,
+    ConfigError: 422,
+    UpdateError: 422,
+    StorageError: 507,
+    TransportError: 503,
+    HanseError: 500,
+}
+
+
+def reply(status: int, body: bytes, media: str = "application/json") -> web.Response:
+    """A whole reply."""
+    return web.Response(status=status, body=body, content_type=media, headers=HEADERS)
+
+
+def refuse(
+    request: web.BaseRequest,
+    error: HanseError,
+    *,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Say why a request is refused, to whoever asked and to the log.
+
+    Args:
+        request: What was asked; of it the log gets no body and no query, which may be secret.
+        error: Why it is refused.
+        status: HTTP status; that of the kind of error where there is no better one.
+        headers: To add.
+    """
+    status = status or next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    facts = {
+        "method": request.method[:20],
+        "path": request.rel_url.raw_path[:200],
+        "peer": request.remote,
+        "party": _claimed_by(request),
+        "status": status,
+        "error": error.code,
+    }
+    logger.warning(
+        "refused %s: %s", " ".join(f"{name}={fact}" for name, fact in facts.items()), error, extra=facts
+    )
+    response = reply(status, report(error))
+    response.headers.update(headers or {})
+    return response
+
+
+def certificate_of(request: web.BaseRequest) -> bytes | None:
+    """The certificate, DER, whose key the peer proved to have in this connection's handshake."""
+    if request.transport is None:
+        raise ConnectionResetError("the peer hung up")
+    certificate: bytes | None = request.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    return certificate
+
+
+def _claimed_by(request: web.BaseRequest) -> str:
+    try:
+        certificate = certificate_of(request)
+        return party_of(read_der(certificate)).uri if certificate else "nobody known"
+    except (CredentialError, ConnectionError):
+        return "nobody known"

@@ -1,0 +1,195 @@
+"""A running aggregator as its operators see it: runs, members, plans in, models out."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from hanse.core.run import TERMINAL
+from hanse.storage.blobs_file import FileBlobStore
+from hanse.transport.https_connection import FROM_ENVIRONMENT, HttpsConnection, Patience
+from hanse.transport.retry import Retry, retrying
+from hanse.transport.routes import (
+    EVENTS,
+    EXPORT,
+    HELLO,
+    INVITE,
+    MEMBERS,
+    REMOVE,
+    RENEW,
+    RESUME,
+    RUN,
+    RUNS,
+    SIGN,
+    STOP,
+    SUBMIT,
+    EventsQuery,
+)
+from hanse.wire.files import file_errors
+from hanse.wire.messages import (
+    Certificates,
+    Empty,
+    EventsReply,
+    Hello,
+    InviteReply,
+    InviteRequest,
+    Members,
+    RenewRequest,
+    Runs,
+    RunStatus,
+    SignRequest,
+    StopRequest,
+    SubmitRequest,
+)
+
+_POLL_S = 30.0
+
+
+class ControlClient:
+    """Asks on behalf of an operator.
+
+    A request is tried once: an operator who reads that the aggregator is away decides
+    what to do. Transfers and `follow` go on through interruptions, as `retry` says.
+
+    Args:
+        url: `https://HOST[:PORT]` of the aggregator.
+        ssl_context: From `hanse.pki.tls.client_context`, with an operator's credentials.
+        proxy: `http://[USER:PASSWORD@]HOST:PORT`, `"env"` for what the environment says, None for none.
+        retry: How to try again where that is done; its `on_retry` can say what is waited for.
+        patience: How long to wait for the aggregator.
+
+    Raises:
+        ConfigError: An address is malformed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        ssl_context: ssl.SSLContext,
+        *,
+        proxy: str | None = FROM_ENVIRONMENT,
+        retry: Retry = Retry(),  # noqa: B008 - frozen
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        self._connection = HttpsConnection(url, ssl_context, proxy=proxy, patience=patience)
+        self._retry = retry
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._connection.close()
+
+    async def hello(self) -> Hello:
+        """Ask who is there."""
+        return await self._connection.call(HELLO, Empty())
+
+    async def runs(self) -> Runs:
+        """List the runs, newest first."""
+        return await self._connection.call(RUNS, Empty())
+
+    async def submit(self, plan_digest: str) -> RunStatus:
+        """Begin a run of a plan whose manifest and files were uploaded."""
+        return await self._connection.call(SUBMIT, SubmitRequest(plan_digest=plan_digest))
+
+    async def run(self, run_id: str) -> RunStatus:
+        """One run as it stands."""
+        return await self._connection.call(RUN, Empty(), run_id=run_id)
+
+    async def stop(self, run_id: str, reason: str) -> RunStatus:
+        """End a run.
+
+        Args:
+            run_id: Which.
+            reason: For the journal; at most 1000 characters.
+        """
+        return await self._connection.call(STOP, StopRequest(reason=reason), run_id=run_id)
+
+    async def resume(self, run_id: str) -> RunStatus:
+        """Take a stopped or failed run up again."""
+        return await self._connection.call(RESUME, Empty(), run_id=run_id)
+
+    async def events(self, run_id: str, after: int = 0, wait_s: float = 0.0) -> EventsReply:
+        """Records of a run's journal after the one numbered `after`.
+
+        Args:
+            run_id: Which run.
+            after: Number of the last record known; 0 for none.
+            wait_s: Longest to wait for one where there is none, at most `MAX_WAIT_S`.
+        """
+        query = EventsQuery(after=after, wait_s=wait_s)
+        return await self._connection.call(EVENTS, query, wait_s=wait_s, run_id=run_id)
+
+    async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[EventsReply]:
+        """Follow a run to its end, also while the aggregator restarts.
+
+        Yields the run as it stands at once, then whenever something was recorded, and
+        at least every half minute; at last, of a run that is over, no records.
+        """
+        wait_s = 0.0
+        while True:
+            reply = await retrying(partial(self.events, run_id, after, wait_s), self._retry)
+            yield reply
+            over = reply.status.phase in TERMINAL
+            if over and not reply.records:
+                return
+            if reply.records:
+                after = reply.records[-1].sequence
+            wait_s = 0.0 if over else _POLL_S
+
+    async def export(self, run_id: str, path: Path) -> None:
+        """Write a run's journal with its seal to a file, JSON lines.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        await retrying(partial(self._connection.save, EXPORT, path, run_id=run_id), self._retry)
+
+    async def upload(self, digest: str, source: Path | bytes) -> None:
+        """Take a file or bytes to the aggregator as a blob."""
+        await retrying(partial(self._connection.deliver, digest, source), self._retry)
+
+    async def download(self, digest: str, path: Path, *, max_bytes: int = 1 << 40) -> None:
+        """Bring a blob, for example a model, into a file, which appears whole and verified or not at all.
+
+        Raises:
+            UpdateError: What came is not what its digest says.
+            StorageError: The file cannot be written.
+        """
+        with file_errors(f"write beside {path}"):
+            scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+        with scratch:
+            blobs = FileBlobStore(Path(scratch.name))
+            fetch = partial(self._connection.fetch, digest, blobs, owner="operator", max_bytes=max_bytes)
+            blob = await retrying(fetch, self._retry)
+            with file_errors(f"write {path}"):
+                blob.replace(path)
+                path.chmod(0o644)
+
+    async def members(self) -> Members:
+        """List the parties ever enrolled."""
+        return await self._connection.call(MEMBERS, Empty())
+
+    async def invite(self, request: InviteRequest) -> InviteReply:
+        """Make a one-time token."""
+        return await self._connection.call(INVITE, request)
+
+    async def sign(self, request: SignRequest) -> Certificates:
+        """Enrol a party from a request for a certificate that was carried by hand."""
+        return await self._connection.call(SIGN, request)
+
+    async def remove(self, name: str) -> Members:
+        """Take a party off the allow list, at once."""
+        return await self._connection.call(REMOVE, Empty(), name=name)
+
+    async def renew(self, request: RenewRequest) -> Certificates:
+        """Get the operator's own next certificate."""
+        return await self._connection.call(RENEW, request)

@@ -1,0 +1,123 @@
+"""Trying again, with waits that grow and are left to chance, for errors that may pass."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from hanse.errors import TransportError
+from hanse.storage.base import BlobStore
+from hanse.transport.base import Upstream
+from hanse.wire.messages import (
+    AnswerRequest,
+    Certificates,
+    Hello,
+    NextRequest,
+    ProgressRequest,
+    RenewRequest,
+    ResultReply,
+    ResultRequest,
+    Work,
+)
+
+T = TypeVar("T")
+
+
+def _tell_nobody(error: TransportError, attempt: int, delay_s: float) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often and how soon to try again.
+
+    The wait after the n-th failure in a row is drawn evenly from 0 to
+    `first_s * 2**(n - 1)` seconds, at most `longest_s`: many sites that lost the
+    same aggregator do not come back at the same moment.
+
+    Attributes:
+        attempts: Most tries in all; None for no end.
+        first_s: Longest wait after the first failure.
+        longest_s: Longest wait after any.
+        on_retry: Told the error, how many tries have failed, and the wait in seconds,
+            before each wait.
+        sleep: Waits.
+        uniform: Draws from [0, 1).
+    """
+
+    attempts: int | None = None
+    first_s: float = 0.5
+    longest_s: float = 30.0
+    on_retry: Callable[[TransportError, int, float], None] = _tell_nobody
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    uniform: Callable[[], float] = random.random
+
+
+async def retrying(call: Callable[[], Awaitable[T]], retry: Retry) -> T:
+    """Call until something other than a `TransportError` comes of it.
+
+    Raises:
+        TransportError: The last one, after `retry.attempts` tries.
+    """
+    failed = 0
+    while True:
+        try:
+            return await call()
+        except TransportError as error:
+            failed += 1
+            if failed == retry.attempts:
+                raise
+            # Bounded before it is raised to a power: a float cannot hold 2**1024.
+            delay_s = retry.uniform() * min(retry.longest_s, retry.first_s * 2.0 ** min(failed - 1, 64))
+            retry.on_retry(error, failed, delay_s)
+        await retry.sleep(delay_s)
+
+
+class RetryingUpstream(Upstream):
+    """An upstream that tries again; transfers go on where they stopped."""
+
+    def __init__(self, upstream: Upstream, retry: Retry) -> None:
+        self._upstream = upstream
+        self._retry = retry
+
+    async def hello(self) -> Hello:
+        """See `Upstream.hello`."""
+        return await retrying(self._upstream.hello, self._retry)
+
+    async def next(self, request: NextRequest) -> Work:
+        """See `Upstream.next`."""
+        return await retrying(partial(self._upstream.next, request), self._retry)
+
+    async def answer(self, request: AnswerRequest) -> None:
+        """See `Upstream.answer`."""
+        await retrying(partial(self._upstream.answer, request), self._retry)
+
+    async def result(self, request: ResultRequest) -> ResultReply:
+        """See `Upstream.result`."""
+        return await retrying(partial(self._upstream.result, request), self._retry)
+
+    async def progress(self, request: ProgressRequest) -> None:
+        """See `Upstream.progress`."""
+        await retrying(partial(self._upstream.progress, request), self._retry)
+
+    async def renew(self, request: RenewRequest) -> Certificates:
+        """See `Upstream.renew`."""
+        return await retrying(partial(self._upstream.renew, request), self._retry)
+
+    async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
+        """See `Upstream.fetch`."""
+        fetch = partial(self._upstream.fetch, digest, blobs, owner=owner, max_bytes=max_bytes)
+        return await retrying(fetch, self._retry)
+
+    async def deliver(self, digest: str, path: Path) -> None:
+        """See `Upstream.deliver`."""
+        await retrying(partial(self._upstream.deliver, digest, path), self._retry)
+
+    async def close(self) -> None:
+        """See `Upstream.close`."""
+        await self._upstream.close()

@@ -1,0 +1,108 @@
+"""What a server tells, logs and bears."""
+
+import asyncio
+import logging
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.parties import (
+    DATA,
+    DIGEST,
+    PROGRESS,
+    Connect,
+    FakeService,
+    Run,
+)
+
+from hanse.errors import (
+    ConfigError,
+    CredentialError,
+    HanseError,
+    StorageError,
+    TransportError,
+)
+from hanse.transport.https_server import HttpsServer
+from hanse.wire.messages import NextRequest, RenewRequest
+
+
+def test_what_nobody_foresaw_is_logged_and_not_told(
+    run: Run, server: HttpsServer, connect: Connect, service: FakeService, caplog: Any
+) -> None:
+    service.failing = RuntimeError("the secret")
+
+    with pytest.raises(HanseError, match=r"internal error [0-9a-f]{8}") as caught:
+        run(connect(server.port).progress(PROGRESS))
+
+    assert "secret" not in str(caught.value)
+    assert "RuntimeError: the secret" in caplog.text
+    assert str(caught.value).split(".")[0] in caplog.text
+
+
+def test_a_refusal_is_logged_with_who_and_why_and_nothing_secret(
+    run: Run, server: HttpsServer, connect: Connect, service: FakeService, caplog: Any
+) -> None:
+    service.removed.add("hospital-a")
+
+    with pytest.raises(CredentialError), caplog.at_level(logging.DEBUG):
+        run(connect(server.port).renew(RenewRequest(csr="the request")))
+
+    (line,) = [line for line in caplog.records if line.name == "hanse.transport.replies"]
+    assert line.party == "hanse://north/collaborator/hospital-a"
+    assert (line.method, line.path, line.error) == ("POST", "/v1/renew", "credential")
+    assert "hospital-a was removed" in line.getMessage()
+    assert "the request" not in caplog.text
+
+
+def test_a_disk_that_is_full_halfway_is_told_in_words(
+    run: Run, server: HttpsServer, connect: Connect, service: FakeService, tmp_path: Path
+) -> None:
+    class FullAfterAPiece:
+        offset = 0
+
+        def write(self, data: bytearray) -> None:
+            if self.offset:
+                raise StorageError("cannot write: No space left on device", mend="Free some space.")
+            self.offset += len(data)
+
+        def close(self) -> None:
+            pass
+
+    service.blob_to_take = lambda *_: FullAfterAPiece
+    path = tmp_path / "update"
+    path.write_bytes(DATA)
+
+    with pytest.raises(StorageError, match="No space left on device"):
+        run(connect(server.port).deliver(DIGEST, path))
+
+
+def test_a_connection_too_many_is_turned_away(run: Run, server: HttpsServer, connect: Connect) -> None:
+    async def scenario() -> None:
+        for _ in range(3):
+            await connect(server.port).hello()
+        with pytest.raises(TransportError, match="was cut"):
+            await connect(server.port).hello()
+
+    run(scenario())
+
+
+def test_two_servers_cannot_have_one_port(
+    run: Run, server: HttpsServer, service: FakeService, aggregator: ssl.SSLContext
+) -> None:
+    with pytest.raises(ConfigError, match=f"cannot listen on port {server.port}"):
+        run(HttpsServer(service, aggregator, "127.0.0.1", server.port).start())
+
+
+def test_a_server_closes_without_waiting_for_long_polls(
+    run: Run, server: HttpsServer, connect: Connect, service: FakeService
+) -> None:
+    async def scenario() -> None:
+        waiting = asyncio.create_task(connect(server.port).next(NextRequest(known="1", wait_s=60)))
+        await service.waiting.wait()
+        async with asyncio.timeout(2):
+            await server.close()
+            await waiting
+
+    with pytest.raises(TransportError, match="was cut"):
+        run(scenario())

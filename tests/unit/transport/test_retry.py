@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanse.errors import CredentialError, HanseError, TransportError
+from hanse.storage.blobs_file import FileBlobStore
+from hanse.transport.base import Upstream
+from hanse.transport.retry import Retry, RetryingUpstream, retrying
+from hanse.wire.messages import NextRequest, Work
+
+Run = Callable[[Any], Any]
+
+
+class Flaky:
+    """Fails so many times, then gives its own number of calls."""
+
+    def __init__(self, failures: int, error: type[HanseError] = TransportError) -> None:
+        self.failures = failures
+        self.error = error
+        self.calls = 0
+
+    async def __call__(self) -> int:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise self.error(f"failure {self.calls}")
+        return self.calls
+
+
+def retry(waits: list[float], uniform: float = 1.0, **options: Any) -> Retry:
+    async def sleep(delay_s: float) -> None:
+        waits.append(delay_s)
+
+    return Retry(sleep=sleep, uniform=lambda: uniform, **options)
+
+
+def test_what_works_is_called_once(run: Run) -> None:
+    waits: list[float] = []
+
+    assert run(retrying(Flaky(0), retry(waits))) == 1
+    assert waits == []
+
+
+def test_the_longest_wait_doubles_up_to_a_limit(run: Run) -> None:
+    waits: list[float] = []
+
+    assert run(retrying(Flaky(6), retry(waits, first_s=1, longest_s=10))) == 7
+    assert waits == [1, 2, 4, 8, 10, 10]
+
+
+def test_the_wait_is_a_part_of_the_longest_left_to_chance(run: Run) -> None:
+    waits: list[float] = []
+
+    run(retrying(Flaky(3), retry(waits, uniform=0.25, first_s=1, longest_s=10)))
+
+    assert waits == [0.25, 0.5, 1]
+
+
+def test_the_last_of_the_tries_allowed_raises_what_it_met(run: Run) -> None:
+    waits: list[float] = []
+
+    with pytest.raises(TransportError, match="failure 3"):
+        run(retrying(Flaky(9), retry(waits, attempts=3)))
+
+    assert len(waits) == 2
+
+
+def test_what_will_not_pass_is_not_tried_again(run: Run) -> None:
+    flaky = Flaky(1, CredentialError)
+
+    with pytest.raises(CredentialError):
+        run(retrying(flaky, retry([])))
+
+    assert flaky.calls == 1
+
+
+def test_whoever_waits_is_told_why_and_for_how_long_before(run: Run) -> None:
+    told: list[tuple[str, int, float]] = []
+    waits: list[float] = []
+
+    def on_retry(error: TransportError, attempt: int, delay_s: float) -> None:
+        told.append((str(error), attempt, delay_s))
+        assert len(waits) == attempt - 1
+
+    run(retrying(Flaky(2), retry(waits, first_s=1, on_retry=on_retry)))
+
+    assert told == [("failure 1", 1, 1), ("failure 2", 2, 2)]
+
+
+@given(st.integers(1, 5_000))
+def test_waits_stay_bounded_however_long_it_takes(failures: int) -> None:
+    waits: list[float] = []
+    flaky = Flaky(failures)
+    calling = retrying(flaky, retry(waits, longest_s=30))
+
+    with pytest.raises(StopIteration):  # nothing in it waits for real
+        calling.send(None)
+
+    assert flaky.calls == failures + 1
+    assert max(waits) <= 30
+
+
+class FlakyUpstream(Upstream):
+    """Fails every other call, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def _note(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if len(self.asked) % 2:
+            raise TransportError("cut")
+
+    async def next(self, request: NextRequest) -> Work:
+        self._note(request)
+        return Work(version="1")
+
+    async def fetch(self, digest: str, blobs: Any, *, owner: str, max_bytes: int) -> Path:
+        self._note(digest, blobs, owner, max_bytes)
+        return Path("there")
+
+    async def deliver(self, digest: str, path: Path) -> None:
+        self._note(digest, path)
+
+
+def test_an_upstream_is_asked_the_same_again(run: Run, tmp_path: Path) -> None:
+    flaky, blobs, request = FlakyUpstream(), FileBlobStore(tmp_path), NextRequest(known="1")
+    upstream = RetryingUpstream(flaky, retry([]))
+
+    assert run(upstream.next(request)) == Work(version="1")
+    assert run(upstream.fetch("0", blobs, owner="a", max_bytes=1)) == Path("there")
+    run(upstream.deliver("0", tmp_path))
+
+    assert flaky.asked == [
+        *([(request,)] * 2),
+        *([("0", blobs, "a", 1)] * 2),
+        *([("0", tmp_path)] * 2),
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Upstream) if not name.startswith("_")])
+def test_every_request_is_passed_on(run: Run, name: str) -> None:
+    asked: list[str] = []
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            async def note(*_: Any, **__: Any) -> None:
+                asked.append(name)
+
+            return note
+
+    arguments = {"fetch": (("0", None), {"owner": "a", "max_bytes": 1}), "deliver": (("0", None), {})}
+    nothing = ((), {}) if name in ("hello", "close") else ((None,), {})
+    positional, named = arguments.get(name, nothing)
+
+    run(getattr(RetryingUpstream(Noting(), retry([])), name)(*positional, **named))
+
+    assert asked == [name]

@@ -42,6 +42,12 @@ def complain(text: str) -> None:
     typer.echo(printable(text), err=True)
 
 
+def warn(text: str) -> None:
+    """Print what went wrong beside the main thing."""
+    typer.secho("warning: ", fg="yellow", bold=True, err=True, nl=False)
+    typer.echo(printable(text), err=True)
+
+
 def say_json(value: Any) -> None:
     """Print a JSON value for a script."""
     typer.echo(json.dumps(value, indent=2))

@@ -64,7 +64,7 @@ class Deployment:
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """The run's journal."""
         out = self.root / "export"
-        hanse("run", "export", run_id, "--federation", self.directory, "-o", out)
+        hanse("run", "export", run_id, "-d", self.directory, "-o", out)
         lines = next(out.rglob("journal.jsonl")).read_text().splitlines()
         return [json.loads(line) for line in lines[1:-1]]
 
@@ -95,7 +95,7 @@ def deployed(root: Path, sites: int) -> Iterator[Deployment]:
         wait_for_port(port)
         for number in range(sites):
             name, folder = f"site-{number:03d}", root / f"site-{number:03d}"
-            token = hanse("federation", "invite", name, "--federation", deployment.directory).split()[-1]
+            token = hanse("federation", "invite", name, "-d", deployment.directory).split()[-1]
             hanse("join", token, "--site", folder)
             settings = folder / "site.yaml"
             settings.write_text(accept_all(settings.read_text()))

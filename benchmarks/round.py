@@ -31,7 +31,8 @@ class Trivial:
     def parameters(self):
         return self.model
     def train(self, parameters, task):
-        return hanse.TaskResult(num_examples=1, parameters={n: a + np.float32(1) for n, a in parameters.items()})
+        trained = {name: array + np.float32(1) for name, array in parameters.items()}
+        return hanse.TaskResult(num_examples=1, parameters=trained)
     def evaluate(self, parameters, task):
         return hanse.TaskResult(num_examples=1)
 
@@ -58,7 +59,7 @@ def measure(sites: int, size: int, rounds: int, tensors: int) -> dict[str, float
         with deployed(root, sites) as deployment:
             before = private_bytes(deployment.aggregator)
             watch, cpu = MemoryWatch(deployment.aggregator), cpu_seconds(deployment.aggregator)
-            hanse("run", "submit", root / "plan.yaml", "--watch", "--federation", deployment.directory)
+            hanse("run", "submit", root / "plan.yaml", "--watch", "-d", deployment.directory)
             peak, cpu = watch.stop(), cpu_seconds(deployment.aggregator) - cpu
             events = deployment.events("trivial-1")
     commits = [

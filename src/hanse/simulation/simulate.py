@@ -14,7 +14,7 @@ from hanse.core.parameters import Parameters
 from hanse.core.plan import Manifest, Plan
 from hanse.core.run import Run
 from hanse.core.site import DataSources, Indices, Site
-from hanse.errors import MissingDataError, TaskError
+from hanse.errors import MissingDataError, QuorumError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.perform import setup_seed
@@ -94,6 +94,7 @@ def simulate(
 
     Raises:
         MissingDataError: A site lacks a data source that the plan names.
+        QuorumError: The plan needs more sites.
         HanseError: Why the run failed.
     """
     plan = loaded.manifest.plan
@@ -139,6 +140,11 @@ def with_settings(loaded: LoadedPlan, *, rounds: int | None = None, seed: int | 
 def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
     if not sites or len({site.name for site in sites}) < len(sites):
         raise ValueError("a simulation needs sites, each with a name of its own")
+    if len(sites) < plan.cohort.minimum:
+        raise QuorumError(
+            f"the plan {plan.name} needs at least {plan.cohort.minimum} sites, and there are {len(sites)}",
+            mend="Simulate more sites, or lower `cohort: minimum` in the plan.",
+        )
     for site in sites:
         for name in plan.data:
             if name not in site.data:

@@ -85,7 +85,7 @@ def with_data(
 
 
 def _there(path: str, site: str) -> Path:
-    found = Path(path.replace(SITE, site)).absolute()
+    found = Path(path.replace(SITE, site)).expanduser().absolute()
     if not found.exists():
         raise MissingDataError(
             f"there is no {found}, which is to be data of site {site}", mend="Check the path."

@@ -174,6 +174,15 @@ def test_a_site_without_the_plans_data_is_told_before_anything_runs(
         run(project, [sites_of(project)[0], VirtualSite("b")])
 
 
+def test_too_few_sites_for_the_plan_are_told_at_once(
+    project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    write(project.root / "plan.yaml", PLAN + "cohort: {minimum: 3}\n")
+
+    with pytest.raises(QuorumError, match="needs at least 3 sites, and there are 2"):
+        run(load_plan(project.root / "plan.yaml"), sites_of(project))
+
+
 def test_two_sites_of_one_name_are_a_slip(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
     with pytest.raises(ValueError, match="a name of its own"):
         run(project, [sites_of(project)[0]] * 2)

@@ -1,0 +1,202 @@
+"""`hanse simulate`: from a file on the command line to lines, models and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from tests.commands import Hanse
+
+from hanse.config.load import load_plan
+from hanse.wire.tensors import open_file
+
+SCRIPT = """
+import numpy as np
+import hanse
+
+site = hanse.site()
+mine = site.share(np.arange(6) % 2)
+model = {"w": np.zeros(1, np.float32)}
+for round in hanse.rounds(model):
+    model["w"] += len(mine)
+    print("at", site.name)
+    round.report(examples=len(mine), loss=1.0 / round.number)
+"""
+PLAN = """
+name: adding
+code: [adding.py]
+learner: adding:learner
+rounds: 3
+keep_best: {metric: loss, mode: max}
+tasks:
+  train: {discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}
+"""
+LEARNER = """
+import numpy as np
+import hanse
+
+def learner(site):
+    return Adder(float((site.data_root / "step.txt").read_text()) if site.data_root else 1.0)
+
+class Adder:
+    def __init__(self, step):
+        self.step = step
+
+    def parameters(self):
+        return {"w": np.zeros(1, np.float32)}
+
+    def train(self, parameters, task):
+        w = parameters["w"] + np.float32(self.step)
+        return hanse.TaskResult(1, {"loss": 1.0 / task.round_number}, {"w": w})
+
+    def evaluate(self, parameters, task):
+        return hanse.TaskResult(1, {})
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    (tmp_path / "adding.py").write_text(dedent(LEARNER), encoding="utf-8")
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN, encoding="utf-8")
+    return path
+
+
+def test_a_script_needs_no_other_file_and_says_what_is_assumed(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2)
+
+    assert ended.code == 0
+    assert "train.py: workflow fedavg, rounds 5, seed 0, 2 sites: site-1, site-2" in ended.out
+    assert "train discloses the sum of the updates, loss" in ended.out
+    assert "  5/5  0.200    0.20    0.20" in ended.out
+    assert "--output DIR writes the model" in ended.out
+
+
+def test_the_output_holds_models_and_metrics(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "deep" / "out"
+
+    ended = hanse("simulate", plan, "--sites", 2, "--output", output)
+
+    assert f"model: {output / 'model.safetensors'}" in ended.out
+    assert open_file(output / "model.safetensors")["w"].tolist() == [3.0]
+    assert open_file(output / "best.safetensors")["w"].tolist() == [1.0]
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert [done["metrics"]["loss"] for done in metrics["rounds"]] == [1.0, 1 / 2, 1 / 3]
+
+
+def test_json_is_all_there_is_on_the_standard_output(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--rounds", 2, "--json")
+
+    value = json.loads(ended.out)
+    assert value["phase"] == "finished"
+    assert value["rounds"][1]["sites"] == {"site-1": {"loss": 0.5}, "site-2": {"loss": 0.5}}
+    assert "at site-1" in ended.err
+
+
+def test_the_saved_plan_is_the_one_that_ran(script: Path, hanse: Hanse) -> None:
+    file = script.with_name("plan.yaml")
+
+    ended = hanse("simulate", script, "--sites", 2, "--rounds", 3, "--seed", 4, "--save-plan", file, "--json")
+
+    loaded = load_plan(file)
+    assert json.loads(ended.out)["plan"]["digest"] == loaded.digest
+    assert (loaded.manifest.plan.rounds, loaded.manifest.plan.seed) == (3, 4)
+
+
+def test_a_plan_is_not_saved_where_its_code_is_not(script: Path, tmp_path: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--save-plan", tmp_path.parent / "plan.yaml")
+
+    assert ended.code == 3
+    assert f"Save it as {tmp_path / 'plan.yaml'}" in ended.err
+
+
+def test_a_file_is_not_overwritten_by_a_plan(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--save-plan", script)
+
+    assert (ended.code, script.read_text()) == (7, SCRIPT)
+    assert "File exists" in ended.err
+
+
+def test_each_folder_can_be_a_site(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    for name, step in (("budapest", 1), ("zurich", 3)):
+        folder = tmp_path / "sites" / name
+        folder.mkdir(parents=True)
+        (folder / "step.txt").write_text(str(step))
+
+    ended = hanse("simulate", plan, "--site-data", tmp_path / "sites", "--output", tmp_path / "out")
+
+    assert "2 sites: budapest, zurich" in ended.out
+    assert open_file(tmp_path / "out" / "model.safetensors")["w"].tolist() == [6.0]
+
+
+def test_sites_can_be_named_and_given_their_data(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    plan.write_text(PLAN + "data: [heart]\n")
+    (tmp_path / "zurich.csv").touch()
+
+    with_data = hanse("simulate", plan, "--site", "zurich", "--data", f"heart={tmp_path}/{{site}}.csv")
+    without = hanse("simulate", plan, "--site", "zurich")
+
+    assert (with_data.code, without.code) == (0, 3)
+    assert "Add --data heart=PATH" in without.err
+
+
+@pytest.mark.parametrize("share", ["site.share(np.arange(6) % 2)", "range(6)"])
+def test_data_that_was_not_dealt_out_is_warned_of(script: Path, share: str, hanse: Hanse) -> None:
+    script.write_text(SCRIPT.replace("site.share(np.arange(6) % 2)", share))
+
+    ended = hanse("simulate", script, "--sites", 2, "--partition", "dirichlet:0.5")
+
+    assert ended.code == 0
+    assert ("no data was dealt out" in ended.err) is (share == "range(6)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ([], 2, "which sites?"),
+        (["--sites", "2", "--site", "a"], 2, "which sites?"),
+        (["--site-data", ".", "--data-root", "."], 2, "leave --data-root out"),
+        (["--sites", "0"], 2, "--sites"),
+        (["--sites", "2", "--partition", "fair"], 3, "'fair' is no partition"),
+        (["--sites", "2", "--engine", "ray"], 3, "no engine 'ray' in this version"),
+        (["--site", "Zurich"], 3, "'Zurich' is not a valid name"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    script: Path, arguments: list[str], code: int, complaint: str, hanse: Hanse
+) -> None:
+    ended = hanse("simulate", script, *arguments)
+
+    assert ended.code == code
+    assert complaint in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_an_error_in_the_script_is_told_by_its_line_with_its_trace(script: Path, hanse: Hanse) -> None:
+    script.write_text(SCRIPT.replace("len(mine)\n    print", "len(nobody)\n    print"))
+
+    ended = hanse("simulate", script, "--sites", 2)
+
+    assert ended.code == 5
+    assert "train.py:9: NameError: name 'nobody' is not defined" in ended.err
+    assert "round 1, train: site-1 failed" in ended.out
+    assert '  |   File "' in ended.out
+
+
+def test_an_error_after_the_last_round_is_warned_of(script: Path, tmp_path: Path, hanse: Hanse) -> None:
+    script.write_text(SCRIPT + "\nopen('/no/such/file')\n")
+
+    ended = hanse("simulate", script, "--sites", 1, "--output", tmp_path / "out")
+
+    assert ended.code == 0
+    assert "after the last round, at site-1: the end of train.py failed" in ended.err
+    assert (tmp_path / "out" / "model.safetensors").exists()

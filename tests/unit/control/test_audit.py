@@ -4,159 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.journals import MODEL, NOW_MS, RUN, SITES, UPDATE, Author, Lines, World, new_world, reseal
 
-from hanse.aggregator.sealing import export_journal
-from hanse.collaborator.statements import state
 from hanse.control.audit import verify
 from hanse.control.report import MOST_PROBLEMS, Report
 from hanse.core.canonical import canonical_json
-from hanse.core.chain import GENESIS, link
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    FailTask,
-    Finish,
-    OpenExchange,
-    OpenRound,
-    RecordAggregate,
-    Submit,
-)
-from hanse.core.identity import Party, Role
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.commands import Commit, OpenExchange, OpenRound
+from hanse.core.identity import Role
+from hanse.core.plan import Manifest
 from hanse.errors import StorageError, TamperedError
-from hanse.pki.authority import Authority
-from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
-from hanse.pki.keys import new_key
-from hanse.pki.signatures import sign
-from hanse.storage.ledger import Ledger
-from hanse.storage.memory import MemoryJournal
-from hanse.wire.journal_file import JOURNAL_SEAL
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
-
-NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
-NOW_MS = int(NOW.timestamp() * 1000)
-RUN = "heart-1"
-MODEL, UPDATE = "a" * 64, "c" * 64
-SITES = ("budapest", "zurich")
-PLAN = Plan.model_validate(
-    {
-        "name": "heart",
-        "code": ["heart.py"],
-        "learner": "heart:learner",
-        "cohort": {"quorum": 0.5},
-        "tasks": {
-            "train": {"discloses": {"update": "individual", "metrics": ["loss"]}},
-            "evaluate": {"discloses": {"metrics": ["loss"]}},
-        },
-    }
-)
-MANIFEST = Manifest(plan=PLAN, files=(CodeFile(path="heart.py", sha256="0" * 64, size=1),))
-
-Lines = list[dict[str, Any]]
-
-
-@dataclass
-class World:
-    """A federation's authority and the parties that it certified."""
-
-    folder: Path
-    authority: Authority
-
-    def party(self, name: str, role: Role = Role.COLLABORATOR) -> Credentials:
-        key = new_key()
-        certificate = self.authority.issue(
-            key.public_key(), Party("north", role, name), now=NOW, lifetime=timedelta(days=1)
-        )
-        folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
-        return Credentials.save_new(folder, key, pem_of(certificate), pem_of(self.authority.certificate), NOW)
-
-
-class Author:
-    """Writes the journal of a run, in which everybody signs what is theirs to sign."""
-
-    def __init__(self, world: World) -> None:
-        self.sites = {name: world.party(name) for name in SITES}
-        self.aggregator = world.party("hub", Role.AGGREGATOR)
-        self.journal = MemoryJournal()
-        self.ledger = Ledger(self.journal, RUN)
-        self.do(Submit(RUN, MANIFEST, MANIFEST.digest, "operator", SITES))
-
-    def do(self, command: Command) -> None:
-        self.ledger.execute(command, NOW_MS)
-
-    def accept_plan(self, site: str, accepted: bool = True) -> None:
-        body = PlanAnswer(
-            federation="north",
-            site=site,
-            plan_digest=MANIFEST.digest,
-            accepted=accepted,
-            reasons=("by rule",),
-            decided_ms=NOW_MS,
-        )
-        statement = state(self.sites[site], PLAN_ANSWER, body)
-        self.do(AnswerPlan(site, accepted, ("by rule",), statement))
-
-    def outcome(self, site: str, **changes: Any) -> TaskOutcome:
-        exchange = self.ledger.run.exchanges[self.ledger.run.last_exchange]
-        said = {
-            "federation": "north",
-            "site": site,
-            "run_id": RUN,
-            "plan_digest": MANIFEST.digest,
-            "exchange": exchange.number,
-            "round_number": exchange.round_number,
-            "task": exchange.task,
-            "model": exchange.model,
-            "outcome": "done",
-            "num_examples": 5,
-            "metrics": {"loss": 0.5},
-        }
-        return TaskOutcome.model_validate(said | changes)
-
-    def answer_task(self, site: str, **changes: Any) -> None:
-        outcome = self.outcome(site, **changes)
-        statement = state(self.sites[site], TASK_RESULT, outcome)
-        if outcome.outcome == "failed":
-            self.do(FailTask(outcome.exchange, site, outcome.reason, outcome.log_tail, statement))
-            return
-        update = None if outcome.update is None else outcome.update.sha256
-        self.do(
-            AcceptResult(outcome.exchange, site, outcome.num_examples, outcome.metrics, update, statement)
-        )
-
-    def whole_run(self) -> None:
-        for site in SITES:
-            self.accept_plan(site)
-        self.do(OpenRound(0))
-        self.do(Commit(0, MODEL))
-        self.do(OpenRound(1))
-        self.do(OpenExchange(1, 0, "train", MODEL))
-        for site in SITES:
-            self.answer_task(site, update=UpdateFile(sha256=UPDATE, size=120))
-        self.do(RecordAggregate(1, SITES, 10, "e" * 64))
-        self.do(OpenExchange(1, 1, "evaluate", MODEL))
-        self.answer_task("budapest")
-        self.answer_task("zurich", outcome="failed", reason="out of memory", log_tail="killed")
-        self.do(Commit(1, "b" * 64, {"loss": 0.5}))
-        self.do(Finish())
-
-    def export(self, path: Path) -> Path:
-        return export_journal(self.journal, RUN, self.aggregator, path, NOW_MS)
+from hanse.wire.messages import UpdateFile
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    authority = Authority.create("north", NOW - timedelta(days=30), timedelta(days=3650))
-    return World(tmp_path_factory.mktemp("parties"), authority)
+    return new_world(tmp_path_factory.mktemp("parties"))
 
 
 @pytest.fixture(scope="module")
@@ -188,15 +55,6 @@ def forged(author: Author, world: World, genuine: Path) -> Callable[..., Report]
         return verify(genuine, world.authority.certificate)
 
     return examine
-
-
-def reseal(lines: Lines, aggregator: Credentials) -> None:
-    previous = GENESIS
-    for number, line in enumerate(lines[1:-1], start=1):
-        record = link(line["stream"], number, line["time_ms"], line["kind"], line["body"], previous)
-        lines[number], previous = record.as_json(), record.digest
-    head = {"run_id": RUN, "records": len(lines) - 2, "head": previous, "sealed_ms": NOW_MS}
-    lines[-1] = {"seal": head, "signature": sign(aggregator, JOURNAL_SEAL, head).as_json()}
 
 
 def find(lines: Lines, kind: str, site: str | None = None) -> dict[str, Any]:
@@ -338,8 +196,7 @@ def test_a_file_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_a_strangers_federation_is_noticed(tmp_path: Path, world: World) -> None:
-    stranger = Authority.create("north", NOW - timedelta(days=30), timedelta(days=3650))
-    forger = Author(World(tmp_path, stranger))
+    forger = Author(new_world(tmp_path))
     forger.whole_run()
 
     path = forger.export(tmp_path / "journal.jsonl")
@@ -349,8 +206,7 @@ def test_a_journal_of_a_strangers_federation_is_noticed(tmp_path: Path, world: W
 
 
 def test_a_seal_by_a_strangers_aggregator_is_noticed(forged: Callable[..., Report], tmp_path: Path) -> None:
-    stranger = Authority.create("north", NOW - timedelta(days=30), timedelta(days=3650))
-    impostor = World(tmp_path, stranger).party("hub", Role.AGGREGATOR)
+    impostor = new_world(tmp_path).party("hub", Role.AGGREGATOR)
 
     report = forged(lambda lines: None, resealed=impostor)
 

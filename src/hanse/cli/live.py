@@ -101,7 +101,7 @@ class View:
             ProgressBar(total=max(story.rounds, 1), completed=story.committed, width=40),
         )
         columns = in_order(name for metrics in story.metrics.values() for name in metrics)
-        table = Table("site", "", "waited for", *columns, box=None, header_style="dim")
+        table = Table("site", "", "waited for (UTC)", *columns, box=None, header_style="dim")
         sites = sorted(story.doing.keys() | self._awaited, key=lambda site: (site not in self._awaited, site))
         for site in sites[:MOST_ROWS]:
             awaited = self._awaited.get(site)
@@ -109,7 +109,7 @@ class View:
             table.add_row(
                 printable(site),
                 printable(story.doing.get(site, "")),
-                "" if awaited is None else _how_long(awaited),
+                "" if awaited is None else _times(awaited),
                 *(figure(figures[name]) if name in figures else "" for name in columns),
             )
         rest = [f"and {len(sites) - MOST_ROWS} more"] if len(sites) > MOST_ROWS else []
@@ -118,9 +118,14 @@ class View:
 
 def waited_for(awaited: Awaited) -> str:
     """Who is waited for, for what, since when and until when."""
-    return f"{awaited.site} ({awaited.what}, {_how_long(awaited)})"
-
-
-def _how_long(awaited: Awaited) -> str:
     away = "" if awaited.connected else ", not connected"
-    return f"{printable(awaited.state)} {moment(awaited.since_ms)}, until {moment(awaited.deadline_ms)}{away}"
+    times = f"{moment(awaited.since_ms)}, until {moment(awaited.deadline_ms)}"
+    return f"{awaited.site} ({awaited.what}, {awaited.state} {times}{away})"
+
+
+def _times(awaited: Awaited) -> str:
+    """The same in few characters."""
+    begin, end = moment(awaited.since_ms), moment(awaited.deadline_ms)
+    same_day = begin[:10] == end[:10]
+    away = "" if awaited.connected else ", not connected"
+    return f"{begin[11:19]} until {end[11:19] if same_day else end[:16]}{away}"

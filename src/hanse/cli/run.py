@@ -85,20 +85,22 @@ def list_(directory: FederationDirectory = FEDERATION, json: Json = False) -> No
 
 
 @app.command()
-def watch(run: RunId, directory: FederationDirectory = FEDERATION) -> None:
+def watch(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
     """Show a run until it ends: each round, and who is waited for, since when and until when.
 
     Ends with 0 where the run finished, with 5 where it failed or was stopped. Ctrl-C ends
-    the watching only.
+    the watching only. With --json it waits in silence and prints how the run then stands.
     """
     from hanse.cli.live import View
     from hanse.cli.runs import follow, must_be_finished
 
     try:
-        status = _ask(directory, lambda client: follow(client, run, View()))
+        status = _ask(directory, lambda client: follow(client, run, View(shown=not json)))
     except KeyboardInterrupt:
         note(f"The run goes on; hanse run watch {run} shows it again.")
         raise
+    if json:
+        say_json(status.model_dump(mode="json"))
     must_be_finished(status)
 
 

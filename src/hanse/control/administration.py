@@ -1,0 +1,39 @@
+"""Who belongs to a federation, administered by its operators."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hanse.transport.routes import INVITE, MEMBERS, REMOVE, SIGN, A, Q, Route
+from hanse.wire.messages import Certificates, Empty, InviteReply, InviteRequest, Members, SignRequest
+
+
+class Ask(Protocol):
+    """Puts an operator's request to an aggregator's service, over the network or beside it."""
+
+    async def __call__(self, route: Route[Q, A], message: Q, **params: str) -> A:
+        """Ask; `params` stand in the route's path."""
+        ...
+
+
+class Administration:
+    """Invites, enrols and removes the members of a federation."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def members(self) -> Members:
+        """List the parties that ever joined."""
+        return await self._ask(MEMBERS, Empty())
+
+    async def invite(self, request: InviteRequest) -> InviteReply:
+        """Make a one-time token."""
+        return await self._ask(INVITE, request)
+
+    async def sign(self, request: SignRequest) -> Certificates:
+        """Enrol a party from a request that was carried by hand."""
+        return await self._ask(SIGN, request)
+
+    async def remove(self, name: str) -> Members:
+        """Take a party off the allow list, at once."""
+        return await self._ask(REMOVE, Empty(), name=name)

@@ -1,0 +1,43 @@
+"""A service in the foreground: from its start until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+from hanse.cli.main import INTERRUPTED
+
+
+def run_until_stopped(service: Coroutine[Any, Any, None]) -> int:
+    """Run a service until it ends, or SIGTERM or Ctrl-C asks it to.
+
+    It is asked by cancelling it; whoever does not want to wait for it to end sends the signal again.
+
+    Returns:
+        What the process should end with.
+    """
+    received: list[int] = []
+
+    async def run() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(service)
+
+        def stop(number: int) -> None:
+            received.append(number)
+            for each in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(each)
+            task.cancel()
+
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, stop, each)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not received:
+                raise
+
+    uvloop.run(run())
+    return INTERRUPTED if signal.SIGINT in received else 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hanse.cli.options import FEDERATION, Json, LogJson, LogLevel
-from hanse.cli.output import log_to, say, say_json
+from hanse.cli.output import log_to, say
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -47,15 +48,14 @@ async def _serve(directory: Path, *, as_json: bool) -> None:
     async with aggregator(directory) as running:
         settings = running.settings
         if as_json:
-            say_json(
-                {
-                    "federation": settings.federation,
-                    "url": settings.url,
-                    "port": running.port,
-                    "authority": running.fingerprint,
-                    "sites": running.sites,
-                }
-            )
+            ready = {
+                "federation": settings.federation,
+                "url": settings.url,
+                "port": running.port,
+                "authority": running.fingerprint,
+                "sites": running.sites,
+            }
+            say(dumps(ready))  # on one line, for whoever waits for it
         else:
             say(
                 f"the aggregator of {settings.federation} is ready at {settings.url}, "

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="The plan.")]
-Plan = Annotated[
-    str,
-    typer.Argument(
-        metavar="PLAN", help="A plan.yaml, or the beginning of the digest of a plan seen at the site."
-    ),
-]
+_A_PLAN = "A plan.yaml, or the beginning of the digest of a plan seen at the site."
+Plan = Annotated[str, typer.Argument(metavar="PLAN", help=_A_PLAN)]
+OldPlan = Annotated[str, typer.Argument(metavar="OLD", help=_A_PLAN)]
+NewPlan = Annotated[str, typer.Argument(metavar="NEW", help=_A_PLAN)]
 Digest = Annotated[
     str, typer.Argument(metavar="DIGEST", help="The plan's digest, or its beginning; see `hanse plan list`.")
 ]
@@ -85,7 +83,7 @@ def list_(site: SiteDirectory = SITE, json: Json = False) -> None:
 
 
 @app.command()
-def diff(old: Plan, new: Plan, site: SiteDirectory = SITE) -> None:
+def diff(old: OldPlan, new: NewPlan, site: SiteDirectory = SITE) -> None:
     """Tell what changed from one plan to another, in settings and code."""
     from hanse.cli.plans import known_plan
     from hanse.config.diff import diff_manifests

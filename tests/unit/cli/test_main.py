@@ -46,6 +46,15 @@ def test_the_help_of_a_command_fits_on_its_line(name: str) -> None:
     assert COMMANDS[name].help.endswith(".")
 
 
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_and_all_that_it_takes_is_explained(name: str) -> None:
+    commands = [main.load(name)]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        assert command.help, command.name
+        assert all(parameter.help for parameter in command.params), command.name
+
+
 def test_without_a_command_the_help_is_shown(hanse: Hanse) -> None:
     ended = hanse()
 

@@ -108,7 +108,7 @@ def simulate(
             f"there is no engine {engine!r} in this version", mend="Leave --engine out: `inline` is used."
         )
     places = _places(sites, site or (), site_data, data or (), data_root)
-    loaded = _load(path, rounds, seed, len(places))
+    loaded = _load(path, rounds, seed, places)
     dealing = _partition(partition, shared=sites is not None)
     if save_plan is not None:
         _save_plan(loaded, save_plan, path)
@@ -143,12 +143,13 @@ def _places(
     return with_data(in_folders(folder), data)
 
 
-def _load(path: Path, rounds: int | None, seed: int | None, sites: int) -> LoadedPlan:
+def _load(path: Path, rounds: int | None, seed: int | None, sites: Sequence[VirtualSite]) -> LoadedPlan:
     from hanse.config.load import load_plan, script_plan
     from hanse.simulation.simulate import with_settings
 
     if path.suffix == ".py":
-        return script_plan(path, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=sites)
+        data = sorted({name for site in sites for name in site.data})
+        return script_plan(path, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(sites), data=data)
     return with_settings(load_plan(path), rounds=rounds, seed=seed)
 
 

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ def load_plan(path: Path) -> LoadedPlan:
     return _gather(document.check(Plan), document, path.parent)
 
 
-def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPlan:
+def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Sequence[str] = ()) -> LoadedPlan:
     """Make the plan of a training script that has none.
 
     Its code is the script alone: what the script imports has to be installed.
@@ -62,6 +62,7 @@ def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPl
         rounds: Rounds of the run.
         seed: Seed of the run.
         sites: Sites that take part, all of them in every round.
+        data: Names of the data sources that it reads.
 
     Raises:
         PlanError: The script cannot be read, or is not Python.
@@ -79,6 +80,7 @@ def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPl
         "script": script.name,
         "rounds": rounds,
         "seed": seed,
+        "data": list(data),
         "cohort": {"minimum": sites},
         "tasks": {"train": {"discloses": discloses}},
     }

@@ -51,11 +51,9 @@ def _at_site(manifest: Manifest) -> list[str]:
     lines += [f"  {file.path}  ({file.size:,} B, SHA-256 {file.sha256[:12]})" for file in manifest.files]
     if plan.data:
         needed = ", ".join(plan.data)
-        lines.append(
-            f"It needs the data that site.yaml calls {needed}; it can read whatever site.yaml names."
-        )
+        lines.append(f"It reads the data that site.yaml calls {needed}, and no other.")
     else:
-        lines.append("It says of no data that it needs it; it can read whatever site.yaml names.")
+        lines.append("It names no data of the site, and can read none.")
     if plan.options:
         lines.append(f"Options of its code: {_json(plan.options)}")
     lines.append("Its tasks:")
@@ -95,7 +93,8 @@ def _leaves(plan: Plan) -> list[str]:
     return [
         *lines,
         "When a task fails:",
-        "  - the error and the last lines that it printed.",
+        "  - that it failed and with what kind of error; the error's message and the last lines that the",
+        "    code printed only as far as `failures` in site.yaml lets them.",
         "Always:",
         "  - the site's name, its signed answer to this plan, and when it starts and ends a task.",
     ]

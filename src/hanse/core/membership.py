@@ -33,12 +33,17 @@ class PartyEnrolled(Strict):
 
 
 class CertificateRenewed(Strict):
-    """A party got its next certificate; the one before stays good until it ends."""
+    """A party got its next certificate; the one that it asked with stays good until it ends.
+
+    Attributes:
+        asked_with: The certificate that it asked with. If the reply is lost, it has no other.
+    """
 
     kind: Literal["CertificateRenewed"] = "CertificateRenewed"
     name: str
     certificate: Digest
     not_after_ms: int
+    asked_with: Digest
 
 
 class PartyRemoved(Strict):
@@ -69,6 +74,7 @@ class Enrolled:
 
     Attributes:
         certificates: Digests of the certificates that it may use; the latest last, at most two.
+        not_after_ms: When the latest ends, milliseconds since 1970.
     """
 
     name: str
@@ -90,11 +96,11 @@ class Membership:
         found = (p.name for p in self.parties.values() if p.role is role and not p.removed)
         return tuple(sorted(found))
 
-    def admit(self, name: str, role: Role, certificate: str) -> None:
-        """Let a party in.
+    def member(self, name: str, role: Role) -> Enrolled:
+        """Find a party that belongs to the federation now.
 
         Raises:
-            CredentialError: It is unknown, removed, or shows a certificate that was replaced.
+            CredentialError: It is unknown in this role, or removed.
         """
         party = self.parties.get(name)
         if party is None or party.role is not role:
@@ -105,7 +111,15 @@ class Membership:
             raise CredentialError(
                 f"{name} was removed from the federation", mend="Ask its operator for a new invitation."
             )
-        if certificate not in party.certificates:
+        return party
+
+    def admit(self, name: str, role: Role, certificate: str) -> None:
+        """Let a party in.
+
+        Raises:
+            CredentialError: It is unknown, removed, or shows a certificate that was replaced.
+        """
+        if certificate not in self.member(name, role).certificates:
             raise CredentialError(
                 f"the certificate of {name} was replaced by a newer one",
                 mend="Another copy of this site may be running; use only the newest, or join again.",
@@ -139,9 +153,11 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
             if event.token_id is not None:
                 tokens = tokens | {event.token_id}
         case CertificateRenewed():
-            party = parties[event.name]
-            certificates = (*party.certificates[-1:], event.certificate)
-            parties[event.name] = replace(party, certificates=certificates, not_after_ms=event.not_after_ms)
+            parties[event.name] = replace(
+                parties[event.name],
+                certificates=(event.asked_with, event.certificate),
+                not_after_ms=event.not_after_ms,
+            )
         case PartyRemoved():
             parties[event.name] = replace(parties[event.name], removed=True)
     return Membership(parties, tokens)

@@ -24,6 +24,12 @@ class MaximalDisclosure(Strict):
     first_model: bool = Field(
         True, description="Whether this site's freshly made model may be asked for to start a run."
     )
+    failures: Literal["kind", "message", "log"] = Field(
+        "message",
+        description="What is told of a task that failed: only that it failed, its message too, "
+        "or the last lines that it printed. The plan's code writes message and print-out, "
+        "and could put data there.",
+    )
 
 
 class Policy(Strict):

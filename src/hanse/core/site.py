@@ -29,7 +29,7 @@ class DataSources(Mapping[str, Path]):
             known = ", ".join(sorted(self._paths)) or "none"
             raise MissingDataError(
                 f"site {self._site} has no data source named {name!r}; it has: {known}",
-                mend=f"Add `{name}: /path/to/data` under `data:` in site.yaml.",
+                mend="Name it under `data` in the plan, and say in site.yaml where it is.",
             ) from None
 
     def __iter__(self) -> Iterator[str]:
@@ -49,7 +49,8 @@ class Site:
         seed: Seed of whatever is random when a learner is made; the same at every site, so that
             every site makes the same first model.
         options: The plan's `options`, for the plan's own code.
-        data_root: The one folder with this site's data, where there is one.
+        data_root: The one place with this site's data: of a simulation what it was given, else the
+            only one of `data`; None where there are several or none.
         index: Place of this site among the virtual sites of a simulation, from 0; 0 in a deployment.
         count: Number of virtual sites; 1 in a deployment.
         state_dir: A folder of the site's own that is kept between tasks and restarts, or None.
@@ -65,6 +66,10 @@ class Site:
     count: int = 1
     state_dir: Path | None = None
     partition: Callable[[npt.ArrayLike], Indices] | None = None
+
+    def __post_init__(self) -> None:
+        if self.data_root is None and len(self.data) == 1:
+            object.__setattr__(self, "data_root", next(iter(self.data.values())))
 
     def share(self, labels: npt.ArrayLike) -> Indices:
         """Which examples are this site's.

@@ -185,7 +185,8 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, dealer: _
         own.mkdir(parents=True)
         places[folder] = Site(
             name=site.name,
-            data=DataSources(site.name, site.data),
+            # As in a deployment: a plan sees the sources that it names.
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}),
             seed=setup_seed(plan),
             options=plan.options,
             data_root=site.data_root,

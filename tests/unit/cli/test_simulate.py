@@ -38,7 +38,8 @@ import numpy as np
 import hanse
 
 def learner(site):
-    return Adder(float((site.data_root / "step.txt").read_text()) if site.data_root else 1.0)
+    own = site.data_root is not None and site.data_root.is_dir()
+    return Adder(float((site.data_root / "step.txt").read_text()) if own else 1.0)
 
 class Adder:
     def __init__(self, step):

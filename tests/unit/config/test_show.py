@@ -35,7 +35,7 @@ def test_the_code_and_the_data_it_needs_are_named(manifest: Make) -> None:
         "  The learner federation:learner, next to the site's data.",
         "  Its code is these files, byte for byte, and no others of the plan:",
         f"    federation.py  (23 B, SHA-256 {plan.files[0].sha256[:12]})",
-        "  It needs the data that site.yaml calls xrays; it can read whatever site.yaml names.",
+        "  It reads the data that site.yaml calls xrays, and no other.",
         '  Options of its code: {"depth": 3}',
         "  Its tasks:",
         "    train: epochs 2",
@@ -101,7 +101,7 @@ def test_the_first_model_leaves_one_site_unless_the_plan_brings_it(manifest: Mak
 
 
 def test_what_leaves_with_a_failure_is_told(manifest: Make) -> None:
-    assert "the error and the last lines that it printed" in told(manifest())
+    assert "only as far as `failures` in site.yaml lets them" in told(manifest())
 
 
 def test_an_author_cannot_write_lines_of_the_report(manifest: Make) -> None:

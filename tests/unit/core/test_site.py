@@ -17,7 +17,7 @@ def test_a_data_source_is_found_by_its_name() -> None:
 
 
 def test_a_data_source_that_is_missing_says_which_there_are_and_how_to_add_it() -> None:
-    expected = r"site cleveland has no data source named 'mri'; it has: ct, xrays\. Add `mri: .* in site.yaml"
+    expected = r"site cleveland has no data source named 'mri'; it has: ct, xrays\. Name it .* in site.yaml"
     with pytest.raises(MissingDataError, match=expected):
         DATA["mri"]
 

@@ -1,0 +1,413 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
+
+from hanse.collaborator.folder import RunFolder
+from hanse.collaborator.orders import Order, Report
+from hanse.collaborator.progress import Progress
+from hanse.collaborator.review import Reviewer
+from hanse.collaborator.tasks import Tasks
+from hanse.core.parameters import Parameters
+from hanse.core.plan import Manifest
+from hanse.errors import (
+    CredentialError,
+    LateResultError,
+    PlanError,
+    StorageError,
+    TaskError,
+    TransportError,
+    UpdateError,
+)
+from hanse.wire.messages import Assignment, RunWork, TaskOutcome, Work
+from hanse.wire.tensors import open_file, write_file
+
+Run = Callable[[Any], Any]
+
+UPDATE = {"weight": np.ones((2, 3), np.float32), "steps": np.array(1)}
+
+
+class FakeWorkers:
+    """Writes and reports what a test has it, or raises it; without a process."""
+
+    def __init__(self, *results: Report | Exception, update: Parameters | None = UPDATE) -> None:
+        self.results = list(results) or [Report(num_examples=10, metrics={"loss": 0.5})]
+        self.update = update
+        self.orders: list[Order] = []
+        self.ended: list[str] = []
+
+    async def carry_out(
+        self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
+    ) -> Report:
+        self.orders.append(order)
+        assert order.model is None or open_file(Path(order.model)).keys() == MODEL.keys()
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if isinstance(result, Exception):
+            raise result
+        if self.update is not None and order.task != "evaluate":
+            write_file(Path(order.update), self.update)
+        return result
+
+    async def end_run(self, run_id: str) -> None:
+        self.ended.append(run_id)
+
+
+@pytest.fixture
+def work(site: Site, run: Run) -> RunWork:
+    """A run whose plan the site has accepted."""
+    work = site.publish(manifest_of())
+    run(Reviewer(site.premises()).review(work))
+    return work
+
+
+def settled(
+    site: Site, run: Run, work: RunWork, assignment: Assignment, workers: FakeWorkers, **settings: Any
+) -> TaskOutcome:
+    """Have an agent that just started settle a task; what the aggregator got of it last."""
+    premises = site.premises(**settings)
+    tasks = Tasks(premises, Reviewer(premises), workers)  # type: ignore[arg-type]
+    run(tasks.settle(work, assignment))
+    return site.upstream.outcomes[-1]
+
+
+def telling(failures: str) -> dict[str, Any]:
+    """A policy that lets this much of a failure out."""
+    return {"accept": ["demo"], "discloses": {"failures": failures}}
+
+
+def test_what_was_trained_is_delivered_and_told(site: Site, run: Run, work: RunWork) -> None:
+    assignment = site.assignment(exchange=3, round_number=2)
+
+    outcome = settled(site, run, work, assignment, FakeWorkers())
+
+    assert (outcome.outcome, outcome.num_examples, outcome.metrics) == ("done", 10, {"loss": 0.5})
+    assert (outcome.exchange, outcome.round_number, outcome.model) == (3, 2, assignment.model)
+    assert np.array_equal(site.upstream.update(outcome)["weight"], UPDATE["weight"])
+    assert set(site.upstream.progressed) == {3}
+
+
+def test_what_is_not_declared_is_told_as_a_failure_and_stays(
+    site: Site, run: Run, work: RunWork, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = FakeWorkers(update=UPDATE | {"patients": np.ones(3)})
+
+    outcome = settled(site, run, work, site.assignment(max_update_bytes=10_000), workers)
+
+    assert outcome.outcome == "failed"
+    assert "'patients' was not expected" in outcome.reason
+    assert "'patients' was not expected" in caplog.text
+    assert site.upstream.delivered == {}
+    assert list((site.directory / "runs").rglob("*update*")) == []
+
+
+@pytest.mark.parametrize(
+    ("report", "update", "reason"),
+    [
+        (Report(num_examples=1, metrics={"age": 41.0}), UPDATE, "metric 'age'"),
+        (Report(num_examples=1, metrics={"loss": np.nan}), UPDATE, "reports loss = nan"),
+        (Report(num_examples=-1), UPDATE, "-1 examples"),
+        (Report(num_examples=1), UPDATE | {"steps": np.array(1.0)}, "dtype float64"),
+        (
+            Report(num_examples=1),
+            UPDATE | {"weight": np.full((2, 3), np.nan, np.float32)},
+            "NaN or an infinity",
+        ),
+        (Report(num_examples=1), None, "gave no update"),
+    ],
+)
+def test_nothing_leaves_that_may_not(
+    site: Site, run: Run, work: RunWork, report: Report, update: Parameters | None, reason: str
+) -> None:
+    outcome = settled(site, run, work, site.assignment(), FakeWorkers(report, update=update))
+
+    assert (outcome.outcome, outcome.num_examples, outcome.metrics) == ("failed", 0, {})
+    assert reason in outcome.reason
+    assert site.upstream.delivered == {}
+
+
+def test_a_task_without_an_update_delivers_none(site: Site, run: Run, work: RunWork) -> None:
+    workers = FakeWorkers(Report(num_examples=4, metrics={"accuracy": 0.5}))
+
+    outcome = settled(site, run, work, site.assignment("evaluate"), workers)
+
+    assert (outcome.update, outcome.metrics) == (None, {"accuracy": 0.5})
+
+
+def test_the_first_model_is_delivered_whole(site: Site, run: Run, work: RunWork) -> None:
+    asked = site.assignment("initialise", round_number=0, model=None, model_bytes=0, max_update_bytes=10_000)
+
+    outcome = settled(site, run, work, asked, FakeWorkers(Report(), update=MODEL))
+
+    assert np.array_equal(site.upstream.update(outcome)["weight"], MODEL["weight"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"task": "initialise", "round_number": 3}, "no first model may be asked"),
+        ({"task": "spy"}, "no task 'spy'"),
+        ({"round_number": 6}, "the plan has 5 rounds"),
+        ({"model": None}, "every task a model"),
+    ],
+)
+def test_what_the_plan_does_not_foresee_is_not_done(
+    site: Site, run: Run, work: RunWork, asked: dict[str, Any], reason: str
+) -> None:
+    workers = FakeWorkers()
+
+    outcome = settled(site, run, work, site.assignment(**asked), workers)
+
+    assert reason in outcome.reason
+    assert workers.orders == []
+
+
+def test_a_task_of_a_plan_that_was_not_accepted_is_not_done(site: Site, run: Run) -> None:
+    workers = FakeWorkers()
+
+    outcome = settled(site, run, site.publish(manifest_of()), site.assignment(), workers)
+
+    assert "hospital-a has not accepted plan" in outcome.reason
+    assert workers.orders == []
+
+
+def test_a_failed_task_is_tried_again(site: Site, run: Run, work: RunWork) -> None:
+    workers = FakeWorkers(TaskError("boom"), Report(num_examples=1))
+
+    assert settled(site, run, work, site.assignment(), workers).outcome == "done"
+
+
+def test_a_task_that_fails_as_often_as_the_plan_permits_is_given_up(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of(tasks={"train": TRAIN | {"retries": 2}}))
+    run(Reviewer(site.premises()).review(work))
+    workers = FakeWorkers(TaskError("train failed at federation.py:5"))
+
+    outcome = settled(site, run, work, site.assignment(), workers, policy=telling("log"))
+
+    assert len(workers.orders) == 3
+    assert (outcome.outcome, outcome.reason) == ("failed", "train failed at federation.py:5")
+
+
+KIND = "task train failed (task); the site's own log says more"
+
+
+@pytest.mark.parametrize(
+    ("failures", "reason", "tail"),
+    [("kind", KIND, ""), ("message", "boom", ""), ("log", "boom", "Traceback")],
+)
+def test_a_failure_discloses_as_much_as_the_site_permits(
+    site: Site, run: Run, work: RunWork, failures: str, reason: str, tail: str
+) -> None:
+    workers = FakeWorkers(TaskError("boom", log_tail="line\n" * 2_000 + "Traceback"))
+    policy = {"accept": ["demo"], "discloses": {"failures": failures}}
+
+    outcome = settled(site, run, work, site.assignment(), workers, policy=policy)
+
+    assert outcome.reason == reason
+    assert outcome.log_tail[-9:] == tail
+    assert len(outcome.log_tail) in (0, 8_192)
+
+
+def test_names_that_the_plans_code_chose_are_no_way_out_either(site: Site, run: Run, work: RunWork) -> None:
+    policy = {"accept": ["demo"], "discloses": {"failures": "kind"}}
+    workers = FakeWorkers(Report(num_examples=1, metrics={"Jane Doe": 41.0}))
+
+    outcome = settled(site, run, work, site.assignment(), workers, policy=policy)
+
+    assert outcome.reason == "task train failed (disclosure); the site's own log says more"
+
+
+@pytest.mark.parametrize(
+    ("failures", "reason"),
+    [
+        ("message", "train failed at federation.py:5: ValueError: patient 17"),
+        ("kind", "task train failed; what went wrong stays in this site's log"),
+    ],
+)
+def test_what_plan_code_prints_or_raises_leaves_only_as_the_site_permits(
+    site: Site, run: Run, work: RunWork, failures: str, reason: str
+) -> None:
+    error = TaskError("train failed at federation.py:5: ValueError: patient 17", log_tail="patient 17")
+    workers = FakeWorkers(error, error)
+
+    outcome = settled(site, run, work, site.assignment(), workers, policy=telling(failures))
+
+    assert (outcome.reason, outcome.log_tail) == (reason, "")
+
+
+def test_what_would_fail_again_is_not_tried_again(site: Site, run: Run, work: RunWork) -> None:
+    workers = FakeWorkers(PlanError("the learner knows no setting 'epoch'"))
+
+    outcome = settled(site, run, work, site.assignment(), workers)
+
+    assert len(workers.orders) == 1
+    assert "'epoch'" in outcome.reason
+
+
+def test_a_restarted_agent_hands_in_what_the_one_before_had_done(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("result", CredentialError("stands for a crash before the result is taken"))
+    with pytest.raises(CredentialError):
+        settled(site, run, work, site.assignment(), FakeWorkers())
+
+    workers = FakeWorkers(TaskError("must not be asked"))
+    outcome = settled(site, run, work, site.assignment(), workers)
+
+    assert outcome.outcome == "done"
+    assert workers.orders == []
+    assert len(site.upstream.outcomes) == 1
+
+
+def test_an_outcome_whose_update_was_lost_is_made_again(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("deliver", CredentialError("stands for a crash"))
+    with pytest.raises(CredentialError):
+        settled(site, run, work, site.assignment(), FakeWorkers())
+    os.truncate(site.directory / "runs" / "demo-1" / "outcomes" / "1.safetensors", 5)
+
+    workers = FakeWorkers()
+    settled(site, run, work, site.assignment(), workers)
+
+    assert len(workers.orders) == 1
+
+
+def test_an_outcome_of_another_task_is_not_handed_in(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("result", CredentialError("stands for a crash"))
+    with pytest.raises(CredentialError):
+        settled(site, run, work, site.assignment("evaluate", model_bytes=500), FakeWorkers())
+
+    workers = FakeWorkers()
+    outcome = settled(site, run, work, site.assignment("train"), workers)
+
+    assert outcome.task == "train"
+    assert len(workers.orders) == 1
+
+
+def test_an_outcome_that_somebody_else_wrote_is_not_handed_in(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("result", CredentialError("stands for a crash"))
+    with pytest.raises(CredentialError):
+        settled(site, run, work, site.assignment(), FakeWorkers())
+    path = site.directory / "runs" / "demo-1" / "outcomes" / "1.json"
+    path.write_text(path.read_text().replace('"num_examples":10', '"num_examples":99'))
+
+    workers = FakeWorkers()
+    outcome = settled(site, run, work, site.assignment(), workers)
+
+    assert outcome.num_examples == 10
+    assert len(workers.orders) == 1
+
+
+def test_a_result_that_comes_too_late_is_dropped(
+    site: Site, run: Run, work: RunWork, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.upstream.fail("result", LateResultError("exchange 1 had closed"))
+    premises = site.premises()
+
+    run(Tasks(premises, Reviewer(premises), FakeWorkers()).settle(work, site.assignment()))  # type: ignore[arg-type]
+
+    assert site.upstream.outcomes == []
+    assert "dropped: exchange 1 had closed" in caplog.text
+
+
+def test_a_result_that_the_aggregator_refuses_is_told_as_a_failure(
+    site: Site, run: Run, work: RunWork
+) -> None:
+    site.upstream.fail("result", UpdateError("the update is unusable"))
+
+    outcome = settled(site, run, work, site.assignment(), FakeWorkers())
+
+    assert (outcome.outcome, outcome.reason) == ("failed", "the update is unusable")
+
+
+def test_not_even_a_failure_that_is_refused_ends_the_agent(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("result", UpdateError("no"), UpdateError("still no"))
+    premises = site.premises()
+
+    run(Tasks(premises, Reviewer(premises), FakeWorkers()).settle(work, site.assignment()))  # type: ignore[arg-type]
+
+    assert site.upstream.outcomes == []
+
+
+def test_a_network_that_fails_and_a_full_disk_at_the_aggregator_only_delay(
+    site: Site, run: Run, work: RunWork
+) -> None:
+    for method in ("fetch", "deliver", "result", "progress"):
+        site.upstream.fail(method, TransportError("the connection was cut"))
+    site.upstream.fail("deliver", StorageError("the aggregator's disk is full"))
+    site.upstream.fail("result", StorageError("the aggregator's disk is full"))
+
+    assert settled(site, run, work, site.assignment(), FakeWorkers()).outcome == "done"
+
+
+def test_too_little_disk_is_told_before_anything_is_fetched(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fetched.clear()
+
+    outcome = settled(site, run, work, site.assignment(), FakeWorkers(), disk_reserve=2**50)
+
+    assert outcome.outcome == "failed"
+    assert "bytes free" in outcome.reason
+    assert site.upstream.fetched == []
+
+
+def test_a_task_that_failed_is_done_anew_when_it_is_asked_again(site: Site, run: Run, work: RunWork) -> None:
+    failed = settled(site, run, work, site.assignment(), FakeWorkers(PlanError("no")))
+    done = settled(site, run, work, site.assignment(), FakeWorkers())
+
+    assert (failed.outcome, done.outcome) == ("failed", "done")
+
+
+def test_a_model_is_fetched_once_for_the_tasks_that_start_from_it(
+    site: Site, run: Run, work: RunWork
+) -> None:
+    settled(site, run, work, site.assignment("evaluate", 1), FakeWorkers(Report(num_examples=1)))
+    settled(site, run, work, site.assignment("train", 2), FakeWorkers())
+
+    assert site.upstream.fetched.count(site.assignment().model or "") == 1
+
+
+def test_what_is_needed_no_more_is_deleted(site: Site, run: Run, work: RunWork) -> None:
+    settled(site, run, work, site.assignment(), FakeWorkers())
+    other = site.upstream.add(b"")
+    kept = site.assignment().model
+    write_file(site.directory / "next", UPDATE)
+    data = (site.directory / "next").read_bytes()
+    newer = site.assignment(exchange=2, model=site.upstream.add(data), model_bytes=len(data))
+    settled(site, run, work, newer, FakeWorkers())
+
+    folder = RunFolder(site.directory / "runs" / "demo-1")
+    assert folder.shown() == [newer.model]
+    blobs = site.premises().blobs
+    assert not any(blobs.has(digest) for digest in (other, kept or "", newer.model or ""))
+    assert not folder.outgoing(1).exists()
+    assert not folder.written.exists()
+
+
+def test_a_model_that_another_run_waits_for_stays(site: Site, run: Run, work: RunWork) -> None:
+    assignment = site.assignment()
+    premises = site.premises()
+    tasks = Tasks(premises, Reviewer(premises), FakeWorkers())  # type: ignore[arg-type]
+    other = work.model_copy(update={"run_id": "demo-2", "assignments": (assignment,)})
+    tasks.wanted = Work(version="1", runs=(work, other))
+
+    run(tasks.settle(work, assignment))
+
+    assert premises.blobs.has(assignment.model or "")
+
+
+def test_a_run_that_is_over_leaves_no_model_and_no_worker(site: Site, run: Run, work: RunWork) -> None:
+    premises, workers = site.premises(), FakeWorkers()
+    tasks = Tasks(premises, Reviewer(premises), workers)  # type: ignore[arg-type]
+    run(tasks.settle(work, site.assignment()))
+
+    run(tasks.end_run("demo-1"))
+
+    assert workers.ended == ["demo-1"]
+    assert RunFolder(site.directory / "runs" / "demo-1").shown() == []
+
+
+def test_a_site_that_was_removed_stops(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("result", CredentialError("hospital-a was removed"))
+
+    with pytest.raises(CredentialError, match="removed"):
+        settled(site, run, work, site.assignment(), FakeWorkers())

@@ -224,7 +224,7 @@ def test_names_that_the_plans_code_chose_are_no_way_out_either(site: Site, run: 
     ("failures", "reason"),
     [
         ("message", "train failed at federation.py:5: ValueError: patient 17"),
-        ("kind", "task train failed; what went wrong stays in this site's log"),
+        ("kind", "task train failed (task); the site's own log says more"),
     ],
 )
 def test_what_plan_code_prints_or_raises_leaves_only_as_the_site_permits(

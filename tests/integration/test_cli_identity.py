@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import datetime, timedelta, tzinfo
 from io import StringIO
 from pathlib import Path
 
@@ -181,6 +182,24 @@ def test_an_altered_invitation_is_refused(running: Path, tmp_path: Path) -> None
 
     assert ended.code == 8
     assert "was not signed by the authority of north" in ended.err
+
+
+def test_with_a_wrong_clock_the_invitation_is_not_used_up(
+    running: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(minutes=20)
+
+    token = invitation(running, "hospital-l")
+    with monkeypatch.context() as wrong:
+        wrong.setattr("hanse.cli.joining.datetime", Slow)
+        ended = hanse("join", token, "--site", tmp_path / "site")
+
+    assert ended.code == 3
+    assert "this machine's clock is 20 minutes from the aggregator's" in ended.err
+    done("join", token, "--site", tmp_path / "site")
 
 
 def test_a_directory_that_has_joined_is_not_joined_again(running: Path, tmp_path: Path) -> None:

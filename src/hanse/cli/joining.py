@@ -21,14 +21,17 @@ from hanse.config.settings import (
 )
 from hanse.core.identity import Party, Role
 from hanse.errors import ConfigError, CredentialError
-from hanse.pki.certificates import fingerprint, party_of, read_certificate
+from hanse.pki.certificates import BACKDATING, fingerprint, party_of, read_certificate
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import Invitation, read_token, request_certificate
 from hanse.pki.files import read_file, write_file
 from hanse.pki.keys import load_key, new_key, save_key
+from hanse.pki.tls import pinned_context
 from hanse.storage.staging import staged
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.joining import enrol, fetch_authority
-from hanse.wire.messages import EnrolRequest
+from hanse.transport.routes import HELLO
+from hanse.wire.messages import Empty, EnrolRequest, Hello
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 
@@ -61,7 +64,8 @@ def join_with_token(directory: Path, token: str, data: tuple[str, ...], proxy: s
     Raises:
         TokenError: The invitation is damaged, expired or used.
         CredentialError: The directory holds credentials already, or another authority answers.
-        ConfigError: A data source is missing, or settings in the directory are for something else.
+        ConfigError: A data source is missing, settings in the directory are for something else, or the
+            clock is wrong.
         TransportError: The aggregator cannot be reached.
     """
     invitation = read_token(token)
@@ -114,9 +118,21 @@ def join_with_certificate(directory: Path, file: Path) -> Joined:
 
 async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | None) -> tuple[str, str]:
     authority = await fetch_authority(invitation, proxy=proxy)
+    async with HttpsConnection(invitation.url, pinned_context(authority), proxy=proxy) as connection:
+        _check_clock(await connection.call(HELLO, Empty()))
     issued = await enrol(invitation.url, authority, request, proxy=proxy)
     # The authority that the invitation names, not the one that the reply does.
     return issued.certificate, authority
+
+
+def _check_clock(hello: Hello) -> None:
+    """Refuse to use the invitation up for a certificate that would not be valid by the clock here."""
+    astray_s = abs(datetime.now(UTC).timestamp() - hello.time_ms / 1000)
+    if astray_s > BACKDATING.total_seconds():
+        raise ConfigError(
+            f"this machine's clock is {astray_s / 60:.0f} minutes from the aggregator's",
+            mend="Set the one that is wrong, best by NTP, and join with the same invitation.",
+        )
 
 
 def _joined(credentials: Credentials) -> Joined:

@@ -30,8 +30,8 @@ PLAN = Plan.model_validate(
 class FakeSession:
     """Gives back what a test has it give back, and keeps what it was asked."""
 
-    def __init__(self, result: TaskResult = TaskResult(5)) -> None:
-        self.result = result
+    def __init__(self, result: TaskResult | None = None) -> None:
+        self.result = result or TaskResult(5)
         self.asked: list[tuple[Task, int]] = []
 
     def initial_parameters(self) -> Parameters:

@@ -1,0 +1,207 @@
+"""The trusted process at a site: asks the aggregator what it wants, and sees to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from hanse.collaborator.premises import Premises
+from hanse.collaborator.review import Reviewer
+from hanse.collaborator.tasks import Tasks
+from hanse.collaborator.workers import Workers
+from hanse.core.identity import Role
+from hanse.errors import ConfigError, StorageError, TransportError, TrustError
+from hanse.storage.lock import DirectoryLock
+from hanse.wire.messages import NextRequest, Work
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S = 30.0
+"""How long a question for work waits; a proxy on the way may cut longer ones off."""
+_CLOCK_TOLERANCE_S = 60.0
+
+_REVIEW = 0
+"""Stands for the review of a run's plan, where its exchanges count from 1."""
+_Key = tuple[str, int]
+"""A run, and one of its exchanges."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Something that is being seen to, or was.
+
+    Attributes:
+        asked_ms: Tells apart when the same is asked again: the deadline it came with.
+    """
+
+    task: asyncio.Task[None]
+    asked_ms: int
+
+
+class Agent:
+    """Sees to all that the aggregator wants of this site.
+
+    What is wanted comes as a whole each time: what is new is begun, what is not listed
+    any more is ended. So nothing is lost with a message, an agent or an aggregator.
+
+    Args:
+        premises: The site.
+    """
+
+    def __init__(self, premises: Premises) -> None:
+        self._here = replace(premises, retry=replace(premises.retry, on_retry=self._note_failure))
+        self._workers = Workers(self._here)
+        self._reviewer = Reviewer(self._here)
+        self._tasks = Tasks(self._here, self._reviewer, self._workers)
+        self._jobs: dict[_Key, _Job] = {}
+        self._runs: set[str] = set()
+        self._waiting = ""
+        self._cut_off = False
+        self._serving: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until `stop` is called; not at all where it was called before.
+
+        Raises:
+            ConfigError: The settings are another site's, or would show the site's key to plan code.
+            StorageError: Another agent uses this folder.
+            TrustError: The site was removed from the federation, or the aggregator cannot be trusted.
+            ProtocolError: The aggregator speaks another version, or something else answers there.
+        """
+        self._check_settings()
+        if self._stopping:
+            return
+        with DirectoryLock(self._here.directory, holder="collaborator"):
+            self._serving = asyncio.create_task(self._serve())
+            try:
+                await self._serving
+            except ExceptionGroup as errors:
+                # A site that was removed learns it in several places at once.
+                raise errors.exceptions[0] from None
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+
+    async def stop(self) -> None:
+        """End the work; returns when all workers have ended. The next agent goes on where this one was."""
+        logger.info("stopping")
+        self._stopping = True
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait({self._serving})
+
+    async def _serve(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._greet()
+                await self._follow(group)
+        finally:
+            await self._workers.close()
+            await self._here.upstream.close()
+
+    async def _greet(self) -> None:
+        here = self._here
+        logger.info("connecting to %s as %s", here.settings.aggregator, here.identity.credentials.party.uri)
+        hello = await here.insist(here.upstream.hello)
+        if hello.federation != here.identity.federation:
+            raise TrustError(
+                f"{here.settings.aggregator} serves the federation {hello.federation}, and this site is of "
+                f"{here.identity.federation}",
+                mend="Check `aggregator` in site.yaml.",
+            )
+        skew_s = (hello.time_ms - here.now_ms) / 1000
+        if abs(skew_s) > _CLOCK_TOLERANCE_S:
+            logger.warning("this machine's clock is %+.0f s from the aggregator's: set it by NTP", -skew_s)
+        logger.info("connected to the aggregator of %s, Hanse %s", hello.federation, hello.version)
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        """Ask for work again and again; each question waits until the answer is another."""
+        here = self._here
+        runs = here.directory / "runs"
+        self._runs = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
+        known = ""
+        while True:
+            await self._renew()
+            question = NextRequest(known=known, wait_s=_WAIT_S)
+            work = await here.insist_on_room(partial(here.upstream.next, question))
+            if self._cut_off:
+                self._cut_off = False
+                logger.info("the aggregator answers again")
+            self._reconcile(group, work)
+            known = work.version
+
+    async def _renew(self) -> None:
+        try:
+            await self._here.insist(partial(self._here.identity.renew_if_due, self._here.upstream))
+        except StorageError as error:  # there is time: the next turn tries again
+            logger.warning("the certificate cannot be renewed now: %s", error)
+
+    def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
+        """Begin what is new, end what is not listed any more."""
+        self._tasks.wanted = work
+        self._note_runs(work)
+        wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
+        for key in self._jobs.keys() - wanted.keys():
+            self._jobs.pop(key).task.cancel()
+        for key, (asked_ms, see_to) in wanted.items():
+            job = self._jobs.get(key)
+            if job is None or (job.task.done() and job.asked_ms != asked_ms):
+                self._jobs[key] = _Job(group.create_task(see_to()), asked_ms)
+        listed = {run.run_id for run in work.runs}
+        for run_id in self._runs - listed:
+            logger.info("run %s is over for this site", run_id)
+            group.create_task(self._tasks.end_run(run_id))
+        self._runs = listed
+        self._say_what_is_awaited(listed, bool(wanted))
+
+    def _note_runs(self, work: Work) -> None:
+        try:
+            self._here.plans.note_runs({run.run_id: run.plan_digest for run in work.runs})
+        except StorageError as error:  # a person's answer then waits until a run asks again
+            logger.warning("the runs of each plan cannot be noted: %s", error)
+
+    def _wanted(self, work: Work) -> Iterator[tuple[_Key, int, Callable[[], Coroutine[Any, Any, None]]]]:
+        for run in work.runs:
+            if run.review:
+                answer = self._reviewer.kept(run.plan_digest)
+                decided_ms = answer.body.decided_ms if answer else 0
+                yield (run.run_id, _REVIEW), decided_ms, partial(self._reviewer.review, run)
+            for asked in run.assignments:
+                settle = partial(self._tasks.settle, run, asked)
+                yield (run.run_id, asked.exchange), asked.deadline_ms, settle
+
+    def _say_what_is_awaited(self, runs: set[str], busy: bool) -> None:
+        waiting = "" if busy else f"the next task of {', '.join(sorted(runs))}" if runs else "a run"
+        if waiting and waiting != self._waiting:
+            logger.info("waiting for %s", waiting)
+        self._waiting = waiting
+
+    def _check_settings(self) -> None:
+        settings, party = self._here.settings, self._here.identity.credentials.party
+        if (settings.federation, Role.COLLABORATOR, settings.name) != (
+            party.federation,
+            party.role,
+            party.name,
+        ):
+            raise ConfigError(
+                f"site.yaml is that of {settings.name} in {settings.federation}, and the certificate in "
+                f"{self._here.identity.credentials.directory} that of {party.uri}",
+                mend="Keep each site's files in a folder of its own.",
+            )
+        own = self._here.directory.resolve()
+        for name, path in settings.data.items():
+            if own.is_relative_to(path.resolve()):
+                raise ConfigError(
+                    f"the data source {name!r} of site.yaml, {path}, holds this site's own folder with its "
+                    "key, and plan code may read data sources",
+                    mend="Move the data to a folder of its own.",
+                )
+
+    def _note_failure(self, error: TransportError, attempt: int, delay_s: float) -> None:
+        self._cut_off = True
+        logger.warning("try %d failed: %s; the next in %.1f s", attempt, error, delay_s)

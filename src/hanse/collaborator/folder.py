@@ -1,0 +1,152 @@
+"""The folder of one run at a site, `runs/RUN/`: what its worker sees, and what came of its tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from hanse.core.events import SignedStatement
+from hanse.errors import DisclosureError
+from hanse.pki.files import write_file
+from hanse.wire.files import file_errors
+from hanse.wire.messages import UpdateFile
+
+_PIECE = 1 << 20
+
+
+class RunFolder:
+    """Files of one run.
+
+    Args:
+        directory: The folder; made where it is missing.
+
+    Attributes:
+        models: What the worker may read: the models of its tasks.
+        work: What it may write to; its home. What the plan's code leaves here stays.
+        log: What it prints.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._outcomes = directory / "outcomes"
+        self.models = directory / "in"
+        self.work = directory / "work"
+        self.log = directory / "worker.log"
+        with file_errors(f"make {directory}"):
+            for folder in (directory, self._outcomes, self.models, self.work):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def model(self, digest: str) -> Path:
+        """Where the worker finds a model that was shown to it."""
+        return self.models / f"{digest}.safetensors"
+
+    def show(self, blob: Path, digest: str) -> Path:
+        """Let the worker read a model, without a copy where the file system can."""
+        place = self.model(digest)
+        with file_errors(f"show {blob} as {place}"):
+            try:
+                os.link(blob, place)
+            except OSError:
+                part = place.with_suffix(".part")
+                shutil.copyfile(blob, part)
+                part.replace(place)
+        return place
+
+    def shown(self) -> list[str]:
+        """Digests of the models that the worker can read."""
+        return [path.stem for path in self.models.glob("*.safetensors")]
+
+    def hide(self, digest: str) -> None:
+        """Take a model back."""
+        with file_errors(f"take {digest} out of {self.models}"):
+            self.model(digest).unlink(missing_ok=True)
+
+    @property
+    def written(self) -> Path:
+        """Where the worker writes its update; a child of its home, so that it cannot turn it elsewhere."""
+        return self.work / "update.safetensors"
+
+    def outgoing(self, exchange: int) -> Path:
+        """Where an update lies that was taken over, until it is delivered."""
+        return self._outcomes / f"{exchange}.safetensors"
+
+    def take_over(self, exchange: int, max_bytes: int) -> UpdateFile | None:
+        """Copy what the worker wrote to where it cannot change it: it may keep open what is moved away.
+
+        Args:
+            exchange: Whose update it is.
+            max_bytes: Most bytes that are taken.
+
+        Returns:
+            The copy in `outgoing`; None where the worker wrote nothing.
+
+        Raises:
+            DisclosureError: It is too large, or no file.
+            StorageError: It cannot be copied.
+        """
+        with file_errors(f"copy {self.written}"):
+            try:
+                descriptor = os.open(self.written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:
+                return None
+            with os.fdopen(descriptor, "rb") as source, self.outgoing(exchange).open("wb") as copy:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
+                    raise DisclosureError(
+                        f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
+                    )
+                return _copy(source, copy, found.st_size)
+
+    def holds(self, exchange: int, update: UpdateFile | None) -> bool:
+        """Whether an update that was taken over is still whole; none always is."""
+        path = self.outgoing(exchange)
+        if update is None:
+            return True
+        if not path.is_file():
+            return False
+        with file_errors(f"read {path}"), path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == update.sha256
+
+    def drop_update(self, exchange: int) -> None:
+        """Delete an update: what the worker wrote, and the copy."""
+        with file_errors(f"delete the update of exchange {exchange}"):
+            self.written.unlink(missing_ok=True)
+            self.outgoing(exchange).unlink(missing_ok=True)
+
+    def outcome(self, exchange: int) -> SignedStatement | None:
+        """What was said of an exchange before, if anything was."""
+        path = self._outcome(exchange)
+        if not path.is_file():
+            return None
+        try:
+            with file_errors(f"read {path}"):
+                return SignedStatement.model_validate_json(path.read_bytes())
+        except ValidationError:
+            return None  # damaged: the task is performed again, and gives the same
+
+    def keep_outcome(self, exchange: int, statement: SignedStatement) -> None:
+        """Write down what is about to be said of an exchange."""
+        write_file(self._outcome(exchange), statement.model_dump_json().encode())
+
+    def forget_outcome(self, exchange: int) -> None:
+        """Be ready to perform an exchange anew."""
+        with file_errors(f"forget exchange {exchange} in {self._outcomes}"):
+            self._outcome(exchange).unlink(missing_ok=True)
+
+    def _outcome(self, exchange: int) -> Path:
+        return self._outcomes / f"{exchange}.json"
+
+
+def _copy(source: BinaryIO, target: BinaryIO, most: int) -> UpdateFile:
+    """Copy at most so many bytes, for the worker may still be writing, and hash them on the way."""
+    digest, size = hashlib.sha256(), 0
+    while piece := source.read(min(most - size, _PIECE)):
+        digest.update(piece)
+        target.write(piece)
+        size += len(piece)
+    return UpdateFile(sha256=digest.hexdigest(), size=size)

@@ -1,0 +1,109 @@
+"""A site as its agent finds it: its folders, its settings, who it is, and the way to the aggregator."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from hanse.collaborator.plans import Plans
+from hanse.collaborator.renewal import Identity
+from hanse.config.layout import PLANS
+from hanse.config.settings import SiteSettings
+from hanse.errors import StorageError, TamperedError, TransportError
+from hanse.storage.base import BlobStore
+from hanse.transport.base import Upstream
+from hanse.transport.retry import Retry, retrying
+from hanse.wire.files import file_errors
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """What every part of an agent works with.
+
+    Attributes:
+        directory: The site's folder.
+        settings: What `site.yaml` says.
+        identity: The site's credentials.
+        upstream: The aggregator; one try a call.
+        blobs: Where files lie on their way in and out.
+        clock: Tells the time, with its zone.
+        retry: How soon to try again; without end.
+    """
+
+    directory: Path
+    settings: SiteSettings
+    identity: Identity
+    upstream: Upstream
+    blobs: BlobStore
+    clock: Callable[[], datetime]
+    retry: Retry = Retry()  # noqa: RUF009 - frozen
+
+    @property
+    def plans(self) -> Plans:
+        """The plans that this site has seen."""
+        return Plans(self.directory / PLANS)
+
+    @property
+    def now_ms(self) -> int:
+        """The time, milliseconds since 1970."""
+        return round(self.clock().timestamp() * 1000)
+
+    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until it succeeds, or fails for good.
+
+        Raises:
+            HanseError: Not a `TransportError`.
+        """
+        return await retrying(call, self.retry)
+
+    async def insist_on_room(self, call: Callable[[], Awaitable[T]]) -> T:
+        """As `insist`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
+        return await self.insist(partial(_full_disk_may_pass, call))
+
+    async def fetch(self, digest: str, max_bytes: int) -> Path:
+        """Bring a blob here.
+
+        Raises:
+            StorageError: The disk here has too little room.
+        """
+        if self.blobs.has(digest):
+            return self.blobs.path(digest)
+        self.check_room(max_bytes)
+        bring = partial(
+            self.upstream.fetch, digest, self.blobs, owner=self.identity.site, max_bytes=max_bytes
+        )
+        return await self.insist(bring)
+
+    def check_room(self, num_bytes: int) -> None:
+        """Refuse what would leave less of the disk free than the settings reserve.
+
+        Raises:
+            StorageError: There is too little room.
+        """
+        with file_errors(f"ask for the free space of {self.directory}"):
+            free = shutil.disk_usage(self.directory).free
+        if free - num_bytes < self.settings.disk_reserve:
+            raise StorageError(
+                f"the disk of {self.directory} has {free} bytes free; {num_bytes} are needed on top of the "
+                f"reserve of {self.settings.disk_reserve}",
+                mend="Free some space, or lower `disk_reserve` in site.yaml.",
+            )
+
+
+async def _full_disk_may_pass(call: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await call()
+    except TamperedError:
+        raise
+    except StorageError as error:
+        raise TransportError(error.message, mend=error.mend) from error

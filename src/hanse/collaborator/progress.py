@@ -1,0 +1,75 @@
+"""Whether a task gets on, told to the aggregator while it does: a hung worker is told by silence."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+Sign = Callable[[], object]
+"""Something that is not what it was before if the task got on; called on a thread."""
+
+_GROUP, _CPU = 2, slice(11, 15)
+"""Process group, and user and system time of itself and its ended children, in /proc/PID/stat."""
+
+
+class Progress:
+    """Signs of life of one task.
+
+    Attributes:
+        sign: What to look at now.
+    """
+
+    def __init__(self, report: Callable[[], Awaitable[None]], interval_s: float) -> None:
+        """Prepare; `watch` begins.
+
+        Args:
+            report: Tells the aggregator.
+            interval_s: How often it wants to be told.
+        """
+        self.sign: Sign = always()
+        self._report = report
+        self._interval_s = interval_s
+
+    async def watch(self) -> None:
+        """Report at once, and then whenever the sign has changed; until it is cancelled."""
+        before: object = None
+        while True:
+            now = await asyncio.to_thread(self.sign)
+            if now != before:
+                await self._report()
+            before = now
+            await asyncio.sleep(self._interval_s)
+
+
+def always() -> Sign:
+    """The sign of what ends by itself in bounded time."""
+    return itertools.count().__next__
+
+
+def cpu_time(group: int) -> object:
+    """Processor time that a process group has used, threads included; only good for comparison.
+
+    Args:
+        group: Process id of the group's leader.
+    """
+    if not Path("/proc/self/stat").exists():
+        return _cpu_time_by_ps(group)
+    total = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            # The command's name stands in brackets and may hold anything, brackets too.
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[_GROUP]) == group:
+                total += sum(map(int, fields[_CPU]))
+    return total
+
+
+def _cpu_time_by_ps(group: int) -> object:
+    listed = subprocess.run(
+        ("ps", "-A", "-o", "pgid=,time="), capture_output=True, text=True, check=False, timeout=30
+    )
+    return [line for line in listed.stdout.splitlines() if line.split()[0] == str(group)]

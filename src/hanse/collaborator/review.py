@@ -1,0 +1,233 @@
+"""Whether this site takes part in a plan: by its policy's rules, or by a person's word."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from hanse.collaborator.plans import Answer, Plans
+from hanse.collaborator.premises import Premises
+from hanse.collaborator.statements import check_own, restate, state
+from hanse.config.bundle import write_bundle
+from hanse.config.layout import IDENTITY, PLANS
+from hanse.config.settings import SiteSettings, load_site
+from hanse.core.canonical import sha256
+from hanse.core.plan import Manifest
+from hanse.core.policy import Decision, Verdict, decide
+from hanse.errors import (
+    PlanError,
+    PolicyError,
+    RunError,
+    StorageError,
+    TamperedError,
+    TrustError,
+    UpdateError,
+)
+from hanse.pki.credentials import Credentials
+from hanse.wire.files import file_errors
+from hanse.wire.messages import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
+
+logger = logging.getLogger(__name__)
+
+_MOST_REASONS = 100
+
+
+def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
+    """Hold a plan against the site's policy and the data that is really there."""
+    decision = decide(settings.policy, manifest, digest, frozenset(settings.data))
+    absent = tuple(
+        f"the plan needs the data source {name!r}, and {settings.data[name]} does not exist"
+        for name in manifest.plan.data
+        if name in settings.data and not settings.data[name].exists()
+    )
+    if not absent:
+        return decision
+    return Decision(Verdict.REFUSE, (*_refusals(decision), *absent))
+
+
+def decide_plan(
+    directory: Path, prefix: str, *, approve: bool, reason: str, now: datetime
+) -> tuple[AnswerRequest, ...]:
+    """Sign a person's decision on a plan, and keep it where the agent finds it.
+
+    The agent need not be stopped. It is not told either: whoever calls this gives
+    the answers to the aggregator; what does not get there, the agent sends when it
+    is asked again.
+
+    Args:
+        directory: The site's folder.
+        prefix: The plan's digest, or its beginning.
+        approve: Accept or refuse; refusing withdraws an earlier consent.
+        reason: A sentence for the journal; may be empty.
+        now: The time, with its zone.
+
+    Returns:
+        The answer for each run that waits for it at present.
+
+    Raises:
+        ConfigError: No such plan was seen here.
+        PolicyError: The plan exceeds what `site.yaml` permits, which nobody can approve.
+        CredentialError: The site's credentials are not good.
+    """
+    settings = load_site(directory)
+    credentials = Credentials.load(directory / IDENTITY, now)
+    plans = Plans(directory / PLANS)
+    digest = plans.find(prefix)
+    if approve and (excess := _refusals(judge(settings, plans.manifest(digest), digest))):
+        raise PolicyError(
+            f"site.yaml does not permit plan {digest[:12]}: {'; '.join(excess)}",
+            mend="Change the policy or the data sources in site.yaml first, if that is meant.",
+        )
+    said = "a person approved it" if approve else "a person refused it"
+    reasons = (f"{said}: {reason}" if reason else said,)
+    answer = _sign(credentials, digest, accepted=approve, reasons=reasons, by="person", now=now)
+    plans.record(digest, answer)
+    return tuple(AnswerRequest(run_id=run, statement=answer.statement) for run in plans.runs(digest))
+
+
+class Reviewer:
+    """Reads the plans that runs ask about, and answers them."""
+
+    def __init__(self, premises: Premises) -> None:
+        self._here = premises
+        # Two runs of one plan must not write it at the same time.
+        self._bringing = asyncio.Lock()
+
+    async def review(self, run: RunWork) -> None:
+        """Answer a run's question whether this site takes part, or leave it to a person.
+
+        Raises:
+            TrustError: The aggregator does not know this site any more.
+            ProtocolError: It speaks another language.
+        """
+        try:
+            answer = await self._here.insist_on_room(partial(self._answer, run))
+            if answer is not None:
+                statement = restate(self._here.identity.credentials, PLAN_ANSWER, answer.statement)
+                request = AnswerRequest(run_id=run.run_id, statement=statement)
+                await self._here.insist_on_room(partial(self._here.upstream.answer, request))
+        except (PolicyError, RunError) as error:  # the plan is not for us any more, or the run is over
+            logger.warning("run %s: the answer to its plan is not wanted: %s", run.run_id, error)
+
+    async def agreed(self, run: RunWork) -> Manifest:
+        """The plan of a run that this site takes part in, its code in place.
+
+        Raises:
+            PolicyError: This site has not accepted the plan, or does not permit it any more.
+        """
+        digest = run.plan_digest
+        answer = self.kept(digest)
+        if answer is None or not answer.body.accepted:
+            raise PolicyError(
+                f"{self._here.identity.site} has not accepted plan {digest[:12]}",
+                mend=f"At the site, look at it and decide: `hanse plan show {digest[:12]}`.",
+            )
+        manifest = await self._manifest(run)
+        if excess := _refusals(judge(self._here.settings, manifest, digest)):
+            raise PolicyError(f"{self._here.identity.site} does not permit the plan: {'; '.join(excess)}")
+        await self._bring_code(manifest)
+        return manifest
+
+    async def _answer(self, run: RunWork) -> Answer | None:
+        digest, name = run.plan_digest, run.plan_digest[:12]
+        try:
+            manifest = await self._manifest(run)
+            name = f"{manifest.plan.name} ({digest[:12]})"
+            decision = judge(self._here.settings, manifest, digest)
+            if decision.verdict is not Verdict.REFUSE:
+                await self._bring_code(manifest)  # for a person to read, or for the first task
+        except (PlanError, TamperedError, UpdateError) as error:
+            decision = Decision(Verdict.REFUSE, (str(error),))
+        kept = self.kept(digest)
+        if kept and kept.by == "person" and not (kept.body.accepted and _refusals(decision)):
+            logger.info("run %s: plan %s: %s", run.run_id, name, "; ".join(kept.body.reasons))
+            return kept
+        told = "; ".join(decision.reasons)
+        if decision.verdict is Verdict.ASK:
+            self._here.plans.wait_for_person(digest, decision.reasons)
+            logger.warning(
+                "run %s waits for a person to decide on plan %s: %s. Read it with `hanse plan show %s`, then "
+                "`hanse plan approve %s` or `hanse plan reject %s`",
+                run.run_id, name, told, digest[:12], digest[:12], digest[:12],
+            )  # fmt: skip
+            return None
+        accepted = decision.verdict is Verdict.ACCEPT
+        logger.info("run %s: plan %s %s: %s", run.run_id, name, "accepted" if accepted else "refused", told)
+        credentials, now = self._here.identity.credentials, self._here.clock()
+        answer = _sign(credentials, digest, accepted=accepted, reasons=decision.reasons, by="rule", now=now)
+        self._here.plans.record(digest, answer)
+        return answer
+
+    def kept(self, digest: str) -> Answer | None:
+        """The answer on disk, if this site gave it, and to this plan."""
+        try:
+            answer = self._here.plans.answer(digest)
+            if answer is None or answer.body.plan_digest != digest:
+                return None
+            check_own(self._here.identity.credentials, PLAN_ANSWER, answer.statement, answer.decided)
+        except (StorageError, TrustError) as error:
+            logger.error("the answer to plan %s on disk does not count: %s", digest[:12], error)
+            return None
+        return answer
+
+    async def _manifest(self, run: RunWork) -> Manifest:
+        plans, digest = self._here.plans, run.plan_digest
+        async with self._bringing:
+            if not plans.has(digest):
+                path = await self._here.fetch(digest, run.plan_bytes)
+                with file_errors(f"read {path}"):
+                    plans.keep(Manifest.from_bytes(path.read_bytes(), digest))
+                self._here.blobs.delete(digest)
+        return plans.manifest(digest)
+
+    async def _bring_code(self, manifest: Manifest) -> None:
+        async with self._bringing:
+            bundle = self._here.plans.bundle(manifest.digest)
+            if await asyncio.to_thread(is_whole, bundle, manifest):
+                return
+            self._here.check_room(sum(file.size for file in manifest.files))
+            for file in manifest.files:
+                await self._here.fetch(file.sha256, file.size)
+            shutil.rmtree(bundle, ignore_errors=True)
+            await asyncio.to_thread(write_bundle, manifest, self._here.blobs.path, bundle)
+            for file in manifest.files:
+                self._here.blobs.delete(file.sha256)
+
+
+def is_whole(bundle: Path, manifest: Manifest) -> bool:
+    """Whether a folder holds the code of a plan, all of it, unaltered, and nothing else."""
+    there = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if not path.is_dir()}
+    if there != {file.path for file in manifest.files}:
+        return False
+    with file_errors(f"read {bundle}"):
+        return all(sha256((bundle / file.path).read_bytes()) == file.sha256 for file in manifest.files)
+
+
+def _sign(
+    credentials: Credentials,
+    digest: str,
+    *,
+    accepted: bool,
+    reasons: tuple[str, ...],
+    by: Literal["rule", "person"],
+    now: datetime,
+) -> Answer:
+    body = PlanAnswer(
+        federation=credentials.party.federation,
+        site=credentials.party.name,
+        plan_digest=digest,
+        accepted=accepted,
+        reasons=reasons[:_MOST_REASONS],
+        decided_ms=round(now.timestamp() * 1000),
+    )
+    return Answer(by=by, statement=state(credentials, PLAN_ANSWER, body))
+
+
+def _refusals(decision: Decision) -> tuple[str, ...]:
+    """What no person can allow; an absent rule is nothing of the kind."""
+    return decision.reasons if decision.verdict is Verdict.REFUSE else ()

@@ -1,0 +1,182 @@
+"""Tasks of runs: carried out once, signed, written down, and handed in until they are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+
+from hanse.collaborator.errand import Errand
+from hanse.collaborator.folder import RunFolder
+from hanse.collaborator.premises import Premises
+from hanse.collaborator.progress import Progress
+from hanse.collaborator.review import Reviewer
+from hanse.collaborator.statements import check_own, state
+from hanse.collaborator.workers import Workers
+from hanse.errors import (
+    ConfigError,
+    HanseError,
+    PolicyError,
+    ProtocolError,
+    RunError,
+    StorageError,
+    TaskError,
+    TrustError,
+    UpdateError,
+)
+from hanse.wire.messages import (
+    TASK_RESULT,
+    Assignment,
+    ProgressRequest,
+    ResultRequest,
+    RunWork,
+    TaskOutcome,
+    Work,
+    decode_value,
+)
+
+logger = logging.getLogger(__name__)
+
+_REFUSED = (ConfigError, PolicyError, UpdateError)
+"""How an aggregator refuses an outcome that it will never take."""
+_FAILURES = (*_REFUSED, RunError, StorageError, TaskError)
+"""What ends a task; any other error ends the agent."""
+
+
+class Tasks:
+    """Sees to what runs ask of this site; to the tasks of one run one after another.
+
+    Attributes:
+        wanted: What the aggregator wanted last.
+    """
+
+    def __init__(self, premises: Premises, reviewer: Reviewer, workers: Workers) -> None:
+        self.wanted = Work(version="")
+        self._here = premises
+        self._reviewer = reviewer
+        self._workers = workers
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def settle(self, run: RunWork, assignment: Assignment) -> None:
+        """See a task through until the aggregator has what came of it, or does not want it.
+
+        What an earlier agent signed, and did not get rid of before it ended, is handed in
+        as it is.
+
+        Raises:
+            TrustError: The aggregator does not know this site any more.
+            ProtocolError: It speaks another language.
+        """
+        async with self._locks[run.run_id], self._progress(run, assignment) as progress:
+            folder = await self._here.insist_on_room(partial(self._folder, run.run_id))
+            errand = Errand(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
+            outcome = await asyncio.to_thread(self._said_before, errand) or await self._outcome(errand)
+            said = await self._hand_in(errand, outcome)
+            with self._tolerated(errand):
+                self._tidy(errand, said)
+
+    async def end_run(self, run_id: str) -> None:
+        """End the worker of a run that is over, and delete what came for it; its local state stays."""
+        async with self._locks[run_id]:
+            await self._workers.end_run(run_id)
+            with self._tolerated(f"run {run_id}"):
+                folder = await self._folder(run_id)
+                for digest in folder.shown():
+                    folder.hide(digest)
+
+    async def _folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self._here.directory / "runs" / run_id)
+
+    @asynccontextmanager
+    async def _progress(self, run: RunWork, assignment: Assignment) -> AsyncIterator[Progress]:
+        """Tell the aggregator of progress as long as this lasts."""
+        request = ProgressRequest(run_id=run.run_id, exchange=assignment.exchange)
+        progress = Progress(partial(self._show, request), run.progress_s)
+        watching = asyncio.create_task(progress.watch())
+        try:
+            yield progress
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _show(self, request: ProgressRequest) -> None:
+        try:
+            await self._here.insist(partial(self._here.upstream.progress, request))
+        except HanseError as error:  # what matters of it, the question for work meets too
+            logger.info("run %s: progress was not taken: %s", request.run_id, error)
+
+    async def _outcome(self, errand: Errand) -> TaskOutcome:
+        try:
+            return await errand.carry_out()
+        except _FAILURES as error:
+            logger.error("%s failed: %s", errand, error, extra=errand.facts)
+            return errand.failed(error)
+
+    def _said_before(self, errand: Errand) -> TaskOutcome | None:
+        """What an earlier agent signed about this very task, if it can still be handed in."""
+        statement = errand.folder.outcome(errand.assignment.exchange)
+        if statement is None:
+            return None
+        try:
+            check_own(self._here.identity.credentials, TASK_RESULT, statement, self._here.clock())
+            outcome = decode_value(TaskOutcome, statement.body)
+        except (TrustError, ProtocolError) as error:
+            logger.warning("%s: what was kept of it does not count: %s", errand, error)
+            return None
+        return outcome if errand.answered_by(outcome) else None
+
+    async def _hand_in(self, errand: Errand, outcome: TaskOutcome) -> TaskOutcome:
+        """Give an outcome to the aggregator; what was said in the end."""
+        here, folder, exchange = self._here, errand.folder, outcome.exchange
+        # Signed now, also what was kept: the certificate of then may have run out.
+        statement = state(here.identity.credentials, TASK_RESULT, outcome)
+        # Kept before it leaves, so that an agent that comes after this one says the same.
+        await here.insist_on_room(partial(asyncio.to_thread, folder.keep_outcome, exchange, statement))
+        try:
+            if outcome.update is not None:
+                deliver = partial(here.upstream.deliver, outcome.update.sha256, folder.outgoing(exchange))
+                await here.insist_on_room(deliver)
+            await here.insist_on_room(partial(here.upstream.result, ResultRequest(statement=statement)))
+            logger.info("%s: sent: %s", errand, _told(outcome), extra=errand.facts)
+        except RunError as error:
+            logger.warning("%s: the result is dropped: %s", errand, error, extra=errand.facts)
+        except _REFUSED as error:
+            logger.error("%s: the aggregator refuses the result: %s", errand, error, extra=errand.facts)
+            if outcome.outcome == "done":  # told that it failed, the run need not wait for it
+                return await self._hand_in(errand, errand.failed(error))
+        return outcome
+
+    def _tidy(self, errand: Errand, said: TaskOutcome) -> None:
+        """Delete what is needed no more; the last model stays, for the next task often starts from it."""
+        folder, last = errand.folder, errand.assignment.model
+        if said.outcome == "failed":
+            folder.forget_outcome(said.exchange)  # a run that is resumed asks again, and then it counts
+        folder.drop_update(said.exchange)
+        for digest in folder.shown():
+            if digest != last:
+                folder.hide(digest)
+        others = (run for run in self.wanted.runs if run.run_id != errand.run.run_id)
+        if last is not None and not any(asked.model == last for run in others for asked in run.assignments):
+            self._here.blobs.delete(last)  # the worker's link to it stays
+
+    @contextmanager
+    def _tolerated(self, where: object) -> Iterator[None]:
+        """What cannot be deleted takes room, and is no reason to end."""
+        try:
+            yield
+        except StorageError as error:
+            logger.warning("%s: %s", where, error)
+
+
+def _told(outcome: TaskOutcome) -> str:
+    """What left the site, for its log."""
+    if outcome.outcome == "failed":
+        return f"failed: {outcome.reason}"
+    told = [f"{outcome.num_examples} examples"]
+    told += [f"{name} {value:.6g}" for name, value in outcome.metrics.items()]
+    if outcome.update is not None:
+        told.append(f"an update of {outcome.update.size} bytes, SHA-256 {outcome.update.sha256}")
+    return ", ".join(told)

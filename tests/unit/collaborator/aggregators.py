@@ -1,0 +1,269 @@
+"""An aggregator in memory, and plans for it to ask about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.parties import DAY, NOW, enrolled
+
+from hanse.collaborator.premises import Premises
+from hanse.collaborator.renewal import Identity
+from hanse.config.settings import SiteSettings
+from hanse.core.canonical import sha256
+from hanse.core.events import SignedStatement
+from hanse.core.identity import Party, Role
+from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.pki.authority import Authority
+from hanse.pki.certificates import pem_of
+from hanse.pki.credentials import Credentials
+from hanse.pki.enrolment import read_csr
+from hanse.pki.signatures import Signature, verify
+from hanse.storage.base import BlobStore
+from hanse.storage.blobs_file import FileBlobStore
+from hanse.transport.base import Upstream
+from hanse.transport.retry import Retry
+from hanse.wire.messages import (
+    PLAN_ANSWER,
+    TASK_RESULT,
+    AnswerRequest,
+    Assignment,
+    Certificates,
+    Hello,
+    NextRequest,
+    PlanAnswer,
+    ProgressRequest,
+    RenewRequest,
+    ResultReply,
+    ResultRequest,
+    RunWork,
+    TaskOutcome,
+    Work,
+)
+from hanse.wire.tensors import decode, encode
+
+MODEL = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(3)}
+
+LEARNER = """
+import numpy as np
+import hanse
+
+class Adder:
+    def __init__(self, site):
+        self.site = site
+
+    def parameters(self):
+        return {"weight": np.zeros((2, 3), np.float32), "steps": np.array(0)}
+
+    def train(self, parameters, task):
+        trained = {name: array + 1 for name, array in parameters.items()}
+        return hanse.TaskResult(10, {"loss": 0.5}, trained)
+
+    def evaluate(self, parameters, task):
+        return hanse.TaskResult(4, {"accuracy": float(parameters["weight"].mean())})
+
+def learner(site):
+    return Adder(site)
+"""
+
+TRAIN = {"discloses": {"update": "aggregate", "aggregated_by": "aggregator", "metrics": ["loss"]}}
+EVALUATE = {"discloses": {"metrics": ["accuracy"]}}
+
+
+def manifest_of(source: str = LEARNER, /, **plan: Any) -> Manifest:
+    """A plan of one file of code."""
+    told = {
+        "name": "demo",
+        "code": ("federation.py",),
+        "learner": "federation:learner",
+        "rounds": 5,
+        "tasks": {"train": TRAIN, "evaluate": EVALUATE},
+    }
+    data = source.encode()
+    checked = Plan.model_validate(told | plan)
+    file = CodeFile(path=checked.code[0], sha256=sha256(data), size=len(data))
+    return Manifest(plan=checked, files=(file,))
+
+
+@dataclass
+class FakeUpstream(Upstream):
+    """Asks what a test has it ask, checks signatures, and keeps what comes.
+
+    Attributes:
+        blobs: What may be fetched, by digest.
+        delivered: What was delivered, by digest.
+        failing: Errors to raise, by method, each once.
+    """
+
+    authority: Authority
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    delivered: dict[str, bytes] = field(default_factory=dict)
+    answers: list[PlanAnswer] = field(default_factory=list)
+    outcomes: list[TaskOutcome] = field(default_factory=list)
+    statements: list[SignedStatement] = field(default_factory=list)
+    progressed: list[int] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    failing: defaultdict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    federation: str = "north"
+    closed: bool = False
+    renewed: int = 0
+    _work: Work = field(default_factory=lambda: Work(version="0"))
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, data: bytes) -> str:
+        self.blobs[sha256(data)] = data
+        return sha256(data)
+
+    def want(self, *runs: RunWork) -> None:
+        """From now on, this is wanted of the site."""
+        self._work = Work(version=str(int(self._work.version) + 1), runs=runs)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def fail(self, method: str, *errors: Exception) -> None:
+        """Have the next calls of a method raise."""
+        self.failing[method] += errors
+
+    def update(self, outcome: TaskOutcome) -> Mapping[str, Any]:
+        assert outcome.update is not None
+        return decode(self.delivered[outcome.update.sha256])
+
+    async def hello(self) -> Hello:
+        self._meet("hello")
+        return Hello(version="1", federation=self.federation, time_ms=round(NOW.timestamp() * 1000))
+
+    async def next(self, request: NextRequest) -> Work:
+        while request.known == self._work.version:
+            self._meet("next")
+            await self._changed.wait()
+        self._meet("next")
+        return self._work
+
+    async def answer(self, request: AnswerRequest) -> None:
+        self._meet("answer")
+        self._verify(PLAN_ANSWER, request.statement)
+        self.answers.append(PlanAnswer.model_validate(request.statement.body))
+
+    async def result(self, request: ResultRequest) -> ResultReply:
+        self._meet("result")
+        self._verify(TASK_RESULT, request.statement)
+        self.statements.append(request.statement)
+        self.outcomes.append(TaskOutcome.model_validate(request.statement.body))
+        return ResultReply()
+
+    async def progress(self, request: ProgressRequest) -> None:
+        self._meet("progress")
+        self.progressed.append(request.exchange)
+
+    async def renew(self, request: RenewRequest) -> Certificates:
+        self._meet("renew")
+        self.renewed += 1
+        party = Party("north", Role.COLLABORATOR, "hospital-a")
+        certificate = self.authority.issue(read_csr(request.csr), party, now=NOW, lifetime=DAY)
+        return Certificates(certificate=pem_of(certificate), authority=pem_of(self.authority.certificate))
+
+    async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
+        self._meet("fetch")
+        self.fetched.append(digest)
+        assert len(self.blobs[digest]) <= max_bytes
+        return blobs.path(blobs.put(self.blobs[digest]))
+
+    async def deliver(self, digest: str, path: Path) -> None:
+        self._meet("deliver")
+        self.delivered[digest] = path.read_bytes()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _meet(self, method: str) -> None:
+        if self.failing[method]:
+            raise self.failing[method].pop(0)
+
+    def _verify(self, purpose: str, statement: SignedStatement) -> None:
+        signature = Signature(statement.certificate, statement.signature)
+        verify(signature, purpose, statement.body, self.authority.certificate, NOW)
+
+
+@dataclass
+class Site:
+    """A site that joined, with an aggregator to talk to."""
+
+    directory: Path
+    upstream: FakeUpstream
+    credentials: Credentials
+    shown: list[Credentials] = field(default_factory=list)
+    clock: Callable[[], datetime] = lambda: NOW
+
+    def premises(self, **settings: Any) -> Premises:
+        """The site with these settings, as an agent that starts finds it."""
+        told = {
+            "name": "hospital-a",
+            "federation": "north",
+            "aggregator": "https://aggregator.example.org",
+            "policy": {"accept": ["demo"]},
+            "disk_reserve": 0,
+        }
+        identity = Identity(
+            Credentials.load(self.directory / "pki", NOW),
+            renew_at=0.33,
+            clock=self.clock,
+            present=self.shown.append,
+        )
+        return Premises(
+            directory=self.directory,
+            settings=SiteSettings.model_validate(told | settings),
+            identity=identity,
+            upstream=self.upstream,
+            blobs=FileBlobStore(self.directory / "blobs"),
+            clock=self.clock,
+            retry=Retry(sleep=lambda _: asyncio.sleep(0)),
+        )
+
+    def publish(self, manifest: Manifest, code: str = LEARNER) -> RunWork:
+        """Upload a plan, and ask the site about it."""
+        self.upstream.add(code.encode())
+        digest = self.upstream.add(manifest.to_bytes())
+        return RunWork(
+            run_id="demo-1",
+            plan_digest=digest,
+            plan_bytes=len(manifest.to_bytes()),
+            review=True,
+            progress_s=0.05,
+        )
+
+    def assignment(self, task: str = "train", exchange: int = 1, **told: Any) -> Assignment:
+        """A task on `MODEL`, which can be fetched."""
+        data = encode(MODEL)
+        given = {"model": self.upstream.add(data), "model_bytes": len(data)}
+        return Assignment.model_validate(
+            {
+                "exchange": exchange,
+                "round_number": 1,
+                "task": task,
+                "max_update_bytes": len(data) if task != "evaluate" else 0,
+                "deadline_ms": 1,
+                **given,
+                **told,
+            }
+        )
+
+
+def joined(directory: Path, authority: Authority) -> Site:
+    """A site that has its certificate, for a day."""
+    credentials = enrolled(authority, directory / "joining")
+    pki = directory / "pki"
+    credentials.directory.rename(pki)
+    return Site(directory, FakeUpstream(authority), Credentials.load(pki, NOW))
+
+
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Wait for something that the code under test does by itself."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,119 @@
+import os
+from pathlib import Path
+
+import pytest
+from tests.unit.collaborator.aggregators import Site
+
+from hanse.collaborator.folder import RunFolder
+from hanse.collaborator.statements import state
+from hanse.core.canonical import sha256
+from hanse.errors import DisclosureError, StorageError
+from hanse.wire.messages import PLAN_ANSWER, PlanAnswer, UpdateFile
+
+DATA = b"an update"
+UPDATE = UpdateFile(sha256=sha256(DATA), size=len(DATA))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "demo-1")
+
+
+def test_what_a_worker_changes_later_does_not_change_what_was_taken_over(folder: RunFolder) -> None:
+    folder.written.write_bytes(DATA)
+    with folder.written.open("r+b") as kept_open:
+        assert folder.take_over(1, 100) == UPDATE
+        kept_open.write(b"SECRETS!!")
+
+    assert folder.outgoing(1).read_bytes() == DATA
+    assert folder.holds(1, UPDATE)
+
+
+def test_nothing_is_taken_over_where_nothing_was_written(folder: RunFolder) -> None:
+    assert folder.take_over(1, 100) is None
+    assert folder.holds(1, None)
+    assert not folder.holds(1, UPDATE)
+
+
+def test_a_link_to_a_file_of_the_site_is_not_followed(folder: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").write_text("Jane Doe")
+    folder.written.symlink_to(tmp_path / "patients.csv")
+
+    with pytest.raises(StorageError, match="cannot copy"):
+        folder.take_over(1, 100)
+
+
+def test_what_is_no_file_is_not_waited_for(folder: RunFolder) -> None:
+    os.mkfifo(folder.written)
+
+    with pytest.raises(DisclosureError, match="no file"):
+        folder.take_over(1, 100)
+
+
+def test_more_than_permitted_is_not_even_copied(folder: RunFolder) -> None:
+    folder.written.write_bytes(DATA)
+
+    with pytest.raises(DisclosureError, match="9 bytes where 8 are permitted"):
+        folder.take_over(1, 8)
+    assert folder.outgoing(1).stat().st_size == 0
+
+
+def test_an_update_that_lost_bytes_in_a_crash_is_not_whole(folder: RunFolder) -> None:
+    folder.written.write_bytes(DATA)
+    folder.take_over(1, 100)
+    os.truncate(folder.outgoing(1), 3)
+
+    assert not folder.holds(1, UPDATE)
+
+
+def test_an_update_is_dropped_with_its_copy(folder: RunFolder) -> None:
+    folder.written.write_bytes(DATA)
+    folder.take_over(1, 100)
+
+    folder.drop_update(1)
+
+    assert not folder.written.exists()
+    assert not folder.outgoing(1).exists()
+
+
+def test_a_model_is_shown_without_a_copy(folder: RunFolder, tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(DATA)
+
+    place = folder.show(blob, UPDATE.sha256)
+
+    assert place.samefile(blob)
+    assert folder.shown() == [UPDATE.sha256]
+    folder.hide(UPDATE.sha256)
+    assert folder.shown() == []
+
+
+def test_a_model_is_copied_where_links_cannot_be_made(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    blob = tmp_path / "blob"
+    blob.write_bytes(DATA)
+
+    assert folder.show(blob, UPDATE.sha256).read_bytes() == DATA
+
+
+def test_an_outcome_is_kept_until_it_is_forgotten(folder: RunFolder, site: Site) -> None:
+    body = PlanAnswer(federation="north", site="a", plan_digest="0" * 64, accepted=True, decided_ms=1)
+    statement = state(site.credentials, PLAN_ANSWER, body)
+    assert folder.outcome(1) is None
+
+    folder.keep_outcome(1, statement)
+    assert folder.outcome(1) == statement
+
+    folder.forget_outcome(1)
+    assert folder.outcome(1) is None
+
+
+def test_a_damaged_outcome_counts_as_none(folder: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "demo-1" / "outcomes" / "1.json").write_text("{")
+
+    assert folder.outcome(1) is None

@@ -1,0 +1,232 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.parties import NOW, enrolled
+from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
+
+from hanse.collaborator.plans import Plans
+from hanse.collaborator.review import Reviewer, decide_plan, is_whole
+from hanse.config.settings import settings_yaml
+from hanse.errors import ConfigError, PolicyError, RunError, StorageError, TransportError
+from hanse.pki.authority import Authority
+from hanse.wire.messages import AnswerRequest, RunWork
+
+Run = Callable[[Any], Any]
+
+ASK = {"policy": {}}
+INDIVIDUAL = {"train": {"discloses": {"update": "individual"}}}
+
+
+def reviewed(site: Site, run: Run, work: RunWork, **settings: Any) -> None:
+    run(Reviewer(site.premises(**settings)).review(work))
+
+
+def decided(site: Site, digest: str, *, approve: bool, **settings: Any) -> tuple[AnswerRequest, ...]:
+    """What `hanse plan approve` or `reject` does."""
+    text = settings_yaml(site.premises(**settings).settings)
+    (site.directory / "site.yaml").write_text(text, encoding="utf-8")
+    return decide_plan(site.directory, digest[:8], approve=approve, reason="as agreed", now=NOW)
+
+
+def test_a_plan_that_a_rule_accepts_is_accepted_at_once(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+
+    reviewed(site, run, work)
+
+    (answer,) = site.upstream.answers
+    assert answer.accepted
+    assert answer.plan_digest == work.plan_digest
+    assert answer.reasons == ("its name matches the rule 'demo'",)
+    assert is_whole(site.premises().plans.bundle(work.plan_digest), manifest_of())
+
+
+def test_a_plan_that_discloses_too_much_is_refused_without_its_code(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of(tasks=INDIVIDUAL))
+
+    reviewed(site, run, work)
+
+    (answer,) = site.upstream.answers
+    assert not answer.accepted
+    assert "task train discloses update: individual; this site permits aggregate" in answer.reasons
+    assert site.upstream.fetched == [work.plan_digest]
+
+
+def test_a_plan_that_needs_data_that_is_gone_is_refused(site: Site, run: Run, tmp_path: Path) -> None:
+    work = site.publish(manifest_of(data=("xrays",)))
+
+    reviewed(site, run, work, data={"xrays": str(tmp_path / "gone")})
+
+    (answer,) = site.upstream.answers
+    assert answer.reasons == (f"the plan needs the data source 'xrays', and {tmp_path}/gone does not exist",)
+
+
+def test_what_is_no_plan_is_refused_with_the_reason(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    digest = site.upstream.add(b'{"format":"hanse-plan/9"}')
+
+    reviewed(site, run, work.model_copy(update={"plan_digest": digest}))
+
+    (answer,) = site.upstream.answers
+    assert not answer.accepted
+    assert "does not understand" in answer.reasons[0]
+
+
+def test_a_plan_that_no_rule_decides_waits_for_a_person(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = site.publish(manifest_of())
+
+    reviewed(site, run, work, **ASK)
+
+    assert site.upstream.answers == []
+    assert Plans(site.directory / "plans").pending() == (work.plan_digest,)
+    assert f"`hanse plan approve {work.plan_digest[:12]}`" in caplog.text
+
+
+def test_a_persons_word_is_given_to_each_run_that_waits_for_it(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work, **ASK)
+    site.premises().plans.note_runs({"demo-1": work.plan_digest, "demo-2": work.plan_digest})
+
+    requests = decided(site, work.plan_digest, approve=True, **ASK)
+
+    assert [request.run_id for request in requests] == ["demo-1", "demo-2"]
+    run(site.upstream.answer(requests[0]))
+    assert site.upstream.answers[0].reasons == ("a person approved it: as agreed",)
+
+
+def test_a_persons_word_holds_for_later_runs_of_the_plan(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work, **ASK)
+    decided(site, work.plan_digest, approve=True, **ASK)
+
+    reviewed(site, run, work.model_copy(update={"run_id": "demo-2"}), **ASK)
+
+    assert [answer.accepted for answer in site.upstream.answers] == [True]
+
+
+def test_a_person_can_refuse_what_a_rule_would_accept(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work)
+    decided(site, work.plan_digest, approve=False)
+
+    reviewed(site, run, work)
+
+    assert [answer.accepted for answer in site.upstream.answers] == [True, False]
+
+
+def test_a_rules_word_ends_with_the_rule(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work)
+
+    reviewed(site, run, work, **ASK)
+
+    assert len(site.upstream.answers) == 1
+    assert Plans(site.directory / "plans").pending() == (work.plan_digest,)
+
+
+def test_a_persons_consent_does_not_outlast_a_stricter_policy(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work, **ASK)
+    decided(site, work.plan_digest, approve=True, **ASK)
+
+    reviewed(site, run, work, policy={"discloses": {"update": "none"}})
+
+    assert [answer.accepted for answer in site.upstream.answers] == [False]
+
+
+def test_nobody_can_approve_what_the_policy_excludes(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of(tasks=INDIVIDUAL))
+    reviewed(site, run, work)
+
+    with pytest.raises(PolicyError, match=r"does not permit plan .* individual.*Change the policy"):
+        decided(site, work.plan_digest, approve=True)
+
+
+def test_a_plan_that_was_never_seen_cannot_be_decided_on(site: Site) -> None:
+    with pytest.raises(ConfigError, match="0 plans"):
+        decided(site, "0" * 64, approve=True)
+
+
+def test_an_answer_of_another_site_on_disk_does_not_count(
+    site: Site, run: Run, authority: Authority, tmp_path: Path
+) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work, **ASK)
+    (site.directory / "pki").rename(tmp_path / "own")
+    enrolled(authority, tmp_path, "hospital-b").directory.rename(site.directory / "pki")
+    decided(site, work.plan_digest, approve=True, **ASK)
+    (site.directory / "pki").rename(tmp_path / "other")
+    (tmp_path / "own").rename(site.directory / "pki")
+
+    with pytest.raises(PolicyError, match="has not accepted"):
+        run(Reviewer(site.premises(**ASK)).agreed(work))
+
+
+def test_a_plan_that_was_accepted_is_agreed_on(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work)
+
+    assert run(Reviewer(site.premises()).agreed(work)) == manifest_of()
+
+
+def test_nothing_is_agreed_on_before_it_was_accepted(site: Site, run: Run) -> None:
+    with pytest.raises(PolicyError, match=r"has not accepted plan .*`hanse plan show"):
+        run(Reviewer(site.premises()).agreed(site.publish(manifest_of())))
+
+
+def test_an_agreed_plan_must_still_be_permitted(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    reviewed(site, run, work)
+
+    with pytest.raises(PolicyError, match="does not permit the plan"):
+        run(Reviewer(site.premises(policy={"max_rounds": 1})).agreed(work))
+
+
+@pytest.mark.parametrize("file", ["federation.py", "numpy.py"])
+def test_code_that_was_altered_is_brought_again(site: Site, run: Run, file: str) -> None:
+    manifest = manifest_of()
+    work = site.publish(manifest)
+    reviewed(site, run, work)
+    bundle = site.premises().plans.bundle(work.plan_digest)
+    (bundle / file).unlink(missing_ok=True)
+    (bundle / file).write_text("steal()")
+    assert not is_whole(bundle, manifest)
+
+    run(Reviewer(site.premises()).agreed(work))
+
+    assert is_whole(bundle, manifest)
+
+
+def test_a_full_disk_delays_the_answer(site: Site, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    site.upstream.fail("fetch", StorageError("the disk is full"))
+    site.upstream.fail("answer", StorageError("the aggregator's disk is full"), TransportError("gone"))
+
+    reviewed(site, run, site.publish(manifest_of()))
+
+    assert len(site.upstream.answers) == 1
+
+
+@pytest.mark.parametrize("method", ["fetch", "answer"])
+@pytest.mark.parametrize("error", [RunError("run demo-1 is over"), PolicyError("run demo-1 is over")])
+def test_an_answer_to_a_run_that_is_over_is_dropped(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture, method: str, error: Exception
+) -> None:
+    site.upstream.fail(method, error)
+
+    reviewed(site, run, site.publish(manifest_of()))
+
+    assert site.upstream.answers == []
+    assert "not wanted: run demo-1 is over" in caplog.text
+
+
+def test_more_reasons_than_a_message_holds_are_cut(site: Site, run: Run) -> None:
+    metrics = [f"m{number}" for number in range(100)]
+    task = {"discloses": TRAIN["discloses"] | {"metrics": metrics}}
+    work = site.publish(manifest_of(tasks={"train": task, "again": task}))
+
+    reviewed(site, run, work, policy={"discloses": {"metrics": ()}})
+
+    assert len(site.upstream.answers[0].reasons) == 100

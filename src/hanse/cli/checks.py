@@ -166,14 +166,15 @@ def check_data(settings: SiteSettings) -> Iterator[Finding]:
     if not settings.data:
         yield Finding("data", Grade.WARN, "site.yaml names no data source", "Name them under `data:`.")
     for name, path in settings.data.items():
-        if not path.exists():
-            mend = f"Mount it, or correct `{name}` under `data:` in site.yaml."
-            yield Finding("data", Grade.FAIL, f"{name}: {path} does not exist", mend)
-        elif not os.access(path, os.R_OK):
-            mend = "Give the user that Hanse runs as the right to read it."
-            yield Finding("data", Grade.FAIL, f"{name}: {path} cannot be read", mend)
-        else:
-            yield Finding("data", Grade.OK, f"{name}: {path}")
+        mend = f"Mount it, give the user of Hanse access, or correct `{name}` under `data:` in site.yaml."
+        try:
+            path.stat()
+        except OSError as error:
+            yield Finding("data", Grade.FAIL, f"{name}: cannot find {path}: {error.strerror}", mend)
+            continue
+        readable = os.access(path, os.R_OK)
+        said = f"{name}: {path}" if readable else f"{name}: {path} cannot be read"
+        yield Finding("data", Grade.OK if readable else Grade.FAIL, said, "" if readable else mend)
 
 
 def check_plans(directory: Path) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from hanse.config.settings import (
     settings_yaml,
 )
 from hanse.core.identity import Party, Role
-from hanse.errors import ConfigError, CredentialError
+from hanse.errors import ConfigError, CredentialError, MissingDataError
 from hanse.pki.certificates import BACKDATING, fingerprint, party_of, read_certificate
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import Invitation, read_token, request_certificate
@@ -205,8 +205,10 @@ def _source(text: str) -> tuple[str, str]:
     if not name or not path:
         raise ConfigError(f"{text!r} is no data source", mend="Write it like --data xrays=/srv/xrays.")
     found = Path(path).expanduser().absolute()
-    if not found.exists():
-        raise ConfigError(
-            f"the data source {name} is to be at {found}, which does not exist", mend="Check the path."
-        )
+    try:
+        found.stat()
+    except OSError as error:
+        raise MissingDataError(
+            f"cannot find the data source {name} at {found}: {error.strerror}", mend="Check the path."
+        ) from error
     return name, str(found)

@@ -117,7 +117,7 @@ def test_each_data_source_is_looked_for(tmp_path: Path) -> None:
     found = list(checks.check_data(settings))
 
     assert grades(found) == [Grade.OK, Grade.FAIL]
-    assert found[1].detail == f"notes: {tmp_path / 'gone'} does not exist"
+    assert found[1].detail == f"notes: cannot find {tmp_path / 'gone'}: No such file or directory"
     assert "`notes` under `data:`" in found[1].mend
 
 

@@ -50,6 +50,7 @@ class Relay:
     Attributes:
         up: Bytes to let through towards the server on the first connection.
         down: Bytes to let through from the server on the first connection.
+        cut: Set when the first connection may break; else it stalls until then.
         connections: How many there were.
         proxied: What proxy clients asked for, by CONNECT.
     """
@@ -58,6 +59,7 @@ class Relay:
         self.port = port
         self.up = up
         self.down = down
+        self.cut = asyncio.Event()
         self.connections = 0
         self.proxied: list[str] = []
 
@@ -67,8 +69,8 @@ class Relay:
         there, back = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             directions = {
-                asyncio.create_task(_pump(reader, back, up)),
-                asyncio.create_task(_pump(there, writer, down)),
+                asyncio.create_task(self._pump(reader, back, up)),
+                asyncio.create_task(self._pump(there, writer, down)),
             }
             _, rest = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             for task in rest:
@@ -83,9 +85,11 @@ class Relay:
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await self.pass_on(reader, writer)
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int) -> None:
-    while limit > 0 and (data := await reader.read(min(limit, 1 << 16))):
-        limit -= len(data)
-        writer.write(data)
-        await writer.drain()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int) -> None:
+        while data := await reader.read(min(limit, 1 << 16)):
+            writer.write(data)
+            await writer.drain()
+            limit -= len(data)
+            if not limit:
+                await self.cut.wait()
+                return

@@ -15,7 +15,6 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, server_context
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_connection import Patience
 from hanse.transport.https_server import HttpsServer, Limits
 
 
@@ -46,7 +45,7 @@ def service(authority: Authority, tmp_path: Path) -> FakeService:
 
 @pytest.fixture
 def server(run: Run, service: FakeService, aggregator: ssl.SSLContext) -> Iterator[HttpsServer]:
-    limits = Limits(connections=3, idle_s=0.3, closing_s=0.05)
+    limits = Limits(connections=3, closing_s=0.05)
     server = HttpsServer(service, aggregator, "127.0.0.1", limits=limits)
     run(server.start())
     yield server
@@ -59,8 +58,7 @@ def connect(run: Run, context: ssl.SSLContext) -> Iterator[Connect]:
     opened: list[HttpsUpstream] = []
 
     def connect(port: int, shown: ssl.SSLContext = context, **options: Any) -> HttpsUpstream:
-        options = {"proxy": None, "patience": Patience(connect_s=0.3, idle_s=0.3)} | options
-        opened.append(HttpsUpstream(f"https://localhost:{port}", shown, **options))
+        opened.append(HttpsUpstream(f"https://localhost:{port}", shown, **{"proxy": None} | options))
         return opened[-1]
 
     yield connect

@@ -152,6 +152,7 @@ def test_a_model_arrives_whole_over_a_broken_connection(
     path = tmp_path / "out" / "model.safetensors"
     path.parent.mkdir()
     relay = Relay(server.port, down=HALF)
+    relay.cut.set()
 
     async def scenario() -> None:
         async with serving(relay.pass_on) as port:

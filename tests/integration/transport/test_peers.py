@@ -24,6 +24,9 @@ from hanse.errors import (
 )
 from hanse.pki.authority import Authority
 from hanse.transport.alerts import TellingSSLObject
+from hanse.transport.https_connection import Patience
+
+HASTY = Patience(connect_s=0.3, idle_s=0.3)
 
 
 async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,7 +44,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(
 ) -> None:
     async def scenario() -> None:
         async with serving(read_and_say_nothing, aggregator if tls else None) as port:
-            await connect(port).hello()
+            await connect(port, patience=HASTY).hello()
 
     with pytest.raises(TransportError, match="did not answer in time"):
         run(scenario())
@@ -61,7 +64,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(
 
     async def scenario() -> None:
         async with serving(state_only, aggregator) as port:
-            await connect(port).deliver(DIGEST, path)
+            await connect(port, patience=HASTY).deliver(DIGEST, path)
 
     with pytest.raises(TransportError, match="took nothing for"):
         run(scenario())

@@ -20,7 +20,7 @@ from tests.parties import (
 from hanse.core.identity import Role
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
-from hanse.transport.https_server import HttpsServer
+from hanse.transport.https_server import HttpsServer, Limits
 
 VERSION = {"Hanse-Protocol": "1"}
 
@@ -113,16 +113,20 @@ def test_a_malformed_query_is_refused(
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(
-    run: Run, server: HttpsServer, context: ssl.SSLContext
+    run: Run, service: FakeService, aggregator: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
+    hasty = HttpsServer(service, aggregator, "127.0.0.1", limits=Limits(idle_s=0.1))
+
     async def body() -> Any:
         yield b"{"
         await asyncio.sleep(60)
 
-    status, _, answer = run(ask(server, context, "POST", "/v1/progress", data=body()))
+    run(hasty.start())
+    status, _, answer = run(ask(hasty, context, "POST", "/v1/progress", data=body()))
+    run(hasty.close())
 
     assert status == 503
-    assert b"nothing came for 0.3 s" in answer
+    assert b"nothing came for 0.1 s" in answer
 
 
 @pytest.mark.parametrize(

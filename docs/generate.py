@@ -1,0 +1,303 @@
+"""Writes the pages of the documentation that are made from code; with --check, only compares them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import grimp
+
+import hanse.errors
+from hanse.cli.main import COMMANDS, load
+from hanse.config.reference import plan_reference, settings_reference
+from hanse.core.diagram import member_diagram, run_diagram
+from hanse.errors import ERRORS
+from hanse.transport.openapi import openapi
+from hanse.transport.routes import ROUTES, AnyRoute, Bulk
+from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, Empty
+
+DOCS = Path(__file__).resolve().parent
+_MARKED = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check compare them; what the process ends with."""
+    stale = {
+        path: text for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text
+    }
+    names = ", ".join(str(path.relative_to(DOCS.parent)) for path in stale)
+    if not stale:
+        print("all generated pages are current")
+    elif "--check" in arguments:
+        print(f"not what the code says: {names}. Run `python docs/generate.py`.", file=sys.stderr)
+        return 1
+    else:
+        for path, text in stale.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
+        print(f"wrote {names}")
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is made from code, wholly or between marks, as it should be."""
+    reference = DOCS / "reference"
+    return {
+        reference / "plan.md": plan_reference().rstrip() + "\n",
+        reference / "settings.md": settings_reference().rstrip() + "\n",
+        reference / "cli.md": cli_reference(),
+        reference / "http.md": http_reference(),
+        reference / "openapi.json": json.dumps(openapi(), indent=1, sort_keys=True) + "\n",
+        reference / "errors.md": error_reference(),
+        **{
+            page: with_diagrams(page.read_text("utf-8"))
+            for page in (DOCS / "round.md", DOCS / "architecture.md")
+        },
+    }
+
+
+# ------------------------------------------------------------------- diagrams
+
+
+def with_diagrams(text: str) -> str:
+    """A page with each of its diagrams, between its marks, drawn anew."""
+    drawn = {"run diagram": run_diagram, "member diagram": member_diagram, "imports": import_diagram}
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n```mermaid\n{drawn[mark[2]]()}\n```\n\n{mark[3]}", text)
+
+
+def import_diagram() -> str:
+    """The packages on their floors, and who imports whom, as the code has it."""
+    settings = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))
+    floors = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    lines = ["flowchart TD"]
+    for number, floor in zip(range(len(floors), 0, -1), floors, strict=True):
+        lines += [f"    subgraph floor{number} [floor {number}]", f"        {_packages(floor)}", "    end"]
+    # Floors in a column, whichever of their packages are drawn into it.
+    lines += [f"    floor{upper} ~~~ floor{lower}" for upper, lower in pairwise(range(len(floors), 0, -1))]
+    return "\n".join([*lines, *(f"    {importer} --> {imported}" for importer, imported in _arrows())])
+
+
+def _packages(floor: str) -> str:
+    return "; ".join(name.strip().removeprefix("hanse.") for name in floor.split("|"))
+
+
+def _arrows() -> Iterator[tuple[str, str]]:
+    """Imports from package to package, without those that a longer way along other arrows implies."""
+    graph = grimp.build_graph("hanse")
+    tops = sorted(graph.find_children("hanse") - {"hanse.__main__"})
+    imports = {
+        top: {
+            other
+            for other in tops
+            if other != top and graph.direct_import_exists(importer=top, imported=other, as_packages=True)
+        }
+        for top in tops
+    }
+
+    def reached(top: str) -> set[str]:
+        return imports[top].union(*(reached(other) for other in imports[top]))
+
+    for top in tops:
+        for other in sorted(imports[top] - set().union(*(reached(between) for between in imports[top]))):
+            yield top.removeprefix("hanse."), other.removeprefix("hanse.")
+
+
+# --------------------------------------------------------------- command line
+
+
+def cli_reference() -> str:
+    """What `--help` says of every command."""
+    intro = (
+        "# Command line\n\n"
+        "What `hanse COMMAND --help` says, for every command. Every command ends with 0 when it did what was "
+        "asked, with 2 for wrong arguments, with 130 after Ctrl-C, and else with the exit code of its "
+        "[error](errors.md). Results go to the standard output; errors, warnings and the log to the standard "
+        "error. `HANSE_TRACEBACK=1` in the environment adds to an error where in the code it arose.\n"
+    )
+    parts = [intro]
+    for name in COMMANDS:
+        parts += _command(f"hanse {name}", load(name))
+    return "\n".join(parts)
+
+
+def _command(path: str, command: Any) -> Iterator[str]:
+    yield f"## {path}\n\n{_prose(command.help)}\n"
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from (part.replace("## ", "### ", 1) for part in _command(f"{path} {name}", inner))
+        return
+    hints = typing.get_type_hints(inspect.unwrap(command.callback))
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    options = [param for param in command.params if param.name in hints and param not in arguments]
+    words = [_usage(argument, hints) for argument in arguments]
+    yield f"```text\n{' '.join([path, *words, *(['[OPTIONS]'] if options else [])])}\n```\n"
+    rows = [(f"`{_value(argument, hints)}`", _meaning(argument)) for argument in arguments]
+    rows += [(f"`{_spelled(option, hints)}`", _meaning(option)) for option in options]
+    if rows:
+        yield _table(("", ""), rows)
+
+
+def _usage(argument: Any, hints: dict[str, Any]) -> str:
+    value = _value(argument, hints)
+    return value if argument.required else f"[{value}]"
+
+
+def _spelled(option: Any, hints: dict[str, Any]) -> str:
+    value = "" if option.is_flag else f" {_value(option, hints)}"
+    return ", ".join([*sorted(option.opts, key=len, reverse=True), *option.secondary_opts]) + value
+
+
+def _value(param: Any, hints: dict[str, Any]) -> str:
+    """What stands for the value of a parameter; not every version of Typer says it in the same way."""
+    if param.metavar:
+        return str(param.metavar)
+    if param.param_type_name == "argument":
+        return str(param.name).upper()
+    kind = hints[param.name]
+    inner = [choice for choice in typing.get_args(kind) if choice is not types.NoneType]
+    kind = inner[0] if inner else kind
+    if issubclass(kind, Enum):
+        return "|".join(choice.value for choice in kind)
+    return {int: "N", Path: "PATH"}.get(kind, "TEXT")
+
+
+def _meaning(param: Any) -> str:
+    said = [_prose(param.help or "")]
+    default = getattr(param.default, "value", param.default)
+    if param.required and param.param_type_name == "option":
+        said.append("Required.")
+    elif default is True:
+        said.append(f"Default: `{param.opts[0]}`.")
+    elif default not in (None, False, ""):
+        said.append(f"Default: `{default}`.")
+    if param.envvar:
+        said.append(f"In the environment: `{param.envvar}`.")
+    return " ".join(said)
+
+
+def _prose(text: str) -> str:
+    """Help text as Markdown: its file names and words in capitals are not markup."""
+    return inspect.cleandoc(text).replace("<", "&lt;")
+
+
+# ------------------------------------------------------------------- HTTP API
+
+
+def http_reference() -> str:
+    """Every request of the API, and every message."""
+    intro = (
+        "# HTTP API\n\n"
+        "One HTTPS port, TLS 1.3. Requests and replies are JSON, unless said otherwise, and every one states "
+        f"the version of the protocol in the header `{PROTOCOL_HEADER}: {PROTOCOL}`; another version is "
+        "refused. The certificate of the connection says who asks. What is not described here is refused, "
+        "unknown fields too. A refusal has a status of 400 or above and an [ErrorReply](#errorreply); go by "
+        "its `error`, which is a code of [these errors](errors.md), not by the status. Only `transport` is "
+        "worth trying again.\n\n"
+        "The same as [OpenAPI 3.1](openapi.json); a running aggregator serves it to its members as "
+        "`/v1/openapi.json`.\n\n"
+        "## Requests\n"
+    )
+    rows = ((f"`{route.method} {route.path}`", _who(route), _moves(route), route.summary) for route in ROUTES)
+    heads = ("request", "for", "asks → replies", "")
+    schemas = openapi()["components"]["schemas"]
+    messages = (_message(name, schema) for name, schema in schemas.items() if name != Empty.__name__)
+    return "\n".join([intro, _table(heads, rows), "## Messages\n", *messages])
+
+
+def _who(route: AnyRoute) -> str:
+    return ", ".join(sorted(route.roles)) or "anyone"
+
+
+def _moves(route: AnyRoute) -> str:
+    if isinstance(route, Bulk):
+        return f"`{route.media}`"
+    asked, replied = (
+        "–" if kind is Empty else f"[{kind.__name__}](#{kind.__name__.lower()})"
+        for kind in (route.request, route.reply)
+    )
+    if not route.has_body and route.request is not Empty:
+        asked = "query: " + ", ".join(f"`{name}`" for name in route.request.model_fields)
+    return f"{asked} → {replied}"
+
+
+def _message(name: str, schema: dict[str, Any]) -> str:
+    told, _, attributes = schema.get("description", "").partition("\n\nAttributes:\n")
+    notes = dict(re.findall(r"^ +(\w+): (.*(?:\n {8,}.*)*)", attributes, re.MULTILINE))
+    heading = f"### {name}\n\n{told}\n"
+    if "enum" in schema:
+        return f"{heading}\nOne of {', '.join(f'`{value}`' for value in schema['enum'])}.\n"
+    required = schema.get("required", ())
+    rows = [
+        (f"`{field}`", _kind(spec), "required" if field in required else _default(spec), notes.get(field, ""))
+        for field, spec in schema["properties"].items()
+    ]
+    return f"{heading}\n{_table(('field', 'value', 'default', ''), rows)}"
+
+
+def _kind(spec: dict[str, Any]) -> str:
+    """What a field may hold."""
+    match spec:
+        case {"$ref": reference}:
+            name = reference.rpartition("/")[2]
+            return f"[{name}](#{name.lower()})"
+        case {"anyOf": choices}:
+            return " or ".join(_kind(choice) for choice in choices)
+        case {"type": "array", "items": items}:
+            return f"list of {_kind(items)}"
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"const": value}:
+            return f"`{value}`"
+        case {"pattern": "^[0-9a-f]{64}$"}:
+            return "SHA-256"
+        case _:
+            return str(spec["type"])
+
+
+def _default(spec: dict[str, Any]) -> str:
+    return f"`{json.dumps(spec['default'])}`" if "default" in spec else ""
+
+
+# --------------------------------------------------------------------- errors
+
+
+def error_reference() -> str:
+    """The tree of errors, and the codes that go with them."""
+    # The tree stands in the docstring of the module as it should stand here.
+    told = inspect.cleandoc(hanse.errors.__doc__ or "").partition("\n\n")[2]
+    rows = (
+        (
+            f"`{code}`",
+            f"`{error.__name__}`",
+            str(error.exit_code),
+            inspect.cleandoc(error.__doc__ or "").split("\n")[0],
+        )
+        for code, error in ERRORS.items()
+    )
+    return (
+        f"# Errors\n\n{told}\n\n"
+        "The code is the same in replies, in the journal and in `--json`; the exit code is what a command "
+        "ends with.\n\n" + _table(("code", "class", "exit code", ""), rows)
+    )
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    lines = [list(heads)]
+    lines += [["---"] * len(lines[0])]
+    lines += [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

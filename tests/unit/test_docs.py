@@ -1,0 +1,182 @@
+"""What the documentation shows is true: plans load, commands exist, links lead on, pages are current."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+
+from hanse.cli.main import load
+from hanse.config.load import load_plan
+from hanse.config.settings import AggregatorSettings, SiteSettings, load_aggregator, load_site
+from hanse.core.plan import Plan
+from hanse.wire.tensors import write_file
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "hanse"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = "".join(path.read_text("utf-8") for path in sorted(ROOT.glob("examples/**/*.py")))
+
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_MODULE = re.compile(r"`((?:[a-z_]+/)+[a-z_]+\.py)`")
+_INLINE = re.compile(r"`(hanse [a-z][^`]*)`")
+
+MINIMAL = {
+    Plan: {
+        "name": "p",
+        "code": ["a.py"],
+        "script": "a.py",
+        "tasks": {"train": {"discloses": {"update": "individual"}}},
+    },
+    SiteSettings: {"name": "north", "federation": "f", "aggregator": "https://a.example.org:8443"},
+    AggregatorSettings: {"federation": "f", "url": "https://a.example.org:8443", "hosts": ["a.example.org"]},
+}
+"""What a fragment of a file is put into."""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    text: str
+
+
+def name(path: Path) -> str:
+    """A page by its path from the root of the repository."""
+    return str(path.relative_to(ROOT))
+
+
+def blocks(*languages: str) -> list[Any]:
+    """Every fenced block in one of these languages, as parameters of a test."""
+    found = [Block(page, *match) for page in PAGES for match in _FENCE.findall(page.read_text("utf-8"))]
+    return [pytest.param(block, id=name(block.page)) for block in found if block.language in languages]
+
+
+# ---------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_yaml_that_is_shown_is_accepted(block: Block, tmp_path: Path) -> None:
+    shown = yaml.safe_load(block.text)
+    schema = next(schema for schema in MINIMAL if shown.keys() <= schema.model_fields.keys())
+    whole = all(key in shown for key in ("name", "tasks"))
+    file = tmp_path / "shown.yaml"
+    file.write_text(block.text if whole else yaml.safe_dump(MINIMAL[schema] | shown), "utf-8")
+
+    if schema is Plan:
+        write_code(yaml.safe_load(file.read_text("utf-8")), tmp_path)
+        load_plan(file)
+    else:
+        (load_site if schema is SiteSettings else load_aggregator)(file)
+
+
+def write_code(plan: dict[str, Any], folder: Path) -> None:
+    """Write the files that a plan names, with the functions that it names."""
+    for name in plan["code"]:
+        (folder / name).write_text("", "utf-8")
+    for key in ("learner", "workflow"):
+        module, _, function = plan.get(key, "").partition(":")
+        if function:
+            with (folder / f"{module}.py").open("a", encoding="utf-8") as file:
+                file.write(f"def {function}(it): ...\n")
+    if "initial_model" in plan:
+        write_file(folder / plan["initial_model"], {"weight": np.zeros(1, np.float32)})
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_that_is_shown_compiles(block: Block) -> None:
+    compile(block.text, str(block.page), "exec")
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("python") if b.values[0].text.startswith("def ")])
+def test_workflows_that_are_shown_are_those_of_the_examples(block: Block) -> None:
+    assert block.text.strip() in EXAMPLES
+
+
+# ------------------------------------------------------------------- commands
+
+
+def command_lines() -> Iterator[Any]:
+    """Every command line that a block shows, those inside of `$(...)` too."""
+    for param in blocks("bash", "ini"):
+        block = param.values[0]
+        inner = re.findall(r"\$\((hanse .*?)\)", block.text)
+        outer = re.findall(r"(?:^|/)(hanse .*)$", re.sub(r"\$\(.*?\)", "IT", block.text), re.MULTILINE)
+        for line in inner + outer:
+            yield pytest.param(line, id=f"{block.page.name}: {line}")
+
+
+def read_line(line: str) -> tuple[Any, set[str], int]:
+    """The command of a line, the names of the options that are given, and how many arguments.
+
+    Raises:
+        KeyError: There is no such command or option.
+    """
+    words = iter(shlex.split(line, comments=True)[1:])
+    command = load(next(words))
+    given, arguments = set(), 0
+    for word in words:
+        if hasattr(command, "commands"):
+            command = command.commands[word]
+        elif word.startswith("-") and word != "-":
+            spelled, _, value = word.partition("=")
+            options = {spelling: param for param in command.params for spelling in param.opts}
+            given.add(options[spelled].name)
+            if not value and not options[spelled].is_flag:
+                next(words, "")
+        else:
+            arguments += 1
+    return command, given, arguments
+
+
+@pytest.mark.parametrize("line", list(command_lines()))
+def test_command_that_is_shown_could_be_called(line: str) -> None:
+    command, given, arguments = read_line(line)
+
+    options = {param.name for param in command.params if param.param_type_name == "option" and param.required}
+    places = [param for param in command.params if param.param_type_name == "argument"]
+    assert options <= given
+    assert sum(place.required for place in places) <= arguments <= len(places)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_that_the_text_mentions_exist(page: Path) -> None:
+    for line in _INLINE.findall(page.read_text("utf-8")):
+        read_line(line)
+
+
+# ---------------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_to_files(page: Path) -> None:
+    links = [link for link in _LINK.findall(page.read_text("utf-8")) if not link.startswith("https://")]
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_modules_that_the_text_names_exist(page: Path) -> None:
+    found = set(_MODULE.findall(page.read_text("utf-8")))
+
+    assert {path for path in found if not any((root / path).is_file() for root in (ROOT, PACKAGE))} == set()
+
+
+def test_generated_pages_are_current() -> None:
+    pytest.importorskip("grimp", reason="comes with import-linter, for the picture of imports")
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+
+    assert [name(path) for path, text in generate.pages().items() if path.read_text("utf-8") != text] == []

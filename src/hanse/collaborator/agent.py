@@ -13,7 +13,7 @@ from hanse.collaborator.premises import Premises
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.tasks import Tasks
 from hanse.collaborator.workers import Workers
-from hanse.core.identity import Role
+from hanse.core.identity import Party, Role
 from hanse.errors import ConfigError, StorageError, TransportError, TrustError
 from hanse.storage.lock import DirectoryLock
 from hanse.wire.messages import NextRequest, Work
@@ -143,11 +143,12 @@ class Agent:
 
     def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
         """Begin what is new, end what is not listed any more."""
-        self._tasks.wanted = work
         self._note_runs(work)
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in self._jobs.keys() - wanted.keys():
-            self._jobs.pop(key).task.cancel()
+            task = self._jobs.pop(key).task
+            if task not in self._here.speaking:
+                task.cancel()
         for key, (asked_ms, see_to) in wanted.items():
             job = self._jobs.get(key)
             if job is None or (job.task.done() and job.asked_ms != asked_ms):
@@ -183,11 +184,7 @@ class Agent:
 
     def _check_settings(self) -> None:
         settings, party = self._here.settings, self._here.identity.credentials.party
-        if (settings.federation, Role.COLLABORATOR, settings.name) != (
-            party.federation,
-            party.role,
-            party.name,
-        ):
+        if party != Party(settings.federation, Role.COLLABORATOR, settings.name):
             raise ConfigError(
                 f"site.yaml is that of {settings.name} in {settings.federation}, and the certificate in "
                 f"{self._here.identity.credentials.directory} that of {party.uri}",

@@ -129,7 +129,7 @@ class Errand:
         here.check_room(size if place.exists() else 2 * size)
         if not place.exists():
             self.progress.sign = partial(here.blobs.partial_size, digest, here.identity.site)
-            self.folder.show(await here.fetch(digest, size), digest)
+            await here.take(digest, size, partial(self.folder.show, digest))
         return place
 
     async def _perform(self, manifest: Manifest, model: Path | None) -> Report:

@@ -45,7 +45,7 @@ class RunFolder:
         """Where the worker finds a model that was shown to it."""
         return self.models / f"{digest}.safetensors"
 
-    def show(self, blob: Path, digest: str) -> Path:
+    def show(self, digest: str, blob: Path) -> None:
         """Let the worker read a model, without a copy where the file system can."""
         place = self.model(digest)
         with file_errors(f"show {blob} as {place}"):
@@ -55,16 +55,20 @@ class RunFolder:
                 part = place.with_suffix(".part")
                 shutil.copyfile(blob, part)
                 part.replace(place)
-        return place
 
-    def shown(self) -> list[str]:
-        """Digests of the models that the worker can read."""
-        return [path.stem for path in self.models.glob("*.safetensors")]
+    def clear(self, model: str | None = None, exchange: int | None = None) -> None:
+        """Delete models and updates: what earlier tasks left, also those that came to no end.
 
-    def hide(self, digest: str) -> None:
-        """Take a model back."""
-        with file_errors(f"take {digest} out of {self.models}"):
-            self.model(digest).unlink(missing_ok=True)
+        Args:
+            model: The one to leave.
+            exchange: Whose update to leave.
+        """
+        kept = {self.model(model) if model else None, self.outgoing(exchange) if exchange else None}
+        with file_errors(f"tidy up {self.work.parent}"):
+            for folder in (self.models, self._outcomes):
+                for path in folder.glob("*.safetensors"):
+                    if path not in kept:
+                        path.unlink()
 
     @property
     def written(self) -> Path:

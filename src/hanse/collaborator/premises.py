@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hanse.collaborator.plans import Plans
 from hanse.collaborator.renewal import Identity
@@ -38,6 +39,7 @@ class Premises:
         blobs: Where files lie on their way in and out.
         clock: Tells the time, with its zone.
         retry: How soon to try again; without end.
+        speaking: Tasks that are just having their last word, see `tell`.
     """
 
     directory: Path
@@ -47,6 +49,8 @@ class Premises:
     blobs: BlobStore
     clock: Callable[[], datetime]
     retry: Retry = Retry()  # noqa: RUF009 - frozen
+    speaking: set[asyncio.Task[Any]] = field(default_factory=set)
+    _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def plans(self) -> Plans:
@@ -70,6 +74,20 @@ class Premises:
         """As `insist`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
         return await self.insist(partial(_full_disk_may_pass, call))
 
+    async def tell(self, call: Callable[[], Awaitable[T]]) -> T:
+        """As `insist_on_room`, for a last word.
+
+        Once it has that, the aggregator wants the task no more, which may be heard before
+        its reply is here; that is no reason to break off.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self.speaking.add(task)
+        try:
+            return await self.insist_on_room(call)
+        finally:
+            self.speaking.discard(task)
+
     async def fetch(self, digest: str, max_bytes: int) -> Path:
         """Bring a blob here.
 
@@ -83,6 +101,20 @@ class Premises:
             self.upstream.fetch, digest, self.blobs, owner=self.identity.site, max_bytes=max_bytes
         )
         return await self.insist(bring)
+
+    async def take(self, digest: str, max_bytes: int, use: Callable[[Path], None]) -> None:
+        """Bring a blob here, use it, and delete it.
+
+        One at a time: of two runs that need the same, neither deletes what the other still needs.
+
+        Raises:
+            StorageError: The disk here has too little room.
+        """
+        async with self._taking:
+            try:
+                use(await self.fetch(digest, max_bytes))
+            finally:
+                self.blobs.delete(digest)
 
     def check_room(self, num_bytes: int) -> None:
         """Refuse what would leave less of the disk free than the settings reserve.

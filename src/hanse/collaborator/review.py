@@ -110,7 +110,7 @@ class Reviewer:
             if answer is not None:
                 statement = restate(self._here.identity.credentials, PLAN_ANSWER, answer.statement)
                 request = AnswerRequest(run_id=run.run_id, statement=statement)
-                await self._here.insist_on_room(partial(self._here.upstream.answer, request))
+                await self._here.tell(partial(self._here.upstream.answer, request))
         except (PolicyError, RunError) as error:  # the plan is not for us any more, or the run is over
             logger.warning("run %s: the answer to its plan is not wanted: %s", run.run_id, error)
 
@@ -177,12 +177,13 @@ class Reviewer:
 
     async def _manifest(self, run: RunWork) -> Manifest:
         plans, digest = self._here.plans, run.plan_digest
-        async with self._bringing:
-            if not plans.has(digest):
-                path = await self._here.fetch(digest, run.plan_bytes)
-                with file_errors(f"read {path}"):
-                    plans.keep(Manifest.from_bytes(path.read_bytes(), digest))
-                self._here.blobs.delete(digest)
+
+        def keep(blob: Path) -> None:
+            with file_errors(f"read {blob}"):
+                plans.keep(Manifest.from_bytes(blob.read_bytes(), digest))
+
+        if not plans.has(digest):
+            await self._here.take(digest, run.plan_bytes, keep)
         return plans.manifest(digest)
 
     async def _bring_code(self, manifest: Manifest) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from hanse.collaborator.errand import Errand
@@ -34,7 +34,6 @@ from hanse.wire.messages import (
     ResultRequest,
     RunWork,
     TaskOutcome,
-    Work,
     decode_value,
 )
 
@@ -47,14 +46,9 @@ _FAILURES = (*_REFUSED, RunError, StorageError, TaskError)
 
 
 class Tasks:
-    """Sees to what runs ask of this site; to the tasks of one run one after another.
-
-    Attributes:
-        wanted: What the aggregator wanted last.
-    """
+    """Sees to what runs ask of this site; to the tasks of one run one after another."""
 
     def __init__(self, premises: Premises, reviewer: Reviewer, workers: Workers) -> None:
-        self.wanted = Work(version="")
         self._here = premises
         self._reviewer = reviewer
         self._workers = workers
@@ -71,24 +65,28 @@ class Tasks:
             ProtocolError: It speaks another language.
         """
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
-            folder = await self._here.insist_on_room(partial(self._folder, run.run_id))
+            folder = await self._here.insist_on_room(partial(self._folder, run.run_id, assignment))
             errand = Errand(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
             outcome = await asyncio.to_thread(self._said_before, errand) or await self._outcome(errand)
-            said = await self._hand_in(errand, outcome)
-            with self._tolerated(errand):
-                self._tidy(errand, said)
+            await self._hand_in(errand, outcome)
 
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
         async with self._locks[run_id]:
             await self._workers.end_run(run_id)
-            with self._tolerated(f"run {run_id}"):
-                folder = await self._folder(run_id)
-                for digest in folder.shown():
-                    folder.hide(digest)
+            try:
+                await self._folder(run_id)
+            except StorageError as error:  # it takes room, and is no reason to end
+                logger.warning("run %s: %s", run_id, error)
 
-    async def _folder(self, run_id: str) -> RunFolder:
-        return RunFolder(self._here.directory / "runs" / run_id)
+    async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
+        """The folder of a run, with nothing of earlier tasks than the model that this one starts from."""
+        folder = RunFolder(self._here.directory / "runs" / run_id)
+        if task is None:
+            folder.clear()
+        else:
+            folder.clear(task.model, task.exchange)
+        return folder
 
     @asynccontextmanager
     async def _progress(self, run: RunWork, assignment: Assignment) -> AsyncIterator[Progress]:
@@ -128,8 +126,7 @@ class Tasks:
             return None
         return outcome if errand.answered_by(outcome) else None
 
-    async def _hand_in(self, errand: Errand, outcome: TaskOutcome) -> TaskOutcome:
-        """Give an outcome to the aggregator; what was said in the end."""
+    async def _hand_in(self, errand: Errand, outcome: TaskOutcome) -> None:
         here, folder, exchange = self._here, errand.folder, outcome.exchange
         # Signed now, also what was kept: the certificate of then may have run out.
         statement = state(here.identity.credentials, TASK_RESULT, outcome)
@@ -139,7 +136,7 @@ class Tasks:
             if outcome.update is not None:
                 deliver = partial(here.upstream.deliver, outcome.update.sha256, folder.outgoing(exchange))
                 await here.insist_on_room(deliver)
-            await here.insist_on_room(partial(here.upstream.result, ResultRequest(statement=statement)))
+            await here.tell(partial(here.upstream.result, ResultRequest(statement=statement)))
             logger.info("%s: sent: %s", errand, _told(outcome), extra=errand.facts)
         except RunError as error:
             logger.warning("%s: the result is dropped: %s", errand, error, extra=errand.facts)
@@ -147,28 +144,10 @@ class Tasks:
             logger.error("%s: the aggregator refuses the result: %s", errand, error, extra=errand.facts)
             if outcome.outcome == "done":  # told that it failed, the run need not wait for it
                 return await self._hand_in(errand, errand.failed(error))
-        return outcome
-
-    def _tidy(self, errand: Errand, said: TaskOutcome) -> None:
-        """Delete what is needed no more; the last model stays, for the next task often starts from it."""
-        folder, last = errand.folder, errand.assignment.model
-        if said.outcome == "failed":
-            folder.forget_outcome(said.exchange)  # a run that is resumed asks again, and then it counts
-        folder.drop_update(said.exchange)
-        for digest in folder.shown():
-            if digest != last:
-                folder.hide(digest)
-        others = (run for run in self.wanted.runs if run.run_id != errand.run.run_id)
-        if last is not None and not any(asked.model == last for run in others for asked in run.assignments):
-            self._here.blobs.delete(last)  # the worker's link to it stays
-
-    @contextmanager
-    def _tolerated(self, where: object) -> Iterator[None]:
-        """What cannot be deleted takes room, and is no reason to end."""
-        try:
-            yield
-        except StorageError as error:
-            logger.warning("%s: %s", where, error)
+        with suppress(StorageError):  # what is left is deleted before the next task
+            folder.drop_update(exchange)
+            if outcome.outcome == "failed":
+                folder.forget_outcome(exchange)  # a run that is resumed asks again, and then it counts
 
 
 def _told(outcome: TaskOutcome) -> str:

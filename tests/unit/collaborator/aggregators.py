@@ -99,6 +99,8 @@ class FakeUpstream(Upstream):
         blobs: What may be fetched, by digest.
         delivered: What was delivered, by digest.
         failing: Errors to raise, by method, each once.
+        prompt: Whether a task is taken off what is wanted before its result is replied to, as an
+            aggregator does; else a test does it.
     """
 
     authority: Authority
@@ -106,11 +108,11 @@ class FakeUpstream(Upstream):
     delivered: dict[str, bytes] = field(default_factory=dict)
     answers: list[PlanAnswer] = field(default_factory=list)
     outcomes: list[TaskOutcome] = field(default_factory=list)
-    statements: list[SignedStatement] = field(default_factory=list)
     progressed: list[int] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     failing: defaultdict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
     federation: str = "north"
+    prompt: bool = True
     closed: bool = False
     renewed: int = 0
     _work: Work = field(default_factory=lambda: Work(version="0"))
@@ -153,8 +155,10 @@ class FakeUpstream(Upstream):
     async def result(self, request: ResultRequest) -> ResultReply:
         self._meet("result")
         self._verify(TASK_RESULT, request.statement)
-        self.statements.append(request.statement)
-        self.outcomes.append(TaskOutcome.model_validate(request.statement.body))
+        outcome = TaskOutcome.model_validate(request.statement.body)
+        self.outcomes.append(outcome)
+        if self.prompt:
+            await self._take_off(outcome.run_id, outcome.exchange)
         return ResultReply()
 
     async def progress(self, request: ProgressRequest) -> None:
@@ -180,6 +184,16 @@ class FakeUpstream(Upstream):
 
     async def close(self) -> None:
         self.closed = True
+
+    async def _take_off(self, run_id: str, exchange: int) -> None:
+        """Want a task no more; who waits for work learns it before the reply is there."""
+        runs = []
+        for run in self._work.runs:
+            left = [asked for asked in run.assignments if (run.run_id, asked.exchange) != (run_id, exchange)]
+            runs.append(run.model_copy(update={"assignments": tuple(left)}))
+        if tuple(runs) != self._work.runs:
+            self.want(*runs)
+            await asyncio.sleep(0.05)
 
     def _meet(self, method: str) -> None:
         if self.failing[method]:

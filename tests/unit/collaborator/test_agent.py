@@ -79,7 +79,9 @@ def workers_of(site: Site) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_site_reviews_trains_and_evaluates_until_the_run_is_over(site: Site, run: Run) -> None:
+def test_a_site_reviews_trains_and_evaluates_until_the_run_is_over(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         upstream = site.upstream
         async with at_work(site):
@@ -93,8 +95,12 @@ def test_a_site_reviews_trains_and_evaluates_until_the_run_is_over(site: Site, r
             await until(lambda: not workers_of(site))
         assert upstream.closed
 
+    caplog.set_level("INFO")
     run(scenario())
 
+    assert "train of round 1: sent: 10 examples, loss 0.5, an update of 160 bytes, SHA-256" in caplog.text
+    assert "evaluate of round 1: sent: 4 examples, accuracy 2.5" in caplog.text
+    assert list((site.directory / "blobs").rglob("*.safetensors")) == []
     trained, evaluated = site.upstream.outcomes
     assert np.array_equal(site.upstream.update(trained)["weight"], np.ones((2, 3), np.float32))
     assert evaluated.metrics == {"accuracy": float(MODEL["weight"].mean())}
@@ -178,7 +184,9 @@ def test_an_agent_that_stops_amid_a_task_leaves_nothing_behind(site: Site, run: 
 
 
 @pytest.mark.slow
-def test_a_task_of_a_resumed_run_is_done_again(site: Site, run: Run) -> None:
+def test_a_task_is_done_again_only_when_it_is_asked_anew(site: Site, run: Run) -> None:
+    site.upstream.prompt = False
+
     async def scenario() -> None:
         async with at_work(site):
             work = await accepted(site, doing("open('once', 'x').close() or boom"), tasks=NO_RETRIES)

@@ -80,12 +80,9 @@ def test_a_model_is_shown_without_a_copy(folder: RunFolder, tmp_path: Path) -> N
     blob = tmp_path / "blob"
     blob.write_bytes(DATA)
 
-    place = folder.show(blob, UPDATE.sha256)
+    folder.show("m", blob)
 
-    assert place.samefile(blob)
-    assert folder.shown() == [UPDATE.sha256]
-    folder.hide(UPDATE.sha256)
-    assert folder.shown() == []
+    assert folder.model("m").samefile(blob)
 
 
 def test_a_model_is_copied_where_links_cannot_be_made(
@@ -98,7 +95,22 @@ def test_a_model_is_copied_where_links_cannot_be_made(
     blob = tmp_path / "blob"
     blob.write_bytes(DATA)
 
-    assert folder.show(blob, UPDATE.sha256).read_bytes() == DATA
+    folder.show("m", blob)
+
+    assert folder.model("m").read_bytes() == DATA
+
+
+def test_what_earlier_tasks_left_is_deleted_but_not_what_the_next_needs(folder: RunFolder) -> None:
+    for path in (folder.model("a"), folder.model("b"), folder.outgoing(1), folder.outgoing(2)):
+        path.touch()
+
+    folder.clear("b", 2)
+    assert [folder.model("a").exists(), folder.model("b").exists()] == [False, True]
+    assert [folder.outgoing(1).exists(), folder.outgoing(2).exists()] == [False, True]
+
+    folder.clear()
+    assert not folder.model("b").exists()
+    assert not folder.outgoing(2).exists()
 
 
 def test_an_outcome_is_kept_until_it_is_forgotten(folder: RunFolder, site: Site) -> None:

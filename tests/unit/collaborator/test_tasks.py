@@ -1,3 +1,4 @@
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,8 @@ from hanse.errors import (
     TransportError,
     UpdateError,
 )
-from hanse.wire.messages import Assignment, RunWork, TaskOutcome, Work
-from hanse.wire.tensors import open_file, write_file
+from hanse.wire.messages import Assignment, RunWork, TaskOutcome
+from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]
 
@@ -367,32 +368,31 @@ def test_a_model_is_fetched_once_for_the_tasks_that_start_from_it(
 
 
 def test_what_is_needed_no_more_is_deleted(site: Site, run: Run, work: RunWork) -> None:
-    settled(site, run, work, site.assignment(), FakeWorkers())
-    other = site.upstream.add(b"")
-    kept = site.assignment().model
-    write_file(site.directory / "next", UPDATE)
-    data = (site.directory / "next").read_bytes()
-    newer = site.assignment(exchange=2, model=site.upstream.add(data), model_bytes=len(data))
-    settled(site, run, work, newer, FakeWorkers())
+    first = site.assignment()
+    settled(site, run, work, first, FakeWorkers())
+    data = encode(UPDATE)
+    second = site.assignment(exchange=2, model=site.upstream.add(data), model_bytes=len(data))
+    settled(site, run, work, second, FakeWorkers())
 
     folder = RunFolder(site.directory / "runs" / "demo-1")
-    assert folder.shown() == [newer.model]
+    assert list(folder.models.iterdir()) == [folder.model(second.model or "")]
     blobs = site.premises().blobs
-    assert not any(blobs.has(digest) for digest in (other, kept or "", newer.model or ""))
+    assert not any(blobs.has(asked.model or "") for asked in (first, second))
     assert not folder.outgoing(1).exists()
     assert not folder.written.exists()
 
 
-def test_a_model_that_another_run_waits_for_stays(site: Site, run: Run, work: RunWork) -> None:
-    assignment = site.assignment()
+def test_runs_of_one_model_do_not_take_it_from_each_other(site: Site, run: Run, work: RunWork) -> None:
     premises = site.premises()
     tasks = Tasks(premises, Reviewer(premises), FakeWorkers())  # type: ignore[arg-type]
-    other = work.model_copy(update={"run_id": "demo-2", "assignments": (assignment,)})
-    tasks.wanted = Work(version="1", runs=(work, other))
+    other = work.model_copy(update={"run_id": "demo-2"})
 
-    run(tasks.settle(work, assignment))
+    async def both() -> None:
+        await asyncio.gather(*(tasks.settle(each, site.assignment()) for each in (work, other)))
 
-    assert premises.blobs.has(assignment.model or "")
+    run(both())
+
+    assert [outcome.outcome for outcome in site.upstream.outcomes] == ["done", "done"]
 
 
 def test_a_run_that_is_over_leaves_no_model_and_no_worker(site: Site, run: Run, work: RunWork) -> None:
@@ -403,7 +403,7 @@ def test_a_run_that_is_over_leaves_no_model_and_no_worker(site: Site, run: Run, 
     run(tasks.end_run("demo-1"))
 
     assert workers.ended == ["demo-1"]
-    assert RunFolder(site.directory / "runs" / "demo-1").shown() == []
+    assert list(RunFolder(site.directory / "runs" / "demo-1").models.iterdir()) == []
 
 
 def test_a_site_that_was_removed_stops(site: Site, run: Run, work: RunWork) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hanse.aggregator.retention import plan_blobs
 from hanse.aggregator.work import SizeOf, assignments, concerns, max_update_bytes
 from hanse.core.identity import Party, Role
 from hanse.core.run import Run
@@ -15,20 +16,17 @@ def check_may_read(party: Party, digest: str, runs: Iterable[Run]) -> None:
 
     Nobody may have a single site's update: those are for the aggregator alone.
 
+    Args:
+        party: Who asks.
+        digest: Of the blob.
+        runs: All runs, those that are over too.
+
     Raises:
         PolicyError: The blob is not for this party.
     """
-    for run in runs:
-        if party.role is Role.COLLABORATOR and not concerns(run, party.name):
-            continue
-        if digest in _plan_blobs(run):
-            return
-        if party.role is Role.COLLABORATOR:
-            if any(e.model == digest for e in assignments(run, party.name)):
-                return
-        elif digest == run.model or (run.best is not None and digest == run.best.model):
-            return
-    raise PolicyError(f"blob {digest[:12]} is not for {party.role} {party.name}, or does not exist")
+    may = _operator_may if party.role is Role.OPERATOR else _site_may
+    if not any(may(run, party.name, digest) for run in runs):
+        raise PolicyError(f"blob {digest[:12]} is not for {party.role} {party.name}, or does not exist")
 
 
 def upload_limit(party: Party, runs: Iterable[Run], size_of: SizeOf, max_blob: int) -> int:
@@ -52,7 +50,12 @@ def upload_limit(party: Party, runs: Iterable[Run], size_of: SizeOf, max_blob: i
     return max(limits)
 
 
-def _plan_blobs(run: Run) -> frozenset[str]:
-    manifest = run.manifest
-    initial = () if manifest.initial_model is None else (manifest.initial_model.sha256,)
-    return frozenset({run.plan_digest, *(file.sha256 for file in manifest.files), *initial})
+def _operator_may(run: Run, _name: str, digest: str) -> bool:
+    best = run.best.model if run.best else None
+    return digest in (run.model, best) or digest in plan_blobs(run)
+
+
+def _site_may(run: Run, name: str, digest: str) -> bool:
+    if not concerns(run, name):
+        return False
+    return digest in plan_blobs(run) or any(exchange.model == digest for exchange in assignments(run, name))

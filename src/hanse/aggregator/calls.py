@@ -1,7 +1,7 @@
 """What a run worker asks of its service, and what it gets back; tensors pass as files.
 
-Paths are names inside two folders of the run's workspace: the worker reads
-`in/` and writes `out/`.
+Names of files are those in the two folders of the run's `Workspace`: the
+worker reads its inbox and writes its outbox.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pydantic import Field, TypeAdapter
 
 from hanse.core.plan import Digest, Strict
 
+MAX_REASON = 8_192
+
 FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
 
 
 class ModelRef(Strict):
-    """Parameters, by the digest of a committed model or by a new file in `out/`."""
+    """Parameters, by the digest of a model that the run has or by a new file in the outbox."""
 
     digest: Digest | None = None
     file: FileName | None = None
@@ -60,7 +62,7 @@ class CommitCall(Strict):
     call: Literal["commit"] = "commit"
     round_number: int = Field(ge=0)
     model: ModelRef
-    metrics: dict[str, float]
+    metrics: dict[Annotated[str, Field(max_length=200)], float] = Field(max_length=1_000)
     state: FileName | None
     consumed: tuple[int, ...]
 
@@ -75,8 +77,8 @@ class FailCall(Strict):
     """The workflow's function raised."""
 
     call: Literal["fail"] = "fail"
-    error: str
-    reason: str = Field(max_length=8_192)
+    error: str = Field(max_length=64)
+    reason: str = Field(max_length=MAX_REASON)
 
 
 Call = StandingCall | OpenRoundCall | ExchangeCall | NextCall | CommitCall | FinishCall | FailCall
@@ -85,7 +87,13 @@ CALLS: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="call
 
 
 class StandingReply(Strict):
-    """Where the run stands; `model` and `state` are names in `in/`."""
+    """Where the run stands.
+
+    Attributes:
+        digest: Of the model: the last committed one, before the first the plan's own.
+        model: The file with it.
+        state: The file with the workflow's state.
+    """
 
     committed: int
     digest: Digest | None
@@ -102,7 +110,7 @@ class CohortReply(Strict):
 
 
 class AnswerReply(Strict):
-    """One site's answer; `update` is a name in `in/`."""
+    """One site's answer; `update` is a file."""
 
     exchange: int
     site: str
@@ -119,7 +127,7 @@ class AnswersReply(Strict):
 
 
 class SumReply(Strict):
-    """The aggregate of an exchange; `delta` is a name in `in/`."""
+    """The aggregate of an exchange; `delta` is a file."""
 
     num_examples: int
     metrics: dict[str, float]
@@ -128,7 +136,7 @@ class SumReply(Strict):
 
 
 class Reply(Strict):
-    """The answer to a call, or the error that ended the run."""
+    """The answer to a call, or the error that it ended in."""
 
     ok: dict[str, Any] | None = None
     error: str = ""

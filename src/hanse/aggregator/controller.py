@@ -6,19 +6,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from hanse.aggregator.signals import Signals, wait_for
+from hanse.aggregator.signals import Signals
 from hanse.aggregator.work import touched
 from hanse.core.commands import Command, Tick
 from hanse.core.events import Event
 from hanse.core.exchange import Exchange, MemberState
 from hanse.core.run import Phase, Run
 from hanse.core.timing import next_wakeup_ms
-from hanse.errors import HanseError, RunError
+from hanse.errors import RunError, StorageError
 from hanse.storage.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
 _SHORTEST_SLEEP_S = 0.01
+_STORAGE_PAUSE_S = 1.0
+_LONGEST_LINE = 500
 
 
 class RunController:
@@ -27,14 +29,15 @@ class RunController:
     The only writer of the run's journal. All methods belong to the event loop.
 
     Attributes:
-        signals: Notified with `(run_id,)` at every event and with the name of
-            each site whose work may have changed.
+        signals: Notified with the run's id at every event, and with the name of each site whose
+            work may have changed.
     """
 
     def __init__(self, ledger: Ledger, signals: Signals, clock_ms: Callable[[], int]) -> None:
         self._ledger = ledger
         self._clock_ms = clock_ms
         self._one_at_a_time = asyncio.Lock()
+        self._writing: set[asyncio.Task[tuple[Event, ...]]] = set()
         self._progress_ms: dict[tuple[int, str], int] = {}
         self.signals = signals
 
@@ -44,27 +47,35 @@ class RunController:
         return self._ledger.run
 
     @property
+    def before(self) -> Run | None:
+        """The run as it stood before its last commit or its end; None before the first."""
+        return self._ledger.before
+
+    @property
     def events(self) -> int:
         """Number of the last journal record."""
         return self._ledger.events
 
     async def execute(self, command: Command) -> tuple[Event, ...]:
-        """Carry out a command; its events are durable when this returns."""
-        async with self._one_at_a_time:
-            # A cancelled request must not leave the ledger half-way: the thread finishes what it began.
-            writing = asyncio.ensure_future(
-                asyncio.to_thread(self._ledger.execute, command, self._clock_ms())
-            )
-            try:
-                events = await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                self._announce(await writing)
-                raise
-            self._announce(events)
-        return events
+        """Carry out a command; its events are durable when this returns.
+
+        A caller who is cancelled does not take back what was begun.
+
+        Raises:
+            RunError: The command is not possible now.
+            StorageError: The journal could not be written; nothing changed.
+        """
+        writing = asyncio.create_task(self._write(command))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return await asyncio.shield(writing)
+
+    async def settled(self) -> None:
+        """Wait until nothing is being written."""
+        await asyncio.gather(*self._writing, return_exceptions=True)
 
     def note_progress(self, exchange: int, site: str) -> bool:
-        """Remember that a task is under way; whether the run should hear that the site is back."""
+        """Remember that a task is under way; whether the run should hear that the site works."""
         found = self.run.exchanges.get(exchange)
         if found is None or site not in found.members:
             return False
@@ -74,34 +85,48 @@ class RunController:
     async def keep_time(self) -> None:
         """Let the run notice deadlines and idle sites, until it is cancelled."""
         while True:
-            async with self.signals.watching(self.run.run_id) as changed:
-                known = {e.number for e in self.run.open_exchanges()}
-                self._progress_ms = {k: v for k, v in self._progress_ms.items() if k[0] in known}
-                tick = Tick(dict(self._progress_ms))
-                wakeup = next_wakeup_ms(self.run, tick)
-                left_s = 3600.0 if wakeup is None else (wakeup - self._clock_ms()) / 1000
-                if await wait_for(changed, max(left_s, _SHORTEST_SLEEP_S)) or wakeup is None:
-                    continue
+            seen = self.events
+            wakeup_ms = next_wakeup_ms(self.run, self._tick())
+            left_s = None if wakeup_ms is None else (wakeup_ms - self._clock_ms()) / 1000
+            if await self.goes_on_after(seen, left_s):
+                continue
             try:
-                await self.execute(Tick(dict(self._progress_ms)))
-            except HanseError as error:
-                # A full disk, most likely: the next tick tries again.
+                await self.execute(self._tick())
+            except StorageError as error:  # a full disk, most likely
                 logger.error("run %s cannot note the time: %s", self.run.run_id, error)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_STORAGE_PAUSE_S)
 
     async def closed(self, find: Callable[[Run], Exchange]) -> Exchange:
         """Wait until an exchange has closed.
 
         Raises:
-            HanseError: The run ended first; its reason.
+            RunError: The run ended first; its reason.
         """
-        while True:
-            async with self.signals.watching(self.run.run_id) as changed:
-                self.must_run()
-                exchange = find(self.run)
-                if exchange.closed is not None:
-                    return exchange
-                await changed.wait()
+
+        def look() -> Exchange | None:
+            self.must_run()
+            exchange = find(self.run)
+            return None if exchange.closed is None else exchange
+
+        closed = await self.signals.until([self.run.run_id], look)
+        assert closed is not None  # there is no timeout
+        return closed
+
+    async def goes_on_after(self, seen: int, timeout_s: float | None = None) -> bool:
+        """Wait until there are records after the one numbered `seen`; whether there are in time."""
+
+        def look() -> bool | None:
+            return self.events > seen or None
+
+        if timeout_s is not None:
+            timeout_s = max(timeout_s, _SHORTEST_SLEEP_S)
+        return bool(await self.signals.until([self.run.run_id], look, timeout_s))
+
+    async def in_phase(self, *phases: Phase, timeout_s: float | None = None) -> Phase | None:
+        """Wait until the run is in one of these phases; None where the time was over first."""
+        return await self.signals.until(
+            [self.run.run_id], lambda: self.run.phase if self.run.phase in phases else None, timeout_s
+        )
 
     def must_run(self) -> None:
         """Raise the reason why the run has ended, if it has."""
@@ -109,18 +134,28 @@ class RunController:
         if run.phase is not Phase.RUNNING:
             raise RunError(f"run {run.run_id} is {run.phase}{f': {run.reason}' if run.reason else ''}")
 
+    async def _write(self, command: Command) -> tuple[Event, ...]:
+        async with self._one_at_a_time:
+            events = await asyncio.to_thread(self._ledger.execute, command, self._clock_ms())
+            if events:
+                self._announce(events)
+            return events
+
+    def _tick(self) -> Tick:
+        known = {exchange.number for exchange in self.run.open_exchanges()}
+        self._progress_ms = {key: time for key, time in self._progress_ms.items() if key[0] in known}
+        return Tick(dict(self._progress_ms))
+
     def _announce(self, events: tuple[Event, ...]) -> None:
-        if not events:
-            return
+        run = self.run
         for event in events:
-            logger.info("%s %s", self.run.run_id, _line(event), extra={"run": self.run.run_id})
+            logger.info("%s %s", run.run_id, _line(event), extra={"run": run.run_id})
         sites = touched(events)
-        self.signals.notify([self.run.run_id, *(self.run.invited if sites is None else sites)])
+        self.signals.notify([run.run_id, *(run.invited if sites is None else sites)])
 
 
 def _line(event: Event) -> str:
     """An event as a line of the log: its name and what is short in it."""
     short = event.model_dump(mode="json", exclude={"kind", "manifest", "statement", "log_tail"})
-    return f"{event.kind} " + " ".join(
-        f"{name}={value}" for name, value in short.items() if value not in ("", None)
-    )
+    told = [f"{name}={value}" for name, value in short.items() if value not in ("", None)]
+    return " ".join([event.kind, *told])[:_LONGEST_LINE]

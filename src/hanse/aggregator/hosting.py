@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from pathlib import Path
 from typing import assert_never
 
 from hanse.aggregation.fedavg import fed_avg
@@ -26,7 +23,10 @@ from hanse.aggregator.calls import (
     SumReply,
 )
 from hanse.aggregator.controller import RunController
+from hanse.aggregator.retention import Retention, references
+from hanse.aggregator.workspace import Workspace
 from hanse.core.commands import (
+    Command,
     Commit,
     Fail,
     Finish,
@@ -41,61 +41,24 @@ from hanse.core.parameters import mismatch, not_finite, specs
 from hanse.core.plan import INITIALISE, Strict
 from hanse.core.run import Run
 from hanse.core.update import Aggregate, Update
-from hanse.errors import DisclosureError, WorkflowError
+from hanse.errors import DisclosureError, RunError, WorkflowError
 from hanse.storage.base import BlobStore
-from hanse.wire.tensors import open_file, write_file
-
-
-class Workspace:
-    """The folders through which a run worker and its service pass files."""
-
-    def __init__(self, directory: Path, blobs: BlobStore, *, share: bool) -> None:
-        """Make the folders anew.
-
-        Args:
-            directory: Of this run.
-            blobs: Where the files come from and go to.
-            share: Whether the worker is kept from writing to `in/`, so that a blob may be
-                linked there; copied otherwise.
-        """
-        self._blobs = blobs
-        self._share = share
-        self.inbox = directory / "in"
-        self.outbox = directory / "out"
-        for folder in (self.inbox, self.outbox):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-
-    def lend(self, digest: str) -> str:
-        """Show a blob to the worker; its name in `in/`."""
-        name = f"{digest}.safetensors"
-        place = self.inbox / name
-        if not place.exists():
-            if self._share:
-                os.link(self._blobs.path(digest), place)
-            else:
-                shutil.copyfile(self._blobs.path(digest), place)
-        return name
-
-    def take(self, name: str) -> str:
-        """Take in a file that the worker wrote; its digest."""
-        path = self.outbox / name
-        if path.is_symlink() or not path.is_file():
-            raise WorkflowError(f"the workflow named a file {name} that it did not write")
-        return self._blobs.adopt(path)
-
-    def clear(self) -> None:
-        """Take back what was lent; the blobs stay."""
-        for path in self.inbox.iterdir():
-            path.unlink()
+from hanse.wire.tensors import open_file
 
 
 class WorkflowHost:
-    """Carries out a run worker's calls, one after another."""
+    """Carries out a run worker's calls, one after another.
 
-    def __init__(self, controller: RunController, blobs: BlobStore, workspace: Workspace) -> None:
+    What a worker does again after it died gets the same answers: all that it
+    has been told stands in the journal or follows from it.
+    """
+
+    def __init__(
+        self, controller: RunController, blobs: BlobStore, retention: Retention, workspace: Workspace
+    ) -> None:
         self._controller = controller
         self._blobs = blobs
+        self._retention = retention
         self._workspace = workspace
 
     @property
@@ -103,10 +66,15 @@ class WorkflowHost:
         return self._controller.run
 
     async def handle(self, call: Call) -> Strict | None:
-        """Carry out one call; None where there is nothing to tell."""
+        """Carry out one call; None where there is nothing to tell.
+
+        Raises:
+            StorageError: The disk or the journal; the worker had best begin again from the last commit.
+            HanseError: What the workflow asked cannot be; it is for the worker.
+        """
         match call:
             case StandingCall():
-                return self._standing()
+                return await self._standing()
             case OpenRoundCall():
                 await self._controller.execute(OpenRound(call.round_number))
                 self._controller.must_run()
@@ -120,7 +88,7 @@ class WorkflowHost:
             case CommitCall():
                 return await self._commit(call)
             case FinishCall():
-                await self._controller.execute(Finish())
+                await self._supersede(Finish())
                 return None
             case FailCall():
                 await self._controller.execute(Fail(call.error, call.reason))
@@ -128,136 +96,148 @@ class WorkflowHost:
             case _:
                 assert_never(call)
 
-    def _standing(self) -> StandingReply:
-        run, lend = self._run, self._workspace.lend
+    async def _standing(self) -> StandingReply:
+        run = self._run
         initial = run.manifest.initial_model
         digest = initial.sha256 if run.model is None and initial is not None else run.model
         return StandingReply(
             committed=run.committed,
             digest=digest,
-            model=None if digest is None else lend(digest),
-            state=None if run.state is None else lend(run.state),
+            model=await self._lend(digest),
+            state=await self._lend(run.state),
             complete=run.complete,
             population=run.population,
         )
 
-    async def _exchange(self, call: ExchangeCall) -> Exchange:
-        model = None if call.task == INITIALISE else await self._model(call.model)
-        await self._controller.execute(
-            OpenExchange(call.round_number, call.index, call.task, model, call.sites)
-        )
-        return await self._controller.closed(lambda run: run.in_round()[call.index])
-
     async def _ask(self, call: ExchangeCall) -> AnswersReply:
-        disclosed = self._disclosed(call.task)
-        if disclosed == "aggregate":
-            raise DisclosureError(f"the plan discloses the updates of {call.task!r} only in aggregate")
+        self._check_may(call)
         exchange = await self._exchange(call)
         return AnswersReply(
-            answers=tuple(self._answer(exchange, site, self._run.committed) for site in exchange.answered)
+            answers=tuple([await self._answer(exchange, site, staleness=0) for site in exchange.answered])
         )
 
     async def _sum(self, call: ExchangeCall) -> SumReply:
-        self._disclosed(call.task)
+        self._check_may(call)
         exchange = await self._exchange(call)
-        uniform = self._run.plan.aggregation.rule == "mean"
-        updates = [self._update(site, _answered(exchange, site)) for site in exchange.answered]
-        aggregate, digest = await asyncio.to_thread(self._fold, updates, uniform)
+        aggregate, digest = await asyncio.to_thread(self._fold, exchange)
         await self._controller.execute(
             RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest)
         )
         return SumReply(
             num_examples=aggregate.num_examples,
             metrics=dict(aggregate.metrics),
-            delta=None if digest is None else self._workspace.lend(digest),
+            delta=None if digest is None else _sum_file(exchange),
             sites=aggregate.sites,
         )
 
-    def _fold(self, updates: list[Update], uniform: bool) -> tuple[Aggregate, str | None]:
-        aggregate = fed_avg(updates, uniform=uniform)
-        if aggregate.delta is None:
-            return aggregate, None
-        path = self._workspace.outbox.parent / "aggregate.safetensors"
-        write_file(path, aggregate.delta)
-        return aggregate, self._blobs.adopt(path)
-
     async def _next(self, call: NextCall) -> AnswersReply:
-        if self._disclosed(call.task) == "aggregate":
-            raise DisclosureError(f"the plan discloses the updates of {call.task!r} only in aggregate")
-        model = self._run.model
-        if model is None:
+        self._check_disclosed(call.task, individually=True)
+        if self._run.model is None:
             raise WorkflowError("a stream begins after the first model")
         taken = frozenset(call.taken)
+        opening = OpenStream(call.task, self._run.model, taken)
         while True:
-            await self._controller.execute(OpenStream(call.task, model, taken))
-            async with self._controller.signals.watching(self._run.run_id) as changed:
-                self._controller.must_run()
-                ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
-                if ready:
-                    # In the order of the journal, so that a restarted workflow gets the same again.
-                    first = min(ready, key=lambda e: (e.members[e.order[0]].since_ms, e.number))
-                    return AnswersReply(
-                        answers=(self._answer(first, first.answered[0], self._run.committed + 1),)
-                    )
-                await changed.wait()
+            await self._controller.execute(opening)
+            self._controller.must_run()
+            seen = self._controller.events
+            ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
+            if ready:
+                # In the order of the journal, so that a workflow that begins again gets the same.
+                first = min(ready, key=lambda e: e.members[e.order[0]].since_ms)
+                staleness = self._run.committed + 1 - first.round_number
+                return AnswersReply(answers=(await self._answer(first, first.order[0], staleness),))
+            await self._controller.goes_on_after(seen)
 
     async def _commit(self, call: CommitCall) -> StandingReply:
         model = await self._model(call.model)
-        if self._run.model is not None:
-            await asyncio.to_thread(self._check_model, model, self._run.model)
+        await asyncio.to_thread(self._check_model, model)
         state = None if call.state is None else await asyncio.to_thread(self._workspace.take, call.state)
         dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
+        await self._supersede(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
+        return await self._standing()
+
+    async def _supersede(self, command: Command) -> None:
+        """Carry out a commit or the end, and let go of what was needed for it only."""
+        before, taken = self._run, frozenset(self._workspace.taken)
+        await self._controller.execute(command)
+        await asyncio.to_thread(self._workspace.clear)
+        await self._retention.collect(references(before) | taken)
+
+    async def _exchange(self, call: ExchangeCall) -> Exchange:
+        """Ask, unless it was asked before, and wait."""
+        model = None if call.task == INITIALISE else await self._model(call.model)
         await self._controller.execute(
-            Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead))
+            OpenExchange(call.round_number, call.index, call.task, model, call.sites)
         )
-        self._workspace.clear()
-        return self._standing()
+        return await self._controller.closed(lambda run: run.in_round()[call.index])
 
-    async def _model(self, ref: ModelRef) -> str:
-        if ref.file is not None:
-            return await asyncio.to_thread(self._workspace.take, ref.file)
-        known = {self._run.model, *(e.model for e in self._run.exchanges.values())}
-        initial = self._run.manifest.initial_model
-        if initial is not None:
-            known.add(initial.sha256)
-        if ref.digest is None or ref.digest not in known:
-            raise WorkflowError(
-                f"the workflow named a model {str(ref.digest)[:12]} that this run does not have"
-            )
-        return ref.digest
+    def _fold(self, exchange: Exchange) -> tuple[Aggregate, str | None]:
+        """Sum the answers for the worker to read; the aggregate, and the digest of its file."""
+        updates = []
+        for site in exchange.answered:
+            answer = _answered(exchange, site)
+            delta = None if answer.update is None else open_file(self._blobs.path(answer.update))
+            updates.append(Update(site, answer.num_examples, answer.metrics, delta))
+        aggregate = fed_avg(updates, uniform=self._run.plan.aggregation.rule == "mean")
+        if aggregate.delta is None:
+            return aggregate, None
+        return aggregate, self._workspace.show(_sum_file(exchange), aggregate.delta)
 
-    def _check_model(self, digest: str, before: str) -> None:
-        new, old = open_file(self._blobs.path(digest)), open_file(self._blobs.path(before))
-        problem = mismatch(specs(new), specs(old))
-        if problem:
-            raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
-        bad = not_finite(new)
-        if bad:
-            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
-
-    def _disclosed(self, task: str) -> str:
-        if task != INITIALISE and task not in self._run.plan.tasks:
-            raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(self._run.plan.tasks)}")
-        return disclosure_of(self._run.plan, task).update
-
-    def _answer(self, exchange: Exchange, site: str, version: int) -> AnswerReply:
+    async def _answer(self, exchange: Exchange, site: str, staleness: int) -> AnswerReply:
         answer = _answered(exchange, site)
         return AnswerReply(
             exchange=exchange.number,
             site=site,
             num_examples=answer.num_examples,
             metrics=dict(answer.metrics),
-            update=None if answer.update is None else self._workspace.lend(answer.update),
-            staleness=max(version - exchange.round_number, 0) if exchange.index < 0 else 0,
+            update=await self._lend(answer.update),
+            staleness=staleness,
         )
 
-    def _update(self, site: str, answer: Answer) -> Update:
-        delta = None if answer.update is None else open_file(self._blobs.path(answer.update))
-        return Update(site, answer.num_examples, answer.metrics, delta)
+    async def _lend(self, digest: str | None) -> str | None:
+        return None if digest is None else await asyncio.to_thread(self._workspace.lend, digest)
+
+    async def _model(self, ref: ModelRef) -> str:
+        if ref.file is not None:
+            return await asyncio.to_thread(self._workspace.take, ref.file)
+        run = self._run
+        initial = run.manifest.initial_model
+        known = {run.model, initial and initial.sha256, *(e.model for e in run.exchanges.values())}
+        if ref.digest is None or ref.digest not in known | self._workspace.taken:
+            raise WorkflowError(
+                f"the workflow named a model {str(ref.digest)[:12]} that this run does not have"
+            )
+        return ref.digest
+
+    def _check_model(self, digest: str) -> None:
+        new = open_file(self._blobs.path(digest))
+        if self._run.model is not None:
+            problem = mismatch(specs(new), specs(open_file(self._blobs.path(self._run.model))))
+            if problem:
+                raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
+        bad = not_finite(new)
+        if bad:
+            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
+
+    def _check_may(self, call: ExchangeCall) -> None:
+        if call.task == INITIALISE and call.round_number != 0:
+            raise DisclosureError("a first model is asked for before the first round only")
+        self._check_disclosed(call.task, individually=call.call == "ask" or call.sites is not None)
+
+    def _check_disclosed(self, task: str, *, individually: bool) -> None:
+        if individually and disclosure_of(self._run.plan, task).update == "aggregate":
+            raise DisclosureError(
+                f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
+                mend="Use round.sum, and name no sites.",
+            )
+
+
+def _sum_file(exchange: Exchange) -> str:
+    return f"sum-{exchange.number}.safetensors"
 
 
 def _answered(exchange: Exchange, site: str) -> Answer:
     answer = exchange.members[site].answer
     if answer is None:
-        raise WorkflowError(f"{site} has not answered exchange {exchange.number}")
+        raise RunError(f"{site} has not answered exchange {exchange.number}")
     return answer

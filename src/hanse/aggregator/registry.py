@@ -44,11 +44,28 @@ class Issued:
     not_after_ms: int
 
 
+_MOST_KNOWN = 4_096
+"""Verified certificates that are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Vouched:
+    """A certificate that the authority signed, and the time in which it is good."""
+
+    party: Party
+    fingerprint: str
+    begin: datetime
+    end: datetime
+
+
 class Registry:
     """Who belongs to the federation, and how one comes to.
 
     Works on the journal alone, so that a stopped aggregator's directory can
     be administered too. Methods may be called from any thread.
+
+    Attributes:
+        seen_ms: When each party was last admitted, milliseconds since 1970.
     """
 
     def __init__(
@@ -65,6 +82,10 @@ class Registry:
         self._clock = clock
         self._lock = threading.Lock()
         self._membership = self._load()
+        self._known: dict[bytes, _Vouched] = {}
+        self._shown: dict[str, str] = {}
+        """The certificate that each party was last admitted with."""
+        self.seen_ms: dict[str, int] = {}
 
     @property
     def membership(self) -> Membership:
@@ -77,10 +98,22 @@ class Registry:
         Raises:
             CredentialError: It is not.
         """
+        known = self._known.get(certificate_der)
+        if known is None or not known.begin <= self._clock() <= known.end:
+            known = self._known[certificate_der] = self._vouched(certificate_der)
+        self._membership.admit(known.party.name, known.party.role, known.fingerprint)
+        self._shown[known.party.name] = known.fingerprint
+        self.seen_ms[known.party.name] = self._now_ms()
+        return known.party
+
+    def _vouched(self, certificate_der: bytes) -> _Vouched:
+        """Verify a certificate; costs a signature check, and so is done once for each."""
         certificate = read_der(certificate_der)
         party = verify_certificate(certificate, self._authority.certificate, self._clock())
-        self._membership.admit(party.name, party.role, fingerprint(certificate))
-        return party
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        return _Vouched(party, fingerprint(certificate), begin, end)
 
     def invite(self, name: str, role: Role, *, url: str, token_id: str, lifetime: timedelta) -> str:
         """Write a one-time invitation for a party that is not enrolled."""
@@ -105,12 +138,22 @@ class Registry:
         return self._sign(Party(self._authority.federation, role, check_name(name)), csr, None)
 
     def renew(self, party: Party, csr: str) -> Certificates:
-        """Give an enrolled party its next certificate."""
+        """Give an enrolled party its next certificate.
+
+        The one that it was last admitted with stays good: if the reply is lost, it asks again.
+
+        Raises:
+            CredentialError: It was removed, or the request is not one for a certificate.
+        """
         with self._lock:
+            enrolled = self._membership.member(party.name, party.role)
             issued = self._issue(party, csr)
             self._append(
                 CertificateRenewed(
-                    name=party.name, certificate=issued.fingerprint, not_after_ms=issued.not_after_ms
+                    name=party.name,
+                    certificate=issued.fingerprint,
+                    not_after_ms=issued.not_after_ms,
+                    asked_with=self._shown.get(party.name, enrolled.certificates[-1]),
                 )
             )
         return issued.certificates
@@ -157,9 +200,11 @@ class Registry:
 
     def _append(self, event: MembershipEvent) -> None:
         body = event.model_dump(mode="json", exclude={"kind"})
-        now_ms = int(self._clock().timestamp() * 1000)
-        self._journal.append(STREAM, [(event.kind, body)], time_ms=now_ms)
+        self._journal.append(STREAM, [(event.kind, body)], time_ms=self._now_ms())
         self._membership = join(self._membership, event)
+
+    def _now_ms(self) -> int:
+        return int(self._clock().timestamp() * 1000)
 
     def _load(self) -> Membership:
         try:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from cryptography import x509
 
 from hanse.core.answers import member_state
 from hanse.core.commands import AcceptResult, AnswerPlan, Command, FailTask
@@ -17,32 +15,49 @@ from hanse.core.identity import Party
 from hanse.core.plan import INITIALISE
 from hanse.core.run import Run
 from hanse.errors import DisclosureError, ProtocolError, RunError, TrustError, UpdateError
+from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import Signature, verify
 from hanse.storage.base import BlobStore
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, M, PlanAnswer, TaskOutcome, UpdateFile, decode_value
+from hanse.wire.messages import (
+    PLAN_ANSWER,
+    TASK_RESULT,
+    PlanAnswer,
+    TaskOutcome,
+    UpdateFile,
+    decode_value,
+    encode,
+)
 from hanse.wire.tensors import open_file, read_specs
+
+_LONGEST_STATEMENT = 65_536
+"""Bytes of what a site states; it goes into the journal, and the journal into messages."""
 
 
 class Verifier:
     """Checks signed statements against the federation's authority and the blobs that came with them."""
 
-    def __init__(self, federation: str, authority: x509.Certificate, blobs: BlobStore) -> None:
-        self._federation = federation
-        self._authority = authority
-        self._blobs = blobs
+    def __init__(self, credentials: Credentials, blobs: BlobStore, clock: Callable[[], datetime]) -> None:
+        """Check for the aggregator's federation.
 
-    def outcome(self, party: Party, statement: SignedStatement, now: datetime) -> TaskOutcome:
-        """The outcome that a party signed.
+        Args:
+            credentials: The aggregator's.
+            blobs: What sites have brought.
+            clock: The time, with its zone.
+        """
+        self._federation = credentials.party.federation
+        self._authority = credentials.authority
+        self._blobs = blobs
+        self._clock = clock
+
+    def plan_answer(self, party: Party, run: Run, statement: SignedStatement) -> Command:
+        """The command that a site's signed answer to a plan comes to.
 
         Raises:
             TrustError: Somebody else signed it, or it is about somebody else.
-            ProtocolError: It is malformed.
+            ProtocolError: It is malformed, or about another plan.
         """
-        return self._stated(TaskOutcome, TASK_RESULT, party, statement, now)
-
-    def plan_answer(self, party: Party, run: Run, statement: SignedStatement, now: datetime) -> Command:
-        """The command that a site's signed answer to the plan comes to."""
-        answer = self._stated(PlanAnswer, PLAN_ANSWER, party, statement, now)
+        answer = decode_value(PlanAnswer, statement.body)
+        self._check_stated(PLAN_ANSWER, party, answer, statement)
         if answer.plan_digest != run.plan_digest:
             raise ProtocolError(
                 f"{party.name} answered plan {answer.plan_digest[:12]}, but run {run.run_id} is of plan "
@@ -51,17 +66,25 @@ class Verifier:
             )
         return AnswerPlan(party.name, answer.accepted, answer.reasons, statement)
 
-    def result(self, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
+    def result(self, party: Party, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
         """The command that an outcome comes to, once everything in it has been checked.
 
         Reads the whole update; call it off the event loop.
 
+        Args:
+            party: Who sent it.
+            run: The run that it is about.
+            outcome: What the statement says.
+            statement: The statement.
+
         Raises:
+            TrustError: Somebody else signed it, or it is about somebody else.
             ProtocolError: The outcome names another plan, round, task or model than the exchange.
             LateResultError: The exchange is over.
             DisclosureError: It holds something that the plan does not declare.
             UpdateError: The update is unusable.
         """
+        self._check_stated(TASK_RESULT, party, outcome, statement)
         accept = AcceptResult(
             outcome.exchange,
             outcome.site,
@@ -91,19 +114,21 @@ class Verifier:
         if outcome.update is not None:
             self._check_update(run, exchange, outcome.update, what)
 
-    def _stated(
-        self, kind: type[M], purpose: str, party: Party, statement: SignedStatement, now: datetime
-    ) -> M:
+    def _check_stated(
+        self, purpose: str, party: Party, stated: PlanAnswer | TaskOutcome, statement: SignedStatement
+    ) -> None:
+        length = len(encode(statement))
+        if length > _LONGEST_STATEMENT:
+            raise ProtocolError(
+                f"{party.name} made a statement of {length} bytes; at most {_LONGEST_STATEMENT} are kept"
+            )
         signature = Signature(statement.certificate, statement.signature)
-        signer = verify(signature, purpose, statement.body, self._authority, now)
-        stated = decode_value(kind, statement.body)
-        named: Any = stated
-        if signer != party or named.site != party.name or named.federation != self._federation:
+        signer = verify(signature, purpose, statement.body, self._authority, self._clock())
+        if signer != party or (stated.site, stated.federation) != (party.name, self._federation):
             raise TrustError(
-                f"{party.name} sent a statement of {named.site} signed by {signer.name}",
+                f"{party.name} sent a statement of {stated.site} signed by {signer.name}",
                 mend="A site can speak for itself only.",
             )
-        return stated
 
     def _check_update(self, run: Run, exchange: Exchange, update: UpdateFile, what: str) -> None:
         if not self._blobs.has(update.sha256):

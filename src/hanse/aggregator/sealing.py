@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,61 @@ from hanse.wire.files import file_errors
 from hanse.wire.journal_file import JOURNAL_SEAL, Head, Header
 
 
-def export_journal(journal: Journal, run_id: str, credentials: Credentials, path: Path, now_ms: int) -> Path:
-    """Write a run's records between a header and a signed seal, one JSON object a line.
+class Exports:
+    """Writes runs' journals to files, `journal-RECORDS.jsonl` in the folder of each run.
 
-    Raises:
-        RunError: There is no such run.
-        StorageError: The file cannot be written; nothing is left of it.
+    Methods may be called from any thread.
+
+    Attributes:
+        credentials: The aggregator's, which seals.
     """
-    records = journal.read(run_id)
-    if not records:
-        raise RunError(f"there is no run {run_id}")
-    part = path.with_suffix(".part")
-    with file_errors(f"write the exported journal {path}"):
-        try:
-            with part.open("wb") as file:
-                for line in _lines(records, credentials, now_ms):
-                    file.write(canonical_json(line) + b"\n")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    return path
+
+    def __init__(
+        self, journal: Journal, credentials: Credentials, directory: Path, clock_ms: Callable[[], int]
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            journal: With all runs.
+            credentials: The aggregator's, which seals.
+            directory: Holds a folder for each run.
+            clock_ms: The time, milliseconds since 1970.
+        """
+        self._journal = journal
+        self.credentials = credentials
+        self._directory = directory
+        self._clock_ms = clock_ms
+        self._one_at_a_time = threading.Lock()
+
+    def write(self, run_id: str) -> Path:
+        """Write a run's records between a header and a signed seal, one JSON object a line.
+
+        As long as nothing was recorded since, the file is the same: a download of it can be resumed.
+
+        Raises:
+            RunError: There is no such run.
+            StorageError: The file cannot be written; nothing is left of it.
+        """
+        records = self._journal.read(run_id)
+        if not records:
+            raise RunError(f"there is no run {run_id}")
+        folder = self._directory / run_id
+        path = folder / f"journal-{records[-1].sequence}.jsonl"
+        part = path.with_suffix(".part")
+        with self._one_at_a_time, file_errors(f"write the exported journal {path}"):
+            if path.exists():
+                return path
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for earlier in folder.glob("journal-*.jsonl"):
+                earlier.unlink()
+            try:
+                with part.open("wb") as file:
+                    for line in _lines(records, self.credentials, self._clock_ms()):
+                        file.write(canonical_json(line) + b"\n")
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return path
 
 
 def _lines(records: list[Record], credentials: Credentials, now_ms: int) -> Iterator[dict[str, Any]]:

@@ -1,45 +1,65 @@
-"""Waking whoever waits for something to change, without polling."""
+"""Waking whoever waits for something to change, without polling; and waiting for what must not be cut off."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Hashable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Signals:
-    """Named conditions. To miss nothing, look at the state inside `watching`, then wait."""
+    """Named conditions; belongs to one event loop."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[Hashable, set[asyncio.Event]] = defaultdict(set)
 
-    @asynccontextmanager
-    async def watching(self, *keys: Hashable) -> AsyncIterator[asyncio.Event]:
-        """An event that is set as soon as any of the keys is notified from now on."""
-        event = asyncio.Event()
-        for key in keys:
-            self._waiting[key].add(event)
-        try:
-            yield event
-        finally:
-            for key in keys:
-                self._waiting[key].discard(event)
-                if not self._waiting[key]:
-                    del self._waiting[key]
-
     def notify(self, keys: Iterable[Hashable]) -> None:
-        """Wake everyone who watches one of the keys."""
+        """Have everyone who waits for one of the keys look again."""
         for key in keys:
             for event in self._waiting.get(key, ()):
                 event.set()
 
+    async def until(
+        self, keys: Iterable[Hashable], look: Callable[[], T | None], timeout_s: float | None = None
+    ) -> T | None:
+        """Wait until there is something to see.
 
-async def wait_for(event: asyncio.Event, timeout_s: float) -> bool:
-    """Wait for an event, at most so long; whether it was set."""
+        Args:
+            keys: What to be notified of.
+            look: Looks at once, and again at each notification; gives None where there is nothing
+                yet. What it raises ends the wait.
+            timeout_s: Longest wait; None for no end.
+
+        Returns:
+            What was seen; None where the time was over first.
+        """
+        keys = tuple(keys)
+        changed = asyncio.Event()
+        for key in keys:
+            self._waiting[key].add(changed)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (found := look()) is None:
+                    await changed.wait()
+                    changed.clear()
+                return found
+        except TimeoutError:
+            return None
+        finally:
+            for key in keys:
+                self._waiting[key].discard(changed)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Do something that must not be left half done: being cancelled meanwhile takes effect after it."""
+    task = asyncio.ensure_future(work)
     try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from hanse.aggregator.calls import CALLS, Call, FailCall, FinishCall, Reply
+from hanse.aggregator.calls import CALLS, MAX_REASON, Call, FailCall, FinishCall, Reply
 from hanse.aggregator.controller import RunController
-from hanse.aggregator.hosting import WorkflowHost, Workspace
-from hanse.config.load import write_bundle
+from hanse.aggregator.hosting import WorkflowHost
+from hanse.aggregator.retention import Retention
+from hanse.aggregator.signals import to_the_end
+from hanse.aggregator.workspace import Workspace
+from hanse.config.bundle import write_bundle
 from hanse.core.commands import Fail, RestartWorker
-from hanse.core.run import Phase
-from hanse.errors import HanseError, ProtocolError
+from hanse.core.run import TERMINAL, Phase
+from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 from hanse.storage.base import BlobStore
@@ -23,6 +28,12 @@ from hanse.storage.base import BlobStore
 logger = logging.getLogger(__name__)
 
 _GRACE_S = 1.0
+_STORAGE_TRIES = 12
+"""Lives in a row that may end for want of storage before the run fails: about ten minutes."""
+_LONGEST_PAUSE_S = 60.0
+_TAIL = 500
+_OWN_TREE = "own file tree"
+"""The layer of a confinement that shows a worker what it may read on a read-only mount."""
 
 
 class Limits(Protocol):
@@ -33,119 +44,164 @@ class Limits(Protocol):
         ...
 
 
-class Supervisor:
-    """Runs the workflow of one run in a worker process until the run ends.
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the workers of all runs have in common.
 
     Attributes:
-        controller: The run.
+        directory: Holds a folder for each run.
+        blobs: The aggregator's blobs.
+        retention: Deletes those that have had their use.
+        limits: Makes a worker's confinement.
+        max_bytes: Largest file that is taken from a worker.
     """
 
-    def __init__(self, controller: RunController, blobs: BlobStore, directory: Path, limits: Limits) -> None:
-        """Prepare; nothing starts yet.
+    directory: Path
+    blobs: BlobStore
+    retention: Retention
+    limits: Limits
+    max_bytes: int
 
-        Args:
-            controller: The run.
-            blobs: The aggregator's blobs.
-            directory: The run's own folder.
-            limits: Makes the worker's confinement from `read` and `write` paths.
-        """
-        self.controller = controller
-        self._blobs = blobs
-        self._directory = directory
-        self._limits = limits
+
+class Supervisor:
+    """Runs the workflow of one run, in one worker after another, until the run ends."""
+
+    def __init__(self, controller: RunController, workshop: Workshop) -> None:
+        self._controller = controller
+        self._workshop = workshop
+        self._directory = workshop.directory / controller.run.run_id
 
     async def supervise(self) -> None:
-        """Drive the run from its start to its end; cancelled when the service stops."""
-        controller = self.controller
+        """Drive the run from where it stands to its end; cancelled when the service stops."""
+        controller, tries = self._controller, 0
         async with asyncio.TaskGroup() as tasks:
             clock = tasks.create_task(controller.keep_time())
-            try:
-                while await self._wait_until_running():
-                    await self._work_once()
-            finally:
-                clock.cancel()
+            while await controller.in_phase(Phase.RUNNING, *TERMINAL) is Phase.RUNNING:
+                seen = controller.events
+                try:
+                    await self._live()
+                    tries = 0
+                except StorageError as error:
+                    # Nothing is lost: the next worker begins again from the last commit.
+                    tries = 1 if controller.events > seen else tries + 1
+                    await self._wait_for_storage(error, tries)
+            clock.cancel()
 
-    async def _wait_until_running(self) -> bool:
-        controller = self.controller
-        while True:
-            async with controller.signals.watching(controller.run.run_id) as changed:
-                if controller.run.phase is Phase.RUNNING:
-                    return True
-                if controller.run.phase is not Phase.SUBMITTED:
-                    return False
-                await changed.wait()
+    async def _live(self) -> None:
+        """One life of the worker.
 
-    async def _work_once(self) -> None:
-        """One life of the worker."""
+        Raises:
+            StorageError: The disk is full, or the journal cannot be written.
+        """
+        workshop = self._workshop
+        workspace = await asyncio.to_thread(
+            Workspace, self._directory, workshop.blobs, max_bytes=workshop.max_bytes
+        )
         try:
-            worker, workspace = await self._start()
+            worker = await self._start(workspace)
+            if worker is not None:
+                await self._work(worker, workspace)
+        finally:
+            await workshop.retention.collect(workspace.taken)
+            await asyncio.to_thread(workspace.delete)
+
+    async def _start(self, workspace: Workspace) -> WorkerProcess | None:
+        """Start the worker; None where that cannot be, and the run has failed for it."""
+        run, blobs = self._controller.run, self._workshop.blobs
+        bundle = self._directory / "bundle"
+        try:
+            await asyncio.to_thread(write_bundle, run.manifest, blobs.path, bundle)
+            spec = WorkerSpec(
+                module="hanse.aggregator.worker",
+                arguments=(str(bundle), str(workspace.inbox), str(workspace.outbox)),
+                workspace=workspace.outbox,
+                log=self._directory / "worker.log",
+                confinement=self._workshop.limits(read=(bundle, workspace.inbox), write=()),
+            )
+            worker = await WorkerProcess.start(spec)
         except HanseError as error:
-            await self.controller.execute(Fail(error.code, f"the run's worker cannot start: {error}"))
-            return
-        host = WorkflowHost(self.controller, self._blobs, workspace)
-        serving = asyncio.create_task(self._serve(worker, host))
-        ended = asyncio.create_task(self._until_run_ends())
+            if isinstance(error, StorageError) and not isinstance(error, TamperedError):
+                raise
+            await self._controller.execute(Fail(error.code, f"the run's worker cannot start: {error}"))
+            return None
+        if worker.confined.gaps:
+            logger.warning("run %s: %s", run.run_id, "; ".join(worker.confined.gaps))
+        # Under Landlock alone a worker could still change the mode of a file, and so of the blob that it is.
+        workspace.share = _OWN_TREE in worker.confined.layers
+        return worker
+
+    async def _work(self, worker: WorkerProcess, workspace: Workspace) -> None:
+        """Serve the worker until it ends, or the run does."""
+        serving = asyncio.create_task(self._serve(worker, workspace))
+        ended = asyncio.create_task(self._controller.in_phase(*TERMINAL))
         try:
             await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done() and not ended.done():
-                serving.result()
-                await self._note_death(worker)
         finally:
-            for task in (serving, ended):
-                task.cancel()
-            await asyncio.gather(serving, ended, return_exceptions=True)
-            await worker.stop(_GRACE_S)
-            workspace.clear()
+            how = await to_the_end(_end(worker, serving, ended))
+        if not serving.cancelled():
+            await self._note_death(serving.result() or how, worker.log_tail())
 
-    async def _start(self) -> tuple[WorkerProcess, Workspace]:
-        run = self.controller.run
-        bundle = self._directory / "bundle"
-        write_bundle(run.manifest, self._blobs.path, bundle)
-        work = self._directory / "work"
-        workspace = Workspace(work, self._blobs, share=False)
-        spec = WorkerSpec(
-            module="hanse.aggregator.worker",
-            arguments=(str(bundle), str(work)),
-            workspace=work,
-            environment={},
-            log=self._directory / "worker.log",
-            confinement=self._limits(read=(bundle, workspace.inbox), write=(workspace.outbox,)),
-        )
-        return await WorkerProcess.start(spec), workspace
+    async def _serve(self, worker: WorkerProcess, workspace: Workspace) -> str:
+        """Answer the worker, which gets its plan first, until it ends; what it did wrong, if it did."""
+        host = WorkflowHost(self._controller, self._workshop.blobs, self._workshop.retention, workspace)
+        message: dict[str, Any] = {"plan": self._controller.run.plan.model_dump(mode="json")}
+        try:
+            await worker.channel.send(await asyncio.to_thread(workspace.post, message))
+            while (asked := await worker.channel.receive()) is not None:
+                call = _read(asked)
+                message = await _answer(host, call)
+                await worker.channel.send(await asyncio.to_thread(workspace.post, message))
+                if isinstance(call, FinishCall | FailCall):
+                    break
+        except ProtocolError as error:
+            return f"cannot be understood: {error}"
+        except TransportError:
+            pass  # it died before the answer
+        return ""
 
-    async def _serve(self, worker: WorkerProcess, host: WorkflowHost) -> None:
-        """Answer the worker until it ends; its plan comes first."""
-        await worker.channel.send({"plan": self.controller.run.plan.model_dump(mode="json")})
-        while True:
-            message = await worker.channel.receive()
-            if message is None:
-                return
-            try:
-                call: Call = CALLS.validate_python(message)
-            except ValidationError as error:
-                raise ProtocolError(f"the run's worker asked for what is not known: {error}") from error
-            try:
-                done = await host.handle(call)
-            except HanseError as error:
-                reply = Reply(error=error.code, message=error.message[:8192], mend=error.mend)
-            else:
-                reply = Reply(ok={} if done is None else done.model_dump(mode="json"))
-            await worker.channel.send(reply.model_dump(mode="json"))
-            if isinstance(call, FinishCall | FailCall):
-                return
-
-    async def _until_run_ends(self) -> None:
-        controller = self.controller
-        while True:
-            async with controller.signals.watching(controller.run.run_id) as changed:
-                if controller.run.phase is not Phase.RUNNING:
-                    return
-                await changed.wait()
-
-    async def _note_death(self, worker: WorkerProcess) -> None:
-        if self.controller.run.phase is not Phase.RUNNING:
+    async def _note_death(self, how: str, tail: str) -> None:
+        """Have the run know that its worker ended before the run did."""
+        if self._controller.run.phase is not Phase.RUNNING:
             return
-        reason = f"the run's worker {await worker.wait()}"
-        tail = worker.log_tail()
-        logger.warning("run %s: %s; %s", self.controller.run.run_id, reason, tail)
-        await self.controller.execute(RestartWorker(f"{reason}: {tail[-500:]}" if tail else reason))
+        reason = f"the run's worker {how}"
+        logger.warning("run %s: %s\n%s", self._controller.run.run_id, reason, tail)
+        with suppress(RunError):  # it ended meanwhile
+            await self._controller.execute(RestartWorker(f"{reason}: {tail[-_TAIL:]}" if tail else reason))
+
+    async def _wait_for_storage(self, error: StorageError, tries: int) -> None:
+        run_id = self._controller.run.run_id
+        logger.error("run %s cannot go on (try %d of %d): %s", run_id, tries, _STORAGE_TRIES, error)
+        if tries >= _STORAGE_TRIES:
+            with suppress(StorageError):  # as long as not even that can be written, it goes on trying
+                await self._controller.execute(Fail(error.code, str(error)))
+        pause_s = min(2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_S)
+        await self._controller.in_phase(*TERMINAL, timeout_s=pause_s)
+
+
+async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
+    """End what goes on about a worker, and the worker; says how it ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return await worker.stop(_GRACE_S)
+
+
+def _read(message: dict[str, Any]) -> Call:
+    try:
+        return CALLS.validate_python(message)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the call"
+        raise ProtocolError(f"it asked for what is not known: {where}: {first['msg']}") from None
+
+
+async def _answer(host: WorkflowHost, call: Call) -> dict[str, Any]:
+    try:
+        done = await host.handle(call)
+    except StorageError:
+        raise  # ours to mend, not the workflow's
+    except HanseError as error:
+        reply = Reply(error=error.code, message=error.message[:MAX_REASON], mend=error.mend)
+    else:
+        reply = Reply(ok={} if done is None else done.model_dump(mode="json"))
+    return reply.model_dump(mode="json")

@@ -30,6 +30,10 @@ CONTACT_MS = 120_000
 HEADER_SLACK = 65_536
 """How much longer than the model an update file may be."""
 
+MOST_AWAITED = 500
+"""Sites that a status names as awaited; a status has to fit into a message."""
+_LONGEST_REASON = 8_192
+
 SizeOf = Callable[[str], int]
 
 
@@ -127,7 +131,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         plan_name=run.plan.name,
         plan_digest=run.plan_digest,
         phase=run.phase.value,
-        reason=run.reason,
+        reason=run.reason[:_LONGEST_REASON],
         rounds=run.plan.rounds,
         rounds_committed=max(run.committed, 0),
         round_open=run.round_open,
@@ -135,7 +139,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         submitted_ms=run.submitted_ms,
         population=run.population,
         answers=dict(sorted(answers.items())),
-        awaited=_awaited(run, seen_ms, now_ms),
+        awaited=_awaited(run, seen_ms, now_ms)[:MOST_AWAITED],
         model=run.model,
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from hanse.aggregator.calls import (
+    MAX_REASON,
     AnswerReply,
     AnswersReply,
     Call,
@@ -28,13 +30,13 @@ from hanse.aggregator.calls import (
 from hanse.core.parameters import Parameters
 from hanse.core.plan import Plan, Strict
 from hanse.core.update import Aggregate, Update
-from hanse.errors import HanseError, WorkflowError, rebuild
+from hanse.errors import HanseError, TransportError, WorkflowError, rebuild
 from hanse.learners.bundle import load_function
 from hanse.learners.failures import describe, place
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
 from hanse.wire.tensors import open_file, write_file
-from hanse.workflow.base import CommitRequest, Request, Standing
+from hanse.workflow.base import CommitRequest, Host, Request, Standing
 from hanse.workflow.built_in import BUILT_IN
 from hanse.workflow.federation import Federation
 
@@ -50,123 +52,156 @@ def main(channel: Channel, _confined: Confined, arguments: tuple[str, ...]) -> N
 
     Args:
         channel: To the service.
-        arguments: The bundle's folder and the folder with `in/` and `out/`.
+        arguments: Folders: the plan's code, what the service lends, what this worker writes.
     """
-
-    bundle, work = (Path(argument) for argument in arguments)
-    greeting = channel.receive()
-    if greeting is None:
-        return
-    host = ChannelHost(channel, Plan.model_validate(greeting["plan"]), work)
+    bundle, inbox, outbox = (Path(argument) for argument in arguments)
+    service = ServiceLink(channel, inbox)
     try:
-        _workflow(host.plan, bundle)(Federation(host))
+        plan = Plan.model_validate(service.receive()["plan"])
+        service.tell(_last_word(plan, bundle, ServiceHost(service, plan, inbox, outbox)))
     except ServiceGoneError:
         return
+
+
+def _last_word(plan: Plan, bundle: Path, host: Host) -> Call:
+    """Run the workflow to its end; what is to be said of it."""
+    try:
+        _workflow(plan, bundle)(Federation(host))
+    except ServiceGoneError:
+        raise
     except HanseError as error:
-        host.tell(FailCall(error=error.code, reason=str(error)[:8_192]))
-    except Exception as error:  # noqa: BLE001  # the plan's own code: anything can come out of it
+        return _failure(error.code, str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the outermost edge of the plan's own code
         traceback.print_exc()
-        reason = f"the workflow failed at {place(error)}: {describe(error)}"
-        host.tell(FailCall(error=WorkflowError.code, reason=reason[:8_192]))
-    else:
-        host.tell(FinishCall())
+        return _failure(WorkflowError.code, f"the workflow failed at {place(error)}: {describe(error)}")
+    return FinishCall()
 
 
-class ChannelHost:
-    """Answers a workflow by asking the service; see `hanse.workflow.base.Host`."""
+def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
+    if plan.workflow in BUILT_IN:
+        return BUILT_IN[plan.workflow]
+    return load_function(bundle, plan.workflow)
 
-    def __init__(self, channel: Channel, plan: Plan, work: Path) -> None:
+
+def _failure(code: str, reason: str) -> FailCall:
+    # What the user's code says need not be text that can be written down.
+    written = reason.encode("utf-8", errors="replace").decode("utf-8")
+    return FailCall(error=code, reason=written[:MAX_REASON])
+
+
+class ServiceLink:
+    """Asks the service, one thing after another."""
+
+    def __init__(self, channel: Channel, inbox: Path) -> None:
         self._channel = channel
-        self._plan = plan
-        self._inbox, self._outbox = work / "in", work / "out"
-        self._files = 0
-        self._known: tuple[Parameters, str] | None = None
+        self._inbox = inbox
 
-    @property
-    def plan(self) -> Plan:
-        """The plan of the run."""
-        return self._plan
+    def ask(self, call: Call, kind: type[R]) -> R:
+        """Ask, and wait for the answer.
 
-    def standing(self) -> Standing:
-        """Where the run stands now."""
-
-        return self._standing(self._ask(StandingCall(), StandingReply))
-
-    def initial_model(self) -> Parameters | None:
-        """The plan's initial model; the service shows it as long as nothing is committed."""
-        return None if self._known is None else self._known[0]
-
-    def open_round(self, round_number: int) -> tuple[str, ...]:
-        """Begin a round, or find it open."""
-
-        return self._ask(OpenRoundCall(round_number=round_number), CohortReply).cohort
-
-    def ask(self, request: Request) -> tuple[Update, ...]:
-        """Ask a task and wait for the answers."""
-
-        call = ExchangeCall(
-            call="ask",
-            round_number=request.round_number,
-            index=request.index,
-            task=request.task,
-            model=self._lend(request.model),
-            sites=request.sites,
-        )
-        return tuple(self._update(answer) for answer in self._ask(call, AnswersReply).answers)
-
-    def sum(self, request: Request) -> Aggregate:
-        """Ask a task and wait for the aggregate."""
-        from hanse.core.update import Aggregate
-
-        call = ExchangeCall(
-            call="sum",
-            round_number=request.round_number,
-            index=request.index,
-            task=request.task,
-            model=self._lend(request.model),
-            sites=request.sites,
-        )
-        reply = self._ask(call, SumReply)
-        return Aggregate(reply.num_examples, reply.metrics, self._open(reply.delta), reply.sites)
-
-    def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
-        """Wait for the next update of a stream."""
-
-        answer = self._ask(NextCall(task=task, taken=tuple(sorted(taken))), AnswersReply).answers[0]
-        return answer.exchange, self._update(answer)
-
-    def commit(self, request: CommitRequest) -> Standing:
-        """Make a round's outcome durable."""
-
-        call = CommitCall(
-            round_number=request.round_number,
-            model=self._lend(request.model),
-            metrics=dict(request.metrics),
-            state=self._write(request.state) if request.state else None,
-            consumed=request.consumed,
-        )
-        return self._standing(self._ask(call, StandingReply))
-
-    def tell(self, call: Call) -> None:
-        """Say the last word; the service ends this process afterwards."""
-        self._channel.send(call.model_dump(mode="json"))
-        self._channel.receive()
-
-    def _ask(self, call: Call, kind: type[R]) -> R:
-
-        self._channel.send(call.model_dump(mode="json"))
-        message = self._channel.receive()
-        if message is None:
-            raise ServiceGoneError
-        reply = Reply.model_validate(message)
+        Raises:
+            HanseError: What the service answered instead.
+            ServiceGoneError: It does not answer any more.
+        """
+        self._send(call)
+        reply = Reply.model_validate(self.receive())
         if reply.ok is None:
             raise rebuild(reply.error, reply.message, reply.mend)
         return kind.model_validate(reply.ok)
 
-    def _standing(self, reply: StandingReply) -> Standing:
+    def tell(self, call: Call) -> None:
+        """Say the last word; returns when the service has heard it."""
+        self._send(call)
+        self.receive()
 
+    def receive(self) -> Mapping[str, Any]:
+        """The next message; a long one comes as a file."""
+        message = self._channel.receive()
+        if message is None:
+            raise ServiceGoneError
+        if "file" in message:
+            message = json.loads((self._inbox / message["file"]).read_bytes())
+        return message
+
+    def _send(self, call: Call) -> None:
+        try:
+            self._channel.send(call.model_dump(mode="json"))
+        except TransportError:
+            raise ServiceGoneError from None
+
+
+class ServiceHost:
+    """Answers a workflow by asking the service; see `hanse.workflow.base.Host`."""
+
+    def __init__(self, service: ServiceLink, plan: Plan, inbox: Path, outbox: Path) -> None:
+        self._service = service
+        self._plan = plan
+        self._inbox = inbox
+        self._outbox = outbox
+        self._files = 0
+        self._lent: tuple[Parameters, str] | None = None
+        """The model that the service lends, and its digest."""
+        self._given: set[str] = set()
+        """Digests of the models that the service was given since the last commit."""
+
+    @property
+    def plan(self) -> Plan:
+        """See `Host.plan`."""
+        return self._plan
+
+    def standing(self) -> Standing:
+        """See `Host.standing`."""
+        return self._standing(self._service.ask(StandingCall(), StandingReply))
+
+    def initial_model(self) -> Parameters | None:
+        """See `Host.initial_model`; as long as nothing is committed, it is what the service lends."""
+        return None if self._lent is None else self._lent[0]
+
+    def open_round(self, round_number: int) -> tuple[str, ...]:
+        """See `Host.open_round`."""
+        return self._service.ask(OpenRoundCall(round_number=round_number), CohortReply).cohort
+
+    def ask(self, request: Request) -> tuple[Update, ...]:
+        """See `Host.ask`."""
+        reply = self._service.ask(self._exchange("ask", request), AnswersReply)
+        return tuple(self._update(answer) for answer in reply.answers)
+
+    def sum(self, request: Request) -> Aggregate:
+        """See `Host.sum`."""
+        reply = self._service.ask(self._exchange("sum", request), SumReply)
+        return Aggregate(reply.num_examples, reply.metrics, self._open(reply.delta), reply.sites)
+
+    def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
+        """See `Host.next_update`."""
+        call = NextCall(task=task, taken=tuple(sorted(taken)))
+        answer = self._service.ask(call, AnswersReply).answers[0]
+        return answer.exchange, self._update(answer)
+
+    def commit(self, request: CommitRequest) -> Standing:
+        """See `Host.commit`."""
+        call = CommitCall(
+            round_number=request.round_number,
+            model=self._refer(request.model),
+            metrics=dict(request.metrics),
+            state=self._write(request.state)[0] if request.state else None,
+            consumed=request.consumed,
+        )
+        return self._standing(self._service.ask(call, StandingReply))
+
+    def _exchange(self, kind: Literal["ask", "sum"], request: Request) -> ExchangeCall:
+        return ExchangeCall(
+            call=kind,
+            round_number=request.round_number,
+            index=request.index,
+            task=request.task,
+            model=ModelRef() if request.model is None else self._refer(request.model),
+            sites=request.sites,
+        )
+
+    def _standing(self, reply: StandingReply) -> Standing:
         model = self._open(reply.model)
-        self._known = None if model is None or reply.digest is None else (model, reply.digest)
+        self._lent = None if model is None or reply.digest is None else (model, reply.digest)
+        self._given.clear()
         return Standing(
             committed=reply.committed,
             model=model,
@@ -175,35 +210,28 @@ class ChannelHost:
             population=reply.population,
         )
 
-    def _lend(self, model: Parameters | None) -> ModelRef:
-        """Name a model to the service, writing it down unless the service has it already."""
+    def _refer(self, model: Parameters) -> ModelRef:
+        """Name a model to the service, which gets it as a file unless it has it already."""
+        if self._lent is not None and model is self._lent[0]:
+            return ModelRef(digest=self._lent[1])
+        name, digest = self._write(model)
+        if digest in self._given:
+            (self._outbox / name).unlink()
+            return ModelRef(digest=digest)
+        self._given.add(digest)
+        return ModelRef(file=name)
 
-        if model is None:
-            return ModelRef()
-        if self._known is not None and model is self._known[0]:
-            return ModelRef(digest=self._known[1])
-        return ModelRef(file=self._write(model))
-
-    def _write(self, parameters: Parameters) -> str:
-
+    def _write(self, parameters: Parameters) -> tuple[str, str]:
+        """Write a file for the service; its name and digest."""
         self._files += 1
         name = f"{self._files}.safetensors"
-        write_file(self._outbox / name, parameters)
-        return name
+        return name, write_file(self._outbox / name, parameters)[0]
 
     def _open(self, name: str | None) -> Parameters | None:
-
-        # Read-only: a model that is passed on unchanged is named by its digest, not written again.
-        return None if name is None else MappingProxyType(dict(open_file(self._inbox / name)))
+        # Read-only, so that a model that is passed on is known to be unchanged.
+        return None if name is None else MappingProxyType(open_file(self._inbox / name))
 
     def _update(self, answer: AnswerReply) -> Update:
-
         return Update(
             answer.site, answer.num_examples, answer.metrics, self._open(answer.update), answer.staleness
         )
-
-
-def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
-    if plan.workflow in BUILT_IN:
-        return BUILT_IN[plan.workflow]
-    return load_function(bundle, plan.workflow)

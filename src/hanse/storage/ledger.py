@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hanse.core.commands import Command
 from hanse.core.decide import decide
-from hanse.core.events import Event, event_body, read_event
+from hanse.core.events import Event, RoundCommitted, RunFinished, event_body, read_event
 from hanse.core.run import Run, evolve
 from hanse.errors import RunError, TamperedError
 from hanse.storage.base import Journal
@@ -13,28 +13,32 @@ from hanse.storage.base import Journal
 class Ledger:
     """Decides, writes down, then applies; what is not in the journal has not happened.
 
-    Not thread-safe: whoever owns a run tells it one thing at a time.
+    Not thread-safe: whoever owns a run tells it one thing at a time. What a
+    command brings about can be seen from other threads at once or not at all.
 
     Attributes:
-        events: Events of the run so far.
+        events: Number of the last record; 0 where there is none.
+        before: The run as it stood before its last commit or its end, None before the first. What
+            it referred to, and the run no longer does, has had its use.
     """
 
     def __init__(self, journal: Journal, run_id: str) -> None:
         self._journal = journal
         self._run_id = run_id
         self._run: Run | None = None
+        self._time_ms = 0
         self.events = 0
+        self.before: Run | None = None
         for record in journal.read(run_id):
             try:
                 event = read_event(record.kind, record.body)
-            except ValueError as error:
+                self._apply((event,), record.time_ms, record.sequence)
+            except (ValueError, KeyError) as error:
                 raise TamperedError(
-                    f"record {record.sequence} of run {run_id} is no event that this version knows: "
-                    f"{record.kind}",
+                    f"record {record.sequence} of run {run_id} is no event that this version knows, or none "
+                    f"that can follow there: {record.kind}",
                     mend="It was written by a later version, or altered; `hanse audit verify` tells which.",
                 ) from error
-            self._run = evolve(self._run, event, record.time_ms)
-            self.events = record.sequence
 
     @property
     def run(self) -> Run:
@@ -50,15 +54,27 @@ class Ledger:
     def execute(self, command: Command, now_ms: int) -> tuple[Event, ...]:
         """Carry out a command; its events are durable when this returns.
 
+        Args:
+            command: What the run is told.
+            now_ms: The time, milliseconds since 1970. Where the clock stands still or goes back, the
+                journal's time goes on by a millisecond: its order is that of its times.
+
         Raises:
             RunError: The command is not possible now.
             StorageError: The journal could not be written; nothing changed.
         """
-        events = decide(self._run, command, now_ms)
+        time_ms = max(now_ms, self._time_ms + 1)
+        events = decide(self._run, command, time_ms)
         if events:
             entries = [(event.kind, event_body(event)) for event in events]
-            records = self._journal.append(self._run_id, entries, time_ms=now_ms)
-            for event in events:
-                self._run = evolve(self._run, event, now_ms)
-            self.events = records[-1].sequence
+            records = self._journal.append(self._run_id, entries, time_ms=time_ms)
+            self._apply(events, time_ms, records[-1].sequence)
         return events
+
+    def _apply(self, events: tuple[Event, ...], time_ms: int, sequence: int) -> None:
+        run, before = self._run, self.before
+        for event in events:
+            if isinstance(event, RoundCommitted | RunFinished):
+                before = run
+            run = evolve(run, event, time_ms)
+        self._run, self.before, self.events, self._time_ms = run, before, sequence, time_ms

@@ -14,6 +14,7 @@ from hanse.core.seeds import derive
 from hanse.core.update import Aggregate, Update
 from hanse.errors import DisclosureError, WorkflowError
 from hanse.workflow.base import CommitRequest, Host, Request, Standing
+from hanse.workflow.values import checked_metrics, checked_parameters
 
 
 class Federation:
@@ -42,7 +43,11 @@ class Federation:
 
     @property
     def population(self) -> tuple[str, ...]:
-        """Sites that take part, in site order, as of the last commit."""
+        """Sites that take part, in site order, as of the last commit or restart.
+
+        To choose sites by; within a round choose from `Round.cohort`, which is
+        the same when the round is done again.
+        """
         return self._standing.population
 
     @property
@@ -95,16 +100,25 @@ class Federation:
 
         Args:
             model: Parameters with the names, shapes and dtypes of the model before.
-            metrics: Numbers for the journal; `keep_best` and `early_stop` look here.
+            metrics: Finite numbers for the journal; `keep_best` and `early_stop` look here.
             state: Arrays that the workflow needs again after a restart.
+
+        Raises:
+            WorkflowError: A metric is no finite number, or a parameter no array.
         """
         self._commit(self._begun().committed + 1, model, metrics or {}, state or {})
 
     def _commit(
         self, number: int, model: Parameters, metrics: Mapping[str, float], state: Parameters
     ) -> None:
-        consumed = tuple(sorted(self._taken))
-        self._standing = self._host.commit(CommitRequest(number, model, metrics, state, consumed))
+        request = CommitRequest(
+            number,
+            checked_parameters(model, f"the model of round {number}"),
+            checked_metrics(metrics, number),
+            checked_parameters(state, f"the state of round {number}"),
+            consumed=tuple(sorted(self._taken)),
+        )
+        self._standing = self._host.commit(request)
         self._taken.clear()
 
     def _begun(self) -> Standing:
@@ -117,14 +131,15 @@ class Federation:
         given = self._host.initial_model()
         if given is not None:
             return given
-        self._host.open_round(0)
         # One site after another, until one gives the parameters of its freshly made learner.
-        for index, site in enumerate(self.population):
+        # Of the round's cohort, not of the population: that one changes when a site leaves.
+        cohort = self._host.open_round(0)
+        for index, site in enumerate(cohort):
             answers = self._host.ask(Request(0, index, INITIALISE, None, (site,)))
             if answers and answers[0].delta is not None:
                 return answers[0].delta
         raise WorkflowError(
-            f"none of {', '.join(self.population)} could give a first model",
+            f"none of {', '.join(cohort)} could give a first model",
             mend="Look at the sites' logs, or give the plan an `initial_model`.",
         )
 
@@ -181,7 +196,20 @@ class Round:
     def sum(
         self, task: str, model: Parameters | None = None, *, sites: Iterable[str] | None = None
     ) -> Aggregate:
-        """Ask a task and give the aggregate of the answers, and nothing else of them."""
+        """Ask a task and give the aggregate of the answers, and nothing else of them.
+
+        Args:
+            task: A task of the plan.
+            model: Parameters to start from; the round's model if not given.
+            sites: As in `ask`; only where the plan discloses the task's updates individually.
+
+        Raises:
+            DisclosureError: `sites` were named, and the plan discloses this task's updates only in
+                aggregate: over the whole cohort, not over some of it.
+            UpdateError: No site had examples.
+        """
+        if sites is not None:
+            _must_be_individual(self._federation.plan, task)
         return self._federation._host.sum(self._request(task, model, sites))
 
     def apply(self, aggregate: Aggregate) -> dict[str, Any]:
@@ -196,8 +224,9 @@ class Round:
 
     def _request(self, task: str, model: Parameters | None, sites: Iterable[str] | None) -> Request:
         index, self._index = self._index, self._index + 1
-        chosen = None if sites is None else tuple(sorted(sites))
-        return Request(self.number, index, task, self.model if model is None else model, chosen)
+        chosen = None if sites is None else tuple(sorted(set(sites)))
+        given = self.model if model is None else checked_parameters(model, f"the model for {task}")
+        return Request(self.number, index, task, given, chosen)
 
 
 def _model(standing: Standing) -> Parameters:
@@ -212,5 +241,5 @@ def _must_be_individual(plan: Plan, task: str) -> None:
     if disclosure_of(plan, task).update == "aggregate":
         raise DisclosureError(
             f"the plan discloses the updates of {task!r} only in aggregate",
-            mend="Use round.sum, or declare `update: individual` if every site can agree to it.",
+            mend="Use round.sum without `sites`, or declare `update: individual` if every site can agree.",
         )

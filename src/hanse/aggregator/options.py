@@ -1,0 +1,34 @@
+"""What an aggregator's settings come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanse.aggregator.supervisor import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an aggregator's settings come to.
+
+    Attributes:
+        directory: The aggregator's own folder.
+        url: Where sites reach it; goes into invitations.
+        max_blob: Largest blob that is taken, bytes.
+        disk_reserve: Bytes of the disk that uploads leave free.
+        worker: Makes the confinement of a run's worker.
+        max_runs: Runs that may be under way at one time.
+    """
+
+    directory: Path
+    url: str
+    max_blob: int
+    disk_reserve: int
+    worker: Limits
+    max_runs: int = 32
+
+    @property
+    def runs(self) -> Path:
+        """Where each run has a folder."""
+        return self.directory / "runs"

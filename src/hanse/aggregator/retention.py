@@ -1,0 +1,132 @@
+"""Which blobs are still needed, and the end of those that are not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from hanse.core.identity import Party, Role
+from hanse.core.run import Phase, Run
+from hanse.errors import PolicyError, StorageError
+from hanse.storage.base import BlobStore
+
+logger = logging.getLogger(__name__)
+
+MOST_CLAIMS = {Role.COLLABORATOR: 8, Role.OPERATOR: 10_000}
+"""Blobs that a site may bring for one task, and an operator for the next plan."""
+_AT_ONCE = 16
+
+_Exchange = tuple[str, int]
+"""A run, and the number of one of its exchanges."""
+
+
+def plan_blobs(run: Run) -> frozenset[str]:
+    """The plan of a run, its code, and the model that it starts from."""
+    manifest = run.manifest
+    initial = () if manifest.initial_model is None else (manifest.initial_model.sha256,)
+    return frozenset({run.plan_digest, *(file.sha256 for file in manifest.files), *initial})
+
+
+def references(run: Run) -> frozenset[str]:
+    """Blobs that a run needs: for its next steps, or, once it has finished, for those who ask about it."""
+    found = {*plan_blobs(run), run.model, run.best.model if run.best else None}
+    if run.phase is not Phase.FINISHED:
+        found.add(run.state)
+        for exchange in run.exchanges.values():
+            found.add(exchange.model)
+            found |= {member.answer.update for member in exchange.members.values() if member.answer}
+    return frozenset(digest for digest in found if digest is not None)
+
+
+class Retention:
+    """Deletes what was needed once: updates whose round is committed, models that were replaced.
+
+    A blob that any run refers to stays, and so does one that a party brings, or
+    was told is here already, for a result or a plan that it has yet to send. A
+    site's claim ends with the tasks that it is asked, an operator's with `release`.
+    Belongs to the event loop. Claims do not outlast it: whoever was told that a
+    blob is here, and meets an aggregator that does not have it, brings it again.
+    """
+
+    def __init__(self, blobs: BlobStore, runs: Callable[[], Sequence[Run]]) -> None:
+        self._blobs = blobs
+        self._runs = runs
+        self._claims: dict[Party, dict[str, frozenset[_Exchange]]] = {}
+
+    def claim(self, party: Party, digest: str) -> None:
+        """Keep a blob for a party that brings it, or was about to.
+
+        Raises:
+            PolicyError: The party has brought more than its tasks or a plan can take.
+        """
+        open_now = _open_exchanges(self._runs())
+        asked = frozenset(number for number, sites in open_now.items() if party.name in sites)
+        if party.role is Role.COLLABORATOR and not asked:
+            return  # whatever it is told, there is nothing to bring it for
+        live = self._live(party, open_now)
+        if digest not in live and len(live) >= MOST_CLAIMS[party.role] * max(len(asked), 1):
+            raise PolicyError(
+                f"{party.name} has brought {len(live)} blobs and made no use of any",
+                mend="Send the result or the plan that they are for.",
+            )
+        self._claims.setdefault(party, {})[digest] = asked
+
+    def release(self, party: Party) -> None:
+        """End the claims of an operator, whose plan was submitted."""
+        self._claims.pop(party, None)
+
+    async def collect(self, digests: Iterable[str]) -> None:
+        """Delete those of these blobs that nobody needs, and those whose claim has ended."""
+        doubtful = sorted({*digests, *self._drop_ended_claims()})
+        for begin in range(0, len(doubtful), _AT_ONCE):
+            # Not on a thread: nobody may come to need a blob between the look and the deletion.
+            needed = self._needed()
+            for digest in doubtful[begin : begin + _AT_ONCE]:
+                if digest not in needed:
+                    self._delete(digest)
+            await asyncio.sleep(0)
+
+    def _delete(self, digest: str) -> None:
+        try:
+            self._blobs.delete(digest)
+        except StorageError as error:  # it only takes up space
+            logger.warning("blob %s is not needed any more, but stays: %s", digest[:12], error)
+
+    def _needed(self) -> set[str]:
+        # One look at the runs for both: a result that is accepted meanwhile turns a claim into a reference.
+        runs = self._runs()
+        open_now = _open_exchanges(runs)
+        referred = (references(run) for run in runs)
+        return set().union(*referred, *(self._live(party, open_now) for party in self._claims))
+
+    def _live(self, party: Party, open_now: Mapping[_Exchange, frozenset[str]]) -> set[str]:
+        claims = self._claims.get(party, {})
+        if party.role is Role.OPERATOR:
+            return set(claims)
+        return {
+            digest
+            for digest, asked in claims.items()
+            if any(party.name in open_now.get(exchange, ()) for exchange in asked)
+        }
+
+    def _drop_ended_claims(self) -> list[str]:
+        open_now = _open_exchanges(self._runs())
+        ended = []
+        for party, claims in list(self._claims.items()):
+            for digest in claims.keys() - self._live(party, open_now):
+                ended.append(digest)
+                del claims[digest]
+            if not claims:
+                del self._claims[party]
+        return ended
+
+
+def _open_exchanges(runs: Iterable[Run]) -> dict[_Exchange, frozenset[str]]:
+    """Sites whose answers would be taken now, by exchange."""
+    return {
+        (run.run_id, exchange.number): frozenset(exchange.unanswered)
+        for run in runs
+        if run.phase is Phase.RUNNING
+        for exchange in run.open_exchanges()
+    }

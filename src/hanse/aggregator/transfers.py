@@ -1,0 +1,64 @@
+"""Requests that move blobs."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from hanse.aggregator.access import check_may_read, upload_limit
+from hanse.aggregator.keeper import RunKeeper
+from hanse.aggregator.options import Options
+from hanse.core.identity import Party
+from hanse.errors import PolicyError, StorageError
+from hanse.storage.base import BlobStore
+from hanse.transport.base import OpenUpload
+from hanse.wire.files import file_errors
+from hanse.wire.messages import BlobState
+
+
+class TransferRequests:
+    """Serves the requests of `hanse.transport.base.Service` that move blobs."""
+
+    def __init__(self, keeper: RunKeeper, blobs: BlobStore, options: Options) -> None:
+        self._keeper = keeper
+        self._blobs = blobs
+        self._options = options
+
+    def blob_to_send(self, party: Party, digest: str) -> Path:
+        """Where a blob is that this party may have."""
+        check_may_read(party, digest, self._keeper.states())
+        return self._blobs.path(digest)
+
+    def blob_state(self, party: Party, digest: str) -> BlobState:
+        """How much of this party's upload is here."""
+        self._keeper.retention.claim(party, digest)
+        if self._blobs.has(digest):
+            return BlobState(complete=True, offset=self._blobs.size(digest))
+        return BlobState(complete=False, offset=self._blobs.partial_size(digest, party.name))
+
+    def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
+        """What begins or resumes an upload that this party may make."""
+        limit = upload_limit(party, self._keeper.states(), self._blobs.size, self._options.max_blob)
+        self._keeper.retention.claim(party, digest)
+        if self._blobs.has(digest):
+            return None
+        if size > limit:
+            raise PolicyError(
+                f"{party.name} wants to upload {size} bytes; the limit is {limit}",
+                mend="An update cannot be larger than the model it changes; `limits: max_blob` in "
+                "aggregator.yaml bounds everything else.",
+            )
+        self._check_room(size - self._blobs.partial_size(digest, party.name))
+        return partial(self._blobs.write, digest, party.name, size)
+
+    def _check_room(self, size: int) -> None:
+        directory, reserve = self._options.directory, self._options.disk_reserve
+        with file_errors(f"look at the disk of {directory}"):
+            free = shutil.disk_usage(directory).free
+        if free - size < reserve:
+            raise StorageError(
+                f"the aggregator's disk has {free} bytes free; {size} bytes more would leave less than the "
+                f"reserve of {reserve}",
+                mend="The operator must free space; the upload goes on from where it is.",
+            )

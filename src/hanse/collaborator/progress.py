@@ -60,7 +60,7 @@ def cpu_time(group: int) -> object:
         return _cpu_time_by_ps(group)
     total = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        with suppress(OSError):  # it ended meanwhile, or is not for us to see
             # The command's name stands in brackets and may hold anything, brackets too.
             fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             if int(fields[_GROUP]) == group:

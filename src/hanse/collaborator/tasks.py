@@ -73,11 +73,11 @@ class Tasks:
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
         async with self._locks[run_id]:
-            await self._workers.end_run(run_id)
             try:
                 await self._folder(run_id)
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)
+            await self._workers.end_run(run_id)
 
     async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
         """The folder of a run, with nothing of earlier tasks than the model that this one starts from."""
@@ -98,7 +98,9 @@ class Tasks:
             yield progress
         finally:
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            (ended,) = await asyncio.gather(watching, return_exceptions=True)
+            if isinstance(ended, Exception):  # a fault of ours, which must not look like a worker that hangs
+                raise ended
 
     async def _show(self, request: ProgressRequest) -> None:
         try:

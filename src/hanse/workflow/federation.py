@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -94,7 +94,10 @@ class Federation:
             yield update
 
     def commit(
-        self, model: Parameters, metrics: Mapping[str, float] | None = None, state: Parameters | None = None
+        self,
+        model: Parameters,
+        metrics: Mapping[str, SupportsFloat] | None = None,
+        state: Parameters | None = None,
     ) -> None:
         """Make a model the run's, with metrics and the workflow's own state, in one step.
 
@@ -109,7 +112,7 @@ class Federation:
         self._commit(self._begun().committed + 1, model, metrics or {}, state or {})
 
     def _commit(
-        self, number: int, model: Parameters, metrics: Mapping[str, float], state: Parameters
+        self, number: int, model: Parameters, metrics: Mapping[str, SupportsFloat], state: Parameters
     ) -> None:
         request = CommitRequest(
             number,
@@ -217,7 +220,10 @@ class Round:
         return add(self.model, aggregate.delta or {})
 
     def commit(
-        self, model: Parameters, metrics: Mapping[str, float] | None = None, state: Parameters | None = None
+        self,
+        model: Parameters,
+        metrics: Mapping[str, SupportsFloat] | None = None,
+        state: Parameters | None = None,
     ) -> None:
         """End the round with this model; see `Federation.commit`."""
         self._federation._commit(self.number, model, metrics or {}, state or {})

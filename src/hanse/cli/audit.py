@@ -14,7 +14,7 @@ from hanse.errors import ConfigError, TrustError
 if TYPE_CHECKING:
     from hanse.control.report import Account, Report
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Journal = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="The journal.jsonl that `hanse run export` wrote.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hanse.config.load import LoadedPlan
     from hanse.demo.comparison import Comparison
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 class Library(StrEnum):

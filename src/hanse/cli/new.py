@@ -9,7 +9,7 @@ import typer
 
 from hanse.cli.output import say
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

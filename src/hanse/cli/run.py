@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run; `hanse run list` names them.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Stay and show the run until it ends.")]

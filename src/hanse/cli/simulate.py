@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hanse.simulation.partition import Partition
     from hanse.simulation.simulate import Outcome, VirtualSite
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 SCRIPT_ROUNDS = 5
 """Rounds of a script, where no number is given."""
@@ -100,7 +100,7 @@ def simulate(
 ) -> None:
     """Run a plan, or a training script as it is, with virtual sites.
 
-    Which sites there are says one of --sites, --site and --site-data. Nothing is kept
+    One of --sites, --site and --site-data says which sites there are. Nothing is kept
     unless --output names a folder, and nothing runs on after the command has ended.
     """
     if engine != "inline":
@@ -143,14 +143,14 @@ def _places(
     return with_data(in_folders(folder), data)
 
 
-def _load(path: Path, rounds: int | None, seed: int | None, sites: Sequence[VirtualSite]) -> LoadedPlan:
+def _load(path: Path, rounds: int | None, seed: int | None, places: Sequence[VirtualSite]) -> LoadedPlan:
     from hanse.config.load import load_plan, script_plan
     from hanse.simulation.simulate import with_settings
 
-    if path.suffix == ".py":
-        data = sorted({name for site in sites for name in site.data})
-        return script_plan(path, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(sites), data=data)
-    return with_settings(load_plan(path), rounds=rounds, seed=seed)
+    if path.suffix != ".py":
+        return with_settings(load_plan(path), rounds=rounds, seed=seed)
+    script = script_plan(path, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(places))
+    return with_settings(script, data=sorted(places[0].data))
 
 
 def _partition(text: str | None, *, shared: bool) -> Partition | None:

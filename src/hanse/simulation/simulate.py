@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy.typing as npt
 
 from hanse.config.bundle import write_bundle
+from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
 from hanse.core.parameters import Parameters
 from hanse.core.plan import Manifest, Plan
 from hanse.core.run import Run
 from hanse.core.site import DataSources, Indices, Site
-from hanse.errors import MissingDataError, QuorumError, TaskError
+from hanse.errors import MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.perform import setup_seed
@@ -94,6 +95,7 @@ def simulate(
 
     Raises:
         MissingDataError: A site lacks a data source that the plan names.
+        PlanError: A site has a data source that the plan does not name.
         QuorumError: The plan needs more sites.
         HanseError: Why the run failed.
     """
@@ -127,12 +129,23 @@ def simulate(
     )
 
 
-def with_settings(loaded: LoadedPlan, *, rounds: int | None = None, seed: int | None = None) -> LoadedPlan:
-    """The same plan for another number of rounds or another seed; None keeps the plan's own."""
-    wanted = {"rounds": rounds, "seed": seed}
+def with_settings(
+    loaded: LoadedPlan,
+    *,
+    rounds: int | None = None,
+    seed: int | None = None,
+    data: Sequence[str] | None = None,
+) -> LoadedPlan:
+    """The same plan with another number of rounds, seed or data sources; None keeps the plan's own.
+
+    Raises:
+        PlanError: No plan can have them.
+    """
+    wanted = {"rounds": rounds, "seed": seed, "data": data}
     changes = {name: value for name, value in wanted.items() if value is not None}
     old = loaded.manifest
-    plan = Plan.model_validate({**old.plan.model_dump(), **changes})
+    settings = {**old.plan.model_dump(mode="json"), **changes}
+    plan = Document(f"plan {old.plan.name}", settings, {}, PlanError).check(Plan)
     manifest = Manifest(plan=plan, files=old.files, initial_model=old.initial_model)
     return replace(loaded, manifest=manifest, digest=manifest.digest)
 
@@ -146,12 +159,16 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
             mend="Simulate more sites, or lower `cohort: minimum` in the plan.",
         )
     for site in sites:
-        for name in plan.data:
-            if name not in site.data:
-                raise MissingDataError(
-                    f"the plan {plan.name} needs a data source named {name!r}, and site {site.name} has none",
-                    mend=f"Add --data {name}=PATH; {{site}} in PATH stands for the name of each site.",
-                )
+        for name in sorted(set(plan.data) - site.data.keys()):
+            raise MissingDataError(
+                f"the plan {plan.name} needs a data source named {name!r}, and site {site.name} has none",
+                mend=f"Add --data {name}=PATH; {{site}} in PATH stands for the name of each site.",
+            )
+        for name in sorted(site.data.keys() - set(plan.data)):
+            raise PlanError(
+                f"the plan {plan.name} does not name the data source {name!r}, so its code may not have it",
+                mend=f"Add `data: [{name}]` to the plan, or leave --data {name}=... out.",
+            )
 
 
 class _Dealer:

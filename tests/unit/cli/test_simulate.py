@@ -150,6 +150,21 @@ def test_sites_can_be_named_and_given_their_data(plan: Path, tmp_path: Path, han
     assert "Add --data heart=PATH" in without.err
 
 
+def test_data_given_to_a_script_stands_in_its_plan(script: Path, tmp_path: Path, hanse: Hanse) -> None:
+    file = script.with_name("plan.yaml")
+
+    hanse("simulate", script, "--sites", 2, "--data", f"heart={tmp_path}", "--save-plan", file)
+
+    assert load_plan(file).manifest.plan.data == ("heart",)
+
+
+def test_code_gets_no_data_that_its_plan_does_not_name(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", plan, "--sites", 2, "--data", f"heart={tmp_path}")
+
+    assert ended.code == 3
+    assert "Add `data: [heart]` to the plan" in ended.err
+
+
 @pytest.mark.parametrize("share", ["site.share(np.arange(6) % 2)", "range(6)"])
 def test_data_that_was_not_dealt_out_is_warned_of(script: Path, share: str, hanse: Hanse) -> None:
     script.write_text(SCRIPT.replace("site.share(np.arange(6) % 2)", share))

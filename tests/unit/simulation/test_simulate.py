@@ -167,6 +167,11 @@ def test_a_plan_can_run_with_another_seed_and_fewer_rounds(project: LoadedPlan) 
     assert with_settings(project) == project
 
 
+def test_a_data_source_that_no_plan_can_name_is_refused(project: LoadedPlan) -> None:
+    with pytest.raises(PlanError, match=r"plan adding: data\[0\]: '1st' is not a name"):
+        with_settings(project, data=["1st"])
+
+
 def test_a_site_without_the_plans_data_is_told_before_anything_runs(
     project: LoadedPlan, run: Callable[..., Outcome]
 ) -> None:

@@ -108,18 +108,13 @@ def simulate(
     sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, dealer))
     initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
     submission = Submission(loaded.manifest, loaded.digest, initial)
-    failed_ends: dict[str, TaskError] = {}
     try:
         host = InlineHost(
             submission, sessions, MemoryJournal(), started_ms=settings.started_ms, listener=listener
         )
         run = host.drive(_workflow(plan, bundle))
     finally:
-        for name, session in sessions.items():
-            try:
-                session.close()
-            except TaskError as error:
-                failed_ends[name] = error
+        failed_ends = _close(sessions)
     return Outcome(
         run=run,
         model=None if run.model is None else host.tensors(run.model),
@@ -224,6 +219,17 @@ def _sessions(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> 
         raise ValueError("a plan has either a learner or a script")
     factory = load_factory(bundle, plan.learner)
     return {site.name: LearnerSession(factory, site, folder / "kept") for folder, site in places.items()}
+
+
+def _close(sessions: Mapping[str, Session]) -> dict[str, TaskError]:
+    """End the code at every site; what went wrong in that."""
+    failed = {}
+    for name, session in sessions.items():
+        try:
+            session.close()
+        except TaskError as error:
+            failed[name] = error
+    return failed
 
 
 def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:

@@ -150,7 +150,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
 
 def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:
     def connected(site: str) -> bool:
-        return now_ms - seen_ms.get(site, 0) < CONTACT_MS
+        return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
 
     if run.phase is Phase.SUBMITTED:
         until = run.clock_ms + round(run.plan.cohort.approvals * 1000)

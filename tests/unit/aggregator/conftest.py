@@ -1,0 +1,28 @@
+"""A federation's aggregator to test with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.federations import Grounds, IdleSupervisor, ThreadWorker
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Grounds:
+    return Grounds.new(tmp_path_factory.mktemp("federation") / "aggregator")
+
+
+@pytest.fixture
+def grounds(tmp_path: Path, template: Grounds, monkeypatch: pytest.MonkeyPatch) -> Grounds:
+    """A federation of a, b and c whose runs have no worker: the test is their workflow."""
+    monkeypatch.setattr("hanse.aggregator.keeper.Supervisor", IdleSupervisor)
+    return template.copied(tmp_path / "aggregator")
+
+
+@pytest.fixture
+def working(tmp_path: Path, template: Grounds, monkeypatch: pytest.MonkeyPatch) -> Grounds:
+    """A federation of a, b and c whose runs have their workers on threads of this process."""
+    monkeypatch.setattr("hanse.aggregator.supervisor.WorkerProcess", ThreadWorker)
+    monkeypatch.setattr(ThreadWorker, "started", [], raising=False)
+    return template.copied(tmp_path / "aggregator")

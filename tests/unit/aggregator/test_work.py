@@ -1,0 +1,160 @@
+"""What a run wants of a site, and what an operator sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.core.runs import MODEL, UPDATE, Driver
+
+from hanse.aggregator.work import (
+    CONTACT_MS,
+    HEADER_SLACK,
+    MOST_AWAITED,
+    progress_interval_s,
+    status_of,
+    touched,
+    work_of,
+)
+from hanse.core.commands import Commit, Fail, Leave, OpenExchange, OpenRound, Stop, Tick
+from hanse.core.events import ExchangeClosed, ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
+from hanse.wire.messages import MAX_MESSAGE, Work, encode
+
+
+def work(site: str, *drivers: Driver) -> Work:
+    return work_of(site, [driver.state for driver in drivers], lambda digest: 100, 10**6)
+
+
+class TestWork:
+    def test_a_site_is_asked_for_its_answer_to_the_plan(self) -> None:
+        (run,) = work("a", Driver("ab")).runs
+
+        assert (run.run_id, run.review, run.assignments) == ("demo-1", True, ())
+
+    def test_a_site_is_asked_its_task(self) -> None:
+        (run,) = work("a", Driver("ab").asked()).runs
+
+        (asked,) = run.assignments
+        assert (asked.exchange, asked.task, asked.round_number, asked.model) == (1, "train", 1, MODEL)
+        assert (asked.model_bytes, asked.max_update_bytes) == (100, 100 + HEADER_SLACK)
+        assert not run.review
+
+    def test_a_task_without_an_update_takes_none(self) -> None:
+        assert work("a", Driver("ab").asked("evaluate")).runs[0].assignments[0].max_update_bytes == 0
+
+    def test_a_first_model_may_be_of_any_size(self) -> None:
+        driver = Driver("ab").started()
+        driver.do(OpenRound(0))
+        driver.do(OpenExchange(0, 0, "initialise", None, ("a",)))
+
+        (asked,) = work("a", driver).runs[0].assignments
+
+        assert (asked.model, asked.max_update_bytes) == (None, 10**6)
+
+    def test_an_answer_ends_the_task(self) -> None:
+        driver = Driver("ab").asked()
+        driver.accept("a")
+
+        assert work("a", driver).runs[0].assignments == ()
+
+    def test_a_silent_site_may_still_answer(self) -> None:
+        driver = Driver("ab", cohort={"idle_limit": 1, "quorum": 0.5}).asked()
+        driver.do(Tick(), after_s=2)
+
+        assert len(work("a", driver).runs[0].assignments) == 1
+
+    @pytest.mark.parametrize("end", [Stop("operator"), Fail("workflow", "boom"), Leave("a", "removed")])
+    def test_a_run_that_is_over_for_a_site_is_not_listed(self, end: Stop | Fail | Leave) -> None:
+        driver = Driver("abc", cohort={"quorum": 0.5}).asked()
+        driver.do(end)
+
+        assert work("a", driver).runs == ()
+
+    def test_a_stranger_is_wanted_for_nothing(self) -> None:
+        assert work("z", Driver("ab").asked()).runs == ()
+
+    def test_the_version_changes_with_the_content_and_only_with_it(self) -> None:
+        driver = Driver("ab").asked()
+        versions = [work("a", driver).version]
+        driver.accept("b")
+        versions.append(work("a", driver).version)
+        driver.accept("a")
+        versions.append(work("a", driver).version)
+
+        assert versions[0] == versions[1] != versions[2]
+
+    def test_progress_is_asked_for_well_within_the_idle_limit(self) -> None:
+        assert progress_interval_s(Driver("a", cohort={"idle_limit": 40}).state) == 10.0
+        assert progress_interval_s(Driver("a", cohort={"idle_limit": "10ms"}).state) == 0.2
+        assert progress_interval_s(Driver("a", cohort={"idle_limit": "1d"}).state) == 60.0
+
+
+class TestTouched:
+    def test_those_who_are_asked_are(self) -> None:
+        opened = ExchangeOpened(
+            exchange=1, round_number=1, index=0, task="train", model=None, cohort=("a", "b"), needed=2
+        )
+
+        assert touched([opened]) == {"a", "b"}
+
+    def test_a_close_touches_those_it_came_too_early_for(self) -> None:
+        closed = ExchangeClosed(exchange=1, cause="grace", answered=("a",), failed=(), missing=("b",))
+        accepted = UpdateAccepted(exchange=1, site="a", num_examples=1, metrics={}, update=UPDATE)
+
+        assert touched([accepted, closed]) == {"a", "b"}
+
+    def test_what_only_operators_see_touches_nobody(self) -> None:
+        assert touched([TaskStarted(exchange=1, site="a")]) == frozenset()
+
+    def test_the_rest_touches_everybody(self) -> None:
+        assert touched([RoundCommitted(round_number=1, model=MODEL, metrics={})]) is None
+
+
+class TestStatus:
+    def test_a_run_that_waits_for_answers_names_who_has_not_given_one(self) -> None:
+        driver = Driver("ab")
+
+        status = status_of(driver.state, 1, {"a": 990}, 1_000)
+
+        assert [(w.site, w.what, w.connected) for w in status.awaited] == [
+            ("a", "answer to the plan", True),
+            ("b", "answer to the plan", False),
+        ]
+        assert status.awaited[0].deadline_ms == 500_000
+        assert status.answers == {"a": "awaited", "b": "awaited"}
+
+    def test_a_round_names_who_has_not_sent_a_result_and_since_when(self) -> None:
+        driver = Driver("ab").asked()
+        driver.now_ms = 5_000
+        driver.accept("a")
+
+        (awaited,) = status_of(driver.state, 1, {"b": 0}, CONTACT_MS).awaited
+
+        assert (awaited.site, awaited.what, awaited.state, awaited.since_ms) == ("b", "train", "assigned", 0)
+        assert (awaited.deadline_ms, awaited.connected) == (100_000, False)
+
+    def test_a_run_that_is_over_awaits_nobody_and_says_why(self) -> None:
+        driver = Driver("ab").asked()
+        driver.do(Fail("workflow", "boom"))
+
+        status = status_of(driver.state, 7, {}, 0)
+
+        assert (status.phase, status.reason, status.awaited, status.events) == ("failed", "boom", (), 7)
+
+    def test_rounds_are_counted_from_1_though_there_is_a_first_model(self) -> None:
+        driver = Driver("a").in_round()
+        driver.do(Commit(1, "f" * 64, {"loss": 0.5}))
+
+        status = status_of(driver.state, 1, {}, 0)
+
+        assert (status.rounds_committed, status.model, dict(status.metrics)) == (1, "f" * 64, {"loss": 0.5})
+        assert status_of(Driver("a").state, 1, {}, 0).rounds_committed == 0
+
+    def test_a_status_of_a_fleet_fits_into_a_message(self) -> None:
+        fleet = tuple(f"site-{number:05}" for number in range(10_000))
+        run = replace(Driver("").state, invited=fleet, reason="too few; " * 10_000)
+
+        status = status_of(run, 1, {}, 0)
+
+        assert len(status.awaited) == MOST_AWAITED
+        assert len(encode(status)) < MAX_MESSAGE

@@ -185,12 +185,12 @@ def _run(
     loaded: LoadedPlan, places: Sequence[VirtualSite], dealing: Partition | None, *, silent: bool
 ) -> tuple[Outcome, list[dict[str, Any]]]:
     from hanse.cli.live import View
-    from hanse.core.events import Event, PlanAnswered, RunStarted, RunSubmitted
+    from hanse.core.events import Event, PlanAnswered, RunFailed, RunStarted, RunSubmitted
     from hanse.core.run import Run
     from hanse.simulation.simulate import Settings, simulate
 
-    # That virtual sites accept the plan need not be told.
-    expected = (RunSubmitted, PlanAnswered, RunStarted)
+    # That virtual sites accept the plan need not be told, and a failure is told as the command's error.
+    expected = (RunSubmitted, PlanAnswered, RunStarted, RunFailed)
     if not silent:
         say(_heading(loaded, places))
     with (

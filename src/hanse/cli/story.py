@@ -182,6 +182,6 @@ def _told(event: Event) -> list[str]:
             return [f"failed: {event.reason}"]
         case RunFinished():
             best = "" if event.best_round is None else f"; the best was round {event.best_round}"
-            return [f"finished after {event.rounds} rounds{best}"]
+            return [f"finished after {event.rounds} round{'s' if event.rounds != 1 else ''}{best}"]
         case _:
             return []

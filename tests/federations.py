@@ -203,13 +203,15 @@ class Grounds:
         for name in self.credentials:
             await self.answer(run_id, name)
 
-    async def answer(self, run_id: str, name: str, *, accepted: bool = True) -> None:
+    async def answer(
+        self, run_id: str, name: str, *, accepted: bool = True, reasons: tuple[str, ...] = ("a test",)
+    ) -> None:
         body = PlanAnswer(
             federation="north",
             site=name,
             plan_digest=self.run(run_id).plan_digest,
             accepted=accepted,
-            reasons=("a test",),
+            reasons=reasons,
             decided_ms=0,
         )
         statement = signed(self.credentials[name], PLAN_ANSWER, body.model_dump(mode="json"))

@@ -39,10 +39,10 @@ class TransferRequests:
 
     def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
         """What begins or resumes an upload that this party may make."""
-        limit = upload_limit(party, self._keeper.states(), self._blobs.size, self._options.max_blob)
         self._keeper.retention.claim(party, digest)
         if self._blobs.has(digest):
             return None
+        limit = upload_limit(party, self._keeper.states(), self._blobs.size, self._options.max_blob)
         if size > limit:
             raise PolicyError(
                 f"{party.name} wants to upload {size} bytes; the limit is {limit}",

@@ -147,6 +147,7 @@ class RunKeeper:
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
         await controller.execute(Resume(by))
+        await self._reconcile(controller)
         self._drive(controller)
         return controller
 

@@ -63,7 +63,8 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow asked for a task {command.task!r}; the plan's tasks are: {known}")
     cohort = run.cohort if command.sites is None else tuple(sorted(set(command.sites)))
-    strangers = sorted(set(cohort) - set(run.population)) if command.sites is not None else []
+    # Who left since the round began may be named: a workflow cannot know, and gets no answer of it.
+    strangers = sorted({*cohort} - {*run.population, *run.cohort})
     if strangers or not cohort:
         raise WorkflowError(
             f"the workflow asked {', '.join(strangers) or 'nobody'}; not in the run's population"
@@ -91,7 +92,7 @@ def _must_match(found: Exchange, command: OpenExchange) -> None:
             f"task {command.task} on model {str(command.model)[:12]}, before it was {found.task} on "
             f"{str(found.model)[:12]}",
             mend="A workflow must do the same again from the last commit: take randomness from "
-            "`federation.random` only, and no time or outside state.",
+            "`round.random` only, and no time or outside state.",
         )
 
 

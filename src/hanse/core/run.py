@@ -235,16 +235,14 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case PlanAnswered():
             return _answered(run, event, time_ms)
         case SiteLeft():
-            return _each_member(
-                replace(run, left={**run.left, event.site: event.reason}), event, event.site, time_ms
-            )
+            return _without_the_gone(replace(run, left={**run.left, event.site: event.reason}), time_ms)
         case RunStarted():
             return replace(run, started=True)
         case RoundOpened():
             return replace(run, round_open=event.round_number, cohort=event.cohort)
         case ExchangeOpened():
-            exchanges = {**run.exchanges, event.exchange: Exchange.opened(event, run.quiet, time_ms)}
-            return replace(run, exchanges=exchanges, last_exchange=event.exchange)
+            opened = _put(run, Exchange.opened(event, run.quiet, time_ms))
+            return _without_the_gone(replace(opened, last_exchange=event.exchange), time_ms)
         case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
             heard = {event.site}
             quiet = run.quiet | heard if isinstance(event, SiteIdle) else run.quiet - heard
@@ -283,21 +281,23 @@ def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
     if event.accepted:
         return answered
     # Consent can be withdrawn while the run is under way.
-    gone = SiteLeft(site=event.site, reason=f"refused the plan: {reason}")
-    answered = replace(answered, refusals={**refusals, event.site: reason})
-    return _each_member(answered, gone, event.site, time_ms)
+    return _without_the_gone(replace(answered, refusals={**refusals, event.site: reason}), time_ms)
 
 
-def _each_member(run: Run, event: SiteLeft, site: str, time_ms: int) -> Run:
-    for exchange in run.open_exchanges():
-        if site in exchange.members:
-            run = _put(run, move(exchange, event, site, time_ms))
+def _without_the_gone(run: Run, time_ms: int) -> Run:
+    """Have open exchanges wait for no site that left or refused: a round's cohort may still name it."""
+    refused = {site: f"refused the plan: {reason}" for site, reason in run.refusals.items()}
+    for site, reason in {**refused, **run.left}.items():
+        for exchange in run.open_exchanges():
+            if site in exchange.members:
+                run = _put(run, move(exchange, SiteLeft(site=site, reason=reason), site, time_ms))
     return run
 
 
 def _restarted(run: Run, event: RunRecovered | RunResumed, time_ms: int) -> Run:
     exchanges = {number: restart(e, event, time_ms) for number, e in run.exchanges.items()}
-    return replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=frozenset())
+    again = replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=frozenset())
+    return _without_the_gone(again, time_ms)
 
 
 def _committed(run: Run, event: RoundCommitted) -> Run:

@@ -15,7 +15,7 @@ from hanse.core.identity import Party, Role
 from hanse.errors import StorageError
 from hanse.pki.enrolment import read_token, request_certificate
 from hanse.pki.keys import new_key
-from hanse.wire.messages import EnrolRequest, InviteRequest, RenewRequest, SignRequest
+from hanse.wire.messages import EnrolRequest, InviteRequest, RenewRequest, SignRequest, StopRequest
 
 Run = Callable[[Any], Any]
 
@@ -100,6 +100,20 @@ def test_who_was_removed_while_the_service_was_down_leaves_at_the_next_start(
             grounds.open()
             grounds.registry.remove("c", "operator")
             await grounds.service.start()
+            assert "c" in grounds.run(run_id).left
+
+    run(main())
+
+
+def test_who_was_removed_while_a_run_was_stopped_leaves_when_it_is_resumed(
+    grounds: Grounds, run: Run
+) -> None:
+    async def main() -> None:
+        async with grounds.serving() as service:
+            run_id = await grounds.asked(cohort={"quorum": 0.6})
+            await service.stop(grounds.operator, run_id, StopRequest())
+            await service.remove(grounds.operator, "c")
+            await service.resume(grounds.operator, run_id)
             assert "c" in grounds.run(run_id).left
 
     run(main())

@@ -265,6 +265,38 @@ class TestExchanges:
 
         assert driver.do(Leave("c", "removed")) == ["SiteLeft", "ExchangeClosed"]
 
+    @pytest.mark.parametrize("gone", [Leave("c", "removed"), AnswerPlan("c", accepted=False)])
+    def test_a_site_that_is_gone_is_not_waited_for_in_the_rest_of_the_round(
+        self, gone: Leave | AnswerPlan
+    ) -> None:
+        driver = Driver("abc", cohort={"quorum": 0.6}).asked()
+        for site in "abc":
+            driver.accept(site)
+        driver.do(gone)
+
+        driver.do(OpenExchange(1, 1, "evaluate", MODEL))
+
+        assert driver.state.exchanges[2].awaited == ("a", "b")
+        assert driver.state.exchanges[2].failed == ("c",)
+
+    def test_a_site_that_is_gone_is_not_waited_for_when_a_run_is_resumed(self) -> None:
+        driver = Driver("abc", cohort={"quorum": 0.6}).asked()
+        driver.do(Leave("c", "removed"))
+        driver.do(Stop("operator"))
+
+        driver.do(Resume("operator"))
+
+        assert driver.state.exchanges[1].awaited == ("a", "b")
+
+    def test_a_workflow_may_name_a_site_that_left_since_the_round_began(self) -> None:
+        driver = Driver("ab").in_round()
+        driver.do(Leave("b", "removed"))
+
+        assert driver.do(OpenExchange(1, 0, "train", MODEL, sites=("b",))) == [
+            "ExchangeOpened",
+            "ExchangeClosed",
+        ]
+
     def test_refused_results_are_recorded_up_to_a_bound(self) -> None:
         driver = Driver("a").asked()
         refusal = RefuseResult(1, "a", "update", "NaN")

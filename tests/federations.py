@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -167,17 +167,19 @@ class Grounds:
 
     # --------------------------------------------------------------- runs
 
-    def manifest(self, code: bytes = CODE, initial: Parameters | None = None, **changes: Any) -> Manifest:
-        """A plan, uploaded with its files."""
+    def manifest(
+        self, code: bytes = CODE, path: str = "heart.py", initial: Parameters | None = None, **changes: Any
+    ) -> Manifest:
+        """A plan, uploaded with its one file of code and the model that it starts from."""
         settings: dict[str, Any] = {
             "name": "demo",
-            "code": ["heart.py"],
-            "learner": "heart:learner",
+            "code": [path],
+            "learner": f"{path.removesuffix('.py')}:learner",
             "rounds": 2,
             "tasks": TASKS,
             **({} if initial is None else {"initial_model": "first.safetensors"}),
         }
-        files = (CodeFile(path="heart.py", sha256=self.blobs.put(code), size=len(code)),)
+        files = (CodeFile(path=path, sha256=self.blobs.put(code), size=len(code)),)
         first = None
         if initial is not None:
             data = encode(initial)
@@ -288,15 +290,15 @@ class FakeSite:
     """Answers everything that it is asked, as an agent would: `w` grows by `step` a round.
 
     Attributes:
-        performed: Exchanges whose task it performed, with the task's name.
-        accepted: Those whose result was taken.
+        performed: Tasks that it performed, each with its run, exchange and name.
+        accepted: Runs and exchanges for which its result was taken.
         before_result: Called when a task was performed and before its result is sent.
     """
 
     def __init__(self, grounds: Grounds, name: str, step: float) -> None:
         self.name = name
-        self.performed: list[tuple[int, str]] = []
-        self.accepted: list[int] = []
+        self.performed: list[tuple[str, int, str]] = []
+        self.accepted: set[tuple[str, int]] = set()
         self.before_result: Callable[[int], None] = lambda exchange: None
         self._grounds = grounds
         self._step = step
@@ -317,22 +319,22 @@ class FakeSite:
         if run.review:
             await self._grounds.answer(run.run_id, self.name)
         for asked in run.assignments:
-            if asked.exchange not in self.accepted:
+            if (run.run_id, asked.exchange) not in self.accepted:
                 await self._settle(run, asked)
 
     async def _settle(self, run: RunWork, asked: Assignment) -> None:
-        self.performed.append((asked.exchange, asked.task))
+        self.performed.append((run.run_id, asked.exchange, asked.task))
         outcome, update = await self._perform(run, asked)
         self.before_result(asked.exchange)
         body = outcome.model_dump(mode="json")
         statement = signed(self._grounds.credentials[self.name], TASK_RESULT, body)
-        while asked.exchange not in self.accepted:
+        while (run.run_id, asked.exchange) not in self.accepted:
             upstream = self._grounds.upstream(self.name)
             try:
                 if update is not None:
                     await upstream.deliver(sha256(update.read_bytes()), update)
                 await upstream.result(ResultRequest(statement=statement))
-                self.accepted.append(asked.exchange)
+                self.accepted.add((run.run_id, asked.exchange))
             except StorageError:
                 await asyncio.sleep(0.02)
             except LateResultError:
@@ -404,14 +406,14 @@ class ThreadWorker:
 
     started: list[ThreadWorker]
     """All that were started in this test."""
+    layers = Confined((), files=False, network=False, processes=False, gaps=())
 
     def __init__(self, ours: AsyncChannel, theirs: socket.socket, spec: WorkerSpec) -> None:
         self.channel = ours
-        self.confined = Confined((), files=False, network=False, processes=False, gaps=())
+        self.confined = self.layers
         self._theirs = theirs
         self._killed = False
-        main, channel = run_worker.main, Channel(theirs.fileno())
-        self._thread = threading.Thread(target=main, args=(channel, self.confined, spec.arguments))
+        self._thread = threading.Thread(target=self._live, args=(spec.arguments,))
         self._thread.start()
 
     @classmethod
@@ -421,10 +423,20 @@ class ThreadWorker:
         cls.started.append(worker)
         return worker
 
+    def _live(self, arguments: tuple[str, ...]) -> None:
+        try:
+            run_worker.main(Channel(self._theirs.fileno()), self.confined, arguments)
+        finally:
+            self._hang_up()
+
     def kill(self) -> None:
         """End it at once, as it seems to the service."""
         self._killed = True
-        self._theirs.shutdown(socket.SHUT_RDWR)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):  # the service did so first
+            self._theirs.shutdown(socket.SHUT_RDWR)
 
     async def stop(self, grace_s: float = 5.0) -> str:
         self.channel.close()

@@ -185,8 +185,7 @@ class Site:
 
     def settings(self, **changes: object) -> None:
         """Change site.yaml."""
-        file = self.directory / "site.yaml"
-        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changes))
+        _change(self.directory / "site.yaml", changes)
 
     def _own(self, run_id: str) -> Path:
         return self.directory / "runs" / run_id / "work" / "site"
@@ -284,6 +283,7 @@ class Deployment:
         self._started: list[Running] = []
         self._aggregator: Running | None = None
         done("federation", "create", self.directory, "--name", "north", "--port", free_port())
+        _change(self.directory / "aggregator.yaml", {"disk_reserve": 0})
 
     @property
     def aggregator(self) -> Running:
@@ -392,6 +392,10 @@ def deployed(root: Path, *names: str) -> Iterator[Deployment]:
             yield deployment
         finally:
             deployment.close()
+
+
+def _change(settings: Path, changes: dict[str, object]) -> None:
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | changes))
 
 
 def _has(event: Event, facts: dict[str, object]) -> bool:

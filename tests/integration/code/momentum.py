@@ -12,11 +12,15 @@ import hanse
 
 
 class Momentum:
-    """Moves `weight` towards the site's own target; `steps` counts the steps of all sites together."""
+    """Moves `weight` towards the site's own target; `steps` counts the steps of all sites together.
+
+    The plan's option `size` makes the model larger.
+    """
 
     def __init__(self, site):
         self._site = site
-        self._target = np.loadtxt(site.data["numbers"] / "target.txt", dtype=np.float32)
+        target = np.loadtxt(site.data["numbers"] / "target.txt", dtype=np.float32)
+        self._target = np.resize(target, site.options.get("size", target.size))
         self._velocity = np.zeros_like(self._target)
 
     def parameters(self):

@@ -1,0 +1,284 @@
+"""Whatever a site sends, it is refused in words and recorded, and the run goes on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.faults.hostile import GOOD, TRAIN_1, Hostile, open_exchange
+from tests.integration.deployment import AGGREGATE, Deployment, Run, deployed, done
+
+from hanse.core.canonical import sha256
+from hanse.core.events import ExchangeClosed, ResultRefused, TaskFailed, UpdateAccepted
+from hanse.core.plan import INITIALISE
+from hanse.errors import (
+    DisclosureError,
+    HanseError,
+    LateResultError,
+    PolicyError,
+    ProtocolError,
+    RunError,
+    TrustError,
+    UpdateError,
+)
+from hanse.storage.blobs_file import FileBlobStore
+from hanse.wire.messages import MAX_MESSAGE, PLAN_ANSWER
+from hanse.wire.tensors import encode
+
+NAN = np.full(4, np.nan, np.float32)
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """An honest site with an agent, and one whose name is in the tests' hands."""
+    with deployed(tmp_path_factory.mktemp("federation"), "a") as deployment:
+        deployment.join("mallory")
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def mallory(federation: Deployment) -> Hostile:
+    return Hostile(federation.sites["mallory"])
+
+
+@pytest.fixture(scope="class")
+def run(federation: Deployment, mallory: Hostile) -> Iterator[Run]:
+    """A run that waits for mallory alone."""
+    run = open_exchange(federation, mallory)
+    yield run
+    run.stop()
+
+
+def refused(run: Run) -> ResultRefused:
+    """The last that was recorded."""
+    last = run.events[-1]
+    assert isinstance(last, ResultRefused)
+    return last
+
+
+class TestUpdates:
+    @pytest.mark.parametrize(
+        ("update", "error", "words"),
+        [
+            (GOOD | {"weight": NAN}, UpdateError, "NaN or an infinity in tensor"),
+            (GOOD | {"weight": np.full(4, np.inf, np.float32)}, UpdateError, "NaN or an infinity in tensor"),
+            (GOOD | {"weight": np.ones(5, np.float32)}, DisclosureError, r"shape \(5,\), expected \(4,\)"),
+            (GOOD | {"weight": np.ones(4)}, DisclosureError, "dtype float64, expected float32"),
+            (GOOD | {"patients": np.ones(4)}, DisclosureError, "'patients' was not expected"),
+            ({"weight": GOOD["weight"]}, DisclosureError, "'steps' is missing"),
+            (encode(GOOD)[:-1], UpdateError, "truncated or too long: 23 bytes of data where 24 are due"),
+            (pickle.dumps(GOOD), UpdateError, "no safetensors file"),
+        ],
+        ids=["nan", "infinity", "shape", "dtype", "extra", "missing", "truncated", "pickle"],
+    )
+    def test_is_refused(
+        self, run: Run, mallory: Hostile, update: Any, error: type[HanseError], words: str
+    ) -> None:
+        with pytest.raises(error, match=words):
+            mallory.answer(run, update)
+
+        assert (refused(run).site, refused(run).exchange, refused(run).error) == (
+            "mallory",
+            TRAIN_1,
+            error.code,
+        )
+
+
+class TestOutcomes:
+    @pytest.mark.parametrize(
+        ("changes", "error", "words"),
+        [
+            (
+                {"metrics": {"loss": 1.0, "patient_17": 71.0}},
+                DisclosureError,
+                "disclose the metric 'patient_17'",
+            ),
+            ({"num_examples": 10**13}, UpdateError, "reports 10000000000000 examples"),
+            ({"update": None}, DisclosureError, "sent no update"),
+            ({}, UpdateError, "is not here"),
+            ({"round_number": 2}, ProtocolError, "answered train of round 2, but exchange 2"),
+            ({"task": "evaluate"}, ProtocolError, "answered evaluate of round 1, but exchange 2"),
+            ({"model": "0" * 64}, ProtocolError, "another run, plan or model"),
+            ({"plan_digest": "0" * 64}, ProtocolError, "another run, plan or model"),
+            (
+                {"exchange": 1, "round_number": 0, "task": INITIALISE},
+                LateResultError,
+                "exchange 1 .* is over",
+            ),
+            ({"exchange": 99}, RunError, "has no exchange 99"),
+            ({"site": "a"}, TrustError, "mallory sent a statement of a"),
+            ({"federation": "south"}, TrustError, "A site can speak for itself only"),
+        ],
+        ids=lambda value: next(iter(value), "never uploaded") if isinstance(value, dict) else "",
+    )
+    def test_is_refused(
+        self, run: Run, mallory: Hostile, changes: dict[str, Any], error: type[HanseError], words: str
+    ) -> None:
+        with pytest.raises(error, match=words):
+            mallory.send(mallory.state(mallory.outcome(run, **changes)))
+
+        assert (refused(run).site, refused(run).error) == ("mallory", error.code)
+
+    def test_of_another_site_cannot_be_passed_off_as_ones_own(self, run: Run, mallory: Hostile) -> None:
+        genuine = run.until(UpdateAccepted, exchange=TRAIN_1, site="a").statement
+        assert genuine is not None
+
+        with pytest.raises(TrustError, match="mallory sent a statement of a signed by a"):
+            mallory.send(genuine)
+
+        assert refused(run).site == "mallory"
+
+    def test_that_was_altered_after_it_was_signed_is_refused(self, run: Run, mallory: Hostile) -> None:
+        statement = mallory.state(mallory.outcome(run))
+        altered = statement.model_copy(update={"body": statement.body | {"num_examples": 1_000_000}})
+
+        with pytest.raises(TrustError, match="was altered"):
+            mallory.send(altered)
+
+        assert refused(run).error == TrustError.code
+
+    def test_that_was_signed_as_something_else_is_refused(self, run: Run, mallory: Hostile) -> None:
+        with pytest.raises(TrustError, match="did not sign it as such"):
+            mallory.send(mallory.state(mallory.outcome(run), PLAN_ANSWER))
+
+        assert refused(run).error == TrustError.code
+
+    def test_of_a_run_that_there_is_not_is_refused(self, run: Run, mallory: Hostile) -> None:
+        with pytest.raises(RunError, match="there is no run 'trial-99'"):
+            mallory.send(mallory.state(mallory.outcome(run, run_id="trial-99")))
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            (
+                b'{"statement": {"body": {"num_examples": NaN}, "certificate": "", "signature": ""}}',
+                "malformed",
+            ),
+            (b'{"statement"', "malformed ResultRequest"),
+            (b" " * (MAX_MESSAGE + 1), "limit"),
+        ],
+        ids=["nan", "half", "endless"],
+    )
+    def test_that_is_no_message_is_refused(self, mallory: Hostile, body: bytes, words: str) -> None:
+        status, reply = mallory.post("/v1/results", body)
+
+        told = json.loads(reply)
+        assert (status, told["error"]) == (400, ProtocolError.code)
+        assert words in told["message"]
+
+
+class TestTransfers:
+    def test_upload_that_is_too_large_is_refused(self, run: Run, mallory: Hostile) -> None:
+        with pytest.raises(PolicyError, match="mallory wants to upload 1000000 bytes; the limit is"):
+            mallory.bring(bytes(1_000_000))
+
+    def test_upload_under_another_hash_is_refused(
+        self, run: Run, mallory: Hostile, federation: Deployment
+    ) -> None:
+        with pytest.raises(UpdateError, match="arrived with another content"):
+            mallory.bring(GOOD, digest="1" * 64)
+
+        assert not (federation.directory / "blobs" / "11" / ("1" * 64)).exists()
+
+    def test_upload_that_was_cut_off_does_not_count_and_can_be_gone_on_with(
+        self, run: Run, mallory: Hostile
+    ) -> None:
+        data = encode(GOOD)
+        digest, size = sha256(data), len(data)
+        mallory.cut_off(data, 50)
+
+        with pytest.raises(UpdateError, match="is not here"):
+            mallory.send(mallory.state(mallory.outcome(run, update={"sha256": digest, "size": size})))
+
+        mallory.bring(data)
+
+    def test_update_of_another_site_is_not_given_away(
+        self, run: Run, mallory: Hostile, tmp_path: Path
+    ) -> None:
+        update = run.until(UpdateAccepted, exchange=TRAIN_1, site="a").update
+        blobs = FileBlobStore(tmp_path)
+
+        with pytest.raises(PolicyError, match="is not for collaborator mallory"):
+            mallory.ask(lambda upstream: upstream.fetch(update, blobs, owner="mallory", max_bytes=10**6))
+
+
+def test_a_run_finishes_once_the_hostile_site_answers_properly(
+    federation: Deployment, mallory: Hostile, tmp_path: Path
+) -> None:
+    run = open_exchange(federation, mallory)
+    with pytest.raises(UpdateError):
+        mallory.answer(run, GOOD | {"weight": NAN})
+
+    first, again = mallory.answer(run, GOOD), mallory.answer(run, GOOD)
+
+    assert (first.duplicate, again.duplicate) == (False, True)
+    run.finished()
+    assert [event.site for event in run.events if isinstance(event, UpdateAccepted)] == ["a", "a", "mallory"]
+    run.export(tmp_path)
+
+
+def test_a_run_finishes_without_a_site_that_sends_nothing_else(
+    federation: Deployment, mallory: Hostile
+) -> None:
+    run = open_exchange(federation, mallory, cohort={"quorum": 0.5, "deadline": "2s"})
+    with pytest.raises(UpdateError):
+        mallory.answer(run, GOOD | {"weight": NAN})
+
+    assert run.until(ExchangeClosed, exchange=TRAIN_1).missing == ("mallory",)
+    run.finished()
+
+
+def test_a_result_of_one_run_does_not_count_in_the_next(federation: Deployment, mallory: Hostile) -> None:
+    before = open_exchange(federation, mallory)
+    mallory.answer(before, GOOD)
+    before.finished()
+    replayed = before.until(UpdateAccepted, site="mallory").statement
+    assert replayed is not None
+    run = open_exchange(federation, mallory)
+
+    assert mallory.send(replayed).duplicate
+
+    assert [awaited.site for awaited in run.status.awaited] == ["mallory"]
+    run.stop()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("nan", "the update of task train at b has a NaN or an infinity in tensor 'weight'"),
+        ("infinite metric", "task train at b reports loss = inf"),
+        ("undeclared metric", "task train at b would disclose the metric 'patient_17'"),
+        ("wrong shape", "shape (5,)"),
+        ("exception", "no such patient"),
+        ("death", "the worker exited with status 3 during task train"),
+    ],
+)
+def test_what_an_honest_sites_plan_code_should_not_send_does_not_leave(
+    shared: Deployment, fault: str, words: str
+) -> None:
+    run = shared.submit(
+        code=["leaky.py"],
+        learner="leaky:learner",
+        options={"faults": {"b": fault}},
+        rounds=1,
+        cohort={"quorum": 0.5},
+        tasks={"train": {"discloses": AGGREGATE}},
+    )
+
+    failed = run.until(TaskFailed)
+
+    assert (failed.site, failed.exchange) == ("b", TRAIN_1)
+    assert words in failed.reason
+    run.finished()
+    log = shared.agent("b").says(f"run {run.run_id}: train of round 1 failed: ")
+    assert words in log
+    outgoing = shared.sites["b"].directory / "runs" / run.run_id / "outcomes"
+    assert list(outgoing.glob("*.safetensors")) == []
+    assert "b" not in {event.site for event in run.events if isinstance(event, UpdateAccepted)}
+    told = done("run", "watch", run.run_id, "-d", shared.directory)
+    assert f"round 1, train: b failed: {failed.reason}" in told

@@ -1,0 +1,41 @@
+"""Plan code to test with that, at the sites it is told to, goes about it the wrong way."""
+
+import os
+
+import numpy as np
+
+import hanse
+
+
+class Leaky:
+    """Learns nothing."""
+
+    def __init__(self, fault):
+        self._fault = fault
+
+    def parameters(self):
+        return {"weight": np.zeros(4, np.float32)}
+
+    def train(self, parameters, task):
+        metrics, weight = {"loss": 1.0}, np.ones(4, np.float32)
+        match self._fault:
+            case "undeclared metric":
+                metrics["patient_17"] = 71.0
+            case "nan":
+                weight[0] = np.nan
+            case "infinite metric":
+                metrics["loss"] = float("inf")
+            case "wrong shape":
+                weight = np.ones(5, np.float32)
+            case "exception":
+                raise RuntimeError("no such patient")
+            case "death":
+                os._exit(3)
+        return hanse.TaskResult(1, metrics, {"weight": weight})
+
+    def evaluate(self, parameters, task):
+        return hanse.TaskResult(1)
+
+
+def learner(site):
+    return Leaky(site.options["faults"].get(site.name))

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow docs docs-serve bench clean
+.PHONY: demo test lint unit slow docs docs-serve bench lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
@@ -34,6 +34,16 @@ docs-serve: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/round.py --quick
 
+# The lower bounds of the dependencies, in an environment of their own.
+lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) tests/lowest.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-lowest/constraints.txt --editable ".[sklearn,test]"
+	$(VENV)-lowest/bin/pytest -m "not slow and not torch" --ignore=tests/unit/test_docs.py \
+		--ignore=tests/unit/learners/test_torch.py --ignore=tests/unit/learners/test_torch_arrays.py \
+		--ignore=tests/contract/test_learners.py
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -48,4 +58,4 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) build dist site hanse-demo*
+	rm -rf $(VENV) $(VENV)-lowest build dist site hanse-demo*

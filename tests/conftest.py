@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from hypothesis import HealthCheck, settings
 # The machine may be busy: how long an example takes says nothing about the code.
 settings.register_profile("hanse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hanse")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so every process they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

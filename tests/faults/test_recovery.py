@@ -189,3 +189,25 @@ def test_a_result_that_could_not_be_sent_is_sent_by_the_next_agent(
 
     assert run.finished() == undisturbed
     assert federation.sites["a"].performed(run.run_id).count("train-2") == 1
+
+
+@pytest.mark.parametrize("victim", [aggregator, agent, run_worker])
+def test_a_stream_goes_on(federation: Deployment, victim: Callable[[Deployment], None]) -> None:
+    train = {"lr": 0.1, "discloses": {"update": "individual", "metrics": ["loss"]}}
+    federation.sites["a"].hold("train", 2)
+    run = federation.submit(
+        rounds=4,
+        code=["momentum.py", "workflow.py"],
+        workflow="workflow:asynchronous",
+        tasks={"train": train},
+    )
+    run.until(RoundCommitted, round_number=1)
+
+    victim(federation)
+    federation.release()
+
+    run.finished()
+    committed = [event for event in run.events if isinstance(event, RoundCommitted)]
+    consumed = [number for event in committed for number in event.consumed]
+    assert [event.round_number for event in committed] == [0, 1, 2, 3, 4]
+    assert len(set(consumed)) == len(consumed) == 4

@@ -43,6 +43,7 @@ PLAN: dict[str, Any] = {
     "rounds": 2,
     "data": ["numbers"],
     "cohort": {"deadline": "5m"},
+    "aggregation": {"server_optimizer": {"name": "adam", "lr": 0.1}},
     "tasks": {"train": {"lr": 0.1, "discloses": AGGREGATE}, "evaluate": {"discloses": {"metrics": ["loss"]}}},
 }
 """What most plans here are; its exchanges are 1 to initialise, and 2R and 2R + 1 to train and evaluate."""
@@ -96,6 +97,10 @@ class Running:
         return self._process.pid
 
     @property
+    def run(self, run_id: str) -> Run:
+        """A run that was submitted before."""
+        return Run(self, run_id)
+
     def runs(self) -> bool:
         return self._process.poll() is None
 
@@ -354,6 +359,10 @@ class Deployment:
     def submit(self, **changes: Any) -> Run:
         """Begin a run of a plan: the usual one, with changes."""
         return Run(self, done("run", "submit", self.plan(**changes), "-d", self.directory).strip())
+
+    def run(self, run_id: str) -> Run:
+        """A run that was submitted before."""
+        return Run(self, run_id)
 
     def runs(self) -> list[Run]:
         """All runs, the newest first."""

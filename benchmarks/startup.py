@@ -16,6 +16,7 @@ import venv
 from pathlib import Path
 
 RUNS = 15
+TOOLS = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
 COMMANDS = {
     "python, nothing imported": ["-c", "pass"],
     "import numpy": ["-c", "import numpy"],
@@ -40,9 +41,7 @@ def installed_bytes() -> int:
         subprocess.run([f"{folder}/bin/pip", "install", "--quiet", str(project)], check=True)
         packages = next(Path(folder).glob("lib/python*/site-packages"))
         files = (path for path in packages.rglob("*") if path.is_file() and not path.is_symlink())
-        ours = (
-            p for p in files if p.relative_to(packages).parts[0].split("-")[0] not in ("pip", "setuptools")
-        )
+        ours = (p for p in files if p.relative_to(packages).parts[0].split("-")[0] not in TOOLS)
         return sum(path.stat().st_size for path in ours)
 
 

@@ -247,38 +247,50 @@ def test_a_result_of_one_run_does_not_count_in_the_next(federation: Deployment, 
     run.stop()
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ("nan", "the update of task train at b has a NaN or an infinity in tensor 'weight'"),
-        ("infinite metric", "task train at b reports loss = inf"),
-        ("undeclared metric", "task train at b would disclose the metric 'patient_17'"),
-        ("wrong shape", "shape (5,)"),
-        ("exception", "no such patient"),
-        ("death", "the worker exited with status 3 during task train"),
-    ],
-)
-def test_what_an_honest_sites_plan_code_should_not_send_does_not_leave(
-    shared: Deployment, fault: str, words: str
-) -> None:
+FAULTS = {
+    "nan": "the update of task train at b has a NaN or an infinity in tensor 'weight'",
+    "infinite metric": "task train at b reports loss = inf",
+    "undeclared metric": "task train at b would disclose the metric 'patient_17'",
+    "wrong shape": "shape (5,)",
+    "exception": "no such patient",
+    "death": "the worker exited with status 3 during task train",
+}
+"""What the plan's code does wrong, and what is said of it."""
+
+
+@pytest.fixture(scope="module")
+def careless(shared: Deployment) -> Run:
+    """A run whose code goes wrong at the site `b`: in each round by another fault."""
     run = shared.submit(
         code=["leaky.py"],
         learner="leaky:learner",
-        options={"faults": {"b": fault}},
-        rounds=1,
+        options={"faults": list(FAULTS)},
+        rounds=len(FAULTS),
         cohort={"quorum": 0.5},
         tasks={"train": {"discloses": AGGREGATE}},
     )
-
-    failed = run.until(TaskFailed)
-
-    assert (failed.site, failed.exchange) == ("b", TRAIN_1)
-    assert words in failed.reason
     run.finished()
-    log = shared.agent("b").says(f"run {run.run_id}: train of round 1 failed: ")
-    assert words in log
-    outgoing = shared.sites["b"].directory / "runs" / run.run_id / "outcomes"
-    assert list(outgoing.glob("*.safetensors")) == []
-    assert "b" not in {event.site for event in run.events if isinstance(event, UpdateAccepted)}
-    told = done("run", "watch", run.run_id, "-d", shared.directory)
-    assert f"round 1, train: b failed: {failed.reason}" in told
+    return run
+
+
+def test_nothing_leaves_a_site_of_what_its_plan_code_should_not_send(
+    careless: Run, shared: Deployment
+) -> None:
+    outcomes = shared.sites["b"].directory / "runs" / careless.run_id / "outcomes"
+
+    accepted = [event.site for event in careless.events if isinstance(event, UpdateAccepted)]
+
+    assert list(outcomes.glob("*.safetensors")) == []
+    assert accepted == ["a"] * (1 + len(FAULTS))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_both_sides_are_told_what_plan_code_did_wrong(careless: Run, shared: Deployment, fault: str) -> None:
+    round_number = list(FAULTS).index(fault) + 1
+
+    failed = careless.until(TaskFailed, site="b", exchange=round_number + 1)
+
+    assert FAULTS[fault] in failed.reason
+    assert FAULTS[fault] in shared.agent("b").says(f"train of round {round_number} failed: ")
+    told = done("run", "watch", careless.run_id, "-d", shared.directory)
+    assert f"round {round_number}, train: b failed: {failed.reason}" in told

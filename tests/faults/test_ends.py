@@ -20,7 +20,7 @@ HALF = {"deadline": "5m", "quorum": 0.5}
 
 @pytest.fixture(scope="module")
 def undisturbed(shared: Deployment) -> str:
-    """The model of a run that nobody disturbs."""
+    """The model of a run that nobody disturbs: `trial-1`."""
     return shared.submit().finished()
 
 
@@ -79,14 +79,12 @@ def test_a_run_can_be_stopped_and_resumed_while_all_sites_are_gone(
     assert run.finished() == undisturbed
 
 
-def test_a_run_that_is_over_cannot_be_stopped(federation: Deployment) -> None:
-    run = federation.submit()
-    run.finished()
-
-    ended = hanse("run", "stop", run.run_id, "-d", federation.directory)
+@pytest.mark.usefixtures("undisturbed")
+def test_a_run_that_is_finished_cannot_be_stopped(federation: Deployment) -> None:
+    ended = hanse("run", "stop", "trial-1", "-d", federation.directory)
 
     assert ended.code == 5
-    assert f"run {run.run_id} is finished already" in ended.err
+    assert "run trial-1 is finished already" in ended.err
 
 
 def test_a_missed_quorum_names_who_is_missing_and_can_be_made_up_for(federation: Deployment) -> None:

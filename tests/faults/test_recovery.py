@@ -126,10 +126,10 @@ def held(federation: Deployment, task: str, *names: str) -> Run:
 
 FAULTS = {
     aggregator: (initialising, committed, training, half_trained, all_trained, evaluating),
-    agent: (initialising, training, half_trained, evaluating),
+    agent: (initialising, training, half_trained),
     task_worker: (initialising, training, half_trained, evaluating),
-    run_worker: (committed, training, half_trained, all_trained),
-    everybody: (committed, half_trained, all_trained),
+    run_worker: (committed, half_trained, all_trained),
+    everybody: (half_trained, all_trained),
 }
 
 

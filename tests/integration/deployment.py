@@ -211,21 +211,20 @@ class Run:
     @property
     def events(self) -> list[Event]:
         """What has happened until now."""
-        self._read(0)
+        self._follow(lambda _: True)
         return list(self._events)
 
     def until(self, kind: type[E], **facts: object) -> E:
-        """Wait for an event; nothing else may end the run."""
+        """Wait for an event, before which the run may not end."""
 
-        def look() -> E | None:
-            before = len(self._events)
-            over = self._read(1.0).phase in TERMINAL
+        def find() -> E | None:
             matching = (event for event in self._events if isinstance(event, kind) and _has(event, facts))
-            found = next(matching, None)
-            assert found or not over or len(self._events) > before, f"no {kind.__name__} {facts} in {self}"
-            return found
+            return next(matching, None)
 
-        return until(look, f"{kind.__name__} {facts} in {self}")
+        self._follow(lambda _: find())
+        found = find()
+        assert found is not None, f"no {kind.__name__} {facts} in {self}"
+        return found
 
     def finished(self) -> str:
         """Wait for the run's end, which has to be a good one; the digest of its model."""
@@ -236,12 +235,7 @@ class Run:
 
     def over(self) -> RunStatus:
         """Wait for the run's end, whatever it is."""
-
-        def look() -> RunStatus | None:
-            status = self._read(1.0)
-            return status if status.phase in TERMINAL else None
-
-        return until(look, f"the end of {self}")
+        return self._follow(lambda status: status.phase in TERMINAL)
 
     def stop(self) -> None:
         self._command("stop")
@@ -263,10 +257,21 @@ class Run:
     def _command(self, command: str, *options: object) -> str:
         return done("run", command, self.run_id, "-d", self._deployment.directory, *options)
 
-    def _read(self, wait_s: float) -> RunStatus:
-        reply = self._deployment.ask(lambda client: client.events(self.run_id, len(self._events), wait_s))
-        self._events += [read_event(record.kind, record.body) for record in reply.records]
-        return reply.status
+    def _follow(self, enough: Callable[[RunStatus], object]) -> RunStatus:
+        """Take in what happens until it is enough, or the run is over; the run as it then stands."""
+
+        async def follow(client: ControlClient) -> RunStatus:
+            async with asyncio.timeout(PATIENCE_S):
+                async for reply in client.follow(self.run_id, len(self._events)):
+                    self._events += [read_event(record.kind, record.body) for record in reply.records]
+                    if enough(reply.status):
+                        break
+            return reply.status
+
+        try:
+            return self._deployment.ask(follow)
+        except TimeoutError:
+            raise AssertionError(f"waited {PATIENCE_S:g} s in vain, with {self}") from None
 
     def __repr__(self) -> str:
         return f"{self.run_id}: " + "; ".join(map(_line, self._events))

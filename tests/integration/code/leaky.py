@@ -1,4 +1,4 @@
-"""Plan code to test with that, at the sites it is told to, goes about it the wrong way."""
+"""Plan code to test with that goes wrong at the site `b`: in each round by another of the plan's `faults`."""
 
 import os
 
@@ -10,15 +10,15 @@ import hanse
 class Leaky:
     """Learns nothing."""
 
-    def __init__(self, fault):
-        self._fault = fault
+    def __init__(self, site):
+        self._faults = site.options["faults"] if site.name == "b" else []
 
     def parameters(self):
         return {"weight": np.zeros(4, np.float32)}
 
     def train(self, parameters, task):
         metrics, weight = {"loss": 1.0}, np.ones(4, np.float32)
-        match self._fault:
+        match dict(enumerate(self._faults, start=1)).get(task.round_number):
             case "undeclared metric":
                 metrics["patient_17"] = 71.0
             case "nan":
@@ -38,4 +38,4 @@ class Leaky:
 
 
 def learner(site):
-    return Leaky(site.options["faults"].get(site.name))
+    return Leaky(site)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from hanse.core.events import (
     Event,
@@ -37,6 +38,8 @@ from hanse.core.events import (
 from hanse.core.exchange import Exchange, move, restart
 from hanse.core.plan import Goal, Manifest, Plan
 from hanse.errors import TamperedError
+
+T = TypeVar("T")
 
 
 class Phase(StrEnum):
@@ -230,8 +233,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RunSubmitted():
             raise AssertionError("handled by evolve")
         case SiteInvited():
-            left = {site: reason for site, reason in run.left.items() if site != event.site}
-            return replace(run, invited=tuple(sorted({*run.invited, event.site})), left=left)
+            return _invited(run, event.site)
         case PlanAnswered():
             return _answered(run, event, time_ms)
         case SiteLeft():
@@ -274,9 +276,24 @@ def _put(run: Run, exchange: Exchange) -> Run:
     return replace(run, exchanges={**run.exchanges, exchange.number: exchange})
 
 
+def _invited(run: Run, site: str) -> Run:
+    # Whoever comes back does so with another key, and has agreed to nothing with it.
+    return replace(
+        run,
+        invited=tuple(sorted({*run.invited, site})),
+        left=_others(run.left, site),
+        answers=_others(run.answers, site),
+        refusals=_others(run.refusals, site),
+    )
+
+
+def _others(by_site: Mapping[str, T], site: str) -> dict[str, T]:
+    return {name: value for name, value in by_site.items() if name != site}
+
+
 def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
     reason = "; ".join(event.reasons) or "no reason given"
-    refusals = {site: text for site, text in run.refusals.items() if site != event.site}
+    refusals = _others(run.refusals, event.site)
     answered = replace(run, answers={**run.answers, event.site: event.accepted}, refusals=refusals)
     if event.accepted:
         return answered
@@ -285,12 +302,14 @@ def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
 
 
 def _without_the_gone(run: Run, time_ms: int) -> Run:
-    """Have open exchanges wait for no site that left or refused: a round's cohort may still name it."""
+    """Have open exchanges wait for nobody who takes part no more: the round's cohort may still name them."""
     refused = {site: f"refused the plan: {reason}" for site, reason in run.refusals.items()}
-    for site, reason in {**refused, **run.left}.items():
-        for exchange in run.open_exchanges():
-            if site in exchange.members:
-                run = _put(run, move(exchange, SiteLeft(site=site, reason=reason), site, time_ms))
+    reasons = {**refused, **run.left}
+    for exchange in run.open_exchanges():
+        for site in exchange.members.keys() - set(run.population):
+            gone = SiteLeft(site=site, reason=reasons.get(site, "has yet to answer the plan"))
+            exchange = move(exchange, gone, site, time_ms)
+        run = _put(run, exchange)
     return run
 
 

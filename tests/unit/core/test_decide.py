@@ -288,6 +288,17 @@ class TestExchanges:
 
         assert driver.state.exchanges[1].awaited == ("a", "b")
 
+    def test_a_site_that_comes_back_is_asked_again_once_it_has_accepted_the_plan_anew(self) -> None:
+        driver = Driver("abc", cohort={"quorum": 0.6}).asked()
+        driver.do(Leave("c", "removed"))
+        driver.do(Invite("c"))
+        driver.do(OpenExchange(1, 1, "evaluate", MODEL))
+
+        assert driver.state.unanswered == ("c",)
+        assert driver.state.exchanges[2].awaited == ("a", "b")
+        assert driver.do(AnswerPlan("c", accepted=True)) == ["PlanAnswered"]
+        assert driver.state.population == ("a", "b", "c")
+
     def test_a_workflow_may_name_a_site_that_left_since_the_round_began(self) -> None:
         driver = Driver("ab").in_round()
         driver.do(Leave("b", "removed"))

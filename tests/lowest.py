@@ -7,7 +7,8 @@ from pathlib import Path
 EXTRAS = ("sklearn", "test")
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-listed = [*project["dependencies"], *(line for name in EXTRAS for line in project["optional-dependencies"][name])]
+extras = project["optional-dependencies"]
+listed = [*project["dependencies"], *(line for name in EXTRAS for line in extras[name])]
 for line in listed:
     name, lowest = re.fullmatch(r"([A-Za-z0-9_.-]+)>=([0-9.]+).*", line).groups()  # type: ignore[union-attr]
     print(f"{name}=={lowest}")

@@ -53,7 +53,7 @@ def read_in_a_subprocess(path: str) -> str:
 
 
 def open_files() -> list[str]:
-    return [os.readlink(f"/proc/self/fd/{number}") for number in range(1000) if is_open(number)]
+    return [str(Path(f"/proc/self/fd/{number}").readlink()) for number in range(1000) if is_open(number)]
 
 
 def is_open(number: int) -> bool:

@@ -105,7 +105,7 @@ def test_a_missed_quorum_names_who_is_missing_and_can_be_made_up_for(federation:
     run.finished()
 
 
-def test_the_status_and_the_watch_name_who_is_waited_for_since_when_and_until_when(
+def test_the_status_the_watch_and_the_log_name_who_is_waited_for_since_when_and_until_when(
     federation: Deployment,
 ) -> None:
     federation.sites["b"].hold("train", 1)
@@ -122,8 +122,10 @@ def test_the_status_and_the_watch_name_who_is_waited_for_since_when_and_until_wh
     assert (awaited.site, awaited.what, awaited.state, awaited.connected) == ("b", "train", "started", True)
     assert before_ms < awaited.since_ms < time.time() * 1000
     assert 0 < awaited.deadline_ms - before_ms - 300_000 < 60_000
-    line = watching.says("waiting for b (train, started 20")
-    assert ", until 20" in line
+    assert ", until 20" in watching.says("waiting for b (train, started 20")
+    assert ", until 20" in federation.aggregator.says(
+        f"run {run.run_id} waits for b (train, started since 20"
+    )
     federation.release()
     run.finished()
     assert watching.ended() == 0

@@ -12,7 +12,7 @@ from hanse.aggregator.registry import Registry
 from hanse.aggregator.retention import Retention, references
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.supervisor import Supervisor, Workshop
-from hanse.aggregator.work import status_of
+from hanse.aggregator.work import status_of, told
 from hanse.core.commands import Fail, Invite, Leave, Recover, Resume, Submit
 from hanse.core.identity import Role
 from hanse.core.membership import STREAM
@@ -26,6 +26,10 @@ from hanse.wire.messages import RunStatus
 logger = logging.getLogger(__name__)
 
 REMOVED = "removed from the federation"
+
+_SILENCE_S = 5.0
+"""How long nothing may happen in a run until the log says who is waited for."""
+_MOST_NAMED = 20
 
 
 class RunKeeper:
@@ -166,6 +170,7 @@ class RunKeeper:
 
     async def _supervise(self, controller: RunController) -> None:
         run_id = controller.run.run_id
+        telling = asyncio.create_task(self._tell_who_is_awaited(controller))
         try:
             await Supervisor(controller, self._workshop).supervise()
         except Exception as error:  # the outermost edge of a run: it must not end in silence
@@ -173,7 +178,20 @@ class RunKeeper:
             await controller.execute(Fail(HanseError.code, f"the aggregator failed: {error}; see its log"))
             raise
         finally:
+            telling.cancel()
             del self._tasks[run_id]
+
+    async def _tell_who_is_awaited(self, controller: RunController) -> None:
+        """Log whom a run waits for, once each time that nothing has happened for a while."""
+        while True:
+            seen = controller.events
+            if await controller.goes_on_after(seen, _SILENCE_S):
+                continue
+            awaited = [told(each) for each in self.status(controller).awaited]
+            more = [f"{len(awaited) - _MOST_NAMED} more"] if len(awaited) > _MOST_NAMED else []
+            named = "; ".join([*awaited[:_MOST_NAMED], *more])
+            logger.info("run %s waits for %s", controller.run.run_id, named or "its own workflow")
+            await controller.goes_on_after(seen)
 
     async def _reconcile(self, controller: RunController) -> None:
         """Tell a run who joined and who was removed while nobody could tell it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 
 from hanse.core.canonical import digest_of
 from hanse.core.disclosure import disclosure_of
@@ -146,6 +147,16 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         metrics=dict(run.metrics),
         events=events,
     )
+
+
+def told(awaited: Awaited) -> str:
+    """Who is waited for, for what, since when and until when (UTC)."""
+    since, until = (
+        datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        for time_ms in (awaited.since_ms, awaited.deadline_ms)
+    )
+    away = "" if awaited.connected else ", not connected"
+    return f"{awaited.site} ({awaited.what}, {awaited.state} since {since}, until {until}{away})"
 
 
 def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:

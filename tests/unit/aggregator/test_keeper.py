@@ -174,3 +174,20 @@ class TestDriving:
 def test_an_unknown_run_is_told_as_such(grounds: Grounds) -> None:
     with pytest.raises(RunError, match="no run 'demo-1'"):
         grounds.controller("demo-1")
+
+
+def test_the_log_says_whom_a_silent_run_waits_for(
+    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hanse.aggregator.keeper._SILENCE_S", 0.01)
+
+    async def main() -> None:
+        async with grounds.serving(), asyncio.timeout(20):
+            run_id = await grounds.asked()
+            await grounds.answered(run_id, "a")
+            while f"run {run_id} waits for b (train, assigned since 20" not in caplog.text:
+                await asyncio.sleep(0.01)
+            assert "; c (train, assigned since 20" in caplog.text
+
+    with caplog.at_level(logging.INFO):
+        run(main())

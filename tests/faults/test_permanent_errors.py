@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import json
 import signal
 import ssl
@@ -30,13 +29,12 @@ from hanse.wire.messages import PROTOCOL_HEADER, NextRequest
 
 CREDENTIAL, PROTOCOL, STORAGE = 8, 9, 7
 """What commands end with."""
-NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
 def third(federation: Deployment) -> Iterator[Site]:
     """A site that joins for a test, with its agent."""
-    site = federation.join(f"c{next(NUMBERS)}")
+    site = federation.join("c")
     agent = federation.start_agent(site.name)
     agent.says("waiting for a run")
     yield site

@@ -48,6 +48,11 @@ def task_worker(federation: Deployment) -> None:
     federation.agent("a").worker().send(signal.SIGKILL)
 
 
+def guard(federation: Deployment) -> None:
+    """The process that stays behind to end the task worker."""
+    federation.agent("a").workers()[0].send(signal.SIGKILL)
+
+
 def run_worker(federation: Deployment) -> None:
     federation.aggregator.worker().send(signal.SIGKILL)
 
@@ -128,6 +133,7 @@ FAULTS = {
     aggregator: (initialising, committed, training, half_trained, all_trained, evaluating),
     agent: (initialising, training, half_trained),
     task_worker: (initialising, training, half_trained, evaluating),
+    guard: (training,),
     run_worker: (committed, half_trained, all_trained),
     everybody: (half_trained, all_trained),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import shutil
@@ -290,6 +291,7 @@ class Deployment:
         self.root = root
         self.directory = root / "federation"
         self.sites: dict[str, Site] = {}
+        self._numbers = itertools.count()
         self._started: list[Running] = []
         self._aggregator: Running | None = None
         done("federation", "create", self.directory, "--name", "north", "--port", free_port())
@@ -334,10 +336,11 @@ class Deployment:
         site.agent = self.command("collaborator", "start", "--site", site.directory)
         return site.agent
 
-    def join(self, name: str, target: object = None) -> Site:
+    def join(self, name: str) -> Site:
         """Enrol a site through a token, with a policy that accepts plans whose names begin with `trial`."""
-        site = Site(name, self.root / name, self.root / f"data-of-{name}")
-        site.data.mkdir()
+        place = self.root / f"{next(self._numbers)}-{name}"  # it may have joined before
+        site = Site(name, place / "site", place / "data")
+        site.data.mkdir(parents=True)
         (site.data / "target.txt").write_text(f"{len(self.sites) + 1} 2 3 4")
         done("join", self.invitation(name), "--site", site.directory, "--data", f"numbers={site.data}")
         site.settings(policy={"accept": ["trial*"], "discloses": {"update": "individual"}}, disk_reserve=0)
@@ -350,7 +353,7 @@ class Deployment:
 
     def command(self, *arguments: object) -> Running:
         """Start a command; it is ended with the federation."""
-        started = Running(self.root / f"{len(self._started)}-{arguments[0]}.log", *arguments)
+        started = Running(self.root / f"{next(self._numbers)}-{arguments[0]}.log", *arguments)
         self._started.append(started)
         return started
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.integration.deployment import Deployment, deployed, done
-from tests.processes import VISIBLE
+from tests.processes import VISIBLE, until
 
-from hanse.core.events import PlanAnswered, RoundCommitted, RoundOpened
+from hanse.core.events import PlanAnswered, RoundCommitted, RoundOpened, SiteInvited, UpdateAccepted
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,6 +87,29 @@ def test_a_site_that_joins_while_a_run_is_under_way_takes_part_from_the_next_rou
     assert (cohorts[1], cohorts[2]) == (("a", "b"), ("a", "b", "late"))
     federation.agent("late").end(signal.SIGTERM)
     done("federation", "remove", "late", "-d", federation.directory)
+
+
+def test_a_site_that_is_removed_and_joins_again_takes_part_once_it_has_agreed_again(
+    federation: Deployment,
+) -> None:
+    agent = federation.agent("b")
+    federation.sites["b"].hold("train", 1)
+    run = federation.submit(cohort={"deadline": "5m", "quorum": 0.5})
+    federation.sites["b"].held(run.run_id, "train", 1)
+    federation.sites["a"].hold("evaluate", 1)
+
+    done("federation", "remove", "b", "-d", federation.directory)
+    agent.ended()
+    federation.sites["a"].held(run.run_id, "evaluate", 1)
+    federation.join("b")
+    federation.start_agent("b")
+    run.until(SiteInvited, site="b")
+    until(lambda: run.status.answers["b"] == "accepted", "the second answer of b")
+    federation.release()
+
+    run.finished()
+    answered = {(event.exchange, event.site) for event in run.events if isinstance(event, UpdateAccepted)}
+    assert answered == {(1, "a"), (2, "a"), (3, "a"), (4, "a"), (4, "b"), (5, "a"), (5, "b")}
 
 
 def test_every_dtype_comes_through_unchanged(federation: Deployment, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from hanse.cli.options import FEDERATION, Json, LogJson, LogLevel
 from hanse.cli.output import log_to, say
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.callback()

@@ -12,7 +12,7 @@ from hanse.errors import HanseError
 
 logger = logging.getLogger(__name__)
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.callback()

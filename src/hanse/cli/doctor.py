@@ -13,13 +13,14 @@ import typer
 from hanse.cli.options import Json
 from hanse.cli.output import say, say_json
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
 def doctor(
     site: Annotated[
-        Path | None, typer.Option(envvar="HANSE_SITE", help="Examine this directory of a site.")
+        Path | None,
+        typer.Option("--site", "-s", envvar="HANSE_SITE", help="Examine this directory of a site."),
     ] = None,
     federation: Annotated[
         Path | None, typer.Option(envvar="HANSE_FEDERATION", help="Examine this directory of a federation.")

@@ -12,7 +12,7 @@ from hanse.cli.options import SITE, SiteDirectory
 from hanse.cli.output import say
 from hanse.core.identity import Party, Role, check_name
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from hanse.cli.output import moment, say, say_json, say_table, warn
 if TYPE_CHECKING:
     from hanse.cli.plans import KnownPlan
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="The plan.")]
 _A_PLAN = "A plan.yaml, or the beginning of the digest of a plan seen at the site."

@@ -308,6 +308,8 @@ def test_a_round_that_failed_is_tried_again_from_the_start_of_the_script(
 
 def test_an_interrupted_round_is_not_waited_for(open_session: Open) -> None:
     session = open_session(LOOP + "    import time\n    time.sleep(0.5)\n    round.report(examples=1)\n")
+    # Whatever shell or test came before: Ctrl-C is to interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main = threading.main_thread().ident
     threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
 

@@ -108,7 +108,8 @@ def test_a_strangers_certificate_is_refused(meet, enrol, hub: Credentials, stran
     context = pinned_context(pem_of(hub.authority))
     present(context, intruder)
 
-    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+    # The alert is lost where the server's end is closed before it was read.
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert|EOF"):
         meet(server_context(hub), context)
 
 

@@ -292,14 +292,18 @@ class FakeSite:
     Attributes:
         performed: Tasks that it performed, each with its run, exchange and name.
         accepted: Runs and exchanges for which its result was taken.
+        asked_again: Those for which it was asked once more after that.
         before_result: Called when a task was performed and before its result is sent.
+        pause_s: How long a task takes.
     """
 
     def __init__(self, grounds: Grounds, name: str, step: float) -> None:
         self.name = name
         self.performed: list[tuple[str, int, str]] = []
         self.accepted: set[tuple[str, int]] = set()
+        self.asked_again: list[tuple[str, int]] = []
         self.before_result: Callable[[int], None] = lambda exchange: None
+        self.pause_s = 0.0
         self._grounds = grounds
         self._step = step
 
@@ -319,12 +323,15 @@ class FakeSite:
         if run.review:
             await self._grounds.answer(run.run_id, self.name)
         for asked in run.assignments:
-            if (run.run_id, asked.exchange) not in self.accepted:
+            if (run.run_id, asked.exchange) in self.accepted:
+                self.asked_again.append((run.run_id, asked.exchange))
+            else:
                 await self._settle(run, asked)
 
     async def _settle(self, run: RunWork, asked: Assignment) -> None:
         self.performed.append((run.run_id, asked.exchange, asked.task))
         outcome, update = await self._perform(run, asked)
+        await asyncio.sleep(self.pause_s)
         self.before_result(asked.exchange)
         body = outcome.model_dump(mode="json")
         statement = signed(self._grounds.credentials[self.name], TASK_RESULT, body)

@@ -1,0 +1,301 @@
+"""Runs at a real aggregator, interrupted at every call of their worker: the model is the same to the bit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.federations import MODEL, FakeSite, Grounds, ThreadWorker, fake_sites, until_phase
+
+from hanse.aggregator.hosting import WorkflowHost
+from hanse.core.events import UpdatesAggregated
+from hanse.core.run import TERMINAL, Phase
+from hanse.core.run import Run as RunState
+from hanse.sandbox.process import WorkerProcess, WorkerSpec
+from hanse.wire.messages import StopRequest
+
+Run = Callable[[Any], Any]
+
+CALLS = (
+    "standing",
+    "open round 0",
+    "ask initialise",
+    "commit 0",
+    "open round 1",
+    "sum train",
+    "ask evaluate",
+    "commit 1",
+    "finish",
+)
+"""What the worker of a run with one round asks, in order."""
+EXCHANGES = {1: "initialise", 2: "train", 3: "evaluate"}
+
+AT_CALLS = [
+    pytest.param(number, moment, id=f"{moment} {call}")
+    for number, call in enumerate(CALLS)
+    for moment in ("before", "after")
+]
+BEFORE_THE_END = AT_CALLS[:-1]
+"""With the call by which a run finishes, its worker is done with."""
+IN_EXCHANGES = [pytest.param(number, id=task) for number, task in EXCHANGES.items()]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Grounds:
+    return Grounds.new(tmp_path_factory.mktemp("federation") / "aggregator")
+
+
+@pytest.fixture
+def grounds(tmp_path: Path, template: Grounds) -> Grounds:
+    return template.copied(tmp_path / "aggregator")
+
+
+@pytest.fixture
+def on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs' workers be threads of this process."""
+    monkeypatch.setattr("hanse.aggregator.supervisor.WorkerProcess", ThreadWorker)
+    monkeypatch.setattr(ThreadWorker, "started", [], raising=False)
+
+
+class Interruption:
+    """Something that happens once, at a call of a run's worker or while a site performs a task.
+
+    Attributes:
+        calls: Calls so far, those of workers that were started again included.
+    """
+
+    def __init__(self, act: Callable[[], Awaitable[None]]) -> None:
+        self.calls = 0
+        self._act = act
+        self._at: tuple[int, str] | None = None
+
+    def at_call(self, number: int, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        handle, self._at = WorkflowHost.handle, (number, moment)
+
+        async def interrupted(host: WorkflowHost, call: Any) -> Any:
+            number = self.calls
+            self.calls += 1
+            await self._maybe(number, "before")
+            reply = await handle(host, call)
+            await self._maybe(number, "after")
+            return reply
+
+        monkeypatch.setattr(WorkflowHost, "handle", interrupted)
+
+    async def _maybe(self, *at: Any) -> None:
+        if at == self._at:
+            await self._act()
+
+
+class Workers:
+    """Real worker processes; knows the last one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pids: list[int] = []
+        start = WorkerProcess.start
+
+        async def remembered(spec: WorkerSpec) -> WorkerProcess:
+            worker = await start(spec)
+            self.pids.append(worker.pid)
+            return worker
+
+        monkeypatch.setattr(WorkerProcess, "start", remembered)
+
+    async def kill(self) -> None:
+        os.killpg(self.pids[-1], signal.SIGKILL)
+
+
+async def finished(grounds: Grounds, sites: dict[str, FakeSite], **plan: Any) -> RunState:
+    """A run of one round, to its end."""
+    run_id = await grounds.submit(rounds=1, **plan)
+    return await check(grounds, run_id, sites)
+
+
+async def check(grounds: Grounds, run_id: str, sites: dict[str, FakeSite]) -> RunState:
+    """Wait for the end of a run, which has to be what it would be undisturbed."""
+    ended = await until_phase(grounds, run_id, *TERMINAL)
+    assert (ended.phase, ended.reason) == (Phase.FINISHED, "")
+    assert all(site.asked_again == [] for site in sites.values())
+    assert all(len(site.performed) == len(set(site.performed)) for site in sites.values())
+    sums = [e.aggregate for e in grounds.events(run_id) if isinstance(e, UpdatesAggregated)]
+    assert len(sums) == 1
+    left = {path.name for path in grounds.directory.glob("blobs/*/*")}
+    assert left == {ended.plan_digest, ended.manifest.files[0].sha256, ended.model}
+    return ended
+
+
+@pytest.fixture(scope="module")
+def undisturbed(template: Grounds, tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """The model that a run ends with when nothing happens."""
+    grounds = template.copied(tmp_path_factory.mktemp("undisturbed") / "aggregator")
+
+    async def main() -> str | None:
+        async with grounds.serving(), fake_sites(grounds) as sites:
+            return (await finished(grounds, sites)).model
+
+    return asyncio.run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "moment"), AT_CALLS)
+def test_a_worker_is_killed_at_any_call(
+    number: int,
+    moment: str,
+    undisturbed: str,
+    grounds: Grounds,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = Workers(monkeypatch)
+    interruption = Interruption(workers.kill)
+    interruption.at_call(number, moment, monkeypatch)
+
+    async def main() -> str | None:
+        async with grounds.serving(), fake_sites(grounds) as sites:
+            return (await finished(grounds, sites)).model
+
+    assert run(main()) == undisturbed
+    assert interruption.calls >= len(CALLS)
+    assert len(workers.pids) == (1 if CALLS[number] == "finish" else 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exchange", IN_EXCHANGES)
+def test_a_worker_is_killed_while_it_waits_for_sites(
+    exchange: int, undisturbed: str, grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers(monkeypatch)
+
+    def kill(number: int) -> None:
+        if number == exchange and len(workers.pids) == 1:
+            os.killpg(workers.pids[0], signal.SIGKILL)
+
+    async def main() -> str | None:
+        async with grounds.serving(), fake_sites(grounds) as sites:
+            sites["a"].before_result = kill
+            return (await finished(grounds, sites)).model
+
+    assert run(main()) == undisturbed
+    assert len(workers.pids) == 2
+
+
+@pytest.mark.usefixtures("on_threads")
+@pytest.mark.parametrize(("number", "moment"), BEFORE_THE_END)
+def test_an_aggregator_is_started_anew_at_any_call(
+    number: int,
+    moment: str,
+    undisturbed: str,
+    grounds: Grounds,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> str | None:
+        here = asyncio.Event()
+
+        async def close() -> None:
+            here.set()
+            await asyncio.Event().wait()  # what the service was doing is not done
+
+        Interruption(close).at_call(number, moment, monkeypatch)
+        async with grounds.serving(), fake_sites(grounds) as sites:
+            run_id = await grounds.submit(rounds=1)
+            await here.wait()
+            await grounds.restart()
+            return (await check(grounds, run_id, sites)).model
+
+    assert run(main()) == undisturbed
+
+
+@pytest.mark.usefixtures("on_threads")
+@pytest.mark.parametrize("exchange", IN_EXCHANGES)
+def test_an_aggregator_is_started_anew_while_sites_work(
+    exchange: int, undisturbed: str, grounds: Grounds, run: Run
+) -> None:
+    async def main() -> str | None:
+        here = asyncio.Event()
+        async with grounds.serving(), fake_sites(grounds) as sites:
+            sites["a"].before_result = lambda number: here.set() if number == exchange else None
+            run_id = await grounds.submit(rounds=1)
+            await here.wait()
+            await grounds.restart()
+            return (await check(grounds, run_id, sites)).model
+
+    assert run(main()) == undisturbed
+
+
+@pytest.mark.usefixtures("on_threads")
+def test_answers_in_another_order_make_the_same_model(undisturbed: str, grounds: Grounds, run: Run) -> None:
+    async def main() -> str | None:
+        async with grounds.serving(), fake_sites(grounds) as sites:
+            sites["a"].pause_s = 0.05
+            return (await finished(grounds, sites)).model
+
+    assert run(main()) == undisturbed
+
+
+WORKFLOW = """
+import threading, time
+
+def hangs(federation):
+    round = next(federation.rounds())
+    round.commit(round.model)
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+def computes(federation):
+    round = next(federation.rounds())
+    print("computing", flush=True)
+    while True:
+        pass
+"""
+
+
+def own(function: str) -> dict[str, Any]:
+    return {"initial": MODEL, "code": WORKFLOW.encode(), "path": "flow.py", "workflow": f"flow:{function}"}
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_at_the_end_is_ended(
+    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers(monkeypatch)
+
+    async def main() -> None:
+        async with grounds.serving() as service, fake_sites(grounds):
+            run_id = await grounds.submit(**own("hangs"))
+            assert (await until_phase(grounds, run_id, *TERMINAL)).phase is Phase.FINISHED
+            async with asyncio.timeout(10):
+                while service._keeper._tasks:
+                    await asyncio.sleep(0.02)
+
+    run(main())
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(workers.pids[0], 0)
+
+
+@pytest.mark.slow
+def test_a_run_is_stopped_while_its_workflow_computes(
+    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers(monkeypatch)
+
+    async def main() -> None:
+        async with grounds.serving() as service, fake_sites(grounds):
+            run_id = await grounds.submit(**own("computes"))
+            log = grounds.options.runs / run_id / "worker.log"
+            while not (log.exists() and "computing" in log.read_text()):
+                await asyncio.sleep(0.02)
+            await service.stop(grounds.operator, run_id, StopRequest())
+            async with asyncio.timeout(10):
+                while service._keeper._tasks:
+                    await asyncio.sleep(0.02)
+
+    run(main())
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(workers.pids[0], 0)

@@ -400,11 +400,16 @@ async def fake_sites(grounds: Grounds) -> AsyncIterator[dict[str, FakeSite]]:
         assert not failed, failed
 
 
-async def until_phase(grounds: Grounds, run_id: str, *phases: Phase, timeout_s: float = 30.0) -> Run:
-    """Wait until a run is in one of these phases, through restarts of the service."""
+async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Wait until something is the case."""
     async with asyncio.timeout(timeout_s):
-        while grounds.run(run_id).phase not in phases:
-            await asyncio.sleep(0.01)
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def until_phase(grounds: Grounds, run_id: str, *phases: Phase) -> Run:
+    """Wait until a run is in one of these phases, through restarts of the service."""
+    await until(lambda: grounds.run(run_id).phase in phases)
     return grounds.run(run_id)
 
 

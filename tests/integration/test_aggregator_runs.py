@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.federations import MODEL, FakeSite, Grounds, ThreadWorker, fake_sites, until_phase
+from tests.federations import MODEL, FakeSite, Grounds, ThreadWorker, fake_sites, until, until_phase
 
 from hanse.aggregator.hosting import WorkflowHost
 from hanse.core.events import UpdatesAggregated
@@ -204,7 +204,7 @@ def test_an_aggregator_is_started_anew_at_any_call(
         Interruption(close).at_call(number, moment, monkeypatch)
         async with grounds.serving(), fake_sites(grounds) as sites:
             run_id = await grounds.submit(rounds=1)
-            await here.wait()
+            await until(here.is_set)
             await grounds.restart()
             return (await check(grounds, run_id, sites)).model
 
@@ -221,7 +221,7 @@ def test_an_aggregator_is_started_anew_while_sites_work(
         async with grounds.serving(), fake_sites(grounds) as sites:
             sites["a"].before_result = lambda number: here.set() if number == exchange else None
             run_id = await grounds.submit(rounds=1)
-            await here.wait()
+            await until(here.is_set)
             await grounds.restart()
             return (await check(grounds, run_id, sites)).model
 
@@ -268,9 +268,7 @@ def test_a_worker_that_hangs_at_the_end_is_ended(
         async with grounds.serving() as service, fake_sites(grounds):
             run_id = await grounds.submit(**own("hangs"))
             assert (await until_phase(grounds, run_id, *TERMINAL)).phase is Phase.FINISHED
-            async with asyncio.timeout(10):
-                while service._keeper._tasks:
-                    await asyncio.sleep(0.02)
+            await until(lambda: not service._keeper._tasks)
 
     run(main())
 
@@ -288,12 +286,9 @@ def test_a_run_is_stopped_while_its_workflow_computes(
         async with grounds.serving() as service, fake_sites(grounds):
             run_id = await grounds.submit(**own("computes"))
             log = grounds.options.runs / run_id / "worker.log"
-            while not (log.exists() and "computing" in log.read_text()):
-                await asyncio.sleep(0.02)
+            await until(lambda: log.exists() and "computing" in log.read_text())
             await service.stop(grounds.operator, run_id, StopRequest())
-            async with asyncio.timeout(10):
-                while service._keeper._tasks:
-                    await asyncio.sleep(0.02)
+            await until(lambda: not service._keeper._tasks)
 
     run(main())
 

@@ -23,10 +23,9 @@ from hanse.aggregator.calls import (
     SumReply,
 )
 from hanse.aggregator.controller import RunController
-from hanse.aggregator.retention import Retention, references
+from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.workspace import Workspace
 from hanse.core.commands import (
-    Command,
     Commit,
     Fail,
     Finish,
@@ -88,7 +87,7 @@ class WorkflowHost:
             case CommitCall():
                 return await self._commit(call)
             case FinishCall():
-                await self._supersede(Finish())
+                await self._controller.execute(Finish())
                 return None
             case FailCall():
                 await self._controller.execute(Fail(call.error, call.reason))
@@ -153,15 +152,12 @@ class WorkflowHost:
         await asyncio.to_thread(self._check_model, model)
         state = None if call.state is None else await asyncio.to_thread(self._workspace.take, call.state)
         dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
-        await self._supersede(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
-        return await self._standing()
-
-    async def _supersede(self, command: Command) -> None:
-        """Carry out a commit or the end, and let go of what was needed for it only."""
-        before, taken = self._run, frozenset(self._workspace.taken)
-        await self._controller.execute(command)
+        await self._controller.execute(
+            Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead))
+        )
+        await self._retention.collect(superseded(self._controller.before) | self._workspace.taken)
         await asyncio.to_thread(self._workspace.clear)
-        await self._retention.collect(references(before) | taken)
+        return await self._standing()
 
     async def _exchange(self, call: ExchangeCall) -> Exchange:
         """Ask, unless it was asked before, and wait."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Registry
-from hanse.aggregator.retention import Retention, references
+from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.supervisor import Supervisor, Workshop
 from hanse.aggregator.work import status_of, told
@@ -74,8 +74,7 @@ class RunKeeper:
             if run_id != STREAM:
                 self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
         # What the last commits had just superseded when the aggregator ended.
-        before = [controller.before for controller in self.all()]
-        await self.retention.collect({d for run in before if run is not None for d in references(run)})
+        await self.retention.collect({d for run in self.all() for d in superseded(run.before)})
         for controller in self.alive():
             logger.info("run %s: taken up again", controller.run.run_id)
             await controller.execute(Recover())

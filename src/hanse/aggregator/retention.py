@@ -39,6 +39,11 @@ def references(run: Run) -> frozenset[str]:
     return frozenset(digest for digest in found if digest is not None)
 
 
+def superseded(before: Run | None) -> frozenset[str]:
+    """Blobs that a run's last commit, or its end, may have made useless; see `Ledger.before`."""
+    return frozenset() if before is None else references(before)
+
+
 class Retention:
     """Deletes what was needed once: updates whose round is committed, models that were replaced.
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from hanse.aggregator.calls import CALLS, MAX_REASON, Call, FailCall, FinishCall, Reply
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.hosting import WorkflowHost
-from hanse.aggregator.retention import Retention
+from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.signals import to_the_end
 from hanse.aggregator.workspace import Workspace
 from hanse.config.bundle import write_bundle
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _GRACE_S = 1.0
 _STORAGE_TRIES = 12
-"""Lives in a row that may end for want of storage before the run fails: about ten minutes."""
+"""Lives in a row that may end for want of storage before the run fails; it takes some minutes."""
 _LONGEST_PAUSE_S = 60.0
 _TAIL = 500
 _OWN_TREE = "own file tree"
@@ -102,7 +102,7 @@ class Supervisor:
             if worker is not None:
                 await self._work(worker, workspace)
         finally:
-            await workshop.retention.collect(workspace.taken)
+            await workshop.retention.collect(superseded(self._controller.before) | workspace.taken)
             await asyncio.to_thread(workspace.delete)
 
     async def _start(self, workspace: Workspace) -> WorkerProcess | None:

@@ -71,9 +71,7 @@ class Workspace:
         name = f"{digest}.safetensors"
         place, blob = self.inbox / name, self._blobs.path(digest)
         with file_errors(f"show {blob} to the run's worker"):
-            if self.share and not place.exists():
-                os.link(blob, place)
-            elif not place.exists():
+            if not place.exists() and not (self.share and _linked(blob, place)):
                 part = self.inbox / f"{name}.part"
                 shutil.copyfile(blob, part)
                 part.replace(place)
@@ -132,6 +130,14 @@ class Workspace:
     def delete(self) -> None:
         """Delete the folders."""
         shutil.rmtree(self._life, ignore_errors=True)
+
+
+def _linked(blob: Path, place: Path) -> bool:
+    try:
+        os.link(blob, place)
+    except OSError:  # another file system, or one without links
+        return False
+    return True
 
 
 def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from tests.federations import INDIVIDUAL, MODEL, Grounds
+from tests.federations import INDIVIDUAL, MODEL, Grounds, until
 
 from hanse.aggregator.calls import (
     AnswersReply,
@@ -87,8 +87,7 @@ class Worker:
         """Ask, and come back as soon as the sites have been asked."""
         task = asyncio.create_task(self.host.handle(call))
         known = self.grounds.run(self.run_id).last_exchange
-        while self.grounds.run(self.run_id).last_exchange == known and not task.done():
-            await asyncio.sleep(0.002)
+        await until(lambda: self.grounds.run(self.run_id).last_exchange > known or task.done())
         return task
 
 
@@ -467,8 +466,7 @@ class TestStreams:
             async with worker(grounds, tasks=INDIVIDUALLY) as w:
                 await w.commit(0, FIRST)
                 waiting = asyncio.create_task(self.next(w))
-                while len(grounds.run(w.run_id).stream()) < 3:
-                    await asyncio.sleep(0.002)
+                await until(lambda: len(grounds.run(w.run_id).stream()) == 3)
                 await self.answer(w, 3, "c")
                 assert await waiting == (3, "c", 0)
                 await self.answer(w, 1, "a")
@@ -483,13 +481,11 @@ class TestStreams:
             async with worker(grounds, tasks=INDIVIDUALLY) as w:
                 await w.commit(0, FIRST)
                 waiting = asyncio.create_task(self.next(w))
-                while len(grounds.run(w.run_id).stream()) < 3:
-                    await asyncio.sleep(0.002)
+                await until(lambda: len(grounds.run(w.run_id).stream()) == 3)
                 await self.answer(w, 1, "a")
                 await waiting
                 waiting = asyncio.create_task(self.next(w, 1))
-                while grounds.run(w.run_id).last_exchange < 4:
-                    await asyncio.sleep(0.002)
+                await until(lambda: grounds.run(w.run_id).last_exchange == 4)
                 assert grounds.run(w.run_id).exchanges[4].members.keys() == {"a"}
                 waiting.cancel()
 
@@ -500,8 +496,7 @@ class TestStreams:
             async with worker(grounds, tasks=INDIVIDUALLY) as w:
                 await w.commit(0, FIRST)
                 waiting = asyncio.create_task(self.next(w))
-                while len(grounds.run(w.run_id).stream()) < 3:
-                    await asyncio.sleep(0.002)
+                await until(lambda: len(grounds.run(w.run_id).stream()) == 3)
                 await self.answer(w, 1, "a")
                 await waiting
                 await w.commit(1, w.written({"w": np.ones(3, np.float32)}), consumed=(1,))
@@ -515,8 +510,7 @@ class TestStreams:
             async with worker(grounds, tasks=INDIVIDUALLY) as w:
                 await w.commit(0, FIRST)
                 waiting = asyncio.create_task(self.next(w))
-                while len(grounds.run(w.run_id).stream()) < 3:
-                    await asyncio.sleep(0.002)
+                await until(lambda: len(grounds.run(w.run_id).stream()) == 3)
                 await self.answer(w, 1, "a")
                 await self.answer(w, 2, "b")
                 await waiting

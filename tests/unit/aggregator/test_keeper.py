@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.federations import MODEL, Grounds, IdleSupervisor, ThreadWorker, fake_sites, until_phase
+from tests.federations import MODEL, Grounds, IdleSupervisor, ThreadWorker, fake_sites, until, until_phase
 
 from hanse.core.canonical import sha256
 from hanse.core.commands import Commit, Fail, Finish, Stop
@@ -88,7 +88,7 @@ class TestRestart:
                 stop = asyncio.Event()
                 sites["a"].before_result = lambda exchange: stop.set()
                 run_id = await working.submit()
-                await stop.wait()
+                await until(stop.is_set)
                 await working.controller(run_id).execute(Stop("operator"))
                 service = await working.restart()
                 await service.resume(working.operator, run_id)
@@ -103,8 +103,7 @@ class TestDriving:
             async with working.serving() as service:
                 run_id = await working.submit(initial=MODEL)
                 await working.accepted(run_id)
-                while not working.run(run_id).exchanges:
-                    await asyncio.sleep(0.005)
+                await until(lambda: working.run(run_id).exchanges)
                 await working.hand_in(working.outcome(run_id, "a", outcome="failed", reason="out of memory"))
                 failed = await until_phase(working, run_id, Phase.FAILED)
                 assert "a: out of memory" in failed.reason
@@ -163,8 +162,7 @@ class TestDriving:
             async with working.serving():
                 for _ in range(2):
                     await working.accepted(await working.submit())
-                while len(ThreadWorker.started) < 2:
-                    await asyncio.sleep(0.005)
+                await until(lambda: len(ThreadWorker.started) == 2)
             assert working.service._keeper._tasks == {}
             assert not any(worker._thread.is_alive() for worker in ThreadWorker.started)
 

@@ -18,9 +18,11 @@ from tests.federations import (
     ThreadWorker,
     fake_sites,
     run_worker,
+    until,
     until_phase,
 )
 
+from hanse.aggregator.retention import references
 from hanse.core.decide import MAX_RESTARTS
 from hanse.core.events import WorkerRestarted
 from hanse.core.run import TERMINAL, Phase
@@ -396,7 +398,9 @@ class TestWorkflows:
 
         run(main())
 
-    def test_a_stream_goes_on_to_its_last_round(self, working: Grounds, run: Run) -> None:
+    def test_a_stream_goes_on_to_its_last_round_and_leaves_no_update(
+        self, working: Grounds, run: Run
+    ) -> None:
         body = """
     for number, update in enumerate(federation.stream("train"), start=1):
         if number % 2 == 0:
@@ -405,8 +409,11 @@ class TestWorkflows:
         individually = {"train": {"discloses": {"update": "individual", "metrics": ["loss"]}}}
 
         async def main() -> None:
-            async with working.serving(), fake_sites(working):
+            async with working.serving() as service, fake_sites(working):
                 ended = await self.ended(working, body, rounds=3, tasks=individually)
                 assert (ended.phase, ended.committed) == (Phase.FINISHED, 3)
+                await until(lambda: not service._keeper._tasks)
+                left = {path.name for path in working.directory.glob("blobs/*/*")}
+                assert left == references(ended)
 
         run(main())

@@ -61,6 +61,19 @@ class TestLending:
 
         assert place.samefile(blobs.path(digest))
 
+    def test_a_blob_is_copied_where_no_link_can_be_made(
+        self, workspace: Workspace, blobs: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def link(_source: Path, _target: Path) -> None:
+            raise OSError("another file system")
+
+        monkeypatch.setattr("hanse.aggregator.workspace.os.link", link)
+        workspace.share = True
+
+        name = workspace.lend(blobs.put(b"model"))
+
+        assert (workspace.inbox / name).read_bytes() == b"model"
+
     def test_lending_twice_is_lending_once(self, workspace: Workspace, blobs: FileBlobStore) -> None:
         digest = blobs.put(b"model")
 

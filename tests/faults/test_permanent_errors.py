@@ -7,7 +7,7 @@ import functools
 import json
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -162,7 +162,7 @@ def test_the_certificate_of_another_federation_is_refused(
     context.load_cert_chain(identity / CERTIFICATE_FILE, identity / KEY_FILE)
 
     with pytest.raises(CredentialError, match="this party's certificate is from another authority"):
-        run(ask(federation.url, context))
+        run(ask(federation.url, context, HttpsUpstream.hello))
 
     federation.aggregator.says("refused a TLS handshake")
 
@@ -173,7 +173,7 @@ def test_a_certificate_that_was_never_enrolled_is_refused(
     forged = enrolled(Authority.load(federation.directory / AUTHORITY), tmp_path, "mallory", since=now())
 
     with pytest.raises(CredentialError, match="no collaborator named mallory is enrolled here"):
-        run(ask(federation.url, client_context(forged)))
+        run(ask(federation.url, client_context(forged), lambda upstream: upstream.next(NextRequest())))
 
     federation.aggregator.says("no collaborator named mallory is enrolled here")
 
@@ -218,10 +218,10 @@ def stranger(folder: Path, url: str) -> Path:
     return site
 
 
-async def ask(url: str, context: ssl.SSLContext) -> None:
+async def ask(url: str, context: ssl.SSLContext, call: Callable[[HttpsUpstream], Awaitable[object]]) -> None:
     upstream = HttpsUpstream(url, context, proxy=None)
     try:
-        await upstream.next(NextRequest(wait_s=0))
+        await call(upstream)
     finally:
         await upstream.close()
 

@@ -13,6 +13,7 @@ from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.supervisor import Supervisor, Workshop
 from hanse.aggregator.work import status_of, told
+from hanse.aggregator.workspace import delete_lives
 from hanse.core.commands import Fail, Invite, Leave, Recover, Resume, Submit
 from hanse.core.identity import Role
 from hanse.core.membership import STREAM
@@ -73,6 +74,7 @@ class RunKeeper:
         for run_id in self._journal.streams():
             if run_id != STREAM:
                 self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
+                await asyncio.to_thread(delete_lives, self._options.runs / run_id)
         # What the last commits had just superseded when the aggregator ended.
         await self.retention.collect({d for run in self.all() for d in superseded(run.before)})
         for controller in self.alive():

@@ -102,8 +102,11 @@ class Supervisor:
             if worker is not None:
                 await self._work(worker, workspace)
         finally:
-            await workshop.retention.collect(superseded(self._controller.before) | workspace.taken)
-            await asyncio.to_thread(workspace.delete)
+            await to_the_end(self._tidy(workspace))
+
+    async def _tidy(self, workspace: Workspace) -> None:
+        await asyncio.to_thread(workspace.delete)
+        await self._workshop.retention.collect(superseded(self._controller.before) | workspace.taken)
 
     async def _start(self, workspace: Workspace) -> WorkerProcess | None:
         """Start the worker; None where that cannot be, and the run has failed for it."""

@@ -23,6 +23,12 @@ _LONGEST_INLINE = 1 << 19
 """Bytes of a message from which on it passes as a file; a channel's messages are bounded."""
 
 
+def delete_lives(directory: Path) -> None:
+    """Delete what is left of earlier lives of a run's worker."""
+    for earlier in directory.glob(f"{_LIFE}*"):
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
 class Workspace:
     """The folders of one life of a worker: it reads `inbox`, and writes in `outbox`, its home.
 
@@ -54,8 +60,7 @@ class Workspace:
         self.share = False
         with file_errors(f"make a workspace in {directory}"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for earlier in directory.glob(f"{_LIFE}*"):
-                shutil.rmtree(earlier, ignore_errors=True)
+            delete_lives(directory)
             self._life = Path(tempfile.mkdtemp(prefix=_LIFE, dir=directory))
             self.inbox, self.outbox = self._life / "in", self._life / "out"
             for folder in (self.inbox, self.outbox):

@@ -82,6 +82,18 @@ class TestRestart:
 
         run(main())
 
+    def test_what_a_worker_left_when_the_machine_failed_is_deleted(self, grounds: Grounds, run: Run) -> None:
+        async def main() -> None:
+            async with grounds.serving():
+                run_id = await grounds.asked()
+                await grounds.controller(run_id).execute(Finish())
+                left = grounds.options.runs / run_id / "life-x" / "in"
+                left.mkdir(parents=True)
+                await grounds.restart()
+                assert not left.parent.exists()
+
+        run(main())
+
     def test_a_stopped_run_is_resumed_after_a_restart(self, working: Grounds, run: Run) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working) as sites:

@@ -1,14 +1,11 @@
-"""A federation to test the aggregator with: the real service on a directory, and sites that answer it."""
+"""A federation to test the aggregator with: the real service on a directory."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import socket
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from typing import Any
 import numpy as np
 from tests.parties import der, new_authority
 
-from hanse.aggregator import worker as run_worker
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.registry import Lifetimes, Registry
 from hanse.aggregator.service import AggregatorService, Options
@@ -25,19 +21,15 @@ from hanse.core.commands import Commit, OpenExchange, OpenRound
 from hanse.core.events import Event, SignedStatement, read_event
 from hanse.core.identity import Party, Role
 from hanse.core.parameters import Parameters
-from hanse.core.plan import INITIALISE, CodeFile, Manifest, Plan
-from hanse.core.run import TERMINAL, Phase, Run
-from hanse.errors import LateResultError, StorageError
+from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.run import Run
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
 from hanse.pki.signatures import sign
-from hanse.sandbox.async_channel import AsyncChannel
-from hanse.sandbox.channel import Channel
-from hanse.sandbox.confine import Confined, Confinement
-from hanse.sandbox.process import WorkerSpec
+from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
 from hanse.transport.memory import MemoryUpstream
@@ -45,17 +37,14 @@ from hanse.wire.messages import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
-    Assignment,
-    NextRequest,
     PlanAnswer,
     ResultReply,
     ResultRequest,
-    RunWork,
     SubmitRequest,
     TaskOutcome,
     UpdateFile,
 )
-from hanse.wire.tensors import decode, encode
+from hanse.wire.tensors import encode
 
 MODEL = {"w": np.zeros(3, np.float32)}
 AGGREGATE = {"update": "aggregate", "aggregated_by": "aggregator", "metrics": ["loss"]}
@@ -284,191 +273,3 @@ class Grounds:
 def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:
     signature = sign(credentials, purpose, body)
     return SignedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
-
-
-class FakeSite:
-    """Answers everything that it is asked, as an agent would: `w` grows by `step` a round.
-
-    Attributes:
-        performed: Tasks that it performed, each with its run, exchange and name.
-        accepted: Runs and exchanges for which its result was taken.
-        asked_again: Those for which it was asked once more after that.
-        before_result: Called when a task was performed and before its result is sent.
-        pause_s: How long a task takes.
-    """
-
-    def __init__(self, grounds: Grounds, name: str, step: float) -> None:
-        self.name = name
-        self.performed: list[tuple[str, int, str]] = []
-        self.accepted: set[tuple[str, int]] = set()
-        self.asked_again: list[tuple[str, int]] = []
-        self.before_result: Callable[[int], None] = lambda exchange: None
-        self.pause_s = 0.0
-        self._grounds = grounds
-        self._step = step
-
-    async def serve(self) -> None:
-        """Do what is asked until cancelled, through restarts of the service."""
-        known = ""
-        while True:
-            try:
-                work = await self._grounds.upstream(self.name).next(NextRequest(known=known, wait_s=0.2))
-                for run in work.runs:
-                    await self._see_to(run)
-                known = work.version
-            except StorageError:  # the service is being restarted
-                await asyncio.sleep(0.02)
-
-    async def _see_to(self, run: RunWork) -> None:
-        if run.review:
-            await self._grounds.answer(run.run_id, self.name)
-        for asked in run.assignments:
-            if (run.run_id, asked.exchange) in self.accepted:
-                self.asked_again.append((run.run_id, asked.exchange))
-            else:
-                await self._settle(run, asked)
-
-    async def _settle(self, run: RunWork, asked: Assignment) -> None:
-        self.performed.append((run.run_id, asked.exchange, asked.task))
-        outcome, update = await self._perform(run, asked)
-        await asyncio.sleep(self.pause_s)
-        self.before_result(asked.exchange)
-        body = outcome.model_dump(mode="json")
-        statement = signed(self._grounds.credentials[self.name], TASK_RESULT, body)
-        while (run.run_id, asked.exchange) not in self.accepted:
-            upstream = self._grounds.upstream(self.name)
-            try:
-                if update is not None:
-                    await upstream.deliver(sha256(update.read_bytes()), update)
-                await upstream.result(ResultRequest(statement=statement))
-                self.accepted.add((run.run_id, asked.exchange))
-            except StorageError:
-                await asyncio.sleep(0.02)
-            except LateResultError:
-                return
-
-    async def _perform(self, run: RunWork, asked: Assignment) -> tuple[TaskOutcome, Path | None]:
-        model = MODEL if asked.model is None else await self._model(asked.model)
-        size = round(self._step * 10)
-        said: dict[str, Any] = {"metrics": {"loss": float(np.mean(model["w"])) + self._step}}
-        tensors: Parameters | None = {"w": model["w"] * np.float32(0.5) + np.float32(self._step)}
-        if asked.task == INITIALISE:
-            said, tensors = {}, MODEL
-        elif asked.task == "evaluate":
-            tensors = None
-        update = None
-        if tensors is not None:
-            update = self._grounds.directory / f"{self.name}.safetensors"
-            update.write_bytes(encode(tensors))
-            data = update.read_bytes()
-            said["update"] = UpdateFile(sha256=sha256(data), size=len(data))
-        outcome = TaskOutcome(
-            federation="north",
-            site=self.name,
-            run_id=run.run_id,
-            plan_digest=run.plan_digest,
-            exchange=asked.exchange,
-            round_number=asked.round_number,
-            task=asked.task,
-            model=asked.model,
-            outcome="done",
-            num_examples=size,
-            **said,
-        )
-        return outcome, update
-
-    async def _model(self, digest: str) -> dict[str, Any]:
-        path = self._grounds.service.blob_to_send(self._grounds.party(self.name), digest)
-        return decode(path.read_bytes())
-
-
-@asynccontextmanager
-async def fake_sites(grounds: Grounds) -> AsyncIterator[dict[str, FakeSite]]:
-    """All sites of a federation, answering as long as the block lasts."""
-    sites = {
-        name: FakeSite(grounds, name, step=place + 1.0)
-        for place, name in enumerate(sorted(grounds.credentials))
-    }
-    tasks = [asyncio.create_task(site.serve()) for site in sites.values()]
-    try:
-        yield sites
-    finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        failed = [error for error in ended if not isinstance(error, asyncio.CancelledError)]
-        assert not failed, failed
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
-    """Wait until something is the case."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def until_phase(grounds: Grounds, run_id: str, *phases: Phase) -> Run:
-    """Wait until a run is in one of these phases, through restarts of the service."""
-    await until(lambda: grounds.run(run_id).phase in phases)
-    return grounds.run(run_id)
-
-
-class ThreadWorker:
-    """In place of a worker process: the run worker's `main`, on a thread, over a real channel."""
-
-    started: list[ThreadWorker]
-    """All that were started in this test."""
-    layers = Confined((), files=False, network=False, processes=False, gaps=())
-
-    def __init__(self, ours: AsyncChannel, theirs: socket.socket, spec: WorkerSpec) -> None:
-        self.channel = ours
-        self.confined = self.layers
-        self._theirs = theirs
-        self._killed = False
-        self._thread = threading.Thread(target=self._live, args=(spec.arguments,))
-        self._thread.start()
-
-    @classmethod
-    async def start(cls, spec: WorkerSpec) -> ThreadWorker:
-        ours, theirs = socket.socketpair()
-        worker = cls(await AsyncChannel.over(ours), theirs, spec)
-        cls.started.append(worker)
-        return worker
-
-    def _live(self, arguments: tuple[str, ...]) -> None:
-        try:
-            run_worker.main(Channel(self._theirs.fileno()), self.confined, arguments)
-        finally:
-            self._hang_up()
-
-    def kill(self) -> None:
-        """End it at once, as it seems to the service."""
-        self._killed = True
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        with suppress(OSError):  # the service did so first
-            self._theirs.shutdown(socket.SHUT_RDWR)
-
-    async def stop(self, grace_s: float = 5.0) -> str:
-        self.channel.close()
-        await asyncio.to_thread(self._thread.join)
-        self._theirs.close()
-        return "was killed by SIGKILL" if self._killed else "ended"
-
-    def log_tail(self, lines: int = 20) -> str:
-        return ""
-
-
-class IdleSupervisor:
-    """In place of a supervisor: the run has its clock, and no workflow."""
-
-    def __init__(self, controller: RunController, workshop: object) -> None:
-        self._controller = controller
-
-    async def supervise(self) -> None:
-        clock = asyncio.create_task(self._controller.keep_time())
-        try:
-            await self._controller.in_phase(*TERMINAL)
-        finally:
-            clock.cancel()

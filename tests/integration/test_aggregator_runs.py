@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.federations import MODEL, FakeSite, Grounds, ThreadWorker, fake_sites, until, until_phase
+from tests.fake_sites import FakeSite, fake_sites, until, until_phase
+from tests.federations import MODEL, Grounds
+from tests.stand_ins import ThreadWorker
 
 from hanse.aggregator.hosting import WorkflowHost
 from hanse.core.events import UpdatesAggregated

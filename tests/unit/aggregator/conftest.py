@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.federations import Grounds, IdleSupervisor, ThreadWorker
+from tests.federations import Grounds
+from tests.stand_ins import IdleSupervisor, ThreadWorker
 
 
 @pytest.fixture(scope="session")

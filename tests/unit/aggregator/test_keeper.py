@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.federations import MODEL, Grounds, IdleSupervisor, ThreadWorker, fake_sites, until, until_phase
+from tests.fake_sites import fake_sites, until, until_phase
+from tests.federations import MODEL, Grounds
+from tests.stand_ins import IdleSupervisor, ThreadWorker
 
 from hanse.core.canonical import sha256
 from hanse.core.commands import Commit, Fail, Finish, Stop

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from hanse.core.plan import Digest, Strict
+from hanse.core.schema import Digest, Strict
 
 MAX_REASON = 8_192
 

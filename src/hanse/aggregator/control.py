@@ -12,8 +12,9 @@ from hanse.aggregator.registry import Registry
 from hanse.aggregator.sealing import Exports
 from hanse.core.commands import Stop
 from hanse.core.identity import Party
-from hanse.core.plan import Manifest, Strict
+from hanse.core.plan import Manifest
 from hanse.core.run import TERMINAL
+from hanse.core.schema import Strict
 from hanse.errors import PlanError
 from hanse.storage.base import BlobStore, Journal
 from hanse.wire.files import file_errors

@@ -37,8 +37,9 @@ from hanse.core.commands import (
 from hanse.core.disclosure import disclosure_of
 from hanse.core.exchange import Answer, Exchange
 from hanse.core.parameters import mismatch, not_finite, specs
-from hanse.core.plan import INITIALISE, Strict
+from hanse.core.plan import INITIALISE
 from hanse.core.run import Run
+from hanse.core.schema import Strict
 from hanse.core.update import Aggregate, Update
 from hanse.errors import DisclosureError, RunError, WorkflowError
 from hanse.storage.base import BlobStore

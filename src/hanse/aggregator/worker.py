@@ -28,7 +28,8 @@ from hanse.aggregator.calls import (
     SumReply,
 )
 from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan, Strict
+from hanse.core.plan import Plan
+from hanse.core.schema import Strict
 from hanse.core.update import Aggregate, Update
 from hanse.errors import HanseError, TransportError, WorkflowError, rebuild
 from hanse.learners.bundle import load_function

@@ -152,7 +152,7 @@ def _settings(name: str, hosts: list[str], port: int, url: str | None) -> Aggreg
 
 
 def _seconds(duration: str) -> float:
-    from hanse.core.plan import parse_duration
+    from hanse.core.schema import parse_duration
 
     try:
         seconds = float(parse_duration(duration))

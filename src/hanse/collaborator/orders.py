@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hanse.core.plan import Name, Strict
+from hanse.core.schema import Name, Strict
 
 
 class Setup(Strict):

@@ -11,7 +11,8 @@ from typing import Literal, Self
 from pydantic import ValidationError, model_validator
 
 from hanse.core.events import SignedStatement
-from hanse.core.plan import Manifest, Strict
+from hanse.core.plan import Manifest
+from hanse.core.schema import Strict
 from hanse.errors import ConfigError, StorageError
 from hanse.pki.files import write_file
 from hanse.wire.files import file_errors

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from hanse.core.events import SignedStatement
-from hanse.core.plan import Strict
+from hanse.core.schema import Strict
 from hanse.errors import TrustError
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from hanse.config.dialect import DialectError, Loc, parse
 from hanse.config.schema import Node, spell
-from hanse.core.plan import Strict
+from hanse.core.schema import Strict
 from hanse.errors import ConfigError
 
 MAX_BYTES = 1 << 20

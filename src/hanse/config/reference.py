@@ -16,7 +16,8 @@ from hanse.config.settings import (
     SiteSettings,
 )
 from hanse.config.write import readable
-from hanse.core.plan import Plan, Strict
+from hanse.core.plan import Plan
+from hanse.core.schema import Strict
 
 _KINDS = {
     "integer": "whole number",

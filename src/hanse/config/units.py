@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from hanse.core.plan import DURATION_UNITS
+from hanse.core.schema import DURATION_UNITS
 
 _SIZE_UNITS = {
     "B": 1,

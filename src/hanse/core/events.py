@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from hanse.core.plan import Digest, Manifest, Strict
+from hanse.core.plan import Manifest
+from hanse.core.schema import Digest, Strict
 
 Sites = tuple[str, ...]
 Metrics = dict[str, float]

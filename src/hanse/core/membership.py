@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hanse.core.identity import Role
-from hanse.core.plan import Digest, Strict
+from hanse.core.schema import Digest, Strict
 from hanse.errors import CredentialError, TokenError, TrustError
 
 STREAM = "federation"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from hanse.core.identity import Party
-from hanse.core.plan import Strict
+from hanse.core.schema import Strict
 from hanse.errors import CredentialError, HanseError, PolicyError, ProtocolError, rebuild
 from hanse.transport.base import Service
 from hanse.transport.routes import A, AnyRoute, Call, Q, Route

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from hanse.core.plan import Strict
+from hanse.core.schema import Strict
 from hanse.transport.routes import PATTERNS, ROUTES, AnyRoute, Bulk, Route
 from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, BlobState, Empty, ErrorReply
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from hanse.core.identity import Party, Role
-from hanse.core.plan import Strict
+from hanse.core.schema import Strict
 from hanse.transport.base import Service
 from hanse.wire.messages import (
     MAX_WAIT_S,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hanse.core.canonical import canonical_json
-from hanse.core.plan import Digest, Name, Strict
+from hanse.core.schema import Digest, Name, Strict
 from hanse.errors import TamperedError
 from hanse.wire.files import file_errors
 from hanse.wire.messages import RunId

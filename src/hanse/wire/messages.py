@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from hanse.core.canonical import canonical_json
 from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
-from hanse.core.plan import Digest, Label, Name, Strict
+from hanse.core.schema import Digest, Label, Name, Strict
 from hanse.errors import ProtocolError
 
 PROTOCOL = 1

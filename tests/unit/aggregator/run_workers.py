@@ -23,7 +23,7 @@ from hanse.aggregator.hosting import WorkflowHost
 from hanse.aggregator.workspace import Workspace
 from hanse.core.canonical import sha256
 from hanse.core.parameters import Parameters
-from hanse.core.plan import Strict
+from hanse.core.schema import Strict
 from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]

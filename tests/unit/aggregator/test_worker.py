@@ -13,7 +13,8 @@ import pytest
 from hanse.aggregator.calls import Reply, StandingReply, SumReply
 from hanse.aggregator.worker import ServiceGoneError, ServiceHost, ServiceLink
 from hanse.core.canonical import sha256
-from hanse.core.plan import Plan, Strict
+from hanse.core.plan import Plan
+from hanse.core.schema import Strict
 from hanse.errors import QuorumError, TransportError
 from hanse.wire.tensors import encode
 from hanse.workflow.base import CommitRequest, Request

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from hanse.config.document import MAX_BYTES, Document
-from hanse.core.plan import Name, Strict
+from hanse.core.schema import Name, Strict
 from hanse.errors import ConfigError, PlanError
 
 

@@ -8,17 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hanse.core.canonical import canonical_json, sha256
-from hanse.core.plan import (
-    INITIALISE,
-    MAX_CODE_BYTES,
-    CodeFile,
-    Cohort,
-    Disclosure,
-    Manifest,
-    Plan,
-    TaskPlan,
-    parse_duration,
-)
+from hanse.core.plan import INITIALISE, MAX_CODE_BYTES, CodeFile, Cohort, Disclosure, Manifest, Plan, TaskPlan
+from hanse.core.schema import parse_duration
 from hanse.errors import PlanError, TamperedError
 
 DIGEST = "0" * 64

@@ -63,7 +63,7 @@ class Deployment:
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """The run's journal."""
-        out = self.root / "export"
+        out = self.root / f"export-{run_id}"
         hanse("run", "export", run_id, "-d", self.directory, "-o", out)
         lines = next(out.rglob("journal.jsonl")).read_text().splitlines()
         return [json.loads(line) for line in lines[1:-1]]

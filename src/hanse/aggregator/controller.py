@@ -48,7 +48,7 @@ class RunController:
 
     @property
     def before(self) -> Run | None:
-        """The run as it stood before its last commit or its end; None before the first."""
+        """The run as it stood before it last let go of blobs; see `Ledger.before`."""
         return self._ledger.before
 
     @property

@@ -94,6 +94,8 @@ class Supervisor:
             StorageError: The disk is full, or the journal cannot be written.
         """
         workshop = self._workshop
+        # A run that was taken up again may have begun its round anew.
+        await workshop.retention.collect(superseded(self._controller.before))
         workspace = await asyncio.to_thread(
             Workspace, self._directory, workshop.blobs, max_bytes=workshop.max_bytes
         )

@@ -222,8 +222,6 @@ class _Examination:
             return
         try:
             self._run = evolve(self._run, event, time_ms)
-        except KeyError:
-            self._stop_replay(f"{where}: {event.kind} is of an exchange or a site that there is not")
         except TamperedError as error:
             self._stop_replay(f"{where}: {error.message}")
 

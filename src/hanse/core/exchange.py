@@ -10,6 +10,7 @@ from hanse.core.events import (
     ExchangeOpened,
     RunRecovered,
     RunResumed,
+    RunStarted,
     SiteIdle,
     SiteLeft,
     TaskFailed,
@@ -31,7 +32,8 @@ class MemberState(StrEnum):
 
 _A, _S, _I, _D, _F = MemberState
 
-MemberEvent = TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | SiteLeft | RunRecovered | RunResumed
+Restart = RunStarted | RunRecovered | RunResumed
+MemberEvent = TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | SiteLeft | Restart
 
 MEMBER_TABLE: Mapping[type[MemberEvent], Mapping[MemberState, MemberState]] = {
     TaskStarted: {_A: _S, _I: _S},
@@ -42,6 +44,8 @@ MEMBER_TABLE: Mapping[type[MemberEvent], Mapping[MemberState, MemberState]] = {
     # The site may have died with the aggregator: its clock starts again.
     RunRecovered: {_S: _A, _I: _A},
     RunResumed: {_S: _A, _I: _A, _F: _A},
+    # After a resumption that had to wait for sites to agree to the plan.
+    RunStarted: {_S: _A, _I: _A, _F: _A},
 }
 """Next state of a member, by event and present state; what is not listed leaves it as it is."""
 
@@ -163,13 +167,13 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
             reason = event.reason
         case SiteIdle():
             reason = f"no progress for {event.silent_s:.0f} s"
-        case TaskStarted() | RunRecovered() | RunResumed():
+        case TaskStarted() | RunStarted() | RunRecovered() | RunResumed():
             reason = ""
     members = {**exchange.members, site: Member(state, time_ms, answer, reason)}
     return replace(exchange, members=members, order=order, enough_ms=enough)
 
 
-def restart(exchange: Exchange, event: RunRecovered | RunResumed, time_ms: int) -> Exchange:
+def restart(exchange: Exchange, event: Restart, time_ms: int) -> Exchange:
     """Give an open exchange its whole time again."""
     if exchange.closed is not None:
         return exchange

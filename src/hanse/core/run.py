@@ -37,6 +37,7 @@ from hanse.core.events import (
 )
 from hanse.core.exchange import Exchange, move, restart
 from hanse.core.plan import Goal, Manifest, Plan
+from hanse.core.resumption import answered_by_none, stand
 from hanse.errors import TamperedError
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     RoundCommitted: _stay(Phase.RUNNING),
     WorkerRestarted: _stay(Phase.RUNNING),
     RunRecovered: _stay(*_ALIVE),
-    # Back to where it was: `evolve` sends a run that never started to SUBMITTED.
+    # `evolve` sends a run that never started, or that has too few sites left, to SUBMITTED.
     RunResumed: dict.fromkeys(_ENDED_EARLY, Phase.RUNNING),
     RunStopped: dict.fromkeys((*_ALIVE, Phase.FAILED), Phase.STOPPED),
     RunFailed: dict.fromkeys(_ALIVE, Phase.FAILED),
@@ -105,6 +106,7 @@ class Run:
     Attributes:
         answers: Each site's latest answer to the plan.
         left: Sites that are gone, with the reason.
+        started: Whether the workflow has begun.
         cohort: Who is asked in the open round.
         round_open: The open round; None between rounds and in a stream.
         committed: Last committed round; -1 before the first model.
@@ -213,7 +215,12 @@ def evolve(run: Run | None, event: Event, time_ms: int) -> Run:
     phase = PHASE_TABLE[type(event)].get(run.phase)
     if phase is None:
         raise TamperedError(f"run {run.run_id}: the journal has {event.kind} while the run is {run.phase}")
-    return _apply(replace(run, phase=phase), event, time_ms)
+    try:
+        return _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
+    except KeyError as error:
+        raise TamperedError(
+            f"run {run.run_id}: {event.kind} is of an exchange, a site or a metric that there is not: {error}"
+        ) from error
 
 
 def _submitted(event: RunSubmitted, time_ms: int) -> Run:
@@ -239,7 +246,8 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case SiteLeft():
             return _without_the_gone(replace(run, left={**run.left, event.site: event.reason}), time_ms)
         case RunStarted():
-            return replace(run, started=True)
+            # For the second time where a resumed run had to wait for sites to agree.
+            return _taken_up(run, event, time_ms) if run.started else replace(run, started=True)
         case RoundOpened():
             return replace(run, round_open=event.round_number, cohort=event.cohort)
         case ExchangeOpened():
@@ -264,8 +272,11 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RunRecovered():
             return _restarted(run, event, time_ms)
         case RunResumed():
-            resumed = run if run.started else replace(run, phase=Phase.SUBMITTED)
-            return _restarted(replace(resumed, reason="", restarts=0), event, time_ms)
+            resumed = replace(run, reason="", restarts=0, clock_ms=time_ms)
+            if run.started and len(run.population) >= max(run.plan.cohort.minimum, 1):
+                return _taken_up(resumed, event, time_ms)
+            # With too few sites it waits for their answers to the plan, as before its start.
+            return replace(resumed, phase=Phase.SUBMITTED)
         case RunStopped() | RunFailed():
             return replace(run, reason=event.reason)
         case RunFinished():
@@ -313,7 +324,17 @@ def _without_the_gone(run: Run, time_ms: int) -> Run:
     return run
 
 
-def _restarted(run: Run, event: RunRecovered | RunResumed, time_ms: int) -> Run:
+def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
+    """Go on where the run ended early, with those who take part now."""
+    standing = stand(run.in_round(), run.population, run.plan.cohort)
+    flowing = [exchange for exchange in run.stream() if not answered_by_none(exchange)]
+    here = tuple(site for site in run.cohort if site in run.population)
+    cohort, round_open = (here, run.round_open) if standing else ((), None)
+    kept = {exchange.number: exchange for exchange in (*standing, *flowing)}
+    return _restarted(replace(run, exchanges=kept, cohort=cohort, round_open=round_open), event, time_ms)
+
+
+def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms: int) -> Run:
     exchanges = {number: restart(e, event, time_ms) for number, e in run.exchanges.items()}
     again = replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=frozenset())
     return _without_the_gone(again, time_ms)

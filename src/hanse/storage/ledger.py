@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from hanse.core.commands import Command
 from hanse.core.decide import decide
-from hanse.core.events import Event, RoundCommitted, RunFinished, event_body, read_event
+from hanse.core.events import (
+    Event,
+    RoundCommitted,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    event_body,
+    read_event,
+)
 from hanse.core.run import Run, evolve
 from hanse.errors import RunError, TamperedError
 from hanse.storage.base import Journal
@@ -18,8 +26,8 @@ class Ledger:
 
     Attributes:
         events: Number of the last record; 0 where there is none.
-        before: The run as it stood before its last commit or its end, None before the first. What
-            it referred to, and the run no longer does, has had its use.
+        before: The run as it stood before its last commit, its end, or its being taken up again; None
+            before the first of them. What it referred to, and the run no longer does, has had its use.
     """
 
     def __init__(self, journal: Journal, run_id: str) -> None:
@@ -33,10 +41,12 @@ class Ledger:
             try:
                 event = read_event(record.kind, record.body)
                 self._apply((event,), record.time_ms, record.sequence)
-            except (ValueError, KeyError) as error:
+            except (ValueError, TamperedError) as error:
+                why = (
+                    error.message if isinstance(error, TamperedError) else "this version knows no such event"
+                )
                 raise TamperedError(
-                    f"record {record.sequence} of run {run_id} is no event that this version knows, or none "
-                    f"that can follow there: {record.kind}",
+                    f"record {record.sequence} of run {run_id}, {record.kind}, cannot be applied: {why}",
                     mend="It was written by a later version, or altered; `hanse audit verify` tells which.",
                 ) from error
 
@@ -74,7 +84,7 @@ class Ledger:
     def _apply(self, events: tuple[Event, ...], time_ms: int, sequence: int) -> None:
         run, before = self._run, self.before
         for event in events:
-            if isinstance(event, RoundCommitted | RunFinished):
+            if isinstance(event, RoundCommitted | RunFinished | RunResumed | RunStarted):
                 before = run
             run = evolve(run, event, time_ms)
         self._run, self.before, self.events, self._time_ms = run, before, sequence, time_ms

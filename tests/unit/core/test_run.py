@@ -33,13 +33,23 @@ from hanse.core.commands import (
 from hanse.core.decide import decide
 from hanse.core.diagram import member_diagram, run_diagram
 from hanse.core.events import (
+    Event,
     ExchangeClosed,
+    ExchangeOpened,
+    PlanAnswered,
     RoundCommitted,
+    RoundOpened,
     RunFinished,
+    RunRecovered,
     RunResumed,
     RunStarted,
+    SiteIdle,
     SiteInvited,
+    SiteLeft,
+    TaskFailed,
+    TaskStarted,
     UpdateAccepted,
+    UpdatesAggregated,
 )
 from hanse.core.exchange import MEMBER_TABLE, MemberState
 from hanse.core.run import PHASE_TABLE, TERMINAL, Phase, evolve, replay
@@ -71,6 +81,53 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.just(Stop("operator")),
     st.just(Fail("workflow", "boom")),
     st.just(Finish()),
+)
+ANYONE = st.sampled_from("abxyz")
+ANY_SITES = st.lists(ANYONE, max_size=3).map(tuple)
+NUMBERS = st.integers(-2, 9)
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(SiteInvited, site=ANYONE),
+    st.builds(PlanAnswered, site=ANYONE, accepted=st.booleans(), reasons=st.just(())),
+    st.builds(SiteLeft, site=ANYONE, reason=st.just("gone")),
+    st.builds(RunStarted, population=ANY_SITES),
+    st.builds(RoundOpened, round_number=NUMBERS, cohort=ANY_SITES, population=ANY_SITES),
+    st.builds(
+        ExchangeOpened,
+        exchange=NUMBERS,
+        round_number=NUMBERS,
+        index=NUMBERS,
+        task=st.just("train"),
+        model=st.just(MODEL),
+        cohort=ANY_SITES,
+        needed=NUMBERS,
+    ),
+    st.builds(TaskStarted, exchange=NUMBERS, site=ANYONE),
+    st.builds(SiteIdle, exchange=NUMBERS, site=ANYONE, silent_s=st.just(1.0)),
+    st.builds(
+        UpdateAccepted,
+        exchange=NUMBERS,
+        site=ANYONE,
+        num_examples=NUMBERS,
+        metrics=st.just({}),
+        update=st.none(),
+    ),
+    st.builds(TaskFailed, exchange=NUMBERS, site=ANYONE, reason=st.just("broken")),
+    st.builds(
+        ExchangeClosed,
+        exchange=NUMBERS,
+        cause=st.just("all"),
+        answered=ANY_SITES,
+        failed=ANY_SITES,
+        missing=ANY_SITES,
+    ),
+    st.builds(
+        UpdatesAggregated, exchange=NUMBERS, sites=ANY_SITES, num_examples=NUMBERS, aggregate=st.none()
+    ),
+    st.builds(
+        RoundCommitted, round_number=NUMBERS, model=st.just(MODEL), metrics=st.just({}), best=st.booleans()
+    ),
+    st.builds(RunResumed, by=st.just("operator")),
+    st.just(RunRecovered()),
 )
 STEPS = st.lists(st.tuples(COMMANDS, st.sampled_from([0.0, 0.0, 5.0, 40.0, 200.0])), max_size=60)
 HEAD_STARTS = st.sampled_from(["submitted", "started", "in_round", "asked"])
@@ -126,7 +183,9 @@ def test_whatever_happens_each_result_counts_once_and_rounds_follow_one_another(
     committed = [e.round_number for e in events if isinstance(e, RoundCommitted)]
     assert max([*accepted.values(), *closed.values()], default=1) == 1
     assert committed == list(range(len(committed)))
-    assert sum(isinstance(e, RunStarted) for e in events) <= 1
+    # Once, and again where a resumed run had to wait for its sites.
+    resumed = sum(isinstance(e, RunResumed) for e in events)
+    assert sum(isinstance(e, RunStarted) for e in events) <= 1 + resumed
 
 
 @settings(max_examples=300, deadline=None)
@@ -197,6 +256,28 @@ def test_a_journal_with_an_event_out_of_place_is_refused() -> None:
 def test_a_journal_that_does_not_begin_with_the_submission_is_refused() -> None:
     with pytest.raises(TamperedError, match="begins with SiteInvited"):
         evolve(None, SiteInvited(site="a"), 0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(RULES, STEPS, EVENTS)
+def test_an_event_that_cannot_follow_is_refused_as_such_and_nothing_else_is_raised(
+    rules: dict[str, object], steps: list[tuple[Command, float]], event: Event
+) -> None:
+    run = driven("asked", rules, steps).state
+
+    try:
+        after = evolve(run, event, 10**9)
+    except TamperedError:
+        return
+
+    assert after.run_id == run.run_id
+
+
+def test_an_event_of_an_exchange_that_never_was_is_refused() -> None:
+    driver = Driver("ab").asked()
+
+    with pytest.raises(TamperedError, match="UpdateAccepted is of an exchange"):
+        evolve(driver.run, UpdateAccepted(exchange=99, site="a", num_examples=1, metrics={}, update=None), 0)
 
 
 def test_every_event_but_the_first_has_its_row_in_the_table() -> None:

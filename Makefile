@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow docs docs-serve bench lowest clean
+.PHONY: demo test lint unit slow explore docs docs-serve bench lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
@@ -23,6 +23,11 @@ unit: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow
+
+# Schedules in virtual time from random seeds, as long as MINUTES say; SEED= begins with that one.
+MINUTES ?= 10
+explore: $(VENV)/.dev
+	$(BIN)/python -m tests.deterministic.explore --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py --check

@@ -1,0 +1,137 @@
+"""What a schedule is made of, drawn from its seed: the federation, and what goes wrong in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from random import Random
+from typing import Any
+
+from hanse.core.plan import CodeFile, Manifest, Plan
+
+DEADLINE_S, IDLE_S, APPROVALS_S, GRACE_S = 60.0, 20.0, 120.0, 5.0
+MOST_JUMP_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A plan and its sites.
+
+    Attributes:
+        given: Whether the plan brings the first model; a site is asked for it otherwise.
+        stream: Whether the workflow takes updates as they come, instead of in rounds.
+    """
+
+    sites: tuple[str, ...] = ("a", "b", "c")
+    rounds: int = 2
+    quorum: float = 1.0
+    minimum: int = 1
+    fraction: float = 1.0
+    grace: bool = False
+    evaluate: bool = True
+    given: bool = False
+    stream: bool = False
+
+    @staticmethod
+    def drawn(random: Random) -> Shape:
+        """A federation like many."""
+        return Shape(
+            sites=tuple("abcd"[: random.randint(2, 4)]),
+            rounds=random.randint(1, 3),
+            quorum=random.choice([0.5, 0.7, 1.0]),
+            minimum=random.choice([1, 1, 2]),
+            fraction=random.choice([0.6, 1.0, 1.0]),
+            grace=random.random() < 0.3,
+            evaluate=random.random() < 0.6,
+            given=random.random() < 0.5,
+            stream=random.random() < 0.3,
+        )
+
+    def plan(self, **more: Any) -> Plan:
+        """The plan, in which time is short."""
+        update = "individual" if self.stream else "aggregate"
+        by = {} if self.stream else {"aggregated_by": "aggregator"}
+        tasks = {"train": {"discloses": {"update": update, "metrics": ["loss"], **by}}}
+        if self.evaluate:
+            tasks["evaluate"] = {"discloses": {"metrics": ["loss"]}}
+        cohort = {
+            "quorum": self.quorum,
+            "minimum": self.minimum,
+            "fraction": self.fraction,
+            "grace": GRACE_S if self.grace else None,
+            "deadline": DEADLINE_S,
+            "idle_limit": IDLE_S,
+            "approvals": APPROVALS_S,
+        }
+        told = {
+            "name": "demo",
+            "code": ["heart.py"],
+            "learner": "heart:learner",
+            "rounds": self.rounds,
+            "cohort": cohort,
+            "tasks": tasks,
+            **({"initial_model": "first.safetensors"} if self.given else {}),
+        }
+        return Plan.model_validate(told | more)
+
+    def manifest(self) -> Manifest:
+        """The plan with its files, of which nobody here looks at the content."""
+        first = CodeFile(path="first.safetensors", sha256="f" * 64, size=1) if self.given else None
+        code = CodeFile(path="heart.py", sha256="0" * 64, size=1)
+        return Manifest(plan=self.plan(), files=(code,), initial_model=first)
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What may go wrong, each with its probability where it is not said otherwise.
+
+    Attributes:
+        lost: A message does not arrive.
+        duplicated: A message arrives twice.
+        slow_s: Longest delay of a message, in seconds; longer than another's, it is overtaken.
+        dies: A process dies at a point where it can.
+        fails: A task fails at a site.
+        hangs: A task never ends, as long as its site does not begin anew.
+        lasts_s: Longest that a task takes, in seconds.
+        vanishes: A site that dies stays away for long.
+        replays: A site says once more, or falsifies, what it said at some time before.
+        leaves: An operator removes a site, which joins again later.
+        stops: An operator stops the run, and resumes it later.
+        jumps: The aggregator's clock jumps, forth or back.
+    """
+
+    lost: float = 0.0
+    duplicated: float = 0.0
+    slow_s: float = 0.0
+    dies: float = 0.0
+    fails: float = 0.0
+    hangs: float = 0.0
+    lasts_s: float = 1.0
+    vanishes: float = 0.0
+    replays: float = 0.0
+    leaves: float = 0.0
+    stops: float = 0.0
+    jumps: float = 0.0
+
+    @staticmethod
+    def drawn(random: Random) -> Weather:
+        """Some faults, not all at once: a rare one shows where no frequent one ends everything first."""
+        most = {
+            "lost": 0.4,
+            "duplicated": 0.5,
+            "slow_s": 30.0,
+            "dies": 0.08,
+            "fails": 0.3,
+            "hangs": 0.2,
+            "lasts_s": 50.0,
+            "vanishes": 0.5,
+            "replays": 0.5,
+            "leaves": 0.3,
+            "stops": 0.3,
+            "jumps": 0.5,
+        }
+        assert set(most) == {field.name for field in fields(Weather)}
+        drawn = {name: random.random() * limit for name, limit in most.items() if random.random() < 0.4}
+        return Weather(**drawn)
+
+
+CALM = Weather()

@@ -1,0 +1,1 @@
+"""Updates and models in fewer bytes: one paper, one file. What each loses, it states."""

@@ -1,0 +1,205 @@
+"""A whole update: encoded at a site, checked where it arrives, read block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import ml_dtypes
+import numpy as np
+
+from hanse.compression.chain import Chain
+from hanse.compression.feedback import corrected, left_out
+from hanse.compression.registry import make_chain
+from hanse.compression.tensor import TensorCodec
+from hanse.core.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
+from hanse.core.seeds import derive
+from hanse.core.transform import SEGMENT, Compression
+from hanse.errors import DisclosureError, UpdateError
+
+_ANY = TensorSpec((), "")
+"""Stands for a tensor where only names are compared."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedTensor:
+    """One tensor on its way out.
+
+    Attributes:
+        name: Its name, the same before and after.
+        data: What travels.
+        left_out: What the next update makes up for, flat; None without error feedback.
+    """
+
+    name: str
+    data: Array
+    left_out: Array | None = None
+
+
+class UpdateCodec:
+    """Takes updates to what travels and back, as a plan's `compression: upload` says.
+
+    Immutable; may be used from any thread.
+    """
+
+    def __init__(self, compression: Compression) -> None:
+        self._chain = make_chain(compression.upload)
+        self._smallest = compression.smallest
+        self.error_feedback = compression.error_feedback
+
+    def tensor(self, spec: TensorSpec) -> TensorCodec | None:
+        """What encodes a tensor; None for one that travels as it is."""
+        size = math.prod(spec.shape)
+        real = spec.dtype.startswith(("float", "bfloat"))
+        # Whole numbers and truth values lose nothing: they count things, and choose.
+        chain = self._chain if real else Chain((), self._chain.level)
+        if size < max(self._smallest, 1) or not (chain.steps or chain.level is not None):
+            return None
+        return TensorCodec(spec, chain)
+
+    def encode(
+        self, update: Parameters, seed: int, memory: Parameters | None = None
+    ) -> Iterator[EncodedTensor]:
+        """Write an update, tensor by tensor.
+
+        Args:
+            update: Finite tensors.
+            seed: Of this update, see `update_seed`.
+            memory: What earlier updates left out, flat, by name; may lack tensors.
+
+        Raises:
+            UpdateError: Numbers that a step cannot take, or not finite ones; names the tensor.
+        """
+        for name, array in update.items():
+            codec = self.tensor(TensorSpec(tuple(array.shape), array.dtype.name))
+            if codec is None:
+                yield EncodedTensor(name, array)
+                continue
+            before = (memory or {}).get(name)
+            try:
+                yield self._encode(name, codec, array, derive(seed, name), before)
+            except UpdateError as error:
+                raise UpdateError(
+                    f"tensor {name!r} cannot be compressed: {error.message}", mend=error.mend
+                ) from error
+
+    def check(self, encoded: Parameters, expected: Mapping[str, TensorSpec], seed: int, what: str) -> None:
+        """Refuse what is not an encoded update of exactly these tensors; reads all of it once.
+
+        Args:
+            encoded: The tensors of the file that came.
+            expected: The tensors that were declared, as they are before encoding.
+            seed: Of this update.
+            what: Who sends, for the message: `task train at cleveland`.
+
+        Raises:
+            DisclosureError: A tensor that is not declared, or one of another shape or dtype.
+            UpdateError: Its content is none that `encode` writes, or comes to a NaN or an infinity.
+        """
+        alike = {name: expected[name] for name in encoded.keys() & expected.keys()}
+        problem = mismatch(dict.fromkeys(encoded, _ANY), dict.fromkeys(expected, _ANY))
+        for name, spec in alike.items():
+            codec, found = self.tensor(spec), specs({name: encoded[name]})
+            if codec is None:
+                problem = problem or mismatch(found, {name: spec})
+            elif codec.problem(found[name]):
+                problem = problem or f"tensor {name!r} {codec.problem(found[name])}"
+        if problem:
+            raise DisclosureError(f"the update of {what} is not what the plan declares: {problem}")
+        for name, spec in expected.items():
+            codec = self.tensor(spec)
+            if codec is not None:
+                _check_content(codec, name, encoded[name], derive(seed, name), what)
+            elif not_finite({name: encoded[name]}):
+                raise UpdateError(f"the update of {what} has a NaN or an infinity in tensor {name!r}")
+
+    def decode(
+        self, encoded: Parameters, expected: Mapping[str, TensorSpec], seed: int
+    ) -> Mapping[str, Array]:
+        """The update that was encoded, decoded as it is read.
+
+        Args:
+            encoded: One that `check` accepts.
+            expected: The tensors that were declared.
+            seed: Of this update.
+
+        Returns:
+            Tensors by name; those that were encoded are `DecodedTensor`s.
+        """
+        found: dict[str, Array] = {}
+        for name, spec in expected.items():
+            codec = self.tensor(spec)
+            if codec is None:
+                found[name] = encoded[name]
+            else:
+                # Used as an array: it has the few attributes of one that are read, and turns into one.
+                found[name] = cast("Any", DecodedTensor(codec, encoded[name], derive(seed, name)))
+        return found
+
+    def _encode(
+        self, name: str, codec: TensorCodec, array: Array, seed: int, memory: Array | None
+    ) -> EncodedTensor:
+        flat = np.ascontiguousarray(array).reshape(-1)
+        feeds_back = self.error_feedback and bool(codec.chain.steps)
+        left = np.empty(flat.size, codec.dtype) if feeds_back else None
+        segments = []
+        for index in range(codec.num_segments):
+            begin, end = codec.bounds(index)
+            values = codec.segment(flat, index)
+            if left is not None:
+                values = corrected(values, None if memory is None else memory[begin:end])
+            segments.append(codec.encode(values, index, seed))
+            if left is not None:
+                left[begin:end] = left_out(values, codec.decode(segments[-1], index, seed))
+        return EncodedTensor(name, codec.join(segments), left)
+
+
+class DecodedTensor:
+    """A tensor that is decoded where it is read; stands for the array it would make.
+
+    Attributes:
+        block: Numbers that are decoded together; ranges had best be whole ones.
+    """
+
+    block = SEGMENT
+
+    def __init__(self, codec: TensorCodec, encoded: Array, seed: int) -> None:
+        self._codec = codec
+        self._segments = codec.split(encoded)
+        self._seed = seed
+        spec = codec.spec
+        special = spec.dtype.startswith(("bfloat", "float8"))
+        self.shape = spec.shape
+        self.dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, spec.dtype) if special else spec.dtype)
+        self.size = codec.size
+        self.nbytes = self.size * self.dtype.itemsize
+
+    def flat(self, begin: int, end: int) -> Array:
+        """The numbers from `begin` to before `end` of the flat tensor."""
+        first, last = begin // SEGMENT, -(-end // SEGMENT)
+        pieces = [self._codec.decode(self._segments[i], i, self._seed) for i in range(first, last)]
+        whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return whole[begin - first * SEGMENT : end - first * SEGMENT]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        whole = np.empty(self.size, self.dtype)
+        for begin in range(0, self.size, SEGMENT):
+            end = min(begin + SEGMENT, self.size)
+            whole[begin:end] = self.flat(begin, end)
+        shaped = whole.reshape(self.shape)
+        return shaped if dtype is None else shaped.astype(dtype, copy=False)
+
+
+def update_seed(plan_seed: int, site: str, exchange: int) -> int:
+    """Seed of the compression of one update: known to both ends, the same when the task is run again."""
+    return derive(plan_seed, "compression", site, exchange)
+
+
+def _check_content(codec: TensorCodec, name: str, encoded: Array, seed: int, what: str) -> None:
+    try:
+        for index, segment in enumerate(codec.split(encoded)):
+            codec.decode(segment, index, seed)
+    except UpdateError as error:
+        raise UpdateError(f"the update of {what} is unusable in tensor {name!r}: {error.message}") from error

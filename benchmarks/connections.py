@@ -61,13 +61,14 @@ def measure(many: Crowd, sites: int, rounds: int, size: int) -> dict[str, Any]:
         idle_bytes, cpu = private_bytes(pid), cpu_seconds(pid)
         time.sleep(IDLE_S)
         idle_cpu, files = cpu_seconds(pid) - cpu, descriptors(pid)
-        watch, cpu = MemoryWatch(pid), cpu_seconds(pid)
+        watch, cpu, load_cpu = MemoryWatch(pid), cpu_seconds(pid), cpu_seconds(load.process.pid)
         run_id = many.submit("trivial", sites=sites, rounds=rounds, size=size)
         asked = [load.wait("asked", 300) for _ in range(rounds)]
         for _ in range(rounds):
             load.wait("answered", 300)
         events = many.finished(run_id)
         cpu, peak, most_files = cpu_seconds(pid) - cpu, watch.stop(), descriptors(pid)
+        load_cpu = cpu_seconds(load.process.pid) - load_cpu
     opened = {e["body"]["exchange"]: e["time_ms"] / 1000 for e in events if e["kind"] == "ExchangeOpened"}
     commits = [e["time_ms"] / 1000 for e in events if e["kind"] == "RoundCommitted"]
     started = next(e["time_ms"] / 1000 for e in events if e["kind"] == "RunStarted")
@@ -87,6 +88,7 @@ def measure(many: Crowd, sites: int, rounds: int, size: int) -> dict[str, Any]:
         "round_s": statistics.median(times),
         "slowest_round_s": max(times),
         "cpu_s_a_round": cpu / rounds,
+        "load_cpu_s_a_round": load_cpu / rounds,
     }
 
 
@@ -104,6 +106,7 @@ def show(row: dict[str, Any]) -> None:
     print(f"  a task reaches the last after {row['wakeup_s']:8.2f} s")
     print(f"  a round (slowest)             {row['round_s']:8.2f} s ({row['slowest_round_s']:.2f})")
     print(f"  aggregator, CPU a round       {row['cpu_s_a_round']:8.2f} s")
+    print(f"  load process, CPU a round     {row['load_cpu_s_a_round']:8.2f} s")
     print(f"  aggregator, peak memory       {row['peak_private_bytes'] / 1e6:8.0f} MB", flush=True)
 
 

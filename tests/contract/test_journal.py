@@ -55,6 +55,20 @@ def test_the_records_of_a_stream_form_a_chain(journal: Journal) -> None:
     assert check_chain(records) == (6, records[-1].digest)
 
 
+def test_events_of_one_append_may_have_times_of_their_own(journal: Journal) -> None:
+    journal.append("run", events(1, 2), time_ms=[7, 9])
+
+    assert [record.time_ms for record in journal.read("run")] == [7, 9]
+    assert check_chain(journal.read("run"))[0] == 2
+
+
+def test_a_time_too_few_keeps_all_events_out(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        journal.append("run", events(1, 2), time_ms=[7])
+
+    assert journal.read("run") == []
+
+
 def test_streams_are_chains_of_their_own(journal: Journal) -> None:
     journal.append("b", events(1), time_ms=1)
     journal.append("a", events(2), time_ms=1)

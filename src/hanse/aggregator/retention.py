@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from hanse.aggregator.work import assignments
 from hanse.core.identity import Party, Role
 from hanse.core.run import Phase, Run
 from hanse.errors import PolicyError, StorageError
@@ -65,11 +66,10 @@ class Retention:
         Raises:
             PolicyError: The party has brought more than its tasks or a plan can take.
         """
-        open_now = _open_exchanges(self._runs())
-        asked = frozenset(number for number, sites in open_now.items() if party.name in sites)
+        asked = _asked(party, self._runs())
         if party.role is Role.COLLABORATOR and not asked:
             return  # whatever it is told, there is nothing to bring it for
-        live = self._live(party, open_now)
+        live = self._live(party, asked)
         if digest not in live and len(live) >= MOST_CLAIMS[party.role] * max(len(asked), 1):
             raise PolicyError(
                 f"{party.name} has brought {len(live)} blobs and made no use of any",
@@ -101,25 +101,20 @@ class Retention:
     def _needed(self) -> set[str]:
         # One look at the runs for both: a result that is accepted meanwhile turns a claim into a reference.
         runs = self._runs()
-        open_now = _open_exchanges(runs)
         referred = (references(run) for run in runs)
-        return set().union(*referred, *(self._live(party, open_now) for party in self._claims))
+        return set().union(*referred, *(self._live(party, _asked(party, runs)) for party in self._claims))
 
-    def _live(self, party: Party, open_now: Mapping[_Exchange, frozenset[str]]) -> set[str]:
+    def _live(self, party: Party, asked: frozenset[_Exchange]) -> set[str]:
+        """Blobs that a party claims for what it is asked now."""
         claims = self._claims.get(party, {})
         if party.role is Role.OPERATOR:
             return set(claims)
-        return {
-            digest
-            for digest, asked in claims.items()
-            if any(party.name in open_now.get(exchange, ()) for exchange in asked)
-        }
+        return {digest for digest, meant_for in claims.items() if meant_for & asked}
 
     def _drop_ended_claims(self) -> list[str]:
-        open_now = _open_exchanges(self._runs())
-        ended = []
+        runs, ended = self._runs(), []
         for party, claims in list(self._claims.items()):
-            for digest in claims.keys() - self._live(party, open_now):
+            for digest in claims.keys() - self._live(party, _asked(party, runs)):
                 ended.append(digest)
                 del claims[digest]
             if not claims:
@@ -127,11 +122,6 @@ class Retention:
         return ended
 
 
-def _open_exchanges(runs: Iterable[Run]) -> dict[_Exchange, frozenset[str]]:
-    """Sites whose answers would be taken now, by exchange."""
-    return {
-        (run.run_id, exchange.number): frozenset(exchange.unanswered)
-        for run in runs
-        if run.phase is Phase.RUNNING
-        for exchange in run.open_exchanges()
-    }
+def _asked(party: Party, runs: Iterable[Run]) -> frozenset[_Exchange]:
+    """Exchanges in which a party's answer would be taken now."""
+    return frozenset((run.run_id, e.number) for run in runs for e in assignments(run, party.name))

@@ -9,7 +9,7 @@ from hanse.aggregator.controller import RunController
 from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.results import Verifier
-from hanse.aggregator.work import work_of
+from hanse.aggregator.work import WorkList
 from hanse.core.commands import RefuseResult, StartTask
 from hanse.core.identity import Party
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
@@ -40,8 +40,7 @@ class SiteRequests:
         self._registry = registry
         self._keeper = keeper
         self._verifier = verifier
-        self._blobs = blobs
-        self._max_blob = max_blob
+        self._work_list = WorkList(blobs.size, max_blob)
 
     async def next(self, party: Party, request: NextRequest) -> Work:
         """Wait for the site's work to change."""
@@ -85,7 +84,7 @@ class SiteRequests:
         return Empty()
 
     def _work(self, party: Party) -> Work:
-        return work_of(party.name, self._keeper.states(), self._blobs.size, self._max_blob)
+        return self._work_list.of(party.name, self._keeper.states())
 
     def _find(self, party: Party, run_id: str) -> RunController:
         controller = self._keeper.find(run_id)

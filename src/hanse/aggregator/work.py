@@ -35,20 +35,76 @@ MOST_AWAITED = 500
 """Sites that a status names as awaited; a status has to fit into a message."""
 _LONGEST_REASON = 8_192
 
+_MOST_REMEMBERED = 1_024
+
 SizeOf = Callable[[str], int]
 
 
-def work_of(site: str, runs: Iterable[Run], size_of: SizeOf, max_blob: int) -> Work:
-    """All that is wanted of a site now.
+class WorkList:
+    """Tells sites all that is wanted of them.
+
+    What it told one it remembers for those that stand alike, which in a round
+    are all of its cohort.
 
     Args:
-        site: The collaborator.
-        runs: The runs of the federation.
         size_of: Size in bytes of a blob, by its digest.
         max_blob: Largest first model that is taken.
     """
-    found = tuple(_of_run(site, run, size_of, max_blob) for run in runs if concerns(run, site))
-    return Work(version=digest_of([work.model_dump(mode="json") for work in found]), runs=found)
+
+    def __init__(self, size_of: SizeOf, max_blob: int) -> None:
+        self._size_of = size_of
+        self._max_blob = max_blob
+        self._told: dict[tuple[_Standing, ...], Work] = {}
+
+    def of(self, site: str, runs: Iterable[Run]) -> Work:
+        """All that is wanted of a site now.
+
+        Args:
+            site: The collaborator.
+            runs: The runs of the federation.
+        """
+        concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
+        standing = tuple(
+            (
+                *(run.run_id, run.plan_digest, site not in run.answers),
+                # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
+                tuple((exchange.number, exchange.clock_ms) for exchange in asked),
+            )
+            for run, asked in concerned
+        )
+        if standing not in self._told:
+            if len(self._told) >= _MOST_REMEMBERED:
+                self._told.clear()
+            found = tuple(self._of_run(site, run, asked) for run, asked in concerned)
+            version = digest_of([work.model_dump(mode="json") for work in found])
+            self._told[standing] = Work(version=version, runs=found)
+        return self._told[standing]
+
+    def _of_run(self, site: str, run: Run, asked: Iterable[Exchange]) -> RunWork:
+        size_of = self._size_of
+        return RunWork(
+            run_id=run.run_id,
+            plan_digest=run.plan_digest,
+            plan_bytes=size_of(run.plan_digest),
+            review=site not in run.answers,
+            progress_s=progress_interval_s(run),
+            assignments=tuple(
+                Assignment(
+                    exchange=e.number,
+                    round_number=e.round_number,
+                    task=e.task,
+                    model=e.model,
+                    model_bytes=0 if e.model is None else size_of(e.model),
+                    max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
+                    deadline_ms=deadline_ms(e, run.plan.cohort),
+                )
+                for e in asked
+            ),
+        )
+
+
+_Standing = tuple[str, str, bool, tuple[tuple[int, int], ...]]
+"""Run, plan, whether the site is to answer, exchanges with their clocks: all that its work follows from."""
 
 
 def concerns(run: Run, site: str) -> bool:
@@ -91,28 +147,6 @@ def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: in
     if disclosure_of(run.plan, exchange.task).update == "none":
         return 0
     return max_blob if exchange.model is None else size_of(exchange.model) + HEADER_SLACK
-
-
-def _of_run(site: str, run: Run, size_of: SizeOf, max_blob: int) -> RunWork:
-    return RunWork(
-        run_id=run.run_id,
-        plan_digest=run.plan_digest,
-        plan_bytes=size_of(run.plan_digest),
-        review=site not in run.answers,
-        progress_s=progress_interval_s(run),
-        assignments=tuple(
-            Assignment(
-                exchange=e.number,
-                round_number=e.round_number,
-                task=e.task,
-                model=e.model,
-                model_bytes=0 if e.model is None else size_of(e.model),
-                max_update_bytes=max_update_bytes(run, e, size_of, max_blob),
-                deadline_ms=deadline_ms(e, run.plan.cohort),
-            )
-            for e in assignments(run, site)
-        ),
-    )
 
 
 def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) -> RunStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,9 +30,12 @@ _UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+_MOST_REMEMBERED = 4_096
+"""Certificates of which is remembered what they say, and that they were issued; neither changes."""
 _JOIN_AGAIN = "Ask the federation's operator for a new invitation and join again."
 
 
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
 def read_certificate(pem: str | bytes) -> x509.Certificate:
     """Read a certificate from PEM.
 
@@ -143,6 +147,15 @@ def verify_certificate(certificate: x509.Certificate, authority: x509.Certificat
     Raises:
         CredentialError: It is foreign, forged, expired, not yet valid, or no party's.
     """
+    party = _issued(certificate, authority)
+    _check_time(authority, f"the certificate of the authority of {party.federation}", now)
+    _check_time(certificate, f"the certificate of {party.uri}", now)
+    return party
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> Party:
+    """Whom an authority issued a certificate to, whenever it is good."""
     federation = federation_of(authority)
     party = party_of(certificate)
     try:
@@ -157,8 +170,6 @@ def verify_certificate(certificate: x509.Certificate, authority: x509.Certificat
         raise CredentialError(
             f"the certificate of {party.uri} is not one that {federation} gives a party", mend=_JOIN_AGAIN
         )
-    _check_time(authority, f"the certificate of the authority of {federation}", now)
-    _check_time(certificate, f"the certificate of {party.uri}", now)
     return party
 
 

@@ -10,6 +10,8 @@ from hanse.core.chain import Record
 
 Entry = tuple[str, dict[str, Any]]
 """An event to append: its kind and its JSON body."""
+Times = int | Sequence[int]
+"""When events happened, milliseconds since 1970 (UTC): all at once, or a time for each."""
 
 
 class Journal(Protocol):
@@ -18,13 +20,13 @@ class Journal(Protocol):
     Methods may be called from any thread.
     """
 
-    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         """Add events to a stream, all or none; durable when this returns.
 
         Args:
             stream: Which stream; the first event begins it.
             entries: Events in order; none adds nothing.
-            time_ms: The time, in milliseconds since 1970 (UTC).
+            time_ms: The time.
 
         Returns:
             The records as `read` will give them.

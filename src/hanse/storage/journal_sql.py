@@ -36,7 +36,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from hanse.core.canonical import canonical_json
 from hanse.core.chain import GENESIS, Record
 from hanse.errors import StorageError, TamperedError
-from hanse.storage.base import Entry, Journal
+from hanse.storage.base import Entry, Journal, Times
 from hanse.storage.records import chain
 
 SCHEMA = 1
@@ -110,7 +110,7 @@ class SqlJournal(Journal):
             self._engine.dispose()
             raise
 
-    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         """See `Journal.append`."""
         with self._lock, self._errors(), self._writer.begin() as connection:
             head = connection.execute(

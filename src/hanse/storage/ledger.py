@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hanse.core.canonical import canonical_json
 from hanse.core.commands import Command
 from hanse.core.decide import decide
 from hanse.core.events import (
@@ -15,7 +19,10 @@ from hanse.core.events import (
 )
 from hanse.core.run import Run, evolve
 from hanse.errors import RunError, TamperedError
-from hanse.storage.base import Journal
+from hanse.storage.base import Entry, Journal
+
+Outcome = tuple[Event, ...] | Exception
+"""What a command brought about, or why it brought about nothing."""
 
 
 class Ledger:
@@ -23,24 +30,16 @@ class Ledger:
 
     Not thread-safe: whoever owns a run tells it one thing at a time. What a
     command brings about can be seen from other threads at once or not at all.
-
-    Attributes:
-        events: Number of the last record; 0 where there is none.
-        before: The run as it stood before its last commit, its end, or its being taken up again; None
-            before the first of them. What it referred to, and the run no longer does, has had its use.
     """
 
     def __init__(self, journal: Journal, run_id: str) -> None:
         self._journal = journal
         self._run_id = run_id
-        self._run: Run | None = None
-        self._time_ms = 0
-        self.events = 0
-        self.before: Run | None = None
+        self._state = _State()
         for record in journal.read(run_id):
             try:
                 event = read_event(record.kind, record.body)
-                self._apply((event,), record.time_ms, record.sequence)
+                self._state = self._state.after((event,), record.time_ms)
             except (ValueError, TamperedError) as error:
                 why = (
                     error.message if isinstance(error, TamperedError) else "this version knows no such event"
@@ -57,9 +56,22 @@ class Ledger:
         Raises:
             RunError: Nothing was submitted under this id.
         """
-        if self._run is None:
+        if self._state.run is None:
             raise RunError(f"there is no run {self._run_id}")
-        return self._run
+        return self._state.run
+
+    @property
+    def before(self) -> Run | None:
+        """The run as it stood before its last commit, end, or being taken up again; None before the first.
+
+        What it referred to, and the run no longer does, has had its use.
+        """
+        return self._state.before
+
+    @property
+    def events(self) -> int:
+        """Number of the last record; 0 where there is none."""
+        return self._state.events
 
     def execute(self, command: Command, now_ms: int) -> tuple[Event, ...]:
         """Carry out a command; its events are durable when this returns.
@@ -73,18 +85,60 @@ class Ledger:
             RunError: The command is not possible now.
             StorageError: The journal could not be written; nothing changed.
         """
-        time_ms = max(now_ms, self._time_ms + 1)
-        events = decide(self._run, command, time_ms)
-        if events:
-            entries = [(event.kind, event_body(event)) for event in events]
-            records = self._journal.append(self._run_id, entries, time_ms=time_ms)
-            self._apply(events, time_ms, records[-1].sequence)
-        return events
+        (outcome,) = self.execute_all([command], now_ms)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    def _apply(self, events: tuple[Event, ...], time_ms: int, sequence: int) -> None:
-        run, before = self._run, self.before
+    def execute_all(self, commands: Sequence[Command], now_ms: int) -> list[Outcome]:
+        """Carry out commands, each on the run as the one before it left it, in one append to the journal.
+
+        Args:
+            commands: What the run is told, in order.
+            now_ms: As for `execute`; each command that changes something has a time of its own.
+
+        Returns:
+            What each command brought about, or the error that it, and it alone, ended in.
+
+        Raises:
+            StorageError: The journal could not be written; none of the commands changed anything.
+        """
+        then, outcomes = self._state, list[Outcome]()
+        entries: list[Entry] = []
+        times: list[int] = []
+        for command in commands:
+            time_ms = max(now_ms, then.time_ms + 1)
+            try:
+                events = decide(then.run, command, time_ms)
+                written = [(event.kind, event_body(event)) for event in events]
+                canonical_json([body for _, body in written])  # what cannot be written fails only here
+                if events:
+                    then = then.after(events, time_ms)
+            except Exception as error:  # noqa: BLE001  # raised again where the command came from
+                outcomes.append(error)
+                continue
+            outcomes.append(events)
+            entries += written
+            times += [time_ms] * len(written)
+        if entries:
+            self._journal.append(self._run_id, entries, time_ms=times)
+            self._state = then
+        return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A run at one point of its journal."""
+
+    run: Run | None = None
+    before: Run | None = None
+    events: int = 0
+    time_ms: int = 0
+
+    def after(self, events: Sequence[Event], time_ms: int) -> _State:
+        run, before = self.run, self.before
         for event in events:
             if isinstance(event, RoundCommitted | RunFinished | RunResumed | RunStarted):
                 before = run
             run = evolve(run, event, time_ms)
-        self._run, self.before, self.events, self._time_ms = run, before, sequence, time_ms
+        return _State(run, before, self.events + len(events), time_ms)

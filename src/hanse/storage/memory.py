@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hanse.core.chain import GENESIS, Record
 from hanse.errors import StorageError
-from hanse.storage.base import Entry, Journal
+from hanse.storage.base import Entry, Journal, Times
 from hanse.storage.records import chain
 
 
@@ -19,7 +19,7 @@ class MemoryJournal(Journal):
         self._lock = threading.Lock()
         self._closed = False
 
-    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         """See `Journal.append`."""
         with self._lock:
             self._check_open()

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from hanse.core.canonical import canonical_json
 from hanse.core.chain import Record, link
-from hanse.storage.base import Entry
+from hanse.storage.base import Entry, Times
 
 
 def chain(
-    stream: str, entries: Sequence[Entry], *, time_ms: int, sequence: int, previous: str
+    stream: str, entries: Sequence[Entry], *, time_ms: Times, sequence: int, previous: str
 ) -> tuple[Record, ...]:
     """Make the records that follow record `sequence`, whose digest is `previous`.
 
@@ -22,9 +22,10 @@ def chain(
         ValueError: A body is no JSON value (a NaN, a lone surrogate).
     """
     records = []
-    for kind, body in entries:
+    times = [time_ms] * len(entries) if isinstance(time_ms, int) else time_ms
+    for (kind, body), time in zip(entries, times, strict=True):
         sequence += 1
-        record = link(stream, sequence, time_ms, kind, json.loads(canonical_json(body)), previous)
+        record = link(stream, sequence, time, kind, json.loads(canonical_json(body)), previous)
         previous = record.digest
         records.append(record)
     return tuple(records)

@@ -28,7 +28,7 @@ from hanse.core.commands import (
 from hanse.core.exchange import Exchange
 from hanse.core.run import Phase
 from hanse.errors import RunError, StorageError
-from hanse.storage.base import Entry
+from hanse.storage.base import Entry, Times
 from hanse.storage.ledger import Ledger
 from hanse.storage.memory import MemoryJournal
 
@@ -44,8 +44,10 @@ class Gate(MemoryJournal):
         self.open.set()
         self.reached = threading.Event()
         self.full = 0
+        self.appended: list[int] = []
 
-    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
+        self.appended.append(len(entries))
         self.reached.set()
         assert self.open.wait(10)
         if self.full:
@@ -136,6 +138,91 @@ class TestExecute:
             return sorted(map(len, events))
 
         assert run(main()) == [0, 1]
+
+
+class TestGroupCommit:
+    def test_what_comes_while_the_disk_is_busy_is_written_together(self, run: Run) -> None:
+        journal = Gate()
+        controller = controlled(journal)
+
+        async def main() -> list[int]:
+            await asked(controller, submit("abcdef"))
+            journal.open.clear()
+            journal.appended.clear()
+            journal.reached.clear()
+            first = asyncio.create_task(controller.execute(StartTask(1, "a")))
+            await asyncio.to_thread(journal.reached.wait, 10)
+            rest = [
+                asyncio.create_task(controller.execute(AcceptResult(1, s, 1, {}, UPDATE))) for s in "bcdef"
+            ]
+            await asyncio.sleep(0)
+            journal.open.set()
+            await asyncio.gather(first, *rest)
+            return journal.appended
+
+        assert run(main()) == [1, 5]
+
+    def test_nobody_is_answered_before_it_is_written(self, run: Run) -> None:
+        journal = Gate()
+        controller = controlled(journal)
+
+        async def main() -> None:
+            await asked(controller)
+            journal.open.clear()
+            results = [
+                asyncio.create_task(controller.execute(AcceptResult(1, s, 1, {}, UPDATE))) for s in "ab"
+            ]
+            journal.reached.clear()
+            await asyncio.to_thread(journal.reached.wait, 10)
+            assert not any(result.done() for result in results)
+            assert first_exchange(controller).answered == ()
+            journal.open.set()
+            await asyncio.gather(*results)
+            assert first_exchange(controller).answered == ("a", "b")
+
+        run(main())
+
+    def test_an_error_reaches_only_the_one_whose_command_it_is(self, run: Run) -> None:
+        controller = controlled()
+
+        async def main() -> list[object]:
+            await asked(controller)
+            commands = (AcceptResult(9, "a", 1, {}, None), AcceptResult(1, "b", 1, {}, UPDATE))
+            return list(await asyncio.gather(*map(controller.execute, commands), return_exceptions=True))
+
+        refused, accepted = run(main())
+        assert isinstance(refused, RunError)
+        assert isinstance(accepted, tuple)
+
+    def test_a_full_disk_reaches_all_whose_commands_were_to_be_written(self, run: Run) -> None:
+        journal = Gate()
+        controller = controlled(journal)
+
+        async def main() -> list[object]:
+            await asked(controller)
+            journal.full = 1
+            results = (controller.execute(AcceptResult(1, site, 1, {}, UPDATE)) for site in "ab")
+            return list(await asyncio.gather(*results, return_exceptions=True))
+
+        assert all(isinstance(outcome, StorageError) for outcome in run(main()))
+        assert first_exchange(controller).answered == ()
+
+    def test_a_fault_of_ours_leaves_nobody_waiting(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        journal = Gate()
+        controller = controlled(journal)
+
+        def broken(*_: object, **__: object) -> None:
+            raise ZeroDivisionError
+
+        async def main() -> None:
+            await asked(controller)
+            monkeypatch.setattr(journal, "append", broken)
+            with pytest.raises(ZeroDivisionError):
+                await controller.execute(StartTask(1, "a"))
+            monkeypatch.undo()
+            assert await controller.execute(StartTask(1, "a"))
+
+        run(main())
 
 
 class TestWaiting:

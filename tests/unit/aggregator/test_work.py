@@ -11,18 +11,18 @@ from hanse.aggregator.work import (
     CONTACT_MS,
     HEADER_SLACK,
     MOST_AWAITED,
+    WorkList,
     progress_interval_s,
     status_of,
     touched,
-    work_of,
 )
-from hanse.core.commands import Commit, Fail, Leave, OpenExchange, OpenRound, Stop, Tick
+from hanse.core.commands import Commit, Fail, Leave, OpenExchange, OpenRound, Resume, Stop, Tick
 from hanse.core.events import ExchangeClosed, ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
 from hanse.wire.messages import MAX_MESSAGE, Work, encode
 
 
 def work(site: str, *drivers: Driver) -> Work:
-    return work_of(site, [driver.state for driver in drivers], lambda digest: 100, 10**6)
+    return WorkList(lambda digest: 100, 10**6).of(site, [driver.state for driver in drivers])
 
 
 class TestWork:
@@ -87,6 +87,48 @@ class TestWork:
         assert progress_interval_s(Driver("a", cohort={"idle_limit": 40}).state) == 10.0
         assert progress_interval_s(Driver("a", cohort={"idle_limit": "10ms"}).state) == 0.2
         assert progress_interval_s(Driver("a", cohort={"idle_limit": "1d"}).state) == 60.0
+
+
+class TestMemory:
+    def test_what_is_wanted_of_many_alike_is_put_together_once(self) -> None:
+        looked_up: list[str] = []
+
+        def size_of(digest: str) -> int:
+            looked_up.append(digest)
+            return 100
+
+        works, run = WorkList(size_of, 10**6), Driver("abc").asked().state
+        first = works.of("a", [run])
+        looked_up.clear()
+
+        assert works.of("b", [run]) == works.of("c", [run]) == first
+        assert not looked_up
+
+    def test_what_is_wanted_changes_with_every_step_of_a_run(self) -> None:
+        works, driver = WorkList(lambda digest: 100, 10**6), Driver("ab")
+
+        def fresh() -> bool:
+            told = works.of("a", [driver.state])
+            return told == WorkList(lambda digest: 100, 10**6).of("a", [driver.state])
+
+        assert fresh()
+        driver.asked()
+        assert fresh()
+        driver.now_ms += 1_000
+        driver.do(Stop("operator"))
+        assert fresh()
+        driver.do(Resume("operator"))
+        assert fresh()
+        driver.accept("a")
+        assert fresh()
+
+    def test_it_does_not_grow_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("hanse.aggregator.work._MOST_REMEMBERED", 2)
+        works, driver = WorkList(lambda digest: 100, 10**6), Driver("ab").asked()
+        for name in "wxyz":
+            works.of("a", [replace(driver.state, run_id=name)])
+
+        assert len(works._told) <= 2
 
 
 class TestTouched:

@@ -11,8 +11,8 @@ from hanse.core.chain import Record, check_chain
 from hanse.core.commands import AcceptResult, AnswerPlan, Commit, Finish, OpenExchange, OpenRound, Stop, Tick
 from hanse.core.run import Phase
 from hanse.errors import RunError, StorageError, TamperedError
-from hanse.storage.base import Entry
-from hanse.storage.ledger import Ledger
+from hanse.storage.base import Entry, Times
+from hanse.storage.ledger import Ledger, Outcome
 from hanse.storage.memory import MemoryJournal
 
 RUN = "demo-1"
@@ -37,7 +37,7 @@ class Full(MemoryJournal):
 
     full = False
 
-    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         if self.full:
             raise StorageError("the disk is full")
         return super().append(stream, entries, time_ms=time_ms)
@@ -174,3 +174,74 @@ def test_a_journal_that_no_run_of_ours_wrote_is_not_believed(entry: Entry) -> No
 
     with pytest.raises(TamperedError):
         Ledger(journal, RUN)
+
+
+class TestSeveralCommandsAtOnce:
+    def training(self, journal: MemoryJournal) -> Ledger:
+        """A run whose sites a and b are asked to train."""
+        ledger = started(journal)
+        ledger.execute_all([OpenRound(1), OpenExchange(1, 0, "train", MODEL)], 2_000)
+        return ledger
+
+    def test_each_is_decided_on_the_run_as_the_one_before_left_it(self) -> None:
+        ledger = self.training(MemoryJournal())
+
+        result = AcceptResult(1, "a", 1, {}, UPDATE)
+        first, again, other = ledger.execute_all([result, result, AcceptResult(1, "b", 2, {}, UPDATE)], 3_000)
+
+        assert (kinds(first), kinds(again)) == (["UpdateAccepted"], [])
+        assert kinds(other) == ["UpdateAccepted", "ExchangeClosed"]
+
+    def test_they_come_to_the_same_as_one_after_another(self) -> None:
+        together, apart = MemoryJournal(), MemoryJournal()
+        commands = [
+            OpenRound(1),
+            OpenExchange(1, 0, "train", MODEL),
+            AcceptResult(1, "b", 1, {}, UPDATE),
+            AcceptResult(1, "a", 1, {}, UPDATE),
+            Commit(1, NEXT_MODEL),
+            Finish(),
+        ]
+
+        at_once = started(together)
+        at_once.execute_all(commands, 2_000)
+        one_by_one = started(apart)
+        for command in commands:
+            one_by_one.execute(command, 2_000)
+
+        assert together.read(RUN) == apart.read(RUN)
+        assert (at_once.run, at_once.before, at_once.events) == (
+            one_by_one.run,
+            one_by_one.before,
+            one_by_one.events,
+        )
+
+    def test_an_error_in_one_is_that_one_s_alone(self) -> None:
+        journal = MemoryJournal()
+        ledger = self.training(journal)
+        unwritable = AcceptResult(1, "b", 1, {"loss": float("nan")}, UPDATE)
+
+        outcomes = ledger.execute_all(
+            [AcceptResult(9, "a", 1, {}, None), unwritable, AcceptResult(1, "a", 1, {}, UPDATE)], 3_000
+        )
+
+        assert isinstance(outcomes[0], RunError)
+        assert isinstance(outcomes[1], ValueError)
+        assert ledger.run.exchanges[1].answered == ("a",)
+        assert Ledger(journal, RUN).run == ledger.run
+
+    def test_what_cannot_be_written_has_not_happened_for_any_of_them(self) -> None:
+        journal = Full()
+        ledger = self.training(journal)
+        before = ledger.run
+        journal.full = True
+
+        with pytest.raises(StorageError, match="full"):
+            ledger.execute_all([AcceptResult(1, site, 1, {}, UPDATE) for site in "ab"], 3_000)
+
+        assert ledger.run is before
+
+
+def kinds(outcome: Outcome) -> list[str]:
+    assert isinstance(outcome, tuple)
+    return [event.kind for event in outcome]

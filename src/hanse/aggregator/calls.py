@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
-from hanse.core.schema import Digest, Strict
+from hanse.core.schema import Digest, Strict, problem_of
+from hanse.errors import ProtocolError
 
 MAX_REASON = 8_192
 
@@ -83,7 +84,19 @@ class FailCall(Strict):
 
 Call = StandingCall | OpenRoundCall | ExchangeCall | NextCall | CommitCall | FinishCall | FailCall
 
-CALLS: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="call")])
+_ANY: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="call")])
+
+
+def read_call(message: dict[str, Any]) -> Call:
+    """Read what a worker, whom nobody trusts, asks.
+
+    Raises:
+        ProtocolError: It is no call; says where.
+    """
+    try:
+        return _ANY.validate_python(message)
+    except ValidationError as error:
+        raise ProtocolError(f"it asked for what is not known: {problem_of(error)}") from None
 
 
 class StandingReply(Strict):

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
-from hanse.aggregator.calls import CALLS, MAX_REASON, Call, FailCall, FinishCall, Reply
+from hanse.aggregator.calls import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.hosting import WorkflowHost
 from hanse.aggregator.retention import Retention, superseded
@@ -153,7 +151,7 @@ class Supervisor:
         try:
             await worker.channel.send(await asyncio.to_thread(workspace.post, message))
             while (asked := await worker.channel.receive()) is not None:
-                call = _read(asked)
+                call = read_call(asked)
                 message = await _answer(host, call)
                 await worker.channel.send(await asyncio.to_thread(workspace.post, message))
                 if isinstance(call, FinishCall | FailCall):
@@ -189,15 +187,6 @@ async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return await worker.stop(_GRACE_S)
-
-
-def _read(message: dict[str, Any]) -> Call:
-    try:
-        return CALLS.validate_python(message)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the call"
-        raise ProtocolError(f"it asked for what is not known: {where}: {first['msg']}") from None
 
 
 async def _answer(host: WorkflowHost, call: Call) -> dict[str, Any]:

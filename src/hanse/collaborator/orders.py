@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from hanse.core.schema import Name, Strict
+from hanse.wire.messages import decode_value
 
 
 class Setup(Strict):
@@ -59,3 +60,12 @@ class Report(Strict):
     num_examples: int = 0
     # A NaN passes here, so that the check on what leaves can name it.
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)
+
+
+def read_report(message: dict[str, Any]) -> Report:
+    """Read what a worker, whom nobody trusts, says of an order.
+
+    Raises:
+        ProtocolError: It is no report; says where.
+    """
+    return decode_value(Report, message)

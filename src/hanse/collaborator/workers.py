@@ -7,10 +7,8 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hanse.collaborator.folder import RunFolder
-from hanse.collaborator.orders import Order, Report, Setup
+from hanse.collaborator.orders import Order, Report, Setup, read_report
 from hanse.collaborator.premises import Premises
 from hanse.collaborator.progress import Progress, always, cpu_time
 from hanse.config.layout import IDENTITY
@@ -190,8 +188,8 @@ async def _report(worker: WorkerProcess, order: Order) -> Report:
     try:
         message = await worker.channel.receive()
         if message is not None:
-            return Report.model_validate(message)
-    except (ProtocolError, ValidationError) as error:
+            return read_report(message)
+    except ProtocolError as error:
         raise TaskError(f"the worker gave no report on task {order.task}: {error}") from error
     raise TaskError(f"the worker {await worker.wait()} during task {order.task}", log_tail=worker.log_tail())
 

@@ -27,6 +27,7 @@ from hanse.core.events import (
     read_event,
 )
 from hanse.core.run import Run, evolve
+from hanse.core.schema import problem_of
 from hanse.errors import CredentialError, HanseError, TamperedError
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
 from hanse.wire.journal_file import Header, Seal, read_lines
@@ -95,9 +96,9 @@ class _Examination:
         except TamperedError as error:
             self._checks["chain"].fail(str(error))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-            self._checks["chain"].fail(f"after record {self._last[0]} comes what is no record: {what}")
+            self._checks["chain"].fail(
+                f"after record {self._last[0]} comes what is no record: {problem_of(error)}"
+            )
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         if self._run is not None:

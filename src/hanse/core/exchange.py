@@ -18,6 +18,7 @@ from hanse.core.events import (
     UpdateAccepted,
 )
 from hanse.core.plan import Cohort
+from hanse.errors import TamperedError
 
 
 class MemberState(StrEnum):
@@ -151,8 +152,16 @@ class Exchange:
 
 
 def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exchange:
-    """Apply an event to one member."""
-    member = exchange.members[site]
+    """Apply an event to one member.
+
+    Raises:
+        TamperedError: The exchange has no such member.
+    """
+    member = exchange.members.get(site)
+    if member is None:
+        raise TamperedError(
+            f"{type(event).__name__} is of {site[:80]!r}, which exchange {exchange.number} did not ask"
+        )
     state = MEMBER_TABLE[type(event)].get(member.state)
     if state is None:
         return exchange

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from hanse.core.identity import Role
 from hanse.core.schema import Digest, Strict
-from hanse.errors import CredentialError, TokenError, TrustError
+from hanse.errors import CredentialError, TamperedError, TokenError, TrustError
 
 STREAM = "federation"
 """Name of the journal's stream that keeps the members; no run can have it as its id."""
@@ -144,7 +144,13 @@ class Membership:
 
 
 def join(membership: Membership, event: MembershipEvent) -> Membership:
-    """Apply one event."""
+    """Apply one event.
+
+    Raises:
+        TamperedError: It is of a party that was never enrolled; no federation writes such a journal.
+    """
+    if not isinstance(event, PartyEnrolled) and event.name not in membership.parties:
+        raise TamperedError(f"the journal has {event.kind} of {event.name[:80]!r}, which was never enrolled")
     parties = dict(membership.parties)
     tokens = membership.tokens_used
     match event:

@@ -24,6 +24,7 @@ from hanse.core.schema import (
     Reference,
     Strict,
     check_reference,
+    problem_of,
 )
 from hanse.errors import PlanError, TamperedError
 
@@ -312,10 +313,8 @@ class Manifest(Strict):
             # Held at the level of JSON: a later version may know more fields, with defaults.
             canonical = canonical_json(json.loads(data))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise PlanError(
-                f"this version of Hanse does not understand plan {digest[:12]}: {where}: {first['msg']}"
+                f"this version of Hanse does not understand plan {digest[:12]}: {problem_of(error)}"
             ) from None
         except ValueError as error:
             raise PlanError(f"plan {digest[:12]} holds what no plan can hold: {error}") from None

@@ -208,19 +208,18 @@ def evolve(run: Run | None, event: Event, time_ms: int) -> Run:
     """
     if isinstance(event, RunSubmitted):
         if run is not None:
-            raise TamperedError(f"run {event.run_id} is submitted twice in its journal")
+            raise TamperedError(f"{_named(run)} is submitted twice in its journal")
         return _submitted(event, time_ms)
     if run is None:
         raise TamperedError(f"a run's journal begins with {event.kind}, not with RunSubmitted")
     phase = PHASE_TABLE[type(event)].get(run.phase)
     if phase is None:
-        raise TamperedError(f"run {run.run_id}: the journal has {event.kind} while the run is {run.phase}")
-    try:
-        return _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
-    except KeyError as error:
-        raise TamperedError(
-            f"run {run.run_id}: {event.kind} is of an exchange, a site or a metric that there is not: {error}"
-        ) from error
+        raise TamperedError(f"{_named(run)}: the journal has {event.kind} while the run is {run.phase}")
+    return _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
+
+
+def _named(run: Run) -> str:
+    return f"run {run.run_id[:100]}"  # a forged journal may name it by a megabyte
 
 
 def _submitted(event: RunSubmitted, time_ms: int) -> Run:
@@ -256,15 +255,15 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
             heard = {event.site}
             quiet = run.quiet | heard if isinstance(event, SiteIdle) else run.quiet - heard
-            moved = move(run.exchanges[event.exchange], event, event.site, time_ms)
+            moved = move(_exchange(run, event), event, event.site, time_ms)
             counted = {event.site: event.exchange} if isinstance(event, UpdateAccepted) else {}
             return _put(replace(run, quiet=quiet, accepted={**run.accepted, **counted}), moved)
         case ResultRefused():
             return replace(run, refused_results=run.refused_results + 1)
         case ExchangeClosed():
-            return _put(run, replace(run.exchanges[event.exchange], closed=event.cause))
+            return _put(run, replace(_exchange(run, event), closed=event.cause))
         case UpdatesAggregated():
-            return _put(run, replace(run.exchanges[event.exchange], aggregated=True))
+            return _put(run, replace(_exchange(run, event), aggregated=True))
         case RoundCommitted():
             return _committed(run, event)
         case WorkerRestarted():
@@ -281,6 +280,17 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             return replace(run, reason=event.reason)
         case RunFinished():
             return replace(run, round_open=None, exchanges={})
+
+
+def _exchange(
+    run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | ExchangeClosed | UpdatesAggregated
+) -> Exchange:
+    exchange = run.exchanges.get(event.exchange)
+    if exchange is None:
+        raise TamperedError(
+            f"{_named(run)}: the journal has {event.kind} of exchange {event.exchange}, which there is not"
+        )
+    return exchange
 
 
 def _put(run: Run, exchange: Exchange) -> Run:
@@ -345,7 +355,12 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
     kept = {e.number: e for e in run.stream() if e.number not in event.consumed}
     best = run.best
     if event.best and run.plan.keep_best is not None:
-        value = event.metrics[run.plan.keep_best.metric]
+        value = event.metrics.get(run.plan.keep_best.metric)
+        if value is None:
+            raise TamperedError(
+                f"{_named(run)}: by the journal round {event.round_number} is the best, and it lacks the "
+                f"metric {run.plan.keep_best.metric} by which to tell"
+            )
         best = Best(value, event.round_number, event.model)
     stop_best = run.stop_best
     rule = run.plan.early_stop

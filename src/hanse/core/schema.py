@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from hanse.core.identity import check_name
 from hanse.errors import ConfigError
@@ -18,10 +18,23 @@ _LABEL = re.compile(r"[A-Za-z_][\w.\-/]{0,62}")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+_MOST_ERRORS = 1_000
+
+
 class Strict(BaseModel):
     """Base of every schema: frozen, and refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def problem_of(error: ValidationError) -> str:
+    """Where a value is not what its schema says, and how; short, however long the value is."""
+    count = error.error_count()
+    if count > _MOST_ERRORS:  # to list them, which pydantic does as a whole, would take a second or more
+        return f"{count} things in it are not what they should be"
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    return f"{where[:200]}: {first['msg'][:500]}"
 
 
 def parse_duration(value: Any) -> Any:

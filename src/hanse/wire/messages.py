@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from hanse.core.canonical import canonical_json
 from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
-from hanse.core.schema import Digest, Label, Name, Strict
+from hanse.core.schema import Digest, Label, Name, Strict, problem_of
 from hanse.errors import ProtocolError
 
 PROTOCOL = 1
@@ -356,6 +356,4 @@ def decode_value(kind: type[M], value: dict[str, Any]) -> M:
 
 
 def _malformed(kind: type[Strict], error: ValidationError) -> ProtocolError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the message"
-    return ProtocolError(f"malformed {kind.__name__}: {where}: {first['msg']}")
+    return ProtocolError(f"malformed {kind.__name__}: {problem_of(error)}")

@@ -17,7 +17,7 @@ from hanse.core.membership import (
     members,
     read_membership_event,
 )
-from hanse.errors import CredentialError, TokenError, TrustError
+from hanse.errors import CredentialError, TamperedError, TokenError, TrustError
 
 FIRST, SECOND, THIRD, FOURTH = (digit * 64 for digit in "1234")
 SITE = Role.COLLABORATOR
@@ -142,3 +142,9 @@ def test_joining_leaves_the_membership_before_as_it_was(drawn: list[MembershipEv
 def test_an_event_of_a_later_version_is_not_understood() -> None:
     with pytest.raises(ValueError, match="PartyCrowned"):
         read_membership_event("PartyCrowned", {"name": "a"})
+
+
+@pytest.mark.parametrize("event", [renewed(SECOND, FIRST), REMOVED])
+def test_an_event_of_a_party_that_never_enrolled_is_refused(event: MembershipEvent) -> None:
+    with pytest.raises(TamperedError, match="'a', which was never enrolled"):
+        join(Membership(), event)

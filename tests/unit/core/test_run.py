@@ -276,7 +276,7 @@ def test_an_event_that_cannot_follow_is_refused_as_such_and_nothing_else_is_rais
 def test_an_event_of_an_exchange_that_never_was_is_refused() -> None:
     driver = Driver("ab").asked()
 
-    with pytest.raises(TamperedError, match="UpdateAccepted is of an exchange"):
+    with pytest.raises(TamperedError, match="UpdateAccepted of exchange 99, which there is not"):
         evolve(driver.run, UpdateAccepted(exchange=99, site="a", num_examples=1, metrics={}, update=None), 0)
 
 

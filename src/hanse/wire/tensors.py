@@ -32,10 +32,22 @@ MAX_HEADER_BYTES = 32 * 2**20
 MAX_NAME_CHARS = 512
 """Longest name of a tensor."""
 
+MAX_METADATA_BYTES = 2**20
+"""Longest metadata in a header; it is read over."""
+
 MAX_DIMENSIONS = 32
 """Most dimensions of a tensor: what every supported version of NumPy can hold."""
 
 _BLOCK_BYTES = 1 << 20
+_METADATA = "__metadata__"
+_SPACE = rb"[ \t\r\n]*+"
+# A header piece by piece: none is longer than a tensor can need, and no byte is looked at twice.
+_OPEN = re.compile(_SPACE + rb"\{(?:" + _SPACE + rb"\})?")
+_NAME = re.compile(_SPACE + rb'("(?:[^"\\]|\\.){0,6200}+")' + _SPACE + rb":" + _SPACE, re.DOTALL)
+_FIELDS = re.compile(rb'\{[^{}]{0,4096}+\}|"[^"\\]{0,64}+"|[^{}\[\], \t\r\n"]{1,64}+(?=[, \t\r\n}])')
+_TEXTS = re.compile(rb'\{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\}', re.DOTALL)
+_NEXT = re.compile(_SPACE + rb"[,}]")
+_END = re.compile(_SPACE + rb"\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
 
 # Laid out from the last of these to the first, so that every tensor stands aligned.
@@ -222,17 +234,46 @@ def _read_header(file: BinaryIO, size: int, where: str) -> tuple[int, list[_Entr
     start = 8 + length
     if length > MAX_HEADER_BYTES or start > size:
         raise UpdateError(f"{where}: truncated or no safetensors file: a header of {length} bytes")
+    entries: dict[str, _Entry] = {}
     try:
-        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+        for name, fields in _listed(file.read(length)):
+            if name == _METADATA:
+                if not _is_metadata(fields):
+                    raise UpdateError(f"{where}: the header does not list tensors: its metadata is no text")
+            elif name in entries:
+                raise UpdateError(f"{where}: a name occurs twice: {name[:80]!r}")
+            elif len(entries) == MAX_TENSORS:
+                raise UpdateError(f"{where}: more than {MAX_TENSORS} tensors, which are too many")
+            else:
+                entries[name] = _entry(name, fields, where)
     except (ValueError, RecursionError) as error:
-        raise UpdateError(f"{where}: the header is no valid JSON: {error}") from error
-    if not isinstance(header, dict) or not _is_metadata(header.pop("__metadata__", {})):
-        raise UpdateError(f"{where}: the header does not list tensors")
-    if len(header) > MAX_TENSORS:
-        raise UpdateError(f"{where}: {len(header)} tensors are too many, at most {MAX_TENSORS} may come")
-    entries = [_entry(name, fields, where) for name, fields in header.items()]
-    _check_coverage(entries, size - start, where)
-    return start, sorted(entries)
+        raise UpdateError(f"{where}: the header does not list tensors: {error}") from error
+    _check_coverage(entries.values(), size - start, where)
+    return start, [entries[name] for name in sorted(entries)]
+
+
+def _listed(header: bytes) -> Iterator[tuple[str, object]]:
+    """What a header says, tensor by tensor: parsed as a whole it could take thirty times its size.
+
+    Raises:
+        ValueError: It is no JSON object of such things; says at which byte.
+    """
+    piece = _piece(_OPEN, header, 0)
+    while not piece[0].endswith(b"}"):
+        name = _piece(_NAME, header, piece.end())
+        told = _piece(_TEXTS if name[1] == b'"__metadata__"' else _FIELDS, header, name.end())
+        yield json.loads(name[1].decode()), json.loads(told[0].decode(), object_pairs_hook=_unique)
+        piece = _piece(_NEXT, header, told.end())
+    _piece(_END, header, piece.end())
+
+
+def _piece(pattern: re.Pattern[bytes], header: bytes, at: int) -> re.Match[bytes]:
+    match = pattern.match(header, at)
+    if match is None:
+        raise ValueError(f"no valid JSON at byte {at}")
+    if match.end() - at > MAX_METADATA_BYTES:
+        raise ValueError(f"more than {MAX_METADATA_BYTES} bytes of metadata")
+    return match
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -277,7 +318,7 @@ def _is_size(value: object) -> bool:
 def _name_problem(name: str) -> str:
     if not 0 < len(name) <= MAX_NAME_CHARS:
         return f"has a name of {len(name)} characters; 1 to {MAX_NAME_CHARS} are allowed"
-    if name == "__metadata__" or _SURROGATE.search(name):
+    if name == _METADATA or _SURROGATE.search(name):
         return "has a name that a safetensors file cannot hold"
     return ""
 

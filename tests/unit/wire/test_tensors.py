@@ -24,7 +24,9 @@ BUILT_IN = ["bool", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", 
 SPECIAL = [ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2]
 DTYPES: list[np.dtype[Any]] = [np.dtype(dtype) for dtype in (*BUILT_IN, *SPECIAL)]
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
+    lambda name: name != "__metadata__"
+)
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 
 
@@ -197,7 +199,9 @@ def test_a_tensor_at_an_odd_place_is_readable(dtype: np.dtype[Any], tmp_path: Pa
         (b"\xff\xfe{\x00}\x00", "no valid JSON"),
         (b"[" * 100_000, "no valid JSON"),
         (b'{"a":' + b"1" * 5000 + b"}", "no valid JSON"),
-        (b'{"a":{},"a":{}}', "a name occurs twice"),
+        (b'{"a":%b,"a":%b}' % ((json.dumps(entry()).encode(),) * 2), "a name occurs twice"),
+        (b'{"a":[[[]]]}', "no valid JSON at byte 5"),
+        (b'{"__metadata__":{"a":"' + b"b" * 2**20 + b'"}}', "more than 1048576 bytes of metadata"),
         (b'{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}', "a name occurs twice"),
         ([], "does not list tensors"),
         ({"__metadata__": {"a": 1}}, "does not list tensors"),
@@ -261,7 +265,7 @@ def test_too_many_tensors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encode(MODEL)
     monkeypatch.setattr(tensors, "MAX_TENSORS", 2)
 
-    with pytest.raises(UpdateError, match="3 tensors are too many, at most 2"):
+    with pytest.raises(UpdateError, match="more than 2 tensors"):
         decode(content)
     with pytest.raises(UpdateError, match="3 tensors are too many: at most 2"):
         encode(MODEL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from hanse.core.parameters import Parameters, TensorSpec, mismatch, not_finite, specs
 from hanse.core.plan import INITIALISE, Disclosure, Plan
@@ -30,11 +31,9 @@ def declared(model: Mapping[str, TensorSpec], disclosure: Disclosure) -> dict[st
     """The tensors of `model` that a task sends."""
     if disclosure.update == "none":
         return {}
-    return {
-        name: spec
-        for name, spec in model.items()
-        if any(fnmatchcase(name, pattern) for pattern in disclosure.tensors)
-    }
+    # One expression of all patterns: `fnmatch` makes a new one for each of 1000 patterns and 100,000 names.
+    matches = re.compile("|".join(map(translate, disclosure.tensors))).match
+    return {name: spec for name, spec in model.items() if matches(name)}
 
 
 def check_metrics(metrics: Mapping[str, float], disclosure: Disclosure, what: str) -> None:

@@ -17,8 +17,8 @@ from hanse.config.schema import Node, spell
 from hanse.core.schema import Strict
 from hanse.errors import ConfigError
 
-MAX_BYTES = 1 << 20
-"""Largest file of settings."""
+MAX_BYTES = 1 << 18
+"""Largest file of settings; reading one of this size takes a second or two."""
 
 _MOST_PROBLEMS = 20
 _WORDS = {
@@ -66,7 +66,7 @@ class Document:
         except OSError as problem:
             raise error(f"cannot read {path}: {problem.strerror}", mend="Check the path.") from None
         if len(data) > MAX_BYTES:
-            raise error(f"{path} is longer than {MAX_BYTES >> 20} MiB: that is no file of settings")
+            raise error(f"{path} is longer than {MAX_BYTES >> 10} KiB: that is no file of settings")
         try:
             return Document.of(data.decode("utf-8"), str(path), error)
         except UnicodeDecodeError as problem:
@@ -104,18 +104,20 @@ class Document:
             text = json.dumps(_filled(self.value, top))
             return schema.model_validate_json(text, strict=True, context=context)
         except ValidationError as invalid:
-            found = [(_place(error), _problem(error, top)) for error in invalid.errors(include_url=False)]
+            found = [(_place(error), error) for error in invalid.errors(include_url=False)]
         found.sort(key=lambda problem: self._line(problem[0]))
-        raise self.refusal([f"{self.place(loc)}: {problem}" for loc, problem in found])
+        # Put into words only where they are told: of a file that is wrong everywhere it would take minutes.
+        told = [f"{self.place(loc)}: {_problem(error, top)[:500]}" for loc, error in found[:_MOST_PROBLEMS]]
+        raise self.refusal(told, len(found))
 
     def place(self, loc: Loc) -> str:
         """Where something stands, for a message: `plan.yaml:3: cohort.minimum`."""
         line = self._line(loc)
-        return ": ".join(filter(None, (f"{self.file}:{line}" if line else self.file, spell(loc))))
+        return ": ".join(filter(None, (f"{self.file}:{line}" if line else self.file, spell(loc)[:200])))
 
-    def refusal(self, problems: Sequence[str]) -> ConfigError:
-        """The one error that tells all problems."""
-        more = len(problems) - _MOST_PROBLEMS
+    def refusal(self, problems: Sequence[str], count: int = 0) -> ConfigError:
+        """The one error that tells all problems; `count` is how many there are, where not all are given."""
+        more = max(count, len(problems)) - _MOST_PROBLEMS
         shown = [*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
         return self.error("\n".join(shown))
 
@@ -159,7 +161,7 @@ def _problem(error: ErrorDetails, top: Node) -> str:
 def _unknown(loc: Loc, top: Node) -> str:
     key, table = str(loc[-1]), top.at(loc[:-1])
     known = list(table.keys) if table else []
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key[:100], known, n=1)
     if close:
         return f"unknown key; did you mean `{close[0]}`?"
     elsewhere = [spell((*place, key)) for place, other in top.tables() if key in other.keys]

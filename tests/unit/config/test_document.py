@@ -1,6 +1,8 @@
 """A file of settings, from text to a checked value."""
 
+import difflib
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from pydantic import Field
@@ -115,7 +117,7 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "boat.yaml"
     file.write_bytes(b"#" * (MAX_BYTES + 1))
 
-    with pytest.raises(ConfigError, match="longer than 1 MiB"):
+    with pytest.raises(ConfigError, match="longer than 256 KiB"):
         Document.load(file, ConfigError)
 
 
@@ -125,3 +127,17 @@ def test_a_file_in_another_encoding_is_refused_with_the_line(tmp_path: Path) -> 
 
     with pytest.raises(ConfigError, match=r"boat.yaml:2: not UTF-8 text\. Save it as UTF-8"):
         Document.load(file, ConfigError)
+
+
+def test_a_file_that_is_wrong_everywhere_is_refused_at_once_and_briefly() -> None:
+    text = "name: a\n" + "".join(f"key{n}: 1\n" for n in range(10_000)) + f"? {'a' * 50_000}\n: 1\n"
+
+    with (
+        patch("difflib.get_close_matches", wraps=difflib.get_close_matches) as compared,
+        pytest.raises(ConfigError) as told,
+    ):
+        Document.of(text, "boat.yaml", ConfigError).check(Boat)
+
+    assert compared.call_count < 30  # not once for each of the keys
+    assert "and 9981 more" in str(told.value)
+    assert len(str(told.value)) < 10_000

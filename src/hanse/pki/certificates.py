@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -26,6 +26,7 @@ _UNREADABLE = (
     TypeError,  # this and the next: names with odd ASN.1 types, undocumented
     KeyError,
     UnsupportedAlgorithm,
+    InternalError,  # what OpenSSL makes of some keys; meant for bugs, and yet raised on bad input
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
@@ -160,7 +161,7 @@ def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> Party
     party = party_of(certificate)
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, InternalError):
         raise CredentialError(
             f"the certificate of {party.uri} was signed by another federation's authority, not by that "
             f"of {federation} ({fingerprint(authority)[:16]})",

@@ -15,7 +15,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -191,17 +191,20 @@ def read_csr(pem: str) -> PublicKey:
         if len(data) > MAX_BYTES:
             raise ValueError("too long")
         request = x509.load_pem_x509_csr(data)
-        key, proven = request.public_key(), request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        key = request.public_key()
+        # Of another kind it is not even checked: with some it could take long.
+        proven = isinstance(key, PublicKey) and request.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion) as error:
         raise CredentialError(
             "this is not a readable request for a certificate", mend="Make it with `hanse join`."
         ) from error
+    public = accepted(key)
     if not proven:
         raise CredentialError(
             "the request for a certificate is not signed with the key it is for",
             mend="Make it with `hanse join`.",
         )
-    return accepted(key)
+    return public
 
 
 def _parse(text: str) -> tuple[Invitation, bytes, bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from hanse.errors import ConfigError, HanseError, ProtocolError, VersionError
+from hanse.transport import malformed
 from hanse.transport.alerts import TellingSSLObject
 from hanse.transport.base import Service
 from hanse.transport.dispatch import admit, answer
@@ -90,8 +91,10 @@ class HttpsServer:
         http = self._http = web.Server(
             self._handle,
             access_log=None,
+            logger=malformed.logger,
             auto_decompress=False,
             keepalive_timeout=self._limits.keepalive_s,
+            lingering_time=min(10.0, self._limits.idle_s),
             read_bufsize=PIECE,
         )
         try:
@@ -128,7 +131,7 @@ class HttpsServer:
             return web.Response(status=400)  # the peer is gone: this reaches nobody
         except Exception:  # the outermost edge: what nobody foresaw is logged, and not shown
             number = secrets.token_hex(4)
-            logger.exception("internal error %s in %s %s", number, request.method, request.path)
+            logger.exception("internal error %s in %s %s", number, request.method, request.rel_url.raw_path)
             mend = "The aggregator's log says more under this number."
             return refuse(request, HanseError(f"internal error {number}", mend=mend))
 
@@ -144,7 +147,9 @@ class HttpsServer:
                 call = Call(self._service, who, params, Empty())
                 return await HANDLERS[route](Asked(request, call, self._limits.idle_s))
             case None:
-                error = ProtocolError(f"{request.method[:20]} {request.path[:200]} is no request of this API")
+                # As it came, with its escapes: a line break in it would be one in the log.
+                path = request.rel_url.raw_path[:200]
+                error = ProtocolError(f"{request.method[:20]} {path} is no request of this API")
                 allow = {"Allow": ", ".join(routes)} if routes else {}
                 return refuse(request, error, status=405 if routes else 404, headers=allow)
 

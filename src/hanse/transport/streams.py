@@ -45,13 +45,18 @@ async def read_message(stream: Body, idle_s: float) -> bytes:
 
     Raises:
         ProtocolError: It is longer than `MAX_MESSAGE`.
-        TransportError: Nothing came for `idle_s` seconds.
+        TransportError: Nothing came for `idle_s` seconds, or not all of it in five times as long:
+            anybody may send the aggregator a message, and byte by byte one could take a year.
     """
     body = bytearray()
-    while data := await _read(stream, idle_s):
-        body += data
-        if len(body) > MAX_MESSAGE:
-            raise ProtocolError(f"the message is too long; the limit is {MAX_MESSAGE} bytes")
+    try:
+        async with asyncio.timeout(5 * idle_s):
+            while data := await _read(stream, idle_s):
+                body += data
+                if len(body) > MAX_MESSAGE:
+                    raise ProtocolError(f"the message is too long; the limit is {MAX_MESSAGE} bytes")
+    except TimeoutError:
+        raise TransportError(f"a message was not whole after {5 * idle_s:g} s") from None
     return bytes(body)
 
 

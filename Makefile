@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow explore docs docs-serve bench lowest clean
+.PHONY: demo test lint unit slow explore docs docs-serve fuzz bench lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
@@ -35,6 +35,11 @@ docs: $(VENV)/.dev
 
 docs-serve: $(VENV)/.dev
 	$(BIN)/mkdocs serve
+
+# Fuzzing guided by coverage, so many seconds in all; `make fuzz SECONDS=600 TARGET="tensors token"`.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz.coverage $(or $(SECONDS),60) $(TARGET)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/round.py --quick

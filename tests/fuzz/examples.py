@@ -1,0 +1,126 @@
+"""A valid example of every message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hanse.core.schema import Strict
+from hanse.transport.routes import EventsQuery
+from hanse.wire import messages
+
+D = "0" * 64
+MEMBER = {"name": "a", "role": "collaborator", "removed": False, "seen_ms": 5, "not_after_ms": 9}
+AWAITED = {
+    "site": "a",
+    "what": "train",
+    "state": "assigned",
+    "since_ms": 1,
+    "deadline_ms": 2,
+    "connected": True,
+}
+STATUS = {
+    "run_id": "demo-1",
+    "plan_name": "demo",
+    "plan_digest": D,
+    "phase": "running",
+    "reason": "",
+    "rounds": 2,
+    "rounds_committed": 1,
+    "round_open": 2,
+    "submitted_by": "op",
+    "submitted_ms": 1,
+    "population": ["a", "b"],
+    "answers": {"a": "accepted"},
+    "awaited": [AWAITED],
+    "model": D,
+    "best_round": 1,
+    "best_model": D,
+    "metrics": {"loss": 0.5},
+    "events": 3,
+}
+RECORD = {
+    "stream": "demo-1",
+    "sequence": 1,
+    "time_ms": 5,
+    "kind": "RoundOpened",
+    "body": {"round_number": 1, "cohort": ["a"], "population": ["a"]},
+    "previous": D,
+    "digest": "1" * 64,
+}
+ASSIGNMENT = {
+    "exchange": 1,
+    "round_number": 1,
+    "task": "train",
+    "model": D,
+    "model_bytes": 10,
+    "max_update_bytes": 10,
+    "deadline_ms": 5,
+}
+WORK = {
+    "run_id": "demo-1",
+    "plan_digest": D,
+    "plan_bytes": 10,
+    "review": True,
+    "progress_s": 10.0,
+    "assignments": [ASSIGNMENT],
+}
+ANSWER = {
+    "federation": "north",
+    "site": "a",
+    "plan_digest": D,
+    "accepted": True,
+    "reasons": ["by rule"],
+    "decided_ms": 5,
+}
+OUTCOME = {
+    "federation": "north",
+    "site": "a",
+    "run_id": "demo-1",
+    "plan_digest": D,
+    "exchange": 1,
+    "round_number": 1,
+    "task": "train",
+    "model": D,
+    "outcome": "done",
+    "num_examples": 5,
+    "metrics": {"loss": 0.5},
+    "update": {"sha256": D, "size": 10},
+    "reason": "",
+    "log_tail": "",
+}
+STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
+
+MESSAGES: dict[type[Strict], dict[str, Any]] = {
+    messages.Hello: {"service": "hanse", "protocol": 1, "version": "1", "federation": "north", "time_ms": 5},
+    messages.EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
+    messages.RenewRequest: {"csr": "PEM"},
+    messages.Certificates: {"certificate": "PEM", "authority": "PEM"},
+    messages.NextRequest: {"known": "1", "wait_s": 30.0},
+    messages.Assignment: ASSIGNMENT,
+    messages.RunWork: WORK,
+    messages.Work: {"version": "1", "runs": [WORK]},
+    messages.PlanAnswer: ANSWER,
+    messages.UpdateFile: {"sha256": D, "size": 10},
+    messages.TaskOutcome: OUTCOME,
+    messages.AnswerRequest: {"run_id": "demo-1", "statement": STATEMENT},
+    messages.ResultRequest: {"statement": STATEMENT},
+    messages.ResultReply: {"duplicate": True},
+    messages.ProgressRequest: {"run_id": "demo-1", "exchange": 1},
+    messages.Empty: {},
+    messages.ErrorReply: {"error": "trust", "message": "no", "mend": "yes"},
+    messages.SubmitRequest: {"plan_digest": D},
+    messages.StopRequest: {"reason": "enough"},
+    messages.InviteRequest: {"name": "a", "role": "operator", "lifetime_s": 60.0},
+    messages.InviteReply: {"token": "hanse1.a.b"},
+    messages.SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM"},
+    messages.Member: MEMBER,
+    messages.Members: {"members": [MEMBER]},
+    messages.Awaited: AWAITED,
+    messages.RunStatus: STATUS,
+    messages.Runs: {"runs": [STATUS]},
+    messages.JournalRecord: RECORD,
+    messages.EventsReply: {"records": [RECORD], "status": STATUS},
+    messages.BlobState: {"complete": False, "offset": 5},
+    EventsQuery: {"after": 5, "wait_s": 1.0},
+}
+"""By kind; a message that is not here fails `test_every_message_is_a_target`."""

@@ -1,0 +1,81 @@
+"""How inputs are taken apart and put together, so that a mutation can reach what stands inside them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from tests.fuzz.target import View, canonical_or_not, json_bytes
+from tests.fuzz.world import resealed, things
+
+from hanse.config.dialect import parse
+from hanse.pki import enrolment, keys, signatures
+from hanse.wire import messages
+
+
+def pack_statement(value: Any) -> bytes:
+    """Signed anew where the body can be: the site itself is the stranger."""
+    with suppress(Exception):
+        body = value["statement"]["body"]
+        purpose = messages.PLAN_ANSWER if "accepted" in body else messages.TASK_RESULT
+        signed = signatures.sign(things().site, purpose, body).as_json()
+        value = {**value, "statement": {**value["statement"], "signature": signed["signature"]}}
+    return json_bytes(value)
+
+
+def unpack_tensors(data: bytes) -> Any:
+    length = int.from_bytes(data[:8], "little")
+    return [json.loads(data[8 : 8 + length]), data[8 + length :].hex()]
+
+
+def pack_tensors(value: Any) -> bytes:
+    header = json.dumps(value[0], separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + bytes.fromhex(value[1])
+
+
+def unpack_lines(data: bytes) -> Any:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def pack_lines(value: Any) -> bytes:
+    return b"".join(canonical_or_not(line) + b"\n" for line in value)
+
+
+def pack_resealed(value: Any) -> bytes:
+    with suppress(Exception):  # no longer of a form that can be sealed
+        value = resealed(value)
+    return pack_lines(value)
+
+
+def unpack_token(data: bytes) -> Any:
+    return json.loads(enrolment._decode(data.decode().split(".")[1]))
+
+
+def pack_token(value: Any) -> bytes:
+    signed = f"hanse1.{enrolment._encode(canonical_or_not(value))}"
+    return f"{signed}.{enrolment._encode(keys.sign_bytes(things().authority.key, signed.encode()))}".encode()
+
+
+def unpack_frames(data: bytes) -> Any:
+    found = []
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        found.append(json.loads(data[4 : 4 + size]))
+        data = data[4 + size :]
+    return found
+
+
+def pack_frames(value: Any) -> bytes:
+    bodies = map(json_bytes, value)
+    return b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
+
+
+STATEMENT = View(json.loads, pack_statement)
+TENSORS = View(unpack_tensors, pack_tensors)
+YAML = View(lambda data: parse(data.decode()).value, json_bytes)
+LINES = View(unpack_lines, pack_lines)
+RESEALED = View(unpack_lines, pack_resealed)
+TOKEN = View(unpack_token, pack_token)
+FRAMES = View(unpack_frames, pack_frames)

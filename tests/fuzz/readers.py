@@ -1,0 +1,262 @@
+"""What the targets run: each reads as the program does, and checks that what is valid comes back the same."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.fuzz.world import things
+from tests.journals import NOW, NOW_MS, PLAN
+
+from hanse.aggregator.calls import read_call
+from hanse.collaborator.orders import read_report
+from hanse.collaborator.outgoing import Outgoing, check_outgoing
+from hanse.config.dialect import DialectError, dump, parse
+from hanse.config.document import Document
+from hanse.control.audit import verify
+from hanse.core.canonical import canonical_json, sha256
+from hanse.core.events import read_event
+from hanse.core.membership import join, members, read_membership_event
+from hanse.core.plan import Manifest
+from hanse.core.policy import Policy, decide
+from hanse.core.run import evolve
+from hanse.core.schema import Strict
+from hanse.errors import ConfigError, HanseError
+from hanse.pki import certificates, enrolment, keys, signatures
+from hanse.sandbox import async_channel, channel
+from hanse.transport.dispatch import reported
+from hanse.wire import messages, tensors
+from hanse.wire.journal_file import read_lines
+
+Read = Callable[[bytes], object]
+
+
+def message(kind: type[Strict]) -> Read:
+    """A message of this kind."""
+
+    def run(data: bytes) -> None:
+        found = messages.decode(kind, data)
+        assert messages.decode(kind, messages.encode(found)) == found
+        assert messages.decode_value(kind, json.loads(messages.encode(found))) == found
+
+    return run
+
+
+@functools.cache
+def scratch() -> Path:
+    """A folder for decoders that read files."""
+    shared_memory = Path("/dev/shm")
+    folder = tempfile.TemporaryDirectory(
+        prefix="hanse-fuzz-", dir=shared_memory if shared_memory.is_dir() else None
+    )
+    _KEPT.append(folder)
+    return Path(folder.name)
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _written(data: bytes) -> Path:
+    path = scratch() / "input"
+    path.write_bytes(data)
+    path.chmod(0o600)
+    return path
+
+
+def statement(data: bytes) -> None:
+    """A signed statement, as aggregator and auditor check it."""
+    told = messages.decode(messages.ResultRequest, data).statement
+    signature = signatures.Signature(told.certificate, told.signature)
+    purpose = messages.PLAN_ANSWER if "accepted" in told.body else messages.TASK_RESULT
+    signatures.verify(signature, purpose, told.body, things().authority.certificate, NOW)
+    kind = messages.PlanAnswer if purpose == messages.PLAN_ANSWER else messages.TaskOutcome
+    message(kind)(canonical_json(told.body))
+    messages.decode_value(kind, told.body)
+
+
+def error(data: bytes) -> None:
+    """What an aggregator says of a request that it refuses."""
+    refused = reported(data)
+    str(refused).encode()
+
+
+def tensors_file(data: bytes) -> None:
+    """A file of tensors, in memory, mapped, and its header alone."""
+    path, failed = _written(data), None
+    try:
+        found = tensors.decode(data)
+    except HanseError as error:
+        failed = error
+    for read in (tensors.open_file, tensors.read_specs):
+        try:
+            read(path)
+        except HanseError:
+            assert failed is not None, f"{read.__name__} refuses what `decode` takes"
+        else:
+            # The header alone does not tell that a boolean is neither 0 nor 1.
+            assert failed is None or read is tensors.read_specs, f"{read.__name__} takes what is refused"
+    if failed is not None:
+        raise failed
+    again = tensors.decode(tensors.encode(found))
+    assert tensors.specs(again) == tensors.specs(found)
+    assert all(again[name].tobytes() == found[name].tobytes() for name in found)
+
+
+@functools.cache
+def model() -> dict[str, Any]:
+    """The parameters that the update is of."""
+    return {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.ones((), np.int64)}
+
+
+def update(data: bytes) -> None:
+    """An update held against what the plan declares, as agent and aggregator do."""
+    start = scratch() / "model"
+    if not start.exists():
+        tensors.write_file(start, model())
+    outgoing = Outgoing(5, {"loss": 0.5}, _written(data))
+    check_outgoing(outgoing, PLAN, "train", "a", start, 1 << 20)
+
+
+def manifest(data: bytes) -> None:
+    """A plan that came from elsewhere, and the decision on it."""
+    found = Manifest.from_bytes(data, sha256(data))
+    assert Manifest.from_bytes(found.to_bytes(), found.digest) == found
+    decide(Policy(accept=("*",)), found, found.digest, frozenset())
+
+
+def settings(schema: type[Strict], error: type[ConfigError], context: dict[str, Any] | None) -> Read:
+    def run(data: bytes) -> None:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return  # `Document.load` refuses it before
+        Document.of(text, "file", error).check(schema, context)  # type: ignore[type-var]
+
+    return run
+
+
+def dialect(data: bytes) -> None:
+    with suppress(DialectError):
+        value = parse(data.decode("utf-8", "replace")).value
+        assert parse(dump(value)).value == value
+
+
+def lines(data: bytes) -> None:
+    for line in read_lines(_written(data)):
+        assert isinstance(line, dict)
+
+
+def audit(data: bytes) -> None:
+    verify(_written(data), things().authority.certificate).as_json()
+
+
+def events(data: bytes) -> None:
+    """A journal's events, folded into a run as a restarted aggregator does."""
+    run = None
+    for line in _unpacked(data):
+        try:
+            event = read_event(str(line.get("kind")), line["body"])
+        except ValueError:
+            continue
+        run = evolve(run, event, NOW_MS)
+
+
+def membership(data: bytes) -> None:
+    membership = members(())
+    for line in _unpacked(data):
+        try:
+            event = read_membership_event(str(line.get("kind")), line["body"])
+        except ValueError:
+            continue
+        membership = join(membership, event)
+
+
+def _unpacked(data: bytes) -> list[dict[str, Any]]:
+    """Records that a journal can hold: only their bodies are a stranger's."""
+    try:
+        value = json.loads(data)
+        canonical_json(value)
+    except (ValueError, RecursionError):
+        return []
+    lines = value if isinstance(value, list) else []
+    return [line for line in lines if isinstance(line, dict) and isinstance(line.get("body"), dict)]
+
+
+def token(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    with suppress(HanseError):
+        enrolment.verify_token(things().authority.certificate, text, NOW)
+    invitation = enrolment.read_token(text)
+    assert invitation.party.uri
+
+
+def certificate(read: Callable[[bytes], Any]) -> Read:
+    def run(data: bytes) -> None:
+        certificate = read(data)
+        with suppress(HanseError):
+            certificates.federation_of(certificate)
+        with suppress(HanseError):
+            certificates.verify_certificate(things().site.certificate, certificate, NOW)
+        certificates.fingerprint(certificate)
+        if certificate != things().authority.certificate:
+            certificates.verify_certificate(certificate, things().authority.certificate, NOW)
+
+    return run
+
+
+def key(data: bytes) -> None:
+    """A private key, which a person may have put there."""
+    keys.load_key(_written(data))
+
+
+def frames(data: bytes) -> Sequence[dict[str, Any]]:
+    """Read frames at both ends, which have to find the same."""
+
+    async def received() -> list[dict[str, Any]]:
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        reader.feed_eof()
+        end, found = async_channel.AsyncChannel(reader, None), []  # type: ignore[arg-type]
+        while (message := await end.receive()) is not None:
+            found.append(message)
+        return found
+
+    other = asyncio.run(_outcome_of(received))
+    blocking = channel.Channel(os.open(_written(data), os.O_RDONLY))
+    found: list[dict[str, Any]] = []
+    try:
+        while (message := blocking.receive()) is not None:
+            found.append(message)
+    except HanseError as error:
+        if str(error) != other:
+            raise RuntimeError("the two ends of a channel differ") from error
+        raise
+    finally:
+        blocking.close()
+    assert repr(found) == other, "the two ends of a channel differ"
+    return found
+
+
+async def _outcome_of(received: Callable[[], Awaitable[object]]) -> str:
+    try:
+        return repr(await received())
+    except HanseError as error:
+        return str(error)
+
+
+def reports(data: bytes) -> None:
+    for message in frames(data):
+        read_report(message)
+
+
+def calls(data: bytes) -> None:
+    for message in frames(data):
+        read_call(message)

@@ -1,0 +1,121 @@
+"""Valid inputs for every target: the same each time, so that a mutation of one is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tests.fuzz.forms import pack_frames, unpack_lines
+from tests.fuzz.readers import model
+from tests.fuzz.target import json_bytes
+from tests.fuzz.world import things
+
+from hanse.pki import certificates
+from hanse.wire import tensors
+
+
+def statements() -> Sequence[bytes]:
+    return [json_bytes({"statement": stated}) for stated in (things().answer, things().outcome)]
+
+
+def tensor_files() -> Sequence[bytes]:
+    import ml_dtypes
+
+    every = {
+        name: np.zeros((2, 1), np.dtype(name)) for name in ("bool", "int8", "uint16", "float64", "uint64")
+    }
+    special = {"b": np.ones(3, ml_dtypes.bfloat16), "e": np.zeros((0, 4), np.float16)}
+    return [tensors.encode(found) for found in (model(), every, special, {})]
+
+
+PLAN = """\
+name: heart
+code: [heart.py]
+learner: heart:learner
+rounds: 2
+cohort: {quorum: 0.5, deadline: 30m}
+options: {depth: [1, 2.5, yes, null]}
+tasks:
+  train: {epochs: 1, discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}
+  evaluate:  # a comment
+    discloses:
+      metrics: ["loss"]
+keep_best: {metric: loss, mode: min}
+"""
+SITE = """\
+name: a
+federation: north
+aggregator: https://aggregator.example.org:8443
+proxy: null
+data: {xrays: /srv/xrays}
+policy: {accept: ["heart*"], discloses: {update: individual}}
+worker: {memory: 4GB, network: false}
+disk_reserve: 1GB
+"""
+AGGREGATOR = """\
+federation: north
+url: https://aggregator.example.org:8443
+hosts: [aggregator.example.org, 192.0.2.1]
+listen: {host: "::", port: 8443}
+certificates: {collaborators: 7d}
+limits: {max_blob: 20GB}
+"""
+OPERATOR = "name: a\nfederation: north\naggregator: https://[::1]:8443\nproxy: http://proxy:3128\n"
+
+
+def event_lists() -> Sequence[bytes]:
+    lines = unpack_lines(things().journal)[1:-1]
+    return [json_bytes([{"kind": line["kind"], "body": line["body"]} for line in lines])]
+
+
+def membership_lists() -> Sequence[bytes]:
+    party = {"name": "a", "certificate": "0" * 64, "not_after_ms": 5}
+    enrolled = {**party, "role": "collaborator", "token_id": "0" * 32}
+    renewed = {**party, "certificate": "1" * 64, "asked_with": "0" * 64}
+    kinds = {
+        "PartyEnrolled": enrolled,
+        "CertificateRenewed": renewed,
+        "PartyRemoved": {"name": "a", "by": "op"},
+    }
+    return [json_bytes([{"kind": kind, "body": body} for kind, body in kinds.items()])]
+
+
+def pems() -> Sequence[bytes]:
+    known = (things().site.certificate, things().aggregator.certificate, things().authority.certificate)
+    return [certificates.pem_of(certificate).encode() for certificate in known]
+
+
+def report_frames() -> Sequence[bytes]:
+    done = {"num_examples": 5, "metrics": {"loss": 0.5}}
+    failed = {"error": "task", "reason": "no", "mend": "yes", "log_tail": "line\n"}
+    return [pack_frames([done, failed])]
+
+
+def call_frames() -> Sequence[bytes]:
+    ask = {
+        "call": "sum",
+        "round_number": 1,
+        "index": 0,
+        "task": "train",
+        "model": {"digest": "0" * 64},
+        "sites": ["a"],
+    }
+    commit = {
+        "call": "commit",
+        "round_number": 1,
+        "model": {"file": "a"},
+        "metrics": {"loss": 0.5},
+        "state": None,
+    }
+    return [
+        pack_frames([{"call": "standing"}, {"call": "open_round", "round_number": 1}, ask]),
+        pack_frames([{**commit, "consumed": [1]}, {"call": "next", "task": "train", "taken": [1]}]),
+        pack_frames([{"call": "finish"}, {"call": "fail", "error": "task", "reason": "no"}]),
+    ]
+
+
+YAML = (
+    *(PLAN, SITE, AGGREGATOR, OPERATOR),
+    "a: |\n  text\n  more\nb: >-\n  folded\n? explicit\n: 'it''s'\nc: \"\\u00e4\\x41\\n\"\n",
+    "%YAML 1.2\n---\n- [1, -2, .5, 1e-5, ~, true]\n- {a: b, c: {d: [e]}}\n- - x\n  - y\n...\n",
+)

@@ -1,0 +1,76 @@
+"""Every decoder that reads a stranger's bytes, by name; both runners take them from here."""
+
+from __future__ import annotations
+
+from tests.fuzz import forms, readers, seeds
+from tests.fuzz.examples import MESSAGES
+from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
+from tests.fuzz.world import things
+from tests.journals import MANIFEST
+
+from hanse.config.settings import AggregatorSettings, OperatorSettings, SiteSettings
+from hanse.core.plan import Plan
+from hanse.errors import ConfigError, PlanError
+from hanse.pki import certificates, enrolment
+
+SHORT = 1 << 14
+"""Bytes of YAML, which is read by plain Python."""
+
+_MESSAGES = (
+    Target(
+        f"message-{kind.__name__}",
+        readers.message(kind),
+        lambda example=example: [json_bytes(example)],  # type: ignore[misc]
+        JSON,
+    )
+    for kind, example in MESSAGES.items()
+)
+
+_OTHERS = (
+    Target("error-reply", readers.error, lambda: [b'{"error":"trust","message":"no","mend":""}'], JSON),
+    Target("statement", readers.statement, seeds.statements, forms.STATEMENT),
+    Target("tensors", readers.tensors_file, seeds.tensor_files, forms.TENSORS),
+    Target("update", readers.update, lambda: seeds.tensor_files()[:1], forms.TENSORS),
+    Target("manifest", readers.manifest, lambda: [MANIFEST.to_bytes()], CANONICAL),
+    Target("yaml", readers.dialect, lambda: [text.encode() for text in seeds.YAML], forms.YAML, SHORT),
+    Target("plan", readers.settings(Plan, PlanError, None), lambda: [seeds.PLAN.encode()], forms.YAML, SHORT),
+    Target(
+        "site-yaml",
+        readers.settings(SiteSettings, ConfigError, {"root": readers.scratch()}),
+        lambda: [seeds.SITE.encode()],
+        forms.YAML,
+        SHORT,
+    ),
+    Target(
+        "aggregator-yaml",
+        readers.settings(AggregatorSettings, ConfigError, None),
+        lambda: [seeds.AGGREGATOR.encode()],
+        forms.YAML,
+        SHORT,
+    ),
+    Target(
+        "operator-yaml",
+        readers.settings(OperatorSettings, ConfigError, None),
+        lambda: [seeds.OPERATOR.encode()],
+        forms.YAML,
+        SHORT,
+    ),
+    Target("journal-lines", readers.lines, lambda: [things().journal], forms.LINES),
+    Target("audit", readers.audit, lambda: [things().journal], forms.LINES),
+    Target("audit-resealed", readers.audit, lambda: [things().journal], forms.RESEALED),
+    Target("events", readers.events, seeds.event_lists, JSON),
+    Target("membership", readers.membership, seeds.membership_lists, JSON),
+    Target("token", readers.token, lambda: [things().token.encode()], forms.TOKEN),
+    Target("certificate-pem", readers.certificate(certificates.read_certificate), seeds.pems),
+    Target("certificate-der", readers.certificate(certificates.read_der), lambda: [things().certificate_der]),
+    Target(
+        "request-pem",
+        lambda data: enrolment.read_csr(data.decode("utf-8", "replace")),
+        lambda: [things().csr.encode()],
+    ),
+    Target("key-pem", readers.key, lambda: [things().key_pem]),
+    Target("worker-report", readers.reports, seeds.report_frames, forms.FRAMES),
+    Target("worker-call", readers.calls, seeds.call_frames, forms.FRAMES),
+)
+
+TARGETS: dict[str, Target] = {target.name: target for target in (*_MESSAGES, *_OTHERS)}

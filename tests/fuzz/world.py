@@ -1,0 +1,111 @@
+"""Keys, certificates, an invitation and a journal, the same to the byte each time: what seeds are made of."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.journals import NOW, Author, World, new_world, reseal
+
+from hanse.collaborator.statements import state
+from hanse.core.identity import Party, Role
+from hanse.pki.authority import Authority
+from hanse.pki.credentials import Credentials
+from hanse.pki.enrolment import invite, request_certificate
+from hanse.pki.keys import PrivateKey
+from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
+
+
+@dataclass(frozen=True)
+class Things:
+    """What there is in the federation.
+
+    Attributes:
+        journal: An exported journal, by line.
+        answer: A statement that a site signed on the plan.
+        outcome: One on a task.
+    """
+
+    authority: Authority
+    site: Credentials
+    aggregator: Credentials
+    token: str
+    csr: str
+    key_pem: bytes
+    certificate_der: bytes
+    journal: bytes
+    answer: dict[str, Any]
+    outcome: dict[str, Any]
+
+
+@contextmanager
+def _always_the_same() -> Iterator[None]:
+    keys, serials = itertools.count(1), itertools.count(1)
+
+    def key() -> PrivateKey:
+        # Ed25519: its signatures leave nothing to chance.
+        return Ed25519PrivateKey.from_private_bytes(next(keys).to_bytes(32, "big"))
+
+    with ExitStack() as patches:
+        patches.enter_context(patch("hanse.pki.authority.new_key", key))
+        patches.enter_context(patch("tests.journals.new_key", key))
+        patches.enter_context(patch("cryptography.x509.random_serial_number", lambda: next(serials)))
+        yield
+
+
+@functools.cache
+def things() -> Things:
+    """Make all of it, once a process."""
+    with _always_the_same(), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "parties").mkdir()
+        world = new_world(folder / "parties")
+        author = Author(world)
+        author.whole_run()
+        return _gathered(world, author, folder)
+
+
+def _gathered(world: World, author: Author, folder: Path) -> Things:
+    site = author.sites["budapest"]
+    party = Party("north", Role.COLLABORATOR, "vienna")
+    token = invite(
+        world.authority,
+        party,
+        "https://aggregator.example.org:8443",
+        token_id="0" * 32,
+        now=NOW,
+        lifetime=timedelta(days=1),
+    )
+    lines = author.export(folder / "journal.jsonl").read_bytes()
+    told = [json.loads(line) for line in lines.splitlines()]
+    answer = next(line["body"]["statement"] for line in told if line.get("kind") == "PlanAnswered")
+    outcome = next(line["body"]["statement"] for line in told if line.get("kind") == "UpdateAccepted")
+    return Things(
+        authority=world.authority,
+        site=site,
+        aggregator=author.aggregator,
+        token=token,
+        csr=request_certificate(site.key, party),
+        key_pem=(site.directory / "party.key").read_bytes(),
+        certificate_der=site.certificate.public_bytes(Encoding.DER),
+        journal=lines,
+        answer=state(site, PLAN_ANSWER, PlanAnswer.model_validate(answer["body"])).model_dump(),
+        outcome=state(site, TASK_RESULT, TaskOutcome.model_validate(outcome["body"])).model_dump(),
+    )
+
+
+def resealed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A journal whose chain and seal are made anew, as a hostile aggregator can."""
+    reseal(lines, things().aggregator)
+    return lines

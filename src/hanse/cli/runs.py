@@ -34,12 +34,18 @@ async def submit_plan(client: ControlClient, loaded: LoadedPlan) -> RunStatus:
     for file in (*manifest.files, *initial):
         await client.upload(file.sha256, loaded.files[file.path])
     await client.upload(loaded.digest, manifest.to_bytes())
-    return await client.submit(loaded.digest)
+    try:
+        return await client.submit(loaded.digest)
+    except TransportError as error:
+        # Not tried again: the first try may have begun a run, and a second would begin another.
+        raise TransportError(
+            f"{error.message}, before it was known whether the run began",
+            mend="`hanse run list` shows it if it did; submit the plan again if not.",
+        ) from error
 
 
 async def follow(client: ControlClient, run_id: str, view: View) -> RunStatus:
-    """Show a run until it ends; the run as it then stands."""
-    status = await client.run(run_id)
+    """Show a run until it ends, also while the aggregator is away; the run as it then stands."""
     with view:
         reminding = asyncio.create_task(_remind(view))
         try:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 import yaml
@@ -78,6 +78,28 @@ def free_port() -> int:
         return port
 
 
+class Started(Protocol):
+    """A process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+
+Start = Callable[[Path, list[str]], Started]
+"""Starts a command of Hanse, given its arguments, with a file for what it prints."""
+
+
+def execute(log: Path, arguments: list[str]) -> Started:
+    """Start a command as people do."""
+    with log.open("wb") as output:
+        return subprocess.Popen([sys.executable, "-m", "hanse", *arguments], stdout=output, stderr=output)
+
+
 class Running:
     """A command in a process of its own.
 
@@ -85,23 +107,16 @@ class Running:
         log: What it prints, on either stream.
     """
 
-    def __init__(self, log: Path, *arguments: object) -> None:
+    def __init__(self, log: Path, *arguments: object, start: Start = execute) -> None:
         self.log = log
         self._seen: set[Process] = set()
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "hanse", *map(str, arguments)], stdout=output, stderr=output
-            )
+        self._process = start(log, [str(argument) for argument in arguments])
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     @property
-    def run(self, run_id: str) -> Run:
-        """A run that was submitted before."""
-        return Run(self, run_id)
-
     def runs(self) -> bool:
         return self._process.poll() is None
 
@@ -287,9 +302,11 @@ class Deployment:
         sites: Those that have joined, by name.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, start: Start = execute) -> None:
         self.root = root
         self.directory = root / "federation"
+        self._start = start
+        root.mkdir(exist_ok=True)
         self.sites: dict[str, Site] = {}
         self._numbers = itertools.count()
         self._started: list[Running] = []
@@ -326,8 +343,12 @@ class Deployment:
 
     def start_aggregator(self) -> Running:
         """Start the aggregator; it serves when this returns."""
+        self.restart_aggregator().says(" is ready at ")
+        return self.aggregator
+
+    def restart_aggregator(self) -> Running:
+        """Start the aggregator; it takes a while until it serves."""
         self._aggregator = self.command("aggregator", "start", self.directory)
-        self._aggregator.says(" is ready at ")
         return self._aggregator
 
     def start_agent(self, name: str) -> Running:
@@ -353,7 +374,8 @@ class Deployment:
 
     def command(self, *arguments: object) -> Running:
         """Start a command; it is ended with the federation."""
-        started = Running(self.root / f"{next(self._numbers)}-{arguments[0]}.log", *arguments)
+        log = self.root / f"{next(self._numbers)}-{arguments[0]}.log"
+        started = Running(log, *arguments, start=self._start)
         self._started.append(started)
         return started
 
@@ -398,12 +420,12 @@ class Deployment:
 
 
 @contextmanager
-def deployed(root: Path, *names: str) -> Iterator[Deployment]:
+def deployed(root: Path, *names: str, start: Start = execute) -> Iterator[Deployment]:
     """A federation with an aggregator and agents of these sites, started; ended with the block."""
     with pytest.MonkeyPatch.context() as environment:
         for name in _UNSET:
             environment.delenv(name, raising=False)
-        deployment = Deployment(root)
+        deployment = Deployment(root, start)
         try:
             deployment.start(*names)
             yield deployment

@@ -14,13 +14,14 @@ import hanse
 class Momentum:
     """Moves `weight` towards the site's own target; `steps` counts the steps of all sites together.
 
-    The plan's option `size` makes the model larger.
+    The plan's option `size` makes the model larger; `momentum: 0` has sites keep nothing between rounds.
     """
 
     def __init__(self, site):
         self._site = site
         target = np.loadtxt(site.data["numbers"] / "target.txt", dtype=np.float32)
         self._target = np.resize(target, site.options.get("size", target.size))
+        self._momentum = np.float32(site.options.get("momentum", 0.9))
         self._velocity = np.zeros_like(self._target)
 
     def parameters(self):
@@ -31,7 +32,7 @@ class Momentum:
         self._begin(task.name, task.round_number)
         slope = parameters["weight"] - self._target
         noise = np.random.default_rng(task.seed).normal(size=slope.shape).astype(np.float32)
-        self._velocity = np.float32(0.9) * self._velocity + slope + noise
+        self._velocity = self._momentum * self._velocity + slope + noise
         trained = {
             "weight": parameters["weight"] - np.float32(task.settings["lr"]) * self._velocity,
             "steps": parameters["steps"] + np.ones((), np.int64),

@@ -1,0 +1,202 @@
+"""What has to hold after every schedule of faults, whatever they were; checked by one function."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.reference import participation, undisturbed_model
+from tests.faults.trial import Trial
+from tests.integration.deployment import Run, Running, Site, done
+from tests.processes import until
+
+from hanse.aggregator.retention import references
+from hanse.config.layout import JOURNAL
+from hanse.config.load import load_plan
+from hanse.core.canonical import sha256
+from hanse.core.events import (
+    Event,
+    ExchangeClosed,
+    RunFailed,
+    RunStopped,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
+from hanse.core.membership import STREAM
+from hanse.core.run import TERMINAL
+from hanse.core.run import Run as State
+from hanse.storage.journal_sql import SqlJournal
+from hanse.storage.ledger import Ledger
+
+EXIT = {"finished": 0, "failed": 5, "stopped": 5}
+"""What `hanse run submit --watch` ends with, by what became of the run."""
+CUT_OFF = 10
+"""And where it was cut off before it knew of its run."""
+
+
+def check_everything(trial: Trial, plan: Path, folder: Path) -> None:
+    """Hold the federation's runs, processes and files against what must be true of them now.
+
+    Args:
+        trial: With every party up, nobody held at a gate, and no network that is bad.
+        plan: Of all runs that were submitted since it was made.
+        folder: For what is brought home.
+    """
+    runs = trial.federation.runs()
+    for run in runs:
+        _check_end(run)
+        _check_counts(run.events)
+        _check_home(run, folder / run.run_id)
+        if run.status.phase == "finished" and run.status.plan_digest == load_plan(plan).digest:
+            expected = undisturbed_model(plan, trial.federation.sites, participation(run.events))
+            assert run.status.model == expected, f"not the model of an undisturbed run: {run}"
+    _check_list(trial, runs)
+    _check_no_process_is_left(trial)
+    _check_no_file_is_left(trial)
+
+
+def check_what_was_told(watched: Running, runs: list[Run]) -> None:
+    """Hold what a person was told who submitted a plan and watched against what happened.
+
+    Args:
+        watched: `hanse run submit --watch`, which has ended.
+        runs: All that there are.
+    """
+    code, said = watched.ended(), watched.log.read_text()
+    found = {run.run_id: run for run in runs}
+    told = said.splitlines()[0] if said else ""
+    if told not in found:  # it was cut off before, and said so; whether the run began it cannot know
+        assert code == CUT_OFF, said
+        assert "`hanse run list` shows it if it did" in said
+        return
+    status = found[told].status
+    assert code == EXIT[status.phase], f"{status.phase}, and it ended with {code}:\n{said}"
+    if status.phase != "finished":
+        assert status.reason in said
+
+
+def _check_end(run: Run) -> None:
+    """It is over, in a phase that its own journal leads to, by an event that says why."""
+    status = run.over()
+    assert status.phase in TERMINAL
+    last = [event for event in run.events if isinstance(event, RunFailed | RunStopped)]
+    assert status.phase == "finished" or status.reason == last[-1].reason
+
+
+def _check_counts(events: list[Event]) -> None:
+    """Each accepted update is counted once: in the exchange that it was accepted in, and in its sum."""
+    accepted: dict[int, dict[str, int]] = {}
+    for event in events:
+        if isinstance(event, UpdateAccepted):
+            examples = accepted.setdefault(event.exchange, {})
+            assert event.site not in examples, f"{event.site} is counted twice in exchange {event.exchange}"
+            examples[event.site] = event.num_examples
+    closed = {event.exchange: event for event in events if isinstance(event, ExchangeClosed)}
+    for number, event in closed.items():
+        assert set(event.answered) == accepted.get(number, {}).keys(), number
+    sums = [event for event in events if isinstance(event, UpdatesAggregated)]
+    for total in sums:
+        assert total.sites == closed[total.exchange].answered
+        assert total.num_examples == sum(accepted[total.exchange].values())
+    assert all(times == 1 for times in Counter(total.exchange for total in sums).values())
+
+
+def _check_home(run: Run, folder: Path) -> None:
+    """The journal verifies, offline, and the model is the one that it names."""
+    home = run.export(folder)
+    if (digest := run.status.model) is not None:
+        assert sha256((home / "model.safetensors").read_bytes()) == digest
+
+
+def _check_list(trial: Trial, runs: list[Run]) -> None:
+    """`hanse run list` says of each run what its journal comes to."""
+    listed = json.loads(done("run", "list", "--json", "-d", trial.federation.directory))
+    states = _states(trial)
+    assert [run["run_id"] for run in listed] == [run.run_id for run in runs]
+    for told in listed:
+        state = states[told["run_id"]]
+        assert (told["phase"], told["reason"], told["model"], told["rounds_committed"]) == (
+            state.phase.value,
+            state.reason,
+            state.model,
+            max(state.committed, 0),
+        )
+
+
+def _check_no_process_is_left(trial: Trial) -> None:
+    """No worker is left, of these parties nor of any that were killed."""
+    own = {trial.party(who).pid for who in ("aggregator", *trial.federation.sites)}
+
+    def gone() -> bool:
+        return not _at_home_in(trial.federation.root) - own
+
+    until(gone, f"the end of all workers, but there are {_at_home_in(trial.federation.root) - own}")
+
+
+def _at_home_in(root: Path) -> set[int]:
+    """Processes whose home is below a folder, as every worker's is below that of its party."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment = path.read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if any(each.startswith(b"HOME=" + os.fsencode(root) + b"/") for each in environment):
+            found.add(int(path.parent.name))
+    return found
+
+
+def _check_no_file_is_left(trial: Trial) -> None:
+    """Nothing is kept but what a run refers to, and nothing half-written."""
+    home = trial.federation.directory
+    needed = set().union(*(references(state) for state in _states(trial).values()))
+    blobs = home / "blobs"
+
+    def strays() -> list[Path]:
+        return [
+            *(path for path in blobs.glob("*/*") if path.name not in needed),
+            *(home / "uploads").iterdir(),
+            *home.glob("runs/*/life-*"),
+            *home.glob("runs/*/*.part"),
+            *(path for site in trial.federation.sites.values() for path in _strays_of(site)),
+            *trial.temporary.iterdir(),
+        ]
+
+    _until_none(strays)
+    for path in blobs.glob("*/*"):
+        assert sha256(path.read_bytes()) == path.name
+
+
+def _strays_of(site: Site) -> list[Path]:
+    return [
+        path
+        for pattern in (
+            "blobs/*/*",
+            "uploads/*",
+            "runs/*/in/*",
+            "runs/*/outcomes/*.safetensors",
+            "runs/*/work/update.safetensors",
+            "runs/*/work/tmp/*",
+            "**/*.part",
+        )
+        for path in site.directory.glob(pattern)
+    ]
+
+
+def _until_none(strays: Callable[[], list[Path]]) -> None:
+    try:
+        until(lambda: not strays(), "nothing left behind", 20.0)
+    except AssertionError:
+        raise AssertionError(f"left behind: {strays()}") from None
+
+
+def _states(trial: Trial) -> dict[str, State]:
+    journal = SqlJournal(trial.federation.directory / JOURNAL)
+    try:
+        streams = [name for name in journal.streams() if name != STREAM]
+        return {name: Ledger(journal, name).run for name in streams}
+    finally:
+        journal.close()

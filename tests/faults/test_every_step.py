@@ -1,0 +1,136 @@
+"""Killed right before or right after any step of the protocol, whoever it was, nothing is lost.
+
+The steps are not chosen: a run is struck at every one at which no run was struck before, until a whole
+run goes by without a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.faults.invariants import check_everything, check_what_was_told
+from tests.faults.processes import Step
+from tests.faults.strikes import Campaign
+from tests.faults.trial import Trial, on_trial
+from tests.integration.deployment import PLAN
+
+from hanse.core.decide import MAX_RESTARTS
+from hanse.transport.routes import ANSWER, BLOB, EVENTS, HELLO, PROGRESS, RESULT, SUBMIT, UPLOAD, UPLOAD_STATE
+
+pytestmark = pytest.mark.timeout(500)
+
+ONE_ROUND = {"rounds": 1}
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    with on_trial("a", "b") as trial:
+        yield trial
+
+
+def check(campaign: Campaign, folder: Path) -> None:
+    check_everything(campaign.trial, campaign.plan, folder)
+    for watched in campaign.watched:
+        check_what_was_told(watched, campaign.trial.federation.runs())
+
+
+def at_the_journal(step: Step) -> bool:
+    return step.what.startswith("journal ")
+
+
+def of_site_a(step: Step) -> bool:
+    """What the agent of `a` does, asks and tells; but questions that wait, it asks again and again."""
+    if step.what.startswith("journal "):
+        return "site=a" in step.what
+    return step.who == "a" or (step.what.endswith(" by a") and "/v1/next" not in step.what)
+
+
+def at_a_task_of_a(step: Step) -> bool:
+    return step.who == "a"
+
+
+def by_the_operator(step: Step) -> bool:
+    return step.what.endswith(" by operator")
+
+
+def at_a_call(step: Step) -> bool:
+    return step.what.startswith("call ")
+
+
+def test_the_aggregator_is_killed_before_and_after_every_record_of_the_journal(
+    trial: Trial, tmp_path: Path
+) -> None:
+    plan = trial.federation.plan(**ONE_ROUND)
+    campaign = Campaign(trial, plan, at_the_journal, lambda step: trial.kill(step.who))
+
+    campaign.carry_out()
+
+    check(campaign, tmp_path)
+    kinds = {event.kind for run in trial.federation.runs() for event in run.events}
+    for when in ("before", "after"):
+        struck = " ".join(name for name in campaign.struck if name.startswith(when))
+        assert all(kind in struck for kind in kinds)
+
+
+def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(
+    trial: Trial, tmp_path: Path
+) -> None:
+    campaign = Campaign(trial, trial.federation.plan(**ONE_ROUND), of_site_a, lambda _: trial.kill("a"))
+
+    campaign.carry_out()
+
+    check(campaign, tmp_path)
+    served = {name.partition(" by ")[0] for name in campaign.struck}
+    for route in (HELLO, ANSWER, PROGRESS, BLOB, UPLOAD_STATE, UPLOAD, RESULT):
+        assert {f"{when} {route.method} {route.path}" for when in ("before", "after")} <= served
+
+
+def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(trial: Trial, tmp_path: Path) -> None:
+    plan = trial.federation.plan(**ONE_ROUND)
+    strike = partial(strike_worker, trial, "aggregator")
+    campaign = Campaign(trial, plan, at_a_call, strike, most=MAX_RESTARTS)
+
+    campaign.carry_out()
+
+    check(campaign, tmp_path)
+    called = {name.split()[2] for name in campaign.struck}
+    assert called == {"standing", "open_round", "sum", "ask", "commit", "finish"}
+
+
+def test_the_aggregator_is_killed_before_and_after_everything_that_an_operator_asks_who_submits_and_watches(
+    trial: Trial, tmp_path: Path
+) -> None:
+    plan = trial.federation.plan(**ONE_ROUND)
+    campaign = Campaign(trial, plan, by_the_operator, lambda step: trial.kill(step.who))
+
+    campaign.carry_out()
+
+    check(campaign, tmp_path)
+    asked = {name.removesuffix(" by operator") for name in campaign.struck}
+    for route in (UPLOAD_STATE, UPLOAD, SUBMIT, EVENTS):
+        assert {f"{when} {route.method} {route.path}" for when in ("before", "after")} <= asked
+
+
+@pytest.mark.parametrize("victim", [Trial.kill_worker, Trial.kill_guard])
+def test_a_task_worker_or_its_guard_is_killed_before_and_after_each_order_and_report(
+    trial: Trial, tmp_path: Path, victim: Callable[[Trial, str], None]
+) -> None:
+    tasks = {name: {**task, "retries": 10} for name, task in PLAN["tasks"].items()}
+    plan = trial.federation.plan(**ONE_ROUND, tasks=tasks)
+    campaign = Campaign(trial, plan, at_a_task_of_a, lambda _: victim(trial, "a"))
+
+    campaign.carry_out()
+
+    check(campaign, tmp_path)
+    assert {tuple(name.split()[:3]) for name in campaign.struck} == {
+        (when, what, task)
+        for when, what in (("before", "order"), ("after", "order"), ("after", "report"))
+        for task in ("initialise", "train", "evaluate")
+    }
+
+
+def strike_worker(trial: Trial, who: str, _: Step) -> None:
+    trial.kill_worker(who)

@@ -26,7 +26,11 @@ _KINDS = {
     "boolean": "true or false",
     "object": "table",
 }
-_FORMATS = {"duration": "duration (`90s`, `30m`, `1.5h`)", "size": "size (`512MB`, `8GB`, `1GiB`)"}
+_FORMATS = {
+    "duration": "duration (`90s`, `30m`, `1.5h`)",
+    "size": "size (`512MB`, `8GB`, `1GiB`)",
+    "rest": "`10 rounds`, or a duration with its unit",
+}
 
 
 def plan_reference() -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hanse.core.commands import AcceptResult, FailTask, StartTask
-from hanse.core.events import Event, TaskFailed, TaskStarted, UpdateAccepted
+from hanse.core.commands import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.events import Event, ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.exchange import MemberState
 from hanse.core.run import Phase, Run
 from hanse.errors import LateResultError, RunError
+
+MAX_REFUSALS = 1_000
+"""Refused results that are recorded in one run; a hostile site must not fill the disk."""
 
 Events = tuple[Event, ...]
 
@@ -49,6 +52,27 @@ def fail_task(run: Run, command: FailTask) -> Events:
             reason=command.reason,
             log_tail=command.log_tail,
             statement=command.statement,
+        ),
+    )
+
+
+def refuse_result(run: Run, command: RefuseResult) -> Events:
+    """Record a result that does not count, under the round that it was meant for.
+
+    A first late answer is recorded always, for there can be no more of those than were asked for.
+    """
+    late = command.num_examples is not None and run.roll.awaits(command.exchange, command.site)
+    if run.refused_results >= MAX_REFUSALS and not late:
+        return ()
+    known = run.exchanges.get(command.exchange) or run.roll.closed.get(command.exchange)
+    return (
+        ResultRefused(
+            exchange=command.exchange,
+            site=command.site,
+            error=command.error,
+            reason=command.reason,
+            round_number=None if known is None else known.round_number,
+            num_examples=command.num_examples if late else None,
         ),
     )
 

@@ -115,12 +115,17 @@ class FailTask:
 
 @dataclass(frozen=True, slots=True)
 class RefuseResult:
-    """A result that must not count; recorded so that it can be asked about later."""
+    """A result that must not count; recorded so that it can be asked about later.
+
+    Attributes:
+        num_examples: What the answer said, where it was only late; None of any other result.
+    """
 
     exchange: int
     site: str
     error: str
     reason: str
+    num_examples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,14 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """An operator has a site asked again that was set aside."""
+
+    site: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """An operator ends the run."""
 
@@ -213,6 +226,7 @@ Command = (
     | RestartWorker
     | Recover
     | Resume
+    | TakeBack
     | Stop
     | Fail
     | Finish

@@ -6,7 +6,7 @@ calls writes the events down and applies them with `hanse.core.run.evolve`.
 
 from __future__ import annotations
 
-from hanse.core.answers import accept_result, fail_task, start_task
+from hanse.core.answers import accept_result, fail_task, refuse_result, start_task
 from hanse.core.commands import (
     AcceptResult,
     AnswerPlan,
@@ -28,12 +28,12 @@ from hanse.core.commands import (
     StartTask,
     Stop,
     Submit,
+    TakeBack,
     Tick,
 )
 from hanse.core.events import (
     Event,
     PlanAnswered,
-    ResultRefused,
     RunFailed,
     RunFinished,
     RunRecovered,
@@ -52,12 +52,11 @@ from hanse.core.requests import (
     open_stream,
     record_aggregate,
 )
+from hanse.core.resting import take_back
 from hanse.core.run import TERMINAL, Phase, Run, evolve
 from hanse.core.timing import settle, tick
 from hanse.errors import RunError, WorkflowError
 
-MAX_REFUSALS = 1_000
-"""Refused results that are recorded in one run; a hostile site must not fill the disk."""
 MAX_RESTARTS = 3
 """Restarts of a run's worker within one round before the run fails."""
 
@@ -103,25 +102,23 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
             part = site in run.invited and site not in run.left and run.phase not in TERMINAL
             return (SiteLeft(site=site, reason=reason),) if part else ()
         case OpenRound(round_number):
-            return open_round(run, round_number)
+            return open_round(run, round_number, now_ms)
         case OpenExchange():
             return open_exchange(run, command)
         case OpenStream():
-            return open_stream(run, command)
+            return open_stream(run, command, now_ms)
         case StartTask():
             return start_task(run, command)
         case AcceptResult():
             return accept_result(run, command)
         case FailTask():
             return fail_task(run, command)
-        case RefuseResult(number, site, error, reason):
-            if run.refused_results >= MAX_REFUSALS:
-                return ()
-            return (ResultRefused(exchange=number, site=site, error=error, reason=reason),)
+        case RefuseResult():
+            return refuse_result(run, command)
         case RecordAggregate():
             return record_aggregate(run, command)
         case Commit():
-            return commit(run, command)
+            return commit(run, command, now_ms)
         case Tick():
             return tick(run, command, now_ms)
         case RestartWorker(reason):
@@ -138,6 +135,8 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
                     f"run {run.run_id} is {run.phase}; only a stopped or failed run can be resumed"
                 )
             return (RunResumed(by=by),)
+        case TakeBack():
+            return take_back(run, command)
         case Stop(by, reason):
             if run.phase is Phase.STOPPED:
                 return ()

@@ -75,12 +75,18 @@ class RunStarted(Strict):
 
 
 class RoundOpened(Strict):
-    """A round began with a cohort drawn from the population."""
+    """A round began with a cohort drawn from the population.
+
+    Attributes:
+        set_aside: Sites that the round goes without because they are set aside, and nobody
+            could be asked in their place.
+    """
 
     kind: Literal["RoundOpened"] = "RoundOpened"
     round_number: int
     cohort: Sites
     population: Sites
+    set_aside: Sites = ()
 
 
 class ExchangeOpened(Strict):
@@ -145,17 +151,59 @@ class TaskFailed(Strict):
 
 
 class ResultRefused(Strict):
-    """A result was not taken: late, forged, malformed, or from outside the cohort."""
+    """A result was not taken: late, forged, malformed, or from outside the cohort.
+
+    Attributes:
+        round_number: Round of the exchange; None where the run does not know (any more) which.
+        num_examples: What a late answer said, as its site signed it; None of any other result.
+    """
 
     kind: Literal["ResultRefused"] = "ResultRefused"
     exchange: int
     site: str
     error: str
     reason: str
+    round_number: int | None = None
+    num_examples: int | None = None
+
+
+class Data(Strict):
+    """How much data an exchange's answers stand for, and how much is missing from them, in examples.
+
+    Attributes:
+        answered: Sum over the sites that answered.
+        missing: Sum over those that did not, of what each said when it last answered this task.
+        unknown: Those that did not answer and never have answered this task.
+        tolerated: Part of the data known that the plan lets be missing without a warning; None
+            where it says nothing: in a stream, and for the first model.
+    """
+
+    answered: int = Field(ge=0, le=10**18)
+    missing: int = Field(ge=0, le=10**18)
+    unknown: Sites = ()
+    tolerated: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Part of the data known that is missing, from 0 to 1."""
+        known = self.answered + self.missing
+        return round(self.missing / known, 9) if known else 0.0
+
+    @property
+    def too_little(self) -> bool:
+        """Whether more is missing than the plan tolerates."""
+        return self.tolerated is not None and self.share > round(self.tolerated, 9)
 
 
 class ExchangeClosed(Strict):
-    """An exchange ended; what came is what counts."""
+    """An exchange ended; what came is what counts.
+
+    Attributes:
+        missing: Sites that had not answered, and had not failed either.
+        idle: Those of `missing` that had fallen silent.
+        set_aside: Sites that were not asked because they are set aside; see `RoundOpened`.
+        data: What the answers stand for; None in the journals of earlier versions.
+    """
 
     kind: Literal["ExchangeClosed"] = "ExchangeClosed"
     exchange: int
@@ -163,6 +211,9 @@ class ExchangeClosed(Strict):
     answered: Sites
     failed: Sites
     missing: Sites
+    idle: Sites = ()
+    set_aside: Sites = ()
+    data: Data | None = None
 
 
 class UpdatesAggregated(Strict):
@@ -192,6 +243,37 @@ class RoundCommitted(Strict):
     state: Digest | None = None
     best: bool = False
     consumed: tuple[int, ...] = ()
+
+
+class SiteSetAside(Strict):
+    """A site failed in too many rounds in a row; it is not asked until it is taken back."""
+
+    kind: Literal["SiteSetAside"] = "SiteSetAside"
+    site: str
+    round_number: int
+    reason: str
+
+
+class SiteKept(Strict):
+    """A site would have been set aside, but then too few would be left; it is asked on."""
+
+    kind: Literal["SiteKept"] = "SiteKept"
+    site: str
+    round_number: int
+    reason: str
+
+
+class SiteTakenBack(Strict):
+    """A site that was set aside is asked again from the next round on.
+
+    Attributes:
+        by: The operator who took it back; empty where the run did of itself.
+    """
+
+    kind: Literal["SiteTakenBack"] = "SiteTakenBack"
+    site: str
+    by: str = ""
+    reason: str
 
 
 class WorkerRestarted(Strict):
@@ -255,6 +337,9 @@ Event = (
     | ExchangeClosed
     | UpdatesAggregated
     | RoundCommitted
+    | SiteSetAside
+    | SiteKept
+    | SiteTakenBack
     | WorkerRestarted
     | RunRecovered
     | RunResumed

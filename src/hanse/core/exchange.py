@@ -74,12 +74,14 @@ class Member:
         since_ms: Since when.
         answer: Its accepted result.
         reason: Why it failed.
+        gone: Whether it did not fail, but takes no part any more, or not now.
     """
 
     state: MemberState
     since_ms: int
     answer: Answer | None = None
     reason: str = ""
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
             reason = f"no progress for {event.silent_s:.0f} s"
         case TaskStarted() | RunStarted() | RunRecovered() | RunResumed():
             reason = ""
-    members = {**exchange.members, site: Member(state, time_ms, answer, reason)}
+    gone = isinstance(event, SiteLeft)
+    members = {**exchange.members, site: Member(state, time_ms, answer, reason, gone)}
     return replace(exchange, members=members, order=order, enough_ms=enough)
 
 

@@ -22,6 +22,7 @@ from hanse.core.schema import (
     Name,
     Pattern,
     Reference,
+    Rest,
     Strict,
     check_reference,
     problem_of,
@@ -121,6 +122,23 @@ class Cohort(Strict):
     )
     idle_limit: Duration = Field(
         300.0, description="A site whose task shows no progress for so long is no longer waited for."
+    )
+    tolerated_missing: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Part of the data known so far, in examples, that may be missing from a round without a "
+        "warning; unset: the part of the cohort that `quorum` leaves out.",
+    )
+    set_aside_after: int = Field(
+        3,
+        ge=0,
+        le=1_000_000,
+        description="Rounds in a row in which a site fails, falls silent or lets the deadline pass, after "
+        "which it is not asked for a while; 0: never.",
+    )
+    rest: Rest = Field(
+        "10 rounds", description="How long a site that was set aside is not asked, unless taken back before."
     )
     approvals: Duration = Field(86400.0, description="Longest wait for the sites' answers to the plan.")
 

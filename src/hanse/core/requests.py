@@ -14,7 +14,8 @@ from hanse.core.events import (
 )
 from hanse.core.exchange import Exchange
 from hanse.core.plan import INITIALISE
-from hanse.core.run import Phase, Run, improves
+from hanse.core.resting import askable, returns, set_aside
+from hanse.core.run import Phase, Run, evolve, improves
 from hanse.errors import QuorumError, RunError, WorkflowError
 
 Events = tuple[Event, ...]
@@ -27,7 +28,7 @@ def must_run(run: Run) -> None:
         raise RunError(f"run {run.run_id} is {run.phase}{tail}")
 
 
-def open_round(run: Run, round_number: int) -> Events:
+def open_round(run: Run, round_number: int, now_ms: int) -> Events:
     """Begin a round with a cohort; opening the open one again changes nothing."""
     must_run(run)
     if run.round_open == round_number:
@@ -44,8 +45,12 @@ def open_round(run: Run, round_number: int) -> Events:
         why = f"round {round_number}: the plan needs {plan.cohort.minimum} sites, {len(population)} take part"
         gone = "".join(f"; {site} left: {text}" for site, text in sorted(run.left.items()))
         return (RunFailed(error=QuorumError.code, reason=why + gone),)
-    cohort = select(plan.cohort, plan.seed, round_number, population)
-    return (RoundOpened(round_number=round_number, cohort=cohort, population=population),)
+    back = returns(run, round_number, now_ms)
+    for event in back:
+        run = evolve(run, event, now_ms)
+    cohort, without = select(plan.cohort, plan.seed, round_number, population, run.conduct.aside)
+    opened = RoundOpened(round_number=round_number, cohort=cohort, population=population, set_aside=without)
+    return (*back, opened)
 
 
 def open_exchange(run: Run, command: OpenExchange) -> Events:
@@ -77,7 +82,8 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
             task=command.task,
             model=command.model,
             cohort=cohort,
-            needed=needed(run.plan.cohort, len(cohort)) if command.sites is None else 0,
+            # Whom the round goes without counts too: the plan's quorum is of those it wants asked.
+            needed=needed(run.plan.cohort, len(cohort) + len(run.without)) if command.sites is None else 0,
         ),
     )
 
@@ -96,22 +102,25 @@ def _must_match(found: Exchange, command: OpenExchange) -> None:
         )
 
 
-def open_stream(run: Run, command: OpenStream) -> Events:
+def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     """Ask every free site of a stream, with the last committed model."""
     must_run(run)
     if command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow streams a task {command.task!r}; the plan's tasks are: {known}")
+    back = returns(run, run.committed + 1, now_ms, stream=True)
+    for event in back:
+        run = evolve(run, event, now_ms)
     pending = [e for e in run.stream() if e.number not in command.taken]
     # A site is busy while it works, and until the workflow has been given what it sent.
     # One that failed rests until the next commit, so that it cannot fail in a tight circle.
     busy = {site for e in pending for site in e.members}
     busy |= {site for e in run.stream() for site in e.failed}
-    free = [site for site in run.population if site not in busy]
+    free = [site for site in askable(run) if site not in busy]
     if not free and all(e.closed is not None and not e.answered for e in pending):
         why = "; ".join(f"{s}: {e.members[s].reason}" for e in pending for s in e.members)
         return (RunFailed(error=QuorumError.code, reason=f"no site of the stream answers any more: {why}"),)
-    return tuple(
+    opened = tuple(
         ExchangeOpened(
             exchange=run.last_exchange + 1 + place,
             round_number=run.committed + 1,
@@ -123,6 +132,7 @@ def open_stream(run: Run, command: OpenStream) -> Events:
         )
         for place, site in enumerate(free)
     )
+    return (*back, *opened)
 
 
 def record_aggregate(run: Run, command: RecordAggregate) -> Events:
@@ -143,7 +153,7 @@ def record_aggregate(run: Run, command: RecordAggregate) -> Events:
     )
 
 
-def commit(run: Run, command: Commit) -> Events:
+def commit(run: Run, command: Commit, now_ms: int) -> Events:
     """Make a round's model the run's; committing it again changes nothing."""
     must_run(run)
     if command.round_number == run.committed and command.model == run.model:
@@ -162,13 +172,12 @@ def commit(run: Run, command: Commit) -> Events:
             )
     if goal is not None and command.round_number > 0:
         best = improves(goal, command.metrics[goal.metric], run.best)
-    return (
-        RoundCommitted(
-            round_number=command.round_number,
-            model=command.model,
-            metrics=dict(command.metrics),
-            state=command.state,
-            best=best,
-            consumed=command.consumed,
-        ),
+    committed = RoundCommitted(
+        round_number=command.round_number,
+        model=command.model,
+        metrics=dict(command.metrics),
+        state=command.state,
+        best=best,
+        consumed=command.consumed,
     )
+    return (committed, *set_aside(run, committed, now_ms))

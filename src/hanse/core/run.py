@@ -28,7 +28,10 @@ from hanse.core.events import (
     RunSubmitted,
     SiteIdle,
     SiteInvited,
+    SiteKept,
     SiteLeft,
+    SiteSetAside,
+    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
@@ -36,8 +39,10 @@ from hanse.core.events import (
     WorkerRestarted,
 )
 from hanse.core.exchange import Exchange, move, restart
+from hanse.core.participation import Roll
 from hanse.core.plan import Goal, Manifest, Plan
 from hanse.core.resumption import answered_by_none, stand
+from hanse.core.strikes import Conduct
 from hanse.errors import TamperedError
 
 T = TypeVar("T")
@@ -79,6 +84,9 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     ExchangeClosed: _stay(Phase.RUNNING),
     UpdatesAggregated: _stay(Phase.RUNNING),
     RoundCommitted: _stay(Phase.RUNNING),
+    SiteSetAside: _stay(Phase.RUNNING),
+    SiteKept: _stay(Phase.RUNNING),
+    SiteTakenBack: _stay(*_ALIVE),
     WorkerRestarted: _stay(Phase.RUNNING),
     RunRecovered: _stay(*_ALIVE),
     # `evolve` sends a run that never started, or that has too few sites left, to SUBMITTED.
@@ -118,6 +126,9 @@ class Run:
         quiet: Sites that were idle when last awaited and have not been heard of since. They are
             still asked, but a new exchange does not wait another idle limit for them.
         restarts: Restarts of the run's worker since the last commit.
+        roll: Who took part of late, and how much data each site has.
+        conduct: Who has failed in rounds in a row, and who is set aside for it.
+        without: Sites set aside that the open round goes without.
     """
 
     run_id: str
@@ -147,6 +158,9 @@ class Run:
     quiet: frozenset[str] = frozenset()
     refused_results: int = 0
     restarts: int = 0
+    roll: Roll = field(default_factory=Roll)
+    conduct: Conduct = field(default_factory=Conduct)
+    without: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -243,12 +257,13 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case PlanAnswered():
             return _answered(run, event, time_ms)
         case SiteLeft():
-            return _without_the_gone(replace(run, left={**run.left, event.site: event.reason}), time_ms)
+            left = {**run.left, event.site: event.reason}
+            return _without_the_gone(replace(run, left=left, conduct=run.conduct.fresh(event.site)), time_ms)
         case RunStarted():
             # For the second time where a resumed run had to wait for sites to agree.
             return _taken_up(run, event, time_ms) if run.started else replace(run, started=True)
         case RoundOpened():
-            return replace(run, round_open=event.round_number, cohort=event.cohort)
+            return replace(run, round_open=event.round_number, cohort=event.cohort, without=event.set_aside)
         case ExchangeOpened():
             opened = _put(run, Exchange.opened(event, run.quiet, time_ms))
             return _without_the_gone(replace(opened, last_exchange=event.exchange), time_ms)
@@ -259,13 +274,21 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             counted = {event.site: event.exchange} if isinstance(event, UpdateAccepted) else {}
             return _put(replace(run, quiet=quiet, accepted={**run.accepted, **counted}), moved)
         case ResultRefused():
-            return replace(run, refused_results=run.refused_results + 1)
+            refused = run.refused_results + (event.num_examples is None)  # a late answer is none of those
+            return replace(run, refused_results=refused, roll=run.roll.refused(event))
         case ExchangeClosed():
-            return _put(run, replace(_exchange(run, event), closed=event.cause))
+            closed = replace(_exchange(run, event), closed=event.cause)
+            return replace(_put(run, closed), roll=run.roll.closed_with(closed, event))
         case UpdatesAggregated():
             return _put(run, replace(_exchange(run, event), aggregated=True))
         case RoundCommitted():
             return _committed(run, event)
+        case SiteSetAside():
+            return replace(run, conduct=run.conduct.set_aside(event, time_ms))
+        case SiteKept() | SiteTakenBack():
+            # Waited for again too: it is asked so that it can show that it works.
+            quiet = run.quiet - {event.site} if isinstance(event, SiteTakenBack) else run.quiet
+            return replace(run, conduct=run.conduct.fresh(event.site), quiet=quiet)
         case WorkerRestarted():
             return replace(run, restarts=run.restarts + 1)
         case RunRecovered():
@@ -301,6 +324,8 @@ def _invited(run: Run, site: str) -> Run:
     # Whoever comes back does so with another key, and has agreed to nothing with it.
     return replace(
         run,
+        conduct=run.conduct.fresh(site),
+        roll=run.roll.forget(site),
         invited=tuple(sorted({*run.invited, site})),
         left=_others(run.left, site),
         answers=_others(run.answers, site),
@@ -323,11 +348,12 @@ def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
 
 
 def _without_the_gone(run: Run, time_ms: int) -> Run:
-    """Have open exchanges wait for nobody who takes part no more: the round's cohort may still name them."""
+    """Have open exchanges wait for nobody who takes no part (any more): a workflow may still name them."""
     refused = {site: f"refused the plan: {reason}" for site, reason in run.refusals.items()}
-    reasons = {**refused, **run.left}
+    aside = {site: f"set aside: {aside.reason}" for site, aside in run.conduct.aside.items()}
+    reasons, there = {**aside, **refused, **run.left}, set(run.population) - aside.keys()
     for exchange in run.open_exchanges():
-        for site in exchange.members.keys() - set(run.population):
+        for site in exchange.members.keys() - there:
             gone = SiteLeft(site=site, reason=reasons.get(site, "has yet to answer the plan"))
             exchange = move(exchange, gone, site, time_ms)
         run = _put(run, exchange)
@@ -352,7 +378,8 @@ def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms:
 
 def _committed(run: Run, event: RoundCommitted) -> Run:
     # What a stream has not consumed yet goes on; everything else of the round is over.
-    kept = {e.number: e for e in run.stream() if e.number not in event.consumed}
+    going = {e.number: e for e in run.stream() if e.number not in event.consumed}
+    over = [*run.in_round(), *(e for e in run.stream() if e.number in event.consumed)]
     best = run.best
     if event.best and run.plan.keep_best is not None:
         value = event.metrics.get(run.plan.keep_best.metric)
@@ -378,6 +405,8 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         metrics=event.metrics,
         best=best,
         stop_best=stop_best,
-        exchanges=kept,
+        exchanges=going,
         restarts=0,
+        conduct=run.conduct.after(over, run.population),
+        without=(),
     )

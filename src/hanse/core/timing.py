@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanse.core.commands import Tick
-from hanse.core.events import Event, ExchangeClosed, RunFailed, RunStarted, SiteIdle
+from hanse.core.events import Event, RunFailed, RunStarted, SiteIdle
 from hanse.core.exchange import Exchange, Shortfall, deadline_ms, outcome
 from hanse.core.run import Phase, Run
 from hanse.errors import QuorumError
@@ -54,17 +54,7 @@ def settle(run: Run, now_ms: int) -> Events:
         if isinstance(cause, Shortfall):
             return (*found, RunFailed(error=QuorumError.code, reason=cause.reason))
         if cause is not None:
-            found.append(
-                ExchangeClosed.model_validate(
-                    {
-                        "exchange": exchange.number,
-                        "cause": cause,
-                        "answered": exchange.answered,
-                        "failed": exchange.failed,
-                        "missing": exchange.unanswered,
-                    }
-                )
-            )
+            found.append(run.roll.close(exchange, cause, run.without, run.plan.cohort))
     return tuple(found)
 
 

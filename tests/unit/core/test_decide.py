@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hanse.core.answers import MAX_REFUSALS
 from hanse.core.commands import (
     AcceptResult,
     AnswerPlan,
@@ -25,7 +26,7 @@ from hanse.core.commands import (
     Stop,
     Tick,
 )
-from hanse.core.decide import MAX_REFUSALS, MAX_RESTARTS
+from hanse.core.decide import MAX_RESTARTS
 from hanse.core.exchange import MemberState
 from hanse.core.run import Phase
 from hanse.core.timing import next_wakeup_ms

@@ -24,10 +24,12 @@ from hanse.core.commands import (
     OpenStream,
     RecordAggregate,
     Recover,
+    RefuseResult,
     RestartWorker,
     Resume,
     StartTask,
     Stop,
+    TakeBack,
     Tick,
 )
 from hanse.core.decide import decide
@@ -46,6 +48,8 @@ from hanse.core.events import (
     SiteIdle,
     SiteInvited,
     SiteLeft,
+    SiteSetAside,
+    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
@@ -75,6 +79,8 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(RecordAggregate, EXCHANGES, st.just(("a",)), st.just(10), st.just(UPDATE)),
     st.builds(Commit, ROUNDS, MODELS),
     st.just(Tick()),
+    st.builds(RefuseResult, EXCHANGES, SITES, st.just("late"), st.just("over"), st.sampled_from([None, 10])),
+    st.builds(TakeBack, SITES, st.just("operator")),
     st.just(RestartWorker("killed")),
     st.just(Recover()),
     st.just(Resume("operator")),
@@ -140,6 +146,9 @@ RULES = st.fixed_dictionaries(
         "minimum": st.sampled_from([1, 2]),
         "grace": st.sampled_from([None, 10]),
         "fraction": st.sampled_from([0.5, 1.0]),
+        "tolerated_missing": st.sampled_from([None, 0.0, 0.3]),
+        "set_aside_after": st.sampled_from([0, 1, 2]),
+        "rest": st.sampled_from(["1 rounds", "30s"]),
     }
 )
 
@@ -213,7 +222,46 @@ def test_whatever_happens_a_command_repeated_at_once_adds_nothing(
         return
 
     # These say something new each time by their nature; a run that is resumed may fail again at once.
-    assert again == [] or isinstance(command, RestartWorker | Recover | Resume | OpenStream)
+    assert again == [] or isinstance(command, RestartWorker | Recover | Resume | OpenStream | RefuseResult)
+
+
+@settings(max_examples=200, deadline=None)
+@given(HEAD_STARTS, RULES, STEPS)
+def test_whatever_happens_every_site_that_is_asked_is_accounted_for_at_the_close(
+    head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
+) -> None:
+    events = [event for event, _ in driven(head_start, rules, steps).history]
+
+    cohorts = {event.exchange: event.cohort for event in events if isinstance(event, ExchangeOpened)}
+    counted = {(e.exchange, e.site): e.num_examples for e in events if isinstance(e, UpdateAccepted)}
+    for event in events:
+        if isinstance(event, ExchangeClosed):
+            assert sorted((*event.answered, *event.failed, *event.missing)) == sorted(cohorts[event.exchange])
+            assert set(event.idle) <= set(event.missing)
+            assert not set(event.set_aside) & set(cohorts[event.exchange])
+            assert event.data is not None
+            assert event.data.answered == sum(counted[event.exchange, site] for site in event.answered)
+
+
+@settings(max_examples=200, deadline=None)
+@given(HEAD_STARTS, RULES, STEPS)
+def test_whatever_happens_nobody_is_drawn_who_is_set_aside(
+    head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
+) -> None:
+    aside: set[str] = set()
+    for event, _ in driven(head_start, rules, steps).history:
+        match event:
+            case SiteSetAside(site=site):
+                assert site not in aside
+                aside.add(site)
+            case SiteTakenBack(site=site):
+                assert site in aside
+                aside.remove(site)
+            case SiteLeft(site=site) | SiteInvited(site=site):
+                aside.discard(site)
+            case RoundOpened():
+                assert not aside & set(event.cohort)
+                assert set(event.set_aside) <= aside
 
 
 @settings(max_examples=200, deadline=None)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.sealing import Exports
-from hanse.core.commands import Stop
+from hanse.core.commands import Stop, TakeBack
 from hanse.core.identity import Party
 from hanse.core.plan import Manifest
 from hanse.core.run import TERMINAL
@@ -91,6 +91,12 @@ class ControlRequests:
     async def resume(self, party: Party, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""
         return self._keeper.status(await self._keeper.resume(run_id, party.name))
+
+    async def take_back(self, party: Party, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was set aside."""
+        controller = self._keeper.find(run_id)
+        await controller.execute(TakeBack(site, party.name))
+        return self._keeper.status(controller)
 
     async def export(self, party: Party, run_id: str) -> Path:
         """Write the run's journal with its seal to a file."""

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.work import touched
 from hanse.core.commands import Command, Tick
-from hanse.core.events import Event
+from hanse.core.events import Event, ExchangeClosed, SiteKept, SiteSetAside
 from hanse.core.exchange import Exchange, MemberState
+from hanse.core.participation import told_absent
 from hanse.core.run import Phase, Run
 from hanse.core.timing import next_wakeup_ms
 from hanse.errors import RunError, StorageError
@@ -170,8 +171,24 @@ class RunController:
         run = self.run
         for event in events:
             logger.info("%s %s", run.run_id, _line(event), extra={"run": run.run_id})
+            if warning := _warning(run, event):
+                logger.warning("run %s: %s", run.run_id, warning, extra={"run": run.run_id})
         sites = touched(events)
         self.signals.notify([run.run_id, *(run.invited if sites is None else sites)])
+
+
+def _warning(run: Run, event: Event) -> str:
+    """What an operator should know of an event, in words; empty for nothing."""
+    match event:
+        case ExchangeClosed() if event.data is not None and event.data.too_little:
+            found = run.roll.closed.get(event.exchange)
+            return "" if found is None else told_absent(found)
+        case SiteSetAside():
+            return f"{event.site} is set aside: {event.reason}; its rest: {run.plan.cohort.rest}"
+        case SiteKept():
+            return f"{event.site} is asked on: {event.reason}"
+        case _:
+            return ""
 
 
 def _line(event: Event) -> str:

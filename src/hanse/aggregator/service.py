@@ -78,7 +78,7 @@ class AggregatorService:
         control = ControlRequests(registry, keeper, journal, blobs, self._exports)
         self.submit, self.stop, self.resume = control.submit, control.stop, control.resume
         self.runs, self.run, self.events = control.runs, control.run, control.events
-        self.export = control.export
+        self.take_back, self.export = control.take_back, control.export
 
     def present(self, credentials: Credentials) -> None:
         """Go on with renewed credentials of the same aggregator."""

@@ -97,6 +97,9 @@ async def _refuse(controller: RunController, party: Party, outcome: TaskOutcome,
     """Record a result that does not count, under the name of who sent it."""
     log = logger.info if isinstance(error, LateResultError) else logger.warning
     log("run %s: a result of %s was refused: %s", outcome.run_id, party.name, error)
+    # Of a late answer alone it has been checked by now who signed it.
+    late = isinstance(error, LateResultError) and outcome.outcome == "done"
+    examples = outcome.num_examples if late else None
     await controller.execute(
-        RefuseResult(outcome.exchange, party.name, error.code, error.message[:_LONGEST_REASON])
+        RefuseResult(outcome.exchange, party.name, error.code, error.message[:_LONGEST_REASON], examples)
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from hanse.core.canonical import digest_of
 from hanse.core.disclosure import disclosure_of
 from hanse.core.events import (
+    Data,
     Event,
     ExchangeClosed,
     ExchangeOpened,
@@ -16,15 +18,21 @@ from hanse.core.events import (
     RoundOpened,
     SiteIdle,
     SiteInvited,
+    SiteKept,
     SiteLeft,
+    SiteSetAside,
+    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
     UpdatesAggregated,
 )
 from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
+from hanse.core.participation import Participation, told_absent
+from hanse.core.resting import back_ms, back_round, told_aside
 from hanse.core.run import TERMINAL, Phase, Run
 from hanse.wire.messages import Assignment, Awaited, RunStatus, RunWork, Work
+from hanse.wire.participation import SetAside, TookPart
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""
@@ -33,6 +41,10 @@ HEADER_SLACK = 65_536
 
 MOST_AWAITED = 500
 """Sites that a status names as awaited; a status has to fit into a message."""
+MOST_NAMED = 100
+"""Sites that a status names for one reason; the journal has all of them."""
+MOST_EXCHANGES = 8
+"""Closed exchanges of which a status says who took part."""
 _LONGEST_REASON = 8_192
 
 _MOST_REMEMBERED = 1_024
@@ -66,7 +78,7 @@ class WorkList:
         concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
         standing = tuple(
             (
-                *(run.run_id, run.plan_digest, site not in run.answers),
+                *(run.run_id, run.plan_digest, site not in run.answers, _aside(run, site)),
                 # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
                 tuple((exchange.number, exchange.clock_ms) for exchange in asked),
             )
@@ -88,6 +100,7 @@ class WorkList:
             plan_bytes=size_of(run.plan_digest),
             review=site not in run.answers,
             progress_s=progress_interval_s(run),
+            set_aside=_aside(run, site),
             assignments=tuple(
                 Assignment(
                     exchange=e.number,
@@ -103,8 +116,14 @@ class WorkList:
         )
 
 
-_Standing = tuple[str, str, bool, tuple[tuple[int, int], ...]]
-"""Run, plan, whether the site is to answer, exchanges with their clocks: all that its work follows from."""
+_Standing = tuple[str, str, bool, str, tuple[tuple[int, int], ...]]
+"""Run, plan, whether the site is to answer, why it is set aside, exchanges with their clocks: all that
+its work follows from."""
+
+
+def _aside(run: Run, site: str) -> str:
+    """Why a site is not asked at present, and until when; empty where it is."""
+    return told_aside(run, site) if site in run.conduct.aside else ""
 
 
 def concerns(run: Run, site: str) -> bool:
@@ -123,7 +142,11 @@ def touched(events: Iterable[Event]) -> frozenset[str] | None:
                 sites |= set(event.missing)
             case SiteInvited() | PlanAnswered() | SiteLeft() | UpdateAccepted() | TaskFailed():
                 sites.add(event.site)
-            case TaskStarted() | SiteIdle() | ResultRefused() | UpdatesAggregated() | RoundOpened():
+            case SiteSetAside() | SiteTakenBack():
+                sites.add(event.site)
+            case TaskStarted() | SiteIdle() | SiteKept() | ResultRefused():
+                pass
+            case UpdatesAggregated() | RoundOpened():
                 pass
             case _:
                 return None
@@ -179,6 +202,9 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,
         metrics=dict(run.metrics),
+        took_part=_took_part(run),
+        short_rounds=run.roll.short_rounds,
+        set_aside=_set_aside(run)[:MOST_NAMED],
         events=events,
     )
 
@@ -191,6 +217,52 @@ def told(awaited: Awaited) -> str:
     )
     away = "" if awaited.connected else ", not connected"
     return f"{awaited.site} ({awaited.what}, {awaited.state} since {since}, until {until}{away})"
+
+
+def _took_part(run: Run) -> tuple[TookPart, ...]:
+    """The exchanges of the last round committed and of the open one; of a stream, the last few."""
+    rounds = (run.committed, run.round_open)
+    last = [found for found in run.roll.closed.values() if found.round_number in rounds]
+    return tuple(_of_exchange(found) for found in last[-MOST_EXCHANGES:])
+
+
+def _of_exchange(found: Participation) -> TookPart:
+    data = found.data or Data(answered=0, missing=0)
+    return TookPart(
+        exchange=found.exchange,
+        round_number=found.round_number,
+        task=found.task,
+        cause=found.cause,
+        asked=len(found.asked),
+        answered=len(found.answered),
+        failed=dict(islice(found.failed.items(), MOST_NAMED)),
+        idle=found.idle[:MOST_NAMED],
+        unanswered=found.unanswered[:MOST_NAMED],
+        late=dict(islice(found.late.items(), MOST_NAMED)),
+        set_aside=found.set_aside[:MOST_NAMED],
+        num_examples=data.answered,
+        missing_examples=data.missing,
+        missing_share=data.share,
+        unknown=data.unknown[:MOST_NAMED],
+        tolerated=data.tolerated,
+        too_little=data.too_little,
+        told=told_absent(found),
+    )
+
+
+def _set_aside(run: Run) -> tuple[SetAside, ...]:
+    return tuple(
+        SetAside(
+            site=site,
+            reason=aside.reason,
+            round_number=aside.round_number,
+            since_ms=aside.since_ms,
+            back_round=back_round(run, site),
+            back_ms=back_ms(run, site),
+            told=told_aside(run, site),
+        )
+        for site, aside in sorted(run.conduct.aside.items())
+    )
 
 
 def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:

@@ -70,6 +70,8 @@ def show(
         say_json(value | {"sites": {name: value["sites"][name] for name in accounts}})
     else:
         say(_about(report))
+        if site is None:
+            _show_exchanges(report)
         for name, account in accounts.items():
             say(f"\n{name}")
             _show_site(account)
@@ -112,6 +114,39 @@ def _about(report: Report) -> str:
     )
 
 
+def _show_exchanges(report: Report) -> None:
+    """Who took part in each exchange, and with how much data."""
+    if not report.exchanges:
+        return
+    heads = ("ROUND", "TASK", "ASKED", "ANSWERED", "FAILED", "SILENT", "LATE", "EXAMPLES", "MISSING")
+    rows = [
+        (
+            str(told["round"]),
+            told["task"],
+            *(str(len(told[name])) for name in ("asked", "answered", "failed", "idle", "late")),
+            str(told["num_examples"]),
+            _missing(told),
+        )
+        for told in report.exchanges
+    ]
+    say("")
+    say_table(heads, rows)
+    for told in report.exchanges:
+        if told["too_little"]:
+            say(f"warning: {told['told']}")
+
+
+def _missing(told: dict[str, Any]) -> str:
+    from hanse.core.participation import percent
+
+    if told["tolerated"] is None:
+        return "-"
+    some = [percent(told["missing_share"])] if told["missing_examples"] else []
+    count = len(told["unknown"])
+    unknown = [f"{count} site{'s' if count != 1 else ''} of unknown size"] if count else []
+    return " and ".join([*some, *unknown]) or "-"
+
+
 def _show_site(account: Account) -> None:
     for answer in account.answers:
         word = "accepted" if answer.accepted else "refused"
@@ -120,6 +155,11 @@ def _show_site(account: Account) -> None:
         say("  gave no answer to the plan")
     for failed in account.failed:
         say(f"  {moment(failed.time_ms)}  round {failed.round_number}, {failed.task} failed: {failed.reason}")
+    for missed in account.missed:
+        what = f"round {missed.round_number}, {missed.task}: not in it"
+        say(f"  {moment(missed.time_ms)}  {what}: {missed.how}")
+    for spared in account.sparing:
+        say(f"  {moment(spared.time_ms)}  {spared.told}")
     if not account.disclosed:
         say("  disclosed nothing")
         return

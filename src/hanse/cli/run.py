@@ -69,7 +69,7 @@ def list_(directory: FederationDirectory = FEDERATION, json: Json = False) -> No
         say_json([run.model_dump(mode="json") for run in runs])
         return
     say_table(
-        ("RUN", "PLAN", "STATE", "ROUND", "SUBMITTED", "BY"),
+        ("RUN", "PLAN", "STATE", "ROUND", "SUBMITTED", "BY", "REMARKS"),
         [
             (
                 run.run_id,
@@ -78,6 +78,7 @@ def list_(directory: FederationDirectory = FEDERATION, json: Json = False) -> No
                 f"{run.rounds_committed}/{run.rounds}",
                 moment(run.submitted_ms),
                 run.submitted_by,
+                _remarks(run),
             )
             for run in runs
         ],
@@ -146,6 +147,24 @@ def resume(
         must_be_finished(found)
 
 
+@app.command("take-back")
+def take_back(
+    run: RunId,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="A site that is set aside.")],
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """Have a site asked again, from the next round on, that was set aside for failing again and again.
+
+    `hanse run status` says which sites are set aside and why; without this, the plan's `rest` decides.
+    """
+    found = _ask(directory, lambda client: client.take_back(run, site))
+    if json:
+        say_json(found.model_dump(mode="json"))
+    else:
+        say(f"{site} is taken back in run {run}; it is asked from the next round on")
+
+
 @app.command()
 def export(
     run: RunId,
@@ -178,6 +197,16 @@ def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
     return asyncio.run(ask())
 
 
+def _remarks(status: RunStatus) -> str:
+    """What an operator should look at, in a few words."""
+    aside = [f"{', '.join(found.site for found in status.set_aside)} set aside"] if status.set_aside else []
+    return "; ".join([*aside, *([_short(status)] if status.short_rounds else [])]) or "-"
+
+
+def _short(status: RunStatus) -> str:
+    return f"too little data in {status.short_rounds} round{'s' if status.short_rounds != 1 else ''}"
+
+
 def _say_short(status: RunStatus, *, as_json: bool) -> None:
     if as_json:
         say_json(status.model_dump(mode="json"))
@@ -200,5 +229,17 @@ def _say_status(status: RunStatus) -> None:
         if digest is not None:
             say(f"model      {digest} ({name})")
     say("sites      " + (", ".join(f"{site} {word}" for site, word in status.answers.items()) or "none yet"))
+    for found in status.took_part:
+        share = f"{found.answered} of {found.asked} answered, {found.num_examples} examples"
+        say(f"took part  round {found.round_number}, {found.task}: {share}")
+        if found.told:
+            say(f"{'WARNING' if found.too_little else 'missing':<9}  {found.told}")
+        if found.late:
+            late = ", ".join(f"{site} ({examples} examples)" for site, examples in found.late.items())
+            say(f"late       round {found.round_number}, {found.task}: {late}; not counted")
+    if status.short_rounds:
+        say(f"WARNING    {_short(status)}: more was missing than the plan tolerates")
+    for aside in status.set_aside:
+        say(f"set aside  {aside.site}: {aside.told}")
     for awaited in status.awaited:
         say(f"waits for  {waited_for(awaited)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from hanse.core.events import (
     Event,
+    ExchangeClosed,
     ExchangeOpened,
     PlanAnswered,
     ResultRefused,
@@ -20,12 +21,16 @@ from hanse.core.events import (
     RunSubmitted,
     SiteIdle,
     SiteInvited,
+    SiteKept,
     SiteLeft,
+    SiteSetAside,
+    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
     WorkerRestarted,
 )
+from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, shortened
 
 MOST_SITES = 8
 """Sites that have a column of their own; of more, only the range of their figures is told."""
@@ -41,7 +46,9 @@ class Story:
         committed: The last committed round.
         doing: What each site is at: `train`, `train failed`, ...
         metrics: The latest figures of each site.
-        history: The committed rounds, as JSON: number, means, and the figures of each site.
+        history: The committed rounds, as JSON: number, means, the figures of each site, and who
+            took part in each exchange.
+        short: Rounds in which more data was missing than the plan tolerates.
     """
 
     def __init__(self) -> None:
@@ -50,6 +57,10 @@ class Story:
         self.doing: dict[str, str] = {}
         self.metrics: dict[str, dict[str, float]] = {}
         self.history: list[dict[str, Any]] = []
+        self.short: list[int] = []
+        self._rest = ""
+        self._reasons: dict[tuple[int, str], str] = {}
+        self._exchanges: dict[int, dict[str, Any]] = {}
         self._tasks: dict[int, ExchangeOpened] = {}
         self._in_round: dict[str, dict[str, float]] = {}
         self._heads: tuple[str, ...] = ()
@@ -71,6 +82,7 @@ class Story:
                 self.metrics.setdefault(event.site, {}).update(event.metrics)
                 return []
             case TaskFailed():
+                self._reasons[event.exchange, event.site] = event.reason
                 self.doing[event.site] = f"{self._task(event.exchange)} failed"
                 return [
                     f"{self._at(event.exchange)}: {event.site} failed: {event.reason}",
@@ -84,16 +96,86 @@ class Story:
                 return self._round(event)
             case RunSubmitted():
                 self.rounds = event.manifest.plan.rounds
+                self._rest = event.manifest.plan.cohort.rest
                 return _told(event)
+            case ExchangeClosed():
+                return self._closed(event)
+            case ResultRefused(num_examples=int()):
+                return self._late(event)
+            case SiteSetAside():
+                self.doing[event.site] = "set aside"
+                rest = f"; its rest: {self._rest}" if self._rest else ""
+                return [f"warning: {event.site} is set aside: {event.reason}{rest}"]
+            case SiteTakenBack():
+                self.doing.pop(event.site, None)
+                return _told(event)
+            case RunFinished():
+                return [*_told(event), *self._shortage()]
             case _:
                 return _told(event)
+
+    def _closed(self, event: ExchangeClosed) -> list[str]:
+        """Keep who took part, and tell whom the exchange went without."""
+        opened = self._tasks.get(event.exchange)
+        if opened is None or event.data is None:
+            return []
+        found = Participation(
+            exchange=event.exchange,
+            round_number=opened.round_number,
+            index=opened.index,
+            task=opened.task,
+            cause=event.cause,
+            asked=opened.cohort,
+            answered=event.answered,
+            failed={
+                site: shortened(self._reasons.get((event.exchange, site), "takes no part any more"))
+                for site in event.failed
+            },
+            idle=event.idle,
+            unanswered=tuple(site for site in event.missing if site not in event.idle),
+            set_aside=event.set_aside,
+            data=event.data,
+        )
+        self._exchanges[event.exchange] = told = found.as_json()
+        if found.too_little:
+            if found.round_number not in self.short:
+                self.short.append(found.round_number)
+            return [f"warning: {told['told']}"]
+        # Who is set aside was told when that began.
+        new = event.failed or event.missing or set(event.data.unknown) - {*event.set_aside}
+        return [told["told"]] if new and event.data.tolerated is not None else []
+
+    def _late(self, event: ResultRefused) -> list[str]:
+        if event.exchange in self._exchanges:
+            self._exchanges[event.exchange]["late"][event.site] = event.num_examples
+        late = f"{event.site} answered after the close; its {event.num_examples} examples are not in it"
+        return [f"{self._at(event.exchange)}: {late}"]
+
+    def _shortage(self) -> list[str]:
+        """How often too much data was missing, at the end of a run."""
+        if not self.short:
+            return []
+        more = f" and {len(self.short) - MOST_NAMED} more" if len(self.short) > MOST_NAMED else ""
+        which = "round" if len(self.short) == 1 else "rounds"
+        shown = named([str(number) for number in self.short[:MOST_NAMED]])
+        return [f"warning: in {which} {shown}{more}, more data was missing than the plan tolerates"]
 
     def _round(self, event: RoundCommitted) -> list[str]:
         self.committed = event.round_number
         sites, self._in_round = self._in_round, {}
         if event.round_number == 0:
             return []
-        self.history.append({"round": event.round_number, "metrics": dict(event.metrics), "sites": sites})
+        of_round = [told for told in self._exchanges.values() if told["round"] == event.round_number]
+        self.history.append(
+            {
+                "round": event.round_number,
+                "metrics": dict(event.metrics),
+                "sites": sites,
+                "exchanges": of_round,
+            }
+        )
+        self._reasons.clear()
+        self._exchanges = dict(list(self._exchanges.items())[-MOST_KEPT:])
         names = in_order(name for metrics in self.metrics.values() for name in metrics)[:MOST_FIGURES]
         cells = {"round": f"{event.round_number}/{self.rounds}"}
         cells |= {name: figure(event.metrics[name]) for name in in_order(event.metrics)}
@@ -168,6 +250,12 @@ def _told(event: Event) -> list[str]:
             return [f"{event.site} left: {event.reason}"]
         case RunStarted():
             return [f"the run begins with {', '.join(event.population)}"]
+        case SiteKept():
+            return [f"warning: {event.site} is asked on: {event.reason}"]
+        case SiteTakenBack():
+            if event.by:
+                return [f"{event.site} is taken back by {event.by}; it is asked from the next round on"]
+            return [f"{event.site} is taken back: {event.reason}"]
         case ResultRefused():
             return [f"a result of {event.site} was not taken: {event.reason}"]
         case WorkerRestarted():

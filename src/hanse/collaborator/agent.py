@@ -59,6 +59,7 @@ class Agent:
         self._tasks = Tasks(self._here, self._reviewer, self._workers)
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()
+        self._set_aside: dict[str, str] = {}
         self._waiting = ""
         self._cut_off = False
         self._serving: asyncio.Task[None] | None = None
@@ -144,6 +145,7 @@ class Agent:
     def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
         """Begin what is new, end what is not listed any more."""
         self._note_runs(work)
+        self._say_where_set_aside({run.run_id: run.set_aside for run in work.runs if run.set_aside})
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in self._jobs.keys() - wanted.keys():
             task = self._jobs.pop(key).task
@@ -181,6 +183,18 @@ class Agent:
         if waiting and waiting != self._waiting:
             logger.info("waiting for %s", waiting)
         self._waiting = waiting
+
+    def _say_where_set_aside(self, runs: dict[str, str]) -> None:
+        for run_id, why in runs.items():
+            if self._set_aside.get(run_id) != why:
+                logger.warning(
+                    "run %s: this site is set aside: %s. The run's operator can take it back at once, by: "
+                    "hanse run take-back %s %s",
+                    *(run_id, why, run_id, self._here.settings.name),
+                )
+        for run_id in self._set_aside.keys() - runs.keys():
+            logger.info("run %s: this site is no longer set aside", run_id)
+        self._set_aside = runs
 
     def _check_settings(self) -> None:
         settings, party = self._here.settings, self._here.identity.credentials.party

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
-from hanse.control.report import Account, Answer, Disclosed, Failed, Report
+from hanse.control.report import Account, Answer, Disclosed, Failed, Missed, Report, Sparing
 from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
 from hanse.core.canonical import digest_of
 from hanse.core.chain import GENESIS, Record, check_chain
@@ -20,12 +20,18 @@ from hanse.core.events import (
     ExchangeClosed,
     ExchangeOpened,
     PlanAnswered,
+    ResultRefused,
+    RoundOpened,
     RunSubmitted,
+    SiteKept,
+    SiteSetAside,
+    SiteTakenBack,
     TaskFailed,
     UpdateAccepted,
     UpdatesAggregated,
     read_event,
 )
+from hanse.core.exchange import Exchange
 from hanse.core.run import Run, evolve
 from hanse.core.schema import problem_of
 from hanse.errors import CredentialError, HanseError, TamperedError
@@ -80,6 +86,8 @@ class _Examination:
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
         self._run: Run | None = None
+        self._recounted: ExchangeClosed | None = None
+        self._closed: dict[int, dict[str, Any]] = {}
         self._replays = True
 
     def read(self, lines: Iterator[dict[str, Any]]) -> None:
@@ -123,6 +131,7 @@ class _Examination:
             return
         self._examine(event, record, where)
         self._replay(event, record.time_ms, where)
+        self._took_part(event, record.time_ms)
 
     def _examine(self, event: Event, record: Record, where: str) -> None:
         match event:
@@ -142,6 +151,8 @@ class _Examination:
                 self._told(event, record.time_ms, where)
             case ExchangeClosed() | UpdatesAggregated():
                 self._counted(event, where)
+            case RoundOpened() | SiteSetAside() | SiteKept() | SiteTakenBack():
+                self._spared(event, record.time_ms, where)
             case _:
                 pass
 
@@ -211,12 +222,68 @@ class _Examination:
         answers = [member.answer for member in exchange.members.values() if member.answer is not None]
         match event:
             case ExchangeClosed():
-                told = (event.answered, event.failed) == (exchange.answered, exchange.failed)
+                told = event in self._closings(exchange, event)
             case UpdatesAggregated():
                 examples = sum(answer.num_examples for answer in answers)
                 told = (event.sites, event.num_examples) == (exchange.answered, examples)
         if not told:
             self._checks["history"].fail(f"{where}: {event.kind} does not say who answered")
+
+    def _closings(self, exchange: Exchange, event: ExchangeClosed) -> tuple[ExchangeClosed, ...]:
+        """What can be told truly of an exchange that closes, by this version and by earlier ones."""
+        if self._run is None:
+            return ()
+        rules = self._run.plan.cohort
+        now = self._run.roll.close(exchange, event.cause, self._run.without, rules)
+        self._recounted = now
+        return now, now.model_copy(update={"idle": (), "set_aside": (), "data": None})
+
+    def _spared(
+        self, event: RoundOpened | SiteSetAside | SiteKept | SiteTakenBack, time_ms: int, where: str
+    ) -> None:
+        """Hold what is told of sites that are set aside against what they did."""
+        if not isinstance(event, RoundOpened):
+            self._account(event.site).sparing.append(Sparing(time_ms, _told(event)))
+        if self._run is None:
+            return
+        conduct, limit = self._run.conduct, self._run.plan.cohort.set_aside_after
+        problem = ""
+        match event:
+            case RoundOpened():
+                if wrong := sorted({*event.cohort} & conduct.aside.keys()):
+                    problem = f"the round asks {', '.join(wrong)}, set aside before"
+                elif wrong := sorted({*event.set_aside} - conduct.aside.keys()):
+                    problem = f"the round goes without {', '.join(wrong)}, never set aside"
+            case SiteSetAside() | SiteKept():
+                strikes = conduct.strikes.get(event.site)
+                if not limit or strikes is None or strikes.rounds < limit:
+                    problem = f"{event.site} had not failed in {limit} rounds in a row"
+            case SiteTakenBack():
+                if event.site not in conduct.aside:
+                    problem = f"{event.site} was not set aside"
+        if problem:
+            self._checks["history"].fail(f"{where}: {problem}")
+
+    def _took_part(self, event: Event, time_ms: int) -> None:
+        """Keep who took part in an exchange, and who did not, once the event is replayed."""
+        if self._run is None or not isinstance(event, ExchangeClosed | ResultRefused):
+            return
+        found = self._run.roll.closed.get(event.exchange)
+        if found is None:
+            return
+        place = (found.round_number, found.exchange, found.task, time_ms)
+        if isinstance(event, ExchangeClosed):
+            now = self._recounted or event  # what an earlier version did not tell can be counted still
+            found = replace(found, set_aside=now.set_aside, data=now.data)
+            self._closed[event.exchange] = found.as_json()
+            self._report.exchanges.append(self._closed[event.exchange])
+            for site in event.missing:
+                how = "it had fallen silent" if site in found.idle else f"it had not answered ({event.cause})"
+                self._account(site).missed.append(Missed(*place, how))
+        elif event.num_examples is not None:
+            self._closed[event.exchange]["late"] = dict(found.late)
+            how = f"it answered after the close; its {event.num_examples} examples are not in it"
+            self._account(event.site).missed.append(Missed(*place, how))
 
     def _replay(self, event: Event, time_ms: int, where: str) -> None:
         if not self._replays:
@@ -250,3 +317,13 @@ class _Examination:
 
     def _account(self, site: str) -> Account:
         return self._report.sites.setdefault(site, Account())
+
+
+def _told(event: SiteSetAside | SiteKept | SiteTakenBack) -> str:
+    match event:
+        case SiteSetAside():
+            return f"set aside: {event.reason}"
+        case SiteKept():
+            return f"asked on: {event.reason}"
+        case SiteTakenBack():
+            return f"taken back{f' by {event.by}' if event.by else ''}: {event.reason}"

@@ -27,6 +27,7 @@ from hanse.transport.routes import (
     SIGN,
     STOP,
     SUBMIT,
+    TAKE_BACK,
     EventsQuery,
 )
 from hanse.wire.files import file_errors
@@ -116,6 +117,10 @@ class ControlClient:
     async def resume(self, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""
         return await self._connection.call(RESUME, Empty(), run_id=run_id)
+
+    async def take_back(self, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was set aside."""
+        return await self._connection.call(TAKE_BACK, Empty(), run_id=run_id, name=site)
 
     async def events(self, run_id: str, after: int = 0, wait_s: float = 0.0) -> EventsReply:
         """Records of a run's journal after the one numbered `after`.

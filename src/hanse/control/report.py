@@ -86,6 +86,33 @@ class Failed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An exchange that went on without a site that was asked.
+
+    Attributes:
+        how: `it had fallen silent`, ...
+    """
+
+    round_number: int
+    exchange: int
+    task: str
+    time_ms: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sparing:
+    """What was done about a site that had failed again and again.
+
+    Attributes:
+        told: `set aside: it failed in 3 rounds in a row, ...`
+    """
+
+    time_ms: int
+    told: str
+
+
 @dataclass(slots=True)
 class Account:
     """One site's part in a run."""
@@ -93,6 +120,8 @@ class Account:
     answers: list[Answer] = field(default_factory=list)
     disclosed: list[Disclosed] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    missed: list[Missed] = field(default_factory=list)
+    sparing: list[Sparing] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -111,6 +140,8 @@ class Report:
         plan_digest: Digest of the plan.
         phase: How far the run is.
         rounds: Rounds committed.
+        exchanges: Who took part in each exchange that has closed, and with how much data; see
+            `hanse.core.participation.Participation.as_json`.
         records: Records read.
         sealed_by: The aggregator's URI.
         sealed_ms: When it sealed the journal.
@@ -126,6 +157,7 @@ class Report:
     plan_digest: str = ""
     phase: str = ""
     rounds: int = 0
+    exchanges: list[dict[str, Any]] = field(default_factory=list)
     records: int = 0
     sealed_by: str = ""
     sealed_ms: int = 0

@@ -172,6 +172,10 @@ class Service(Protocol):
         """Take a stopped or failed run up again."""
         ...
 
+    async def take_back(self, party: Party, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was set aside."""
+        ...
+
     async def export(self, party: Party, run_id: str) -> Path:
         """Write the run's journal with its seal to a file (JSON lines)."""
         ...

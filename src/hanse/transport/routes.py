@@ -258,6 +258,15 @@ RESUME = Route(
     RunStatus,
     lambda call: call.service.resume(call.party, call.params["run_id"]),
 )
+TAKE_BACK = Route(
+    "POST",
+    "/v1/runs/{run_id}/sites/{name}/take-back",
+    "Have a site asked again that was set aside.",
+    _OPERATORS,
+    Empty,
+    RunStatus,
+    lambda call: call.service.take_back(call.party, call.params["run_id"], call.params["name"]),
+)
 EXPORT = Bulk(
     "GET", "/v1/runs/{run_id}/export", "A run's journal with its seal.", _OPERATORS, "application/x-ndjson"
 )
@@ -302,7 +311,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
     *(NEXT, ANSWER, RESULT, PROGRESS),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
-    *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, EXPORT),
+    *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, TAKE_BACK, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE),
 )
 

@@ -11,6 +11,7 @@ from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
 from hanse.core.schema import Digest, Label, Name, Strict, problem_of
 from hanse.errors import ProtocolError
+from hanse.wire.participation import SetAside, TookPart
 
 PROTOCOL = 1
 """Version of the protocol; both ends state it in every request and reply."""
@@ -94,6 +95,7 @@ class RunWork(Strict):
     Attributes:
         review: Whether the site's answer to the plan is wanted.
         progress_s: How often a task under way has to show progress.
+        set_aside: Why the site is not asked at present, and until when; empty where it is.
     """
 
     run_id: str = RunId
@@ -101,6 +103,7 @@ class RunWork(Strict):
     plan_bytes: int = Field(ge=0, le=MAX_MESSAGE * 16)
     review: bool = False
     progress_s: float = Field(gt=0)
+    set_aside: str = Field("", max_length=2_000)
     assignments: tuple[Assignment, ...] = Field((), max_length=100)
 
 
@@ -267,7 +270,13 @@ class Awaited(Strict):
 
 
 class RunStatus(Strict):
-    """A run as an operator sees it."""
+    """A run as an operator sees it.
+
+    Attributes:
+        took_part: Who took part in the last exchanges that have closed.
+        short_rounds: Rounds in which more data was missing than the plan tolerates.
+        set_aside: Sites that are not asked at present.
+    """
 
     run_id: str
     plan_name: str
@@ -286,6 +295,9 @@ class RunStatus(Strict):
     best_round: int | None = None
     best_model: Digest | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    took_part: tuple[TookPart, ...] = ()
+    short_rounds: int = 0
+    set_aside: tuple[SetAside, ...] = ()
     events: int = 0
 
 

@@ -76,7 +76,7 @@ def test_a_view_that_is_not_shown_keeps_the_history(capsys: pytest.CaptureFixtur
         view.remind()
 
     assert capsys.readouterr().out == ""
-    assert view.history == [{"round": 1, "metrics": {"loss": 1.0}, "sites": {}}]
+    assert view.history == [{"round": 1, "metrics": {"loss": 1.0}, "sites": {}, "exchanges": []}]
 
 
 def test_on_a_terminal_a_picture_shows_who_is_at_what(monkeypatch: pytest.MonkeyPatch) -> None:

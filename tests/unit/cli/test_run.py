@@ -180,7 +180,7 @@ def test_runs_are_listed(aggregator: Aggregator, hanse: Hanse) -> None:
     ended = hanse("run", "list")
 
     assert ended.out.splitlines()[1].split() == [
-        "xrays-1", "xrays", "(000000000000)", "running", "1/3", "1970-01-01", "00:00:00Z", "operator",
+        "xrays-1", "xrays", "(000000000000)", "running", "1/3", "1970-01-01", "00:00:00Z", "operator", "-",
     ]  # fmt: skip
 
 

@@ -139,7 +139,9 @@ def test_the_history_is_kept_as_json() -> None:
     for event in (opened(1, "train"), answered(1, "a", loss=0.5), committed(loss=0.5)):
         story.take(event)
 
-    assert story.history == [{"round": 1, "metrics": {"loss": 0.5}, "sites": {"a": {"loss": 0.5}}}]
+    assert story.history == [
+        {"round": 1, "metrics": {"loss": 0.5}, "sites": {"a": {"loss": 0.5}}, "exchanges": []}
+    ]
 
 
 def test_a_run_that_is_watched_from_its_middle_is_told_as_far_as_it_is_known() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hanse.core.schema import Strict
 from hanse.transport.routes import EventsQuery
-from hanse.wire import messages
+from hanse.wire import messages, participation
 
 D = "0" * 64
 MEMBER = {"name": "a", "role": "collaborator", "removed": False, "seen_ms": 5, "not_after_ms": 9}
@@ -17,6 +17,35 @@ AWAITED = {
     "since_ms": 1,
     "deadline_ms": 2,
     "connected": True,
+}
+TOOK_PART = {
+    "exchange": 1,
+    "round_number": 1,
+    "task": "train",
+    "cause": "grace",
+    "asked": 4,
+    "answered": 1,
+    "failed": {"b": "out of memory"},
+    "idle": ["c"],
+    "unanswered": ["d"],
+    "late": {"d": 5},
+    "set_aside": ["e"],
+    "num_examples": 10,
+    "missing_examples": 5,
+    "missing_share": 0.5,
+    "unknown": ["c"],
+    "tolerated": 0.2,
+    "too_little": True,
+    "told": "round 1, train: b is not in it",
+}
+SET_ASIDE = {
+    "site": "e",
+    "reason": "it failed",
+    "round_number": 1,
+    "since_ms": 5,
+    "back_round": 12,
+    "back_ms": None,
+    "told": "it failed; it is asked again from round 12 on",
 }
 STATUS = {
     "run_id": "demo-1",
@@ -36,6 +65,9 @@ STATUS = {
     "best_round": 1,
     "best_model": D,
     "metrics": {"loss": 0.5},
+    "took_part": [TOOK_PART],
+    "short_rounds": 1,
+    "set_aside": [SET_ASIDE],
     "events": 3,
 }
 RECORD = {
@@ -62,6 +94,7 @@ WORK = {
     "plan_bytes": 10,
     "review": True,
     "progress_s": 10.0,
+    "set_aside": "it failed",
     "assignments": [ASSIGNMENT],
 }
 ANSWER = {
@@ -116,6 +149,8 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     messages.Member: MEMBER,
     messages.Members: {"members": [MEMBER]},
     messages.Awaited: AWAITED,
+    participation.TookPart: TOOK_PART,
+    participation.SetAside: SET_ASIDE,
     messages.RunStatus: STATUS,
     messages.Runs: {"runs": [STATUS]},
     messages.JournalRecord: RECORD,

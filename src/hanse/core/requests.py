@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hanse.core.best import improves
 from hanse.core.cohort import needed, select
 from hanse.core.commands import Commit, OpenExchange, OpenStream, RecordAggregate
 from hanse.core.events import (
@@ -15,7 +16,7 @@ from hanse.core.events import (
 from hanse.core.exchange import Exchange
 from hanse.core.plan import INITIALISE
 from hanse.core.resting import askable, returns, set_aside
-from hanse.core.run import Phase, Run, evolve, improves
+from hanse.core.run import Phase, Run, evolve
 from hanse.errors import QuorumError, RunError, WorkflowError
 
 Events = tuple[Event, ...]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from hanse.core.best import Best, improves
 from hanse.core.events import (
     Event,
     ExchangeClosed,
@@ -40,7 +41,7 @@ from hanse.core.events import (
 )
 from hanse.core.exchange import Exchange, move, restart
 from hanse.core.participation import Roll
-from hanse.core.plan import Goal, Manifest, Plan
+from hanse.core.plan import Manifest, Plan
 from hanse.core.resumption import answered_by_none, stand
 from hanse.core.strikes import Conduct
 from hanse.errors import TamperedError
@@ -96,15 +97,6 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     RunFinished: {Phase.RUNNING: Phase.FINISHED},
 }
 """Next phase by event and present phase; an event that is not listed for a phase cannot happen in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best value of a metric so far."""
-
-    value: float
-    round_number: int
-    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +188,6 @@ class Run:
         rule, best = self.plan.early_stop, self.stop_best
         stale = rule is not None and best is not None and self.committed - best.round_number >= rule.patience
         return self.committed >= self.plan.rounds or stale
-
-
-def improves(goal: Goal, value: float, best: Best | None, min_delta: float = 0.0) -> bool:
-    """Whether a metric is better than the best so far, by more than `min_delta`."""
-    if best is None:
-        return True
-    gain = value - best.value if goal.mode == "max" else best.value - value
-    return gain > min_delta
 
 
 def replay(events: Iterable[tuple[Event, int]]) -> Run | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.integration.deployment import deployed
 
 from hanse.core.canonical import sha256
 from hanse.demo.files import HOSPITALS
@@ -43,4 +46,40 @@ def test_the_demos_model_is_the_simulated_one_to_the_bit(tmp_path: Path, learner
     )
 
     models = [folder / "model.safetensors" for folder in (deployed / "results", simulated)]
+    assert sha256(models[0].read_bytes()) == sha256(models[1].read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_compressed_runs_model_is_the_simulated_one_to_the_bit_though_an_agent_was_killed(
+    tmp_path: Path,
+) -> None:
+    compression = {
+        "upload": [{"name": "top_k", "fraction": 0.3}, "rotate", "int4", "zstd"],
+        "smallest": 1,
+    }
+    simulated = tmp_path / "simulated"
+
+    with deployed(tmp_path / "deployed", "a", "b") as federation:
+        site = federation.sites["a"]
+        site.hold("train", 2)
+        run = federation.submit(compression=compression, rounds=4, options={"size": 3000})
+        site.held(run.run_id, "train", 2)
+        federation.agent("a").end(signal.SIGKILL)
+        site.release()
+        federation.start_agent("a")
+        run.finished()
+        results = run.export(tmp_path / "results")
+        for name, place in federation.sites.items():
+            shutil.copytree(place.data, tmp_path / "data" / name)
+        plan = federation.plan(compression=compression, rounds=4, options={"size": 3000})
+        hanse(
+            "simulate",
+            plan,
+            *("--site", "a", "--site", "b"),
+            *("--data", f"numbers={tmp_path}/data/{{site}}"),
+            *("--output", simulated),
+        )
+
+    models = [folder / "model.safetensors" for folder in (results, simulated)]
     assert sha256(models[0].read_bytes()) == sha256(models[1].read_bytes())

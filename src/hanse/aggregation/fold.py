@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.parameters import Array, Parameters, is_floating, mismatch, specs
+from hanse.core.parameters import Array, Parameters, flat_reader, is_floating, mismatch, specs
 from hanse.core.update import Metrics
 from hanse.errors import UpdateError
 
@@ -107,16 +107,19 @@ def _mean(parts: Sequence[tuple[Array, float]], total: float, block: int) -> Arr
     """Weighted mean of one tensor, `block` elements at a time."""
     first = parts[0][0]
     dtype = first.dtype.newbyteorder("=")
-    flats = [(array.reshape(-1).view(_signed(array.dtype)), weight) for array, weight in parts]
-    mean = np.empty(first.size, _signed(dtype))
+    signed = _signed(dtype)
+    flats = [(*flat_reader(array), weight) for array, weight in parts]
+    # What is decoded by block is decoded once.
+    block = max(block, *(whole for _, whole, _ in flats))
+    mean = np.empty(first.size, signed)
     # Two buffers for all blocks: touching fresh memory costs more than the sum.
     accumulator, scratch = np.empty((2, min(block, first.size)))
     for begin in range(0, first.size, block):
         end = min(begin + block, first.size)
         folded, term = accumulator[: end - begin], scratch[: end - begin]
         folded.fill(0)
-        for flat, weight in flats:
-            np.copyto(term, flat[begin:end])
+        for read, _, weight in flats:
+            np.copyto(term, read(begin, end).view(_signed(first.dtype)))
             term *= weight
             folded += term
         folded /= total

@@ -24,7 +24,9 @@ from hanse.aggregator.calls import (
 )
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.retention import Retention, superseded
+from hanse.aggregator.updates import open_update
 from hanse.aggregator.workspace import Workspace
+from hanse.compression.uploads import upload_codec
 from hanse.core.commands import (
     Commit,
     Fail,
@@ -36,7 +38,7 @@ from hanse.core.commands import (
 )
 from hanse.core.disclosure import disclosure_of
 from hanse.core.exchange import Answer, Exchange
-from hanse.core.parameters import mismatch, not_finite, specs
+from hanse.core.parameters import Parameters, mismatch, not_finite, specs
 from hanse.core.plan import INITIALISE
 from hanse.core.run import Run
 from hanse.core.schema import Strict
@@ -173,7 +175,7 @@ class WorkflowHost:
         updates = []
         for site in exchange.answered:
             answer = _answered(exchange, site)
-            delta = None if answer.update is None else open_file(self._blobs.path(answer.update))
+            delta = None if answer.update is None else self._open(exchange, site, answer.update)
             updates.append(Update(site, answer.num_examples, answer.metrics, delta))
         aggregate = fed_avg(updates, uniform=self._run.plan.aggregation.rule == "mean")
         if aggregate.delta is None:
@@ -187,12 +189,24 @@ class WorkflowHost:
             site=site,
             num_examples=answer.num_examples,
             metrics=dict(answer.metrics),
-            update=await self._lend(answer.update),
+            update=await self._lend_update(exchange, site, answer.update),
             staleness=staleness,
         )
 
     async def _lend(self, digest: str | None) -> str | None:
         return None if digest is None else await asyncio.to_thread(self._workspace.lend, digest)
+
+    async def _lend_update(self, exchange: Exchange, site: str, digest: str | None) -> str | None:
+        """As `_lend`; what travelled compressed is written out, as the workflow expects it."""
+        if digest is None or upload_codec(self._run.plan, exchange.task) is None:
+            return await self._lend(digest)
+        name = f"{exchange.number}-{digest}.safetensors"
+        update = self._open(exchange, site, digest)
+        await asyncio.to_thread(self._workspace.show, name, update)
+        return name
+
+    def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
+        return open_update(self._blobs, self._run, exchange, site, digest)
 
     async def _model(self, ref: ModelRef) -> str:
         if ref.file is not None:

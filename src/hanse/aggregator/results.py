@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
+from hanse.aggregator.updates import check_update_blob
 from hanse.core.answers import member_state
 from hanse.core.commands import AcceptResult, AnswerPlan, Command, FailTask
-from hanse.core.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
+from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
 from hanse.core.events import SignedStatement
 from hanse.core.exchange import Exchange, MemberState
 from hanse.core.identity import Party
-from hanse.core.plan import INITIALISE
 from hanse.core.run import Run
-from hanse.errors import DisclosureError, ProtocolError, RunError, TrustError, UpdateError
+from hanse.errors import DisclosureError, ProtocolError, TrustError, UpdateError
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import Signature, verify
 from hanse.storage.base import BlobStore
@@ -27,7 +26,6 @@ from hanse.wire.messages import (
     decode_value,
     encode,
 )
-from hanse.wire.tensors import open_file, read_specs
 
 _LONGEST_STATEMENT = 65_536
 """Bytes of what a site states; it goes into the journal, and the journal into messages."""
@@ -112,7 +110,7 @@ class Verifier:
             without = "no update" if outcome.update is None else "an update"
             raise DisclosureError(f"{what} sent {without}; the plan declares update: {disclosure.update}")
         if outcome.update is not None:
-            self._check_update(run, exchange, outcome.update, what)
+            self._check_update(run, exchange, outcome.site, outcome.update)
 
     def _check_stated(
         self, purpose: str, party: Party, stated: PlanAnswer | TaskOutcome, statement: SignedStatement
@@ -130,21 +128,13 @@ class Verifier:
                 mend="A site can speak for itself only.",
             )
 
-    def _check_update(self, run: Run, exchange: Exchange, update: UpdateFile, what: str) -> None:
+    def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
         if not self._blobs.has(update.sha256):
-            raise UpdateError(f"the update of {what} is not here", mend="Upload the blob before its result.")
-        path = self._blobs.path(update.sha256)
-        delta = open_file(path)
-        if exchange.task == INITIALISE:
-            expected = read_specs(path)
-        else:
-            expected = declared(read_specs(self._model(exchange)), disclosure_of(run.plan, exchange.task))
-        check_update(delta, expected, what)
-
-    def _model(self, exchange: Exchange) -> Path:
-        if exchange.model is None:
-            raise RunError(f"exchange {exchange.number} has no model")
-        return self._blobs.path(exchange.model)
+            raise UpdateError(
+                f"the update of task {exchange.task} at {site} is not here",
+                mend="Upload the blob before its result.",
+            )
+        check_update_blob(self._blobs, run, exchange, site, update.sha256)
 
 
 def _check_belongs(outcome: TaskOutcome, run: Run, exchange: Exchange) -> None:

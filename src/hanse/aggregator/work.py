@@ -79,6 +79,7 @@ class WorkList:
         standing = tuple(
             (
                 *(run.run_id, run.plan_digest, site not in run.answers, _aside(run, site)),
+                _accepted(run, site),
                 # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
                 tuple((exchange.number, exchange.clock_ms) for exchange in asked),
             )
@@ -109,6 +110,7 @@ class WorkList:
                     model=e.model,
                     model_bytes=0 if e.model is None else size_of(e.model),
                     max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
+                    accepted=_accepted(run, site),
                     deadline_ms=deadline_ms(e, run.plan.cohort),
                 )
                 for e in asked
@@ -116,8 +118,8 @@ class WorkList:
         )
 
 
-_Standing = tuple[str, str, bool, str, tuple[tuple[int, int], ...]]
-"""Run, plan, whether the site is to answer, why it is set aside, exchanges with their clocks: all that
+_Standing = tuple[str, str, bool, str, int, tuple[tuple[int, int], ...]]
+"""Run, plan, whether the site is to answer, why it is set aside, what it knows to count, exchanges with their clocks: all that
 its work follows from."""
 
 
@@ -169,7 +171,16 @@ def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: in
     """Largest update file that is taken in an exchange; 0 where the task discloses none."""
     if disclosure_of(run.plan, exchange.task).update == "none":
         return 0
-    return max_blob if exchange.model is None else size_of(exchange.model) + HEADER_SLACK
+    if exchange.model is None:
+        return max_blob
+    most = size_of(exchange.model) + HEADER_SLACK
+    # Noise does not compress, and each tensor adds a scale or two: far less than this.
+    return most + most // 4 if run.plan.compression.upload else most
+
+
+def _accepted(run: Run, site: str) -> int:
+    """The site's last exchange that counts, where it needs to know; what all sites get is made once."""
+    return run.accepted.get(site, 0) if run.plan.compression.error_feedback else 0
 
 
 def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) -> RunStatus:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hanse.collaborator.encoding import compress_file
 from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.orders import Order, Report
 from hanse.collaborator.outgoing import Outgoing, check_outgoing
@@ -16,6 +17,7 @@ from hanse.collaborator.premises import Premises
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.workers import Workers
+from hanse.compression.uploads import upload_codec
 from hanse.core.disclosure import disclosure_of
 from hanse.core.plan import INITIALISE, Manifest, Plan
 from hanse.errors import DisclosureError, HanseError, PolicyError, TaskError
@@ -169,6 +171,17 @@ class Errand:
             check_outgoing(
                 outgoing, plan, asked.task, self.premises.identity.site, model, asked.max_update_bytes
             )
+            codec = upload_codec(plan, asked.task)
+            if update is not None and codec is not None:
+                # Only what was checked is compressed, and by nobody but us.
+                update = compress_file(
+                    self.folder.outgoing(asked.exchange),
+                    codec,
+                    plan,
+                    self.premises.identity.site,
+                    asked,
+                    self.folder.memory,
+                )
         except HanseError:
             self.folder.drop_update(asked.exchange)
             raise

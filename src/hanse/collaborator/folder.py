@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from hanse.collaborator.memory import Memory
 from hanse.core.events import SignedStatement
 from hanse.errors import DisclosureError
 from hanse.pki.files import write_file
@@ -30,6 +31,7 @@ class RunFolder:
         models: What the worker may read: the models of its tasks.
         work: What it may write to; its home. What the plan's code leaves here stays.
         log: What it prints.
+        memory: What compression left out of its updates.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,6 +39,7 @@ class RunFolder:
         self.models = directory / "in"
         self.work = directory / "work"
         self.log = directory / "worker.log"
+        self.memory = Memory(directory / "memory")
         with file_errors(f"make {directory}"):
             for folder in (directory, self._outcomes, self.models, self.work):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

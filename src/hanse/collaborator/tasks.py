@@ -66,6 +66,9 @@ class Tasks:
         """
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.insist_on_room(partial(self._folder, run.run_id, assignment))
+            await self._here.insist_on_room(
+                partial(asyncio.to_thread, folder.memory.settle, assignment.accepted, assignment.exchange)
+            )
             errand = Errand(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
             outcome = await asyncio.to_thread(self._said_before, errand) or await self._outcome(errand)
             await self._hand_in(errand, outcome)
@@ -134,19 +137,22 @@ class Tasks:
         statement = state(here.identity.credentials, TASK_RESULT, outcome)
         # Kept before it leaves, so that an agent that comes after this one says the same.
         await here.insist_on_room(partial(asyncio.to_thread, folder.keep_outcome, exchange, statement))
+        counts = False
         try:
             if outcome.update is not None:
                 deliver = partial(here.upstream.deliver, outcome.update.sha256, folder.outgoing(exchange))
                 await here.insist_on_room(deliver)
             await here.tell(partial(here.upstream.result, ResultRequest(statement=statement)))
             logger.info("%s: sent: %s", errand, _told(outcome), extra=errand.facts)
+            counts = outcome.outcome == "done"
         except RunError as error:
             logger.warning("%s: the result is dropped: %s", errand, error, extra=errand.facts)
         except _REFUSED as error:
             logger.error("%s: the aggregator refuses the result: %s", errand, error, extra=errand.facts)
             if outcome.outcome == "done":  # told that it failed, the run need not wait for it
                 return await self._hand_in(errand, errand.failed(error))
-        with suppress(StorageError):  # what is left is deleted before the next task
+        with suppress(StorageError):  # what is left is seen to before the next task
+            (folder.memory.accept if counts else folder.memory.refuse)(exchange)
             folder.drop_update(exchange)
             if outcome.outcome == "failed":
                 folder.forget_outcome(exchange)  # a run that is resumed asks again, and then it counts

@@ -159,6 +159,8 @@ class UpdateCodec:
 class DecodedTensor:
     """A tensor that is decoded where it is read; stands for the array it would make.
 
+    See `hanse.core.parameters.flat_reader`. May be used from any thread.
+
     Attributes:
         block: Numbers that are decoded together; ranges had best be whole ones.
     """
@@ -176,7 +178,7 @@ class DecodedTensor:
         self.size = codec.size
         self.nbytes = self.size * self.dtype.itemsize
 
-    def flat(self, begin: int, end: int) -> Array:
+    def flat_range(self, begin: int, end: int) -> Array:
         """The numbers from `begin` to before `end` of the flat tensor."""
         first, last = begin // SEGMENT, -(-end // SEGMENT)
         pieces = [self._codec.decode(self._segments[i], i, self._seed) for i in range(first, last)]
@@ -187,7 +189,7 @@ class DecodedTensor:
         whole = np.empty(self.size, self.dtype)
         for begin in range(0, self.size, SEGMENT):
             end = min(begin + SEGMENT, self.size)
-            whole[begin:end] = self.flat(begin, end)
+            whole[begin:end] = self.flat_range(begin, end)
         shaped = whole.reshape(self.shape)
         return shaped if dtype is None else shaped.astype(dtype, copy=False)
 

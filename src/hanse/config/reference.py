@@ -18,6 +18,7 @@ from hanse.config.settings import (
 from hanse.config.write import readable
 from hanse.core.plan import Plan
 from hanse.core.schema import Strict
+from hanse.core.transform import TRANSFORMS
 
 _KINDS = {
     "integer": "whole number",
@@ -39,7 +40,7 @@ def plan_reference() -> str:
         "A plan is one YAML file beside the code that it names. What is not listed here is refused. "
         "Durations are numbers of seconds, or have a unit: ms, s, m, h, d."
     )
-    return f"# Plan\n\n{intro}\n\n{_tables('plan.yaml', Plan)}"
+    return f"# Plan\n\n{intro}\n\n{_tables('plan.yaml', Plan)}\n{_transforms()}"
 
 
 def settings_reference() -> str:
@@ -72,6 +73,25 @@ def _tables(file: str, model: type[Strict]) -> str:
         parts += [_row(key, child) for key, child in node.keys.items()]
         parts.append("")
     return "\n".join(parts)
+
+
+def _transforms() -> str:
+    """One Markdown table for the entries of the lists under `compression`."""
+    lines = [
+        "### Transforms",
+        "",
+        "An entry of `compression` is a name, or a table with the name and settings: "
+        "`[int8, {name: zstd, level: 9}]`. [Compression](../compression.md) says how to choose.",
+        "",
+        "| name, settings | value | default | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for model in TRANSFORMS:
+        node = Node.of(model)
+        name = node.keys["name"].spec["const"]
+        lines.append(f"| `{name}` | | | {node.spec['description']} |")
+        lines += [_row(f"{name}: {key}", child) for key, child in node.keys.items() if key != "name"]
+    return "\n".join(lines)
 
 
 def _row(key: str, node: Node) -> str:

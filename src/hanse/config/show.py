@@ -6,6 +6,8 @@ import json
 
 from hanse.config.units import format_duration
 from hanse.core.plan import BUILT_IN_WORKFLOWS, Disclosure, Manifest, Plan
+from hanse.core.transform import Compression
+from hanse.core.transform import describe as describe_transform
 
 _WORKFLOWS = {
     "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",
@@ -92,12 +94,27 @@ def _leaves(plan: Plan) -> list[str]:
         ]
     return [
         *lines,
+        *_compressed(plan.compression),
         "When a task fails:",
         "  - that it failed and with what kind of error; the error's message and the last lines that the",
         "    code printed only as far as `failures` in site.yaml lets them.",
         "Always:",
         "  - the site's name, its signed answer to this plan, and when it starts and ends a task.",
     ]
+
+
+def _compressed(compression: Compression) -> list[str]:
+    """How updates leave, which discloses no more than what they are made of."""
+    if not compression.upload:
+        return []
+    steps = ", then ".join(describe_transform(step) for step in compression.upload)
+    lines = [
+        "How updates leave, compressed by the site's agent:",
+        f"  - {steps}; tensors of fewer than {compression.smallest:,} numbers as they are",
+    ]
+    if compression.error_feedback:
+        lines.append("  - what that leaves out stays at the site, and is added to its next update")
+    return lines
 
 
 def _sent(disclosure: Disclosure) -> list[str]:

@@ -8,7 +8,7 @@ difference and travel as values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, Array]
+
+FlatReader = Callable[[int, int], Array]
+"""Gives the numbers from one index to before another of a flat tensor."""
 
 MAX_TENSORS = 100_000
 """Most tensors one set of parameters may have; bounds what a header can cost."""
@@ -33,6 +36,18 @@ class TensorSpec:
 def specs(parameters: Parameters) -> dict[str, TensorSpec]:
     """Shape and dtype of every tensor, by name."""
     return {name: TensorSpec(tuple(array.shape), array.dtype.name) for name, array in parameters.items()}
+
+
+def flat_reader(array: Array) -> tuple[FlatReader, int]:
+    """How to read a tensor in ranges, be it an array or what makes one when it is read.
+
+    Returns:
+        What gives a range, and of how many numbers ranges had best be multiples.
+    """
+    if isinstance(array, np.ndarray):
+        whole = array.reshape(-1)
+        return (lambda begin, end: whole[begin:end]), 1
+    return array.flat_range, array.block
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:

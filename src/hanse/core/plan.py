@@ -27,6 +27,7 @@ from hanse.core.schema import (
     check_reference,
     problem_of,
 )
+from hanse.core.transform import Compression
 from hanse.errors import PlanError, TamperedError
 
 BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
@@ -210,8 +211,8 @@ class Plan(Strict):
     privacy: dict[str, JsonValue] = Field(
         default_factory=dict, description="Not available in this version; a plan that asks for it is refused."
     )
-    compression: tuple[str, ...] = Field(
-        (), description="Not available in this version; a plan that asks for it is refused."
+    compression: Compression = Field(
+        default_factory=Compression, description="How tensors travel; a list is short for `upload`."
     )
 
     @field_validator("code")
@@ -236,7 +237,7 @@ class Plan(Strict):
             raise ValueError(f"the name {INITIALISE!r} is taken; use `initial_model` to set the first model")
         return value
 
-    @field_validator("privacy", "compression")
+    @field_validator("privacy")
     @classmethod
     def _available(cls, value: Any) -> Any:
         # Never served with less than it asks for.

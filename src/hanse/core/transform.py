@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
@@ -145,6 +145,8 @@ _STAGES: dict[type[Strict], Stage] = {
 
 Transform = TopK | RandomK | Rotate | Fp16 | Bf16 | Int8 | Int4 | Drive | Eden | Stc | Zstd
 """One entry of the list for uploads."""
+TRANSFORMS: tuple[type[Strict], ...] = (*get_args(Transform), Delta)
+"""All of them, for the reference."""
 
 
 def _named(value: Any) -> Any:
@@ -152,8 +154,15 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-Upload = Annotated[Annotated[Transform, Field(discriminator="name")], BeforeValidator(_named)]
-Download = Annotated[Annotated[Delta | Zstd, Field(discriminator="name")], BeforeValidator(_named)]
+_IN_REFERENCE: dict[str, JsonValue] = {"format": "transform, below"}
+Upload = Annotated[
+    Annotated[Transform, Field(discriminator="name", json_schema_extra=_IN_REFERENCE)],
+    BeforeValidator(_named),
+]
+Download = Annotated[
+    Annotated[Delta | Zstd, Field(discriminator="name", json_schema_extra=_IN_REFERENCE)],
+    BeforeValidator(_named),
+]
 
 
 def stage_of(transform: Transform) -> Stage:
@@ -216,8 +225,8 @@ class Compression(Strict):
         problem = unlawful(self.upload)
         if problem:
             raise ValueError(problem)
-        if [step.name for step in self.download] not in ([], ["delta", "zstd"]):
-            raise ValueError("`download` is `[delta, zstd]` or nothing")
+        if self.download:
+            raise ValueError("`download` is not available in this version of Hanse")
         return self
 
     @property

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import numpy as np
+
 from hanse.aggregation.fedavg import fed_avg
+from hanse.compression.update import update_seed
+from hanse.compression.uploads import upload_codec
 from hanse.core.canonical import sha256
 from hanse.core.commands import (
     AcceptResult,
@@ -87,6 +91,7 @@ class InlineHost:
         self._ticks = itertools.count(started_ms)
         self._ledger = Ledger(journal, run_id)
         self._tensors: dict[str, Parameters] = {}
+        self._left_out: dict[tuple[str, str], Parameters] = {}
         invited = tuple(sorted(sessions))
         self._execute(Submit(run_id, submission.manifest, submission.digest, "simulation", invited))
         for site in invited:
@@ -143,7 +148,7 @@ class InlineHost:
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         """Have each site perform the task; the answers, in site order."""
-        return self._updates(self._exchange(request))
+        return tuple(_whole(update) for update in self._updates(self._exchange(request)))
 
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
@@ -165,7 +170,7 @@ class InlineHost:
             done = self.run.exchanges[waiting[0].number]
             if done.answered:
                 stale = self.run.committed + 1 - done.round_number
-                return done.number, self._update(done, done.answered[0], max(stale, 0))
+                return done.number, _whole(self._update(done, done.answered[0], max(stale, 0)))
 
     def commit(self, request: CommitRequest) -> Standing:
         """Make a round's outcome the run's."""
@@ -207,13 +212,27 @@ class InlineHost:
         try:
             performed = perform(self._sessions[site], self.plan, site, ask, received)
             self._check(performed, exchange, site, received)
+            travels, left_out = self._compress(performed, exchange, site)
         except (TaskError, DisclosureError, UpdateError) as error:
             tail = error.log_tail if isinstance(error, TaskError) else ""
             self._execute(FailTask(exchange.number, site, str(error), tail))
             return
-        update = None if performed.update is None else self._keep(performed.update)
+        update = None if travels is None else self._keep(travels)
         metrics = dict(performed.metrics)
         self._execute(AcceptResult(exchange.number, site, performed.num_examples, metrics, update))
+        self._left_out[site, exchange.task] = left_out
+
+    def _compress(
+        self, performed: Performed, exchange: Exchange, site: str
+    ) -> tuple[Parameters | None, Parameters]:
+        """What travels of an update, as the agent would send it, and what the next one makes up for."""
+        codec = upload_codec(self.plan, exchange.task)
+        if codec is None or performed.update is None:
+            return performed.update, {}
+        seed = update_seed(self.plan.seed, site, exchange.number)
+        encoded = list(codec.encode(performed.update, seed, self._left_out.get((site, exchange.task))))
+        left_out = {each.name: each.left_out for each in encoded if each.left_out is not None}
+        return {each.name: each.data for each in encoded}, left_out
 
     def _check(
         self, performed: Performed, exchange: Exchange, site: str, received: Parameters | None
@@ -243,8 +262,16 @@ class InlineHost:
         answer = exchange.members[site].answer
         if answer is None:
             raise WorkflowError(f"{site} has not answered exchange {exchange.number}")
-        delta = None if answer.update is None else self._tensors[answer.update]
+        delta = None if answer.update is None else self._decoded(exchange, site, answer.update)
         return Update(site, answer.num_examples, answer.metrics, delta, staleness)
+
+    def _decoded(self, exchange: Exchange, site: str, digest: str) -> Parameters:
+        """The tensors of an update, as they were before it was compressed, or nearly so."""
+        travelled, codec = self._tensors[digest], upload_codec(self.plan, exchange.task)
+        if codec is None or exchange.model is None:
+            return travelled
+        expected = declared(specs(self._tensors[exchange.model]), disclosure_of(self.plan, exchange.task))
+        return codec.decode(travelled, expected, update_seed(self.plan.seed, site, exchange.number))
 
     def _keep(self, parameters: Parameters) -> str:
         """Keep a copy that nobody can change, by the digest that its file would have."""
@@ -262,6 +289,13 @@ class InlineHost:
             kept.add(exchange.model)
             kept |= {m.answer.update for m in exchange.members.values() if m.answer is not None}
         self._tensors = {digest: value for digest, value in self._tensors.items() if digest in kept}
+
+
+def _whole(update: Update) -> Update:
+    """An update whose tensors are arrays, for a workflow to work with."""
+    if update.delta is None:
+        return update
+    return replace(update, delta={name: np.asarray(array) for name, array in update.delta.items()})
 
 
 def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:

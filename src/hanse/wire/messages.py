@@ -78,6 +78,8 @@ class Assignment(Strict):
         exchange: Number of the exchange in its run; also the task's place in the order of tasks.
         model: Digest of the parameters to start from; None for the task `initialise`.
         max_update_bytes: Largest update file that will be taken.
+        accepted: Where compression feeds its error back, the site's last exchange whose result was
+            accepted: what was left out then is what the next update makes up for. Else, or for none, 0.
     """
 
     exchange: int = Field(ge=1)
@@ -86,6 +88,7 @@ class Assignment(Strict):
     model: Digest | None = None
     model_bytes: int = Field(0, ge=0)
     max_update_bytes: int = Field(0, ge=0)
+    accepted: int = Field(0, ge=0)
     deadline_ms: int
 
 

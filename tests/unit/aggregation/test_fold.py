@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hanse.aggregation.fold import weighted_mean, weighted_metrics
-from hanse.core.parameters import Array, add, difference
+from hanse.compression.update import UpdateCodec
+from hanse.core.parameters import Array, add, difference, specs
+from hanse.core.transform import SEGMENT, Compression
 from hanse.errors import UpdateError
 
 DTYPES: list[np.dtype[Any]] = [
@@ -179,3 +181,20 @@ def test_a_mean_metric_lies_between_the_sites(sites: list[tuple[float, int]]) ->
     mean = weighted_metrics([{"loss": value} for value in values], weights)["loss"]
 
     assert min(values) - 1e-9 <= mean <= max(values) + 1e-9
+
+
+def test_updates_that_are_decoded_as_they_are_read_fold_to_the_same_bits() -> None:
+    rng = np.random.default_rng(4)
+    compression = Compression.model_validate([{"name": "int8", "block": 1024}, "zstd"])
+    codec, decoded, whole = UpdateCodec(compression), [], []
+    for site in range(3):
+        update = {"w": rng.standard_normal(2 * SEGMENT + 7).astype(np.float32), "n": np.arange(300) - 150}
+        encoded = {each.name: each.data for each in codec.encode(update, site)}
+        decoded.append(codec.decode(encoded, specs(update), site))
+        whole.append({name: np.asarray(array) for name, array in decoded[-1].items()})
+
+    mean = weighted_mean(decoded, [1, 2, 3])
+    again = weighted_mean(whole, [1, 2, 3])
+
+    assert specs(mean) == specs(again)
+    assert all(mean[name].tobytes() == again[name].tobytes() for name in mean)

@@ -96,8 +96,8 @@ def test_a_range_of_a_tensor_is_decoded_by_itself() -> None:
     whole = np.asarray(lazy)
 
     assert lazy.shape == (3 * SEGMENT + 5,)
-    assert lazy.flat(SEGMENT, 2 * SEGMENT).tobytes() == whole[SEGMENT : 2 * SEGMENT].tobytes()
-    assert lazy.flat(SEGMENT - 3, 3 * SEGMENT + 4).tobytes() == whole[SEGMENT - 3 : -1].tobytes()
+    assert lazy.flat_range(SEGMENT, 2 * SEGMENT).tobytes() == whole[SEGMENT : 2 * SEGMENT].tobytes()
+    assert lazy.flat_range(SEGMENT - 3, 3 * SEGMENT + 4).tobytes() == whole[SEGMENT - 3 : -1].tobytes()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

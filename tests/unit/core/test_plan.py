@@ -115,7 +115,7 @@ def test_the_module_of_a_learner_is_found_among_the_code(file: str) -> None:
             "`early_stop` looks at the metric 'auc', which no task discloses",
         ),
         ({"privacy": {"differential_privacy": {}}}, "differential_privacy: not available in this version"),
-        ({"compression": ["zstd", "int8"]}, "int8, zstd: not available in this version"),
+        ({"compression": ["zstd", "int8"]}, "`int8` (quantisation) must stand before `zstd`"),
         ({"name": "Chest X-Ray"}, "not a valid name"),
         ({"rouns": 3}, "Extra inputs are not permitted"),
     ],

@@ -260,3 +260,49 @@ def test_a_workflow_cannot_change_the_committed_model_in_place() -> None:
 
     with pytest.raises(WorkflowError, match="does not support item assignment"):
         Simulation({"a": Adder(1.0)}).drive(vandal)
+
+
+COMPRESSED = {"upload": [{"name": "top_k", "fraction": 0.5}, "fp16"], "smallest": 1}
+
+
+class Uneven(Adder):
+    """Changes its first weight by a step, and its second one by a little less."""
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence)
+        assert result.parameters is not None
+        change = np.array([1.0, 0.75], np.float32) * np.float32(self.step)
+        return TaskResult(self.examples, result.metrics, {"w": parameters["w"] + change})
+
+
+def test_updates_are_compressed_as_a_site_would() -> None:
+    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED, rounds=1)
+
+    simulation.drive()
+
+    assert simulation.model() == [1.0, 0.0]
+
+
+def test_what_compression_left_out_is_in_the_next_update() -> None:
+    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED)
+
+    simulation.drive()
+
+    assert simulation.model() == [1.0, 1.5]
+
+
+def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled() -> None:
+    seen: list[Any] = []
+
+    def look(federation: Federation) -> None:
+        for round in federation.rounds():
+            seen.extend(update.delta["w"] for update in round.ask("train") if update.delta is not None)
+            round.commit(round.model, metrics={})
+
+    tasks = {"train": {"discloses": INDIVIDUAL}}
+    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED, tasks=tasks, rounds=1)
+
+    simulation.drive(look)
+
+    assert [type(array) for array in seen] == [np.ndarray]
+    assert seen[0].tolist() == [1.0, 0.0]

@@ -119,8 +119,8 @@ class WorkList:
 
 
 _Standing = tuple[str, str, bool, str, int, tuple[tuple[int, int], ...]]
-"""Run, plan, whether the site is to answer, why it is set aside, what it knows to count, exchanges with their clocks: all that
-its work follows from."""
+"""Run, plan, whether the site is to answer, why it is set aside, what it has to know counts, exchanges with
+their clocks: all that its work follows from."""
 
 
 def _aside(run: Run, site: str) -> str:

@@ -190,6 +190,15 @@ class Site:
         """Have tasks of this kind wait once they have begun."""
         (self.data / f"hold-{task}-{round_number}").touch()
 
+    def fail(self, task: str) -> None:
+        """Have tasks of this kind fail, until `recover`."""
+        (self.data / f"fail-{task}").touch()
+
+    def recover(self) -> None:
+        """Let all tasks succeed again."""
+        for failure in self.data.glob("fail-*"):
+            failure.unlink()
+
     def release(self) -> None:
         """Let all tasks go on that wait here."""
         for hold in self.data.glob("hold-*"):

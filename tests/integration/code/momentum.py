@@ -2,6 +2,7 @@
 
 A task waits as long as its site's data source holds a file `hold-TASK-ROUND`; that it has come so far
 it says by a file `at-TASK-ROUND` in its own folder. There it also notes each task that it performs.
+While the data source holds a file `fail-TASK`, the task fails.
 """
 
 import time
@@ -54,6 +55,8 @@ class Momentum:
         own, hold = self._site.state_dir, self._site.data["numbers"] / f"hold-{task}-{round_number}"
         with (own / "performed").open("a") as performed:
             performed.write(f"{task}-{round_number}\n")
+        if (self._site.data["numbers"] / f"fail-{task}").exists():
+            raise RuntimeError("told to fail")
         if hold.exists():
             (own / f"at-{task}-{round_number}").touch()
         while hold.exists():

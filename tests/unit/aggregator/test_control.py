@@ -13,7 +13,8 @@ from tests.federations import MODEL, Grounds, now
 from hanse.aggregator.control import MAX_MANIFEST
 from hanse.core.canonical import sha256
 from hanse.core.chain import Record, check_chain
-from hanse.core.commands import Fail, Finish
+from hanse.core.commands import Commit, Fail, Finish
+from hanse.core.events import SiteTakenBack
 from hanse.core.identity import Role
 from hanse.core.plan import Manifest
 from hanse.errors import CredentialError, PlanError, RunError, StorageError, UpdateError
@@ -283,3 +284,36 @@ class TestExport:
                 assert len(set(paths)) == 1
 
         run(main())
+
+
+class TestTakeBack:
+    def test_a_site_that_is_set_aside_is_taken_back_in_the_operators_name(
+        self, grounds: Grounds, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def main() -> None:
+            async with grounds.serving() as service:
+                run_id = await grounds.asked(
+                    cohort={"quorum": 0.5, "set_aside_after": 1, "tolerated_missing": 0.1}, rounds=5
+                )
+                for name in "ab":
+                    await grounds.answered(run_id, name)
+                await grounds.hand_in(grounds.outcome(run_id, "c", outcome="failed", reason="no memory"))
+                committed = grounds.run(run_id).model
+                assert committed is not None
+                await grounds.controller(run_id).execute(Commit(1, committed))
+                (aside,) = (await service.run(grounds.operator, run_id)).set_aside
+                assert (aside.site, aside.reason) == ("c", "it failed in round 1, train: no memory")
+
+                status = await service.take_back(grounds.operator, run_id, "c")
+
+                assert status.set_aside == ()
+                event = grounds.events(run_id)[-1]
+                assert isinstance(event, SiteTakenBack)
+                assert (event.site, event.by) == ("c", "operator")
+                with pytest.raises(RunError, match="c is not set aside"):
+                    await service.take_back(grounds.operator, run_id, "c")
+
+        with caplog.at_level("WARNING"):
+            run(main())
+
+        assert "run demo-1: c is set aside: it failed in round 1, train: no memory" in caplog.text

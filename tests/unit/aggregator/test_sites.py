@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.federations import MODEL, Grounds, signed
 
-from hanse.core.commands import Stop
+from hanse.core.commands import Stop, Tick
 from hanse.core.events import ResultRefused, TaskFailed, UpdateAccepted
 from hanse.core.run import Phase
 from hanse.errors import (
@@ -248,6 +248,25 @@ class TestResults:
                 await grounds.controller(run_id).execute(Stop("operator"))
                 with pytest.raises(LateResultError, match="stopped"):
                     await grounds.hand_in(outcome)
+
+        run(main())
+
+    def test_an_answer_after_the_close_is_recorded_under_its_round_with_its_examples(
+        self, grounds: Grounds, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with grounds.serving():
+                run_id = await grounds.asked(cohort={"quorum": 0.5, "grace": "1ms"})
+                outcome = grounds.outcome(run_id, "c", update=grounds.bring("c", MODEL), num_examples=7)
+                for name in "ab":
+                    await grounds.answered(run_id, name)
+                await asyncio.sleep(0.01)
+                await grounds.controller(run_id).execute(Tick())
+                with pytest.raises(LateResultError, match="closed"):
+                    await grounds.hand_in(outcome)
+                event = grounds.events(run_id)[-1]
+                assert isinstance(event, ResultRefused)
+                assert (event.round_number, event.site, event.num_examples) == (1, "c", 7)
 
         run(main())
 

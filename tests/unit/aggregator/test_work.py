@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.runs import MODEL, UPDATE, Driver
+from tests.unit.core.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.aggregator.work import (
     CONTACT_MS,
@@ -16,8 +16,20 @@ from hanse.aggregator.work import (
     status_of,
     touched,
 )
-from hanse.core.commands import Commit, Fail, Leave, OpenExchange, OpenRound, Resume, Stop, Tick
+from hanse.core.commands import (
+    Commit,
+    Fail,
+    FailTask,
+    Leave,
+    OpenExchange,
+    OpenRound,
+    Resume,
+    Stop,
+    TakeBack,
+    Tick,
+)
 from hanse.core.events import ExchangeClosed, ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
+from hanse.core.strikes import Aside, Conduct
 from hanse.wire.messages import MAX_MESSAGE, Work, encode
 
 
@@ -129,6 +141,61 @@ class TestMemory:
             works.of("a", [replace(driver.state, run_id=name)])
 
         assert len(works._told) <= 2
+
+
+class TestSetAside:
+    def set_aside(self) -> Driver:
+        driver = Driver("abc", rounds=9, cohort={"quorum": 0.5, "set_aside_after": 1}).asked()
+        driver.accept("a")
+        driver.accept("b")
+        driver.do(FailTask(1, "c", "out of memory"))
+        driver.do(Commit(1, NEXT_MODEL))
+        return driver
+
+    def test_a_site_that_is_set_aside_is_told_why_and_until_when(self) -> None:
+        (run,) = work("c", self.set_aside()).runs
+
+        assert run.set_aside == (
+            "it failed in round 1, train: out of memory; it is asked again from round 12 on, or when it is "
+            "taken back"
+        )
+        assert work("a", self.set_aside()).runs[0].set_aside == ""
+
+    def test_its_work_changes_when_it_is_taken_back(self) -> None:
+        driver = self.set_aside()
+        works = WorkList(lambda digest: 100, 10**6)
+        before = works.of("c", [driver.state]).version
+        driver.do(TakeBack("c", "ada"))
+
+        after = works.of("c", [driver.state])
+
+        assert after.version != before
+        assert after.runs[0].set_aside == ""
+
+    def test_the_status_says_who_took_part_and_who_is_set_aside(self) -> None:
+        status = status_of(self.set_aside().state, 1, {}, 0)
+
+        (found,) = status.took_part
+        assert (found.asked, found.answered, found.failed) == (3, 2, {"c": "out of memory"})
+        assert (found.num_examples, found.unknown) == (20, ("c",))
+        (aside,) = status.set_aside
+        assert (aside.site, aside.round_number, aside.back_round, aside.back_ms) == ("c", 1, 12, None)
+        assert status.short_rounds == 0
+
+    def test_a_fleet_that_does_not_answer_fits_into_a_message(self) -> None:
+        fleet = tuple(f"site-{number:04}-{'x' * 50}" for number in range(2_000))
+        driver = Driver("ab", rounds=9, cohort={"quorum": 0.5}).asked()
+        driver.accept("a")
+        driver.accept("b")
+        found = driver.state.roll.closed[1]
+        crowded = replace(
+            found, failed=dict.fromkeys(fleet, "r" * 200), idle=fleet, unanswered=fleet, set_aside=fleet
+        )
+        roll = replace(driver.state.roll, closed=dict.fromkeys(range(1, 51), crowded))
+        aside = dict.fromkeys(fleet, Aside(1, 0, "it failed in round 1, train: " + "r" * 200))
+        run = replace(driver.state, roll=roll, conduct=Conduct(aside=aside))
+
+        assert len(encode(status_of(run, 1, {}, 0))) < MAX_MESSAGE
 
 
 class TestTouched:

@@ -16,6 +16,7 @@ from hanse.core.canonical import sha256
 from hanse.core.events import Event, RoundCommitted, RunFinished, event_body
 from hanse.errors import TransportError
 from hanse.wire.messages import Awaited, EventsReply, JournalRecord, Runs, RunStatus
+from hanse.wire.participation import SetAside, TookPart
 
 MODEL, BEST = b"the last model", b"the best model"
 RUN = RunStatus(
@@ -66,6 +67,10 @@ class Aggregator:
 
     async def resume(self, run_id: str) -> RunStatus:
         self.asked.append(("resume", run_id))
+        return RUN
+
+    async def take_back(self, run_id: str, site: str) -> RunStatus:
+        self.asked.append(("take_back", run_id, site))
         return RUN
 
     async def follow(self, run_id: str) -> AsyncIterator[EventsReply]:
@@ -243,3 +248,82 @@ def test_an_aggregator_that_is_away_is_named(
 
     assert ended.code == 10
     assert "https://localhost:1 cannot be reached" in ended.err
+
+
+SHORT = RUN.model_copy(
+    update={
+        "short_rounds": 2,
+        "set_aside": (
+            SetAside(
+                site="b",
+                reason="it failed",
+                round_number=1,
+                since_ms=0,
+                back_round=12,
+                told="it failed; it is asked again from round 12 on, or when it is taken back",
+            ),
+        ),
+        "took_part": (
+            TookPart(
+                exchange=3,
+                round_number=1,
+                task="train",
+                cause="grace",
+                asked=2,
+                answered=1,
+                failed={},
+                idle=("b",),
+                unanswered=(),
+                late={"b": 7},
+                set_aside=(),
+                num_examples=10,
+                missing_examples=5,
+                missing_share=0.333,
+                unknown=(),
+                tolerated=0.2,
+                too_little=True,
+                told="round 1, train: b (silent), 33.3 % of the data known so far, is not in it",
+            ),
+        ),
+    }
+)
+
+
+def test_the_list_says_what_an_operator_should_look_at(
+    aggregator: Aggregator, hanse: Hanse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def runs() -> Runs:
+        return Runs(runs=(SHORT,))
+
+    monkeypatch.setattr(aggregator, "runs", runs)
+
+    assert hanse("run", "list").out.rstrip().endswith("b set aside; too little data in 2 rounds")
+
+
+def test_the_status_says_who_took_part_and_who_is_set_aside(
+    aggregator: Aggregator, hanse: Hanse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(run_id: str) -> RunStatus:
+        return SHORT
+
+    monkeypatch.setattr(aggregator, "run", run)
+
+    out = hanse("run", "status", "xrays-1").out
+    assert "took part  round 1, train: 1 of 2 answered, 10 examples\n" in out
+    assert "WARNING    round 1, train: b (silent), 33.3 % of the data known so far, is not in it\n" in out
+    assert "late       round 1, train: b (7 examples); not counted\n" in out
+    assert "WARNING    too little data in 2 rounds: more was missing than the plan tolerates\n" in out
+    assert "set aside  b: it failed; it is asked again from round 12 on, or when it is taken back\n" in out
+
+
+def test_a_site_is_taken_back(aggregator: Aggregator, hanse: Hanse) -> None:
+    ended = hanse("run", "take-back", "xrays-1", "b")
+
+    assert aggregator.asked == [("take_back", "xrays-1", "b")]
+    assert ended.out == "b is taken back in run xrays-1; it is asked from the next round on\n"
+
+
+def test_taking_a_site_back_prints_the_run_as_json(aggregator: Aggregator, hanse: Hanse) -> None:
+    ended = hanse("run", "take-back", "xrays-1", "b", "--json")
+
+    assert RunStatus.model_validate_json(ended.out) == RUN

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hanse.cli.story import MOST_SITES, Story, figure
 from hanse.core.events import (
+    Data,
     Event,
+    ExchangeClosed,
     ExchangeOpened,
     PlanAnswered,
+    ResultRefused,
     RoundCommitted,
     RunFinished,
     SiteIdle,
+    SiteKept,
+    SiteSetAside,
+    SiteTakenBack,
     TaskFailed,
     UpdateAccepted,
 )
@@ -156,3 +164,92 @@ def test_a_run_that_is_watched_from_its_middle_is_told_as_far_as_it_is_known() -
 )
 def test_figures_are_short(value: float, text: str) -> None:
     assert figure(value) == text
+
+
+def closed(exchange: int, data: Data | None, **changes: Any) -> Event:
+    told: dict[str, Any] = {"answered": ("a",), "failed": (), "missing": ("b",), "idle": ("b",)}
+    return ExchangeClosed(exchange=exchange, cause="idle", data=data, **(told | changes))
+
+
+LITTLE = Data(answered=60, missing=40, tolerated=0.2)
+ENOUGH = Data(answered=60, missing=40, tolerated=0.5)
+
+
+def test_too_little_data_is_a_warning() -> None:
+    assert lines(opened(1, "train"), closed(1, LITTLE)) == [
+        "warning: round 1, train: b (silent), 40 % of the data known so far, is not in it; the plan "
+        "tolerates 20 %"
+    ]
+
+
+def test_whoever_is_missing_is_told_though_the_plan_tolerates_it() -> None:
+    assert lines(opened(1, "train"), closed(1, ENOUGH)) == [
+        "round 1, train: b (silent), 40 % of the data known so far, is not in it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        closed(1, ENOUGH, missing=(), idle=(), set_aside=("b",)),
+        closed(1, Data(answered=60, missing=0, tolerated=0.5), missing=(), idle=()),
+        closed(1, None),
+    ],
+)
+def test_of_what_is_known_already_or_cannot_be_known_nothing_is_told(quiet: Event) -> None:
+    assert lines(opened(1, "train"), quiet) == []
+
+
+def test_the_history_has_who_took_part_and_who_was_late_after_all() -> None:
+    story = Story()
+    late = ResultRefused(exchange=1, site="b", error="late", reason="over", round_number=1, num_examples=40)
+    for event in (opened(1, "train"), answered(1, "a"), closed(1, LITTLE), committed(), late):
+        story.take(event)
+
+    (told,) = story.history[0]["exchanges"]
+    assert (told["asked"], told["answered"], told["idle"]) == (["a", "b"], ["a"], ["b"])
+    assert told["late"] == {"b": 40}
+
+
+def test_a_late_answer_is_told_under_its_round() -> None:
+    late = ResultRefused(exchange=1, site="b", error="late", reason="over", round_number=1, num_examples=40)
+
+    assert lines(opened(1, "train"), late) == [
+        "round 1, train: b answered after the close; its 40 examples are not in it"
+    ]
+
+
+def test_the_end_says_in_which_rounds_too_little_data_was() -> None:
+    story = lines(
+        opened(1, "train"),
+        closed(1, LITTLE),
+        opened(2, "evaluate"),
+        closed(2, LITTLE),
+        opened(3, "train", round_number=2),
+        closed(3, LITTLE),
+        RunFinished(rounds=3, model=MODEL),
+    )
+
+    assert story[-1] == "warning: in rounds 1 and 2, more data was missing than the plan tolerates"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (
+            SiteSetAside(site="b", round_number=3, reason="it failed in 3 rounds"),
+            "warning: b is set aside: it failed in 3 rounds",
+        ),
+        (
+            SiteKept(site="b", round_number=3, reason="it failed; without it 1 would be left"),
+            "warning: b is asked on: it failed; without it 1 would be left",
+        ),
+        (SiteTakenBack(site="b", reason="its rest is over"), "b is taken back: its rest is over"),
+        (
+            SiteTakenBack(site="b", by="ada", reason="taken back by an operator"),
+            "b is taken back by ada; it is asked from the next round on",
+        ),
+    ],
+)
+def test_sites_that_are_set_aside_and_taken_back_are_named(event: Event, told: str) -> None:
+    assert lines(event) == [told]

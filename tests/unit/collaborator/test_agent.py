@@ -369,3 +369,21 @@ def test_a_run_that_ended_while_no_agent_ran_is_tidied_up(site: Site, run: Run) 
             await until(lambda: not leftover.exists())
 
     run(scenario())
+
+
+def test_a_site_that_is_set_aside_is_told_so_once_and_when_it_no_longer_is(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with at_work(site):
+            work = await accepted(site)
+            for reason in ("it failed in 3 rounds in a row", "it failed in 3 rounds in a row", ""):
+                site.upstream.want(work.model_copy(update={"set_aside": reason}))
+                words = reason or "no longer set aside"
+                await until(lambda words=words: words in caplog.text)
+
+    with caplog.at_level("INFO"):
+        run(main())
+
+    assert caplog.text.count("run demo-1: this site is set aside: it failed in 3 rounds in a row.") == 1
+    assert "hanse run take-back demo-1 " in caplog.text

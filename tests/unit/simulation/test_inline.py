@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hanse.core.events import Event, ResultRefused, RunFailed, TaskFailed, UpdateAccepted
+from hanse.core.events import (
+    Event,
+    ResultRefused,
+    RoundOpened,
+    RunFailed,
+    SiteSetAside,
+    SiteTakenBack,
+    TaskFailed,
+    UpdateAccepted,
+)
 from hanse.core.parameters import Parameters
 from hanse.core.plan import CodeFile, Manifest, Plan
 from hanse.core.run import Phase, Run
@@ -306,3 +315,39 @@ def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled() -> Non
 
     assert [type(array) for array in seen] == [np.ndarray]
     assert seen[0].tolist() == [1.0, 0.0]
+
+
+class FailingInRounds(Adder):
+    """Fails in some rounds."""
+
+    def __init__(self, *rounds: int) -> None:
+        super().__init__(1.0, examples=8)
+        self._rounds = rounds
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        if task.round_number in self._rounds:
+            raise TaskError("out of memory")
+        return super().perform(task, parameters, sequence=sequence)
+
+
+def test_a_site_that_keeps_failing_is_set_aside_and_comes_back_after_its_rest() -> None:
+    sites = {"a": Adder(1.0), "b": Adder(1.0), "c": FailingInRounds(2, 3)}
+    cohort = {"quorum": 0.5, "set_aside_after": 2, "rest": "2 rounds"}
+    simulation = Simulation(sites, rounds=7, cohort=cohort)
+
+    run = simulation.drive()
+
+    assert [len(event.cohort) for event in simulation.of(RoundOpened)] == [3, 3, 3, 3, 2, 2, 3, 3]
+    assert [event.round_number for event in simulation.of(SiteSetAside)] == [3]
+    assert len(simulation.of(SiteTakenBack)) == 1
+    assert run.roll.short_rounds == 4
+
+
+def test_a_simulation_done_again_tells_the_same_of_who_took_part() -> None:
+    def events() -> list[Event]:
+        sites = {"a": Adder(1.0), "b": Adder(1.0), "c": FailingInRounds(1, 2, 3)}
+        simulation = Simulation(sites, rounds=9, cohort={"quorum": 0.5, "rest": "3 rounds"})
+        simulation.drive()
+        return simulation.events
+
+    assert events() == events()

@@ -27,6 +27,7 @@ EXAMPLES = "".join(path.read_text("utf-8") for path in sorted(ROOT.glob("example
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _MODULE = re.compile(r"`((?:[a-z_]+/)+[a-z_]+\.py)`")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _INLINE = re.compile(r"`(hanse [a-z][^`]*)`")
 
 MINIMAL = {
@@ -169,6 +170,13 @@ def test_modules_that_the_text_names_exist(page: Path) -> None:
     found = set(_MODULE.findall(page.read_text("utf-8")))
 
     assert {path for path in found if not any((root / path).is_file() for root in (ROOT, PACKAGE))} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tests_that_the_text_names_exist(page: Path) -> None:
+    named = _TEST.findall(page.read_text("utf-8"))
+
+    assert [test for path, test in named if f"def {test}(" not in (ROOT / path).read_text("utf-8")] == []
 
 
 def test_generated_pages_are_current() -> None:

@@ -351,3 +351,26 @@ def test_a_simulation_done_again_tells_the_same_of_who_took_part() -> None:
         return simulation.events
 
     assert events() == events()
+
+
+class DivergingInRounds(FailingInRounds):
+    """Gives what is refused in some rounds."""
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        if task.round_number in self._rounds:
+            return TaskResult(self.examples, {}, {"w": np.full(2, np.nan, np.float32)})
+        return super().perform(task, parameters, sequence=sequence)
+
+
+def test_the_model_follows_from_who_answered_and_not_from_why_the_others_did_not() -> None:
+    def model(site: Adder, set_aside_after: int) -> list[float]:
+        cohort = {"quorum": 0.5, "set_aside_after": set_aside_after, "rest": "1 rounds"}
+        simulation = Simulation({"a": Adder(0.1), "b": Adder(0.3), "c": site}, rounds=6, cohort=cohort)
+        simulation.drive()
+        return simulation.model()
+
+    failed = model(FailingInRounds(2, 3, 4), set_aside_after=0)
+
+    assert failed == model(DivergingInRounds(2, 3, 4), set_aside_after=0)
+    assert failed == model(FailingInRounds(2, 3), set_aside_after=2)  # round 4 goes without it
+    assert failed != model(FailingInRounds(2, 3), set_aside_after=0)

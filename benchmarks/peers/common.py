@@ -42,7 +42,8 @@ class Cell:
         sites: Collaborators.
         megabytes: Of the model (1 MB is 1e6 bytes), float32 in `TENSORS` equal tensors.
         rounds: Timed at most; the first round comes before them.
-        limit_s: Seconds that may pass from the first process to the last timed round.
+        limit_s: Seconds after which one timed round is enough; after three times as many it
+            has to do without.
         tuned: Whether the system's documented intervals are set as low as they go.
     """
 
@@ -104,7 +105,14 @@ def environment(name: str, *requirements: str) -> Path:
     if not (done.exists() and done.read_text() == asked):
         print(f"installing {', '.join(requirements)} in {home}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [
+            home / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*pip, *requirements], check=True)
         done.write_text(asked)
     return home / "bin"
@@ -137,7 +145,7 @@ class Group:
         """What the process named so has printed."""
         return self.root / f"{name}.log"
 
-    def run(self, command: Iterable[str | Path], **options: Any) -> str:
+    def run(self, command: Iterable[str | Path], cwd: Path | None = None) -> str:
         """Run a command to its end, and give what it printed."""
         words = [str(word) for word in command]
         done = subprocess.run(
@@ -148,7 +156,7 @@ class Group:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=300,
-            **options,
+            cwd=cwd,
         )
         if done.returncode:
             raise DidNotFinishError(f"{' '.join(words[:3])} failed: {tail(done.stdout)}")
@@ -346,12 +354,19 @@ def watched(
         closings: Gives the times (of `time.time`) at which rounds were closed so far.
     """
     watch, reason = Watch(server), ""
+    closed: list[float] = []
+    enough = time.monotonic() + cell.limit_s
+
+    def done() -> bool:
+        closed[:] = closings()
+        return len(closed) > cell.rounds or (len(closed) > 1 and time.monotonic() > enough)
+
     try:
-        wait_for("end of the rounds", lambda: len(closings()) > cell.rounds, members, cell.limit_s)
+        wait_for("timed round", done, members, 3 * cell.limit_s)
     except DidNotFinishError as error:
         reason = str(error)
     watch.stop()
-    closed = closings()[: cell.rounds + 1]
+    del closed[cell.rounds + 1 :]
     if reason:
         reason = f"{len(closed)} rounds done; {reason}"
     times = [later - earlier for earlier, later in itertools.pairwise(closed)]

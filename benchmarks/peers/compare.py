@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,15 @@ SYSTEMS = ("nvflare", "flwr", "openfl", HANSE)
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of a cell is measured: rounds timed and seconds given in a pass, and passes."""
+    """How much of a cell is measured: rounds and seconds of a system in a pass (see `Cell`), and passes."""
 
     rounds: int
     limit_s: float
     passes: int
 
 
-# A system that is slow gets through fewer rounds in its time; one timed round is a figure.
-EFFORTS = {"8x1": Effort(6, 75, 2), "8x100": Effort(3, 75, 2), "2x1000": Effort(2, 170, 1)}
-OTHER = Effort(3, 120, 1)
+EFFORTS = {"8x1": Effort(6, 30, 2), "8x100": Effort(3, 40, 1), "2x1000": Effort(2, 60, 1)}
+OTHER = Effort(3, 60, 1)
 
 
 def main() -> None:
@@ -74,8 +74,18 @@ def _parser() -> argparse.ArgumentParser:
         description=sys.modules["__main__"].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, help="timed at most, in a pass")
-    parser.add_argument("--limit", type=float, help="seconds for the rounds of a system, in a pass")
-    parser.add_argument("--settings", choices=["fastest", "default"], default="fastest")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        help="seconds after which one timed round of a system is enough; three times as many end it",
+    )
+    parser.add_argument(
+        "--settings",
+        nargs="+",
+        choices=["fastest", "default"],
+        default=["fastest"],
+        help="of the peers: documented intervals as low as they go, or as they come",
+    )
     parser.add_argument("--cache", type=Path, default=cache(), help="for the peers' environments")
     return parser
 
@@ -86,27 +96,28 @@ def _use(options: argparse.Namespace) -> None:
 
 def _cell(name: str, options: argparse.Namespace, results: dict[str, Any]) -> None:
     """Measure one cell, pass by pass; each row is written as soon as it is there."""
-    sites, megabytes = name.split("x")
     effort = EFFORTS.get(name, OTHER)
-    cell = Cell(
-        int(sites),
-        float(megabytes),
-        options.rounds or effort.rounds,
-        options.limit or effort.limit_s,
-        options.settings == "fastest",
-    )
-    kept = results["cells"].setdefault(name, {"floor": None, "rows": []})
+    kept = results["cells"].setdefault(name, {"floors": [], "rows": []})
     for number in range(options.passes or effort.passes):
-        floors = _floor(cell)
-        kept["floors"] = [*kept.get("floors", []), floors]
+        cell = _of(name, options, effort)
+        kept["floors"].append(_floor(cell))
         kept["floor"] = statistics.median(sum(one.values()) for one in kept["floors"])
-        for system in options.systems:
-            figures = _measure(system)(cell)
-            kept["rows"].append(figures.row() | {"settings": options.settings, "pass": number})
-            print(name, _line(figures), flush=True)
+        for system, settings in itertools.product(options.systems, options.settings):
+            if system == HANSE and settings != options.settings[0]:
+                continue  # it has nothing to set
+            figures = _measure(system)(replace(cell, tuned=settings == "fastest"))
+            label = system if system == HANSE or settings == "fastest" else f"{system} as it comes"
+            kept["rows"].append(figures.row() | {"system": label, "pass": number})
+            print(name, settings, _line(figures), flush=True)
             if options.json:
                 results["machine"] = {"processors": os.cpu_count(), "python": platform.python_version()}
                 options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _of(name: str, options: argparse.Namespace, effort: Effort) -> Cell:
+    sites, megabytes = name.split("x")
+    rounds, limit_s = options.rounds or effort.rounds, options.limit or effort.limit_s
+    return Cell(int(sites), float(megabytes), rounds, limit_s)
 
 
 def _floor(cell: Cell) -> dict[str, float]:
@@ -132,14 +143,11 @@ def alone(measure: Callable[[Cell], Figures]) -> None:
     parser.add_argument("--megabytes", type=float, default=1)
     options = parser.parse_args()
     _use(options)
-    cell = Cell(
-        options.sites,
-        options.megabytes,
-        options.rounds or 5,
-        options.limit or 120,
-        options.settings == "fastest",
-    )
-    print(json.dumps(measure(cell).row(), indent=1))
+    name = f"{options.sites}x{options.megabytes:g}"
+    cell = _of(name, options, EFFORTS.get(name, OTHER))
+    for settings in options.settings:
+        figures = measure(replace(cell, tuned=settings == "fastest"))
+        print(json.dumps(figures.row() | {"settings": settings}, indent=1))
 
 
 if __name__ == "__main__":

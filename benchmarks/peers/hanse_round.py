@@ -29,9 +29,9 @@ def measure(cell: Cell) -> Figures:
         with deployed(root, cell.sites) as deployment:
             watch, words = Watch(deployment.aggregator), ("-d", deployment.directory)
             try:
-                command("run", "submit", root / "plan.yaml", "--watch", *words, timeout=cell.limit_s)
+                command("run", "submit", root / "plan.yaml", "--watch", *words, timeout=3 * cell.limit_s)
             except subprocess.TimeoutExpired:
-                reason = f"no end of the rounds after {cell.limit_s:.0f} s"
+                reason = f"no end of the rounds after {3 * cell.limit_s:.0f} s"
             except SystemExit as failure:
                 reason = tail(str(failure))
             watch.stop()

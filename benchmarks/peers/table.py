@@ -84,17 +84,17 @@ def _ratio(value: float | None, unit: float | None) -> float | None:
 
 def text(title: str, floor_s: float | None, found: Sequence[Summary]) -> str:
     """A cell as a table for people."""
-    head = f"{'system':10} {'s/round':>9} {'(fastest - slowest)':>21} {'rounds':>6} "
+    head = f"{'system':22} {'s/round':>9} {'(fastest - slowest)':>21} {'rounds':>6} "
     head += f"{'x Hanse':>8} {'x floor':>8} {'server MB':>9} {'CPU s/round':>11}"
-    lines = [title, head, f"{'floor':10} {_number(floor_s, 3):>9}"]
+    lines = [title, head, f"{'floor':22} {_number(floor_s, 3):>9}"]
     for one in found:
         spread = f"({_number(one.fastest, 3)} - {_number(one.slowest, 3)})"
-        line = f"{one.system:10} {_number(one.seconds, 3):>9} {spread:>21} {one.rounds:6} "
+        line = f"{one.system:22} {_number(one.seconds, 3):>9} {spread:>21} {one.rounds:6} "
         line += f"{_number(one.to_hanse, 1):>8} {_number(one.to_floor, 1):>8} "
         line += f"{one.peak_bytes / 1e6:9.0f} {_number(one.cpu_seconds, 2):>11}"
         lines.append(line)
         if one.reason:
-            lines.append(f"{'':10} did not finish: {one.reason}")
+            lines.append(f"{'':22} did not finish: {one.reason}")
     return "\n".join(lines)
 
 

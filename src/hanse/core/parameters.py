@@ -8,6 +8,7 @@ difference and travel as values.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,15 @@ class TensorSpec:
 
 def specs(parameters: Parameters) -> dict[str, TensorSpec]:
     """Shape and dtype of every tensor, by name."""
-    return {name: TensorSpec(tuple(array.shape), array.dtype.name) for name, array in parameters.items()}
+    return {
+        name: TensorSpec(tuple(array.shape), dtype_name(array.dtype)) for name, array in parameters.items()
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """A dtype's NumPy name, which NumPy itself puts together anew each time it is asked."""
+    return str(dtype.name)
 
 
 def flat_reader(array: Array) -> tuple[FlatReader, int]:
@@ -140,6 +149,8 @@ def _all_finite(array: Array) -> bool:
     flat = array.reshape(-1)
     # By block: a boolean array as large as the model is never needed.
     step = 1 << 18
+    if flat.size <= step:
+        return bool(np.isfinite(flat).all())
     return all(bool(np.isfinite(flat[i : i + step]).all()) for i in range(0, flat.size, step))
 
 

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hanse.core.parameters import MAX_TENSORS, Array, Parameters, TensorSpec, specs
+from hanse.core.parameters import MAX_TENSORS, Array, Parameters, TensorSpec, dtype_name, specs
 from hanse.errors import UpdateError
 from hanse.wire.files import file_errors
 
@@ -39,6 +39,8 @@ MAX_DIMENSIONS = 32
 """Most dimensions of a tensor: what every supported version of NumPy can hold."""
 
 _BLOCK_BYTES = 1 << 20
+_LONGEST_REMEMBERED = 1 << 18
+"""Longest header, in bytes, that is remembered with what it says."""
 _METADATA = "__metadata__"
 _SPACE = rb"[ \t\r\n]*+"
 # A header piece by piece: none is longer than a tensor can need, and no byte is looked at twice.
@@ -164,7 +166,7 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
     """
     with file_errors(f"read {path}"), path.open("rb") as file:
         _, entries = _read_header(file, os.fstat(file.fileno()).st_size, str(path))
-    return {entry.name: TensorSpec(entry.shape, entry.dtype.name) for entry in entries}
+    return {entry.name: TensorSpec(entry.shape, dtype_name(entry.dtype)) for entry in entries}
 
 
 def tensors_size(specs: Mapping[str, TensorSpec]) -> int:
@@ -222,7 +224,7 @@ def _header(entries: Iterable[_Entry]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _read_header(file: BinaryIO, size: int, where: str) -> tuple[int, list[_Entry]]:
+def _read_header(file: BinaryIO, size: int, where: str) -> tuple[int, tuple[_Entry, ...]]:
     """Read and check a header.
 
     Returns:
@@ -234,22 +236,35 @@ def _read_header(file: BinaryIO, size: int, where: str) -> tuple[int, list[_Entr
     start = 8 + length
     if length > MAX_HEADER_BYTES or start > size:
         raise UpdateError(f"{where}: truncated or no safetensors file: a header of {length} bytes")
+    parse = _parse_once if length <= _LONGEST_REMEMBERED else _parse
+    try:
+        return start, parse(file.read(length), size - start)
+    except UpdateError as error:
+        raise UpdateError(f"{where}: {error.message}") from error
+
+
+def _parse(header: bytes, size: int) -> tuple[_Entry, ...]:
+    """What a header says of `size` bytes of data, checked; in the order of the names."""
     entries: dict[str, _Entry] = {}
     try:
-        for name, fields in _listed(file.read(length)):
+        for name, fields in _listed(header):
             if name == _METADATA:
                 if not _is_metadata(fields):
-                    raise UpdateError(f"{where}: the header does not list tensors: its metadata is no text")
+                    raise UpdateError("the header does not list tensors: its metadata is no text")
             elif name in entries:
-                raise UpdateError(f"{where}: a name occurs twice: {name[:80]!r}")
+                raise UpdateError(f"a name occurs twice: {name[:80]!r}")
             elif len(entries) == MAX_TENSORS:
-                raise UpdateError(f"{where}: more than {MAX_TENSORS} tensors, which are too many")
+                raise UpdateError(f"more than {MAX_TENSORS} tensors, which are too many")
             else:
-                entries[name] = _entry(name, fields, where)
+                entries[name] = _entry(name, fields)
     except (ValueError, RecursionError) as error:
-        raise UpdateError(f"{where}: the header does not list tensors: {error}") from error
-    _check_coverage(entries.values(), size - start, where)
-    return start, [entries[name] for name in sorted(entries)]
+        raise UpdateError(f"the header does not list tensors: {error}") from error
+    _check_coverage(entries.values(), size)
+    return tuple(entries[name] for name in sorted(entries))
+
+
+# All updates of a round have the header of their model, and each is read more than once.
+_parse_once = functools.lru_cache(maxsize=8)(_parse)
 
 
 def _listed(header: bytes) -> Iterator[tuple[str, object]]:
@@ -287,7 +302,7 @@ def _is_metadata(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
-def _entry(name: str, fields: object, where: str) -> _Entry:
+def _entry(name: str, fields: object) -> _Entry:
     """Check what a header says of one tensor by itself."""
     problem = _name_problem(name)
     match fields:
@@ -306,7 +321,7 @@ def _entry(name: str, fields: object, where: str) -> _Entry:
         case _:
             problem = "is not described by dtype, shape and data_offsets"
     if problem:
-        raise UpdateError(f"{where}: tensor {name[:80]!r} {problem}")
+        raise UpdateError(f"tensor {name[:80]!r} {problem}")
     return _Entry(name, dtype, tuple(shape), begin, end)
 
 
@@ -323,17 +338,17 @@ def _name_problem(name: str) -> str:
     return ""
 
 
-def _check_coverage(entries: Iterable[_Entry], size: int, where: str) -> None:
+def _check_coverage(entries: Iterable[_Entry], size: int) -> None:
     """Check that the tensors fill the data one after another, to the last byte."""
     position = 0
     for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != position:
             raise UpdateError(
-                f"{where}: tensor {entry.name!r} begins at byte {entry.begin} of the data, not at {position}"
+                f"tensor {entry.name!r} begins at byte {entry.begin} of the data, not at {position}"
             )
         position = entry.end
     if position != size:
-        raise UpdateError(f"{where}: truncated or too long: {size} bytes of data where {position} are due")
+        raise UpdateError(f"truncated or too long: {size} bytes of data where {position} are due")
 
 
 def _views(data: Array, entries: Iterable[_Entry], where: str) -> dict[str, Array]:

@@ -56,6 +56,7 @@ def test_a_compressed_runs_model_is_the_simulated_one_to_the_bit_though_an_agent
 ) -> None:
     compression = {
         "upload": [{"name": "top_k", "fraction": 0.3}, "rotate", "int4", "zstd"],
+        "download": ["delta", "zstd"],
         "smallest": 1,
     }
     simulated = tmp_path / "simulated"
@@ -69,6 +70,7 @@ def test_a_compressed_runs_model_is_the_simulated_one_to_the_bit_though_an_agent
         site.release()
         federation.start_agent("a")
         run.finished()
+        federation.agent("b").says("the model was made of the one before")
         results = run.export(tmp_path / "results")
         for name, place in federation.sites.items():
             shutil.copytree(place.data, tmp_path / "data" / name)

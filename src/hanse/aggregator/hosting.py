@@ -23,6 +23,7 @@ from hanse.aggregator.calls import (
     SumReply,
 )
 from hanse.aggregator.controller import RunController
+from hanse.aggregator.downloads import Downloads
 from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.updates import open_update
 from hanse.aggregator.workspace import Workspace
@@ -56,12 +57,18 @@ class WorkflowHost:
     """
 
     def __init__(
-        self, controller: RunController, blobs: BlobStore, retention: Retention, workspace: Workspace
+        self,
+        controller: RunController,
+        blobs: BlobStore,
+        retention: Retention,
+        workspace: Workspace,
+        downloads: Downloads,
     ) -> None:
         self._controller = controller
         self._blobs = blobs
         self._retention = retention
         self._workspace = workspace
+        self._downloads = downloads
 
     @property
     def _run(self) -> Run:
@@ -153,6 +160,7 @@ class WorkflowHost:
     async def _commit(self, call: CommitCall) -> StandingReply:
         model = await self._model(call.model)
         await asyncio.to_thread(self._check_model, model)
+        await asyncio.to_thread(self._downloads.prepare, self._run, model)
         state = None if call.state is None else await asyncio.to_thread(self._workspace.take, call.state)
         dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
         await self._controller.execute(
@@ -165,6 +173,8 @@ class WorkflowHost:
     async def _exchange(self, call: ExchangeCall) -> Exchange:
         """Ask, unless it was asked before, and wait."""
         model = None if call.task == INITIALISE else await self._model(call.model)
+        if model is not None:
+            await asyncio.to_thread(self._downloads.prepare, self._run, model)
         await self._controller.execute(
             OpenExchange(call.round_number, call.index, call.task, model, call.sites)
         )

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from hanse.aggregator.controller import RunController
+from hanse.aggregator.downloads import Downloads
 from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.retention import Retention, superseded
@@ -39,6 +40,7 @@ class RunKeeper:
     Attributes:
         signals: Notified of what happens in the runs.
         retention: Keeps the blobs that the runs need.
+        downloads: Models in fewer bytes.
     """
 
     def __init__(
@@ -63,7 +65,10 @@ class RunKeeper:
         self._options = options
         self._registry = registry
         self._journal = journal
-        self._workshop = Workshop(options.runs, blobs, self.retention, options.worker, options.max_blob)
+        self.downloads = Downloads(options.directory / "downloads", blobs)
+        self._workshop = Workshop(
+            options.runs, blobs, self.retention, self.downloads, options.worker, options.max_blob
+        )
         self._clock_ms = clock_ms
         self._runs: dict[str, RunController] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

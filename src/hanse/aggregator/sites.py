@@ -40,7 +40,7 @@ class SiteRequests:
         self._registry = registry
         self._keeper = keeper
         self._verifier = verifier
-        self._work_list = WorkList(blobs.size, max_blob)
+        self._work_list = WorkList(blobs.size, max_blob, keeper.downloads.offer)
 
     async def next(self, party: Party, request: NextRequest) -> Work:
         """Wait for the site's work to change."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from hanse.aggregator.calls import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.controller import RunController
+from hanse.aggregator.downloads import Downloads
 from hanse.aggregator.hosting import WorkflowHost
 from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.signals import to_the_end
@@ -50,6 +51,7 @@ class Workshop:
         directory: Holds a folder for each run.
         blobs: The aggregator's blobs.
         retention: Deletes those that have had their use.
+        downloads: Makes models travel in fewer bytes.
         limits: Makes a worker's confinement.
         max_bytes: Largest file that is taken from a worker.
     """
@@ -57,6 +59,7 @@ class Workshop:
     directory: Path
     blobs: BlobStore
     retention: Retention
+    downloads: Downloads
     limits: Limits
     max_bytes: int
 
@@ -106,6 +109,8 @@ class Supervisor:
 
     async def _tidy(self, workspace: Workspace) -> None:
         await asyncio.to_thread(workspace.delete)
+        if self._controller.run.phase in TERMINAL:
+            self._workshop.downloads.forget(self._controller.run.run_id)
         await self._workshop.retention.collect(superseded(self._controller.before) | workspace.taken)
 
     async def _start(self, workspace: Workspace) -> WorkerProcess | None:
@@ -146,7 +151,8 @@ class Supervisor:
 
     async def _serve(self, worker: WorkerProcess, workspace: Workspace) -> str:
         """Answer the worker, which gets its plan first, until it ends; what it did wrong, if it did."""
-        host = WorkflowHost(self._controller, self._workshop.blobs, self._workshop.retention, workspace)
+        shop = self._workshop
+        host = WorkflowHost(self._controller, shop.blobs, shop.retention, workspace, shop.downloads)
         message: dict[str, Any] = {"plan": self._controller.run.plan.model_dump(mode="json")}
         try:
             await worker.channel.send(await asyncio.to_thread(workspace.post, message))

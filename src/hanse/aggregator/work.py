@@ -31,7 +31,7 @@ from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
 from hanse.core.participation import Participation, told_absent
 from hanse.core.resting import back_ms, back_round, told_aside
 from hanse.core.run import TERMINAL, Phase, Run
-from hanse.wire.messages import Assignment, Awaited, RunStatus, RunWork, Work
+from hanse.wire.messages import Assignment, Awaited, ModelDelta, RunStatus, RunWork, Work
 from hanse.wire.participation import SetAside, TookPart
 
 CONTACT_MS = 120_000
@@ -50,6 +50,8 @@ _LONGEST_REASON = 8_192
 _MOST_REMEMBERED = 1_024
 
 SizeOf = Callable[[str], int]
+Offer = Callable[[str, str], ModelDelta | None]
+"""By a run's id and a model's digest, what makes the model of the one before."""
 
 
 class WorkList:
@@ -61,10 +63,12 @@ class WorkList:
     Args:
         size_of: Size in bytes of a blob, by its digest.
         max_blob: Largest first model that is taken.
+        offer: Knows of models in fewer bytes; the same for a model as long as it is asked of anybody.
     """
 
-    def __init__(self, size_of: SizeOf, max_blob: int) -> None:
+    def __init__(self, size_of: SizeOf, max_blob: int, offer: Offer | None = None) -> None:
         self._size_of = size_of
+        self._offer = offer
         self._max_blob = max_blob
         self._told: dict[tuple[_Standing, ...], Work] = {}
 
@@ -111,6 +115,7 @@ class WorkList:
                     model_bytes=0 if e.model is None else size_of(e.model),
                     max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
                     accepted=_accepted(run, site),
+                    delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
                     deadline_ms=deadline_ms(e, run.plan.cohort),
                 )
                 for e in asked

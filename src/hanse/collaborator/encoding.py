@@ -1,19 +1,17 @@
-"""An update file, compressed as the plan says, tensor by tensor."""
+"""What travels in fewer bytes: the update on its way out, the model on its way in; tensor by tensor."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
 
 from hanse.collaborator.memory import Memory
+from hanse.compression.delta import apply_delta
 from hanse.compression.update import UpdateCodec, update_seed
-from hanse.core.parameters import Array
 from hanse.core.plan import Plan
+from hanse.errors import UpdateError
 from hanse.wire.files import file_errors
 from hanse.wire.messages import Assignment, UpdateFile
+from hanse.wire.spool import Spool
 from hanse.wire.tensors import open_file, write_file
 
 
@@ -38,7 +36,7 @@ def compress_file(
     """
     seed = update_seed(plan.seed, site, asked.exchange)
     before = memory.before(asked.task) if codec.error_feedback else None
-    with _Spool(path.with_suffix(".encoded")) as encoded, _Spool(path.with_suffix(".left")) as left:
+    with Spool(path.with_suffix(".encoded")) as encoded, Spool(path.with_suffix(".left")) as left:
         for tensor in codec.encode(open_file(path), seed, before):
             encoded.add(tensor.name, tensor.data)
             if tensor.left_out is not None:
@@ -49,42 +47,26 @@ def compress_file(
     return UpdateFile(sha256=digest, size=size)
 
 
-class _Spool:
-    """Tensors on disk whose sizes were not known beforehand; gone at the end of the block."""
+def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
+    """Make a model of the one before and what is new in it.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._places: dict[str, tuple[int, np.dtype[np.generic], tuple[int, ...]]] = {}
-        self._file: BinaryIO
+    Args:
+        base: The model before.
+        delta: What came.
+        place: Where to put the model; it appears whole or not at all.
+        digest: SHA-256 that its file has to have.
 
-    def __enter__(self) -> _Spool:
-        with file_errors(f"write {self._path}"):
-            self._file = self._path.open("w+b")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        with file_errors(f"delete {self._path}"):
-            self._path.unlink(missing_ok=True)
-
-    def add(self, name: str, array: Array) -> None:
-        with file_errors(f"write {self._path}"):
-            # Aligned for every dtype.
-            begin = self._file.seek(-(-self._file.seek(0, os.SEEK_END) // 8) * 8)
-            self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        self._places[name] = (begin, array.dtype, array.shape)
-
-    def tensors(self) -> dict[str, Array]:
-        """All tensors, mapped into memory; for as long as nothing is added."""
-        with file_errors(f"read {self._path}"):
-            self._file.flush()
-            empty = os.fstat(self._file.fileno()).st_size == 0
-            mapped = np.empty(0, np.uint8) if empty else np.memmap(self._file, np.uint8, "r")
-        return {
-            name: np.asarray(mapped[begin : begin + _num_bytes(dtype, shape)]).view(dtype).reshape(shape)
-            for name, (begin, dtype, shape) in self._places.items()
-        }
-
-
-def _num_bytes(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    Raises:
+        UpdateError: What came is none of ours, or does not make that model.
+        StorageError: The disk is full or cannot be written.
+    """
+    part = place.with_suffix(".patched")
+    try:
+        found, _ = write_file(part, apply_delta(open_file(delta), open_file(base)))
+        if found != digest:
+            raise UpdateError(f"what came makes model {found[:12]}, not {digest[:12]}")
+        with file_errors(f"show {place}"):
+            part.replace(place)
+    finally:
+        with file_errors(f"delete {part}"):
+            part.unlink(missing_ok=True)

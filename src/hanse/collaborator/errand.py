@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hanse.collaborator.encoding import compress_file
+from hanse.collaborator.encoding import compress_file, patch_model
 from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.orders import Order, Report
 from hanse.collaborator.outgoing import Outgoing, check_outgoing
@@ -20,7 +20,15 @@ from hanse.collaborator.workers import Workers
 from hanse.compression.uploads import upload_codec
 from hanse.core.disclosure import disclosure_of
 from hanse.core.plan import INITIALISE, Manifest, Plan
-from hanse.errors import DisclosureError, HanseError, PolicyError, TaskError
+from hanse.errors import (
+    DisclosureError,
+    HanseError,
+    PolicyError,
+    ProtocolError,
+    StorageError,
+    TaskError,
+    UpdateError,
+)
 from hanse.wire.messages import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
 
 logger = logging.getLogger(__name__)
@@ -131,8 +139,27 @@ class Errand:
         here.check_room(size if place.exists() else 2 * size)
         if not place.exists():
             self.progress.sign = partial(here.blobs.partial_size, digest, here.identity.site)
-            await here.take(digest, size, partial(self.folder.show, digest))
+            if not await self._by_delta(digest):
+                await here.take(digest, size, partial(self.folder.show, digest))
         return place
+
+    async def _by_delta(self, model: str) -> bool:
+        """Make the model of the one before, where that is still here; whether that came off."""
+        delta, folder = self.assignment.delta, self.folder
+        if delta is None or not folder.model(delta.base).exists():
+            return False
+        self.progress.sign = partial(
+            self.premises.blobs.partial_size, delta.sha256, self.premises.identity.site
+        )
+        try:
+            make = partial(patch_model, folder.model(delta.base), place=folder.model(model), digest=model)
+            await self.premises.take(delta.sha256, delta.size, make)
+        except (PolicyError, ProtocolError, StorageError, UpdateError) as error:
+            logger.info("%s: the model is fetched whole: %s", self, error, extra=self.facts)
+            return False
+        told = "%s: the model was made of the one before and %d bytes instead of %d"
+        logger.info(told, self, delta.size, self.assignment.model_bytes, extra=self.facts)
+        return True
 
     async def _perform(self, manifest: Manifest, model: Path | None) -> Report:
         asked = self.assignment

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,14 +60,14 @@ class RunFolder:
                 shutil.copyfile(blob, part)
                 part.replace(place)
 
-    def clear(self, model: str | None = None, exchange: int | None = None) -> None:
+    def clear(self, models: Collection[str] = (), exchange: int | None = None) -> None:
         """Delete models and updates: what earlier tasks left, also those that came to no end.
 
         Args:
-            model: The one to leave.
+            models: Those to leave.
             exchange: Whose update to leave.
         """
-        kept = {self.model(model) if model else None, self.outgoing(exchange) if exchange else None}
+        kept = {*map(self.model, models), self.outgoing(exchange) if exchange else None}
         with file_errors(f"tidy up {self.work.parent}"):
             for folder in (self.models, self._outcomes):
                 for path in folder.glob("*.safetensors"):

@@ -83,12 +83,13 @@ class Tasks:
             await self._workers.end_run(run_id)
 
     async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
-        """The folder of a run, with nothing of earlier tasks than the model that this one starts from."""
+        """The folder of a run, with nothing of earlier tasks than models that this one starts from."""
         folder = RunFolder(self._here.directory / "runs" / run_id)
         if task is None:
             folder.clear()
         else:
-            folder.clear(task.model, task.exchange)
+            base = None if task.delta is None else task.delta.base
+            folder.clear([digest for digest in (task.model, base) if digest], task.exchange)
         return folder
 
     @asynccontextmanager

@@ -27,12 +27,14 @@ def describe(manifest: Manifest, digest: str) -> str:
         the characters that would let it pass for something else.
     """
     plan = manifest.plan
+    delta = bool(plan.compression.download)
     sections = {
         f"Plan {plan.name}": [f"SHA-256 {digest}"],
         "What runs at a site": _at_site(manifest),
         "What runs at the aggregator": _at_aggregator(plan),
         "What leaves a site": _leaves(plan),
-        "What comes to a site": ["This plan, its code, and the model of each round."],
+        "What comes to a site": ["This plan, its code, and the model of each round."]
+        + (["  (of a model, what is new in it, where it has the one before)"] if delta else []),
     }
     blocks = ("\n  ".join(map(visible, [heading, *lines])) for heading, lines in sections.items())
     return "\n\n".join(blocks) + "\n"

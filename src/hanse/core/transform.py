@@ -225,8 +225,8 @@ class Compression(Strict):
         problem = unlawful(self.upload)
         if problem:
             raise ValueError(problem)
-        if self.download:
-            raise ValueError("`download` is not available in this version of Hanse")
+        if [step.name for step in self.download] not in ([], ["delta", "zstd"]):
+            raise ValueError("`download` is `[delta, zstd]` or nothing")
         return self
 
     @property

@@ -71,6 +71,18 @@ class NextRequest(Strict):
     wait_s: float = Field(30.0, ge=0, le=MAX_WAIT_S)
 
 
+class ModelDelta(Strict):
+    """A blob by which a site that still has one model makes the next.
+
+    Attributes:
+        base: Digest of the model that it has to have.
+    """
+
+    base: Digest
+    sha256: Digest
+    size: int = Field(ge=0)
+
+
 class Assignment(Strict):
     """One task for one site.
 
@@ -78,6 +90,7 @@ class Assignment(Strict):
         exchange: Number of the exchange in its run; also the task's place in the order of tasks.
         model: Digest of the parameters to start from; None for the task `initialise`.
         max_update_bytes: Largest update file that will be taken.
+        delta: What makes `model` of the one before; it is always to be had whole too.
         accepted: Where compression feeds its error back, the site's last exchange whose result was
             accepted: what was left out then is what the next update makes up for. Else, or for none, 0.
     """
@@ -90,6 +103,7 @@ class Assignment(Strict):
     max_update_bytes: int = Field(0, ge=0)
     accepted: int = Field(0, ge=0)
     deadline_ms: int
+    delta: ModelDelta | None = None
 
 
 class RunWork(Strict):

@@ -41,7 +41,8 @@ class Worker:
         self.run_id = run_id
         controller, retention = grounds.controller(run_id), grounds.service._keeper.retention
         self.workspace = Workspace(grounds.options.runs / run_id, grounds.blobs, max_bytes=10**6)
-        self.host = WorkflowHost(controller, grounds.blobs, retention, self.workspace)
+        downloads = grounds.service._keeper.downloads
+        self.host = WorkflowHost(controller, grounds.blobs, retention, self.workspace, downloads)
 
     def again(self) -> Worker:
         return Worker(self.grounds, self.run_id)

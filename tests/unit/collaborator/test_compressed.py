@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from hanse.collaborator.orders import Order, Report
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.tasks import Tasks
+from hanse.compression.delta import model_delta
 from hanse.compression.update import UpdateCodec, update_seed
+from hanse.core.canonical import sha256
 from hanse.core.parameters import Array, Parameters, specs
 from hanse.core.plan import Manifest
-from hanse.errors import CredentialError, LateResultError
+from hanse.errors import CredentialError, LateResultError, PolicyError
 from hanse.wire.messages import Assignment, RunWork, TaskOutcome
-from hanse.wire.tensors import write_file
+from hanse.wire.tensors import encode, write_file
 
 Run = Callable[[Any], Any]
 
@@ -176,3 +179,76 @@ def test_the_memory_stays_with_the_run_when_its_tasks_are_over(agents: Agents, r
     run(Tasks(premises, Reviewer(premises), agents.trainer).end_run(agents.work.run_id))  # type: ignore[arg-type]
 
     assert agents.decoded(agents.settle(3, accepted=1)).tolist() == CAUGHT_UP
+
+
+# Models in fewer bytes
+
+
+BEFORE = {"weight": np.arange(600, dtype=np.float32), "steps": np.array(2)}
+AFTER = {"weight": BEFORE["weight"] + np.float32(1 / 64), "steps": np.array(3)}
+
+
+class Reader(Trainer):
+    """Trains nothing that matters; notes the model that it was shown."""
+
+    async def carry_out(
+        self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
+    ) -> Report:
+        assert order.model is not None
+        self.shown = Path(order.model).read_bytes()
+        return Report(num_examples=10, metrics={"accuracy": 0.5})
+
+
+def evaluate(
+    site: Site,
+    run: Run,
+    delta: bytes | None,
+    shown: Callable[[Path], Path] = lambda path: path,
+    failing: Exception | None = None,
+) -> bytes:
+    """Have a site with the model `BEFORE` evaluate `AFTER`; the model that its worker was shown."""
+    work = site.publish(manifest_of(compression={"download": ["delta", "zstd"]}))
+    run(Reviewer(site.premises()).review(work))
+    before, after, reader = encode(BEFORE), encode(AFTER), Reader()
+    folder = RunFolder(site.directory / "runs" / work.run_id)
+    shown(folder.model(sha256(before))).write_bytes(before)
+    told = None
+    if delta is not None:
+        told = {"base": sha256(before), "sha256": site.upstream.add(delta), "size": len(delta)}
+    asked = site.assignment("evaluate", model=site.upstream.add(after), model_bytes=len(after), delta=told)
+    premises = site.premises()
+    if failing is not None:
+        site.upstream.fail("fetch", failing)
+    run(Tasks(premises, Reviewer(premises), reader).settle(work, asked))  # type: ignore[arg-type]
+    assert site.upstream.outcomes[-1].outcome == "done"
+    return reader.shown
+
+
+DELTA = encode(dict(model_delta(AFTER, BEFORE, 1)))
+
+
+def test_a_model_is_made_of_the_one_before(site: Site, run: Run) -> None:
+    assert evaluate(site, run, DELTA) == encode(AFTER)
+    assert sha256(encode(AFTER)) not in site.upstream.fetched
+
+
+def test_a_site_without_the_model_before_fetches_it_whole(site: Site, run: Run) -> None:
+    assert evaluate(site, run, DELTA, lambda path: path.with_suffix(".gone")) == encode(AFTER)
+    assert sha256(DELTA) not in site.upstream.fetched
+
+
+@pytest.mark.parametrize(
+    "delta", [b"nonsense", encode(dict(model_delta(BEFORE, BEFORE, 1))), encode({"w": np.ones(3)})]
+)
+def test_what_does_not_make_the_model_is_dropped_and_the_model_fetched_whole(
+    site: Site, run: Run, delta: bytes
+) -> None:
+    assert evaluate(site, run, delta) == encode(AFTER)
+    assert sha256(encode(AFTER)) in site.upstream.fetched
+    assert not list((site.directory / "runs").rglob("*.patched"))
+
+
+def test_a_delta_that_is_no_longer_to_be_had_costs_nothing_but_the_try(site: Site, run: Run) -> None:
+    gone = PolicyError("blob is not for you, or does not exist")
+
+    assert evaluate(site, run, DELTA, failing=gone) == encode(AFTER)

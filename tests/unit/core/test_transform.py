@@ -44,7 +44,7 @@ def test_what_was_written_down_is_read_again() -> None:
         ([{"name": "int8", "block": 3}], "greater than or equal to 16"),
         ([{"name": "eden", "bits": 3}], "1, 2 or 4"),
         ([{"name": "int8", "blocks": 64}], "Extra inputs"),
-        ({"download": ["zstd"]}, "`download` is not available"),
+        ({"download": ["zstd"]}, "`download` is `.delta, zstd.` or nothing"),
         ({"download": ["int8", "zstd"]}, "'int8'"),
     ],
 )
@@ -59,6 +59,7 @@ def test_what_cannot_be_is_refused_in_words(value: Any, told: str) -> None:
         ["stc", "zstd"],
         ["top_k", "rotate", "int4", "zstd"],
         ["random_k", "eden"],
+        {"download": ["delta", "zstd"]},
     ],
 )
 def test_what_is_lawful_is_read(value: Any) -> None:

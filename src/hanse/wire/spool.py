@@ -1,0 +1,58 @@
+"""Tensors put aside one by one whose sizes are not known beforehand, so that a file can begin with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from hanse.core.parameters import Array
+from hanse.wire.files import file_errors
+
+
+class Spool:
+    """Tensors on disk, gone at the end of the block.
+
+    Args:
+        path: The file that they lie in meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[str, tuple[int, np.dtype[np.generic], tuple[int, ...]]] = {}
+        self._file: BinaryIO
+
+    def __enter__(self) -> Spool:
+        with file_errors(f"write {self._path}"):
+            self._file = self._path.open("w+b")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with file_errors(f"delete {self._path}"):
+            self._path.unlink(missing_ok=True)
+
+    def add(self, name: str, array: Array) -> None:
+        """Write a tensor."""
+        with file_errors(f"write {self._path}"):
+            # Aligned for every dtype.
+            begin = self._file.seek(-(-self._file.seek(0, os.SEEK_END) // 8) * 8)
+            self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        self._places[name] = (begin, array.dtype, array.shape)
+
+    def tensors(self) -> dict[str, Array]:
+        """All tensors, mapped into memory; for as long as nothing is added."""
+        with file_errors(f"read {self._path}"):
+            self._file.flush()
+            empty = os.fstat(self._file.fileno()).st_size == 0
+            mapped = np.empty(0, np.uint8) if empty else np.memmap(self._file, np.uint8, "r")
+        return {
+            name: np.asarray(mapped[begin : begin + _num_bytes(dtype, shape)]).view(dtype).reshape(shape)
+            for name, (begin, dtype, shape) in self._places.items()
+        }
+
+
+def _num_bytes(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

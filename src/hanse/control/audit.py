@@ -326,4 +326,4 @@ def _told(event: SiteSetAside | SiteKept | SiteTakenBack) -> str:
         case SiteKept():
             return f"asked on: {event.reason}"
         case SiteTakenBack():
-            return f"taken back{f' by {event.by}' if event.by else ''}: {event.reason}"
+            return f"taken back by {event.by}" if event.by else f"taken back: {event.reason}"

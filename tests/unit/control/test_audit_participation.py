@@ -125,7 +125,7 @@ def test_the_account_of_a_site_says_what_it_missed_and_when_it_was_set_aside(
     ]
     assert [spared.told for spared in zurich.sparing] == [
         "set aside: it failed in 2 rounds in a row, at last in round 3, train: out of memory",
-        "taken back by ada: taken back by an operator",
+        "taken back by ada",
     ]
 
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
     inspect,
     make_url,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
@@ -40,7 +41,9 @@ from hanse.storage.base import Entry, Journal, Times
 from hanse.storage.records import chain
 
 SCHEMA = 1
-"""Version of the tables below; a journal of a later version is refused."""
+"""Version of the tables below; a journal of a later version is refused, one of an earlier is brought up."""
+_STEPS: dict[int, tuple[str, ...]] = {}
+"""What makes the tables of one version those of the next, by the former; records stay as they are."""
 
 _BUSY_TIMEOUT_S = 5.0
 
@@ -161,16 +164,25 @@ class SqlJournal(Journal):
             return
         if not {_schema.name, _records.name} <= set(tables):
             raise StorageError(f"{self._where} is another program's database", mend="Check the path.")
-        schema = connection.scalar(select(_schema.c.schema))
-        if schema != SCHEMA:
-            raise StorageError(
-                f"{self._where} has schema {schema}; this version of Hanse knows schema {SCHEMA}",
-                mend="Install the version of Hanse that wrote it, or a later one.",
-            )
+        self._bring_up(connection)
         if connection.dialect.name == "sqlite":
             fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if fault != "ok":
                 raise StorageError(f"{self._where} is damaged: {fault}", mend=_RESTORE)
+
+    def _bring_up(self, connection: Connection) -> None:
+        """Take over a journal of an earlier version, all at once or not at all."""
+        schema = connection.scalar(select(_schema.c.schema))
+        if schema is None or schema > SCHEMA or not {*range(schema, SCHEMA)} <= _STEPS.keys():
+            raise StorageError(
+                f"{self._where} has schema {schema}; this version of Hanse knows schema {SCHEMA}",
+                mend="Install the version of Hanse that wrote it, or a later one.",
+            )
+        for step in range(schema, SCHEMA):
+            for statement in _STEPS[step]:
+                connection.exec_driver_sql(statement)
+        if schema != SCHEMA:
+            connection.execute(update(_schema).values(schema=SCHEMA))
 
     def _record(self, row: Row[Any]) -> Record:
         try:

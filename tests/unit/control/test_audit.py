@@ -400,3 +400,17 @@ def test_of_many_problems_some_are_told_and_all_counted() -> None:
         check.fail(str(number))
 
     assert (len(check.problems), check.count) == (MOST_PROBLEMS, MOST_PROBLEMS + 5)
+
+
+# --------------------------------------------------------- by an earlier version
+
+JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", JOURNALS, ids=lambda path: path.stem)
+def test_a_journal_of_an_earlier_version_still_passes_and_comes_to_the_same(path: Path) -> None:
+    report = verify(path)
+
+    assert problems(report) == {}
+    assert (report.phase, report.rounds, report.records) == ("finished", 1, 18)
+    assert {name: len(site.disclosed) for name, site in report.sites.items()} == {"budapest": 2, "zurich": 1}

@@ -10,6 +10,7 @@ import pytest
 
 from hanse.core.chain import check_chain
 from hanse.errors import StorageError, TamperedError
+from hanse.storage import journal_sql
 from hanse.storage.base import Entry
 from hanse.storage.journal_sql import SqlJournal
 
@@ -166,6 +167,38 @@ def test_a_journal_of_a_later_version_is_refused(path: Path) -> None:
 
     with pytest.raises(StorageError, match=r"has schema 2; this version of Hanse knows schema 1\. Install"):
         SqlJournal(path)
+
+
+def test_a_journal_of_an_earlier_version_is_taken_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(SqlJournal(path)) as journal:
+        journal.append("run", [EVENT], time_ms=1)
+        before = journal.read("run")
+    monkeypatch.setattr(journal_sql, "SCHEMA", 3)
+    steps = {1: ("ALTER TABLE records ADD COLUMN note TEXT",), 2: ("CREATE INDEX by_note ON records (note)",)}
+    monkeypatch.setattr(journal_sql, "_STEPS", steps)
+
+    with closing(SqlJournal(path)) as journal:
+        assert journal.read("run") == before
+    with closing(SqlJournal(path)) as journal:  # it is of the new version now
+        journal.append("run", [EVENT], time_ms=2)
+    monkeypatch.undo()
+    with pytest.raises(StorageError, match=r"has schema 3; this version of Hanse knows schema 1\. Install"):
+        SqlJournal(path)
+
+
+def test_a_journal_that_cannot_be_taken_over_whole_is_left_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SqlJournal(path).close()
+    with monkeypatch.context() as later:
+        later.setattr(journal_sql, "SCHEMA", 2)
+        later.setattr(journal_sql, "_STEPS", {1: ("CREATE TABLE note (text TEXT)", "no SQL")})
+        with pytest.raises(StorageError):
+            SqlJournal(path)
+
+    with raw(path) as connection:
+        assert connection.execute("SELECT schema FROM hanse_journal").fetchall() == [(1,)]
+        assert not connection.execute("SELECT name FROM sqlite_master WHERE name = 'note'").fetchall()
 
 
 def test_a_damaged_file_is_refused(path: Path) -> None:

@@ -209,5 +209,5 @@ class Registry:
     def _load(self) -> Membership:
         try:
             return members(read_membership_event(r.kind, r.body) for r in self._journal.read(STREAM))
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise TamperedError(f"the journal's list of members cannot be read: {error}") from error

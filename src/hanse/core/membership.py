@@ -150,7 +150,9 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
         TamperedError: It is of a party that was never enrolled; no federation writes such a journal.
     """
     if not isinstance(event, PartyEnrolled) and event.name not in membership.parties:
-        raise TamperedError(f"the journal has {event.kind} of {event.name[:80]!r}, which was never enrolled")
+        raise TamperedError(
+            f"the journal's list of members has {event.kind} of {event.name[:80]!r}, which was never enrolled"
+        )
     parties = dict(membership.parties)
     tokens = membership.tokens_used
     match event:

@@ -24,7 +24,8 @@ from hanse.core.diagram import member_diagram, run_diagram
 from hanse.errors import ERRORS
 from hanse.transport.openapi import openapi
 from hanse.transport.routes import ROUTES, AnyRoute, Bulk
-from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, Empty
+from hanse.wire.messages import Empty
+from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 DOCS = Path(__file__).resolve().parent
 _MARKED = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -198,8 +199,11 @@ def http_reference() -> str:
     intro = (
         "# HTTP API\n\n"
         "One HTTPS port, TLS 1.3. Requests and replies are JSON, unless said otherwise, and every one states "
-        f"the version of the protocol in the header `{PROTOCOL_HEADER}: {PROTOCOL}`; another version is "
-        "refused. The certificate of the connection says who asks. What is not described here is refused, "
+        f"the version of the protocol that it is written in, `{PROTOCOL_HEADER}: {SPOKEN.newest}`, and may "
+        f"state all that its sender speaks, as in `{RANGE_HEADER}: 1-3`; this version of Hanse speaks "
+        f"{SPOKEN}. A version that is not spoken is refused with status 426, and the reply says which are: "
+        "see [upgrading](../aggregator.md#upgrading). The certificate of the connection says who asks. What "
+        "is not described here is refused, "
         "unknown fields too. A refusal has a status of 400 or above and an [ErrorReply](#errorreply); go by "
         "its `error`, which is a code of [these errors](errors.md), not by the status. Only `transport` is "
         "worth trying again.\n\n"

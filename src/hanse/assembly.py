@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+UPGRADE_S = 60.0
+"""How often a site's agent asks an aggregator that speaks no version of the protocol that it speaks."""
 _AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 
 
@@ -248,7 +250,8 @@ def agent(directory: Path) -> Agent:
         clock=now,
         present=lambda renewed: upstream.set_ssl_context(client_context(renewed)),
     )
-    return Agent(Premises(directory, settings, identity, upstream, FileBlobStore(directory), now))
+    retry = Retry(upgrade_s=UPGRADE_S)
+    return Agent(Premises(directory, settings, identity, upstream, FileBlobStore(directory), now, retry))
 
 
 def site_upstream(settings: SiteSettings, credentials: Credentials) -> HttpsUpstream:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import json
 import signal
 import ssl
@@ -14,18 +12,16 @@ from typing import Any
 
 import pytest
 from tests.integration.deployment import Deployment, Site, done, free_port, hanse
-from tests.network import answer_with, serving
 from tests.parties import enrolled
 
 from hanse.config.layout import AUTHORITY, IDENTITY
 from hanse.core.events import PlanAnswered, RunFailed, SiteLeft, UpdateAccepted
 from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
-from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
-from hanse.pki.tls import client_context, pinned_context, server_context
-from hanse.transport import https_connection
+from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE
+from hanse.pki.tls import client_context, pinned_context
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import PROTOCOL_HEADER, NextRequest
+from hanse.wire.messages import NextRequest
 
 CREDENTIAL, PROTOCOL, STORAGE = 8, 9, 7
 """What commands end with."""
@@ -176,35 +172,6 @@ def test_a_certificate_that_was_never_enrolled_is_refused(
         run(ask(federation.url, client_context(forged), lambda upstream: upstream.next(NextRequest())))
 
     federation.aggregator.says("no collaborator named mallory is enrolled here")
-
-
-def test_an_aggregator_of_another_version_ends_the_agent_at_once(
-    federation: Deployment, third: Site, run: Callable[[Any], Any]
-) -> None:
-    federation.agent(third.name).end(signal.SIGTERM)
-    context = server_context(Credentials.load(federation.directory / IDENTITY, now()))
-    later = b"HTTP/1.1 200 OK\r\nHanse-Protocol: 99\r\nContent-Length: 2\r\n\r\n{}"
-
-    async def meet() -> int:
-        async with serving(functools.partial(answer_with, later), context) as port:
-            third.settings(aggregator=f"https://localhost:{port}")
-            return await asyncio.to_thread(federation.start_agent(third.name).ended)
-
-    assert run(meet()) == PROTOCOL
-    federation.agent(third.name).says("speaks protocol '99', and this party 1. Install the same version")
-
-
-def test_a_party_of_another_version_is_told_so(
-    federation: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(https_connection._HEADERS, PROTOCOL_HEADER, "99")
-
-    ended = hanse("run", "list", "-d", federation.directory)
-
-    told = "this Hanse aggregator speaks protocol 1, and the request is of protocol '99'"
-    assert ended.code == PROTOCOL
-    assert told in ended.err
-    federation.aggregator.says(told)
 
 
 def stranger(folder: Path, url: str) -> Path:

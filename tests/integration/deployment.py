@@ -350,20 +350,20 @@ class Deployment:
             self.join(name)
             self.start_agent(name)
 
-    def start_aggregator(self) -> Running:
+    def start_aggregator(self, start: Start | None = None) -> Running:
         """Start the aggregator; it serves when this returns."""
-        self.restart_aggregator().says(" is ready at ")
+        self.restart_aggregator(start).says(" is ready at ")
         return self.aggregator
 
-    def restart_aggregator(self) -> Running:
+    def restart_aggregator(self, start: Start | None = None) -> Running:
         """Start the aggregator; it takes a while until it serves."""
-        self._aggregator = self.command("aggregator", "start", self.directory)
+        self._aggregator = self.command("aggregator", "start", self.directory, start=start)
         return self._aggregator
 
-    def start_agent(self, name: str) -> Running:
+    def start_agent(self, name: str, start: Start | None = None) -> Running:
         """Start the agent of a site; it takes a while to connect."""
         site = self.sites[name]
-        site.agent = self.command("collaborator", "start", "--site", site.directory)
+        site.agent = self.command("collaborator", "start", "--site", site.directory, start=start)
         return site.agent
 
     def join(self, name: str) -> Site:
@@ -381,10 +381,10 @@ class Deployment:
         """A one-time token."""
         return done("federation", "invite", name, "-d", self.directory).strip()
 
-    def command(self, *arguments: object) -> Running:
-        """Start a command; it is ended with the federation."""
+    def command(self, *arguments: object, start: Start | None = None) -> Running:
+        """Start a command, in a way of its own if need be; it is ended with the federation."""
         log = self.root / f"{next(self._numbers)}-{arguments[0]}.log"
-        started = Running(log, *arguments, start=self._start)
+        started = Running(log, *arguments, start=start or self._start)
         self._started.append(started)
         return started
 

@@ -168,14 +168,19 @@ def test_something_else_answers(
 
 
 def test_an_aggregator_of_another_version(
-    run: Run, site: Path, service: Clocked, monkeypatch: pytest.MonkeyPatch
+    run: Run, authority: Authority, context: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("hanse.transport.https_server.PROTOCOL", 2)
+    joined = enrolled(authority, tmp_path / "parties")
+    newer = b"HTTP/1.1 426 No\r\nHanse-Protocol: 3\r\nHanse-Protocols: 2-3\r\nContent-Length: 0\r\n\r\n"
 
-    found = run(checked(site))
+    async def ask() -> dict[str, Finding]:
+        async with serving(partial(answer_with, newer), context) as port:
+            return await checked(site_of(joined, tmp_path / "site", port))
+
+    found = run(ask())
 
     assert found["aggregator"].grade is Grade.FAIL
-    assert "protocol" in found["aggregator"].detail
+    assert "speaks protocol 2-3, and this end 1" in found["aggregator"].detail
 
 
 def test_an_aggregator_of_another_authority(run: Run, tmp_path: Path, port: int) -> None:

@@ -10,7 +10,7 @@ from hanse.cli.output import warn
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
 from hanse.core.events import read_event
-from hanse.errors import ProtocolError, RunError, TransportError
+from hanse.errors import HanseError, ProtocolError, RunError, TransportError
 from hanse.transport.retry import Retry
 from hanse.wire.files import file_errors
 from hanse.wire.messages import JournalRecord, RunStatus
@@ -19,7 +19,7 @@ SILENCE_S = 3.0
 """How long nothing may have been told until it is said who is waited for."""
 
 
-def _tell(error: TransportError, _attempt: int, delay_s: float) -> None:
+def _tell(error: HanseError, _attempt: int, delay_s: float) -> None:
     warn(f"{error.message}; trying again in {delay_s:.1f} s")
 
 

@@ -14,7 +14,7 @@ from hanse.collaborator.review import Reviewer
 from hanse.collaborator.tasks import Tasks
 from hanse.collaborator.workers import Workers
 from hanse.core.identity import Party, Role
-from hanse.errors import ConfigError, StorageError, TransportError, TrustError
+from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
 from hanse.storage.lock import DirectoryLock
 from hanse.wire.messages import NextRequest, Work
 
@@ -72,7 +72,7 @@ class Agent:
             ConfigError: The settings are another site's, or would show the site's key to plan code.
             StorageError: Another agent uses this folder.
             TrustError: The site was removed from the federation, or the aggregator cannot be trusted.
-            ProtocolError: The aggregator speaks another version, or something else answers there.
+            ProtocolError: Something else than an aggregator answers there.
         """
         self._check_settings()
         if self._stopping:
@@ -213,6 +213,8 @@ class Agent:
                     mend="Move the data to a folder of its own.",
                 )
 
-    def _note_failure(self, error: TransportError, attempt: int, delay_s: float) -> None:
+    def _note_failure(self, error: HanseError, attempt: int, delay_s: float) -> None:
         self._cut_off = True
-        logger.warning("try %d failed: %s; the next in %.1f s", attempt, error, delay_s)
+        # For an upgrade a person has to act; whatever else fails may pass.
+        level = logging.ERROR if isinstance(error, VersionError) else logging.WARNING
+        logger.log(level, "try %d failed: %s; the next in %.1f s", attempt, error, delay_s)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from hanse.core.canonical import canonical_json
 from hanse.core.identity import Party
 from hanse.core.schema import Strict
 from hanse.errors import CredentialError, HanseError, PolicyError, ProtocolError, rebuild
 from hanse.transport.base import Service
 from hanse.transport.routes import A, AnyRoute, Call, Q, Route
 from hanse.wire.messages import MAX_MESSAGE, ErrorReply, decode, encode
+from hanse.wire.protocol import written_in
 
 
 def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Party | None:
@@ -47,6 +49,7 @@ async def answer(
     certificate: bytes | None,
     params: Mapping[str, str],
     read: Callable[[], Awaitable[bytes]],
+    version: int | None = None,
 ) -> bytes:
     """Admit, read, serve, and write the answer.
 
@@ -56,6 +59,7 @@ async def answer(
         certificate: See `admit`.
         params: What stands in the path, by name.
         read: Gives the request's message; not called before the peer is admitted.
+        version: See `written`.
 
     Raises:
         HanseError: The peer is not admitted, the message is malformed, or the service refuses.
@@ -65,16 +69,20 @@ async def answer(
     reply = await route.serve(Call(service, who, params, message))
     if route.waits:
         admit(route, service, certificate)  # it may have been removed meanwhile
-    return written(reply)
+    return written(reply, version)
 
 
-def written(message: Strict) -> bytes:
+def written(message: Strict, version: int | None = None) -> bytes:
     """Write a message to send.
+
+    Args:
+        message: What to send.
+        version: Of the protocol, where the other end speaks an older one than this.
 
     Raises:
         ProtocolError: It is longer than the other end would read.
     """
-    data = encode(message)
+    data = encode(message) if version is None else canonical_json(written_in(message, version))
     if len(data) > MAX_MESSAGE:
         kind = type(message).__name__
         raise ProtocolError(f"a {kind} of {len(data)} bytes is too long to send; the limit is {MAX_MESSAGE}")

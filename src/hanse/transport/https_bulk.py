@@ -14,7 +14,7 @@ from aiohttp import web
 
 from hanse.errors import HanseError, ProtocolError, TransportError
 from hanse.transport.openapi import openapi_json
-from hanse.transport.replies import HEADERS, refuse, reply
+from hanse.transport.replies import headers, refuse, reply
 from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
 from hanse.transport.streams import in_thread, pieces, pour, size_of
 from hanse.wire.messages import BlobState, Empty, encode
@@ -38,16 +38,16 @@ class Asked:
 
 
 async def _authority(asked: Asked) -> web.StreamResponse:
-    return reply(200, asked.call.service.authority_pem().encode(), AUTHORITY.media)
+    return reply(asked.http, 200, asked.call.service.authority_pem().encode(), AUTHORITY.media)
 
 
-async def _openapi(_asked: Asked) -> web.StreamResponse:
-    return reply(200, openapi_json(), OPENAPI.media)
+async def _openapi(asked: Asked) -> web.StreamResponse:
+    return reply(asked.http, 200, openapi_json(), OPENAPI.media)
 
 
 async def _export(asked: Asked) -> web.StreamResponse:
     path = await asked.call.service.export(asked.call.party, asked.call.params["run_id"])
-    response = web.StreamResponse(headers=HEADERS | {"Content-Type": EXPORT.media})
+    response = web.StreamResponse(headers=headers(asked.http) | {"Content-Type": EXPORT.media})
     return await _send(asked, response, path, 0, size_of(path))
 
 
@@ -55,16 +55,16 @@ async def _send_blob(asked: Asked) -> web.StreamResponse:
     digest = asked.call.params["sha256"]
     path = asked.call.service.blob_to_send(asked.call.party, digest)
     size = size_of(path)
-    headers = HEADERS | {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Type": BLOB.media}
+    told = headers(asked.http) | {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Type": BLOB.media}
     wanted = _range(asked.http)
     if wanted is None:
-        response = web.StreamResponse(headers=headers)
+        response = web.StreamResponse(headers=told)
         return await _send(asked, response, path, 0, size)
     start, stop, _ = wanted.indices(size)
     if start >= stop:
-        return web.Response(status=416, headers=headers | {"Content-Range": f"bytes */{size}"})
-    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    response = web.StreamResponse(status=206, headers=headers)
+        return web.Response(status=416, headers=told | {"Content-Range": f"bytes */{size}"})
+    told["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    response = web.StreamResponse(status=206, headers=told)
     return await _send(asked, response, path, start, stop)
 
 
@@ -72,7 +72,7 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
     start, length, size = _content_range(asked.http)
     opened = asked.call.service.blob_to_take(asked.call.party, asked.call.params["sha256"], size)
     if opened is None:
-        return reply(200, encode(BlobState(complete=True, offset=size)))
+        return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     writer = await in_thread(opened)
     try:
         if start not in (None, writer.offset):
@@ -84,7 +84,8 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
         complete = writer.offset == size
         if complete:
             await in_thread(writer.commit)
-        return reply(201 if complete else 200, encode(BlobState(complete=complete, offset=writer.offset)))
+        state = BlobState(complete=complete, offset=writer.offset)
+        return reply(asked.http, 201 if complete else 200, encode(state))
     finally:
         writer.close()
 

@@ -21,6 +21,7 @@ from hanse.wire.messages import (
     ResultRequest,
     Work,
 )
+from hanse.wire.protocol import Versions
 
 
 class HttpsUpstream(Upstream):
@@ -31,6 +32,7 @@ class HttpsUpstream(Upstream):
         ssl_context: From `hanse.pki.tls.client_context`.
         proxy: `http://[USER:PASSWORD@]HOST:PORT`, `"env"` for what the environment says, None for none.
         patience: How long to wait.
+        spoken: Versions of the protocol to speak; those of this Hanse unless they are given.
 
     Raises:
         ConfigError: An address is malformed.
@@ -43,8 +45,9 @@ class HttpsUpstream(Upstream):
         *,
         proxy: str | None = FROM_ENVIRONMENT,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        spoken: Versions | None = None,
     ) -> None:
-        self._connection = HttpsConnection(url, ssl_context, proxy=proxy, patience=patience)
+        self._connection = HttpsConnection(url, ssl_context, proxy=proxy, patience=patience, spoken=spoken)
 
     def set_ssl_context(self, ssl_context: ssl.SSLContext) -> None:
         """Show another certificate from the next request on; those under way end as they began."""

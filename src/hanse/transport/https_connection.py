@@ -16,22 +16,27 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from hanse.errors import ConfigError, TransportError, UpdateError, VersionError
+from hanse.core.schema import Strict
+from hanse.errors import ConfigError, TransportError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.transport.dispatch import reported, written
 from hanse.transport.failures import explain, not_hanse
 from hanse.transport.routes import BLOB, UPLOAD, UPLOAD_STATE, A, AnyRoute, Bulk, Q, Route, expand
 from hanse.transport.streams import PIECE, in_thread, pieces, pour, read_message, size_of
+from hanse.wire import protocol
 from hanse.wire.files import file_errors
-from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, BlobState, Empty, decode
+from hanse.wire.messages import BlobState, Empty, decode
+from hanse.wire.protocol import PROTOCOL_HEADER, Versions, disagreement, read_headers
 
 FROM_ENVIRONMENT = "env"
 """As a proxy: what HTTPS_PROXY and NO_PROXY say."""
 
 _POOL_KEEPALIVE_S = 30.0  # shorter than the server's, see `Limits.keepalive_s`
-_HEADERS = {PROTOCOL_HEADER: str(PROTOCOL), "User-Agent": "hanse", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": "hanse", "Accept-Encoding": "identity"}
 _JSON = {"Content-Type": "application/json"}
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18})")
+_UPGRADE = 426
+"""What an aggregator answers that does not speak the version that it is asked in."""
 _BUSY = frozenset({429, 502, 503, 504})
 """What a proxy in front of an aggregator answers while that is away."""
 
@@ -57,6 +62,7 @@ class HttpsConnection:
         ssl_context: From `hanse.pki.tls`.
         proxy: `http://[USER:PASSWORD@]HOST:PORT`, `"env"` for what the environment says, None for none.
         patience: How long to wait.
+        spoken: Versions of the protocol to speak; those of this Hanse unless they are given.
 
     Raises:
         ConfigError: An address is malformed.
@@ -69,11 +75,14 @@ class HttpsConnection:
         *,
         proxy: str | None = FROM_ENVIRONMENT,
         patience: Patience = Patience(),
+        spoken: Versions | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._proxy = _proxy_to(_address(self.url, "https", "the aggregator's address"), proxy)
         self._ssl_context = ssl_context
         self._patience = patience
+        self._spoken = spoken or protocol.SPOKEN
+        self._version = self._spoken.newest
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -103,7 +112,7 @@ class HttpsConnection:
         connect_s, idle_s = self._patience.connect_s, self._patience.idle_s
         timeout = aiohttp.ClientTimeout(total=connect_s + wait_s + idle_s, connect=connect_s)
         if route.has_body:
-            ask = self._ask(route, params, timeout=timeout, data=written(message), headers=_JSON)
+            ask = self._ask(route, params, message=message, timeout=timeout, headers=_JSON)
         else:
             ask = self._ask(route, params, timeout=timeout, params=message.model_dump(mode="json"))
         async with ask as response:
@@ -204,33 +213,52 @@ class HttpsConnection:
         in_path: Mapping[str, str],
         *,
         accept: Collection[int] = (200,),
+        message: Strict | None = None,
         **options: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, with aiohttp's own options, and give its reply if that is one of Hanse's."""
+        """Send a request, with aiohttp's own options, and give its reply if that is one of Hanse's.
+
+        An aggregator that does not speak the version asked in, and an older one that is spoken here too,
+        is asked again in that.
+        """
         url = URL(self.url + expand(route.path, in_path), encoded=True)
         options |= {"ssl": self._ssl_context, "proxy": self._proxy, "allow_redirects": False}
+        own_headers = options.pop("headers", {})
         try:
-            async with self._pool().request(route.method, url, **options) as response:
-                await self._check(response, accept)
-                yield response
+            for again in (True, False):
+                version = self._version
+                options["headers"] = own_headers | protocol.headers(version, self._spoken)
+                if message is not None:
+                    options["data"] = written(message, None if version == self._spoken.newest else version)
+                async with self._pool().request(route.method, url, **options) as response:
+                    if self._settle(response, version) or not again:
+                        await self._check(response, accept)
+                        yield response
+                        return
         except (aiohttp.ClientError, OSError) as error:
             proxy = str(self._proxy.with_user(None)) if self._proxy else None
             raise explain(error, self.url, proxy) from error
 
-    async def _check(self, response: aiohttp.ClientResponse, accept: Collection[int]) -> None:
-        stated = response.headers.get(PROTOCOL_HEADER)
-        if stated is None and response.status in _BUSY:
-            raise TransportError(
-                f"something in front of {self.url} answered {response.status}",
-                mend="Is the aggregator running?",
-            )
-        if stated is None:
+    def _settle(self, response: aiohttp.ClientResponse, asked_in: int) -> bool:
+        """Learn what the aggregator speaks; False where it has to be asked again, in another version."""
+        if PROTOCOL_HEADER not in response.headers:
+            if response.status in _BUSY:
+                raise TransportError(
+                    f"something in front of {self.url} answered {response.status}",
+                    mend="Is the aggregator running?",
+                )
             raise not_hanse(self.url, f"status {response.status} without {PROTOCOL_HEADER}")
-        if stated != str(PROTOCOL):
-            raise VersionError(
-                f"{self.url} speaks protocol {stated[:20]!r}, and this party {PROTOCOL}",
-                mend="Install the same version of Hanse at both ends.",
-            )
+        stated = read_headers(response.headers)
+        if stated is None:
+            raise not_hanse(self.url, f"{PROTOCOL_HEADER} {response.headers[PROTOCOL_HEADER][:20]!r}")
+        _, theirs = stated
+        common = self._spoken.common(theirs)
+        if common is None:
+            raise disagreement(self._spoken, theirs, "this end", self.url)
+        self._version = common  # for what is asked from now on, too
+        return response.status != _UPGRADE or common == asked_in
+
+    async def _check(self, response: aiohttp.ClientResponse, accept: Collection[int]) -> None:
         if response.status in accept:
             return
         if response.status < 400:

@@ -12,16 +12,16 @@ from typing import Any
 
 from aiohttp import web
 
-from hanse.errors import ConfigError, HanseError, ProtocolError, VersionError
+from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
 from hanse.transport.alerts import TellingSSLObject
 from hanse.transport.base import Service
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
-from hanse.transport.replies import certificate_of, refuse, reply
+from hanse.transport.replies import agree, certificate_of, refuse, reply
 from hanse.transport.routes import Bulk, Call, Route, find
 from hanse.transport.streams import PIECE, read_message
-from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, Empty
+from hanse.wire.messages import Empty
 
 logger = logging.getLogger(__name__)
 
@@ -136,12 +136,12 @@ class HttpsServer:
             return refuse(request, HanseError(f"internal error {number}", mend=mend))
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
-        _check_version(request)
+        version = agree(request)
         routes, params = find(request.path)
         route = routes.get(request.method)
         match route:
             case Route():
-                return await self._answer(request, route, params)
+                return await self._answer(request, route, params, version)
             case Bulk():
                 who = admit(route, self._service, certificate_of(request))
                 call = Call(self._service, who, params, Empty())
@@ -151,17 +151,18 @@ class HttpsServer:
                 path = request.rel_url.raw_path[:200]
                 error = ProtocolError(f"{request.method[:20]} {path} is no request of this API")
                 allow = {"Allow": ", ".join(routes)} if routes else {}
-                return refuse(request, error, status=405 if routes else 404, headers=allow)
+                return refuse(request, error, status=405 if routes else 404, more=allow)
 
     async def _answer(
-        self, request: web.BaseRequest, route: Route[Any, Any], params: dict[str, str]
+        self, request: web.BaseRequest, route: Route[Any, Any], params: dict[str, str], version: int | None
     ) -> web.Response:
         async def read() -> bytes:
             if route.has_body:
                 return await read_message(request.content, self._limits.idle_s)
             return json.dumps(dict(request.query)).encode()
 
-        return reply(200, await answer(route, self._service, certificate_of(request), params, read))
+        certificate = certificate_of(request)
+        return reply(request, 200, await answer(route, self._service, certificate, params, read, version))
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -170,13 +171,3 @@ class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         logger.warning("turned a connection away: no more may be open at a time")
         transport.close()
-
-
-def _check_version(request: web.BaseRequest) -> None:
-    stated = request.headers.get(PROTOCOL_HEADER)
-    if stated != str(PROTOCOL):
-        theirs = "states none" if stated is None else f"is of protocol {stated[:20]!r}"
-        raise VersionError(
-            f"this Hanse aggregator speaks protocol {PROTOCOL}, and the request {theirs}",
-            mend="Install the same version of Hanse at both ends.",
-        )

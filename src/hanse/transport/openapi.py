@@ -11,16 +11,26 @@ from pydantic.json_schema import models_json_schema
 
 from hanse.core.schema import Strict
 from hanse.transport.routes import PATTERNS, ROUTES, AnyRoute, Bulk, Route
-from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER, BlobState, Empty, ErrorReply
+from hanse.wire.messages import BlobState, Empty, ErrorReply
+from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 _BINARY = {"type": "string", "format": "binary"}
-_VERSION = {
-    "name": PROTOCOL_HEADER,
-    "in": "header",
-    "required": True,
-    "description": "Version of the protocol; replies state it too.",
-    "schema": {"const": str(PROTOCOL)},
-}
+_VERSIONS = (
+    {
+        "name": PROTOCOL_HEADER,
+        "in": "header",
+        "required": True,
+        "description": "Version of the protocol that the request is written in; so is the reply.",
+        "schema": {"enum": [str(version) for version in range(SPOKEN.oldest, SPOKEN.newest + 1)]},
+    },
+    {
+        "name": RANGE_HEADER,
+        "in": "header",
+        "required": False,
+        "description": "All versions that the sender speaks, such as 1-3; replies state the aggregator's.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,6}(-[0-9]{1,6})?$"},
+    },
+)
 
 
 def openapi() -> dict[str, Any]:
@@ -38,7 +48,7 @@ def openapi() -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Hanse aggregator", "version": str(PROTOCOL)},
+        "info": {"title": "Hanse aggregator", "version": str(SPOKEN.newest)},
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
@@ -59,7 +69,7 @@ def _operation(route: AnyRoute) -> dict[str, Any]:
         "summary": route.summary,
         "description": f"For {who}.",
         "security": [{"certificate": []}] if route.roles else [],
-        "parameters": [_VERSION, *_path_parameters(route.path)],
+        "parameters": [*_VERSIONS, *_path_parameters(route.path)],
         "responses": {"default": {"description": "Refused.", "content": _json(ErrorReply.__name__)}},
     }
     if isinstance(route, Bulk):

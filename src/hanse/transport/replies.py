@@ -22,12 +22,11 @@ from hanse.errors import (
 )
 from hanse.pki.certificates import party_of, read_der
 from hanse.transport.dispatch import report
-from hanse.wire.messages import PROTOCOL, PROTOCOL_HEADER
+from hanse.wire import protocol
+from hanse.wire.protocol import disagreement, read_headers
 
 logger = logging.getLogger(__name__)
 
-HEADERS = {PROTOCOL_HEADER: str(PROTOCOL)}
-"""What every reply carries."""
 
 _STATUS: dict[type[HanseError], int] = {
     VersionError: 426,
@@ -43,9 +42,40 @@ _STATUS: dict[type[HanseError], int] = {
 }
 
 
-def reply(status: int, body: bytes, media: str = "application/json") -> web.Response:
+def agree(request: web.BaseRequest) -> int | None:
+    """Settle the version of the protocol in which a request is answered: the one that it is written in.
+
+    Returns:
+        It, where it is older than the newest spoken here.
+
+    Raises:
+        VersionError: It is not spoken here, or none is stated. The refusal states what is spoken, so that
+            a sender that speaks an older one too can ask again in that.
+    """
+    spoken, stated = protocol.SPOKEN, read_headers(request.headers)
+    if stated is None:
+        raise VersionError(
+            f"this aggregator speaks protocol {spoken}, and the request states no version",
+            mend="Ask with Hanse, or as its HTTP API describes.",
+        )
+    version, theirs = stated
+    if version not in spoken:
+        raise disagreement(spoken, theirs, "this aggregator", "the party that asks")
+    return version if version < spoken.newest else None
+
+
+def headers(request: web.BaseRequest) -> dict[str, str]:
+    """What every reply to a request carries."""
+    spoken, stated = protocol.SPOKEN, read_headers(request.headers)
+    version = stated[0] if stated and stated[0] in spoken else spoken.newest
+    return protocol.headers(version, spoken)
+
+
+def reply(
+    request: web.BaseRequest, status: int, body: bytes, media: str = "application/json"
+) -> web.Response:
     """A whole reply."""
-    return web.Response(status=status, body=body, content_type=media, headers=HEADERS)
+    return web.Response(status=status, body=body, content_type=media, headers=headers(request))
 
 
 def refuse(
@@ -53,7 +83,7 @@ def refuse(
     error: HanseError,
     *,
     status: int | None = None,
-    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Say why a request is refused, to whoever asked and to the log.
 
@@ -61,7 +91,7 @@ def refuse(
         request: What was asked; of it the log gets no body and no query, which may be secret.
         error: Why it is refused.
         status: HTTP status; that of the kind of error where there is no better one.
-        headers: To add.
+        more: Headers to add.
     """
     status = status or next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     facts = {
@@ -75,8 +105,8 @@ def refuse(
     logger.warning(
         "refused %s: %s", " ".join(f"{name}={fact}" for name, fact in facts.items()), error, extra=facts
     )
-    response = reply(status, report(error))
-    response.headers.update(headers or {})
+    response = reply(request, status, report(error))
+    response.headers.update(more or {})
     return response
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hanse.errors import TransportError
+from hanse.errors import HanseError, TransportError, VersionError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
 from hanse.wire.messages import (
@@ -28,7 +28,7 @@ from hanse.wire.messages import (
 T = TypeVar("T")
 
 
-def _tell_nobody(error: TransportError, attempt: int, delay_s: float) -> None:
+def _tell_nobody(error: HanseError, attempt: int, delay_s: float) -> None:
     pass
 
 
@@ -44,6 +44,8 @@ class Retry:
         attempts: Most tries in all; None for no end.
         first_s: Longest wait after the first failure.
         longest_s: Longest wait after any.
+        upgrade_s: Longest wait for the other end to be upgraded, where the two have no version of the
+            protocol in common; None not to wait for that.
         on_retry: Told the error, how many tries have failed, and the wait in seconds,
             before each wait.
         sleep: Waits.
@@ -53,7 +55,8 @@ class Retry:
     attempts: int | None = None
     first_s: float = 0.5
     longest_s: float = 30.0
-    on_retry: Callable[[TransportError, int, float], None] = _tell_nobody
+    upgrade_s: float | None = None
+    on_retry: Callable[[HanseError, int, float], None] = _tell_nobody
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     uniform: Callable[[], float] = random.random
 
@@ -63,19 +66,28 @@ async def retrying(call: Callable[[], Awaitable[T]], retry: Retry) -> T:
 
     Raises:
         TransportError: The last one, after `retry.attempts` tries.
+        VersionError: The other end has to be upgraded, or this one, and that is not waited for.
     """
     failed = 0
     while True:
         try:
             return await call()
-        except TransportError as error:
+        except (TransportError, VersionError) as error:
             failed += 1
-            if failed == retry.attempts:
+            waits = isinstance(error, TransportError) or retry.upgrade_s is not None
+            if failed == retry.attempts or not waits:
                 raise
-            # Bounded before it is raised to a power: a float cannot hold 2**1024.
-            delay_s = retry.uniform() * min(retry.longest_s, retry.first_s * 2.0 ** min(failed - 1, 64))
+            delay_s = _delay_s(error, failed, retry)
             retry.on_retry(error, failed, delay_s)
         await retry.sleep(delay_s)
+
+
+def _delay_s(error: HanseError, failed: int, retry: Retry) -> float:
+    if isinstance(error, VersionError) and retry.upgrade_s is not None:
+        # By people, and so not within a moment; and they read the log, to which each try adds a line.
+        return retry.upgrade_s * (1 + retry.uniform()) / 2
+    # Bounded before it is raised to a power: a float cannot hold 2**1024.
+    return retry.uniform() * min(retry.longest_s, retry.first_s * 2.0 ** min(failed - 1, 64))
 
 
 class RetryingUpstream(Upstream):

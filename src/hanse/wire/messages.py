@@ -1,8 +1,8 @@
-"""The messages between parties, version 1: JSON, checked by one strict schema each."""
+"""The messages between parties: JSON, checked by one strict schema each."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -11,11 +11,9 @@ from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
 from hanse.core.schema import Digest, Label, Name, Strict, problem_of
 from hanse.errors import ProtocolError
+from hanse.wire import protocol
 from hanse.wire.participation import SetAside, TookPart
 
-PROTOCOL = 1
-"""Version of the protocol; both ends state it in every request and reply."""
-PROTOCOL_HEADER = "Hanse-Protocol"
 MAX_MESSAGE = 1 << 20
 """Longest message in bytes; tensors are blobs and no messages."""
 MAX_WAIT_S = 60.0
@@ -26,17 +24,24 @@ PLAN_ANSWER = "hanse plan answer 1"
 TASK_RESULT = "hanse task result 1"
 """Purposes of signatures: one for a plan's answer cannot pass for one of a result."""
 
+Time = Annotated[int, Field(ge=0, le=2**53)]
+"""Milliseconds since 1970 (UTC)."""
+
 RunId = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")
 
 
 class Hello(Strict):
-    """Who is answering here; the one message that needs no certificate, with `Enrol`."""
+    """Who is answering here; the one message that needs no certificate, with `Enrol`.
+
+    Attributes:
+        protocol: Newest version of the protocol that is spoken here.
+    """
 
     service: Literal["hanse"] = "hanse"
-    protocol: int = PROTOCOL
+    protocol: int = Field(default_factory=lambda: protocol.SPOKEN.newest)
     version: str
     federation: str
-    time_ms: int
+    time_ms: Time
 
 
 class EnrolRequest(Strict):
@@ -102,7 +107,7 @@ class Assignment(Strict):
     model_bytes: int = Field(0, ge=0)
     max_update_bytes: int = Field(0, ge=0)
     accepted: int = Field(0, ge=0)
-    deadline_ms: int
+    deadline_ms: Time
     delta: ModelDelta | None = None
 
 
@@ -143,7 +148,7 @@ class PlanAnswer(Strict):
     plan_digest: Digest
     accepted: bool
     reasons: tuple[str, ...] = Field((), max_length=100)
-    decided_ms: int
+    decided_ms: Time
 
 
 class UpdateFile(Strict):
@@ -259,8 +264,8 @@ class Member(Strict):
     name: str
     role: Role
     removed: bool = False
-    seen_ms: int | None = None
-    not_after_ms: int
+    seen_ms: Time | None = None
+    not_after_ms: Time
 
 
 class Members(Strict):
@@ -281,8 +286,8 @@ class Awaited(Strict):
     site: str
     what: str
     state: str
-    since_ms: int
-    deadline_ms: int
+    since_ms: Time
+    deadline_ms: Time
     connected: bool
 
 
@@ -304,7 +309,7 @@ class RunStatus(Strict):
     rounds_committed: int
     round_open: int | None = None
     submitted_by: str
-    submitted_ms: int
+    submitted_ms: Time
     population: tuple[str, ...] = ()
     answers: dict[str, str] = Field(default_factory=dict)
     awaited: tuple[Awaited, ...] = ()

@@ -83,8 +83,9 @@ HTML = b"<html><body>Please log in to the hospital's network</body></html>"
         (
             b"HTTP/1.1 200 OK\r\nHanse-Protocol: 2\r\nContent-Length: 2\r\n\r\n{}",
             VersionError,
-            "speaks protocol '2', and this party 1",
+            "speaks protocol 2, and this end 1. Upgrade Hanse at this end",
         ),
+        (b"HTTP/1.1 200 OK\r\nHanse-Protocol: x\r\nContent-Length: 0\r\n\r\n", ProtocolError, "Protocol 'x'"),
         (
             b"HTTP/1.1 200 OK\r\nHanse-Protocol: 1\r\nContent-Length: 4\r\n\r\nnull",
             ProtocolError,

@@ -40,17 +40,25 @@ def ask(server: HttpsServer, context: ssl.SSLContext, method: str, path: str, **
     return scenario()
 
 
-@pytest.mark.parametrize("stated", [{}, {"Hanse-Protocol": "2"}, {"Hanse-Protocol": "1, 1"}])
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({}, b"states no version"),
+        ({"Hanse-Protocol": "1, 1"}, b"states no version"),
+        ({"Hanse-Protocol": "2"}, b"the party that asks speaks protocol 2, and this aggregator 1"),
+        ({"Hanse-Protocol": "3", "Hanse-Protocols": "2-3"}, b"speaks protocol 2-3, and this aggregator 1"),
+        ({"Hanse-Protocol": "2", "Hanse-Protocols": "1-2"}, b"speaks protocol 1-2, and this aggregator 1"),
+    ],
+)
 def test_a_request_of_another_version_is_refused_naming_both(
-    run: Run, server: HttpsServer, context: ssl.SSLContext, stated: dict[str, str]
+    run: Run, server: HttpsServer, context: ssl.SSLContext, stated: dict[str, str], told: bytes
 ) -> None:
     status, headers, body = run(ask(server, context, "GET", "/v1/hello", headers=stated))
 
     assert status == 426
-    assert headers["Hanse-Protocol"] == "1"
+    assert (headers["Hanse-Protocol"], headers["Hanse-Protocols"]) == ("1", "1")
     assert b'"error":"version"' in body
-    assert b"speaks protocol 1" in body
-    assert (stated.get("Hanse-Protocol") or "states none").encode() in body
+    assert told in body
 
 
 @pytest.mark.parametrize(

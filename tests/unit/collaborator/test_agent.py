@@ -3,6 +3,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ from tests.unit.collaborator.aggregators import LEARNER, MODEL, FakeUpstream, Si
 from hanse.collaborator.agent import Agent
 from hanse.collaborator.review import decide_plan
 from hanse.config.settings import settings_yaml
-from hanse.errors import ConfigError, CredentialError, StorageError, TransportError, TrustError, VersionError
+from hanse.errors import (
+    ConfigError,
+    CredentialError,
+    ProtocolError,
+    StorageError,
+    TransportError,
+    TrustError,
+    VersionError,
+)
+from hanse.transport.retry import Retry
 from hanse.wire.messages import Assignment, RunWork
 
 Run = Callable[[Any], Any]
@@ -245,7 +255,7 @@ def test_a_persons_answer_is_found_at_the_next_turn(site: Site, run: Run) -> Non
     ("method", "error"),
     [
         ("next", CredentialError("hospital-a was removed from the federation")),
-        ("hello", VersionError("the aggregator speaks protocol 2")),
+        ("hello", ProtocolError("something else answers there")),
         ("answer", TrustError("somebody else signed it")),
     ],
 )
@@ -261,6 +271,32 @@ def test_what_cannot_pass_ends_the_agent_with_the_reason(
     with pytest.raises(type(error), match=str(error)):
         run(scenario())
     assert site.upstream.closed
+
+
+def test_an_upgrade_is_waited_for_and_told_as_an_error(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        waits.append(delay_s)
+
+    retry = Retry(upgrade_s=60.0, sleep=sleep, uniform=lambda: 0.5)
+    site.upstream.fail("hello", VersionError("it speaks protocol 2, and this end 1"))
+
+    async def scenario() -> None:
+        agent = Agent(replace(site.premises(), retry=retry))
+        running = asyncio.create_task(agent.run())
+        await until(lambda: "connected to the aggregator" in caplog.text)
+        await agent.stop()
+        await running
+
+    caplog.set_level("INFO")
+    run(scenario())
+
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "it speaks protocol 2, and this end 1; the next in 45.0 s" in line.getMessage()
+    assert waits == [45.0]
 
 
 def test_an_aggregator_that_is_away_is_waited_for_and_said_so(

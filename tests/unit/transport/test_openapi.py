@@ -35,6 +35,7 @@ def test_the_path_the_query_and_the_version_are_parameters() -> None:
 
     assert [(parameter["in"], parameter["name"]) for parameter in parameters] == [
         ("header", "Hanse-Protocol"),
+        ("header", "Hanse-Protocols"),
         ("path", "run_id"),
         ("query", "after"),
         ("query", "wait_s"),

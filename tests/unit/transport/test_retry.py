@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.errors import CredentialError, HanseError, TransportError
+from hanse.errors import CredentialError, HanseError, TransportError, VersionError
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry, RetryingUpstream, retrying
@@ -49,6 +49,23 @@ def test_the_longest_wait_doubles_up_to_a_limit(run: Run) -> None:
 
     assert run(retrying(Flaky(6), retry(waits, first_s=1, longest_s=10))) == 7
     assert waits == [1, 2, 4, 8, 10, 10]
+
+
+def test_an_upgrade_is_waited_for_where_that_is_wanted(run: Run) -> None:
+    waits: list[float] = []
+    flaky = Flaky(2, VersionError)
+
+    assert run(retrying(flaky, retry(waits, uniform=0.5, upgrade_s=60.0))) == 3
+    assert waits == [45.0, 45.0]
+
+
+def test_an_upgrade_is_not_waited_for_where_it_is_not(run: Run) -> None:
+    waits: list[float] = []
+
+    with pytest.raises(VersionError, match="failure 1"):
+        run(retrying(Flaky(2, VersionError), retry(waits)))
+
+    assert waits == []
 
 
 def test_the_wait_is_a_part_of_the_longest_left_to_chance(run: Run) -> None:

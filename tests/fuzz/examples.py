@@ -79,7 +79,7 @@ RECORD = {
     "previous": D,
     "digest": "1" * 64,
 }
-ASSIGNMENT = {
+ASSIGNMENT: dict[str, Any] = {
     "exchange": 1,
     "round_number": 1,
     "task": "train",
@@ -87,6 +87,7 @@ ASSIGNMENT = {
     "model_bytes": 10,
     "max_update_bytes": 10,
     "deadline_ms": 5,
+    "delta": {"base": "1" * 64, "sha256": "2" * 64, "size": 5},
 }
 WORK = {
     "run_id": "demo-1",
@@ -129,6 +130,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     messages.RenewRequest: {"csr": "PEM"},
     messages.Certificates: {"certificate": "PEM", "authority": "PEM"},
     messages.NextRequest: {"known": "1", "wait_s": 30.0},
+    messages.ModelDelta: ASSIGNMENT["delta"],
     messages.Assignment: ASSIGNMENT,
     messages.RunWork: WORK,
     messages.Work: {"version": "1", "runs": [WORK]},

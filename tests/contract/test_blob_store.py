@@ -61,7 +61,7 @@ def test_a_blob_is_read_only(store: BlobStore) -> None:
     assert store.path(store.put(DATA)).stat().st_mode & 0o222 == 0
 
 
-@pytest.mark.parametrize("look", [BlobStore.path, BlobStore.size, BlobStore.verify])
+@pytest.mark.parametrize("look", [BlobStore.path, BlobStore.size, BlobStore.whole, BlobStore.verify])
 def test_an_unknown_blob_is_named(store: BlobStore, look: Callable[[BlobStore, str], object]) -> None:
     assert not store.has(DIGEST)
     with pytest.raises(StorageError, match=f"{DIGEST} is not in"):
@@ -70,7 +70,7 @@ def test_an_unknown_blob_is_named(store: BlobStore, look: Callable[[BlobStore, s
 
 @pytest.mark.parametrize("digest", ["", "ab", DIGEST.upper(), DIGEST + "\n", "../" * 21 + "x", "/etc/passwd"])
 def test_only_a_digest_names_a_blob(store: BlobStore, digest: str) -> None:
-    for look in (store.has, store.path, store.size, store.verify, store.delete):
+    for look in (store.has, store.path, store.size, store.whole, store.verify, store.delete):
         with pytest.raises(StorageError, match="names no blob"):
             look(digest)
     with pytest.raises(StorageError, match="names no blob"):
@@ -194,13 +194,35 @@ def test_an_owner_is_a_party(store: BlobStore, owner: str) -> None:
         store.write(DIGEST, owner, 1)
 
 
-def test_altered_content_is_found(store: BlobStore) -> None:
-    path = store.path(store.put(DATA))
+def alter(path: Path) -> None:
     path.chmod(0o600)
     path.write_bytes(DATA[:-1] + b"!")
 
+
+@pytest.mark.parametrize("look", [BlobStore.whole, BlobStore.verify])
+def test_altered_content_is_found(store: BlobStore, look: Callable[[BlobStore, str], object]) -> None:
+    alter(store.path(store.put(DATA)))
+
     with pytest.raises(TamperedError, match="was altered"):
-        store.verify(DIGEST)
+        getattr(store, look.__name__)(DIGEST)
+
+
+def test_content_that_was_altered_while_nobody_looked_is_found(make_store: Callable[[], BlobStore]) -> None:
+    alter(make_store().path(make_store().put(DATA)))
+
+    with pytest.raises(TamperedError, match="was altered"):
+        make_store().whole(DIGEST)
+
+
+def test_content_that_is_put_back_is_whole_again(store: BlobStore) -> None:
+    path = store.path(store.put(DATA))
+    alter(path)
+    with pytest.raises(TamperedError):
+        store.whole(DIGEST)
+
+    path.write_bytes(DATA)
+
+    assert store.whole(DIGEST) == path
 
 
 def test_a_blob_forgotten_twice_is_gone(store: BlobStore) -> None:

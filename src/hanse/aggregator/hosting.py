@@ -228,6 +228,7 @@ class WorkflowHost:
             raise WorkflowError(
                 f"the workflow named a model {str(ref.digest)[:12]} that this run does not have"
             )
+        await asyncio.to_thread(self._blobs.whole, ref.digest)  # before sites are sent it
         return ref.digest
 
     def _check_model(self, digest: str) -> None:

@@ -85,6 +85,8 @@ class Supervisor:
                 except StorageError as error:
                     # Nothing is lost: the next worker begins again from the last commit.
                     tries = 1 if controller.events > seen else tries + 1
+                    if isinstance(error, TamperedError):
+                        tries = _STORAGE_TRIES  # to read the same again cannot help
                     await self._wait_for_storage(error, tries)
             clock.cancel()
 

@@ -40,8 +40,9 @@ def open_update(blobs: BlobStore, run: Run, exchange: Exchange, site: str, diges
 
     Raises:
         StorageError: A blob is not there, or cannot be read.
+        TamperedError: It is not what was accepted.
     """
-    tensors = open_file(blobs.path(digest))
+    tensors = open_file(blobs.whole(digest))
     codec = upload_codec(run.plan, exchange.task)
     if codec is None:
         return tensors

@@ -72,9 +72,10 @@ class Workspace:
 
         Raises:
             StorageError: It is not there, or the disk is full.
+            TamperedError: It is not what its name says any more.
         """
         name = f"{digest}.safetensors"
-        place, blob = self.inbox / name, self._blobs.path(digest)
+        place, blob = self.inbox / name, self._blobs.whole(digest)
         with file_errors(f"show {blob} to the run's worker"):
             if not place.exists() and not (self.share and _linked(blob, place)):
                 part = self.inbox / f"{name}.part"

@@ -140,6 +140,17 @@ class BlobStore(Protocol):
         """
         ...
 
+    def whole(self, digest: str) -> Path:
+        """Where the blob is, which is what its name says: read again unless nothing can have changed it.
+
+        May read all of it, so that this takes time in proportion to it.
+
+        Raises:
+            StorageError: As `path`.
+            TamperedError: As `verify`.
+        """
+        ...
+
     def verify(self, digest: str) -> None:
         """Read the blob again.
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import BufferedReader
@@ -27,6 +27,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = ".part"
 
 
+_Mark = tuple[int, int, int]
+"""What of a file changes when somebody writes to it, or replaces it: inode, size, time of the last write."""
+
+
 class FileBlobStore(BlobStore):
     """Keeps blobs in `blobs/ab/abcdef...` and uploads under way in `uploads/`.
 
@@ -38,6 +42,8 @@ class FileBlobStore(BlobStore):
     """
 
     def __init__(self, directory: Path) -> None:
+        self._seen: dict[str, _Mark | None] = {}
+        """Marks of the blobs that this store has read or written whole; gone with the process."""
         self._blobs = directory / "blobs"
         self._uploads = directory / "uploads"
         with file_errors(f"make {directory}"):
@@ -67,6 +73,7 @@ class FileBlobStore(BlobStore):
         with file_errors(f"store blob {digest} in {self._blobs}"), self._temporary() as file:
             file.write(data)
             _install(file, Path(file.name), self._place(digest))
+        self._note(digest)
         return digest
 
     def adopt(self, path: Path) -> str:
@@ -82,6 +89,7 @@ class FileBlobStore(BlobStore):
                 with self._temporary() as copy:
                     shutil.copyfileobj(file, copy)
                     _install(copy, Path(copy.name), self._place(digest))
+        self._note(digest)
         return digest
 
     def partial_size(self, digest: str, owner: str) -> int:
@@ -93,21 +101,32 @@ class FileBlobStore(BlobStore):
 
     def write(self, digest: str, owner: str, size: int) -> BlobWriter:
         """See `BlobStore.write`."""
-        return _Upload(self._part(digest, owner), self._place(digest), size)
+        return _Upload(self._part(digest, owner), self._place(digest), size, self._note)
+
+    def whole(self, digest: str) -> Path:
+        """See `BlobStore.whole`."""
+        path = self.path(digest)
+        mark = _mark(path)
+        if mark is None or self._seen.get(digest) != mark:
+            self.verify(digest)
+        return path
 
     def verify(self, digest: str) -> None:
         """See `BlobStore.verify`."""
         path = self.path(digest)
+        mark = _mark(path)
         with file_errors(f"read {path}"), path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             raise TamperedError(
                 f"{path} was altered: its SHA-256 is {found}",
-                mend="Delete it; whoever still has the blob will be asked for it again.",
+                mend="Put back a copy of it and check the disk; then take up again what needed it.",
             )
+        self._seen[digest] = mark
 
     def delete(self, digest: str) -> None:
         """See `BlobStore.delete`."""
+        self._seen.pop(digest, None)
         with file_errors(f"delete blob {digest} from {self._blobs}"):
             self._place(digest).unlink(missing_ok=True)
 
@@ -130,6 +149,10 @@ class FileBlobStore(BlobStore):
                         swept += 1
         return swept
 
+    def _note(self, digest: str) -> None:
+        """Remember that a blob was just written, and hashed on the way."""
+        self._seen[digest] = _mark(self._place(digest))
+
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise StorageError(f"{digest[:80]!r} names no blob: 64 hexadecimal characters do")
@@ -150,7 +173,8 @@ class FileBlobStore(BlobStore):
 class _Upload(BlobWriter):
     """Appends to a partial file that is its own until it is closed."""
 
-    def __init__(self, part: Path, place: Path, size: int) -> None:
+    def __init__(self, part: Path, place: Path, size: int, note: Callable[[str], None]) -> None:
+        self._note = note
         self._part = part
         self._place = place
         self._size = size
@@ -199,6 +223,7 @@ class _Upload(BlobWriter):
                 # What did not match is of no use, and what the disk did not take may be lost already.
                 self._part.unlink(missing_ok=True)
                 raise
+        self._note(self._place.name)
         return self._place
 
     def close(self) -> None:
@@ -225,6 +250,14 @@ class _Upload(BlobWriter):
                 f"blob {self._place.name} arrived with another content, of SHA-256 {found}",
                 mend="Send it again from the first byte.",
             )
+
+
+def _mark(path: Path) -> _Mark | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _open_regular(path: Path) -> BufferedReader:

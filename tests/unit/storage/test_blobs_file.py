@@ -155,3 +155,32 @@ def test_what_nobody_went_on_with_is_swept(store: FileBlobStore, directory: Path
 
     assert store.sweep(older_than_s=100, now=NOW) == 1
     assert files(directory) == [f"uploads/new.{DIGEST}.part"]
+
+
+@pytest.mark.parametrize("bring", ["put", "adopt", "upload"])
+def test_what_was_written_here_and_not_touched_since_is_not_read_again(
+    store: FileBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bring: str
+) -> None:
+    if bring == "put":
+        store.put(DATA)
+    elif bring == "adopt":
+        (tmp_path / "model").write_bytes(DATA)
+        store.adopt(tmp_path / "model")
+    else:
+        with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+            writer.write(DATA)
+            writer.commit()
+    monkeypatch.setattr(store, "verify", lambda digest: pytest.fail("it was read again"))
+
+    assert store.whole(DIGEST) == store.path(DIGEST)
+
+
+def test_what_another_process_has_written_is_read_once(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FileBlobStore(directory).put(DATA)
+    store = FileBlobStore(directory)
+    store.whole(DIGEST)
+    monkeypatch.setattr(store, "verify", lambda digest: pytest.fail("it was read again"))
+
+    assert store.whole(DIGEST) == store.path(DIGEST)

@@ -266,7 +266,7 @@ def careless(shared: Deployment) -> Run:
         learner="leaky:learner",
         options={"faults": list(FAULTS)},
         rounds=len(FAULTS),
-        cohort={"quorum": 0.5},
+        cohort={"quorum": 0.5, "set_aside_after": 0},
         tasks={"train": {"discloses": AGGREGATE}},
     )
     run.finished()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import forms, readers, seeds
+from tests.fuzz import compressed, forms, readers, seeds
 from tests.fuzz.examples import MESSAGES
 from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
 from tests.fuzz.world import things
@@ -26,7 +26,13 @@ _MESSAGES = (
     for kind, example in MESSAGES.items()
 )
 
+_COMPRESSED = (
+    Target(f"compressed-{name}", compressed.update_reader(name), compressed.update_seeds(name), forms.TENSORS)
+    for name in compressed.CHAINS
+)
+
 _OTHERS = (
+    Target("model-delta", compressed.read_delta, compressed.deltas, forms.TENSORS),
     Target("error-reply", readers.error, lambda: [b'{"error":"trust","message":"no","mend":""}'], JSON),
     Target("statement", readers.statement, seeds.statements, forms.STATEMENT),
     Target("tensors", readers.tensors_file, seeds.tensor_files, forms.TENSORS),
@@ -73,4 +79,4 @@ _OTHERS = (
     Target("worker-call", readers.calls, seeds.call_frames, forms.FRAMES),
 )
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*_MESSAGES, *_OTHERS)}
+TARGETS: dict[str, Target] = {target.name: target for target in (*_MESSAGES, *_COMPRESSED, *_OTHERS)}

@@ -8,6 +8,7 @@ run of the tests replays it.
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import shutil
 import subprocess
@@ -45,11 +46,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _survives(name: str, seconds: int) -> bool:
+    from tests.fuzz.readers import memory
     from tests.fuzz.targets import TARGETS
 
     crashes = CRASHES / name
     crashes.mkdir(parents=True, exist_ok=True)
-    corpus = Path(tempfile.mkdtemp(prefix=f"hanse-fuzz-{name}-"))
+    work = Path(tempfile.mkdtemp(prefix=f"hanse-fuzz-{name}-", dir=memory()))
+    corpus = work / "corpus"
+    corpus.mkdir()
     try:
         for number, seed in enumerate(TARGETS[name].seeds()):
             (corpus / f"seed-{number}").write_bytes(seed)
@@ -62,9 +66,11 @@ def _survives(name: str, seconds: int) -> bool:
             "-print_final_stats=1",
         )
         command = (sys.executable, "-m", "tests.fuzz.coverage", "--child", name, *options, str(corpus))
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # libFuzzer ends the process without its leave, so that what it wrote is for us to remove.
+        own = {**os.environ, "TMPDIR": str(work)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     finally:
-        shutil.rmtree(corpus)
+        shutil.rmtree(work)
         if not any(crashes.iterdir()):
             crashes.rmdir()
     told = f"{done.stdout}{done.stderr}"  # libFuzzer speaks on stderr

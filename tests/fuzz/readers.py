@@ -50,13 +50,15 @@ def message(kind: type[Strict]) -> Read:
     return run
 
 
+def memory() -> str | None:
+    """A folder that lies in memory, unless the environment names another; None for the usual one."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() and "TMPDIR" not in os.environ else None
+
+
 @functools.cache
 def scratch() -> Path:
     """A folder for decoders that read files."""
-    shared_memory = Path("/dev/shm")
-    folder = tempfile.TemporaryDirectory(
-        prefix="hanse-fuzz-", dir=shared_memory if shared_memory.is_dir() else None
-    )
+    folder = tempfile.TemporaryDirectory(prefix="hanse-fuzz-", dir=memory())
     _KEPT.append(folder)
     return Path(folder.name)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hanse.aggregation.fold import total_weight, weighted_mean, weighted_metrics
+from hanse.aggregation.answers import aggregate_of
+from hanse.aggregation.fold import weighted_mean
 from hanse.core.update import Aggregate, Update
-from hanse.errors import UpdateError
 
 
 def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
@@ -28,16 +28,7 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
     Raises:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
     """
-    answers = tuple(updates)
-    examples = [update.num_examples for update in answers]
-    total = total_weight(examples)
-    deltas = [update.delta for update in answers if update.delta is not None]
-    if deltas and len(deltas) < len(answers):
-        without = ", ".join(update.site for update in answers if update.delta is None)
-        raise UpdateError(f"an update is missing from {without}, while other sites sent one")
-    return Aggregate(
-        num_examples=int(total),
-        metrics=weighted_metrics([update.metrics for update in answers], examples),
-        delta=weighted_mean(deltas, [1] * len(deltas) if uniform else examples) if deltas else None,
-        sites=tuple(update.site for update in answers),
+    return aggregate_of(
+        updates,
+        lambda deltas, examples: weighted_mean(deltas, [1] * len(deltas) if uniform else examples),
     )

@@ -1,10 +1,38 @@
-"""Which server optimiser is built for a plan's `server_optimizer`."""
+"""Which rule and which server optimiser a plan's `aggregation` stands for."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from hanse.aggregation.answers import aggregate_of
 from hanse.aggregation.base import ServerOptimizer
+from hanse.aggregation.fedavg import fed_avg
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
+from hanse.aggregation.robust import median, trimmed_mean
 from hanse.core.plan import Aggregation
+from hanse.core.update import Aggregate, Update
+
+
+def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
+    """Combine a round's answers by the rule that a plan names.
+
+    Args:
+        aggregation: Of the plan.
+        updates: One round's updates, in site order.
+
+    Raises:
+        UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
+    """
+    match aggregation.rule:
+        case "weighted_mean":
+            return fed_avg(updates)
+        case "mean":
+            return fed_avg(updates, uniform=True)
+        case "median":
+            return aggregate_of(updates, lambda deltas, _: median(deltas))
+        case "trimmed_mean":
+            trim = aggregation.trim or 0.0
+            return aggregate_of(updates, lambda deltas, _: trimmed_mean(deltas, trim))
 
 
 def server_optimizer(aggregation: Aggregation) -> ServerOptimizer:

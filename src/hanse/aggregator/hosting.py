@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import assert_never
 
-from hanse.aggregation.fedavg import fed_avg
+from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.aggregator.calls import (
     AnswerReply,
     AnswersReply,
@@ -187,7 +187,7 @@ class WorkflowHost:
             answer = _answered(exchange, site)
             delta = None if answer.update is None else self._open(exchange, site, answer.update)
             updates.append(Update(site, answer.num_examples, answer.metrics, delta))
-        aggregate = fed_avg(updates, uniform=self._run.plan.aggregation.rule == "mean")
+        aggregate = aggregate_updates(self._run.plan.aggregation, updates)
         if aggregate.delta is None:
             return aggregate, None
         return aggregate, self._workspace.show(_sum_file(exchange), aggregate.delta)

@@ -158,12 +158,33 @@ class ServerOptimizer(Strict):
 class Aggregation(Strict):
     """How updates become one model."""
 
-    rule: Literal["weighted_mean", "mean"] = Field(
-        "weighted_mean", description="`weighted_mean` weighs by number of examples (McMahan et al. 2017)."
+    rule: Literal["weighted_mean", "mean", "median", "trimmed_mean"] = Field(
+        "weighted_mean",
+        description="`weighted_mean` weighs by number of examples (McMahan et al. 2017), the others weigh "
+        "all updates alike. `median` and `trimmed_mean` are taken number by number, and a few bad updates "
+        "cannot move them far (Yin et al. 2018, arXiv 1803.01498).",
+    )
+    trim: float | None = Field(
+        None,
+        ge=0,
+        lt=0.5,
+        description="Of `trimmed_mean`: part of the updates whose values are left out at each end, rounded "
+        "down to whole updates; at 0.1, fewer than 10 updates leave none out.",
     )
     server_optimizer: ServerOptimizer | None = Field(
         None, description="Takes the mean update as a gradient; unset: it is added as it is."
     )
+
+    @model_validator(mode="after")
+    def _trim_of_its_rule(self) -> Self:
+        if (self.rule == "trimmed_mean") != (self.trim is not None):
+            raise ValueError("`trim` and `rule: trimmed_mean` go together: `{rule: trimmed_mean, trim: 0.1}`")
+        return self
+
+    @property
+    def needs(self) -> Literal["sums", "individual updates"]:
+        """What whoever aggregates has to see: a sum can be made of masked updates, an order cannot."""
+        return "individual updates" if self.rule in ("median", "trimmed_mean") else "sums"
 
 
 class Goal(Strict):
@@ -255,6 +276,12 @@ class Plan(Strict):
             if reference is not None and ":" in reference and self.module_file(reference) is None:
                 module = reference.partition(":")[0].replace(".", "/")
                 raise ValueError(f"{reference!r} needs {module}.py listed under `code`")
+        for name, task in self.tasks.items():
+            if task.discloses.aggregated_by == "secure_aggregation" and self.aggregation.needs != "sums":
+                raise ValueError(
+                    f"`aggregation: {{rule: {self.aggregation.rule}}}` needs {self.aggregation.needs}, which "
+                    f"nobody sees of {name!r} where `aggregated_by` is secure_aggregation"
+                )
         if self.workflow in BUILT_IN_WORKFLOWS:
             self._check_built_in()
         return self

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from hanse.aggregation.fedavg import fed_avg
+from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.compression.update import update_seed
 from hanse.compression.uploads import upload_codec
 from hanse.core.canonical import sha256
@@ -153,7 +153,7 @@ class InlineHost:
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
         exchange = self._exchange(request)
-        aggregate = fed_avg(self._updates(exchange), uniform=self.plan.aggregation.rule == "mean")
+        aggregate = aggregate_updates(self.plan.aggregation, self._updates(exchange))
         digest = None if aggregate.delta is None else self._keep(aggregate.delta)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
         return aggregate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.federations import Grounds
@@ -76,9 +78,20 @@ class TestSum:
 
         run(main())
 
-    def test_the_rule_mean_weighs_all_sites_alike(self, grounds: Grounds, run: Run) -> None:
+    @pytest.mark.parametrize(
+        ("aggregation", "expected"),
+        [
+            ({"rule": "mean"}, 3.0),
+            ({"rule": "median"}, 2.0),
+            ({"rule": "trimmed_mean", "trim": 0.34}, 2.0),
+            ({"rule": "trimmed_mean", "trim": 0.33}, 3.0),
+        ],
+    )
+    def test_other_rules_weigh_all_sites_alike(
+        self, grounds: Grounds, run: Run, aggregation: dict[str, Any], expected: float
+    ) -> None:
         async def main() -> None:
-            async with worker(grounds, aggregation={"rule": "mean"}) as w:
+            async with worker(grounds, aggregation=aggregation) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
                 await w.grounds.answered(w.run_id, "a", 1.0, num_examples=1)
@@ -86,7 +99,7 @@ class TestSum:
                 await w.grounds.answered(w.run_id, "c", 6.0, num_examples=98)
                 reply = await asked
                 assert isinstance(reply, SumReply)
-                assert w.read(reply.delta) == [3.0, 3.0, 3.0]
+                assert w.read(reply.delta) == [expected] * 3
 
         run(main())
 

@@ -67,7 +67,8 @@ PLANS = st.fixed_dictionaries(
         "options": FREE,
         "initial_model": st.just("start.safetensors"),
         "cohort": COHORTS,
-        "aggregation": st.fixed_dictionaries({"server_optimizer": st.none() | OPTIMIZERS}),
+        "aggregation": st.fixed_dictionaries({"server_optimizer": st.none() | OPTIMIZERS})
+        | st.fixed_dictionaries({"rule": st.just("trimmed_mean"), "trim": st.floats(0, 0.49)}),
     },
 )
 

@@ -150,6 +150,35 @@ def test_a_disclosure_says_who_sees_what(discloses: dict[str, Any], problem: str
     assert problem in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("aggregation", "problem"),
+    [
+        ({"rule": "trimmed_mean"}, "go together"),
+        ({"rule": "median", "trim": 0.1}, "go together"),
+        ({"trim": 0.0}, "go together"),
+        ({"rule": "trimmed_mean", "trim": 0.5}, "less than 0.5"),
+        ({"rule": "trimmed_mean", "trim": -0.1}, "greater than or equal to 0"),
+        ({"rule": "krum"}, "'median'"),
+    ],
+)
+def test_a_rule_says_all_that_it_needs_and_no_more(aggregation: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        plan(aggregation=aggregation)
+
+    assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean"])
+def test_a_rule_that_orders_updates_is_none_for_updates_that_nobody_sees(rule: str) -> None:
+    hidden = Disclosure.model_construct(update="aggregate", aggregated_by="secure_aggregation")
+    aggregation = {"rule": rule} | ({"trim": 0.1} if rule == "trimmed_mean" else {})
+
+    with pytest.raises(ValidationError, match="needs individual updates, which nobody sees"):
+        plan(aggregation=aggregation, tasks={"train": TaskPlan(discloses=hidden)})
+
+    assert plan(aggregation={"rule": "mean"}, tasks={"train": TaskPlan(discloses=hidden)})
+
+
 def test_a_learner_finds_its_settings_in_one_place() -> None:
     task = TaskPlan(epochs=2, lr=0.1, settings={"dropout": 0.5})
 

@@ -124,6 +124,24 @@ def test_fedavg_adds_the_mean_weighted_by_examples() -> None:
     assert run.metrics == {"loss": 3.0}
 
 
+@pytest.mark.parametrize(
+    ("aggregation", "step"),
+    [
+        ({"rule": "mean"}, 3.0),
+        ({"rule": "median"}, 2.0),
+        ({"rule": "trimmed_mean", "trim": 0.34}, 2.0),
+        ({"rule": "trimmed_mean", "trim": 0.33}, 3.0),
+    ],
+)
+def test_updates_become_one_by_the_plans_rule(aggregation: dict[str, Any], step: float) -> None:
+    sites = {"a": Adder(1.0), "b": Adder(2.0), "c": Adder(6.0, examples=98)}
+    simulation = Simulation(sites, aggregation=aggregation, rounds=1)
+
+    simulation.drive()
+
+    assert simulation.model() == [step, step]
+
+
 def test_each_exchange_has_a_higher_sequence_than_the_one_before() -> None:
     site = Adder(1.0)
     tasks = {"train": {"discloses": AGGREGATE}, "evaluate": {"discloses": {"metrics": ["loss"]}}}

@@ -1,0 +1,52 @@
+"""What rules do about dtypes: which they take, how integers count, how results are rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hanse.core.parameters import Array, Parameters, is_floating, mismatch, specs
+from hanse.errors import UpdateError
+
+
+def check_alike(updates: Sequence[Parameters], what: str) -> None:
+    """Refuse updates that differ in names, shapes or dtypes, or of whose dtype the rule can make nothing.
+
+    Args:
+        updates: At least one.
+        what: What the rule makes, for the message: `median`.
+
+    Raises:
+        UpdateError: Which tensor, and of which update.
+    """
+    expected = specs(updates[0])
+    for name, spec in expected.items():
+        dtype = updates[0][name].dtype
+        if not (is_floating(dtype) or dtype.kind in "iub"):
+            raise UpdateError(f"tensor {name!r} has dtype {spec.dtype}, of which no {what} can be taken")
+    for number, update in enumerate(updates[1:], start=2):
+        problem = mismatch(specs(update), expected)
+        if problem:
+            raise UpdateError(f"update {number} of {len(updates)} does not fit the first: {problem}")
+
+
+def as_number(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype as which a tensor's raw numbers are looked at.
+
+    An unsigned delta of -1 is the largest number there is; as a signed one it is -1. Booleans are 0 and 1.
+    """
+    if dtype.kind == "u":
+        return np.dtype(dtype.str.replace("u", "i"))
+    return np.dtype(np.uint8) if dtype == np.bool_ else dtype
+
+
+def rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Take float64 values to the dtype of their tensor, rounding once; unsigned ones as signed."""
+    if dtype == np.bool_:
+        return values >= 0.5
+    if dtype.kind in "iu":
+        # The largest int64 is no float64: the next one above would wrap around.
+        return np.minimum(np.rint(values), np.nextafter(2.0**63, 0)).astype(as_number(dtype))
+    return values.astype(dtype)

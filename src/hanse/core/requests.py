@@ -68,7 +68,8 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
     if command.task != INITIALISE and command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow asked for a task {command.task!r}; the plan's tasks are: {known}")
-    cohort = run.cohort if command.sites is None else tuple(sorted(set(command.sites)))
+    here = tuple(site for site in run.cohort if site not in run.excused)
+    cohort = here if command.sites is None else tuple(sorted(set(command.sites)))
     # Who left since the round began may be named: a workflow cannot know, and gets no answer of it.
     strangers = sorted({*cohort} - {*run.population, *run.cohort})
     if strangers or not cohort:

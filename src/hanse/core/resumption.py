@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hanse.core.cohort import needed
 from hanse.core.exchange import Exchange
 from hanse.core.plan import Cohort
 
 
-def stand(asked: Sequence[Exchange], population: Collection[str], rules: Cohort) -> tuple[Exchange, ...]:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a round is taken up with.
+
+    Attributes:
+        cohort: Who was to be asked in the round.
+        population: Sites that take part now.
+        without: Number of sites that the round goes without, and that count to its quorum.
+        rules: Of the plan.
+    """
+
+    cohort: Collection[str]
+    population: Collection[str]
+    without: int
+    rules: Cohort
+
+
+def stand(asked: Sequence[Exchange], now: Setting) -> tuple[Exchange, ...]:
     """Say which exchanges of the open round stand, and whose answers they need now.
 
     What the workflow asked last, and nobody answered, it asks anew: it would only be told again that
@@ -19,17 +36,19 @@ def stand(asked: Sequence[Exchange], population: Collection[str], rules: Cohort)
 
     Args:
         asked: Exchanges of the round, in the order in which they were asked.
-        population: Sites that take part now.
-        rules: Of the plan.
+        now: What the round is taken up with.
 
     Returns:
         Those that stand, in order; none where the round has to begin anew.
     """
+    here = sum(site in now.population for site in now.cohort)
+    if here < min(max(now.rules.minimum, 1), len(now.cohort)):
+        return ()
     standing = list(asked)
-    while standing and _in_vain(standing[-1], population):
+    while standing and _in_vain(standing[-1], now.population):
         standing.pop()
-    adapted = tuple(_of_those_there(exchange, population, rules) for exchange in standing)
-    return () if any(_too_few(exchange, rules) for exchange in adapted) else adapted
+    adapted = tuple(_of_those_there(exchange, now) for exchange in standing)
+    return () if any(_too_few(exchange, now.rules) for exchange in adapted) else adapted
 
 
 def answered_by_none(exchange: Exchange) -> bool:
@@ -42,13 +61,13 @@ def _in_vain(exchange: Exchange, population: Collection[str]) -> bool:
     return answered_by_none(exchange) or lone
 
 
-def _of_those_there(exchange: Exchange, population: Collection[str], rules: Cohort) -> Exchange:
+def _of_those_there(exchange: Exchange, now: Setting) -> Exchange:
     if exchange.closed is not None or not exchange.needed:
         return exchange
-    members = {s: m for s, m in exchange.members.items() if s in population or m.answer is not None}
+    members = {s: m for s, m in exchange.members.items() if s in now.population or m.answer is not None}
     if len(members) == len(exchange.members):
         return exchange
-    enough = needed(rules, len(members))
+    enough = needed(now.rules, len(members) + now.without)
     came_ms = exchange.clock_ms if len(exchange.order) >= enough else None
     return replace(exchange, members=members, needed=enough, enough_ms=came_ms)
 

@@ -6,7 +6,7 @@ is one table; the diagram in the documentation is drawn from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
@@ -42,7 +42,7 @@ from hanse.core.events import (
 from hanse.core.exchange import Exchange, move, restart
 from hanse.core.participation import Roll
 from hanse.core.plan import Manifest, Plan
-from hanse.core.resumption import answered_by_none, stand
+from hanse.core.resumption import Setting, answered_by_none, stand
 from hanse.core.strikes import Conduct
 from hanse.errors import TamperedError
 
@@ -106,8 +106,8 @@ class Run:
     Attributes:
         answers: Each site's latest answer to the plan.
         left: Sites that are gone, with the reason.
-        started: Whether the workflow has begun.
-        cohort: Who is asked in the open round.
+        cohort: Who is asked in the open round; the same as long as it is open.
+        excused: Those of the cohort that had left when the run was taken up again; they are not asked.
         round_open: The open round; None between rounds and in a stream.
         committed: Last committed round; -1 before the first model.
         model: Digest of the last committed model.
@@ -137,6 +137,7 @@ class Run:
     refusals: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, str] = field(default_factory=dict)
     cohort: tuple[str, ...] = ()
+    excused: Set[str] = frozenset()
     round_open: int | None = None
     committed: int = -1
     model: str | None = None
@@ -247,7 +248,8 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             # For the second time where a resumed run had to wait for sites to agree.
             return _taken_up(run, event, time_ms) if run.started else replace(run, started=True)
         case RoundOpened():
-            return replace(run, round_open=event.round_number, cohort=event.cohort, without=event.set_aside)
+            run = replace(run, round_open=event.round_number, cohort=event.cohort)
+            return replace(run, without=event.set_aside, excused=frozenset())
         case ExchangeOpened():
             opened = _put(run, Exchange.opened(event, run.quiet, time_ms))
             return _without_the_gone(replace(opened, last_exchange=event.exchange), time_ms)
@@ -281,8 +283,9 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             resumed = replace(run, reason="", restarts=0, clock_ms=time_ms)
             if run.started and len(run.population) >= max(run.plan.cohort.minimum, 1):
                 return _taken_up(resumed, event, time_ms)
-            # With too few sites it waits for their answers to the plan, as before its start.
-            return replace(resumed, phase=Phase.SUBMITTED)
+            # With too few it waits for answers as before its start; who refused is asked anew.
+            accepted = dict.fromkeys((site for site, yes in run.answers.items() if yes), True)
+            return replace(resumed, phase=Phase.SUBMITTED, answers=accepted, refusals={})
         case RunStopped() | RunFailed():
             return replace(run, reason=event.reason)
         case RunFinished():
@@ -346,12 +349,12 @@ def _without_the_gone(run: Run, time_ms: int) -> Run:
 
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
-    standing = stand(run.in_round(), run.population, run.plan.cohort)
-    flowing = [exchange for exchange in run.stream() if not answered_by_none(exchange)]
-    here = tuple(site for site in run.cohort if site in run.population)
-    cohort, round_open = (here, run.round_open) if standing else ((), None)
-    kept = {exchange.number: exchange for exchange in (*standing, *flowing)}
-    return _restarted(replace(run, exchanges=kept, cohort=cohort, round_open=round_open), event, time_ms)
+    standing = stand(run.in_round(), Setting(run.cohort, run.population, len(run.without), run.plan.cohort))
+    kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
+    run = replace(run, exchanges={e.number: e for e in kept}, excused={*run.cohort} - {*run.population})
+    if not standing:
+        run = replace(run, cohort=(), round_open=None, excused=frozenset(), without=())
+    return _restarted(run, event, time_ms)
 
 
 def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms: int) -> Run:
@@ -383,6 +386,7 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         run,
         round_open=None,
         cohort=(),
+        excused=frozenset(),
         committed=event.round_number,
         model=event.model,
         state=event.state,

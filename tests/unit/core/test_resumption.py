@@ -92,6 +92,34 @@ def test_the_answer_of_a_site_that_left_still_counts() -> None:
     assert driver.state.exchanges[1].answered == ("a", "b")
 
 
+def test_where_all_of_a_round_have_left_it_begins_anew_with_others() -> None:
+    driver = asked("ab")
+    driver.accept("a")
+    driver.accept("b")
+    driver.do(Invite("c"))
+    driver.do(AnswerPlan("c", True))
+    driver.do(OpenExchange(1, 1, "evaluate", MODEL))
+    for site in ("a", "b"):
+        driver.do(Leave(site, "removed"))
+        assert driver.state.phase is Phase.FAILED
+        driver.do(Resume("operator"))
+
+    driver.do(OpenRound(1))
+
+    assert (driver.state.cohort, driver.state.in_round()) == (("c",), ())
+
+
+def test_as_long_as_a_round_is_open_its_cohort_is_the_same_for_the_workflow() -> None:
+    driver = asked("abc")
+    driver.accept("a")
+    driver.do(Leave("c", "removed"))
+
+    driver.do(Resume("operator"))
+
+    assert driver.state.cohort == ("a", "b", "c")
+    assert driver.do(OpenRound(1)) == []
+
+
 def test_with_fewer_sites_than_the_plan_asks_for_it_waits_for_them_to_agree() -> None:
     driver = asked("ab", minimum=2)
     driver.do(Leave("b", "removed"))
@@ -132,3 +160,16 @@ def test_a_stream_that_nobody_answered_any_more_goes_on() -> None:
     driver.do(Resume("operator"))
 
     assert driver.do(OpenStream("train", MODEL)) == ["ExchangeOpened"]
+
+
+def test_a_run_that_too_few_sites_accepted_asks_those_that_refused_once_more() -> None:
+    driver = Driver("ab", cohort=RULES | {"minimum": 2})
+    driver.do(AnswerPlan("a", True))
+    driver.do(AnswerPlan("b", False, ("not today",)))
+    assert driver.state.phase is Phase.FAILED
+
+    driver.do(Resume("operator"))
+    assert driver.state.unanswered == ("b",)
+    driver.do(AnswerPlan("b", True))
+
+    assert driver.state.phase is Phase.RUNNING

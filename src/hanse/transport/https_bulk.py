@@ -16,7 +16,7 @@ from hanse.errors import HanseError, ProtocolError, TransportError
 from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
 from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
-from hanse.transport.streams import in_thread, pieces, pour, size_of
+from hanse.transport.streams import in_thread, opened, pieces, pour, size_of
 from hanse.wire.messages import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
@@ -70,10 +70,10 @@ async def _send_blob(asked: Asked) -> web.StreamResponse:
 
 async def _take_blob(asked: Asked) -> web.StreamResponse:
     start, length, size = _content_range(asked.http)
-    opened = asked.call.service.blob_to_take(asked.call.party, asked.call.params["sha256"], size)
-    if opened is None:
+    upload = asked.call.service.blob_to_take(asked.call.party, asked.call.params["sha256"], size)
+    if upload is None:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
-    writer = await in_thread(opened)
+    writer = await opened(upload)
     try:
         if start not in (None, writer.offset):
             # Worth trying again: whoever does asks first how much is here.

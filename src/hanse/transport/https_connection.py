@@ -22,7 +22,7 @@ from hanse.storage.base import BlobStore
 from hanse.transport.dispatch import reported, written
 from hanse.transport.failures import explain, not_hanse
 from hanse.transport.routes import BLOB, UPLOAD, UPLOAD_STATE, A, AnyRoute, Bulk, Q, Route, expand
-from hanse.transport.streams import PIECE, in_thread, pieces, pour, read_message, size_of
+from hanse.transport.streams import PIECE, in_thread, opened, pieces, pour, read_message, size_of
 from hanse.wire import protocol
 from hanse.wire.files import file_errors
 from hanse.wire.messages import BlobState, Empty, decode
@@ -196,7 +196,7 @@ class HttpsConnection:
             size = int(match[2])
             if size > max_bytes:
                 raise not_hanse(self.url, f"blob {digest} has {size} bytes, and at most {max_bytes} are due")
-            writer = await in_thread(partial(blobs.write, digest, owner, size))
+            writer = await opened(partial(blobs.write, digest, owner, size))
             try:
                 if response.status == 206 and int(match[1] or 0) != writer.offset:
                     raise TransportError(f"blob {digest} was written to by another download")

@@ -27,7 +27,7 @@ from hanse.transport.routes import (
     Q,
     Route,
 )
-from hanse.transport.streams import in_thread, pieces, size_of
+from hanse.transport.streams import in_thread, opened, pieces, size_of
 from hanse.wire.messages import (
     AnswerRequest,
     Certificates,
@@ -125,7 +125,7 @@ class MemoryUpstream(Upstream):
 
 
 async def _copy(source: Path, write: OpenUpload, size: int) -> Path:
-    with closing(await in_thread(write)) as writer:
+    with closing(await opened(write)) as writer:
         async for piece in pieces(source, writer.offset, size):
             await in_thread(partial(writer.write, piece))
         return await in_thread(writer.commit)

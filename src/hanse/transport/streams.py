@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from hanse.errors import ProtocolError, StorageError, TransportError
+from hanse.storage.base import BlobWriter
 from hanse.wire.files import file_errors
 from hanse.wire.messages import MAX_MESSAGE
 
@@ -26,18 +27,29 @@ class Body(Protocol):
         ...
 
 
-async def in_thread(work: Callable[[], T]) -> T:
+async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
     """Run blocking work on a thread; when cancelled, wait for its end first.
 
     A thread cannot be stopped: whoever closes its file has to wait.
+
+    Args:
+        work: What to do.
+        undo: Called with what came of it when nobody is left to take that: closes what was opened.
     """
     future = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         await asyncio.wait({future})
-        future.exception()  # it is looked at, so that nobody is told that it never was
+        failed = future.exception()  # it is looked at, so that nobody is told that it never was
+        if undo is not None and failed is None:
+            undo(future.result())
         raise
+
+
+async def opened(upload: Callable[[], BlobWriter]) -> BlobWriter:
+    """Open an upload on a thread; it is closed again where nobody waits for it any more."""
+    return await in_thread(upload, undo=lambda writer: writer.close())
 
 
 async def read_message(stream: Body, idle_s: float) -> bytes:

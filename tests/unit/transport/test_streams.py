@@ -126,3 +126,23 @@ def test_whoever_cancels_work_on_a_thread_learns_of_its_end(run: Run) -> None:
 
     run(scenario())
     assert ended.is_set()
+
+
+def test_what_was_opened_for_nobody_is_closed(run: Run) -> None:
+    begun, finish, undone = threading.Event(), threading.Event(), list[str]()
+
+    def work() -> str:
+        begun.set()
+        finish.wait(5)
+        return "a file"
+
+    async def scenario() -> None:
+        working = asyncio.create_task(in_thread(work, undo=undone.append))
+        await asyncio.to_thread(begun.wait, 5)
+        working.cancel()
+        finish.set()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    run(scenario())
+    assert undone == ["a file"]

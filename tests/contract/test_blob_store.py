@@ -51,6 +51,16 @@ def test_storing_twice_keeps_one(store: BlobStore) -> None:
     assert store.path(DIGEST).read_bytes() == DATA
 
 
+def test_all_blobs_are_listed(store: BlobStore) -> None:
+    assert store.digests() == []
+    one, other = store.put(DATA), store.put(b"another")
+    assert sorted(store.digests()) == sorted([one, other])
+
+    store.delete(one)
+
+    assert store.digests() == [other]
+
+
 def test_an_empty_blob_is_a_blob(store: BlobStore) -> None:
     digest = store.put(b"")
 

@@ -10,7 +10,7 @@ from hanse.aggregator.controller import RunController
 from hanse.aggregator.downloads import Downloads
 from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Registry
-from hanse.aggregator.retention import Retention, superseded
+from hanse.aggregator.retention import Retention
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.supervisor import Supervisor, Workshop
 from hanse.aggregator.work import status_of, told
@@ -80,8 +80,8 @@ class RunKeeper:
             if run_id != STREAM:
                 self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
                 await asyncio.to_thread(delete_lives, self._options.runs / run_id)
-        # What the last commits had just superseded when the aggregator ended.
-        await self.retention.collect({d for run in self.all() for d in superseded(run.before)})
+        await asyncio.to_thread(self.retention.take_stock)
+        await self.retention.collect(())
         for controller in self.alive():
             logger.info("run %s: taken up again", controller.run.run_id)
             await controller.execute(Recover())

@@ -51,14 +51,27 @@ class Retention:
     A blob that any run refers to stays, and so does one that a party brings, or
     was told is here already, for a result or a plan that it has yet to send. A
     site's claim ends with the tasks that it is asked, an operator's with `release`.
-    Belongs to the event loop. Claims do not outlast it: whoever was told that a
-    blob is here, and meets an aggregator that does not have it, brings it again.
+    Belongs to the event loop. Claims do not outlast it. What it then finds, and
+    no run refers to, stays as long as something is asked that was asked before:
+    it may have been brought for that. Whoever was told that a blob is here, and
+    meets an aggregator that does not have it, brings it again.
     """
 
     def __init__(self, blobs: BlobStore, runs: Callable[[], Sequence[Run]]) -> None:
         self._blobs = blobs
         self._runs = runs
         self._claims: dict[Party, dict[str, frozenset[_Exchange]]] = {}
+        self._found: dict[str, frozenset[_Exchange]] = {}
+        """What was here at the start, with the exchanges that it may have been brought for."""
+
+    def take_stock(self) -> None:
+        """Look at what was left here by an aggregator that ended; to be called before anything is asked.
+
+        Raises:
+            StorageError: The blobs cannot be listed.
+        """
+        may_be_for = _open(self._runs())
+        self._found = dict.fromkeys(set(self._blobs.digests()) - self._needed(), may_be_for)
 
     def claim(self, party: Party, digest: str) -> None:
         """Keep a blob for a party that brings it, or was about to.
@@ -102,7 +115,9 @@ class Retention:
         # One look at the runs for both: a result that is accepted meanwhile turns a claim into a reference.
         runs = self._runs()
         referred = (references(run) for run in runs)
-        return set().union(*referred, *(self._live(party, _asked(party, runs)) for party in self._claims))
+        claimed = (self._live(party, _asked(party, runs)) for party in self._claims)
+        open_now = _open(runs)
+        return set().union(*referred, *claimed, (d for d, asked in self._found.items() if asked & open_now))
 
     def _live(self, party: Party, asked: frozenset[_Exchange]) -> set[str]:
         """Blobs that a party claims for what it is asked now."""
@@ -119,7 +134,17 @@ class Retention:
                 del claims[digest]
             if not claims:
                 del self._claims[party]
-        return ended
+        open_now = _open(runs)
+        over = [digest for digest, may_be_for in self._found.items() if not may_be_for & open_now]
+        for digest in over:
+            del self._found[digest]
+        return ended + over
+
+
+def _open(runs: Iterable[Run]) -> frozenset[_Exchange]:
+    """Exchanges in which anybody's answer would be taken, now or when its run is taken up again."""
+    alive = (run for run in runs if run.phase is not Phase.FINISHED)
+    return frozenset((run.run_id, exchange.number) for run in alive for exchange in run.open_exchanges())
 
 
 def _asked(party: Party, runs: Iterable[Run]) -> frozenset[_Exchange]:

@@ -159,6 +159,14 @@ class BlobStore(Protocol):
         """
         ...
 
+    def digests(self) -> list[str]:
+        """All blobs that are there, in no order.
+
+        Raises:
+            StorageError: The directory cannot be read.
+        """
+        ...
+
     def delete(self, digest: str) -> None:
         """Forget a blob; forgetting it twice is no error."""
         ...

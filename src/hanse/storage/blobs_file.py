@@ -124,6 +124,11 @@ class FileBlobStore(BlobStore):
             )
         self._seen[digest] = mark
 
+    def digests(self) -> list[str]:
+        """See `BlobStore.digests`."""
+        with file_errors(f"list {self._blobs}"):
+            return [path.name for path in self._blobs.glob("??/*") if _DIGEST.fullmatch(path.name)]
+
     def delete(self, digest: str) -> None:
         """See `BlobStore.delete`."""
         self._seen.pop(digest, None)

@@ -212,3 +212,32 @@ class TestClaims:
         run(shelf.retention.collect([digest("A")]))
 
         assert shelf.left("A") == ""
+
+
+def test_what_an_earlier_aggregator_left_for_nothing_goes_at_the_start(tmp_path: Path, run: Run) -> None:
+    driver = Driver("ab").started()
+    shelf = Shelf(tmp_path, driver)
+    shelf.put("M", "X")
+    for command in (OpenRound(0), Commit(0, digest("M"))):
+        driver.do(command)
+
+    shelf.retention.take_stock()
+    run(shelf.retention.collect(()))
+
+    assert shelf.left("M", "X") == "M"
+
+
+def test_what_may_have_been_brought_for_an_open_task_stays_until_that_is_over(
+    tmp_path: Path, run: Run
+) -> None:
+    driver = in_round()
+    shelf = Shelf(tmp_path, driver)
+    shelf.put("M", "X")
+
+    shelf.retention.take_stock()
+    run(shelf.retention.collect(()))
+    assert shelf.left("M", "X") == "MX"
+
+    answer(driver, a="A", b="B")
+    run(shelf.retention.collect(()))
+    assert shelf.left("M", "X") == "M"

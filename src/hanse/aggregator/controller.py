@@ -174,7 +174,7 @@ class RunController:
             if warning := _warning(run, event):
                 logger.warning("run %s: %s", run.run_id, warning, extra={"run": run.run_id})
         sites = touched(events)
-        self.signals.notify([run.run_id, *(run.invited if sites is None else sites)])
+        self.signals.notify([run.run_id, *(run.invited if sites is None else sorted(sites))])
 
 
 def _warning(run: Run, event: Event) -> str:

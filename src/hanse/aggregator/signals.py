@@ -14,7 +14,8 @@ class Signals:
     """Named conditions; belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[Hashable, set[asyncio.Event]] = defaultdict(set)
+        # Dictionaries keep the order in which they came: who waits first looks first, every time.
+        self._waiting: defaultdict[Hashable, dict[asyncio.Event, None]] = defaultdict(dict)
 
     def notify(self, keys: Iterable[Hashable]) -> None:
         """Have everyone who waits for one of the keys look again."""
@@ -39,7 +40,7 @@ class Signals:
         keys = tuple(keys)
         changed = asyncio.Event()
         for key in keys:
-            self._waiting[key].add(changed)
+            self._waiting[key][changed] = None
         try:
             async with asyncio.timeout(timeout_s):
                 while (found := look()) is None:
@@ -50,7 +51,7 @@ class Signals:
             return None
         finally:
             for key in keys:
-                self._waiting[key].discard(changed)
+                self._waiting[key].pop(changed, None)
                 if not self._waiting[key]:
                     del self._waiting[key]
 

@@ -147,7 +147,7 @@ class Agent:
         self._note_runs(work)
         self._say_where_set_aside({run.run_id: run.set_aside for run in work.runs if run.set_aside})
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
-        for key in self._jobs.keys() - wanted.keys():
+        for key in [key for key in self._jobs if key not in wanted]:
             task = self._jobs.pop(key).task
             if task not in self._here.speaking:
                 task.cancel()
@@ -156,7 +156,7 @@ class Agent:
             if job is None or (job.task.done() and job.asked_ms != asked_ms):
                 self._jobs[key] = _Job(group.create_task(see_to()), asked_ms)
         listed = {run.run_id for run in work.runs}
-        for run_id in self._runs - listed:
+        for run_id in sorted(self._runs - listed):
             logger.info("run %s is over for this site", run_id)
             group.create_task(self._tasks.end_run(run_id))
         self._runs = listed

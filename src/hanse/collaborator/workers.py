@@ -55,7 +55,7 @@ class Workers:
         self._turns = asyncio.Semaphore(most)
         self._idle: dict[str, WorkerProcess] = {}
         """By run; the one that was used longest ago comes first."""
-        self._all: set[WorkerProcess] = set()
+        self._all: dict[WorkerProcess, None] = {}
         self._told_gaps: tuple[str, ...] = ()
 
     async def carry_out(
@@ -118,7 +118,7 @@ class Workers:
             logger.info("run %s: its idle worker makes room for one of run %s", other, run_id)
             await self._end(self._idle.pop(other), grace_s=0)
         worker = await WorkerProcess.start(self._spec(manifest, folder))
-        self._all.add(worker)
+        self._all[worker] = None
         try:
             self._check(worker.confined)
         except PolicyError:
@@ -128,7 +128,7 @@ class Workers:
 
     async def _end(self, worker: WorkerProcess, grace_s: float) -> str:
         ended = await worker.stop(grace_s)
-        self._all.discard(worker)
+        self._all.pop(worker, None)
         return ended
 
     def _spec(self, manifest: Manifest, folder: RunFolder) -> WorkerSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hanse.core.chain import Record
-from hanse.storage.base import Entry, Journal
+from hanse.storage.base import Entry, Journal, Times
 
 Dies = Callable[[str], bool]
 """Told what a process is about to do, or has just done; whether it dies there."""
@@ -26,7 +26,7 @@ class DyingJournal(Journal):
         self._kept = kept
         self._dies = dies
 
-    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: int) -> tuple[Record, ...]:
+    def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         kinds = "+".join(kind for kind, _ in entries)
         if self._dies(f"before {kinds}"):
             raise Died

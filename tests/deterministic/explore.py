@@ -7,6 +7,7 @@ python -m tests.deterministic.explore core 4711          one schedule again, wit
 from __future__ import annotations
 
 import argparse
+import logging
 import secrets
 import sys
 import time
@@ -15,8 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.deterministic.core_world import CoreWorld
+from tests.deterministic.service_world import ServiceWorld
 
-WORLDS: dict[str, Callable[[int], Any]] = {"core": CoreWorld}
+WORLDS: dict[str, Callable[[int], Any]] = {"core": CoreWorld, "service": ServiceWorld}
 MOST_FAILURES = 5
 
 
@@ -27,6 +29,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, help="the first seed; the others follow it")
     given = parser.parse_args()
+    logging.disable(logging.CRITICAL)
     if given.number is not None:
         return repeat(given.world, given.number)
     first = secrets.randbelow(10**9) if given.seed is None else given.seed

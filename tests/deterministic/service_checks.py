@@ -1,0 +1,101 @@
+"""What has to hold in every schedule of a `ServiceWorld`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.deterministic.core_checks import ENDS
+from tests.deterministic.service_ground import ground
+from tests.deterministic.undisturbed import undisturbed
+
+from hanse.aggregator.retention import references
+from hanse.aggregator.sealing import Exports
+from hanse.control.audit import verify
+from hanse.core.chain import check_chain
+from hanse.core.events import ExchangeClosed, RoundCommitted, RunFailed, UpdateAccepted, read_event
+from hanse.core.run import Phase, Run, replay
+from hanse.wire.messages import Work
+
+if TYPE_CHECKING:
+    from tests.deterministic.service_world import ServiceWorld
+
+RUN = "demo-1"
+
+
+class ServiceChecks:
+    """Holds a schedule against what is promised, on the way and at the end."""
+
+    def __init__(self, world: ServiceWorld) -> None:
+        self._world = world
+        self._taken: set[tuple[str, int]] = set()
+        """Results whose site may have been told that they are taken."""
+
+    def taken(self, body: dict[str, Any]) -> None:
+        """The aggregator says that it has taken a result."""
+        if body["outcome"] == "done":
+            self._taken.add((body["site"], body["exchange"]))
+
+    def asked(self, site: str, work: Work) -> None:
+        """The aggregator says what it wants of a site: nothing that it has taken."""
+        for run in work.runs:
+            for asked in run.assignments:
+                if (site, asked.exchange) in self._taken:
+                    self._world.loop.faults.append(f"{site} is asked again for exchange {asked.exchange}")
+
+    def ended_early(self, run: Run) -> None:
+        """A run is not finished: it says truly why."""
+        assert run.reason, "the run ended without a reason"
+
+    def all_done(self) -> bool:
+        """Whether the run has finished, and every site has put away what came for it."""
+        run = self._world.aggregator.run
+        if run is None or run.phase is not Phase.FINISHED:
+            return False
+        sites = self._world.sites.values()
+        return all(
+            site.process.alive and not _left_of_tasks(site.folders.now / "runs" / RUN) for site in sites
+        )
+
+    def at_the_end(self) -> None:
+        """The run has finished."""
+        world, run = self._world, self._world.aggregator.run
+        assert run is not None
+        assert not world.loop.faults, world.loop.faults
+        records = world.aggregator.records()
+        check_chain(records)
+        events = [read_event(record.kind, record.body) for record in records]
+        times = [record.time_ms for record in records]
+        assert replay(zip(events, times, strict=True)) == run
+        for event in events:
+            assert not isinstance(event, RunFailed) or event.error in ENDS, event
+        counted = Counter((e.site, e.exchange) for e in events if isinstance(e, UpdateAccepted))
+        assert max(counted.values()) == 1, "an update was counted twice"
+        lost = self._taken - set(counted)
+        assert not lost, f"taken, and lost: {lost}"
+        committed = [(e.model, dict(e.metrics)) for e in events if isinstance(e, RoundCommitted)]
+        assert committed == undisturbed(run.manifest, events), "a model is not that of an undisturbed run"
+        assert any(isinstance(e, ExchangeClosed) for e in events)
+        self._check_files(run)
+        self._check_audit()
+
+    def _check_files(self, run: Run) -> None:
+        directory = self._world.aggregator.folders.now
+        kept = {path.name for path in (directory / "blobs").rglob("*") if path.is_file()}
+        leaked = kept - references(run)
+        assert not leaked, f"blobs that nobody needs: {leaked}"
+        left = [path for path in (directory / "runs").rglob("life-*") if path.is_dir()]
+        assert not left, f"folders of workers that have ended: {left}"
+
+    def _check_audit(self) -> None:
+        world, here = self._world, ground()
+        directory = world.aggregator.folders.now
+        now_ms = round(world.clock("aggregator").timestamp() * 1000)
+        exports = Exports(world.aggregator.kept, here.identity(directory), world.root, lambda: now_ms)
+        report = verify(exports.write(RUN), here.authority.certificate)
+        assert not report.failed, report.failed
+
+
+def _left_of_tasks(folder: Path) -> bool:
+    return any(folder.glob("in/*.safetensors")) or any(folder.glob("outcomes/*.safetensors"))

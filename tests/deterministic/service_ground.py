@@ -1,0 +1,170 @@
+"""What every `ServiceWorld` stands on: identities, which take long to make, a plan, folders to die in."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from tests.deterministic.weather import Shape
+
+from hanse.aggregator.registry import Lifetimes, Registry
+from hanse.core.canonical import sha256
+from hanse.core.identity import Party, Role
+from hanse.core.membership import STREAM
+from hanse.core.plan import CodeFile, Manifest
+from hanse.pki.authority import Authority
+from hanse.pki.certificates import pem_of
+from hanse.pki.credentials import Credentials
+from hanse.pki.enrolment import request_certificate
+from hanse.pki.keys import new_key
+from hanse.storage.base import BlobStore
+from hanse.storage.memory import MemoryJournal
+from hanse.wire.tensors import encode
+
+BEGIN = datetime(2026, 5, 4, 10, tzinfo=UTC)
+SITES = ("a", "b", "c")
+LIFETIMES = Lifetimes(collaborator=timedelta(days=30), operator=timedelta(days=30))
+
+CODE = b"""
+import numpy as np
+
+import hanse
+
+
+class Trainer:
+    # Numbers whose sum is another in another order.
+
+    def __init__(self, site):
+        self.own = np.float32(sum(site.name.encode()) % 97) / np.float32(7)
+        self.examples = 3 + sum(site.name.encode()) % 11
+
+    def parameters(self):
+        return {"w": np.linspace(0.1, 0.9, 5, dtype=np.float32) * self.own, "b": np.zeros(3)}
+
+    def train(self, parameters, task):
+        w = np.sin(parameters["w"] * self.own) + np.random.rand(5).astype(np.float32)
+        loss = float(np.abs(w).mean())
+        return hanse.TaskResult(self.examples, {"loss": loss}, {"w": w, "b": parameters["b"] + loss})
+
+    def evaluate(self, parameters, task):
+        return hanse.TaskResult(self.examples, {"loss": float((parameters["w"] * self.own).sum())})
+
+
+def learner(site):
+    return Trainer(site)
+
+
+def stream(federation):
+    model, taken = None, []
+    for update in federation.stream("train"):
+        taken.append(update)
+        if len(taken) == 2:
+            model = dict(federation.model)
+            for one in taken:
+                model = {name: model[name] + one.delta[name] / 3 for name in model}
+            federation.commit(model, {"stale": sum(one.staleness for one in taken)})
+            taken = []
+"""
+FIRST = {"w": [0.5, 0.25, 0.125, 1.5, -2.0], "b": [0.0, 1.0, 2.0]}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A federation whose members have their keys; made once.
+
+    Attributes:
+        directory: Holds the folders that lives begin with: `aggregator`, and one for each site.
+        membership: The journal with its members.
+    """
+
+    directory: Path
+    authority: Authority
+    operator: Party
+    membership: MemoryJournal
+
+    def journal(self, sites: tuple[str, ...]) -> MemoryJournal:
+        """A journal with these members and the operator, and no run yet."""
+        journal = MemoryJournal()
+        for record in self.membership.read(STREAM):
+            if record.body["name"] in (*sites, "operator"):
+                journal.append(STREAM, [(record.kind, record.body)], time_ms=record.time_ms)
+        return journal
+
+    def identity(self, directory: Path) -> Credentials:
+        """The credentials in a folder of a party."""
+        return Credentials.load(directory / "identity", BEGIN)
+
+
+@cache
+def ground() -> Ground:
+    """The one federation of this process."""
+    directory = Path(tempfile.mkdtemp(prefix="hanse-deterministic-", dir=memory()))
+    since = BEGIN - timedelta(hours=1)
+    authority = Authority.create("north", BEGIN - timedelta(days=1), timedelta(days=3650))
+    journal = MemoryJournal()
+    registry = Registry(journal, authority, lifetimes=LIFETIMES, clock=lambda: since)
+    key, hub = new_key(), Party("north", Role.AGGREGATOR, "hub")
+    certificate = authority.issue(
+        key.public_key(), hub, now=since, lifetime=timedelta(days=30), hosts=("localhost",)
+    )
+    Credentials.save_new(
+        directory / "aggregator" / "identity", key, pem_of(certificate), pem_of(authority.certificate), BEGIN
+    )
+    for name in SITES:
+        key = new_key()
+        request = request_certificate(key, Party("north", Role.COLLABORATOR, name))
+        _, issued = registry.sign(name, Role.COLLABORATOR, request)
+        Credentials.save_new(directory / name / "identity", key, issued.certificate, issued.authority, BEGIN)
+    operator, _ = registry.sign(
+        "operator", Role.OPERATOR, request_certificate(new_key(), Party("north", Role.OPERATOR, "operator"))
+    )
+    return Ground(directory, authority, operator, journal)
+
+
+def memory() -> str | None:
+    """A file system in memory where there is one: a file there is as durable as it ever gets."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def manifest_of(shape: Shape, blobs: BlobStore) -> Manifest:
+    """The plan of a shape, uploaded with its code."""
+    import numpy as np
+
+    more: dict[str, object] = {"code": ["federation.py"], "learner": "federation:learner"}
+    if shape.stream:
+        more["workflow"] = "federation:stream"
+    code = CodeFile(path="federation.py", sha256=blobs.put(CODE), size=len(CODE))
+    first = None
+    if shape.given:
+        data = encode({"w": np.array(FIRST["w"], np.float32), "b": np.array(FIRST["b"])})
+        blobs.put(data)
+        first = CodeFile(path="first.safetensors", sha256=sha256(data), size=len(data))
+    manifest = Manifest(plan=shape.plan(**more), files=(code,), initial_model=first)
+    blobs.put(manifest.to_bytes())
+    return manifest
+
+
+class Folders:
+    """The disk of one process, life after life: what a kill leaves is what the next life finds.
+
+    Each life has a copy, so that what an earlier one still holds open or locked is not in its way.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._root = root
+        self._name = name
+        self._life = 0
+        self.now = ground().directory / ("aggregator" if name == "aggregator" else name)
+        self.freeze()
+
+    def freeze(self) -> Path:
+        """What is on the disk at this moment becomes the next life's."""
+        self._life += 1
+        after = self._root / f"{self._name}-{self._life}"
+        shutil.copytree(self.now, after)
+        self.now = after
+        return after

@@ -1,0 +1,71 @@
+"""Each process of a real run dies at each numbered step, in memory; `tests/faults` kills real ones.
+
+Steps are before and after: every append to the journal, every piece of work on a thread (a blob stored, a
+file checked, a worker's message written), every request of an agent, every message of a worker.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from tests.deterministic.service_world import ServiceWorld
+from tests.deterministic.weather import CALM, Shape
+
+pytestmark = pytest.mark.slow
+
+SHAPE = Shape(sites=("a", "b"), rounds=1, given=True)
+SEED = 3
+
+
+def in_calm(*deaths: int) -> ServiceWorld:
+    try:
+        return ServiceWorld(SEED, shape=SHAPE, weather=CALM, deaths=deaths).run()
+    except AssertionError as error:
+        raise AssertionError(f"dying at {deaths}: {error}") from error
+
+
+@cache
+def undisturbed() -> ServiceWorld:
+    return in_calm()
+
+
+def steps_of(process: str) -> list[int]:
+    return [number for number, point in enumerate(undisturbed().points) if point.startswith(f"{process}:")]
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        "aggregator",
+        "aggregator worker of aggregator",
+        "collaborator worker of agent a",
+        "collaborator worker of agent b",
+    ],
+)
+def test_whoever_dies_at_any_step_the_models_are_those_of_the_undisturbed_run(process: str) -> None:
+    calm = undisturbed()
+
+    for number in steps_of(process):
+        assert in_calm(number).committed() == calm.committed(), calm.points[number]
+
+
+def test_whichever_agent_dies_at_any_step_the_models_are_those_of_the_undisturbed_run() -> None:
+    calm = undisturbed()
+    # Both do the same, so that half of the steps of each are all steps of an agent.
+    numbers = steps_of("agent a")[::2] + steps_of("agent b")[1::2]
+    assert len(numbers) > 100
+
+    for number in numbers:
+        assert in_calm(number).committed() == calm.committed(), calm.points[number]
+
+
+def test_every_record_of_a_run_has_a_step_before_and_a_step_after_it() -> None:
+    calm = undisturbed()
+    kinds = [record.kind for record in calm.aggregator.records()]
+
+    for side in ("before", "after"):
+        begin = f"aggregator: {side} "
+        steps = [point.removeprefix(begin) for point in calm.points if point.startswith(begin)]
+        written = [step.split("+") for step in steps if step != "work on a thread"]
+        assert [kind for step in written for kind in step] == kinds

@@ -1,0 +1,116 @@
+"""The run that a schedule is held against: the same workflow, learners and sites, and nothing goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.deterministic.service_ground import CODE, FIRST
+
+from hanse.aggregation.fedavg import fed_avg
+from hanse.core.canonical import sha256
+from hanse.core.events import (
+    Event,
+    ExchangeClosed,
+    ExchangeOpened,
+    RoundCommitted,
+    RoundOpened,
+    UpdateAccepted,
+)
+from hanse.core.parameters import Parameters
+from hanse.core.plan import INITIALISE, Manifest, Plan
+from hanse.core.site import DataSources, Site
+from hanse.core.update import Aggregate, Update
+from hanse.errors import WorkflowError
+from hanse.learners.perform import Ask, perform, setup_seed
+from hanse.learners.session import LearnerSession
+from hanse.wire.tensors import encode
+from hanse.workflow.base import CommitRequest, Host, Request, Standing
+from hanse.workflow.built_in import fedavg
+from hanse.workflow.federation import Federation
+
+Committed = list[tuple[str, dict[str, float]]]
+"""Digest of the model, and metrics, of each commit."""
+
+
+def undisturbed(manifest: Manifest, events: Sequence[Event]) -> Committed:
+    """What a run commits in which those sites take part that took part in this one.
+
+    Only who answered, and in a stream in which order, is taken from the events.
+    """
+    code: dict[str, Any] = {}
+    exec(compile(CODE, "federation.py", "exec"), code)
+    host = _Replayed(manifest, events, code["learner"])
+    (code["stream"] if manifest.plan.workflow != "fedavg" else fedavg)(Federation(host))
+    return host.committed
+
+
+class _Replayed(Host):
+    """Performs each site's task at once, of those sites that took part."""
+
+    def __init__(self, manifest: Manifest, events: Sequence[Event], learner: Callable[[Site], Any]) -> None:
+        self._plan = manifest.plan
+        self._given = manifest.initial_model is not None
+        self._learner = learner
+        self._models: list[Parameters] = []
+        self._state: Parameters = {}
+        self.committed: Committed = []
+        opened = {e.exchange: e for e in events if isinstance(e, ExchangeOpened)}
+        # The last word counts: a round may have begun anew before it was committed.
+        self._cohorts = {e.round_number: e.cohort for e in events if isinstance(e, RoundOpened)}
+        self._answered = {
+            (opened[e.exchange].round_number, opened[e.exchange].index): e.answered
+            for e in events
+            if isinstance(e, ExchangeClosed)
+        }
+        flowed = [e for e in events if isinstance(e, UpdateAccepted) and opened[e.exchange].index < 0]
+        self._flow = [(e.exchange, e.site, opened[e.exchange].round_number) for e in flowed]
+        self._asked = opened
+        self._rounds = sum(isinstance(e, RoundCommitted) for e in events)
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    def standing(self) -> Standing:
+        number = len(self._models) - 1
+        model = self._models[-1] if self._models else None
+        return Standing(number, model, self._state, number >= self._plan.rounds, ())
+
+    def initial_model(self) -> Parameters | None:
+        if not self._given:
+            return None
+        return {"w": np.array(FIRST["w"], np.float32), "b": np.array(FIRST["b"])}
+
+    def open_round(self, round_number: int) -> tuple[str, ...]:
+        return self._cohorts[round_number]
+
+    def ask(self, request: Request) -> tuple[Update, ...]:
+        sites = self._answered.get((request.round_number, request.index), ())
+        return tuple(self._update(site, request.round_number, request.task, request.model) for site in sites)
+
+    def sum(self, request: Request) -> Aggregate:
+        return fed_avg(self.ask(request), uniform=False)
+
+    def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
+        if not self._flow:
+            raise WorkflowError("more updates went into the run than were accepted")
+        exchange, site, begun = self._flow.pop(0)
+        update = self._update(site, begun, task, self._models[begun - 1])
+        stale = len(self._models) - begun
+        return exchange, Update(site, update.num_examples, update.metrics, update.delta, stale)
+
+    def commit(self, request: CommitRequest) -> Standing:
+        self._models.append(dict(request.model))
+        self._state = dict(request.state)
+        self.committed.append((sha256(encode(request.model)), dict(request.metrics)))
+        return self.standing()
+
+    def _update(self, site: str, round_number: int, task: str, model: Parameters | None) -> Update:
+        made = Site(site, DataSources(site, {}), setup_seed(self._plan), self._plan.options, Path("/nowhere"))
+        session = LearnerSession(self._learner, made, Path("/nowhere"))
+        ask = Ask(1, round_number, task)
+        performed = perform(session, self._plan, site, ask, None if task == INITIALISE else model)
+        return Update(site, performed.num_examples, dict(performed.metrics), performed.update)

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 MOST_CLAIMS = {Role.COLLABORATOR: 8, Role.OPERATOR: 10_000}
 """Blobs that a site may bring for one task, and an operator for the next plan."""
 _AT_ONCE = 16
+_MOST_LATE = 10_000
 
 _Exchange = tuple[str, int]
 """A run, and the number of one of its exchanges."""
@@ -63,6 +64,8 @@ class Retention:
         self._claims: dict[Party, dict[str, frozenset[_Exchange]]] = {}
         self._found: dict[str, frozenset[_Exchange]] = {}
         """What was here at the start, with the exchanges that it may have been brought for."""
+        self._late: dict[str, None] = {}
+        """What may still come though its claim has ended: an upload that was under way goes on to its end."""
 
     def take_stock(self) -> None:
         """Look at what was left here by an aggregator that ended; to be called before anything is asked.
@@ -96,14 +99,18 @@ class Retention:
 
     async def collect(self, digests: Iterable[str]) -> None:
         """Delete those of these blobs that nobody needs, and those whose claim has ended."""
-        doubtful = sorted({*digests, *self._drop_ended_claims()})
+        self._late |= dict.fromkeys(self._drop_ended_claims())
+        doubtful = sorted({*digests, *self._late})
         for begin in range(0, len(doubtful), _AT_ONCE):
             # Not on a thread: nobody may come to need a blob between the look and the deletion.
             needed = self._needed()
             for digest in doubtful[begin : begin + _AT_ONCE]:
+                if self._blobs.has(digest):
+                    self._late.pop(digest, None)
                 if digest not in needed:
                     self._delete(digest)
             await asyncio.sleep(0)
+        self._late = dict.fromkeys([*self._late][-_MOST_LATE:])
 
     def _delete(self, digest: str) -> None:
         try:

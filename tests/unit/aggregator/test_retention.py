@@ -241,3 +241,16 @@ def test_what_may_have_been_brought_for_an_open_task_stays_until_that_is_over(
     answer(driver, a="A", b="B")
     run(shelf.retention.collect(()))
     assert shelf.left("M", "X") == "M"
+
+
+def test_an_upload_that_ends_after_its_claim_goes_at_the_next_occasion(tmp_path: Path, run: Run) -> None:
+    driver = in_round()
+    shelf = Shelf(tmp_path, driver)
+    shelf.retention.claim(A, digest("X"))
+    answer(driver, a="A", b="B")
+    run(shelf.retention.collect(()))
+    shelf.put("X")
+
+    run(shelf.retention.collect(()))
+
+    assert shelf.left("X") == ""

@@ -8,7 +8,7 @@ from tests.deterministic.weather import CALM, Shape
 
 pytestmark = pytest.mark.slow
 
-SEEDS = 250
+SEEDS = 200
 AT_ONCE = 50
 
 

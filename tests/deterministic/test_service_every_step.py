@@ -30,8 +30,17 @@ def undisturbed() -> ServiceWorld:
     return in_calm()
 
 
+# Between the end of one thing that a process does and the beginning of the next nothing of it changes on a
+# disk, so that dying before the next is dying after this one; only appends to the journal have both sides.
+SAME = ("before work on a thread", "before hello", "before next", "before progress", "before fetch")
+
+
 def steps_of(process: str) -> list[int]:
-    return [number for number, point in enumerate(undisturbed().points) if point.startswith(f"{process}:")]
+    return [
+        number
+        for number, point in enumerate(undisturbed().points)
+        if point.startswith(f"{process}: ") and not point.endswith(SAME)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +63,7 @@ def test_whichever_agent_dies_at_any_step_the_models_are_those_of_the_undisturbe
     calm = undisturbed()
     # Both do the same, so that half of the steps of each are all steps of an agent.
     numbers = steps_of("agent a")[::2] + steps_of("agent b")[1::2]
-    assert len(numbers) > 100
+    assert len(numbers) > 60
 
     for number in numbers:
         assert in_calm(number).committed() == calm.committed(), calm.points[number]

@@ -8,7 +8,7 @@ from tests.deterministic.weather import CALM, Shape
 
 pytestmark = pytest.mark.slow
 
-SEEDS = 60
+SEEDS = 40
 AT_ONCE = 20
 
 

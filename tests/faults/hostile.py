@@ -27,14 +27,13 @@ from hanse.pki.tls import client_context
 from hanse.transport.https_client import HttpsUpstream
 from hanse.wire.messages import (
     PLAN_ANSWER,
-    PROTOCOL,
-    PROTOCOL_HEADER,
     TASK_RESULT,
     AnswerRequest,
     ResultReply,
     ResultRequest,
     UpdateFile,
 )
+from hanse.wire.protocol import PROTOCOL_HEADER, SPOKEN
 from hanse.wire.tensors import encode
 
 T = TypeVar("T")
@@ -125,14 +124,14 @@ class Hostile:
     def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Send any bytes; the status and the body of the reply."""
         with closing(self._connection()) as connection:
-            connection.request("POST", path, body, headers={PROTOCOL_HEADER: str(PROTOCOL)})
+            connection.request("POST", path, body, headers={PROTOCOL_HEADER: str(SPOKEN.newest)})
             response = connection.getresponse()
             return response.status, response.read()
 
     def cut_off(self, data: bytes, length: int) -> None:
         """Hang up in the middle of an upload."""
         headers = {
-            PROTOCOL_HEADER: str(PROTOCOL),
+            PROTOCOL_HEADER: str(SPOKEN.newest),
             "Content-Length": str(len(data)),
             "Content-Range": f"bytes 0-{len(data) - 1}/{len(data)}",
         }

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 JOBS = Path(__file__).resolve().parent / "jobs"
 TENSORS = 10
-START_S = 120.0
+START_S = 120.0  # for each command and each server before the rounds
 # Nothing of this may leave the machine, and nobody's libraries may take more threads than the others'.
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -105,14 +105,7 @@ def environment(name: str, *requirements: str) -> Path:
     if not (done.exists() and done.read_text() == asked):
         print(f"installing {', '.join(requirements)} in {home}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        pip: list[str | Path] = [
-            home / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]
+        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, *requirements], check=True)
         done.write_text(asked)
     return home / "bin"
@@ -145,22 +138,25 @@ class Group:
         """What the process named so has printed."""
         return self.root / f"{name}.log"
 
-    def run(self, command: Iterable[str | Path], cwd: Path | None = None) -> str:
-        """Run a command to its end, and give what it printed."""
+    def run(self, command: Iterable[str | Path], cwd: Path | None = None) -> None:
+        """Run a command to its end."""
         words = [str(word) for word in command]
-        done = subprocess.run(
-            words,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            cwd=cwd,
-        )
+        log = self.log("commands")
+        with log.open("w+") as out:
+            try:
+                done = subprocess.run(
+                    words,
+                    env=self.env,
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    timeout=START_S,
+                )
+            except subprocess.TimeoutExpired:
+                raise DidNotFinishError(f"{' '.join(words[:3])} took over {START_S:.0f} s") from None
         if done.returncode:
-            raise DidNotFinishError(f"{' '.join(words[:3])} failed: {tail(done.stdout)}")
-        return done.stdout
+            raise DidNotFinishError(f"{' '.join(words[:3])} failed: {tail(log.read_text(errors='replace'))}")
 
     def start(self, name: str, command: Iterable[str | Path], cwd: Path, **env: str) -> int:
         """Start a process that stays; its id."""
@@ -221,7 +217,6 @@ def group(name: str, bin_: Path, **env: str) -> Iterator[Group]:
     """A folder and a group of processes for one cell; nothing is left of either."""
     # PR_SET_CHILD_SUBREAPER: a process whose parent dies becomes ours, so that none can hide.
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix=f"peers-{name}-", ignore_cleanup_errors=True) as folder:
         values: Mapping[str, str] = os.environ | QUIET | {"HOME": folder, "TMPDIR": folder} | env
         members = Group(Path(folder), bin_, {**values, "PATH": f"{bin_}:{values['PATH']}"})

@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class Effort:
     passes: int
 
 
-EFFORTS = {"8x1": Effort(6, 30, 2), "8x100": Effort(3, 40, 1), "2x1000": Effort(2, 60, 1)}
+EFFORTS = {"8x1": Effort(6, 30, 2), "8x100": Effort(3, 60, 1), "2x1000": Effort(2, 80, 1)}
 OTHER = Effort(3, 60, 1)
 
 
@@ -55,6 +56,8 @@ def main() -> None:
     parser.add_argument("--append", action="store_true", help="add to what the JSON file holds")
     parser.add_argument("--plot", type=Path, help="where to draw it: a file .svg or .png")
     options = parser.parse_args()
+    if not options.json and (options.append or options.plot or not options.cells):
+        parser.error("--append, --plot and an empty --cells need --json")
     _use(options)
     keep = options.append or not options.cells
     results = json.loads(options.json.read_text()) if keep and options.json.exists() else {"cells": {}}
@@ -92,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _use(options: argparse.Namespace) -> None:
     os.environ["HANSE_PEERS_CACHE"] = str(options.cache)
+    # Asked to end, it ends everything that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def _cell(name: str, options: argparse.Namespace, results: dict[str, Any]) -> None:

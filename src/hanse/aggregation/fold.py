@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from hanse.core.parameters import Array, Parameters, flat_reader, is_floating, mismatch, specs
+from hanse.aggregation.dtypes import as_number, check_alike, rounded
+from hanse.core.parameters import Array, FlatReader, Parameters, flat_reader
 from hanse.core.update import Metrics
 from hanse.errors import UpdateError
 
 _BLOCK_BYTES = 256 * 1024
+_WORTH_A_THREAD = 1 << 20
+"""Elements of a tensor for which another thread pays."""
+_THREADS = min(os.cpu_count() or 1, 8)
 
 
 def weighted_mean(
@@ -22,9 +27,10 @@ def weighted_mean(
     """Mean of deltas, tensor by tensor.
 
     Sums are taken in float64, in the order given, and cast once: the same
-    updates in the same order give the same bits, whatever the blocks.
-    Besides the result it needs memory for two blocks, however many updates
-    there are; contiguous tensors, memory maps among them, are not copied.
+    updates in the same order give the same bits, whatever the blocks and the
+    number of threads. Besides the result it needs memory for two blocks a thread,
+    however many updates there are; contiguous tensors, memory maps among them, are
+    not copied.
 
     Floating-point tensors keep their dtype. Integer deltas, which wrap around
     (see `hanse.core.parameters`), are taken as signed and rounded to the
@@ -44,7 +50,7 @@ def weighted_mean(
     if len(updates) != len(weights):
         raise ValueError(f"{len(updates)} updates, but {len(weights)} weights")
     total = total_weight(weights)
-    _check_alike(updates)
+    check_alike(updates, "mean")
     counted = [(update, weight) for update, weight in zip(updates, weights, strict=True) if weight]
     return {
         name: _mean([(update[name], weight) for update, weight in counted], total, block_bytes // 8)
@@ -91,52 +97,42 @@ def total_weight(weights: Sequence[float]) -> float:
     return total
 
 
-def _check_alike(updates: Sequence[Parameters]) -> None:
-    expected = specs(updates[0])
-    for name, spec in expected.items():
-        dtype = updates[0][name].dtype
-        if not (is_floating(dtype) or dtype.kind in "iub"):
-            raise UpdateError(f"tensor {name!r} has dtype {spec.dtype}, of which no mean can be taken")
-    for number, update in enumerate(updates[1:], start=2):
-        problem = mismatch(specs(update), expected)
-        if problem:
-            raise UpdateError(f"update {number} of {len(updates)} does not fit the first: {problem}")
-
-
 def _mean(parts: Sequence[tuple[Array, float]], total: float, block: int) -> Array:
-    """Weighted mean of one tensor, `block` elements at a time."""
+    """Weighted mean of one tensor, `block` elements at a time; a large one on several threads."""
     first = parts[0][0]
     dtype = first.dtype.newbyteorder("=")
-    signed = _signed(dtype)
     flats = [(*flat_reader(array), weight) for array, weight in parts]
     # What is decoded by block is decoded once.
     block = max(block, *(whole for _, whole, _ in flats))
-    mean = np.empty(first.size, signed)
+    readers = [(read, weight) for read, _, weight in flats]
+    mean = np.empty(first.size, dtype)
+    threads = max(1, min(_THREADS, first.size // _WORTH_A_THREAD))
+    # Every thread has every so manieth block: no number is summed in another order than by one.
+    shares = [range(n * block, first.size, threads * block) for n in range(threads)]
+    if threads == 1:
+        _fold(readers, total, mean, shares[0], block)
+    else:
+        with ThreadPoolExecutor(threads, thread_name_prefix="fold") as pool:
+            for done in [pool.submit(_fold, readers, total, mean, share, block) for share in shares]:
+                done.result()
+    return mean.reshape(first.shape)
+
+
+def _fold(
+    readers: Sequence[tuple[FlatReader, float]], total: float, mean: Array, begins: range, block: int
+) -> None:
+    """Fold the blocks that begin at these numbers into their places."""
     # Two buffers for all blocks: touching fresh memory costs more than the sum.
-    accumulator, scratch = np.empty((2, min(block, first.size)))
-    for begin in range(0, first.size, block):
-        end = min(begin + block, first.size)
+    accumulator, scratch = np.empty((2, min(block, mean.size)))
+    for begin in begins:
+        end = min(begin + block, mean.size)
         folded, term = accumulator[: end - begin], scratch[: end - begin]
         folded.fill(0)
-        for read, _, weight in flats:
-            np.copyto(term, read(begin, end).view(_signed(first.dtype)))
+        for read, weight in readers:
+            values = read(begin, end)
+            np.copyto(term, values.view(as_number(values.dtype)))
             term *= weight
             folded += term
         folded /= total
-        mean[begin:end] = _cast(folded, mean.dtype)
-    return mean.view(dtype).reshape(first.shape)
-
-
-def _signed(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """An unsigned delta of -1 is the largest number there is; as a signed one it is -1."""
-    return np.dtype(dtype.str.replace("u", "i")) if dtype.kind == "u" else dtype
-
-
-def _cast(mean: Array, dtype: np.dtype[Any]) -> Array:
-    """Take a float64 mean to the dtype of its tensor, rounding once."""
-    if dtype == np.bool_:
-        return mean >= 0.5
-    if dtype.kind == "i":
-        # The largest int64 is no float64: the next one above would wrap around.
-        return np.minimum(np.rint(mean), np.nextafter(2.0**63, 0)).astype(dtype)
-    return mean.astype(dtype)
+        result = rounded(folded, mean.dtype)
+        mean[begin:end] = result.view(mean.dtype)

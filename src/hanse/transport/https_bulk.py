@@ -17,6 +17,7 @@ from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
 from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
 from hanse.transport.streams import in_thread, opened, pieces, pour, size_of
+from hanse.transport.takeover import WORTH_IT, take_over
 from hanse.wire.messages import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
@@ -75,19 +76,38 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     writer = await opened(upload)
     try:
+        if start == 0 and writer.offset:
+            await in_thread(writer.restart)  # whoever sends all of it need not know what is here
         if start not in (None, writer.offset):
             # Worth trying again: whoever does asks first how much is here.
             error = TransportError(f"the upload goes on at byte {writer.offset}, not at {start}")
             return refuse(asked.http, error, status=409)
-        if length:
+        if length >= WORTH_IT:
+            await _take_over(asked.http, length, writer.write, asked.idle_s)
+        elif length:
             await pour(asked.http.content, writer.write, asked.idle_s)
         complete = writer.offset == size
         if complete:
             await in_thread(writer.commit)
         state = BlobState(complete=complete, offset=writer.offset)
-        return reply(asked.http, 201 if complete else 200, encode(state))
+        answer = reply(asked.http, 201 if complete else 200, encode(state))
+        if length >= WORTH_IT:
+            answer.force_close()  # tells the site, which would use the connection again otherwise
+        return answer
     finally:
         writer.close()
+
+
+async def _take_over(
+    request: web.BaseRequest, length: int, write: Callable[[memoryview], object], idle_s: float
+) -> None:
+    if request.transport is None:
+        raise ConnectionResetError("the peer hung up")
+    request.protocol.close()  # after the answer, whatever that will be
+    try:
+        await take_over(request.transport, request.content, length, write, idle_s)
+    finally:
+        request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
 
 
 HANDLERS: dict[Bulk, Callable[[Asked], Awaitable[web.StreamResponse]]] = {

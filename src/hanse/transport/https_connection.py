@@ -23,6 +23,7 @@ from hanse.transport.dispatch import reported, written
 from hanse.transport.failures import explain, not_hanse
 from hanse.transport.routes import BLOB, UPLOAD, UPLOAD_STATE, A, AnyRoute, Bulk, Q, Route, expand
 from hanse.transport.streams import PIECE, in_thread, opened, pieces, pour, read_message, size_of
+from hanse.transport.takeover import WORTH_IT, take_over
 from hanse.wire import protocol
 from hanse.wire.files import file_errors
 from hanse.wire.messages import BlobState, Empty, decode
@@ -156,11 +157,12 @@ class HttpsConnection:
 
     async def deliver(self, digest: str, source: Path | bytes) -> None:
         """See `Upstream.deliver`."""
-        state = await self.call(UPLOAD_STATE, Empty(), sha256=digest)
-        if state.complete:
-            return
-        size = size_of(source)
-        start = min(state.offset, size)
+        size, start = size_of(source), 0
+        if size >= WORTH_IT:  # what is smaller is sent as a whole: to ask takes as long
+            state = await self.call(UPLOAD_STATE, Empty(), sha256=digest)
+            if state.complete:
+                return
+            start = min(state.offset, size)
         part = f"{start}-{size - 1}" if start < size else "*"
         headers = {"Content-Range": f"bytes {part}/{size}", "Content-Length": str(size - start)}
         idle_s = self._patience.idle_s
@@ -189,7 +191,8 @@ class HttpsConnection:
     async def _fetch_rest(self, digest: str, blobs: BlobStore, owner: str, max_bytes: int) -> Path:
         # A range that begins where the blob ends is answered with 416 and its size: nothing is left to fetch.
         headers = {"Range": f"bytes={blobs.partial_size(digest, owner)}-"}
-        async with self._ask(BLOB, {"sha256": digest}, headers=headers, accept=(206, 416)) as response:
+        ask = self._ask(BLOB, {"sha256": digest}, headers=headers, accept=(206, 416))
+        async with ask as response:
             match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if match is None:
                 raise not_hanse(self.url, "part of a blob without its size")
@@ -201,10 +204,23 @@ class HttpsConnection:
                 if response.status == 206 and int(match[1] or 0) != writer.offset:
                     raise TransportError(f"blob {digest} was written to by another download")
                 if response.status == 206:
-                    await pour(response.content, writer.write, self._patience.idle_s)
+                    await self._receive(response, writer.write)
                 return await in_thread(writer.commit)
             finally:
                 writer.close()
+
+    async def _receive(
+        self, response: aiohttp.ClientResponse, write: Callable[[bytearray | memoryview], object]
+    ) -> None:
+        """Write the body of a reply."""
+        length, connection = response.content_length, response.connection
+        if length is None or length < WORTH_IT or connection is None or connection.transport is None:
+            await pour(response.content, write, self._patience.idle_s)
+            return
+        try:
+            await take_over(connection.transport, response.content, length, write, self._patience.idle_s)
+        finally:
+            response.close()
 
     @asynccontextmanager
     async def _ask(

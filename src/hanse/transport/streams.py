@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,6 +19,9 @@ PIECE = 1 << 20
 """Bytes that are read, written and hashed at a time."""
 
 T = TypeVar("T")
+
+_threads = ThreadPoolExecutor(2 * (os.cpu_count() or 1), thread_name_prefix="bulk")
+"""Apart from the event loop's own threads, so that no journal waits behind somebody's large file."""
 
 
 class Body(Protocol):
@@ -36,7 +41,7 @@ async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = 
         work: What to do.
         undo: Called with what came of it when nobody is left to take that: closes what was opened.
     """
-    future = asyncio.get_running_loop().run_in_executor(None, work)
+    future = asyncio.get_running_loop().run_in_executor(_threads, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

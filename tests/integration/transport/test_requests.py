@@ -158,14 +158,14 @@ def test_an_upload_that_begins_elsewhere_is_told_where_to_go_on(
 ) -> None:
     with contextlib.closing(service.blobs.write(DIGEST, "hospital-a", len(DATA))) as writer:
         writer.write(DATA[:10])
-    headers = VERSION | {"Content-Range": f"bytes 0-4/{len(DATA)}"}
+    headers = VERSION | {"Content-Range": f"bytes 5-9/{len(DATA)}"}
 
     status, _, answer = run(
         ask(server, context, "PUT", f"/v1/blobs/{DIGEST}", data=b"12345", headers=headers)
     )
 
     assert status == 409
-    assert b"goes on at byte 10, not at 0" in answer
+    assert b"goes on at byte 10, not at 5" in answer
 
 
 def test_a_part_of_an_upload_is_kept(

@@ -251,7 +251,8 @@ def agent(directory: Path) -> Agent:
         present=lambda renewed: upstream.set_ssl_context(client_context(renewed)),
     )
     retry = Retry(upgrade_s=UPGRADE_S)
-    return Agent(Premises(directory, settings, identity, upstream, FileBlobStore(directory), now, retry))
+    blobs = FileBlobStore(directory, durable=False)  # all that comes can be had again
+    return Agent(Premises(directory, settings, identity, upstream, blobs, now, retry))
 
 
 def site_upstream(settings: SiteSettings, credentials: Credentials) -> HttpsUpstream:

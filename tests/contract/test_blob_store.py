@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -87,21 +88,35 @@ def test_only_a_digest_names_a_blob(store: BlobStore, digest: str) -> None:
         store.write(digest, "a", 1)
 
 
-def test_a_file_is_adopted(store: BlobStore, tmp_path: Path) -> None:
-    path = tmp_path / "model"
-    path.write_bytes(DATA)
+@pytest.mark.parametrize("data", [b"", DATA, DATA * 1000], ids=["nothing", "little", "many pieces"])
+def test_a_file_is_copied(store: BlobStore, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "model").write_bytes(data)
 
-    assert store.adopt(path) == DIGEST
-    assert store.path(DIGEST).read_bytes() == DATA
+    with (tmp_path / "model").open("rb", buffering=0) as file:
+        digest = store.copy(file, len(data))
+
+    assert digest == sha256(data).hexdigest()
+    assert store.path(digest).read_bytes() == data
 
 
-def test_adopting_what_is_there_already_is_no_error(store: BlobStore, tmp_path: Path) -> None:
+def test_copying_what_is_there_already_is_no_error(store: BlobStore) -> None:
     store.put(DATA)
-    path = tmp_path / "model"
-    path.write_bytes(DATA)
 
-    assert store.adopt(path) == DIGEST
+    assert store.copy(BytesIO(DATA), len(DATA)) == DIGEST
     store.verify(DIGEST)
+
+
+def test_no_more_of_a_file_is_copied_than_was_asked_for(store: BlobStore) -> None:
+    assert store.copy(BytesIO(DATA + b"what came later"), len(DATA)) == DIGEST
+
+
+def test_the_space_of_a_deleted_blob_is_free_after_reclaiming(store: BlobStore, tmp_path: Path) -> None:
+    store.put(DATA)
+    store.delete(DIGEST)
+
+    store.reclaim()
+
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_an_upload_in_pieces_becomes_a_blob(store: BlobStore) -> None:

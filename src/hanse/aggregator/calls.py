@@ -134,18 +134,28 @@ class AnswerReply(Strict):
 
 
 class AnswersReply(Strict):
-    """The answers of an exchange, in site order."""
+    """The answers of an exchange, in site order.
+
+    Attributes:
+        model: Digest of the model that was asked with.
+    """
 
     answers: tuple[AnswerReply, ...]
+    model: Digest | None = None
 
 
 class SumReply(Strict):
-    """The aggregate of an exchange; `delta` is a file."""
+    """The aggregate of an exchange; `delta` is a file.
+
+    Attributes:
+        model: Digest of the model that was asked with.
+    """
 
     num_examples: int
     metrics: dict[str, float]
     delta: FileName | None
     sites: tuple[str, ...]
+    model: Digest | None = None
 
 
 class Reply(Strict):

@@ -17,7 +17,7 @@ from hanse.storage.base import BlobStore
 from hanse.wire.files import file_errors
 from hanse.wire.messages import ModelDelta
 from hanse.wire.spool import Spool
-from hanse.wire.tensors import open_file, tensors_size, write_file
+from hanse.wire.tensors import open_file, tensors_size, write_hashed
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Downloads:
         with Spool(part.with_suffix(".spool")) as spool:
             for name, array in model_delta(now, before, level):
                 spool.add(name, array)
-            digest, size = write_file(part, spool.tensors())
+            digest, size = write_hashed(part, spool.tensors())
         if size >= self._blobs.size(model):
             part.unlink(missing_ok=True)
             return None

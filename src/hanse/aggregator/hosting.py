@@ -122,7 +122,8 @@ class WorkflowHost:
         self._check_may(call)
         exchange = await self._exchange(call)
         return AnswersReply(
-            answers=tuple([await self._answer(exchange, site, staleness=0) for site in exchange.answered])
+            answers=tuple([await self._answer(exchange, site, staleness=0) for site in exchange.answered]),
+            model=exchange.model,
         )
 
     async def _sum(self, call: ExchangeCall) -> SumReply:
@@ -137,6 +138,7 @@ class WorkflowHost:
             metrics=dict(aggregate.metrics),
             delta=None if digest is None else _sum_file(exchange),
             sites=aggregate.sites,
+            model=exchange.model,
         )
 
     async def _next(self, call: NextCall) -> AnswersReply:

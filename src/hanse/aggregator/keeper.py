@@ -95,6 +95,7 @@ class RunKeeper:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(controller.settled() for controller in self._runs.values()))
+        await self.retention.settled()
 
     def find(self, run_id: str) -> RunController:
         """The run of this id.

@@ -75,6 +75,7 @@ class Retention:
         """
         may_be_for = _open(self._runs())
         self._found = dict.fromkeys(set(self._blobs.digests()) - self._needed(), may_be_for)
+        self._reclaiming: asyncio.Future[None] | None = None
 
     def claim(self, party: Party, digest: str) -> None:
         """Keep a blob for a party that brings it, or was about to.
@@ -111,6 +112,19 @@ class Retention:
                     self._delete(digest)
             await asyncio.sleep(0)
         self._late = dict.fromkeys([*self._late][-_MOST_LATE:])
+        # Nobody waits for it: what is deleted is out of sight already.
+        self._reclaiming = asyncio.get_running_loop().run_in_executor(None, self._reclaim)
+
+    async def settled(self) -> None:
+        """Wait until the space of what was deleted is free."""
+        if self._reclaiming is not None:
+            await asyncio.wait({self._reclaiming})
+
+    def _reclaim(self) -> None:
+        try:
+            self._blobs.reclaim()
+        except StorageError as error:  # it only takes up space
+            logger.warning("the space of blobs that are not needed any more is not free yet: %s", error)
 
     def _delete(self, digest: str) -> None:
         try:

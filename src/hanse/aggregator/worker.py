@@ -36,7 +36,7 @@ from hanse.learners.bundle import load_function
 from hanse.learners.failures import describe, place
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
-from hanse.wire.tensors import open_file, write_file
+from hanse.wire.tensors import digest_of, open_file, write_file
 from hanse.workflow.base import CommitRequest, Host, Request, Standing
 from hanse.workflow.built_in import BUILT_IN
 from hanse.workflow.federation import Federation
@@ -143,7 +143,7 @@ class ServiceHost:
         self._lent: tuple[Parameters, str] | None = None
         """The model that the service lends, and its digest."""
         self._given: set[str] = set()
-        """Digests of the models that the service was given since the last commit."""
+        """Digests of the models that the service was given since the last commit, as it says itself."""
 
     @property
     def plan(self) -> Plan:
@@ -165,11 +165,13 @@ class ServiceHost:
     def ask(self, request: Request) -> tuple[Update, ...]:
         """See `Host.ask`."""
         reply = self._service.ask(self._exchange("ask", request), AnswersReply)
+        self._note_given(reply.model)
         return tuple(self._update(answer) for answer in reply.answers)
 
     def sum(self, request: Request) -> Aggregate:
         """See `Host.sum`."""
         reply = self._service.ask(self._exchange("sum", request), SumReply)
+        self._note_given(reply.model)
         return Aggregate(reply.num_examples, reply.metrics, self._open(reply.delta), reply.sites)
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
@@ -184,7 +186,7 @@ class ServiceHost:
             round_number=request.round_number,
             model=self._refer(request.model),
             metrics=dict(request.metrics),
-            state=self._write(request.state)[0] if request.state else None,
+            state=self._write(request.state) if request.state else None,
             consumed=request.consumed,
         )
         return self._standing(self._service.ask(call, StandingReply))
@@ -215,18 +217,21 @@ class ServiceHost:
         """Name a model to the service, which gets it as a file unless it has it already."""
         if self._lent is not None and model is self._lent[0]:
             return ModelRef(digest=self._lent[1])
-        name, digest = self._write(model)
-        if digest in self._given:
-            (self._outbox / name).unlink()
+        # Hashed only where that can save the file: it takes longer than to write it.
+        if self._given and (digest := digest_of(model)) in self._given:
             return ModelRef(digest=digest)
-        self._given.add(digest)
-        return ModelRef(file=name)
+        return ModelRef(file=self._write(model))
 
-    def _write(self, parameters: Parameters) -> tuple[str, str]:
-        """Write a file for the service; its name and digest."""
+    def _note_given(self, digest: str | None) -> None:
+        if digest is not None and (self._lent is None or digest != self._lent[1]):
+            self._given.add(digest)
+
+    def _write(self, parameters: Parameters) -> str:
+        """Write a file for the service; its name."""
         self._files += 1
         name = f"{self._files}.safetensors"
-        return name, write_file(self._outbox / name, parameters)[0]
+        write_file(self._outbox / name, parameters)
+        return name
 
     def _open(self, name: str | None) -> Parameters | None:
         # Read-only, so that a model that is passed on is known to be unchanged.

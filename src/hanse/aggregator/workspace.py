@@ -9,16 +9,15 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from hanse.core.parameters import Parameters
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
 from hanse.wire.files import file_errors
-from hanse.wire.tensors import write_file
+from hanse.wire.tensors import write_hashed
 
 _LIFE = "life-"
-_PIECE = 1 << 20
 _LONGEST_INLINE = 1 << 19
 """Bytes of a message from which on it passes as a file; a channel's messages are bounded."""
 
@@ -85,7 +84,7 @@ class Workspace:
 
     def show(self, name: str, parameters: Parameters) -> str:
         """Write tensors for the worker to read; the SHA-256 of the file."""
-        return write_file(self.inbox / name, parameters)[0]
+        return write_hashed(self.inbox / name, parameters)[0]
 
     def take(self, name: str) -> str:
         """Take in a file that the worker wrote; its digest.
@@ -99,8 +98,7 @@ class Workspace:
             descriptor = os.open(self.outbox / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise WorkflowError(f"the workflow named a file {name} that it did not write") from error
-        copy = self._life / "taken"
-        with os.fdopen(descriptor, "rb") as source:
+        with os.fdopen(descriptor, "rb", 0) as source:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size > self._max_bytes:
                 raise WorkflowError(
@@ -108,9 +106,7 @@ class Workspace:
                     f"{self._max_bytes} are taken"
                 )
             # Copied: the worker may hold its own file open, and write to it after it was hashed.
-            with file_errors(f"take {name} from the run's worker"), copy.open("wb") as target:
-                _copy(source, target, found.st_size)
-        digest = self._blobs.adopt(copy)
+            digest = self._blobs.copy(source, found.st_size)
         self.taken.add(digest)
         with suppress(OSError):  # it is the worker's own folder
             (self.outbox / name).unlink()
@@ -144,10 +140,3 @@ def _linked(blob: Path, place: Path) -> bool:
     except OSError:  # another file system, or one without links
         return False
     return True
-
-
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    """Copy at most so many bytes: the worker may still be writing."""
-    while size > 0 and (piece := source.read(min(size, _PIECE))):
-        target.write(piece)
-        size -= len(piece)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.premises import Premises
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.tasks import Tasks
@@ -125,6 +126,8 @@ class Agent:
         here = self._here
         runs = here.directory / "runs"
         self._runs = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
+        for run_id in self._runs:
+            await asyncio.to_thread(RunFolder(runs / run_id).drop_damaged)
         known = ""
         while True:
             await self._renew()

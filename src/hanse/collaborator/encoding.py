@@ -12,7 +12,7 @@ from hanse.errors import UpdateError
 from hanse.wire.files import file_errors
 from hanse.wire.messages import Assignment, UpdateFile
 from hanse.wire.spool import Spool
-from hanse.wire.tensors import open_file, write_file
+from hanse.wire.tensors import open_file, write_hashed
 
 
 def compress_file(
@@ -43,7 +43,7 @@ def compress_file(
                 left.add(tensor.name, tensor.left_out)
         if codec.error_feedback:
             memory.note(asked.task, asked.exchange, left.tensors())
-        digest, size = write_file(path, encoded.tensors())
+        digest, size = write_hashed(path, encoded.tensors())
     return UpdateFile(sha256=digest, size=size)
 
 
@@ -62,7 +62,7 @@ def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
     """
     part = place.with_suffix(".patched")
     try:
-        found, _ = write_file(part, apply_delta(open_file(delta), open_file(base)))
+        found, _ = write_hashed(part, apply_delta(open_file(delta), open_file(base)))
         if found != digest:
             raise UpdateError(f"what came makes model {found[:12]}, not {digest[:12]}")
         with file_errors(f"show {place}"):

@@ -8,7 +8,6 @@ import shutil
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -16,10 +15,8 @@ from hanse.collaborator.memory import Memory
 from hanse.core.events import SignedStatement
 from hanse.errors import DisclosureError
 from hanse.pki.files import write_file
-from hanse.wire.files import file_errors
+from hanse.wire.files import copy_hashed, file_errors
 from hanse.wire.messages import UpdateFile
-
-_PIECE = 1 << 20
 
 
 class RunFolder:
@@ -59,6 +56,13 @@ class RunFolder:
                 part = place.with_suffix(".part")
                 shutil.copyfile(blob, part)
                 part.replace(place)
+
+    def drop_damaged(self) -> None:
+        """Delete models of which a power failure left less than all; the disk is not waited for."""
+        with file_errors(f"look through {self.models}"):
+            for path in self.models.glob("*.safetensors"):
+                if _sha256(path) != path.stem:
+                    path.unlink()
 
     def clear(self, models: Collection[str] = (), exchange: int | None = None) -> None:
         """Delete models and updates: what earlier tasks left, also those that came to no end.
@@ -102,13 +106,14 @@ class RunFolder:
                 descriptor = os.open(self.written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 return None
-            with os.fdopen(descriptor, "rb") as source, self.outgoing(exchange).open("wb") as copy:
+            with os.fdopen(descriptor, "rb", 0) as source, self.outgoing(exchange).open("wb") as copy:
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
                     raise DisclosureError(
                         f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
                     )
-                return _copy(source, copy, found.st_size)
+                digest, size = copy_hashed(source, copy, found.st_size)
+                return UpdateFile(sha256=digest, size=size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
         """Whether an update that was taken over is still whole; none always is."""
@@ -117,8 +122,8 @@ class RunFolder:
             return True
         if not path.is_file():
             return False
-        with file_errors(f"read {path}"), path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == update.sha256
+        with file_errors(f"read {path}"):
+            return _sha256(path) == update.sha256
 
     def drop_update(self, exchange: int) -> None:
         """Delete an update: what the worker wrote, and the copy."""
@@ -150,11 +155,6 @@ class RunFolder:
         return self._outcomes / f"{exchange}.json"
 
 
-def _copy(source: BinaryIO, target: BinaryIO, most: int) -> UpdateFile:
-    """Copy at most so many bytes, for the worker may still be writing, and hash them on the way."""
-    digest, size = hashlib.sha256(), 0
-    while piece := source.read(min(most - size, _PIECE)):
-        digest.update(piece)
-        target.write(piece)
-        size += len(piece)
-    return UpdateFile(sha256=digest.hexdigest(), size=size)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

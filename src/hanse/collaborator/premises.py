@@ -115,6 +115,7 @@ class Premises:
                 use(await self.fetch(digest, max_bytes))
             finally:
                 self.blobs.delete(digest)
+                await asyncio.to_thread(self.blobs.reclaim)
 
     def check_room(self, num_bytes: int) -> None:
         """Refuse what would leave less of the disk free than the settings reserve.

@@ -11,7 +11,7 @@ from pathlib import Path
 from hanse.core.parameters import Parameters
 from hanse.errors import StorageError
 from hanse.wire.files import file_errors
-from hanse.wire.tensors import open_file, write_file
+from hanse.wire.tensors import open_file, write_hashed
 
 KEPT_ROUNDS = 2
 """Rounds whose versions are kept; the tasks of older ones are not asked for again."""
@@ -71,7 +71,7 @@ class StateStore:
 
     def _write(self, arrays: Parameters) -> str:
         new = self._folder / "new.safetensors"
-        digest, _ = write_file(new, arrays)
+        digest, _ = write_hashed(new, arrays)
         if self._tensors(digest).exists():
             new.unlink()
         else:

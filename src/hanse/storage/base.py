@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hanse.core.chain import Record
+from hanse.wire.files import Readable
 
 Entry = tuple[str, dict[str, Any]]
 """An event to append: its kind and its JSON body."""
@@ -66,6 +67,10 @@ class BlobWriter(Protocol):
         """
         ...
 
+    def restart(self) -> None:
+        """Drop the bytes that are there; the next `write` begins the blob."""
+        ...
+
     def commit(self) -> Path:
         """Check the hash, make the blob durable and put it in place.
 
@@ -112,13 +117,13 @@ class BlobStore(Protocol):
         """
         ...
 
-    def adopt(self, path: Path) -> str:
-        """Take in a file durably (moved where possible, else copied) and return its digest.
+    def copy(self, source: Readable, most: int) -> str:
+        """Store at most `most` bytes of an open file durably, and return their digest.
 
-        Nobody may write to the file any more: what is written after it was hashed is not noticed.
+        Whoever wrote the file may go on: what is stored is what was read here.
 
         Raises:
-            StorageError: It is not a regular file (links are not followed), or the disk is full.
+            StorageError: The disk is full or cannot be written; nothing was stored.
         """
         ...
 
@@ -168,5 +173,12 @@ class BlobStore(Protocol):
         ...
 
     def delete(self, digest: str) -> None:
-        """Forget a blob; forgetting it twice is no error."""
+        """Forget a blob, at once whatever its size; forgetting it twice is no error.
+
+        Its space is free after the next `reclaim`.
+        """
+        ...
+
+    def reclaim(self) -> None:
+        """Free the space of deleted blobs, which takes time in proportion to it."""
         ...

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
 import re
-import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from hanse.core.canonical import sha256
 from hanse.core.identity import check_name
 from hanse.errors import StorageError, TamperedError, TransportError, UpdateError
 from hanse.storage.base import BlobStore, BlobWriter
-from hanse.wire.files import file_errors
+from hanse.wire.files import Readable, copy_hashed, file_errors
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = ".part"
+_WRITEBACK_BYTES = 8 << 20
 
 
 _Mark = tuple[int, int, int]
@@ -32,23 +29,31 @@ _Mark = tuple[int, int, int]
 
 
 class FileBlobStore(BlobStore):
-    """Keeps blobs in `blobs/ab/abcdef...` and uploads under way in `uploads/`.
+    """Keeps blobs in `blobs/ab/abcdef...`, uploads under way in `uploads/`, what is to go in `deleted/`.
 
     A blob appears under its name whole or not at all. Several processes may
     use one directory.
 
     Args:
         directory: Where to keep them; made where it does not exist, for this user only.
+        durable: Whether blobs outlast a power failure. Where they need not, for they can be
+            had again, nobody waits for the disk; what is found at the next start is read
+            again, and dropped where it is not whole.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self._seen: dict[str, _Mark | None] = {}
         """Marks of the blobs that this store has read or written whole; gone with the process."""
         self._blobs = directory / "blobs"
         self._uploads = directory / "uploads"
+        self._deleted = directory / "deleted"
         with file_errors(f"make {directory}"):
-            for made in (directory, self._blobs, self._uploads):
+            for made in (directory, self._blobs, self._uploads, self._deleted):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.reclaim()
+        if not durable:
+            self._drop_damaged()
 
     def has(self, digest: str) -> bool:
         """See `BlobStore.has`."""
@@ -72,23 +77,15 @@ class FileBlobStore(BlobStore):
         digest = sha256(data)
         with file_errors(f"store blob {digest} in {self._blobs}"), self._temporary() as file:
             file.write(data)
-            _install(file, Path(file.name), self._place(digest))
+            _install(file, Path(file.name), self._place(digest), durable=self._durable)
         self._note(digest)
         return digest
 
-    def adopt(self, path: Path) -> str:
-        """See `BlobStore.adopt`."""
-        with file_errors(f"take {path} into {self._blobs}"), _open_regular(path) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            try:
-                _install(file, path, self._place(digest))
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                file.seek(0)
-                with self._temporary() as copy:
-                    shutil.copyfileobj(file, copy)
-                    _install(copy, Path(copy.name), self._place(digest))
+    def copy(self, source: Readable, most: int) -> str:
+        """See `BlobStore.copy`."""
+        with file_errors(f"copy into {self._blobs}"), self._temporary() as file:
+            digest, _ = copy_hashed(source, cast(BinaryIO, file), most)
+            _install(file, Path(file.name), self._place(digest), durable=self._durable)
         self._note(digest)
         return digest
 
@@ -101,7 +98,8 @@ class FileBlobStore(BlobStore):
 
     def write(self, digest: str, owner: str, size: int) -> BlobWriter:
         """See `BlobStore.write`."""
-        return _Upload(self._part(digest, owner), self._place(digest), size, self._note)
+        part, place = self._part(digest, owner), self._place(digest)
+        return _Upload(part, place, size, self._note, durable=self._durable)
 
     def whole(self, digest: str) -> Path:
         """See `BlobStore.whole`."""
@@ -132,8 +130,15 @@ class FileBlobStore(BlobStore):
     def delete(self, digest: str) -> None:
         """See `BlobStore.delete`."""
         self._seen.pop(digest, None)
-        with file_errors(f"delete blob {digest} from {self._blobs}"):
-            self._place(digest).unlink(missing_ok=True)
+        with file_errors(f"delete blob {digest} from {self._blobs}"), suppress(FileNotFoundError):
+            # Moved out of sight: to free a gigabyte takes a tenth of a second, and this is no time to wait.
+            self._place(digest).replace(self._deleted / digest)
+
+    def reclaim(self) -> None:
+        """See `BlobStore.reclaim`."""
+        with file_errors(f"empty {self._deleted}"):
+            for path in self._deleted.iterdir():
+                path.unlink(missing_ok=True)
 
     def sweep(self, older_than_s: float, now: datetime) -> int:
         """Drop uploads that nobody went on with.
@@ -158,6 +163,14 @@ class FileBlobStore(BlobStore):
         """Remember that a blob was just written, and hashed on the way."""
         self._seen[digest] = _mark(self._place(digest))
 
+    def _drop_damaged(self) -> None:
+        for path in self._blobs.glob("*/*"):
+            with suppress(TamperedError):
+                self.verify(path.name)
+                continue
+            self.delete(path.name)
+        self.reclaim()
+
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise StorageError(f"{digest[:80]!r} names no blob: 64 hexadecimal characters do")
@@ -178,8 +191,11 @@ class FileBlobStore(BlobStore):
 class _Upload(BlobWriter):
     """Appends to a partial file that is its own until it is closed."""
 
-    def __init__(self, part: Path, place: Path, size: int, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, part: Path, place: Path, size: int, note: Callable[[str], None], *, durable: bool
+    ) -> None:
         self._note = note
+        self._durable = durable
         self._part = part
         self._place = place
         self._size = size
@@ -191,7 +207,7 @@ class _Upload(BlobWriter):
                     self._file.truncate(0)
                 self._file.seek(0)
                 self._hash = hashlib.file_digest(self._file, "sha256")
-                self._offset = self._file.tell()
+                self._offset = self._written_back = self._file.tell()
             except BaseException:
                 self._file.close()
                 raise
@@ -212,6 +228,21 @@ class _Upload(BlobWriter):
                 self._hash.update(rest[:written])
                 self._offset += written
                 rest = rest[written:]
+            self._begin_writeback()
+
+    def _begin_writeback(self) -> None:
+        """Have the disk begin with what it was given, so that little is left to wait for at the end."""
+        begun, due = self._written_back, self._offset - self._offset % _WRITEBACK_BYTES
+        if self._durable and due > begun and hasattr(os, "posix_fadvise"):
+            # Linux takes this for fresh pages as a wish to write them; it keeps them, as they are not clean.
+            os.posix_fadvise(self._file.fileno(), begun, due - begun, os.POSIX_FADV_DONTNEED)
+            self._written_back = due
+
+    def restart(self) -> None:
+        """See `BlobWriter.restart`."""
+        with file_errors(f"write {self._part}"):
+            self._file.truncate(0)
+        self._hash, self._offset = hashlib.sha256(), 0
 
     def commit(self) -> Path:
         """See `BlobWriter.commit`."""
@@ -223,7 +254,7 @@ class _Upload(BlobWriter):
         with self._file, file_errors(f"store blob {self._place}"):
             try:
                 self._check_digest()
-                _install(self._file, self._part, self._place)
+                _install(self._file, self._part, self._place, durable=self._durable)
             except (UpdateError, OSError):
                 # What did not match is of no use, and what the disk did not take may be lost already.
                 self._part.unlink(missing_ok=True)
@@ -265,22 +296,16 @@ def _mark(path: Path) -> _Mark | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _open_regular(path: Path) -> BufferedReader:
-    # The file may come from a worker that is not trusted: no link is followed, no pipe waited for.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StorageError(f"{path} is not a regular file")
-    return os.fdopen(descriptor, "rb")
-
-
-def _install(file: IO[bytes], source: Path, place: Path) -> None:
+def _install(file: IO[bytes], source: Path, place: Path, *, durable: bool) -> None:
     """Make a finished file durable, then visible: in this order, no crash can show half of it."""
     file.flush()
-    os.fsync(file.fileno())
+    if durable:
+        os.fsync(file.fileno())
     place.parent.mkdir(mode=0o700, exist_ok=True)
     source.replace(place)
     os.fchmod(file.fileno(), 0o400)  # not before: an upload that was cut off here is to be taken up again
+    if not durable:
+        return
     for directory in (place.parent, place.parent.parent):
         descriptor = os.open(directory, os.O_RDONLY)
         try:

@@ -1,12 +1,17 @@
-"""What the operating system says against a file, as an error that names the mend."""
+"""Copies of files, and what the operating system says against files as an error that names the mend."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import BinaryIO, Protocol
 
 from hanse.errors import StorageError
+
+_PIECE = 1 << 20
 
 _MENDS = {
     errno.ENOSPC: "Free some space on that disk, then try again.",
@@ -33,3 +38,40 @@ def file_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, "")
         raise StorageError(f"cannot {doing}: {error.strerror or error}", mend=mend) from error
+
+
+class Readable(Protocol):
+    """An open file, or what can be read like one."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Read into a buffer; how many bytes, 0 at the end."""
+        ...
+
+
+def copy_hashed(source: Readable, target: BinaryIO, most: int) -> tuple[str, int]:
+    """Copy at most `most` bytes, whatever is still being written behind them.
+
+    Hashing takes longer than reading and writing together, and goes on beside them.
+
+    Args:
+        source: What is copied, from where it stands.
+        target: Where to.
+        most: Bytes at which to stop.
+
+    Returns:
+        SHA-256 of the copy in hexadecimal, and its size in bytes.
+    """
+    digest, size = hashlib.sha256(), 0
+    # Two buffers in turn: one is hashed while the other is filled.
+    buffers = [memoryview(bytearray(min(_PIECE, most + 1))) for _ in range(2)]
+    hashed: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+        while count := source.readinto(buffers[0][: min(_PIECE, most - size)]):
+            piece = buffers[0][:count]
+            if hashed is not None:
+                hashed.result()
+            hashed = beside.submit(digest.update, piece)
+            target.write(piece)
+            size += count
+            buffers.reverse()
+    return digest.hexdigest(), size

@@ -106,7 +106,7 @@ def decode(data: bytes) -> dict[str, Array]:
     return _views(np.frombuffer(data, dtype=np.uint8)[start:], entries, "the tensors")
 
 
-def write_file(path: Path, parameters: Parameters, *, fsync: bool = False) -> tuple[str, int]:
+def write_file(path: Path, parameters: Parameters, *, fsync: bool = False) -> int:
     """Write tensors to a file, which appears whole or not at all.
 
     Args:
@@ -115,28 +115,41 @@ def write_file(path: Path, parameters: Parameters, *, fsync: bool = False) -> tu
         fsync: Wait until the disk has the content.
 
     Returns:
-        SHA-256 of the file in hexadecimal, and its size in bytes.
+        Its size in bytes.
 
     Raises:
         UpdateError: A name or a dtype cannot be written; names the tensor.
         StorageError: The disk is full or cannot be written.
     """
+    return _write(path, _chunks(parameters), fsync)
+
+
+def write_hashed(path: Path, parameters: Parameters, *, fsync: bool = False) -> tuple[str, int]:
+    """As `write_file`; SHA-256 of the file in hexadecimal, and its size in bytes.
+
+    Hashing takes longer than writing: ask for it where the digest is needed.
+    """
     digest = hashlib.sha256()
-    part = path.with_name(f"{path.name}.part")
-    with file_errors(f"write {path}"):
-        try:
-            with part.open("wb") as file:
-                for chunk in _chunks(parameters):
-                    digest.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                if fsync:
-                    os.fsync(file.fileno())
-                size = file.tell()
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+
+    def hashed() -> Iterator[bytes | memoryview]:
+        for chunk in _chunks(parameters):
+            digest.update(chunk)
+            yield chunk
+
+    size = _write(path, hashed(), fsync)
     return digest.hexdigest(), size
+
+
+def digest_of(parameters: Parameters) -> str:
+    """SHA-256, in hexadecimal, of the file that `write_file` would make.
+
+    Raises:
+        UpdateError: A name or a dtype cannot be written; names the tensor.
+    """
+    digest = hashlib.sha256()
+    for chunk in _chunks(parameters):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def open_file(path: Path) -> dict[str, Array]:
@@ -173,6 +186,23 @@ def tensors_size(specs: Mapping[str, TensorSpec]) -> int:
     """Size in bytes of the file that `write_file` makes of tensors of these shapes and dtypes."""
     entries = _layout(specs)
     return len(_header(entries)) + sum(entry.end - entry.begin for entry in entries)
+
+
+def _write(path: Path, chunks: Iterable[bytes | memoryview], fsync: bool) -> int:
+    part = path.with_name(f"{path.name}.part")
+    with file_errors(f"write {path}"):
+        try:
+            with part.open("wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                if fsync:
+                    os.fsync(file.fileno())
+                size = file.tell()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return size
 
 
 def _chunks(parameters: Parameters) -> Iterator[bytes | memoryview]:

@@ -59,7 +59,9 @@ class Service:
         )
 
     def sums(self) -> None:
-        self.will(SumReply(num_examples=1, metrics={}, delta=None, sites=("a",)))
+        """It will sum what comes of `MODEL`."""
+        digest = sha256(encode(MODEL))
+        self.will(SumReply(num_examples=1, metrics={}, delta=None, sites=("a",), model=digest))
 
     def send(self, message: dict[str, Any]) -> None:
         self.sent.append(json.loads(json.dumps(message)))

@@ -1,7 +1,7 @@
 import fcntl
+import io
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
@@ -44,38 +44,13 @@ def test_only_its_user_can_look_into_the_store(store: FileBlobStore, directory: 
     assert all(path.stat().st_mode & 0o077 == 0 for path in (directory, *directory.iterdir()))
 
 
-def test_an_adopted_file_is_moved(store: FileBlobStore, tmp_path: Path) -> None:
-    path = tmp_path / "model"
-    path.write_bytes(DATA)
+def test_what_was_deleted_before_a_crash_is_gone_after_it(store: FileBlobStore, directory: Path) -> None:
+    store.put(DATA)
+    store.delete(DIGEST)
 
-    store.adopt(path)
+    FileBlobStore(directory)
 
-    assert not path.exists()
-
-
-def test_a_file_of_another_disk_is_copied(directory: Path, tmp_path: Path) -> None:
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("no second file system")
-    with tempfile.NamedTemporaryFile(dir=memory) as file:
-        file.write(DATA)
-        file.flush()
-
-        FileBlobStore(directory).adopt(Path(file.name))
-
-        assert files(directory) == [f"blobs/{DIGEST[:2]}/{DIGEST}"]
-        FileBlobStore(directory).verify(DIGEST)
-
-
-def test_a_link_is_not_followed_nor_a_pipe_waited_for(store: FileBlobStore, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(DATA)
-    (tmp_path / "link").symlink_to(tmp_path / "secret")
-    os.mkfifo(tmp_path / "pipe")
-
-    for name in ("link", "pipe", "missing"):
-        with pytest.raises(StorageError, match=name):
-            store.adopt(tmp_path / name)
-    assert not store.has(DIGEST)
+    assert files(directory) == []
 
 
 def test_a_full_disk_shows_no_half_of_a_blob(
@@ -157,15 +132,14 @@ def test_what_nobody_went_on_with_is_swept(store: FileBlobStore, directory: Path
     assert files(directory) == [f"uploads/new.{DIGEST}.part"]
 
 
-@pytest.mark.parametrize("bring", ["put", "adopt", "upload"])
+@pytest.mark.parametrize("bring", ["put", "copy", "upload"])
 def test_what_was_written_here_and_not_touched_since_is_not_read_again(
     store: FileBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bring: str
 ) -> None:
     if bring == "put":
         store.put(DATA)
-    elif bring == "adopt":
-        (tmp_path / "model").write_bytes(DATA)
-        store.adopt(tmp_path / "model")
+    elif bring == "copy":
+        store.copy(io.BytesIO(DATA), len(DATA))
     else:
         with closing(store.write(DIGEST, "a", len(DATA))) as writer:
             writer.write(DATA)

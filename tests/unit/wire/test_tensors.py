@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from hanse.core.parameters import Array, Parameters, TensorSpec, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.wire import tensors
-from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file
+from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file, write_hashed
 
 BUILT_IN = ["bool", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8"]
 SPECIAL = [ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2]
@@ -102,7 +102,7 @@ def test_a_file_of_the_reference_implementation_is_read(tmp_path: Path) -> None:
 def test_a_file_says_its_digest_and_size(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
 
-    digest, size = write_file(path, MODEL, fsync=True)
+    digest, size = write_hashed(path, MODEL, fsync=True)
 
     content = path.read_bytes()
     assert content == encode(MODEL)

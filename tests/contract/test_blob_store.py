@@ -145,6 +145,17 @@ def test_an_upload_is_taken_up_again_where_it_broke_off(make_store: Callable[[],
     store.verify(DIGEST)
 
 
+def test_an_upload_may_begin_again(store: BlobStore) -> None:
+    upload(store, b"not what it should be")
+
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        writer.restart()
+        writer.write(DATA)
+        writer.commit()
+
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
 def test_each_owner_has_an_upload_of_its_own(store: BlobStore) -> None:
     upload(store, DATA[:HALF], owner="a")
 

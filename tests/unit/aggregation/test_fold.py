@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hanse.aggregation import fold
 from hanse.aggregation.fold import weighted_mean, weighted_metrics
 from hanse.compression.update import UpdateCodec
 from hanse.core.parameters import Array, add, difference, specs
@@ -140,6 +141,19 @@ def test_memory_stays_at_one_result_however_many_updates(tmp_path: Path) -> None
     tracemalloc.stop()
 
     assert peak < size + 1_000_000
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    generator = np.random.default_rng(1)
+    updates = [{"w": generator.normal(size=10_001).astype(np.float32)} for _ in range(3)]
+    by_one = weighted_mean(updates, [1, 2, 3])
+
+    monkeypatch.setattr(fold, "_THREADS", threads)
+    monkeypatch.setattr(fold, "_WORTH_A_THREAD", 1)
+    by_many = weighted_mean(updates, [1, 2, 3], block_bytes=4096)
+
+    assert by_many["w"].tobytes() == by_one["w"].tobytes()
 
 
 def test_updates_that_do_not_fit_together_are_named() -> None:

@@ -113,6 +113,18 @@ def test_what_earlier_tasks_left_is_deleted_but_not_what_the_next_needs(folder: 
     assert not folder.outgoing(2).exists()
 
 
+def test_a_model_that_a_power_failure_damaged_is_dropped(folder: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "whole").write_bytes(b"whole")
+    (tmp_path / "damaged").write_bytes(b"dama")
+    whole, damaged = sha256(b"whole"), sha256(b"damaged")
+    folder.show(whole, tmp_path / "whole")
+    folder.show(damaged, tmp_path / "damaged")
+
+    folder.drop_damaged()
+
+    assert [path.stem for path in folder.models.iterdir()] == [whole]
+
+
 def test_an_outcome_is_kept_until_it_is_forgotten(folder: RunFolder, site: Site) -> None:
     body = PlanAnswer(federation="north", site="a", plan_digest="0" * 64, accepted=True, decided_ms=1)
     statement = state(site.credentials, PLAN_ANSWER, body)

@@ -53,6 +53,32 @@ def test_what_was_deleted_before_a_crash_is_gone_after_it(store: FileBlobStore, 
     assert files(directory) == []
 
 
+def test_a_store_that_does_not_wait_for_the_disk_drops_what_a_power_failure_damaged(directory: Path) -> None:
+    before = FileBlobStore(directory, durable=False)
+    whole, damaged = before.put(b"whole"), before.put(DATA)
+    before.path(damaged).chmod(0o600)
+    os.truncate(before.path(damaged), 100)
+
+    after = FileBlobStore(directory, durable=False)
+
+    assert after.digests() == [whole]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_a_durable_store_waits_for_the_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    store = FileBlobStore(directory, durable=durable)
+
+    with closing(store.write(DIGEST, "a", len(DATA))) as writer:
+        writer.write(DATA)
+        writer.commit()
+
+    assert bool(waited) is durable
+
+
 def test_a_full_disk_shows_no_half_of_a_blob(
     store: FileBlobStore, directory: Path, largest_file: LargestFile
 ) -> None:

@@ -1,0 +1,36 @@
+from hashlib import sha256
+from io import BytesIO
+
+import pytest
+
+from hanse.wire.files import copy_hashed
+
+MEGABYTE = 1 << 20
+DATA = bytes(range(251)) * (3 * MEGABYTE // 251)
+
+
+class Trickling(BytesIO):
+    """Gives less than it is asked for, as pipes and network file systems do."""
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        return super().readinto(buffer[:70_001])
+
+
+@pytest.mark.parametrize("size", [0, 1, MEGABYTE, MEGABYTE + 1, len(DATA)])
+@pytest.mark.parametrize("kind", [BytesIO, Trickling])
+def test_the_copy_is_the_same_and_so_is_its_digest(kind: type[BytesIO], size: int) -> None:
+    copy = BytesIO()
+
+    told = copy_hashed(kind(DATA[:size]), copy, size)
+
+    assert copy.getvalue() == DATA[:size]
+    assert told == (sha256(DATA[:size]).hexdigest(), size)
+
+
+def test_what_is_written_behind_the_end_meanwhile_is_not_copied() -> None:
+    copy = BytesIO()
+
+    told = copy_hashed(BytesIO(DATA), copy, 100)
+
+    assert copy.getvalue() == DATA[:100]
+    assert told == (sha256(DATA[:100]).hexdigest(), 100)

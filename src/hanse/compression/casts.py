@@ -77,17 +77,17 @@ class BrainStep(Step):
 
     def encode(self, values: Array, seed: int) -> tuple[list[Array], Array | None]:
         """Round; what would round to infinity becomes the largest number."""
-        if largest(values) > float(np.finfo(np.float32).max):
+        top = largest(values)
+        if top > float(np.finfo(np.float32).max):
             raise UpdateError(
                 "it has numbers that are too large for bfloat16", mend="Use `int8`, or `zstd` alone."
             )
-        # One clip for both roundings: beyond the largest bfloat16 lies infinity.
-        single = np.clip(values, -_LARGEST_BF16, _LARGEST_BF16).astype(np.float32, copy=False)
+        # Beyond the largest bfloat16 lies infinity.
+        bounded = np.clip(values, -_LARGEST_BF16, _LARGEST_BF16) if top > _LARGEST_BF16 else values
         if not self.stochastic:
-            return [single.astype(_BF16)], None
-        bits = single.view(np.uint32)
+            return [bounded.astype(np.float32, copy=False).astype(_BF16)], None
         # Adds to the magnitude, as the sign is the highest bit; a carry goes to the next number.
-        bits += raw16(seed, single.size)
+        bits = bounded.astype(np.float32, copy=False).view(np.uint32) + raw16(seed, values.size)
         return [(bits >> np.uint32(16)).astype(np.uint16).view(_BF16)], None
 
     def decode(self, parts: Sequence[Array], rest: Array | None, like: Vector, seed: int) -> Array:

@@ -68,10 +68,10 @@ class TensorCodec:
         return index * SEGMENT, min((index + 1) * SEGMENT, self.size)
 
     def segment(self, flat: Array, index: int) -> Array:
-        """A segment of the flat tensor as numbers to be encoded: never a view that could change it."""
+        """A segment of the flat tensor as numbers to be encoded; perhaps a view."""
         begin, end = self.bounds(index)
         piece = flat[begin:end]
-        return piece.view(self.dtype) if not self.chain.steps else piece.astype(self.dtype)
+        return piece.view(self.dtype) if not self.chain.steps else piece.astype(self.dtype, copy=False)
 
     def encode(self, values: Array, index: int, seed: int) -> Array:
         """Write a segment.

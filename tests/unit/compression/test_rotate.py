@@ -11,6 +11,7 @@ from hanse.compression.eden import EdenStep
 from hanse.compression.quantise import QuantiseStep
 from hanse.compression.registry import make_chain
 from hanse.compression.rotate import RotateStep, block_shape, rotate, rotate_back
+from hanse.core.parameters import Array
 from hanse.core.transform import SEGMENT
 from hanse.errors import UpdateError
 
@@ -27,14 +28,31 @@ def test_a_rotation_keeps_the_norm_and_goes_back(size: int) -> None:
     assert np.abs(back - values).max() <= 1e-6 * np.abs(values).max() * 10
 
 
-def test_the_transform_is_the_hadamard_matrix() -> None:
-    identity = np.eye(4, dtype=np.float64)
-    columns = [rotate_back(row.reshape(4, 1).copy(), 4, 0) * 2 for row in identity]
+def sylvester(length: int) -> Array:
+    matrix = np.ones((1, 1))
+    while len(matrix) < length:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix
 
-    matrix = np.abs(np.array(columns))
 
-    assert (matrix == 1).all()
-    assert np.linalg.matrix_rank(np.array(columns)) == 4
+@pytest.mark.parametrize("length", [8, 64, 1024])
+def test_the_transform_is_the_hadamard_matrix_but_for_a_sign_a_column(length: int) -> None:
+    rotated = np.array([rotate(row, 7)[:, 0] for row in np.eye(length)]).T
+
+    signs = np.sign(rotated[0])
+
+    assert np.allclose(rotated * signs * np.sqrt(length), sylvester(length), atol=1e-12)
+    assert set(signs) == {-1.0, 1.0}
+
+
+def test_every_block_is_rotated_by_itself() -> None:
+    values = np.zeros(4096, np.float32)
+    values[5] = 1.0
+
+    rotated = rotate(values, 7)
+
+    # Block j has every fourth number from the j-th on.
+    assert np.flatnonzero(np.abs(rotated).sum(axis=0)).tolist() == [1]
 
 
 def test_a_spike_is_spread_over_its_block() -> None:

@@ -104,7 +104,7 @@ class Document:
             text = json.dumps(_filled(self.value, top))
             return schema.model_validate_json(text, strict=True, context=context)
         except ValidationError as invalid:
-            found = [(_place(error), error) for error in invalid.errors(include_url=False)]
+            found = [(_place(error, top), error) for error in invalid.errors(include_url=False)]
         found.sort(key=lambda problem: self._line(problem[0]))
         # Put into words only where they are told: of a file that is wrong everywhere it would take minutes.
         told = [f"{self.place(loc)}: {_problem(error, top)[:500]}" for loc, error in found[:_MOST_PROBLEMS]]
@@ -137,14 +137,26 @@ def _filled(value: Any, node: Node | None) -> Any:
     return value
 
 
-def _place(error: ErrorDetails) -> Loc:
+def _loc(error: ErrorDetails) -> Loc:
     return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def _place(error: ErrorDetails, top: Node) -> Loc:
+    """Where it stands in the file: pydantic also names the variant of a choice, which is no place."""
+    loc, whole = [], _loc(error)
+    for index, part in enumerate(whole):
+        node = top.at(whole[:index])
+        if node is None or str(part) not in node.variants:
+            loc.append(part)
+    return tuple(loc)
 
 
 def _problem(error: ErrorDetails, top: Node) -> str:
     match error["type"]:
         case "extra_forbidden":
-            return _unknown(_place(error), top)
+            return _unknown(_loc(error), top)
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _no_variant(error, top)
         case "missing":
             return "is missing"
         case "value_error":
@@ -168,6 +180,18 @@ def _unknown(loc: Loc, top: Node) -> str:
     if elsewhere:
         return f"unknown key; it stands at `{elsewhere[0]}`"
     return f"unknown key; known here are {', '.join(known)}"
+
+
+def _no_variant(error: ErrorDetails, top: Node) -> str:
+    key = error["ctx"]["discriminator"].strip("'")
+    table = top.at(_loc(error))
+    known = list(table.variants) if table else []
+    if "tag" not in error["ctx"]:
+        return f"lacks `{key}`, one of {', '.join(known)}; is {_shown(error['input'])}"
+    tag = str(error["ctx"]["tag"])[:100]
+    close = difflib.get_close_matches(tag, known, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"known here are {', '.join(known)}"
+    return f"`{tag}` is no {key} that is known; {hint}"
 
 
 def _shown(value: Any) -> str:

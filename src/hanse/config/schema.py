@@ -53,13 +53,19 @@ class Node:
         return next((self._child(spec, required=False) for spec in specs if isinstance(spec, dict)), None)
 
     def at(self, loc: Loc) -> Node | None:
-        """The place that keys and indices lead to; None where nothing is known of it."""
+        """The place that keys, indices and names of variants lead to; None where nothing is known of it."""
         here: Node | None = self
         for part in loc:
             if here is None:
                 return None
-            here = here.keys.get(str(part)) or here.entry
+            here = here.variants.get(str(part)) or here.keys.get(str(part)) or here.entry
         return here
+
+    @property
+    def variants(self) -> dict[str, Node]:
+        """What may stand here, by the name that an author chooses it by; empty where there is no choice."""
+        chosen = self.spec.get("discriminator", {}).get("mapping", {})
+        return {name: self._child({"$ref": ref}, required=False) for name, ref in chosen.items()}
 
     def tables(self, loc: Loc = ()) -> Iterator[tuple[Loc, Node]]:
         """Every table with known keys, from here down, and where it stands."""

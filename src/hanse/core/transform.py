@@ -172,7 +172,10 @@ def stage_of(transform: Transform) -> Stage:
 
 def unlawful(transforms: Sequence[Transform]) -> str:
     """Say in words what is wrong with a list of transforms, and the mend; empty where nothing is."""
-    ranks = list(Stage)
+    names = [transform.name for transform in transforms]
+    if "stc" in names and {"top_k", "random_k"} & set(names):
+        return "`stc` chooses the numbers to send by itself: leave out `top_k` or `random_k`"
+    ranks = [stage for stage in Stage if stage in _STAGES.values()]
     for before, after in pairwise(transforms):
         first, second = stage_of(before), stage_of(after)
         if first is second:
@@ -182,11 +185,8 @@ def unlawful(transforms: Sequence[Transform]) -> str:
             return (
                 f"`{after.name}` ({second}) must stand before `{before.name}` ({first}); the order is {order}"
             )
-    names = [transform.name for transform in transforms]
     if "rotate" in names and not {"int8", "int4"} & set(names):
         return "`rotate` does good only before `int8` or `int4`: add one of them, or leave it out"
-    if "stc" in names and {"top_k", "random_k"} & set(names):
-        return "`stc` chooses the numbers to send by itself: leave out `top_k` or `random_k`"
     return ""
 
 
@@ -214,6 +214,8 @@ class Compression(Strict):
     @model_validator(mode="before")
     @classmethod
     def _list_is_upload(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"should be a list, such as `[{value[:40]}]`, or a table of keys and values")
         named = {"upload": value} if isinstance(value, (list, tuple)) else value
         if not isinstance(named, dict):
             return value

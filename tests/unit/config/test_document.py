@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from typing import Annotated, Literal
 from unittest.mock import patch
 
 import pytest
@@ -16,12 +17,23 @@ class Engine(Strict):
     power: int = Field(7, ge=1, description="in kW")
 
 
+class Oar(Strict):
+    name: Literal["oar"] = "oar"
+    blades: int = Field(1, ge=1)
+
+
+class Sail(Strict):
+    name: Literal["sail"] = "sail"
+    area: float = 20.0
+
+
 class Boat(Strict):
     name: Name
     length: float = 10.0
     flags: tuple[str, ...] = ()
     engine: Engine = Field(default_factory=Engine)
     spare: Engine | None = None
+    drives: tuple[Annotated[Oar | Sail, Field(discriminator="name")], ...] = ()
     crew: dict[str, Engine] = Field(default_factory=dict)
 
 
@@ -82,6 +94,20 @@ engine:
 )
 def test_a_problem_says_what_is_wrong(text: str, problem: str) -> None:
     assert problems(text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("drive", "problem"),
+    [
+        ("{name: sial}", "drives[0]: `sial` is no name that is known; did you mean `sail`?"),
+        ("{name: steam}", "drives[0]: `steam` is no name that is known; known here are oar, sail"),
+        ("{area: 9}", 'drives[0]: lacks `name`, one of oar, sail; is {"area": 9}'),
+        ("{name: sail, aera: 9}", "drives[0].aera: unknown key; did you mean `area`?"),
+        ("{name: oar, blades: 0}", "drives[0].blades: should be greater than or equal to 1, is 0"),
+    ],
+)
+def test_a_choice_by_name_is_told_by_the_names_there_are(drive: str, problem: str) -> None:
+    assert problems(f"name: a\ndrives:\n- {drive}") == [f"boat.yaml:3: {problem}"]
 
 
 def test_what_is_long_is_cut_short_and_what_are_many_are_counted() -> None:

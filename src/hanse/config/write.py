@@ -22,8 +22,33 @@ def to_yaml(plan: Plan) -> str:
 
 def said(model: Strict) -> dict[str, Any]:
     """What a model holds beyond its defaults, readable."""
-    values = readable(model.model_dump(mode="json", exclude_defaults=True), Node.of(type(model)))
-    return dict(values)
+    top = Node.of(type(model))
+    own = _with_names(
+        model.model_dump(mode="json", exclude_defaults=True), model.model_dump(mode="json"), top
+    )
+    return dict(readable(own, top))
+
+
+def _with_names(own: Any, whole: Any, node: Node | None) -> Any:
+    """Put back what a choice is made by: it is its kind's default, and yet says which kind it is.
+
+    Args:
+        own: What is not default.
+        whole: The same with the defaults.
+        node: Its schema.
+    """
+    if node is None:
+        return own
+    if isinstance(own, list):
+        return [_with_names(part, all_of_it, node.entry) for part, all_of_it in zip(own, whole, strict=True)]
+    if not isinstance(own, dict):
+        return own
+    key = node.spec.get("discriminator", {}).get("propertyName")
+    kind = node.variants[whole[key]] if key else node
+    named = {key: whole[key]} if key else {}
+    return named | {
+        name: _with_names(part, whole[name], kind.at((name,))) for name, part in own.items() if name != key
+    }
 
 
 def readable(value: Any, node: Node | None) -> Any:

@@ -49,6 +49,17 @@ COHORTS = st.fixed_dictionaries(
     },
 )
 OPTIMIZERS = st.fixed_dictionaries({"name": st.sampled_from(["sgd", "adam"])}, optional={"lr": NUMBERS})
+UPLOADS = st.sampled_from(
+    [
+        ["int8"],
+        ["top_k", {"name": "int4", "block": 64}, "zstd"],
+        [{"name": "random_k", "error_feedback": False}, "rotate", "int8"],
+        [{"name": "eden", "bits": 2}, {"name": "zstd", "level": 9}],
+    ]
+)
+COMPRESSIONS = UPLOADS | st.fixed_dictionaries(
+    {}, optional={"upload": UPLOADS, "download": st.just(["delta", "zstd"]), "smallest": st.integers(1, 999)}
+)
 PLANS = st.fixed_dictionaries(
     {
         "name": st.just("chest-xray"),
@@ -67,6 +78,7 @@ PLANS = st.fixed_dictionaries(
         "options": FREE,
         "initial_model": st.just("start.safetensors"),
         "cohort": COHORTS,
+        "compression": COMPRESSIONS,
         "aggregation": st.fixed_dictionaries({"server_optimizer": st.none() | OPTIMIZERS})
         | st.fixed_dictionaries({"rule": st.just("trimmed_mean"), "trim": st.floats(0, 0.49)}),
     },
@@ -111,3 +123,19 @@ def test_what_is_default_is_left_out() -> None:
     explicit = text + "rounds: 1\nworkflow: fedavg\ncohort: {quorum: 1.0, approvals: 24h}\nkeep_best: null\n"
 
     assert to_yaml(read(explicit)) == text
+
+
+def test_what_an_entry_of_a_list_is_stands_there_though_the_rest_is_default() -> None:
+    text = """name: a
+code: [m.py]
+learner: m:f
+tasks:
+  train:
+    discloses: {update: individual}
+compression:
+  upload:
+  - {name: top_k}
+  - {name: int8, block: 64}
+"""
+
+    assert to_yaml(read(text)) == text

@@ -282,6 +282,12 @@ class Plan(Strict):
                     f"`aggregation: {{rule: {self.aggregation.rule}}}` needs {self.aggregation.needs}, which "
                     f"nobody sees of {name!r} where `aggregated_by` is secure_aggregation"
                 )
+        sparse = self.compression.sparse
+        if sparse and self.aggregation.needs != "sums":
+            raise ValueError(
+                f"`aggregation: {{rule: {self.aggregation.rule}}}` of updates that `{sparse}` leaves mostly "
+                f"zero is zero: leave `{sparse}` out of `compression`, or take a mean"
+            )
         if self.workflow in BUILT_IN_WORKFLOWS:
             self._check_built_in()
         return self

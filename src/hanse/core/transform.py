@@ -236,6 +236,11 @@ class Compression(Strict):
         """Whether a site keeps what a compressed update left out, for the next one."""
         return any(getattr(step, "error_feedback", False) for step in self.upload)
 
+    @property
+    def sparse(self) -> str:
+        """The transform that leaves most numbers of an upload out, by name; empty where none does."""
+        return next((step.name for step in self.upload if isinstance(step, (TopK, RandomK, Stc))), "")
+
 
 def describe(transform: Transform) -> str:
     """A transform as a plan writes it, without what is at its default."""

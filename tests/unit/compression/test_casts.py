@@ -5,10 +5,13 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.unit.compression.chains import normal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.compression.chains import normal, vectors
 
-from hanse.compression.base import Vector
+from hanse.compression.base import Step, Vector
 from hanse.compression.casts import BrainStep, HalfStep
+from hanse.core.parameters import Array
 from hanse.errors import UpdateError
 
 
@@ -55,6 +58,35 @@ def test_half_precision_is_as_exact_for_tiny_and_huge_updates(scale: float) -> N
     decoded = step.decode(parts, None, Vector("float32", 1000), 0)
 
     assert np.linalg.norm((decoded - values) / scale) <= 2**-11 * np.linalg.norm(values / scale) * 1.01
+
+
+@given(vectors(), st.integers(0, 2**63 - 1))
+@settings(max_examples=60, deadline=None)
+def test_half_precision_is_off_by_no_more_than_is_stated_of_each_number(values: Array, seed: int) -> None:
+    decoded = there_and_back(HalfStep(), values, seed)
+
+    # And by the smallest number there is, where the vector is all but nothing.
+    tiny = float(np.finfo(values.dtype).smallest_subnormal)
+    allowed = np.maximum(2.0**-11 * np.abs(values), 2.0**-39 * np.abs(values).max()) + tiny
+    assert (np.abs(decoded - values) <= allowed * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize(("stochastic", "relative"), [(False, 2.0**-8), (True, 2.0**-7)])
+@given(values=vectors(), seed=st.integers(0, 2**63 - 1))
+@settings(max_examples=60, deadline=None)
+def test_bf16_is_off_by_no_more_than_is_stated_of_each_number(
+    stochastic: bool, relative: float, values: Array, seed: int
+) -> None:
+    decoded = there_and_back(BrainStep(stochastic), values, seed)
+
+    # bfloat16 has numbers down to 2**-133.
+    allowed = relative * np.abs(values) + 2.0**-133
+    assert (np.abs(decoded - values) <= allowed * (1 + 1e-6)).all()
+
+
+def there_and_back(step: Step, values: Array, seed: int) -> Array:
+    parts, rest = step.encode(values, seed)
+    return step.decode(parts, rest, Vector(values.dtype.name, values.size), seed).astype(np.float64)
 
 
 def test_an_exponent_that_no_number_has_is_refused() -> None:

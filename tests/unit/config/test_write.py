@@ -52,8 +52,9 @@ OPTIMIZERS = st.fixed_dictionaries({"name": st.sampled_from(["sgd", "adam"])}, o
 UPLOADS = st.sampled_from(
     [
         ["int8"],
-        ["top_k", {"name": "int4", "block": 64}, "zstd"],
-        [{"name": "random_k", "error_feedback": False}, "rotate", "int8"],
+        [{"name": "int4", "block": 64}, "zstd"],
+        [{"name": "bf16", "rounding": "stochastic"}],
+        ["rotate", "int8"],
         [{"name": "eden", "bits": 2}, {"name": "zstd", "level": 9}],
     ]
 )

@@ -179,6 +179,18 @@ def test_a_rule_that_orders_updates_is_none_for_updates_that_nobody_sees(rule: s
     assert plan(aggregation={"rule": "mean"}, tasks={"train": TaskPlan(discloses=hidden)})
 
 
+@pytest.mark.parametrize("aggregation", [{"rule": "median"}, {"rule": "trimmed_mean", "trim": 0.1}])
+@pytest.mark.parametrize("name", ["top_k", "random_k", "stc"])
+def test_a_rule_that_orders_updates_is_none_for_updates_that_are_mostly_zero(
+    name: str, aggregation: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=f"updates that `{name}` leaves mostly zero is zero"):
+        plan(aggregation=aggregation, compression=[name, "zstd"])
+
+    assert plan(aggregation=aggregation, compression=["int4", "zstd"])
+    assert plan(aggregation={"rule": "mean"}, compression=[name])
+
+
 def test_a_learner_finds_its_settings_in_one_place() -> None:
     task = TaskPlan(epochs=2, lr=0.1, settings={"dropout": 0.5})
 

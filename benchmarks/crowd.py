@@ -58,6 +58,10 @@ class Load:
                 raise SystemExit(f"the load process failed: {self._told['error'].get()['error']}")
         raise SystemExit(f"the load process did not tell {what!r} within {timeout_s:g} s")
 
+    def count(self, what: str) -> int:
+        """How many things of this kind it has told that nobody has taken."""
+        return self._told[what].qsize()
+
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:

@@ -23,7 +23,7 @@ from hanse.core.plan import Plan
 from hanse.core.schema import Strict
 from hanse.errors import HanseError, PlanError, ProtocolError, UpdateError
 from hanse.sandbox import channel
-from hanse.wire import messages, tensors
+from hanse.wire import messages, tensor_headers, tensors
 from hanse.wire.journal_file import read_lines
 
 HEADERS = {
@@ -61,7 +61,7 @@ print(peak() - before)
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_header_of_32_mb_takes_no_more_memory_than_it_has(name: str, tmp_path: Path) -> None:
     header = HEADERS[name]
-    assert len(header) <= tensors.MAX_HEADER_BYTES
+    assert len(header) <= tensor_headers.MAX_HEADER_BYTES
     path = tmp_path / "tensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     read = _READ.replace("sys.argv[1]", f"__import__('pathlib').Path({str(path)!r})")

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from hanse.collaborator.memory import Memory
 from hanse.core.events import SignedStatement
 from hanse.errors import DisclosureError
 from hanse.pki.files import write_file
-from hanse.wire.files import copy_hashed, file_errors
+from hanse.wire.files import copy_hashed, file_errors, overwriting
 from hanse.wire.messages import UpdateFile
 
 
@@ -69,14 +70,23 @@ class RunFolder:
 
         Args:
             models: Those to leave.
-            exchange: Whose update to leave.
+            exchange: Whose update to leave; None where there will be no more.
         """
-        kept = {*map(self.model, models), self.outgoing(exchange) if exchange else None}
+        kept = {*map(self.model, models)}
+        if exchange is not None:
+            kept |= {self.outgoing(exchange), self._spare}
         with file_errors(f"tidy up {self.work.parent}"):
             for folder in (self.models, self._outcomes):
                 for path in folder.glob("*.safetensors"):
                     if path not in kept:
                         path.unlink()
+            if exchange is None:
+                spare_of(self.written).unlink(missing_ok=True)
+
+    @property
+    def _spare(self) -> Path:
+        """The copy of an update that was delivered; the next is written over it."""
+        return self._outcomes / "spare.safetensors"
 
     @property
     def written(self) -> Path:
@@ -106,13 +116,15 @@ class RunFolder:
                 descriptor = os.open(self.written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 return None
-            with os.fdopen(descriptor, "rb", 0) as source, self.outgoing(exchange).open("wb") as copy:
+            with os.fdopen(descriptor, "rb", 0) as source:
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
                     raise DisclosureError(
                         f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
                     )
-                digest, size = copy_hashed(source, copy, found.st_size)
+                with overwriting(self.outgoing(exchange), self._spare) as copy:
+                    digest, size = copy_hashed(source, copy, found.st_size)
+                    copy.truncate()
                 return UpdateFile(sha256=digest, size=size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
@@ -126,10 +138,14 @@ class RunFolder:
             return _sha256(path) == update.sha256
 
     def drop_update(self, exchange: int) -> None:
-        """Delete an update: what the worker wrote, and the copy."""
-        with file_errors(f"delete the update of exchange {exchange}"):
-            self.written.unlink(missing_ok=True)
-            self.outgoing(exchange).unlink(missing_ok=True)
+        """Put an update away, what the worker wrote and the copy, for the next to be written over them."""
+        with file_errors(f"put the update of exchange {exchange} away"):
+            for path, spare in (
+                (self.written, spare_of(self.written)),
+                (self.outgoing(exchange), self._spare),
+            ):
+                with suppress(FileNotFoundError):
+                    path.replace(spare)
 
     def outcome(self, exchange: int) -> SignedStatement | None:
         """What was said of an exchange before, if anything was."""
@@ -153,6 +169,11 @@ class RunFolder:
 
     def _outcome(self, exchange: int) -> Path:
         return self._outcomes / f"{exchange}.json"
+
+
+def spare_of(written: Path) -> Path:
+    """Where a worker finds the file of an earlier update, to write the next one over it."""
+    return written.with_suffix(".spare")
 
 
 def _sha256(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hanse.collaborator.folder import spare_of
 from hanse.collaborator.orders import Order, Report, Setup
 from hanse.core.plan import Manifest
 from hanse.core.site import DataSources, Site
@@ -58,7 +59,8 @@ class TaskHost:
         ask = Ask(order.exchange, order.round_number, order.task)
         performed = perform(self._session, self._plan, self._setup.site, ask, received)
         if performed.update is not None:
-            write_file(Path(order.update), performed.update)
+            path = Path(order.update)
+            write_file(path, performed.update, spare=spare_of(path))
         return Report(num_examples=performed.num_examples, metrics=dict(performed.metrics))
 
     def _begin(self) -> Session:

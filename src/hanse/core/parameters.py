@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -78,14 +78,41 @@ def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
     Raises:
         ValueError: Names, shapes or dtypes differ.
     """
+    return {name: np.asarray(delta) for name, delta in difference_as_read(trained, received).items()}
+
+
+def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
+    """As `difference`, but computed where it is read, so that a whole one never lies in memory.
+
+    Both models must stay as they are until then. See `flat_reader`.
+    """
     problem = mismatch(specs(trained), specs(received))
     if problem:
         raise ValueError(problem)
     return {
-        # NumPy turns what is computed from zero-dimensional arrays into scalars: asarray turns it back.
-        name: array if array.dtype == np.bool_ else np.asarray(np.subtract(array, received[name]))
+        # Used as an array: it has the few attributes of one that are read, and turns into one.
+        name: array if array.dtype == np.bool_ else cast("Any", _Difference(array, received[name]))
         for name, array in trained.items()
     }
+
+
+class _Difference:
+    """One tensor minus another of its kind; stands for the array that this would make."""
+
+    block = 1
+
+    def __init__(self, trained: Array, received: Array) -> None:
+        self._trained, self._received = trained.reshape(-1), received.reshape(-1)
+        self.shape, self.dtype = trained.shape, trained.dtype
+        self.size, self.nbytes = trained.size, trained.nbytes
+
+    def flat_range(self, begin: int, end: int) -> Array:
+        """The numbers from `begin` to before `end` of the flat tensor."""
+        return np.subtract(self._trained[begin:end], self._received[begin:end])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        whole = self.flat_range(0, self.size).reshape(self.shape)
+        return whole if dtype is None else whole.astype(dtype, copy=False)
 
 
 def add(base: Parameters, delta: Parameters) -> dict[str, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hanse.core.disclosure import declared, disclosure_of
-from hanse.core.parameters import Parameters, difference, specs
+from hanse.core.parameters import Parameters, difference_as_read, specs
 from hanse.core.plan import INITIALISE, Plan
 from hanse.core.seeds import derive
 from hanse.core.update import Metrics, Task
@@ -37,7 +37,8 @@ class Performed:
         metrics: Numbers by name, as the task reported them.
         update: The declared tensors: trained minus received parameters, for `INITIALISE` the
             parameters themselves; None for a task that discloses no update. The arrays may be
-            the learner's own and hold until its next task.
+            the learner's own, or computed from those when they are read (see
+            `hanse.core.parameters.flat_reader`), and hold until its next task.
     """
 
     num_examples: int
@@ -85,7 +86,7 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
             mend="Return the trained parameters in `TaskResult.parameters`, or declare `update: none`.",
         )
     names = declared(specs(received), disclosure)
-    update = difference(
+    update = difference_as_read(
         {name: result.parameters[name] for name in names}, {name: received[name] for name in names}
     )
     return Performed(result.num_examples, result.metrics, update)

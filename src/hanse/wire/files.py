@@ -6,7 +6,8 @@ import errno
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from hanse.errors import StorageError
@@ -38,6 +39,18 @@ def file_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, "")
         raise StorageError(f"cannot {doing}: {error.strerror or error}", mend=mend) from error
+
+
+def overwriting(path: Path, spare: Path | None) -> BinaryIO:
+    """Open a file to write, made of one that is of no more use where there is such a one.
+
+    To overwrite pages costs less than to get new ones. What was longer has to be truncated at the end.
+    """
+    if spare is not None:
+        with suppress(FileNotFoundError):
+            spare.replace(path)
+            return path.open("r+b")
+    return path.open("wb")
 
 
 class Readable(Protocol):

@@ -55,7 +55,7 @@ def test_more_than_permitted_is_not_even_copied(folder: RunFolder) -> None:
 
     with pytest.raises(DisclosureError, match="9 bytes where 8 are permitted"):
         folder.take_over(1, 8)
-    assert folder.outgoing(1).stat().st_size == 0
+    assert not folder.outgoing(1).exists()
 
 
 def test_an_update_that_lost_bytes_in_a_crash_is_not_whole(folder: RunFolder) -> None:
@@ -74,6 +74,29 @@ def test_an_update_is_dropped_with_its_copy(folder: RunFolder) -> None:
 
     assert not folder.written.exists()
     assert not folder.outgoing(1).exists()
+
+
+def test_an_update_is_copied_over_one_that_was_dropped(folder: RunFolder) -> None:
+    folder.written.write_bytes(b"a longer update than the next")
+    folder.take_over(1, 100)
+    inode = folder.outgoing(1).stat().st_ino
+    folder.drop_update(1)
+
+    folder.written.write_bytes(DATA)
+    assert folder.take_over(2, 100) == UPDATE
+
+    assert folder.outgoing(2).read_bytes() == DATA
+    assert folder.outgoing(2).stat().st_ino == inode
+
+
+def test_nothing_is_left_of_updates_when_there_are_no_more(folder: RunFolder) -> None:
+    folder.written.write_bytes(DATA)
+    folder.take_over(1, 100)
+    folder.drop_update(1)
+
+    folder.clear()
+
+    assert [*folder.outgoing(1).parent.iterdir(), *folder.work.iterdir()] == []
 
 
 def test_a_model_is_shown_without_a_copy(folder: RunFolder, tmp_path: Path) -> None:

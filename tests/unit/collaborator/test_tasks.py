@@ -102,7 +102,7 @@ def test_what_is_not_declared_is_told_as_a_failure_and_stays(
     assert "'patients' was not expected" in outcome.reason
     assert "'patients' was not expected" in caplog.text
     assert site.upstream.delivered == {}
-    assert list((site.directory / "runs").rglob("*update*")) == []
+    assert list((site.directory / "runs").rglob("*update*.safetensors")) == []
 
 
 @pytest.mark.parametrize(

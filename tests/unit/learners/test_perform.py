@@ -54,7 +54,7 @@ def test_only_the_declared_tensors_become_the_update() -> None:
     assert (performed.num_examples, performed.metrics) == (5, {"loss": 0.5})
     assert performed.update is not None
     assert list(performed.update) == ["head"]
-    assert performed.update["head"].tolist() == [2.0, 2.0]
+    assert np.asarray(performed.update["head"]).tolist() == [2.0, 2.0]
 
 
 def test_the_learner_is_told_settings_place_and_a_seed_of_its_own() -> None:

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hanse.core.parameters import Array, Parameters, TensorSpec, specs
+from hanse.core.parameters import Array, Parameters, TensorSpec, difference, difference_as_read, specs
 from hanse.errors import StorageError, UpdateError
-from hanse.wire import tensors
+from hanse.wire import tensor_headers, tensors
 from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file, write_hashed
 
 BUILT_IN = ["bool", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8"]
@@ -116,6 +116,28 @@ def test_a_tensor_of_many_blocks_is_written_whole(tmp_path: Path) -> None:
     write_file(path, model)
 
     assert_same(open_file(path), model)
+
+
+@pytest.mark.parametrize("before", [0, 10, 100_000])
+def test_a_spare_file_is_overwritten_and_becomes_the_new_one(tmp_path: Path, before: int) -> None:
+    spare, path = tmp_path / "spare", tmp_path / "model"
+    spare.write_bytes(b"x" * before)
+    inode = spare.stat().st_ino
+
+    size = write_file(path, MODEL, spare=spare)
+
+    assert path.read_bytes() == encode(MODEL)
+    assert (size, inode) == (path.stat().st_size, path.stat().st_ino)
+    assert not spare.exists()
+
+
+def test_what_is_computed_as_it_is_read_is_written_as_its_array(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    trained, received = ({"w": generator.normal(size=(700, 1000)).astype(np.float32)} for _ in range(2))
+
+    write_file(tmp_path / "delta", difference_as_read(trained, received))
+
+    assert (tmp_path / "delta").read_bytes() == encode(difference(trained, received))
 
 
 def test_a_file_is_read_as_written(tmp_path: Path) -> None:
@@ -253,7 +275,7 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut() -> None:
 
 
 def test_a_header_is_not_read_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensors, "MAX_HEADER_BYTES", 8)
+    monkeypatch.setattr(tensor_headers, "MAX_HEADER_BYTES", 8)
 
     with pytest.raises(UpdateError, match="a header of 16 bytes"):
         decode(file_of(b"{}              "))
@@ -263,7 +285,7 @@ def test_a_header_is_not_read_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) 
 
 def test_too_many_tensors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encode(MODEL)
-    monkeypatch.setattr(tensors, "MAX_TENSORS", 2)
+    monkeypatch.setattr(tensor_headers, "MAX_TENSORS", 2)
 
     with pytest.raises(UpdateError, match="more than 2 tensors"):
         decode(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -97,7 +98,7 @@ class Plans:
         """
         path = self.file(digest)
         with file_errors(f"read {path}"):
-            return Manifest.from_bytes(path.read_bytes(), digest)
+            return _read_once(path.read_bytes(), digest)
 
     def keep(self, manifest: Manifest) -> None:
         """Write a plan down."""
@@ -155,3 +156,7 @@ class Plans:
         with file_errors(f"read {path}"):
             found: list[str] = json.loads(path.read_bytes())
         return found
+
+
+# A plan is read for every task of its runs.
+_read_once = functools.lru_cache(maxsize=8)(Manifest.from_bytes)

@@ -74,9 +74,16 @@ def copy_hashed(source: Readable, target: BinaryIO, most: int) -> tuple[str, int
     Returns:
         SHA-256 of the copy in hexadecimal, and its size in bytes.
     """
+    if most <= _PIECE:  # a thread costs more than the hash
+        data = memoryview(bytearray(most))
+        size = 0
+        while count := source.readinto(data[size:]):
+            size += count
+        target.write(data[:size])
+        return hashlib.sha256(data[:size]).hexdigest(), size
     digest, size = hashlib.sha256(), 0
     # Two buffers in turn: one is hashed while the other is filled.
-    buffers = [memoryview(bytearray(min(_PIECE, most + 1))) for _ in range(2)]
+    buffers = [memoryview(bytearray(_PIECE)) for _ in range(2)]
     hashed: Future[None] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
         while count := source.readinto(buffers[0][: min(_PIECE, most - size)]):

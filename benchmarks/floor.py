@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,9 +61,24 @@ def _serve(connection: ssl.SSLSocket, model: memoryview, rounds: int) -> None:
             _receive(connection, len(model), buffer)
 
 
-def _server(listener: socket.socket, context: ssl.SSLContext, sites: int, size: int, rounds: int) -> None:
+class Transfer(NamedTuple):
+    """What it takes to move a round's bytes.
+
+    Attributes:
+        seconds: The median of the rounds.
+        server_cpu_s: Processor seconds of the aggregator's end in a round.
+    """
+
+    seconds: float
+    server_cpu_s: float
+
+
+def _server(
+    listener: socket.socket, context: ssl.SSLContext, sites: int, size: int, rounds: int, told: Connection
+) -> None:
     """The aggregator's end, a process of its own as in a deployment."""
     model = memoryview(bytes(size))
+    began = time.process_time()
     threads = []
     for _ in range(sites):
         connection = context.wrap_socket(listener.accept()[0], server_side=True)
@@ -69,17 +86,24 @@ def _server(listener: socket.socket, context: ssl.SSLContext, sites: int, size: 
         threads[-1].start()
     for thread in threads:
         thread.join()
+    told.send((time.process_time() - began) / rounds)
 
 
 def transfer_s(sites: int, size: int, rounds: int) -> float:
-    """Seconds a round in which each site gets and sends `size` bytes; the median of `rounds`."""
+    """See `transfer`; the seconds alone."""
+    return transfer(sites, size, rounds).seconds
+
+
+def transfer(sites: int, size: int, rounds: int) -> Transfer:
+    """What a round takes in which each site gets and sends `size` bytes."""
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority.create("floor", datetime.now(UTC), timedelta(days=1))
         server = server_context(_credentials(authority, Role.AGGREGATOR, Path(folder) / "a"))
         client = client_context(_credentials(authority, Role.COLLABORATOR, Path(folder) / "c"))
         listener = socket.create_server(("127.0.0.1", 0))
         fork = multiprocessing.get_context("fork")
-        serving = fork.Process(target=_server, args=(listener, server, sites, size, rounds))
+        here, there = fork.Pipe()
+        serving = fork.Process(target=_server, args=(listener, server, sites, size, rounds, there))
         serving.start()
         connections = [
             client.wrap_socket(socket.create_connection(listener.getsockname()), server_hostname="127.0.0.1")
@@ -89,9 +113,10 @@ def transfer_s(sites: int, size: int, rounds: int) -> float:
         times = [_one_round(connections, model) for _ in range(rounds)]
         for connection in connections:
             connection.close()
+        server_cpu_s = here.recv()
         serving.join()
         listener.close()
-    return float(np.median(times))
+    return Transfer(float(np.median(times)), server_cpu_s)
 
 
 def _one_round(connections: list[ssl.SSLSocket], model: memoryview) -> float:

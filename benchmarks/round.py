@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from deployment import MemoryWatch, cpu_seconds, deployed, hanse, private_bytes
-from floor import fold_s, transfer_s
+from floor import fold_s, transfer
 
 LEARNER = """
 import numpy as np
@@ -92,13 +92,14 @@ def main() -> None:
     for megabytes in options.megabytes:
         for sites in options.sites:
             size = int(megabytes * 1_000_000)
-            transfer, fold = transfer_s(sites, size, options.rounds), fold_s(sites, size)
+            raw, fold = transfer(sites, size, options.rounds), fold_s(sites, size)
             row = measure(sites, size, options.rounds, options.tensors)
             row |= {"sites": sites, "megabytes": megabytes, "bytes_a_round": 2 * sites * size}
             row |= {
-                "floor_transfer": transfer,
+                "floor_transfer": raw.seconds,
                 "floor_fold": fold,
-                "ratio": row["seconds"] / (transfer + fold),
+                "ratio": row["seconds"] / (raw.seconds + fold),
+                "raw_cpu_seconds_a_round": raw.server_cpu_s,
             }
             rows.append(row)
             if not options.json:
@@ -110,14 +111,15 @@ def main() -> None:
 def print_row(row: dict[str, float], *, first: bool) -> None:
     if first:
         print("sites     MB  MB/round  s/round (slowest)   floor = TLS + fold    x floor", end="")
-        print("   agg. MB idle/peak  CPU s/round")
+        print("   agg. MB idle/peak  CPU s/GB (raw TLS)")
     floor = row["floor_transfer"] + row["floor_fold"]
+    gigabytes = row["bytes_a_round"] / 1e9
     print(
         f"{row['sites']:5.0f} {row['megabytes']:6.0f} {row['bytes_a_round'] / 1e6:9.0f}",
         f" {row['seconds']:7.3f} ({row['slowest']:.3f})",
         f"  {floor:7.3f} = {row['floor_transfer']:.3f} + {row['floor_fold']:.3f}",
         f" {row['ratio']:7.1f}   {row['idle_memory'] / 1e6:8.0f} / {row['peak_memory'] / 1e6:.0f}",
-        f" {row['cpu_seconds_a_round']:8.2f}",
+        f" {row['cpu_seconds_a_round'] / gigabytes:8.2f} ({row['raw_cpu_seconds_a_round'] / gigabytes:.2f})",
         flush=True,
     )
 

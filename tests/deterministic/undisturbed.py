@@ -112,5 +112,5 @@ class _Replayed(Host):
         made = Site(site, DataSources(site, {}), setup_seed(self._plan), self._plan.options, Path("/nowhere"))
         session = LearnerSession(self._learner, made, Path("/nowhere"))
         ask = Ask(1, round_number, task)
-        performed = perform(session, self._plan, site, ask, None if task == INITIALISE else model)
+        performed = perform(session, self._plan, site, ask, None if task == INITIALISE else model).computed()
         return Update(site, performed.num_examples, dict(performed.metrics), performed.update)

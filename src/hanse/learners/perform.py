@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from hanse.core.disclosure import declared, disclosure_of
 from hanse.core.parameters import Parameters, difference_as_read, specs
@@ -44,6 +46,12 @@ class Performed:
     num_examples: int
     metrics: Metrics = field(default_factory=dict)
     update: Parameters | None = None
+
+    def computed(self) -> Performed:
+        """The same with arrays for an update, for whoever looks at it more than once."""
+        if self.update is None:
+            return self
+        return replace(self, update={name: np.asarray(array) for name, array in self.update.items()})
 
 
 def setup_seed(plan: Plan) -> int:

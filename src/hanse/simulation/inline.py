@@ -210,7 +210,7 @@ class InlineHost:
         received = None if exchange.model is None else self._tensors[exchange.model]
         ask = Ask(exchange.number, exchange.round_number, exchange.task)
         try:
-            performed = _computed(perform(self._sessions[site], self.plan, site, ask, received))
+            performed = perform(self._sessions[site], self.plan, site, ask, received).computed()
             self._check(performed, exchange, site, received)
             travels, left_out = self._compress(performed, exchange, site)
         except (TaskError, DisclosureError, UpdateError) as error:
@@ -289,13 +289,6 @@ class InlineHost:
             kept.add(exchange.model)
             kept |= {m.answer.update for m in exchange.members.values() if m.answer is not None}
         self._tensors = {digest: value for digest, value in self._tensors.items() if digest in kept}
-
-
-def _computed(performed: Performed) -> Performed:
-    """What was performed, with arrays for an update: it is looked at several times."""
-    if performed.update is None:
-        return performed
-    return replace(performed, update={name: np.asarray(array) for name, array in performed.update.items()})
 
 
 def _whole(update: Update) -> Update:

@@ -10,7 +10,7 @@ from hanse.cli.output import warn
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
 from hanse.core.events import read_event
-from hanse.errors import HanseError, ProtocolError, RunError, TransportError
+from hanse.errors import HanseError, PlanError, ProtocolError, RunError, TransportError
 from hanse.transport.retry import Retry
 from hanse.wire.files import file_errors
 from hanse.wire.messages import JournalRecord, RunStatus
@@ -25,23 +25,36 @@ def _tell(error: HanseError, _attempt: int, delay_s: float) -> None:
 
 PATIENT = Retry(on_retry=_tell)
 """Waits for an aggregator that is away, and says so."""
+_TIMES = 3
+"""How often a plan is brought that the aggregator then has not whole."""
 
 
 async def submit_plan(client: ControlClient, loaded: LoadedPlan) -> RunStatus:
     """Bring a plan with its files to the aggregator, and begin a run of it."""
+    for left in reversed(range(_TIMES)):
+        await _bring(client, loaded)
+        try:
+            return await client.submit(loaded.digest)
+        except PlanError:
+            # An aggregator that was started again meanwhile keeps nothing that no run needs,
+            # so that what was brought before may be missing.
+            if not left:
+                raise
+        except TransportError as error:
+            # Not tried again: the first try may have begun a run, and a second would begin another.
+            raise TransportError(
+                f"{error.message}, before it was known whether the run began",
+                mend="`hanse run list` shows it if it did; submit the plan again if not.",
+            ) from error
+    raise AssertionError("the last try returns or raises")
+
+
+async def _bring(client: ControlClient, loaded: LoadedPlan) -> None:
     manifest = loaded.manifest
     initial = () if manifest.initial_model is None else (manifest.initial_model,)
     for file in (*manifest.files, *initial):
         await client.upload(file.sha256, loaded.files[file.path])
     await client.upload(loaded.digest, manifest.to_bytes())
-    try:
-        return await client.submit(loaded.digest)
-    except TransportError as error:
-        # Not tried again: the first try may have begun a run, and a second would begin another.
-        raise TransportError(
-            f"{error.message}, before it was known whether the run began",
-            mend="`hanse run list` shows it if it did; submit the plan again if not.",
-        ) from error
 
 
 async def follow(client: ControlClient, run_id: str, view: View) -> RunStatus:

@@ -14,7 +14,7 @@ from tests.commands import Hanse
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.core.canonical import sha256
 from hanse.core.events import Event, RoundCommitted, RunFinished, event_body
-from hanse.errors import TransportError
+from hanse.errors import PlanError, TransportError
 from hanse.wire.messages import Awaited, EventsReply, JournalRecord, Runs, RunStatus
 from hanse.wire.participation import SetAside, TookPart
 
@@ -40,12 +40,17 @@ RUN = RunStatus(
 
 
 class Aggregator:
-    """Stands for the client of a running aggregator; keeps what it was asked."""
+    """Stands for the client of a running aggregator; keeps what it was asked.
+
+    Attributes:
+        restarts: How often it is another aggregator that a plan is submitted to, which knows of no blob.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.blobs = {sha256(data): data for data in (MODEL, BEST)} | {"0" * 64: b"the plan"}
         self.end: dict[str, Any] = {"phase": "finished"}
+        self.restarts = 0
 
     async def upload(self, digest: str, source: Path | bytes) -> None:
         self.blobs[digest] = source if isinstance(source, bytes) else source.read_bytes()
@@ -53,6 +58,11 @@ class Aggregator:
 
     async def submit(self, plan_digest: str) -> RunStatus:
         self.asked.append(("submit", plan_digest))
+        if self.restarts:
+            self.restarts -= 1
+            self.blobs.clear()
+        if plan_digest not in self.blobs:
+            raise PlanError("plan was not uploaded")
         return RUN
 
     async def runs(self) -> Runs:
@@ -133,6 +143,29 @@ def test_a_plan_is_submitted_once_all_of_it_is_there(
         ("submit", plan.digest),
     ]
     assert aggregator.blobs[plan.digest] == plan.manifest.to_bytes()
+
+
+def test_a_plan_that_a_restarted_aggregator_has_not_kept_is_brought_again(
+    plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse
+) -> None:
+    aggregator.restarts = 2
+
+    ended = hanse("run", "submit", plan.root / "plan.yaml")
+
+    assert (ended.code, ended.out) == (0, "xrays-1\n")
+    assert aggregator.asked.count(("upload", plan.digest)) == 3
+
+
+def test_a_plan_that_the_aggregator_never_has_is_not_brought_for_ever(
+    plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse
+) -> None:
+    aggregator.restarts = 100
+
+    ended = hanse("run", "submit", plan.root / "plan.yaml")
+
+    assert ended.code == 3
+    assert "plan was not uploaded" in ended.err
+    assert aggregator.asked.count(("submit", plan.digest)) == 3
 
 
 def test_a_plan_that_is_wrong_is_told_before_anybody_is_asked(

@@ -41,6 +41,12 @@ class Process:
         stat = _stat(self.pid)
         return stat is not None and stat[_BEGUN] == self.begun and stat[_STATE] not in "ZX"
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands still, until it is told to go on."""
+        stat = _stat(self.pid)
+        return stat is not None and stat[_BEGUN] == self.begun and stat[_STATE] == "T"
+
     def send(self, number: signal.Signals) -> None:
         """Signal it, if it is still there."""
         if self.runs:

@@ -37,16 +37,17 @@ CUT_OFF = 10
 """And where it was cut off before it knew of its run."""
 
 
-def check_everything(trial: Trial, plan: Path, folder: Path) -> None:
+def check_everything(trial: Trial, plan: Path, folder: Path, *, last: int | None = None) -> None:
     """Hold the federation's runs, processes and files against what must be true of them now.
 
     Args:
         trial: With every party up, nobody held at a gate, and no network that is bad.
         plan: Of all runs that were submitted since it was made.
         folder: For what is brought home.
+        last: How many of the last runs to look at closely; None for all.
     """
     runs = trial.federation.runs()
-    for run in runs:
+    for run in runs[:last]:
         _check_end(run)
         _check_counts(run.events)
         _check_home(run, folder / run.run_id)
@@ -67,8 +68,8 @@ def check_what_was_told(watched: Running, runs: list[Run]) -> None:
     """
     code, said = watched.ended(), watched.log.read_text()
     found = {run.run_id: run for run in runs}
-    told = said.splitlines()[0] if said else ""
-    if told not in found:  # it was cut off before, and said so; whether the run began it cannot know
+    told = next((line for line in said.splitlines() if line in found), None)
+    if told is None:  # it was cut off before, and said so; whether the run began it cannot know
         assert code == CUT_OFF, said
         assert "`hanse run list` shows it if it did" in said
         return
@@ -76,6 +77,14 @@ def check_what_was_told(watched: Running, runs: list[Run]) -> None:
     assert code == EXIT[status.phase], f"{status.phase}, and it ended with {code}:\n{said}"
     if status.phase != "finished":
         assert status.reason in said
+
+
+def check_refusal(watched: Running) -> None:
+    """Hold what a person was told whose plan was refused: that it was, and nothing of a run."""
+    said = watched.log.read_text().splitlines()
+    assert watched.ended() not in (0, CUT_OFF, *EXIT.values()), said
+    assert said[-1].startswith("error: ")
+    assert all(line.startswith(("error: ", "warning: ")) for line in said)
 
 
 def _check_end(run: Run) -> None:

@@ -71,14 +71,14 @@ class Campaign:
                 self.strike(step)
                 self._submit_again_after(step)
         arrival.release()
-        return _ends(step)
+        return ends(step)
 
     def _submit(self) -> None:
         self.watched.append(self.trial.begin(self.plan))
 
     def _submit_again_after(self, step: Step) -> None:
         """Do as people do whose submission was cut off, and who find that there is no run."""
-        if not self._begun and step.what.startswith(_SUBMISSION):
+        if not self._begun and is_submission(step):
             self.watched[-1].ended()
             self._submit()
 
@@ -94,8 +94,14 @@ class Campaign:
         if strikes:
             self._left -= 1
             self.struck.append(step.name)
-        return strikes or _ends(step)
+        return strikes or ends(step)
 
 
-def _ends(step: Step) -> bool:
+def ends(step: Step) -> bool:
+    """Whether a run is over with this step."""
     return step.name.startswith("after journal ") and any(end in step.name for end in _ENDS)
+
+
+def is_submission(step: Step) -> bool:
+    """Whether an aggregator that dies here leaves whoever submits without an answer."""
+    return step.what.startswith(_SUBMISSION)

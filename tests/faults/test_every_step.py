@@ -63,7 +63,7 @@ def at_a_call(step: Step) -> bool:
 def test_the_aggregator_is_killed_before_and_after_every_record_of_the_journal(
     trial: Trial, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND)
+    plan = trial.federation.plan(**ONE_ROUND, tasks={"train": PLAN["tasks"]["train"]})
     campaign = Campaign(trial, plan, at_the_journal, lambda step: trial.kill(step.who))
 
     campaign.carry_out()
@@ -103,7 +103,7 @@ def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(trial: Tria
 def test_the_aggregator_is_killed_before_and_after_everything_that_an_operator_asks_who_submits_and_watches(
     trial: Trial, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND)
+    plan = trial.federation.plan(**ONE_ROUND, seed=1)  # new, so that it has to be brought
     campaign = Campaign(trial, plan, by_the_operator, lambda step: trial.kill(step.who))
 
     campaign.carry_out()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.faults.processes import Gates, Launcher
 from tests.faults.proxy import Network, Proxy
-from tests.integration.deployment import Deployment, Running, deployed
+from tests.integration.deployment import Deployment, Running, Site, deployed
 
 
 class Trial:
@@ -20,6 +20,8 @@ class Trial:
         federation: The parties.
         proxies: The way of each site to the aggregator, by the site's name.
         temporary: The parties' own directory for temporary files.
+        large: Whether the models of the present run are long on their way.
+        mallory: A site that is enrolled and takes part in nothing, in whose name anything can be said.
     """
 
     def __init__(self, federation: Deployment, launcher: Launcher, network: Network) -> None:
@@ -27,6 +29,8 @@ class Trial:
         self.network = network
         self.proxies: dict[str, Proxy] = {}
         self.temporary = launcher.temporary
+        self.large = False
+        self.mallory: Site | None = None
         self._launcher = launcher
 
     @property
@@ -44,6 +48,17 @@ class Trial:
         for name, site in self.federation.sites.items():
             self.proxies[name] = self.network.proxy(port, seed)
             site.settings(aggregator=f"https://localhost:{self.proxies[name].port}", proxy=None)
+
+    def invite_mallory(self) -> None:
+        """Have one more site, which the others know nothing of; its agent refuses every plan."""
+        self.mallory = self.federation.join("mallory")
+        self.mallory.settings(policy={"accept": ["*"], "discloses": {"update": "none"}})
+        self.federation.start_agent("mallory")
+        del self.federation.sites["mallory"]
+
+    def on_way_of(self, site: str, act: Callable[[Proxy], None]) -> None:
+        """Do something to a site's way to the aggregator."""
+        self.network.do(lambda: act(self.proxies[site]))
 
     def begin(self, plan: Path) -> Running:
         """Submit a plan as people do, who watch its run to the end."""
@@ -85,16 +100,16 @@ class Trial:
 
 
 @contextmanager
-def on_trial(*names: str, seed: int = 0, root: Path | None = None) -> Iterator[Trial]:
+def on_trial(*names: str, seed: int = 0, mallory: bool = False) -> Iterator[Trial]:
     """A federation of these sites, started, each behind a proxy; nothing of it is left after the block.
 
     Args:
         names: Of the sites.
         seed: Of what the network leaves to chance.
-        root: For its files; its path has to be short, as those of sockets are. Unset: a temporary one.
+        mallory: Whether there is a hostile site too.
     """
     with ExitStack() as stack:
-        home = root or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-", dir="/tmp")))
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-", dir="/tmp")))
         launcher = Launcher(home)
         stack.callback(launcher.close)
         network = Network()
@@ -107,4 +122,6 @@ def on_trial(*names: str, seed: int = 0, root: Path | None = None) -> Iterator[T
         trial.put_behind_proxies(seed)
         for name in names:
             federation.start_agent(name)
+        if mallory:
+            trial.invite_mallory()
         yield trial

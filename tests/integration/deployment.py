@@ -142,8 +142,8 @@ class Running:
 
     def send(self, number: signal.Signals) -> None:
         """Signal it; what it has started until then, is to end with it."""
-        self.workers()
         if self.runs:
+            self.workers()
             self._process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> int:
@@ -157,19 +157,26 @@ class Running:
 
     def close(self) -> list[Process]:
         """End it, however it stands; what it has left behind."""
-        for process in self.workers():
-            process.send(signal.SIGCONT)
-        self.send(signal.SIGCONT)
-        try:
-            self.end(signal.SIGTERM)
-        except subprocess.TimeoutExpired:
-            self.end(signal.SIGKILL)
+        if self.runs:
+            for process in self.workers():
+                process.send(signal.SIGCONT)
+            self.send(signal.SIGCONT)
+            try:
+                self.end(signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                self.end(signal.SIGKILL)
         return [process for process in self._seen if process.runs]
 
     def must_be_gone(self) -> None:
-        """Wait until neither it runs nor anything that it has started."""
+        """Wait until neither it runs nor what it has started; what was stopped ends when it goes on."""
         self.ended()
-        until(lambda: not any(process.runs for process in self._seen), f"the end of {self._seen}")
+        until(
+            lambda: (
+                not any(process.runs for process in self._seen)
+                or any(process.stopped for process in self._seen)
+            ),
+            f"the end of {self._seen}",
+        )
 
 
 @dataclass

@@ -12,23 +12,29 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from hanse import assembly
 from hanse.aggregator.hosting import WorkflowHost
+from hanse.cli import runs
 from hanse.collaborator import workers
+from hanse.collaborator.premises import Premises
 from hanse.core.membership import STREAM
 from hanse.storage.journal_sql import SqlJournal
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_connection import Patience
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.replies import certificate_of
+from hanse.transport.retry import Retry
 from hanse.transport.routes import find
 
 PATIENCE = Patience(connect_s=5.0, idle_s=8.0)
 """Of agents: shorter than usual, so that a network that swallows everything takes no minute."""
+RETRY = Retry(first_s=0.1, longest_s=2.0)
+"""Of agents and operators: quicker than usual, because somebody comes back at once."""
 _FACTS = ("exchange", "round_number", "site")
 
 
@@ -67,8 +73,25 @@ def put_up(gate: Gate, clock: Path) -> None:
     _at_requests(gate)
     _at_calls(gate)
     _at_tasks(gate)
-    defaults = HttpsUpstream.__init__.__kwdefaults__
-    defaults["patience"] = PATIENCE
+    HttpsUpstream.__init__.__kwdefaults__["patience"] = PATIENCE
+    _replace_default(Premises, "retry", RETRY)
+
+
+def be_quick() -> None:
+    """Have a command that asks the aggregator try again quickly."""
+    runs.PATIENT = replace(runs.PATIENT, first_s=RETRY.first_s, longest_s=RETRY.longest_s)
+
+
+def _replace_default(kind: Any, name: str, value: object) -> None:
+    """Change the value that a field of a data class has where none is given."""
+    given = [field.name for field in fields(kind) if _has_default(field)]
+    defaults = list(kind.__init__.__defaults__)
+    defaults[given.index(name)] = value
+    kind.__init__.__defaults__ = tuple(defaults)
+
+
+def _has_default(field: Any) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def _tell_time(clock: Path) -> None:

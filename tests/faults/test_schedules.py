@@ -1,0 +1,149 @@
+"""Schedules of faults over a small real federation leave everything as it has to be.
+
+The bounded form of `make soak`: each kind of fault once, and a few seeds.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.carry_out import carry_out
+from tests.faults.invariants import check_everything, check_what_was_told
+from tests.faults.perils import PERILS
+from tests.faults.processes import Arrival, Step
+from tests.faults.schedule import FOR_AGGREGATOR, FOR_ANYBODY, FOR_SITES, PLANS, SITES, Fault, Schedule, draw
+from tests.faults.strikes import ends
+from tests.faults.trial import Trial, on_trial
+
+from hanse.core.events import ExchangeClosed, ResultRefused
+
+pytestmark = pytest.mark.timeout(500)
+
+SEEDS = (3, 1009)
+"""Of a schedule with many faults, and of one that ends its run."""
+
+BY_TRANSFERS = ("cut up", "cut down", "reset up", "reset down", "hole", "slow")
+"""What shows where a transfer takes long."""
+
+AT_ONCE = 6
+"""Runs that share the faults of one of these lists; each kind in a run of its own would take minutes."""
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    with on_trial(*SITES, mallory=True) as trial:
+        yield trial
+
+
+def at_the_aggregator() -> Iterator[Fault]:
+    kinds = (*FOR_ANYBODY, *FOR_AGGREGATOR)
+    for kind in kinds[:AT_ONCE]:
+        yield Fault(kind, "aggregator", "before", "journal UpdateAccepted", skip=1, part=0.4)
+    for kind in kinds[AT_ONCE:]:  # among them what may end the run
+        yield Fault(kind, "aggregator", "after", "journal RoundCommitted", skip=1, part=0.4)
+
+
+def at_a_site() -> Iterator[Fault]:
+    for place, kind in enumerate(FOR_ANYBODY):
+        yield Fault(kind, "a", "after", "order train", skip=place // AT_ONCE, part=0.4)
+
+
+def on_the_way() -> Iterator[Fault]:
+    for place, kind in enumerate(kind for kind in FOR_SITES if kind not in BY_TRANSFERS):
+        yield Fault(kind, "b", "after", "journal ExchangeOpened", skip=1 + place // AT_ONCE, part=0.4)
+
+
+def in_transfers() -> Iterator[Fault]:
+    for kind in BY_TRANSFERS:
+        who = "a" if kind.startswith(("cut", "reset")) else "b"
+        yield Fault(kind, who, "before", "GET /v1/uploads", skip=1, part=0.4)
+
+
+def one_of_each() -> Iterator[Schedule]:
+    lists = [list(faults) for faults in (at_the_aggregator(), at_a_site(), on_the_way())]
+    for place in range(AT_ONCE):
+        yield Schedule(place, "small", tuple(fault for faults in lists for fault in faults[place::AT_ONCE]))
+    yield Schedule(AT_ONCE, "large", tuple(in_transfers()))
+
+
+def test_every_kind_of_fault_is_among_them() -> None:
+    assert {fault.kind for schedule in one_of_each() for fault in schedule.faults} == PERILS.keys()
+
+
+@pytest.mark.parametrize(
+    "schedule", list(one_of_each()), ids=lambda one: ", ".join(fault.kind for fault in one.faults)
+)
+def test_each_kind_of_fault_leaves_everything_as_it_has_to_be(
+    trial: Trial, tmp_path: Path, schedule: Schedule
+) -> None:
+    outcome = carry_out(trial, schedule, tmp_path)
+
+    assert not outcome.missed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_leaves_everything_as_it_has_to_be(trial: Trial, tmp_path: Path, seed: int) -> None:
+    assert carry_out(trial, draw(seed), tmp_path).ended
+
+
+def test_a_schedule_is_its_seeds() -> None:
+    assert [draw(seed) for seed in range(50)] == [draw(seed) for seed in range(50)]
+    assert len({draw(seed).faults for seed in range(50)}) == 50
+
+
+LAST_WORD = "before POST /v1/results by b"
+AWAITED = {
+    LAST_WORD: "ExchangeClosed exchange=2",
+    "before call open_round 2": "ResultRefused",
+    "before order train 2 at a": "UpdateAccepted exchange=4 site=b",
+}
+"""Who has to wait for which record of the journal, so that a site's answer comes a round late."""
+
+
+def test_a_site_that_vanishes_and_returns_with_an_old_round_is_told_so_and_joins_the_next(
+    trial: Trial, tmp_path: Path
+) -> None:
+    plan = trial.federation.plan(**PLANS["partial"])
+    passed, waiting = trial.gates.passed, list[Arrival]()
+    trained = "after report train 1 at b"
+    already = passed.count(trained)
+
+    def hold(step: Step) -> bool:
+        if step.name == LAST_WORD:
+            return passed.count(trained) > already
+        return step.name in AWAITED or any(what in step.name for what in AWAITED.values()) or ends(step)
+
+    def may_go_on(arrival: Arrival) -> bool:
+        what = AWAITED.get(arrival.step.name)
+        return what is None or any(what in name for name in passed[begin:])
+
+    begin = len(passed)
+    trial.gates.hold = hold
+    watched = trial.begin(plan)
+    over = False
+    while not over:
+        arrival = trial.gates.next()
+        assert arrival is not None, f"it hangs after {passed[-3:]}"
+        over = ends(arrival.step)
+        if arrival.step.name == LAST_WORD and not may_go_on(arrival):
+            trial.party("b").send(signal.SIGSTOP)  # with its answer under way
+        waiting.append(arrival)
+        for each in [each for each in waiting if may_go_on(each)]:
+            waiting.remove(each)
+            each.release()
+            if each.step.name == LAST_WORD:
+                trial.party("b").send(signal.SIGCONT)
+    trial.settle()
+
+    run = trial.federation.runs()[0]
+    check_what_was_told(watched, [run])
+    check_everything(trial, plan, tmp_path, last=1)
+    closed = {event.exchange: event for event in run.events if isinstance(event, ExchangeClosed)}
+    refused = [event for event in run.events if isinstance(event, ResultRefused)]
+    assert closed[2].answered == ("a",)
+    assert [(event.exchange, event.site, event.error) for event in refused] == [(2, "b", "late")]
+    assert "b" in closed[4].answered
+    assert "train of round 1: the result is dropped" in trial.party("b").log.read_text()

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow explore docs docs-serve fuzz bench lowest clean
+.PHONY: demo test lint unit slow explore soak docs docs-serve fuzz bench lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
@@ -28,6 +28,10 @@ slow: $(VENV)/.dev
 MINUTES ?= 10
 explore: $(VENV)/.dev
 	$(BIN)/python -m tests.deterministic.explore --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# The same against real processes, whose disks, clocks and network go wrong; see docs/faults.md.
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py --check

@@ -79,6 +79,7 @@ class Agent:
         if self._stopping:
             return
         with DirectoryLock(self._here.directory, holder="collaborator"):
+            self._here.drop_leftovers()
             self._serving = asyncio.create_task(self._serve())
             try:
                 await self._serving

@@ -117,6 +117,18 @@ class Premises:
                 self.blobs.delete(digest)
                 await asyncio.to_thread(self.blobs.reclaim)
 
+    def drop_leftovers(self) -> None:
+        """Delete what an agent before this one had brought here, and died before it could delete it.
+
+        To be called before anything is brought. What came in part stays, and is gone on with.
+        """
+        try:
+            for digest in self.blobs.digests():
+                self.blobs.delete(digest)
+            self.blobs.reclaim()
+        except StorageError as error:  # it only takes up space
+            logger.warning("what an earlier agent left here stays: %s", error)
+
     def check_room(self, num_bytes: int) -> None:
         """Refuse what would leave less of the disk free than the settings reserve.
 

@@ -192,12 +192,14 @@ class Reviewer:
             if await asyncio.to_thread(is_whole, bundle, manifest):
                 return
             self._here.check_room(sum(file.size for file in manifest.files))
-            for file in manifest.files:
-                await self._here.fetch(file.sha256, file.size)
-            shutil.rmtree(bundle, ignore_errors=True)
-            await asyncio.to_thread(write_bundle, manifest, self._here.blobs.path, bundle)
-            for file in manifest.files:
-                self._here.blobs.delete(file.sha256)
+            try:
+                for file in manifest.files:
+                    await self._here.fetch(file.sha256, file.size)
+                shutil.rmtree(bundle, ignore_errors=True)
+                await asyncio.to_thread(write_bundle, manifest, self._here.blobs.path, bundle)
+            finally:  # also where it is broken off, because its run is over
+                for file in manifest.files:
+                    self._here.blobs.delete(file.sha256)
 
 
 def is_whole(bundle: Path, manifest: Manifest) -> bool:

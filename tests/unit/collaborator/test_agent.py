@@ -407,6 +407,19 @@ def test_a_run_that_ended_while_no_agent_ran_is_tidied_up(site: Site, run: Run) 
     run(scenario())
 
 
+def test_what_an_agent_brought_that_died_before_it_could_delete_it_is_deleted_by_the_next(
+    site: Site, run: Run
+) -> None:
+    blobs = site.premises().blobs
+    left = blobs.put(b"a model that was shown to the worker already")
+
+    async def scenario() -> None:
+        async with at_work(site):
+            await until(lambda: not blobs.has(left))
+
+    run(scenario())
+
+
 def test_a_site_that_is_set_aside_is_told_so_once_and_when_it_no_longer_is(
     site: Site, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

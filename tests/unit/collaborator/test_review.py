@@ -9,6 +9,7 @@ from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
 from hanse.collaborator.plans import Plans
 from hanse.collaborator.review import Reviewer, decide_plan, is_whole
 from hanse.config.settings import settings_yaml
+from hanse.core.plan import CodeFile, Manifest
 from hanse.errors import ConfigError, PolicyError, RunError, StorageError, TransportError
 from hanse.pki.authority import Authority
 from hanse.wire.messages import AnswerRequest, RunWork
@@ -198,6 +199,19 @@ def test_code_that_was_altered_is_brought_again(site: Site, run: Run, file: str)
     run(Reviewer(site.premises()).agreed(work))
 
     assert is_whole(bundle, manifest)
+
+
+def test_code_of_which_not_all_can_be_had_is_not_kept(site: Site, run: Run) -> None:
+    one = manifest_of()
+    plan = one.plan.model_copy(update={"code": ("federation.py", "more.py")})
+    missing = CodeFile(path="more.py", sha256="f" * 64, size=1)
+    work = site.publish(Manifest(plan=plan, files=(*one.files, missing)))
+
+    with pytest.raises(KeyError, match="f" * 64):
+        run(Reviewer(site.premises()).review(work))
+
+    assert one.files[0].sha256 in site.upstream.fetched
+    assert site.premises().blobs.digests() == []
 
 
 def test_a_full_disk_delays_the_answer(site: Site, run: Run, caplog: pytest.LogCaptureFixture) -> None:

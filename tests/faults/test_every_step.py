@@ -19,10 +19,13 @@ from tests.integration.deployment import PLAN
 
 from hanse.core.decide import MAX_RESTARTS
 from hanse.transport.routes import ANSWER, BLOB, EVENTS, HELLO, PROGRESS, RESULT, SUBMIT, UPLOAD, UPLOAD_STATE
+from hanse.transport.takeover import WORTH_IT
 
 pytestmark = pytest.mark.timeout(500)
 
 ONE_ROUND = {"rounds": 1}
+LONG = WORTH_IT
+"""Bytes of a blob of which it is asked how much is there, before it is brought."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,8 @@ def test_the_aggregator_is_killed_before_and_after_every_record_of_the_journal(
 def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(
     trial: Trial, tmp_path: Path
 ) -> None:
-    campaign = Campaign(trial, trial.federation.plan(**ONE_ROUND), of_site_a, lambda _: trial.kill("a"))
+    plan = trial.federation.plan(**ONE_ROUND, options={"size": LONG // 4})
+    campaign = Campaign(trial, plan, of_site_a, lambda _: trial.kill("a"))
 
     campaign.carry_out()
 
@@ -103,7 +107,8 @@ def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(trial: Tria
 def test_the_aggregator_is_killed_before_and_after_everything_that_an_operator_asks_who_submits_and_watches(
     trial: Trial, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND, seed=1)  # new, so that it has to be brought
+    plan = trial.federation.plan(**ONE_ROUND, code=["momentum.py", "long.py"])
+    (plan.parent / "long.py").write_text("#" * LONG)
     campaign = Campaign(trial, plan, by_the_operator, lambda step: trial.kill(step.who))
 
     campaign.carry_out()

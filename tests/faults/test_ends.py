@@ -89,12 +89,12 @@ def test_a_run_that_is_finished_cannot_be_stopped(federation: Deployment) -> Non
 
 def test_a_missed_quorum_names_who_is_missing_and_can_be_made_up_for(federation: Deployment) -> None:
     federation.sites["b"].hold("train", 1)
-    run = federation.submit(cohort={"deadline": "3s"})
+    run = federation.submit(cohort={"deadline": "6s"})
     watching = federation.command("run", "watch", run.run_id, "-d", federation.directory)
 
     failed = run.over()
 
-    reason = "round 1, train: 1 of 2 sites answered within the deadline of 3 s; 2 are needed; b: started"
+    reason = "round 1, train: 1 of 2 sites answered within the deadline of 6 s; 2 are needed; b: started"
     assert (failed.phase, failed.reason) == ("failed", reason)
     assert reason in hanse("run", "status", run.run_id, "-d", federation.directory).out
     federation.aggregator.says(f"{run.run_id} RunFailed error=quorum reason={reason}")
@@ -162,6 +162,7 @@ def test_a_site_that_never_answers_the_plan_holds_up_nobody_for_longer_than_agre
     federation: Deployment,
 ) -> None:
     federation.agent("b").end(signal.SIGTERM)
+    federation.sites["a"].hold("train", 1)  # or the run may be over before the agent of b has begun
     run = federation.submit(cohort=HALF | {"approvals": "1s"})
 
     begun = run.until(RunStarted)
@@ -169,6 +170,7 @@ def test_a_site_that_never_answers_the_plan_holds_up_nobody_for_longer_than_agre
     assert begun.population == ("a",)
     federation.start_agent("b")
     run.until(PlanAnswered, site="b")
+    federation.release()
     run.finished()
 
 

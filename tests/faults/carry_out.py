@@ -19,8 +19,6 @@ PATIENCE_S = 240.0
 """How long a run may take in all, whatever befalls it; the machine may be busy."""
 _OF_DISKS = ("disk full", "read-only", "journal locked", "blob damaged")
 """Faults for which nothing can begin, and the one who submits is told so."""
-_RESUMED = 3
-"""How often a run is taken up again that ended for a fault."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +153,6 @@ def carry_out(trial: Trial, schedule: Schedule, folder: Path) -> Outcome:
 
 def _finish(run: Run) -> None:
     """Take a run up again that a fault has ended; now that it has passed, the run has to finish."""
-    for _ in range(_RESUMED):
-        if run.over().phase == "finished":
-            return
+    if run.over().phase != "finished":
         run.resume()
-    run.finished()
+        run.finished()

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests on two processes, each file on one of them; PARALLEL= for one.
+PARALLEL ?= --numprocesses 2 --dist loadfile
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
@@ -19,10 +21,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 slow: $(VENV)/.dev
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(PARALLEL)
 
 # Schedules in virtual time from random seeds, as long as MINUTES say; SEED= begins with that one.
 MINUTES ?= 10

@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -76,16 +77,20 @@ def write_file(path: Path, parameters: Parameters, *, fsync: bool = False, spare
 def write_hashed(path: Path, parameters: Parameters, *, fsync: bool = False) -> tuple[str, int]:
     """As `write_file`; SHA-256 of the file in hexadecimal, and its size in bytes.
 
-    Hashing takes longer than writing: ask for it where the digest is needed.
+    Hashing takes longer than writing, and goes on beside it: ask for it where the digest is needed.
     """
     digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes | memoryview]:
+        before: Future[None] | None = None
         for chunk in _chunks(parameters):
-            digest.update(chunk)
+            if before is not None:
+                before.result()
+            before = beside.submit(digest.update, chunk)
             yield chunk
 
-    size = _write(path, hashed(), fsync)
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+        size = _write(path, hashed(), fsync)
     return digest.hexdigest(), size
 
 

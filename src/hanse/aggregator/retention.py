@@ -66,6 +66,7 @@ class Retention:
         """What was here at the start, with the exchanges that it may have been brought for."""
         self._late: dict[str, None] = {}
         """What may still come though its claim has ended: an upload that was under way goes on to its end."""
+        self._reclaiming: asyncio.Future[None] | None = None
 
     def take_stock(self) -> None:
         """Look at what was left here by an aggregator that ended; to be called before anything is asked.
@@ -75,7 +76,6 @@ class Retention:
         """
         may_be_for = _open(self._runs())
         self._found = dict.fromkeys(set(self._blobs.digests()) - self._needed(), may_be_for)
-        self._reclaiming: asyncio.Future[None] | None = None
 
     def claim(self, party: Party, digest: str) -> None:
         """Keep a blob for a party that brings it, or was about to.

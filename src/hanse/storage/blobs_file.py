@@ -242,7 +242,7 @@ class _Upload(BlobWriter):
         """See `BlobWriter.restart`."""
         with file_errors(f"write {self._part}"):
             self._file.truncate(0)
-        self._hash, self._offset = hashlib.sha256(), 0
+        self._hash, self._offset, self._written_back = hashlib.sha256(), 0, 0
 
     def commit(self) -> Path:
         """See `BlobWriter.commit`."""

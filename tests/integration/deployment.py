@@ -156,16 +156,23 @@ class Running:
         return self._process.wait(PATIENCE_S)
 
     def close(self) -> list[Process]:
-        """End it, however it stands; what it has left behind."""
+        """Wait for its end, now that it was told to end; what it has left behind.
+
+        It was told once: told again, it would drop what it is about, and its workers would end after it.
+        """
+        try:
+            self.ended()
+        except subprocess.TimeoutExpired:
+            self.end(signal.SIGKILL)
+        return [process for process in self._seen if process.runs]
+
+    def tell_to_end(self) -> None:
+        """Tell it to end, however it stands."""
         if self.runs:
             for process in self.workers():
                 process.send(signal.SIGCONT)
             self.send(signal.SIGCONT)
-            try:
-                self.end(signal.SIGTERM)
-            except subprocess.TimeoutExpired:
-                self.end(signal.SIGKILL)
-        return [process for process in self._seen if process.runs]
+            self.send(signal.SIGTERM)
 
     def must_be_gone(self) -> None:
         """Wait until neither it runs nor what it has started; what was stopped ends when it goes on."""
@@ -425,14 +432,13 @@ class Deployment:
 
     def close(self) -> None:
         """End everything that was started; nothing of it may stay."""
-        # All are signalled first: an agent whose aggregator is gone ends as soon as any.
+        # All are told first: an agent whose aggregator is gone ends as soon as any.
         for running in self._started:
-            running.send(signal.SIGCONT)
-            running.send(signal.SIGTERM)
+            running.tell_to_end()
         left = [process for running in self._started for process in running.close()]
         for process in left:
             process.send(signal.SIGKILL)
-        assert not left
+        assert not left, left
 
 
 @contextmanager

@@ -12,11 +12,23 @@ from hanse.errors import ConfigError, StorageError, TamperedError, TransportErro
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 
-MAKERS: dict[str, Callable[[Path], BlobStore]] = {"files": FileBlobStore}
-
 DATA = bytes(range(256)) * 40
 DIGEST = sha256(DATA).hexdigest()
 HALF = len(DATA) // 2
+
+
+def with_spares(directory: Path) -> FileBlobStore:
+    """A store in which longer, shorter and equally long blobs were just deleted."""
+    store = FileBlobStore(directory, spare_from=1)
+    for size in (len(DATA), len(DATA) + 100, len(DATA) - 100, len(DATA)):
+        store.delete(store.put(bytes([size % 251]) * size))
+    return store
+
+
+MAKERS: dict[str, Callable[[Path], BlobStore]] = {
+    "files": FileBlobStore,
+    "files over deleted ones": with_spares,
+}
 
 
 @pytest.fixture(params=sorted(MAKERS))

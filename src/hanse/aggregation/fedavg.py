@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hanse.aggregation.answers import aggregate_of
-from hanse.aggregation.fold import weighted_mean
+from hanse.aggregation.fold import weighted_mean, weighted_mean_as_read
 from hanse.core.update import Aggregate, Update
 
 
@@ -31,4 +31,16 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
     return aggregate_of(
         updates,
         lambda deltas, examples: weighted_mean(deltas, [1] * len(deltas) if uniform else examples),
+    )
+
+
+def fed_avg_as_read(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
+    """As `fed_avg`, but its delta is computed where it is read; see `hanse.core.as_read.AsRead`.
+
+    Raises:
+        UpdateError: As `fed_avg`.
+    """
+    return aggregate_of(
+        updates,
+        lambda deltas, examples: weighted_mean_as_read(deltas, [1] * len(deltas) if uniform else examples),
     )

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hanse.aggregation.dtypes import as_number, check_alike, rounded
-from hanse.core.parameters import Array, FlatReader, Parameters, flat_reader
+from hanse.core.as_read import AsRead, flat_reader
+from hanse.core.parameters import Array, Parameters
 from hanse.core.update import Metrics
 from hanse.errors import UpdateError
 
@@ -47,15 +48,18 @@ def weighted_mean(
             mean (complex), or have no weight at all.
         ValueError: A weight is negative or not finite, or there are not as many as updates.
     """
-    if len(updates) != len(weights):
-        raise ValueError(f"{len(updates)} updates, but {len(weights)} weights")
-    total = total_weight(weights)
-    check_alike(updates, "mean")
-    counted = [(update, weight) for update, weight in zip(updates, weights, strict=True) if weight]
-    return {
-        name: _mean([(update[name], weight) for update, weight in counted], total, block_bytes // 8)
-        for name in updates[0]
-    }
+    means = _means(updates, weights, block_bytes)
+    return {name: _whole(mean, block_bytes) for name, mean in means.items()}
+
+
+def weighted_mean_as_read(updates: Sequence[Parameters], weights: Sequence[float]) -> dict[str, Array]:
+    """As `weighted_mean`, but computed where it is read; see `hanse.core.as_read.AsRead`.
+
+    Raises:
+        UpdateError: As `weighted_mean`.
+        ValueError: As `weighted_mean`.
+    """
+    return {name: mean.as_array for name, mean in _means(updates, weights, _BLOCK_BYTES).items()}
 
 
 def weighted_metrics(metrics: Sequence[Metrics], weights: Sequence[float]) -> dict[str, float]:
@@ -97,42 +101,64 @@ def total_weight(weights: Sequence[float]) -> float:
     return total
 
 
-def _mean(parts: Sequence[tuple[Array, float]], total: float, block: int) -> Array:
-    """Weighted mean of one tensor, `block` elements at a time; a large one on several threads."""
+def _means(updates: Sequence[Parameters], weights: Sequence[float], block_bytes: int) -> dict[str, AsRead]:
+    if len(updates) != len(weights):
+        raise ValueError(f"{len(updates)} updates, but {len(weights)} weights")
+    total = total_weight(weights)
+    check_alike(updates, "mean")
+    counted = [(update, weight) for update, weight in zip(updates, weights, strict=True) if weight]
+    return {
+        name: _mean([(update[name], weight) for update, weight in counted], total, block_bytes // 8)
+        for name in updates[0]
+    }
+
+
+def _mean(parts: Sequence[tuple[Array, float]], total: float, step: int) -> AsRead:
+    """Weighted mean of one tensor, summed `step` numbers at a time."""
     first = parts[0][0]
     dtype = first.dtype.newbyteorder("=")
-    flats = [(*flat_reader(array), weight) for array, weight in parts]
+    readers = [(*flat_reader(array), weight) for array, weight in parts]
     # What is decoded by block is decoded once.
-    block = max(block, *(whole for _, whole, _ in flats))
-    readers = [(read, weight) for read, _, weight in flats]
-    mean = np.empty(first.size, dtype)
-    threads = max(1, min(_THREADS, first.size // _WORTH_A_THREAD))
+    block = max(whole for _, whole, _ in readers)
+    step = max(step, block)
+
+    def read(begin: int, end: int) -> Array:
+        mean = np.empty(end - begin, dtype)
+        # Two buffers for all blocks: touching fresh memory costs more than the sum.
+        accumulator, scratch = np.empty((2, min(step, end - begin)))
+        for at in range(begin, end, step):
+            until = min(at + step, end)
+            folded, term = accumulator[: until - at], scratch[: until - at]
+            folded.fill(0)
+            for values_of, _, weight in readers:
+                values = values_of(at, until)
+                np.copyto(term, values.view(as_number(values.dtype)))
+                term *= weight
+                folded += term
+            folded /= total
+            mean[at - begin : until - begin] = rounded(folded, dtype).view(dtype)
+        return mean
+
+    return AsRead(first.shape, dtype, read, block)
+
+
+def _whole(mean: AsRead, block_bytes: int) -> Array:
+    """The mean as an array; a large one is computed on several threads."""
+    whole = np.empty(mean.size, mean.dtype)
+    step = max(block_bytes // 8, mean.block)
+    threads = max(1, min(_THREADS, mean.size // _WORTH_A_THREAD))
+
+    def fill(begins: range) -> None:
+        for begin in begins:
+            end = min(begin + step, mean.size)
+            whole[begin:end] = mean.flat_range(begin, end)
+
     # Every thread has every so manieth block: no number is summed in another order than by one.
-    shares = [range(n * block, first.size, threads * block) for n in range(threads)]
+    shares = [range(n * step, mean.size, threads * step) for n in range(threads)]
     if threads == 1:
-        _fold(readers, total, mean, shares[0], block)
+        fill(shares[0])
     else:
         with ThreadPoolExecutor(threads, thread_name_prefix="fold") as pool:
-            for done in [pool.submit(_fold, readers, total, mean, share, block) for share in shares]:
+            for done in [pool.submit(fill, share) for share in shares]:
                 done.result()
-    return mean.reshape(first.shape)
-
-
-def _fold(
-    readers: Sequence[tuple[FlatReader, float]], total: float, mean: Array, begins: range, block: int
-) -> None:
-    """Fold the blocks that begin at these numbers into their places."""
-    # Two buffers for all blocks: touching fresh memory costs more than the sum.
-    accumulator, scratch = np.empty((2, min(block, mean.size)))
-    for begin in begins:
-        end = min(begin + block, mean.size)
-        folded, term = accumulator[: end - begin], scratch[: end - begin]
-        folded.fill(0)
-        for read, weight in readers:
-            values = read(begin, end)
-            np.copyto(term, values.view(as_number(values.dtype)))
-            term *= weight
-            folded += term
-        folded /= total
-        result = rounded(folded, mean.dtype)
-        mean[begin:end] = result.view(mean.dtype)
+    return whole.reshape(mean.shape)

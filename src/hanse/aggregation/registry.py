@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hanse.aggregation.answers import aggregate_of
 from hanse.aggregation.base import ServerOptimizer
-from hanse.aggregation.fedavg import fed_avg
+from hanse.aggregation.fedavg import fed_avg_as_read
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.aggregation.robust import median, trimmed_mean
 from hanse.core.plan import Aggregation
@@ -20,14 +20,18 @@ def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
         aggregation: Of the plan.
         updates: One round's updates, in site order.
 
+    Returns:
+        The aggregate. Tensors of its delta may be computed where they are read, from those of
+        the updates; see `hanse.core.as_read.AsRead`.
+
     Raises:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
     """
     match aggregation.rule:
         case "weighted_mean":
-            return fed_avg(updates)
+            return fed_avg_as_read(updates)
         case "mean":
-            return fed_avg(updates, uniform=True)
+            return fed_avg_as_read(updates, uniform=True)
         case "median":
             return aggregate_of(updates, lambda deltas, _: median(deltas))
         case "trimmed_mean":

@@ -21,7 +21,8 @@ from functools import partial
 import numpy as np
 
 from hanse.aggregation.dtypes import as_number, check_alike, rounded
-from hanse.core.parameters import Array, Parameters, flat_reader, is_floating
+from hanse.core.as_read import flat_reader
+from hanse.core.parameters import Array, Parameters, is_floating
 from hanse.errors import UpdateError
 
 _BLOCK_BYTES = 512 * 1024

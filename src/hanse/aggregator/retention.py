@@ -113,16 +113,17 @@ class Retention:
             await asyncio.sleep(0)
         self._late = dict.fromkeys([*self._late][-_MOST_LATE:])
         # Nobody waits for it: what is deleted is out of sight already.
-        self._reclaiming = asyncio.get_running_loop().run_in_executor(None, self._reclaim)
+        keep = any(run.phase is Phase.RUNNING for run in self._runs())
+        self._reclaiming = asyncio.get_running_loop().run_in_executor(None, self._reclaim, keep)
 
     async def settled(self) -> None:
         """Wait until the space of what was deleted is free."""
         if self._reclaiming is not None:
             await asyncio.wait({self._reclaiming})
 
-    def _reclaim(self) -> None:
+    def _reclaim(self, keep: bool) -> None:
         try:
-            self._blobs.reclaim()
+            self._blobs.reclaim(keep=keep)
         except StorageError as error:  # it only takes up space
             logger.warning("the space of blobs that are not needed any more is not free yet: %s", error)
 

@@ -57,12 +57,18 @@ class TransferRequests:
         return partial(self._blobs.write, digest, party.name, size)
 
     def _check_room(self, size: int) -> None:
-        directory, reserve = self._options.directory, self._options.disk_reserve
-        with file_errors(f"look at the disk of {directory}"):
-            free = shutil.disk_usage(directory).free
+        reserve = self._options.disk_reserve
+        free = self._free()
+        if free - size < reserve:
+            self._blobs.reclaim()
+            free = self._free()
         if free - size < reserve:
             raise StorageError(
                 f"the aggregator's disk has {free} bytes free; {size} bytes more would leave less than the "
                 f"reserve of {reserve}",
                 mend="The operator must free space; the upload goes on from where it is.",
             )
+
+    def _free(self) -> int:
+        with file_errors(f"look at the disk of {self._options.directory}"):
+            return shutil.disk_usage(self._options.directory).free

@@ -139,7 +139,6 @@ class ServiceHost:
         self._plan = plan
         self._inbox = inbox
         self._outbox = outbox
-        self._files = 0
         self._lent: tuple[Parameters, str] | None = None
         """The model that the service lends, and its digest."""
         self._given: set[str] = set()
@@ -186,7 +185,7 @@ class ServiceHost:
             round_number=request.round_number,
             model=self._refer(request.model),
             metrics=dict(request.metrics),
-            state=self._write(request.state) if request.state else None,
+            state=self._write("state", request.state) if request.state else None,
             consumed=request.consumed,
         )
         return self._standing(self._service.ask(call, StandingReply))
@@ -220,18 +219,17 @@ class ServiceHost:
         # Hashed only where that can save the file: it takes longer than to write it.
         if self._given and (digest := digest_of(model)) in self._given:
             return ModelRef(digest=digest)
-        return ModelRef(file=self._write(model))
+        return ModelRef(file=self._write("model", model))
 
     def _note_given(self, digest: str | None) -> None:
         if digest is not None and (self._lent is None or digest != self._lent[1]):
             self._given.add(digest)
 
-    def _write(self, parameters: Parameters) -> str:
-        """Write a file for the service; its name."""
-        self._files += 1
-        name = f"{self._files}.safetensors"
-        write_file(self._outbox / name, parameters)
-        return name
+    def _write(self, what: str, parameters: Parameters) -> str:
+        """Write a file for the service, over the one before, which it has taken; its name."""
+        path = self._outbox / f"{what}.safetensors"
+        write_file(path, parameters, spare=path)
+        return path.name
 
     def _open(self, name: str | None) -> Parameters | None:
         # Read-only, so that a model that is passed on is known to be unchanged.

@@ -7,14 +7,13 @@ import os
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hanse.core.parameters import Parameters
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
-from hanse.wire.files import file_errors
+from hanse.wire.files import file_errors, unused
 from hanse.wire.tensors import write_hashed
 
 _LIFE = "life-"
@@ -64,7 +63,9 @@ class Workspace:
             self.inbox, self.outbox = self._life / "in", self._life / "out"
             for folder in (self.inbox, self.outbox):
                 folder.mkdir(mode=0o700)
+            self._spare = self._life / "spare"
         self.taken: set[str] = set()
+        self._shown: set[Path] = set()
 
     def lend(self, digest: str) -> str:
         """Show a blob to the worker; its name in `inbox`.
@@ -84,7 +85,9 @@ class Workspace:
 
     def show(self, name: str, parameters: Parameters) -> str:
         """Write tensors for the worker to read; the SHA-256 of the file."""
-        return write_hashed(self.inbox / name, parameters)[0]
+        place = self.inbox / name
+        self._shown.add(place)
+        return write_hashed(place, parameters, spare=unused(self._spare))[0]
 
     def take(self, name: str) -> str:
         """Take in a file that the worker wrote; its digest.
@@ -108,8 +111,6 @@ class Workspace:
             # Copied: the worker may hold its own file open, and write to it after it was hashed.
             digest = self._blobs.copy(source, found.st_size)
         self.taken.add(digest)
-        with suppress(OSError):  # it is the worker's own folder
-            (self.outbox / name).unlink()
         return digest
 
     def post(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -123,10 +124,17 @@ class Workspace:
         return {"file": place.name}
 
     def clear(self) -> None:
-        """Take back what was lent; the worker keeps what it has open."""
+        """Take back what was lent; the worker keeps what it has open.
+
+        A file that was written for it is kept, for the next one to be written over it.
+        """
         with file_errors(f"empty {self.inbox}"):
             for path in self.inbox.iterdir():
-                path.unlink()
+                if path in self._shown:
+                    path.replace(self._spare)
+                else:
+                    path.unlink()
+        self._shown.clear()
         self.taken.clear()
 
     def delete(self) -> None:

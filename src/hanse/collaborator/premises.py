@@ -115,7 +115,7 @@ class Premises:
                 use(await self.fetch(digest, max_bytes))
             finally:
                 self.blobs.delete(digest)
-                await asyncio.to_thread(self.blobs.reclaim)
+                await asyncio.to_thread(self.blobs.reclaim, keep=True)
 
     def drop_leftovers(self) -> None:
         """Delete what an agent before this one had brought here, and died before it could delete it.
@@ -135,14 +135,20 @@ class Premises:
         Raises:
             StorageError: There is too little room.
         """
-        with file_errors(f"ask for the free space of {self.directory}"):
-            free = shutil.disk_usage(self.directory).free
+        free = self._free()
+        if free - num_bytes < self.settings.disk_reserve:
+            self.blobs.reclaim()
+            free = self._free()
         if free - num_bytes < self.settings.disk_reserve:
             raise StorageError(
                 f"the disk of {self.directory} has {free} bytes free; {num_bytes} are needed on top of the "
                 f"reserve of {self.settings.disk_reserve}",
                 mend="Free some space, or lower `disk_reserve` in site.yaml.",
             )
+
+    def _free(self) -> int:
+        with file_errors(f"ask for the free space of {self.directory}"):
+            return shutil.disk_usage(self.directory).free
 
 
 async def _full_disk_may_pass(call: Callable[[], Awaitable[T]]) -> T:

@@ -78,6 +78,7 @@ class Tasks:
         async with self._locks[run_id]:
             try:
                 await self._folder(run_id)
+                await asyncio.to_thread(self._here.blobs.reclaim)
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)
             await self._workers.end_run(run_id)

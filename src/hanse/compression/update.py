@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +13,7 @@ from hanse.compression.chain import Chain
 from hanse.compression.feedback import corrected, left_out
 from hanse.compression.registry import make_chain
 from hanse.compression.tensor import TensorCodec
+from hanse.core.as_read import AsRead
 from hanse.core.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
 from hanse.core.seeds import derive
 from hanse.core.transform import SEGMENT, Compression
@@ -134,8 +134,7 @@ class UpdateCodec:
             if codec is None:
                 found[name] = encoded[name]
             else:
-                # Used as an array: it has the few attributes of one that are read, and turns into one.
-                found[name] = cast("Any", DecodedTensor(codec, encoded[name], derive(seed, name)))
+                found[name] = _decoded(codec, encoded[name], derive(seed, name)).as_array
         return found
 
     def _encode(
@@ -156,42 +155,19 @@ class UpdateCodec:
         return EncodedTensor(name, codec.join(segments), left)
 
 
-class DecodedTensor:
-    """A tensor that is decoded where it is read; stands for the array it would make.
+def _decoded(codec: TensorCodec, encoded: Array, seed: int) -> AsRead:
+    """A tensor that is decoded where it is read."""
+    spec, segments = codec.spec, codec.split(encoded)
+    special = spec.dtype.startswith(("bfloat", "float8"))
+    dtype = np.dtype(getattr(ml_dtypes, spec.dtype) if special else spec.dtype)
 
-    See `hanse.core.parameters.flat_reader`. May be used from any thread.
-
-    Attributes:
-        block: Numbers that are decoded together; ranges had best be whole ones.
-    """
-
-    block = SEGMENT
-
-    def __init__(self, codec: TensorCodec, encoded: Array, seed: int) -> None:
-        self._codec = codec
-        self._segments = codec.split(encoded)
-        self._seed = seed
-        spec = codec.spec
-        special = spec.dtype.startswith(("bfloat", "float8"))
-        self.shape = spec.shape
-        self.dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, spec.dtype) if special else spec.dtype)
-        self.size = codec.size
-        self.nbytes = self.size * self.dtype.itemsize
-
-    def flat_range(self, begin: int, end: int) -> Array:
-        """The numbers from `begin` to before `end` of the flat tensor."""
+    def read(begin: int, end: int) -> Array:
         first, last = begin // SEGMENT, -(-end // SEGMENT)
-        pieces = [self._codec.decode(self._segments[i], i, self._seed) for i in range(first, last)]
+        pieces = [codec.decode(segments[i], i, seed) for i in range(first, last)]
         whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return whole[begin - first * SEGMENT : end - first * SEGMENT]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        whole = np.empty(self.size, self.dtype)
-        for begin in range(0, self.size, SEGMENT):
-            end = min(begin + SEGMENT, self.size)
-            whole[begin:end] = self.flat_range(begin, end)
-        shaped = whole.reshape(self.shape)
-        return shaped if dtype is None else shaped.astype(dtype, copy=False)
+    return AsRead(spec.shape, dtype, read, SEGMENT)
 
 
 def update_seed(plan_seed: int, site: str, exchange: int) -> int:

@@ -9,18 +9,18 @@ difference and travel as values.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hanse.core.as_read import AsRead, computed, flat_reader
+
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, Array]
-
-FlatReader = Callable[[int, int], Array]
-"""Gives the numbers from one index to before another of a flat tensor."""
 
 MAX_TENSORS = 100_000
 """Most tensors one set of parameters may have; bounds what a header can cost."""
@@ -47,18 +47,6 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return str(dtype.name)
 
 
-def flat_reader(array: Array) -> tuple[FlatReader, int]:
-    """How to read a tensor in ranges, be it an array or what makes one when it is read.
-
-    Returns:
-        What gives a range, and of how many numbers ranges had best be multiples.
-    """
-    if isinstance(array, np.ndarray):
-        whole = array.reshape(-1)
-        return (lambda begin, end: whole[begin:end]), 1
-    return array.flat_range, array.block
-
-
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype are real numbers, bfloat16 and float8 included."""
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
@@ -78,41 +66,22 @@ def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
     Raises:
         ValueError: Names, shapes or dtypes differ.
     """
-    return {name: np.asarray(delta) for name, delta in difference_as_read(trained, received).items()}
+    return computed(difference_as_read(trained, received))
 
 
 def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
-    """As `difference`, but computed where it is read, so that a whole one never lies in memory.
+    """As `difference`, but computed where it is read; see `AsRead`.
 
-    Both models must stay as they are until then. See `flat_reader`.
+    Raises:
+        ValueError: As `difference`.
     """
     problem = mismatch(specs(trained), specs(received))
     if problem:
         raise ValueError(problem)
     return {
-        # Used as an array: it has the few attributes of one that are read, and turns into one.
-        name: array if array.dtype == np.bool_ else cast("Any", _Difference(array, received[name]))
+        name: array if array.dtype == np.bool_ else _combined(array, received[name], np.subtract).as_array
         for name, array in trained.items()
     }
-
-
-class _Difference:
-    """One tensor minus another of its kind; stands for the array that this would make."""
-
-    block = 1
-
-    def __init__(self, trained: Array, received: Array) -> None:
-        self._trained, self._received = trained.reshape(-1), received.reshape(-1)
-        self.shape, self.dtype = trained.shape, trained.dtype
-        self.size, self.nbytes = trained.size, trained.nbytes
-
-    def flat_range(self, begin: int, end: int) -> Array:
-        """The numbers from `begin` to before `end` of the flat tensor."""
-        return np.subtract(self._trained[begin:end], self._received[begin:end])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        whole = self.flat_range(0, self.size).reshape(self.shape)
-        return whole if dtype is None else whole.astype(dtype, copy=False)
 
 
 def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
@@ -124,6 +93,15 @@ def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
     Raises:
         ValueError: `delta` names a tensor that `base` lacks, or with another shape.
     """
+    return computed(add_as_read(base, delta))
+
+
+def add_as_read(base: Parameters, delta: Parameters) -> dict[str, Array]:
+    """As `add`, but computed where it is read; see `AsRead`.
+
+    Raises:
+        ValueError: As `add`.
+    """
     result: dict[str, Array] = dict(base)
     for name, change in delta.items():
         if name not in base:
@@ -133,16 +111,31 @@ def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
             raise ValueError(
                 f"tensor {name!r} has shape {change.shape} in the update, {old.shape} in the model"
             )
-        if old.dtype == np.bool_:
-            result[name] = np.asarray(np.asarray(change, dtype=np.float64) >= 0.5)
-        elif is_floating(old.dtype):
-            # One rounding only: the sum is taken in the wider of the two types.
-            result[name] = np.asarray(np.add(old, change)).astype(old.dtype, copy=False)
-        else:
-            # By way of int64: what a negative number becomes as an unsigned one is left to the machine.
-            whole = change if change.dtype.kind in "iu" else np.rint(change).astype(np.int64)
-            result[name] = np.asarray(np.add(old, whole.astype(old.dtype, copy=False)))
+        result[name] = _combined(old, change, _added).as_array
     return result
+
+
+def _combined(first: Array, second: Array, combine: Callable[[Array, Array], Array]) -> AsRead:
+    """What is made of two tensors number by number, with the dtype of the first."""
+    (left, left_block), (right, right_block) = flat_reader(first), flat_reader(second)
+    return AsRead(
+        first.shape,
+        first.dtype.newbyteorder("="),
+        lambda begin, end: combine(left(begin, end), right(begin, end)),
+        math.lcm(left_block, right_block),
+    )
+
+
+def _added(old: Array, change: Array) -> Array:
+    dtype = old.dtype.newbyteorder("=")
+    if dtype == np.bool_:
+        return np.asarray(np.asarray(change, dtype=np.float64) >= 0.5)
+    if is_floating(dtype):
+        # One rounding only: the sum is taken in the wider of the two types.
+        return np.asarray(np.add(old, change)).astype(dtype, copy=False)
+    # By way of int64: what a negative number becomes as an unsigned one is left to the machine.
+    whole = change if change.dtype.kind in "iu" else np.rint(change).astype(np.int64)
+    return np.asarray(np.add(old, whole.astype(dtype, copy=False)))
 
 
 def mismatch(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]) -> str:
@@ -173,12 +166,11 @@ def num_bytes(parameters: Parameters) -> int:
 
 
 def _all_finite(array: Array) -> bool:
-    flat = array.reshape(-1)
+    read, block = flat_reader(array)
     # By block: a boolean array as large as the model is never needed.
-    step = 1 << 18
-    if flat.size <= step:
-        return bool(np.isfinite(flat).all())
-    return all(bool(np.isfinite(flat[i : i + step]).all()) for i in range(0, flat.size, step))
+    step = -(-(1 << 18) // block) * block
+    begins = range(0, array.size, step)
+    return all(bool(np.isfinite(read(i, min(i + step, array.size))).all()) for i in begins)
 
 
 def _some(named: Mapping[str, TensorSpec], most: int = 5) -> str:

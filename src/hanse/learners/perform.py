@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
+from hanse.core.as_read import computed
 from hanse.core.disclosure import declared, disclosure_of
 from hanse.core.parameters import Parameters, difference_as_read, specs
 from hanse.core.plan import INITIALISE, Plan
@@ -40,7 +39,7 @@ class Performed:
         update: The declared tensors: trained minus received parameters, for `INITIALISE` the
             parameters themselves; None for a task that discloses no update. The arrays may be
             the learner's own, or computed from those when they are read (see
-            `hanse.core.parameters.flat_reader`), and hold until its next task.
+            `hanse.core.as_read.AsRead`), and hold until its next task.
     """
 
     num_examples: int
@@ -51,7 +50,7 @@ class Performed:
         """The same with arrays for an update, for whoever looks at it more than once."""
         if self.update is None:
             return self
-        return replace(self, update={name: np.asarray(array) for name, array in self.update.items()})
+        return replace(self, update=computed(self.update))
 
 
 def setup_seed(plan: Plan) -> int:

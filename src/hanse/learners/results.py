@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hanse.core.as_read import AsRead
 from hanse.core.parameters import Array, Parameters, mismatch, specs
 from hanse.core.update import TaskResult
 from hanse.errors import TaskError
@@ -79,9 +80,12 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
     for name, value in parameters.items():
         _name(name, doing)
         # A NumPy scalar is what arithmetic makes of an array without dimensions.
-        if not isinstance(value, np.ndarray | np.generic):
+        if not isinstance(value, np.ndarray | np.generic | AsRead):
             raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
-    return {name: np.asarray(value) for name, value in parameters.items()}
+    return {
+        name: value.as_array if isinstance(value, AsRead) else np.asarray(value)
+        for name, value in parameters.items()
+    }
 
 
 def _name(name: Any, doing: str) -> str:

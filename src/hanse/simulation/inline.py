@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-import numpy as np
-
 from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.compression.update import update_seed
 from hanse.compression.uploads import upload_codec
+from hanse.core.as_read import computed
 from hanse.core.canonical import sha256
 from hanse.core.commands import (
     AcceptResult,
@@ -156,7 +155,7 @@ class InlineHost:
         aggregate = aggregate_updates(self.plan.aggregation, self._updates(exchange))
         digest = None if aggregate.delta is None else self._keep(aggregate.delta)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
-        return aggregate
+        return aggregate if digest is None else replace(aggregate, delta=self._tensors[digest])
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
         """The next update of a stream; sites work in the order in which they were asked."""
@@ -295,7 +294,7 @@ def _whole(update: Update) -> Update:
     """An update whose tensors are arrays, for a workflow to work with."""
     if update.delta is None:
         return update
-    return replace(update, delta={name: np.asarray(array) for name, array in update.delta.items()})
+    return replace(update, delta=computed(update.delta))
 
 
 def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:

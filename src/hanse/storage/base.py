@@ -179,6 +179,11 @@ class BlobStore(Protocol):
         """
         ...
 
-    def reclaim(self) -> None:
-        """Free the space of deleted blobs, which takes time in proportion to it."""
+    def reclaim(self, *, keep: bool = False) -> None:
+        """Free the space of deleted blobs, which takes time in proportion to it.
+
+        Args:
+            keep: Leave as much of it as blobs have taken since this was last called: the next
+                ones, of about the same sizes, are then written over what is there.
+        """
         ...

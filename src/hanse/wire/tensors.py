@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from hanse.core.as_read import AsRead, flat_reader
 from hanse.core.parameters import (
     Array,
     Parameters,
     TensorSpec,
     dtype_name,
-    flat_reader,
     specs,
 )
 from hanse.errors import UpdateError
@@ -30,6 +32,8 @@ from hanse.wire.files import file_errors, overwriting
 from hanse.wire.tensor_headers import Entry, header_of, layout, read_header
 
 _BLOCK_BYTES = 1 << 20
+_AHEAD = min(os.cpu_count() or 1, 4)
+"""Pieces that are computed before the one that is written."""
 
 
 def encode(parameters: Parameters) -> bytes:
@@ -74,7 +78,9 @@ def write_file(path: Path, parameters: Parameters, *, fsync: bool = False, spare
     return _write(path, _chunks(parameters), fsync, spare)
 
 
-def write_hashed(path: Path, parameters: Parameters, *, fsync: bool = False) -> tuple[str, int]:
+def write_hashed(
+    path: Path, parameters: Parameters, *, fsync: bool = False, spare: Path | None = None
+) -> tuple[str, int]:
     """As `write_file`; SHA-256 of the file in hexadecimal, and its size in bytes.
 
     Hashing takes longer than writing, and goes on beside it: ask for it where the digest is needed.
@@ -90,7 +96,7 @@ def write_hashed(path: Path, parameters: Parameters, *, fsync: bool = False) -> 
             yield chunk
 
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
-        size = _write(path, hashed(), fsync)
+        size = _write(path, hashed(), fsync, spare)
     return digest.hexdigest(), size
 
 
@@ -166,14 +172,29 @@ def _chunks(parameters: Parameters) -> Iterator[bytes | memoryview]:
     yield header_of(entries)
     for entry in entries:
         array = parameters[entry.name]
-        if not hasattr(array, "flat_range"):
+        if not isinstance(array, AsRead):
             # `ascontiguousarray` copies only what is strided or of the other byte order.
             array = np.ascontiguousarray(array, dtype=entry.dtype)
-        read, block = flat_reader(array)
-        step = max(_BLOCK_BYTES // (block * entry.dtype.itemsize), 1) * block
-        for begin in range(0, array.size, step):
-            part = np.ascontiguousarray(read(begin, min(begin + step, array.size)), dtype=entry.dtype)
-            yield part.view(np.uint8).data
+        for part in _parts(array):
+            yield np.ascontiguousarray(part, dtype=entry.dtype).view(np.uint8).data
+
+
+def _parts(array: Array | AsRead) -> Iterator[Array]:
+    """A flat tensor piece by piece; what is computed for it is computed ahead, on threads."""
+    read, block = flat_reader(array)
+    step = max(_BLOCK_BYTES // (block * array.dtype.itemsize), 1) * block
+    ranges = [(begin, min(begin + step, array.size)) for begin in range(0, array.size, step)]
+    if not isinstance(array, AsRead) or len(ranges) <= _AHEAD:
+        yield from itertools.starmap(read, ranges)
+        return
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="compute") as pool:
+        ahead: deque[Future[Array]] = deque()
+        for begin, end in ranges:
+            ahead.append(pool.submit(read, begin, end))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _views(data: Array, entries: Iterable[Entry], where: str) -> dict[str, Array]:

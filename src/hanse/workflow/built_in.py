@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hanse.aggregation.base import ServerOptimizer
+from hanse.aggregation.fedopt import FedSgd
 from hanse.aggregation.registry import server_optimizer
-from hanse.core.parameters import Parameters
+from hanse.core.parameters import Parameters, add_as_read
 from hanse.errors import WorkflowError
 from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation, Round
@@ -22,11 +24,7 @@ def fedavg(federation: Federation) -> None:
     """
     optimizer = server_optimizer(federation.plan.aggregation)
     for round in federation.rounds():
-        update = round.sum("train")
-        if update.delta is None:
-            raise WorkflowError("workflow fedavg needs task `train` to disclose an update")
-        model, state = optimizer.step(round.model, update.delta, round.state)
-        round.commit(model, metrics={**update.metrics, **_scores(round, model)}, state=state)
+        _average(round, optimizer)
 
 
 def evaluate(federation: Federation) -> None:
@@ -37,6 +35,19 @@ def evaluate(federation: Federation) -> None:
 
 BUILT_IN: dict[str, Workflow] = {"fedavg": fedavg, "evaluate": evaluate}
 """Workflow by the name that a plan gives it."""
+
+
+def _average(round: Round, optimizer: ServerOptimizer) -> None:
+    # A function of its own: what a round has read is let go of before the next one begins.
+    update = round.sum("train")
+    if update.delta is None:
+        raise WorkflowError("workflow fedavg needs task `train` to disclose an update")
+    if optimizer == FedSgd():
+        # What it would make, but on the way to the file: a model more in memory is dear.
+        model, state = add_as_read(round.model, update.delta), dict(round.state)
+    else:
+        model, state = optimizer.step(round.model, update.delta, round.state)
+    round.commit(model, metrics={**update.metrics, **_scores(round, model)}, state=state)
 
 
 def _scores(round: Round, model: Parameters) -> dict[str, float]:

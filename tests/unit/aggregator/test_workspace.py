@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -119,7 +120,6 @@ class TestTaking:
 
         assert blobs.path(digest).read_bytes() == b"model"
         assert workspace.taken == {digest}
-        assert not (workspace.outbox / "1.safetensors").exists()
 
     def test_a_file_that_the_worker_holds_open_cannot_change_the_blob(
         self, workspace: Workspace, blobs: FileBlobStore
@@ -183,3 +183,34 @@ class TestLives:
         workspace.delete()
 
         assert list(workspace.inbox.parents[1].iterdir()) == []
+
+
+class TestSpare:
+    """What was written for the worker is written over once it is taken back."""
+
+    MEAN: ClassVar = {"w": np.ones(4, np.float32)}
+
+    def test_a_sum_is_written_over_the_one_before(self, workspace: Workspace) -> None:
+        workspace.show("sum-1.safetensors", self.MEAN)
+        before = (workspace.inbox / "sum-1.safetensors").stat().st_ino
+        workspace.clear()
+
+        workspace.show("sum-2.safetensors", self.MEAN)
+
+        assert (workspace.inbox / "sum-2.safetensors").stat().st_ino == before
+
+    def test_one_that_the_worker_still_reads_stays_as_it_is(self, workspace: Workspace) -> None:
+        workspace.show("sum-1.safetensors", self.MEAN)
+        mapped = open_file(workspace.inbox / "sum-1.safetensors")
+        workspace.clear()
+
+        workspace.show("sum-2.safetensors", {"w": np.zeros(4, np.float32)})
+
+        assert mapped["w"].tolist() == [1.0] * 4
+
+    def test_what_is_taken_back_is_out_of_the_workers_sight(self, workspace: Workspace) -> None:
+        workspace.show("sum-1.safetensors", self.MEAN)
+
+        workspace.clear()
+
+        assert list(workspace.inbox.iterdir()) == []

@@ -1,0 +1,229 @@
+"""An upload under way, in a file that survives whoever writes it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from hanse.errors import StorageError, TransportError, UpdateError
+from hanse.storage.base import BlobWriter
+from hanse.storage.spares import Spares
+from hanse.wire.files import file_errors
+
+PARTIAL = ".part"
+"""Ends the name of a file that is as long as what came of the blob."""
+OVER = ".over.part"
+"""Ends the name of a file that is written over: of the blob's length, and behind it a count of what came."""
+_COUNT_BYTES = 8
+_WRITEBACK_BYTES = 8 << 20
+_PIECE = 1 << 20
+
+
+def partial_size(stem: Path) -> int:
+    """How much came of the upload whose files begin with `stem`; 0 where there is none."""
+    with suppress(FileNotFoundError), _ending(stem, OVER).open("rb") as file:
+        return _count(file.fileno())
+    try:
+        return _ending(stem, PARTIAL).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+class UploadFile(BlobWriter):
+    """Writes to a partial file that is its own until it is closed."""
+
+    def __init__(
+        self,
+        stem: Path,
+        place: Path,
+        size: int,
+        install: Callable[[IO[bytes], Path, Path], None],
+        spares: Spares,
+        *,
+        durable: bool,
+    ) -> None:
+        """Begin, or go on where an earlier one ended.
+
+        Args:
+            stem: What the names of partial files begin with.
+            place: Where the blob goes.
+            size: Bytes of the blob.
+            install: Makes a finished file the blob: the open file, where it is, where it goes.
+            spares: Files to write over.
+            durable: Whether the blob has to outlast a power failure.
+
+        Raises:
+            TransportError: Another one writes.
+            StorageError: The disk.
+        """
+        self._place, self._size, self._install, self._durable = place, size, install, durable
+        with file_errors(f"write {stem}"):
+            self._over = _over(stem, size, spares)
+            self._part = _ending(stem, OVER if self._over else PARTIAL)
+            descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = os.fdopen(descriptor, "r+b", buffering=0)
+            try:
+                self._take()
+                came = self._came()
+                self._hash = _hash_of(self._file, came)
+                self._offset = self._written_back = came
+            except BaseException:
+                self._file.close()
+                raise
+
+    @property
+    def offset(self) -> int:
+        """See `BlobWriter.offset`."""
+        return self._offset
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See `BlobWriter.write`."""
+        rest = memoryview(data).cast("B")
+        if self._offset + len(rest) > self._size:
+            raise StorageError(f"more than the announced {self._size} bytes came for {self._part}")
+        with file_errors(f"write {self._part}"):
+            while rest:
+                written = self._file.write(rest)
+                self._hash.update(rest[:written])
+                self._offset += written
+                rest = rest[written:]
+            self._note_count()
+            self._begin_writeback()
+
+    def restart(self) -> None:
+        """See `BlobWriter.restart`."""
+        self._hash, self._offset, self._written_back = hashlib.sha256(), 0, 0
+        with file_errors(f"write {self._part}"):
+            self._file.seek(0)
+            if self._over:
+                self._note_count()
+            else:
+                self._file.truncate(0)
+
+    def commit(self) -> Path:
+        """See `BlobWriter.commit`."""
+        if self._offset < self._size:
+            raise UpdateError(
+                f"only {self._offset} of {self._size} bytes came of blob {self._place.name}",
+                mend=f"Send the rest, from byte {self._offset} on.",
+            )
+        with self._file, file_errors(f"store blob {self._place}"):
+            try:
+                self._check_digest()
+                self._file.truncate(self._size)
+                self._install(self._file, self._part, self._place)
+            except (UpdateError, OSError):
+                # What did not match is of no use, and what the disk did not take may be lost already.
+                self._part.unlink(missing_ok=True)
+                raise
+        return self._place
+
+    def close(self) -> None:
+        """See `BlobWriter.close`."""
+        self._file.close()
+
+    def _came(self) -> int:
+        """How much of the blob is in the file; one that is of no use is begun again."""
+        length = os.fstat(self._file.fileno()).st_size
+        if self._over:
+            if length == self._size + _COUNT_BYTES:
+                return _count(self._file.fileno())
+            _prepare(self._file.fileno(), self._size)
+            return 0
+        if length <= self._size:
+            return length
+        self._file.truncate(0)
+        return 0
+
+    def _note_count(self) -> None:
+        if self._over:
+            os.pwrite(self._file.fileno(), self._offset.to_bytes(_COUNT_BYTES, "big"), self._size)
+
+    def _begin_writeback(self) -> None:
+        """Have the disk begin with what it was given, so that little is left to wait for at the end."""
+        begun, due = self._written_back, self._offset - self._offset % _WRITEBACK_BYTES
+        if self._durable and due > begun and hasattr(os, "posix_fadvise"):
+            # Linux takes this for fresh pages as a wish to write them; it keeps them, as they are not clean.
+            os.posix_fadvise(self._file.fileno(), begun, due - begun, os.POSIX_FADV_DONTNEED)
+            self._written_back = due
+
+    def _take(self) -> None:
+        """Make sure that nobody else writes to this file, nor has put it in place since it was opened."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = os.path.samestat(os.fstat(self._file.fileno()), self._part.stat())
+        except (BlockingIOError, FileNotFoundError):
+            free = False
+        if not free:
+            raise TransportError(
+                f"another upload of blob {self._place.name} by the same site is under way",
+                mend="Try again when it has ended.",
+            )
+
+    def _check_digest(self) -> None:
+        found = self._hash.hexdigest()
+        if found != self._place.name:
+            raise UpdateError(
+                f"blob {self._place.name} arrived with another content, of SHA-256 {found}",
+                mend="Send it again from the first byte.",
+            )
+
+
+def _over(stem: Path, size: int, spares: Spares) -> bool:
+    """Whether the upload goes over another file: the one that it began with, or one that there is to have."""
+    over = _ending(stem, OVER)
+    if over.exists():
+        return True
+    if _ending(stem, PARTIAL).exists():
+        return False
+    ready = _ending(stem, f".{secrets.token_hex(8)}{PARTIAL}")
+    if not spares.take(size, ready):
+        return False
+    try:
+        descriptor = os.open(ready, os.O_RDWR)
+        try:
+            _prepare(descriptor, size)
+        finally:
+            os.close(descriptor)
+        # Not before it says that nothing came, and never in the place of another that has begun.
+        os.link(ready, over)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        return False
+    finally:
+        ready.unlink(missing_ok=True)
+    return True
+
+
+def _prepare(descriptor: int, size: int) -> None:
+    os.ftruncate(descriptor, size)
+    os.pwrite(descriptor, bytes(_COUNT_BYTES), size)
+
+
+def _count(descriptor: int) -> int:
+    size = max(os.fstat(descriptor).st_size - _COUNT_BYTES, 0)
+    return min(int.from_bytes(os.pread(descriptor, _COUNT_BYTES, size), "big"), size)
+
+
+def _hash_of(file: IO[bytes], count: int) -> hashlib._Hash:
+    """Of the first bytes of a file, which then stands behind them."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(min(_PIECE, count)))
+    file.seek(0)
+    while count:
+        read = file.readinto(buffer[:count])  # type: ignore[attr-defined]
+        if not read:
+            raise OSError("it ends too early")
+        digest.update(buffer[:read])
+        count -= read
+    return digest
+
+
+def _ending(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)

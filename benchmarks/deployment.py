@@ -77,6 +77,7 @@ def free_port() -> int:
 @contextmanager
 def deployed(root: Path, sites: int) -> Iterator[Deployment]:
     """An aggregator and `sites` collaborators, enrolled through tokens, each a process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that they end with this script
     deployment = Deployment(root)
     port = free_port()
     hanse(

@@ -22,6 +22,7 @@ from hanse.wire.messages import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
 
+_LAST_NOTHING = re.compile(r"bytes=-0+")
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
 
 
@@ -146,6 +147,8 @@ def _range(request: web.BaseRequest) -> slice | None:
     """What Range asks for; None where there is none, or one of a kind that may be ignored (RFC 9110)."""
     if request.method != "GET" or "Range" not in request.headers:
         return None
+    if _LAST_NOTHING.fullmatch(request.headers["Range"]):
+        return slice(0, 0)  # aiohttp takes it for everything
     try:
         return request.http_range
     except ValueError:

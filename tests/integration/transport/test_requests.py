@@ -188,6 +188,7 @@ def test_a_part_of_an_upload_is_kept(
         ("bytes=-5", 206, DATA[-5:]),
         (f"bytes={len(DATA) - 1}-", 206, DATA[-1:]),
         (f"bytes={len(DATA)}-", 416, b""),
+        ("bytes=-0", 416, b""),
         ("bytes=0-1,4-5", 200, DATA),
         ("lines=1-2", 200, DATA),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 from tests.deterministic.service_ground import CODE, FIRST
 
 from hanse.aggregation.fedavg import fed_avg
+from hanse.core.as_read import computed
 from hanse.core.canonical import sha256
 from hanse.core.events import (
     Event,
@@ -89,7 +90,8 @@ class _Replayed(Host):
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         sites = self._answered.get((request.round_number, request.index), ())
-        return tuple(self._update(site, request.round_number, request.task, request.model) for site in sites)
+        model = None if request.model is None else computed(request.model)
+        return tuple(self._update(site, request.round_number, request.task, model) for site in sites)
 
     def sum(self, request: Request) -> Aggregate:
         return fed_avg(self.ask(request), uniform=False)
@@ -103,7 +105,7 @@ class _Replayed(Host):
         return exchange, Update(site, update.num_examples, update.metrics, update.delta, stale)
 
     def commit(self, request: CommitRequest) -> Standing:
-        self._models.append(dict(request.model))
+        self._models.append(computed(request.model))
         self._state = dict(request.state)
         self.committed.append((sha256(encode(request.model)), dict(request.metrics)))
         return self.standing()

@@ -37,7 +37,8 @@ class Request:
     Attributes:
         index: Place among the requests of its round, from 0; a workflow that is run
             again from the last commit asks the same at the same place.
-        model: Parameters to start from; None for the first model of a run.
+        model: Parameters to start from; None for the first model of a run. They may be computed
+            where they are read (`hanse.core.as_read.AsRead`).
         sites: Ask only these; None for the round's cohort.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from hanse.aggregator.options import Options
 from hanse.core.identity import Party
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import BlobStore
+from hanse.storage.room import free_space
 from hanse.transport.base import OpenUpload
-from hanse.wire.files import file_errors
 from hanse.wire.messages import BlobState
 
 
@@ -58,17 +57,10 @@ class TransferRequests:
 
     def _check_room(self, size: int) -> None:
         reserve = self._options.disk_reserve
-        free = self._free()
-        if free - size < reserve:
-            self._blobs.reclaim()
-            free = self._free()
-        if free - size < reserve:
+        free = free_space(self._options.directory, self._blobs, size + reserve)
+        if free < size + reserve:
             raise StorageError(
                 f"the aggregator's disk has {free} bytes free; {size} bytes more would leave less than the "
                 f"reserve of {reserve}",
                 mend="The operator must free space; the upload goes on from where it is.",
             )
-
-    def _free(self) -> int:
-        with file_errors(f"look at the disk of {self._options.directory}"):
-            return shutil.disk_usage(self._options.directory).free

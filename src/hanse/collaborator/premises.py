@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,9 +17,9 @@ from hanse.config.layout import PLANS
 from hanse.config.settings import SiteSettings
 from hanse.errors import StorageError, TamperedError, TransportError
 from hanse.storage.base import BlobStore
+from hanse.storage.room import free_space
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry, retrying
-from hanse.wire.files import file_errors
 
 logger = logging.getLogger(__name__)
 
@@ -135,20 +134,14 @@ class Premises:
         Raises:
             StorageError: There is too little room.
         """
-        free = self._free()
-        if free - num_bytes < self.settings.disk_reserve:
-            self.blobs.reclaim()
-            free = self._free()
-        if free - num_bytes < self.settings.disk_reserve:
+        reserve = self.settings.disk_reserve
+        free = free_space(self.directory, self.blobs, num_bytes + reserve)
+        if free < num_bytes + reserve:
             raise StorageError(
                 f"the disk of {self.directory} has {free} bytes free; {num_bytes} are needed on top of the "
-                f"reserve of {self.settings.disk_reserve}",
+                f"reserve of {reserve}",
                 mend="Free some space, or lower `disk_reserve` in site.yaml.",
             )
-
-    def _free(self) -> int:
-        with file_errors(f"ask for the free space of {self.directory}"):
-            return shutil.disk_usage(self.directory).free
 
 
 async def _full_disk_may_pass(call: Callable[[], Awaitable[T]]) -> T:

@@ -71,10 +71,11 @@ class Spares:
         with file_errors(f"empty {self._directory}"), self._lock:
             room, self._written = self._written if keep else 0, 0
             for path in self._directory.iterdir():
-                found = path.stat()
-                if keep and found.st_nlink > 1:
-                    continue
-                if keep and self._worth <= found.st_size <= room:
-                    room -= found.st_size
-                else:
-                    path.unlink()
+                with suppress(FileNotFoundError):  # another process was faster
+                    found = path.stat()
+                    if keep and found.st_nlink > 1:
+                        continue
+                    if keep and self._worth <= found.st_size <= room:
+                        room -= found.st_size
+                    else:
+                        path.unlink()

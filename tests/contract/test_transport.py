@@ -265,6 +265,19 @@ def test_delivery_goes_on_where_it_stopped(
     assert service.blobs.path(DIGEST).read_bytes() == DATA
 
 
+def test_delivery_begins_again_where_an_earlier_try_left_other_bytes(
+    run: Run, upstream: Upstream, service: FakeService, tmp_path: Path
+) -> None:
+    with closing(service.blobs.write(DIGEST, "hospital-a", len(DATA))) as writer:
+        writer.write(b"\xff" * HALF)
+    path = tmp_path / "update"
+    path.write_bytes(DATA)
+
+    run(upstream.deliver(DIGEST, path))
+
+    assert service.blobs.path(DIGEST).read_bytes() == DATA
+
+
 def test_a_file_that_is_not_what_its_digest_says_is_refused(
     run: Run, upstream: Upstream, service: FakeService, tmp_path: Path
 ) -> None:

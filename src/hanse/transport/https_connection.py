@@ -157,6 +157,13 @@ class HttpsConnection:
 
     async def deliver(self, digest: str, source: Path | bytes) -> None:
         """See `Upstream.deliver`."""
+        try:
+            await self._deliver_rest(digest, source)
+        except UpdateError:
+            # As with `fetch`: what an earlier try left there was not what it should be.
+            await self._deliver_rest(digest, source)
+
+    async def _deliver_rest(self, digest: str, source: Path | bytes) -> None:
         size, start = size_of(source), 0
         if size >= WORTH_IT:  # what is smaller is sent as a whole: to ask takes as long
             state = await self.call(UPLOAD_STATE, Empty(), sha256=digest)

@@ -92,10 +92,7 @@ class MemoryUpstream(Upstream):
         if size > max_bytes:
             raise ProtocolError(f"blob {digest} has {size} bytes, and at most {max_bytes} are due")
         write = partial(blobs.write, digest, owner, size)
-        try:
-            return await _copy(source, write, size)
-        except UpdateError:
-            return await _copy(source, write, size)  # what an earlier try left was wrong, and is dropped
+        return await _copy_over(source, write, size)
 
     async def deliver(self, digest: str, path: Path) -> None:
         """See `Upstream.deliver`."""
@@ -105,7 +102,7 @@ class MemoryUpstream(Upstream):
         with _as_reported():
             write = self._service.blob_to_take(self._party(UPLOAD), digest, size)
             if write is not None:
-                await _copy(path, write, size)
+                await _copy_over(path, write, size)
 
     async def close(self) -> None:
         """See `Upstream.close`."""
@@ -122,6 +119,13 @@ class MemoryUpstream(Upstream):
         party = admit(route, self._service, self._certificate)
         assert party is not None
         return party
+
+
+async def _copy_over(source: Path, write: OpenUpload, size: int) -> Path:
+    try:
+        return await _copy(source, write, size)
+    except UpdateError:
+        return await _copy(source, write, size)  # what an earlier try left was wrong, and is dropped
 
 
 async def _copy(source: Path, write: OpenUpload, size: int) -> Path:

@@ -63,6 +63,7 @@ class TernaryStep(Step):
         whole = norm(values)
         if not whole:
             return 0.0
-        top = np.abs(values[largest_indices(values, count)]) / whole
-        part = float(np.sum(top, dtype=np.float64)) ** 2 / count
+        # In float64: where all that counts is kept, next to nothing is left of the difference below.
+        top = np.abs(values[largest_indices(values, count)].astype(np.float64)) / whole
+        part = float(np.sum(top)) ** 2 / count
         return whole * (math.sqrt(max(1 - part, 0)) + 2.0**-20)

@@ -7,12 +7,14 @@ import os
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hanse.core.parameters import Parameters
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
+from hanse.storage.room import may_keep
 from hanse.wire.files import file_errors, unused
 from hanse.wire.tensors import write_hashed
 
@@ -111,6 +113,9 @@ class Workspace:
             # Copied: the worker may hold its own file open, and write to it after it was hashed.
             digest = self._blobs.copy(source, found.st_size)
         self.taken.add(digest)
+        with suppress(OSError):  # it is the worker's own folder, and the next is written over it
+            if found.st_size > may_keep(self.outbox):
+                (self.outbox / name).unlink()
         return digest
 
     def post(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +135,7 @@ class Workspace:
         """
         with file_errors(f"empty {self.inbox}"):
             for path in self.inbox.iterdir():
-                if path in self._shown:
+                if path in self._shown and path.stat().st_size <= may_keep(self.inbox):
                     path.replace(self._spare)
                 else:
                     path.unlink()

@@ -16,6 +16,7 @@ from hanse.core.canonical import sha256
 from hanse.core.identity import check_name
 from hanse.errors import StorageError, TamperedError
 from hanse.storage.base import BlobStore, BlobWriter
+from hanse.storage.room import free_space
 from hanse.storage.spares import WORTH_BYTES, Spares
 from hanse.storage.upload_file import PARTIAL, UploadFile, partial_size
 from hanse.wire.files import Readable, copy_hashed, file_errors
@@ -183,6 +184,7 @@ class FileBlobStore(BlobStore):
                     with path.open("r+b") as over:
                         yield over
                 else:
+                    free_space(self._uploads, self, size)
                     yield file
             finally:
                 path.unlink(missing_ok=True)  # already gone where it was installed

@@ -25,4 +25,15 @@ def free_space(directory: Path, blobs: BlobStore, needed: int) -> int:
         if free < needed:
             blobs.reclaim()
             free = shutil.disk_usage(directory).free
-    return int(free)
+    return free
+
+
+def may_keep(directory: Path) -> int:
+    """Most bytes to keep on the disk of a directory only for something to be written over them.
+
+    A quarter of what is free besides, so that they are not what a disk lacks soon.
+
+    Raises:
+        OSError: The disk cannot be asked.
+    """
+    return shutil.disk_usage(directory).free // 4

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from hanse.storage.room import may_keep
 from hanse.wire.files import file_errors, unused
 
 WORTH_BYTES = 4 << 20
@@ -62,14 +63,16 @@ class Spares:
         """Delete the files.
 
         Args:
-            keep: Leave as much of them as was asked for since this was last called, and what has other
-                names besides: once they are gone, it can be written over.
+            keep: Leave as much of them as was asked for since this was last called, but no more than a
+                quarter of what is free besides on the disk; and what has other names: once they
+                are gone, it can be written over.
 
         Raises:
             StorageError: They cannot be deleted.
         """
         with file_errors(f"empty {self._directory}"), self._lock:
-            room, self._written = self._written if keep else 0, 0
+            room = min(self._written, may_keep(self._directory)) if keep else 0
+            self._written = 0
             for path in self._directory.iterdir():
                 with suppress(FileNotFoundError):  # another process was faster
                     found = path.stat()

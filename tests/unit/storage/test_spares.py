@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,20 @@ def test_freed_is_all_but_as_much_as_was_asked_for(spares: Spares, directory: Pa
 
     assert kept == 2
     assert list(directory.iterdir()) == []
+
+
+def test_no_more_is_kept_than_a_quarter_of_what_is_free(
+    spares: Spares, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spares.take(3_000, directory.parent / "new")
+    for number in range(3):
+        spares.add(blob(directory, f"blob-{number}"))
+    usage = shutil.disk_usage(directory)._replace(free=8_100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    spares.free(keep=True)
+
+    assert len(list(directory.iterdir())) == 2
 
 
 def test_what_has_another_name_is_kept_until_that_is_gone(spares: Spares, directory: Path) -> None:

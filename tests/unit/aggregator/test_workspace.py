@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -214,3 +215,17 @@ class TestSpare:
         workspace.clear()
 
         assert list(workspace.inbox.iterdir()) == []
+
+    def test_on_a_disk_that_is_nearly_full_nothing_is_kept(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = shutil.disk_usage(workspace.inbox)._replace(free=300)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+        workspace.show("sum-1.safetensors", self.MEAN)
+        (workspace.outbox / "model.safetensors").write_bytes(b"x" * 100)
+
+        workspace.take("model.safetensors")
+        workspace.clear()
+
+        kept = [path for path in workspace.inbox.parent.rglob("*") if path.is_file()]
+        assert kept == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hanse.aggregation.answers import aggregate_of
+from hanse.aggregation.answers import Combine, aggregate_of
 from hanse.aggregation.fold import weighted_mean, weighted_mean_as_read
 from hanse.core.update import Aggregate, Update
 
@@ -28,10 +28,7 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
     Raises:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
     """
-    return aggregate_of(
-        updates,
-        lambda deltas, examples: weighted_mean(deltas, [1] * len(deltas) if uniform else examples),
-    )
+    return _averaged(updates, uniform, weighted_mean)
 
 
 def fed_avg_as_read(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
@@ -40,7 +37,10 @@ def fed_avg_as_read(updates: Iterable[Update], *, uniform: bool = False) -> Aggr
     Raises:
         UpdateError: As `fed_avg`.
     """
+    return _averaged(updates, uniform, weighted_mean_as_read)
+
+
+def _averaged(updates: Iterable[Update], uniform: bool, mean: Combine) -> Aggregate:
     return aggregate_of(
-        updates,
-        lambda deltas, examples: weighted_mean_as_read(deltas, [1] * len(deltas) if uniform else examples),
+        updates, lambda deltas, examples: mean(deltas, [1] * len(deltas) if uniform else examples)
     )

@@ -126,7 +126,7 @@ class UpdateCodec:
             seed: Of this update.
 
         Returns:
-            Tensors by name; those that were encoded are `DecodedTensor`s.
+            Tensors by name; those that were encoded are decoded where they are read.
         """
         found: dict[str, Array] = {}
         for name, spec in expected.items():

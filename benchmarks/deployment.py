@@ -147,12 +147,16 @@ class MemoryWatch:
 
 
 def private_bytes(pid: int) -> int:
-    """Anonymous memory of a process: what it alone holds. Mapped files are the page cache's."""
+    """Anonymous memory of a process: what it alone holds. Mapped files are the page cache's.
+
+    From `status`, which the kernel counts as it goes: to read `smaps_rollup` it walks every page of
+    what is mapped, which fifty times a second took a share of what is measured.
+    """
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Anonymous:"))
+    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("RssAnon:"))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -15,8 +15,8 @@ from tests.network import answer_with, serving
 from tests.parties import DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import HanseError
+from hanse.transport.address import Patience
 from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_connection import Patience
 from hanse.transport.https_server import HttpsServer, Limits
 from hanse.wire.messages import NextRequest
 

@@ -31,7 +31,8 @@ from hanse.pki.tls import client_context, pinned_context, unverified_context
 from hanse.sandbox.confine import Confined
 from hanse.storage.base import Journal
 from hanse.storage.journal_sql import SqlJournal
-from hanse.transport.https_connection import FROM_ENVIRONMENT, HttpsConnection, Patience
+from hanse.transport.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.routes import HELLO, MEMBERS, NEXT
 from hanse.wire.files import file_errors
 from hanse.wire.messages import Empty, Hello, NextRequest

@@ -11,7 +11,8 @@ from typing import Self
 
 from hanse.core.run import TERMINAL
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.https_connection import FROM_ENVIRONMENT, HttpsConnection, Patience
+from hanse.transport.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.retry import Retry, retrying
 from hanse.transport.routes import (
     EVENTS,

@@ -37,7 +37,7 @@ def explain(error: Exception, url: str, proxy: str | None) -> HanseError:
     """Turn what the network threw into an error for whoever has to act.
 
     Args:
-        error: From aiohttp, ssl or the operating system.
+        error: From aiohttp, http.client, ssl or the operating system.
         url: The aggregator's address.
         proxy: Address of the proxy on the way, without its password; None where there is none.
     """
@@ -46,7 +46,7 @@ def explain(error: Exception, url: str, proxy: str | None) -> HanseError:
             case HanseError():
                 return cause  # raised while a file was read that was to be sent
             case aiohttp.ClientHttpProxyError():
-                return _refused_by_proxy(cause, url, proxy)
+                return proxy_refused(cause.status, url, proxy)
             case aiohttp.ClientError():
                 pass  # some are errors of `ssl` too, and know less than the one behind them
             case ssl.SSLCertVerificationError():
@@ -90,9 +90,35 @@ def _handshake(error: ssl.SSLError, url: str) -> HanseError:
     return TransportError(f"the TLS connection to {url} broke: {reason or error}")
 
 
-def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, url: str, proxy: str | None) -> HanseError:
-    what = f"the proxy {proxy} answered {error.status} when asked for {url}"
-    if error.status >= 500:
+def unknown_host(url: str) -> TransportError:
+    """The host name in an address is not known."""
+    return TransportError(
+        f"the host name in {url} is not known here",
+        mend="Check the address, and the name service (DNS) of this machine.",
+    )
+
+
+def unreachable(url: str, proxy: str | None, reason: str) -> TransportError:
+    """No connection comes about.
+
+    Args:
+        url: The aggregator's address.
+        proxy: Address of the proxy that was to be reached in its place, without its password.
+        reason: What the operating system says.
+    """
+    if proxy is not None:
+        what = f"the proxy {proxy} cannot be reached: {reason}"
+        return TransportError(what, mend="Check the setting of the proxy, and that it is up.")
+    return TransportError(
+        f"{url} cannot be reached: {reason}",
+        mend="Is the aggregator running, is the port right, and does the firewall let this through?",
+    )
+
+
+def proxy_refused(status: int, url: str, proxy: str | None) -> HanseError:
+    """A proxy does not let a connection through."""
+    what = f"the proxy {proxy} answered {status} when asked for {url}"
+    if status >= 500:
         return TransportError(what, mend="Is the aggregator up, and may the proxy reach it?")
     return ConfigError(what, mend="Ask the proxy's administrator to allow this address, or for a password.")
 
@@ -100,18 +126,11 @@ def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, url: str, proxy: str 
 def _network(error: Exception, url: str, proxy: str | None) -> HanseError:
     match error:
         case aiohttp.ClientProxyConnectionError():
-            what = f"the proxy {proxy} cannot be reached: {_reason(error)}"
-            return TransportError(what, mend="Check the setting of the proxy, and that it is up.")
+            return unreachable(url, proxy, _reason(error))
         case aiohttp.ClientConnectorDNSError():
-            return TransportError(
-                f"the host name in {url} is not known here",
-                mend="Check the address, and the name service (DNS) of this machine.",
-            )
+            return unknown_host(url)
         case aiohttp.ClientConnectorError():
-            return TransportError(
-                f"{url} cannot be reached: {_reason(error)}",
-                mend="Is the aggregator running, is the port right, and does the firewall let this through?",
-            )
+            return unreachable(url, None, _reason(error))
         case TimeoutError():
             what = f"{url} did not answer in time" + (f" through the proxy {proxy}" if proxy else "")
             return TransportError(

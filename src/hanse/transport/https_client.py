@@ -6,8 +6,9 @@ import ssl
 from pathlib import Path
 
 from hanse.storage.base import BlobStore
+from hanse.transport.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.base import Upstream
-from hanse.transport.https_connection import FROM_ENVIRONMENT, HttpsConnection, Patience
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.routes import ANSWER, HELLO, NEXT, PROGRESS, RENEW, RESULT
 from hanse.wire.messages import (
     AnswerRequest,

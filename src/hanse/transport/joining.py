@@ -5,7 +5,8 @@ from __future__ import annotations
 from hanse.pki.certificates import pem_of
 from hanse.pki.enrolment import Invitation
 from hanse.pki.tls import pinned_context, unverified_context
-from hanse.transport.https_connection import FROM_ENVIRONMENT, HttpsConnection
+from hanse.transport.address import FROM_ENVIRONMENT
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.routes import AUTHORITY, ENROL
 from hanse.wire.messages import Certificates, EnrolRequest
 

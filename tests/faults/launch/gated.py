@@ -24,8 +24,8 @@ from hanse.collaborator import workers
 from hanse.collaborator.premises import Premises
 from hanse.core.membership import STREAM
 from hanse.storage.journal_sql import SqlJournal
+from hanse.transport.address import Patience
 from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_connection import Patience
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.replies import certificate_of
 from hanse.transport.retry import Retry

@@ -23,8 +23,8 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.pki.authority import Authority
+from hanse.transport.address import Patience
 from hanse.transport.alerts import TellingSSLObject
-from hanse.transport.https_connection import Patience
 
 HASTY = Patience(connect_s=0.3, idle_s=0.3)
 

@@ -15,16 +15,16 @@ from typing import TypeVar
 
 from multidict import CIMultiDict
 
-from hanse.errors import StorageError, TransportError, UpdateError
+from hanse.errors import TransportError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.transport.address import Address, Patience
 from hanse.transport.agreement import Agreement
+from hanse.transport.blocking import send
 from hanse.transport.dispatch import reported
 from hanse.transport.failures import explain, not_hanse
-from hanse.transport.line import PIECE, Line, connected
+from hanse.transport.line import Line, connected
 from hanse.transport.routes import BLOB, UPLOAD, UPLOAD_STATE, AnyRoute, expand
 from hanse.transport.streams import size_of
-from hanse.wire.files import file_errors
 from hanse.wire.messages import BlobState, decode
 
 WORTH_ASKING = 4 << 20
@@ -117,8 +117,11 @@ class BlobTransfers:
             start = min(state.offset, size)
         part = f"{start}-{size - 1}" if start < size else "*"
         headers = {"Content-Range": f"bytes {part}/{size}", "Content-Length": str(size - start)}
-        send = partial(_send, source, start, size)
-        state = await self._ask(UPLOAD, digest, headers, _state, body=send, accept=(200, 201))
+
+        def body(line: Line) -> bool:
+            return send(source, start, size, line.send)
+
+        state = await self._ask(UPLOAD, digest, headers, _state, body=body, accept=(200, 201))
         if not state.complete:
             raise TransportError(
                 f"{self._address.url} has only {state.offset} of {size} bytes of blob {digest}"
@@ -210,30 +213,5 @@ async def _on_thread(line: Line, work: Callable[[], T]) -> T:
         raise
 
 
-def _state(line: Line, reply: HTTPResponse) -> BlobState:
+def _state(line: Line, _: HTTPResponse) -> BlobState:
     return decode(BlobState, line.message())
-
-
-def _send(source: Path | bytes, start: int, stop: int, line: Line) -> bool:
-    """Send a body; whether all of it was sent before the answer came.
-
-    Raises:
-        StorageError: The file cannot be read, or ends before `stop`.
-    """
-    if isinstance(source, bytes):
-        whole = memoryview(source)
-        return all(line.send(whole[at : min(at + PIECE, stop)]) for at in range(start, stop, PIECE))
-    with file_errors(f"read {source}"):
-        file = source.open("rb", buffering=0)
-    with file:
-        file.seek(start)
-        buffer = memoryview(bytearray(min(PIECE, stop - start)))
-        while start < stop:
-            with file_errors(f"read {source}"):
-                count = file.readinto(buffer[: stop - start])
-            if not count:
-                raise StorageError(f"{source} became shorter while it was sent")
-            start += count
-            if not line.send(buffer[:count]):
-                return False
-    return True

@@ -4,23 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import ssl
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 
 from hanse.errors import HanseError, ProtocolError, TransportError
+from hanse.transport.blocking import receive, send
 from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
 from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
 from hanse.transport.streams import in_thread, opened, pieces, pour, size_of
-from hanse.transport.takeover import WORTH_IT, take_over
+from hanse.transport.tls_connection import TlsConnection
 from hanse.wire.messages import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
+
+WORTH_LENDING = 1 << 18
+"""Bytes from which on a body is sent by a thread, which costs less than the event loop's buffers."""
+WORTH_TAKING = 4 << 20
+"""Bytes from which on one is received by a thread.
+
+aiohttp's parser then never sees its end, so that the connection has to be closed; below this,
+the next one's handshake would cost about what is saved.
+"""
+
+
+class _Bulk:
+    """Threads for long bodies, and how many are left; belongs to one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="bodies")
+        self._left = most
+
+    def free(self) -> bool:
+        """Whether there is a thread. A body for which there is none goes by the event loop, more slowly:
+        peers who let theirs trickle must not have others wait."""
+        return self._left > 0
+
+    async def run(
+        self, connection: TlsConnection, work: Callable[[ssl.SSLSocket], None], idle_s: float
+    ) -> None:
+        """See `TlsConnection.on_thread`; to be called where one is `free`."""
+        self._left -= 1
+        try:
+            await connection.on_thread(work, idle_s, self._threads)
+        finally:
+            self._left += 1
+
+
+bulk = _Bulk(32 * (os.cpu_count() or 1))
 
 _LAST_NOTHING = re.compile(r"bytes=-0+")
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
@@ -83,8 +124,9 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
             # Worth trying again: whoever does asks first how much is here.
             error = TransportError(f"the upload goes on at byte {writer.offset}, not at {start}")
             return refuse(asked.http, error, status=409)
-        if length >= WORTH_IT:
-            await _take_over(asked.http, length, writer.write, asked.idle_s)
+        taken_over = length >= WORTH_TAKING and bulk.free()
+        if taken_over:
+            await _take_over(asked, length, writer.write)
         elif length:
             await pour(asked.http.content, writer.write, asked.idle_s)
         complete = writer.offset == size
@@ -92,23 +134,29 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
             await in_thread(writer.commit)
         state = BlobState(complete=complete, offset=writer.offset)
         answer = reply(asked.http, 201 if complete else 200, encode(state))
-        if length >= WORTH_IT:
+        if taken_over:
             answer.force_close()  # tells the site, which would use the connection again otherwise
         return answer
     finally:
         writer.close()
 
 
-async def _take_over(
-    request: web.BaseRequest, length: int, write: Callable[[memoryview], object], idle_s: float
-) -> None:
-    if request.transport is None:
-        raise ConnectionResetError("the peer hung up")
+async def _take_over(asked: Asked, length: int, write: Callable[[memoryview], object]) -> None:
+    """Receive a body on a thread; afterwards the connection can only carry the answer and be closed."""
+    request = asked.http
     request.protocol.close()  # after the answer, whatever that will be
+    connection = _connection(request)
+    first = request.content.read_nowait()  # what the parser has of it; nothing is added before the next await
     try:
-        await take_over(request.transport, request.content, length, write, idle_s)
+        await bulk.run(connection, lambda source: receive(source, length, first, write), asked.idle_s)
     finally:
         request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
+
+
+def _connection(request: web.BaseRequest) -> TlsConnection:
+    if request.transport is None:
+        raise ConnectionResetError("the peer hung up")
+    return cast(TlsConnection, request.transport)
 
 
 HANDLERS: dict[Bulk, Callable[[Asked], Awaitable[web.StreamResponse]]] = {
@@ -126,14 +174,19 @@ async def _send(
 ) -> web.StreamResponse:
     request = asked.http
     response.content_length = stop - start
-    await response.prepare(request)
-    if request.method == "HEAD":
+    writer = await response.prepare(request)
+    if request.method == "HEAD" or writer is None:
         return response
     try:
-        async with aclosing(pieces(path, start, stop)) as body:
-            async for piece in body:
-                async with asyncio.timeout(asked.idle_s):
-                    await response.write(piece)
+        if stop - start >= WORTH_LENDING and bulk.free():
+            writer.send_headers()
+            pour_out = partial(_pour_out, path, start, stop)
+            await bulk.run(_connection(request), pour_out, asked.idle_s)
+        else:
+            async with aclosing(pieces(path, start, stop)) as body:
+                async for piece in body:
+                    async with asyncio.timeout(asked.idle_s):
+                        await response.write(piece)
     except (HanseError, TimeoutError) as error:
         # The status is sent: only a body cut short can still say that something is wrong.
         logger.warning("cut %s %s short: %s", request.method, request.path, error or "the peer took nothing")
@@ -141,6 +194,14 @@ async def _send(
             request.transport.abort()
         raise ConnectionAbortedError from error
     return response
+
+
+def _pour_out(path: Path, start: int, stop: int, goal: ssl.SSLSocket) -> None:
+    def take(piece: memoryview) -> bool:
+        goal.sendall(piece)
+        return True
+
+    send(path, start, stop, take)
 
 
 def _range(request: web.BaseRequest) -> slice | None:

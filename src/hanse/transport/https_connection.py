@@ -49,7 +49,7 @@ class HttpsConnection:
         ssl_context: ssl.SSLContext,
         *,
         proxy: str | None = FROM_ENVIRONMENT,
-        patience: Patience = Patience(),
+        patience: Patience = Patience(),  # noqa: B008 - frozen
         spoken: Versions | None = None,
     ) -> None:
         self._address = Address.read(url, proxy)

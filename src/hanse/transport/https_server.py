@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import secrets
@@ -14,13 +13,13 @@ from aiohttp import web
 
 from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
-from hanse.transport.alerts import TellingSSLObject
 from hanse.transport.base import Service
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
 from hanse.transport.replies import agree, certificate_of, refuse, reply
 from hanse.transport.routes import Bulk, Call, Route, find
 from hanse.transport.streams import PIECE, read_message
+from hanse.transport.tls_listener import Bounds, TlsListener
 from hanse.wire.messages import Empty
 
 logger = logging.getLogger(__name__)
@@ -70,11 +69,10 @@ class HttpsServer:
     ) -> None:
         self._service = service
         self._ssl_context = ssl_context
-        self._ssl_context.sslobject_class = TellingSSLObject
         self._host = host
         self._port = port
         self._limits = limits
-        self._listener: asyncio.Server | None = None
+        self._listener: TlsListener | None = None
         self._http: web.Server | None = None
 
     @property
@@ -97,23 +95,16 @@ class HttpsServer:
             lingering_time=min(10.0, self._limits.idle_s),
             read_bufsize=PIECE,
         )
+        bounds = Bounds(self._limits.connections, self._limits.handshake_s, self._limits.idle_s)
+        self._listener = TlsListener(self._ssl_context, http, bounds)
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                lambda: http() if len(http.connections) < self._limits.connections else _TurnedAway(),
-                self._host,
-                self._port,
-                ssl=self._ssl_context,
-                ssl_handshake_timeout=self._limits.handshake_s,
-                ssl_shutdown_timeout=self._limits.idle_s,
-                backlog=1_024,
-            )
+            self._port = await self._listener.listen(self._host, self._port)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on port {self._port} of {self._host or 'this machine'}: "
                 f"{error.strerror or error}",
                 mend="Is another aggregator running here? Stop it, or choose another address or port.",
             ) from error
-        self._port = self._listener.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Stop listening, and end what is under way."""
@@ -163,11 +154,3 @@ class HttpsServer:
 
         certificate = certificate_of(request)
         return reply(request, 200, await answer(route, self._service, certificate, params, read, version))
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        logger.warning("turned a connection away: no more may be open at a time")
-        transport.close()

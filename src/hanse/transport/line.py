@@ -22,11 +22,9 @@ from yarl import URL
 
 from hanse.errors import ProtocolError, TransportError
 from hanse.transport.address import Address, Patience
+from hanse.transport.blocking import PIECE, receive
 from hanse.transport.failures import proxy_refused, unknown_host, unreachable
 from hanse.wire.messages import MAX_MESSAGE
-
-PIECE = 1 << 18
-"""Bytes that are received or sent at a time: few enough to stay in a processor's own cache."""
 
 _FIRST_ADDRESS_S = 0.25
 """Before the next of a host's addresses is tried beside it (RFC 8305, section 8)."""
@@ -155,26 +153,9 @@ class Line:
             HanseError: Whatever `write` raises.
         """
         reply = self._replied()
-        buffer = memoryview(bytearray(min(PIECE, length)))
         # What was read together with the head; the rest is still in the socket.
-        first = reply.read1(len(buffer)) if length else b""
-        buffer[: len(first)] = first
-        filled, left = len(first), length - len(first)
-        try:
-            while left:
-                if filled == len(buffer):
-                    write(buffer)
-                    filled = 0
-                count = self._socket.recv_into(buffer[filled : filled + left])
-                if not count:
-                    raise ConnectionResetError("the connection broke in the middle of a body")
-                filled, left = filled + count, left - count
-        except TimeoutError:
-            waited = f"{self._patience.idle_s:g} s in the middle of a body"
-            raise TransportError(f"nothing came for {waited}") from None
-        finally:
-            if filled:
-                write(buffer[:filled])
+        first = reply.read1(PIECE) if length else b""
+        receive(self._socket, length, first, write)
         reply.length = 0
 
     def rest(self) -> bool:

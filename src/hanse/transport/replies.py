@@ -114,7 +114,7 @@ def certificate_of(request: web.BaseRequest) -> bytes | None:
     """The certificate, DER, whose key the peer proved to have in this connection's handshake."""
     if request.transport is None:
         raise ConnectionResetError("the peer hung up")
-    certificate: bytes | None = request.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    certificate: bytes | None = request.transport.get_extra_info("certificate")
     return certificate
 
 

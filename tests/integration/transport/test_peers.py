@@ -24,13 +24,9 @@ from hanse.errors import (
 )
 from hanse.pki.authority import Authority
 from hanse.transport.address import Patience
-from hanse.transport.alerts import TellingSSLObject
+from hanse.transport.tls_listener import Bounds, TlsListener
 
 HASTY = Patience(connect_s=0.3, idle_s=0.3)
-
-
-async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
 
 
 async def read_and_say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,13 +138,16 @@ def test_a_server_of_an_older_tls_is_no_aggregator(
 ) -> None:
     own = enrolled(authority, tmp_path, "aggregator", Role.AGGREGATOR)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    old.sslobject_class = TellingSSLObject
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     old.load_cert_chain(own.directory / "party.crt", own.directory / "party.key")
 
     async def scenario() -> None:
-        async with serving(silence, old) as port:
+        listener = TlsListener(old, asyncio.Protocol, Bounds(connections=1, handshake_s=1.0, closing_s=1.0))
+        port = await listener.listen("127.0.0.1", 0)
+        try:
             await connect(port).hello()
+        finally:
+            listener.close()
 
     with pytest.raises(ProtocolError, match=r"no TLS 1\.3 is spoken there"):
         run(scenario())

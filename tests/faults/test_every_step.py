@@ -18,13 +18,13 @@ from tests.faults.trial import Trial, on_trial
 from tests.integration.deployment import PLAN
 
 from hanse.core.decide import MAX_RESTARTS
+from hanse.transport.https_bulk import WORTH_TAKING
 from hanse.transport.routes import ANSWER, BLOB, EVENTS, HELLO, PROGRESS, RESULT, SUBMIT, UPLOAD, UPLOAD_STATE
-from hanse.transport.takeover import WORTH_IT
 
 pytestmark = pytest.mark.timeout(500)
 
 ONE_ROUND = {"rounds": 1}
-LONG = WORTH_IT
+LONG = WORTH_TAKING
 """Bytes of a blob of which it is asked how much is there, before it is brought."""
 
 

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.client import HTTPException, HTTPResponse
 
 from aiohappyeyeballs import start_connection
@@ -212,11 +212,11 @@ class Line:
             password = f"{proxy.user}:{proxy.password or ''}".encode()
             headers["Proxy-Authorization"] = f"Basic {base64.b64encode(password).decode()}"
         self._socket.sendall(_head("CONNECT", goal, headers))
-        reply = HTTPResponse(self._socket, method="CONNECT")
-        try:
-            reply.begin()
-        except HTTPException as error:
-            raise _away(self._address, OSError("what came is not HTTP")) from error
+        with closing(HTTPResponse(self._socket, method="CONNECT")) as reply:
+            try:
+                reply.begin()
+            except HTTPException as error:
+                raise _away(self._address, OSError("what came is not HTTP")) from error
         if reply.status != 200:
             raise proxy_refused(reply.status, self._address.url, self._address.shown_proxy)
 

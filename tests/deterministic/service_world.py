@@ -214,7 +214,7 @@ class AggregatorLives:
         journal = DyingJournal(self.kept, lambda place: world.dies(process, place))
         registry = Registry(journal, here.authority, lifetimes=LIFETIMES, clock=clock)
         options = Options(directory, "https://localhost:1", 10**6, 0, _unconfined)
-        blobs = FileBlobStore(directory)
+        blobs = FileBlobStore(directory, spare_from=1)
         service = AggregatorService(
             options, here.identity(directory), registry, journal, blobs, clock, lambda: "0" * 32
         )
@@ -288,7 +288,7 @@ class AgentLives:
             settings=settings,
             identity=identity,
             upstream=WeatheredUpstream(world, name, der(identity.credentials), process),
-            blobs=FileBlobStore(directory),
+            blobs=FileBlobStore(directory, spare_from=1),
             clock=clock,
             retry=Retry(uniform=world.random.random),
         )

@@ -18,13 +18,13 @@ from tests.faults.trial import Trial, on_trial
 from tests.integration.deployment import PLAN
 
 from hanse.core.decide import MAX_RESTARTS
-from hanse.transport.https_bulk import WORTH_TAKING
+from hanse.transport.https_blobs import WORTH_ASKING
 from hanse.transport.routes import ANSWER, BLOB, EVENTS, HELLO, PROGRESS, RESULT, SUBMIT, UPLOAD, UPLOAD_STATE
 
 pytestmark = pytest.mark.timeout(500)
 
 ONE_ROUND = {"rounds": 1}
-LONG = WORTH_TAKING
+LONG = WORTH_ASKING
 """Bytes of a blob of which it is asked how much is there, before it is brought."""
 
 

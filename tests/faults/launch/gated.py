@@ -23,7 +23,9 @@ from hanse.cli import runs
 from hanse.collaborator import workers
 from hanse.collaborator.premises import Premises
 from hanse.core.membership import STREAM
+from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
+from hanse.transport import https_bulk
 from hanse.transport.address import Patience
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
@@ -73,8 +75,15 @@ def put_up(gate: Gate, clock: Path) -> None:
     _at_requests(gate)
     _at_calls(gate)
     _at_tasks(gate)
+    _treat_as_large()
     HttpsUpstream.__init__.__kwdefaults__["patience"] = PATIENCE
     _replace_default(Premises, "retry", RETRY)
+
+
+def _treat_as_large() -> None:
+    """Have the small models of the tests go the way of large ones: by threads, over files that are there."""
+    https_bulk.WORTH_LENDING = https_bulk.WORTH_TAKING = 1
+    FileBlobStore.__init__.__kwdefaults__["spare_from"] = 1
 
 
 def be_quick() -> None:

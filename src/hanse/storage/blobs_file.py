@@ -19,7 +19,7 @@ from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.room import free_space
 from hanse.storage.spares import WORTH_BYTES, Spares
 from hanse.storage.upload_file import PARTIAL, UploadFile, partial_size
-from hanse.wire.files import Readable, copy_hashed, file_errors
+from hanse.wire.files import Readable, Writeback, copy_hashed, file_errors
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -84,7 +84,8 @@ class FileBlobStore(BlobStore):
     def copy(self, source: Readable, most: int) -> str:
         """See `BlobStore.copy`."""
         with file_errors(f"copy into {self._blobs}"), self._temporary(most) as file:
-            digest, _ = copy_hashed(source, cast(BinaryIO, file), most)
+            reached = Writeback(file.fileno()).reached if self._durable else None
+            digest, _ = copy_hashed(source, cast(BinaryIO, file), most, reached)
             self._install(file, Path(file.name), self._place(digest))
         return digest
 

@@ -14,14 +14,13 @@ from typing import IO
 from hanse.errors import StorageError, TransportError, UpdateError
 from hanse.storage.base import BlobWriter
 from hanse.storage.spares import Spares
-from hanse.wire.files import file_errors
+from hanse.wire.files import Writeback, file_errors
 
 PARTIAL = ".part"
 """Ends the name of a file that is as long as what came of the blob."""
 OVER = ".over.part"
 """Ends the name of a file that is written over: of the blob's length, and behind it a count of what came."""
 _COUNT_BYTES = 8
-_WRITEBACK_BYTES = 8 << 20
 _PIECE = 1 << 20
 
 
@@ -72,7 +71,7 @@ class UploadFile(BlobWriter):
                 self._take()
                 came = self._came()
                 self._hash = _hash_of(self._file, came)
-                self._offset = self._written_back = came
+                self._offset, self._writeback = came, Writeback(self._file.fileno(), came)
             except BaseException:
                 self._file.close()
                 raise
@@ -94,11 +93,13 @@ class UploadFile(BlobWriter):
                 self._offset += written
                 rest = rest[written:]
             self._note_count()
-            self._begin_writeback()
+            if self._durable:
+                self._writeback.reached(self._offset)
 
     def restart(self) -> None:
         """See `BlobWriter.restart`."""
-        self._hash, self._offset, self._written_back = hashlib.sha256(), 0, 0
+        self._hash, self._offset = hashlib.sha256(), 0
+        self._writeback = Writeback(self._file.fileno())
         with file_errors(f"write {self._part}"):
             self._file.seek(0)
             if self._over:
@@ -144,14 +145,6 @@ class UploadFile(BlobWriter):
     def _note_count(self) -> None:
         if self._over:
             os.pwrite(self._file.fileno(), self._offset.to_bytes(_COUNT_BYTES, "big"), self._size)
-
-    def _begin_writeback(self) -> None:
-        """Have the disk begin with what it was given, so that little is left to wait for at the end."""
-        begun, due = self._written_back, self._offset - self._offset % _WRITEBACK_BYTES
-        if self._durable and due > begun and hasattr(os, "posix_fadvise"):
-            # Linux takes this for fresh pages as a wish to write them; it keeps them, as they are not clean.
-            os.posix_fadvise(self._file.fileno(), begun, due - begun, os.POSIX_FADV_DONTNEED)
-            self._written_back = due
 
     def _take(self) -> None:
         """Make sure that nobody else writes to this file, nor has put it in place since it was opened."""

@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 from hanse.errors import StorageError
 
 _PIECE = 1 << 20
+_WRITEBACK_BYTES = 8 << 20
 
 _MENDS = {
     errno.ENOSPC: "Free some space on that disk, then try again.",
@@ -84,7 +85,30 @@ class Readable(Protocol):
         ...
 
 
-def copy_hashed(source: Readable, target: BinaryIO, most: int) -> tuple[str, int]:
+class Writeback:
+    """Has the disk begin with what a file is given, so that little is left to wait for at the end.
+
+    Args:
+        descriptor: Of the file.
+        begun: Bytes that the disk has been given before.
+    """
+
+    def __init__(self, descriptor: int, begun: int = 0) -> None:
+        self._descriptor = descriptor
+        self._begun = begun
+
+    def reached(self, size: int) -> None:
+        """Note that so many bytes are written."""
+        due = size - size % _WRITEBACK_BYTES
+        if due > self._begun and hasattr(os, "posix_fadvise"):
+            # Linux takes this for fresh pages as a wish to write them; it keeps them, as they are not clean.
+            os.posix_fadvise(self._descriptor, self._begun, due - self._begun, os.POSIX_FADV_DONTNEED)
+            self._begun = due
+
+
+def copy_hashed(
+    source: Readable, target: BinaryIO, most: int, reached: Callable[[int], object] | None = None
+) -> tuple[str, int]:
     """Copy at most `most` bytes, whatever is still being written behind them.
 
     Hashing takes longer than reading and writing together, and goes on beside them.
@@ -93,6 +117,7 @@ def copy_hashed(source: Readable, target: BinaryIO, most: int) -> tuple[str, int
         source: What is copied, from where it stands.
         target: Where to.
         most: Bytes at which to stop.
+        reached: Told now and then how many bytes are copied.
 
     Returns:
         SHA-256 of the copy in hexadecimal, and its size in bytes.
@@ -116,5 +141,7 @@ def copy_hashed(source: Readable, target: BinaryIO, most: int) -> tuple[str, int
             hashed = beside.submit(digest.update, piece)
             target.write(piece)
             size += count
+            if reached is not None:
+                reached(size)
             buffers.reverse()
     return digest.hexdigest(), size

@@ -31,7 +31,7 @@ class TlsConnection(asyncio.Transport):
     Args:
         connection: Non-blocking, its handshake done.
         protocol: Who reads and writes.
-        closing_s: How long the peer may take to hang up after this end has.
+        closing_s: How long the peer may take, after a close, for what is still to be sent and to hang up.
         closed: Called once, at the end.
     """
 
@@ -55,6 +55,7 @@ class TlsConnection(asyncio.Transport):
         self._flushed.set()
         self._paused = False
         self._protocol_waits = False
+        self._claimed = False
         self._lent = False
         self._closing = False
         self._hung_up = False
@@ -152,7 +153,8 @@ class TlsConnection(asyncio.Transport):
         """See `asyncio.WriteTransport`: what is written is sent; the peer then has `closing_s` to hang up."""
         if not self._closing:
             self._closing = True
-            self._hang_up_once_sent()
+            if not self._claimed:
+                self._hang_up_once_sent()
 
     def abort(self) -> None:
         """See `asyncio.WriteTransport`."""
@@ -170,14 +172,24 @@ class TlsConnection(asyncio.Transport):
 
         Raises:
             ConnectionError: The connection broke.
+            TimeoutError: The peer does not take what was written before.
             Exception: Whatever `work` raises.
         """
+        self._claimed = True
+        self._watch()
+        try:
+            async with asyncio.timeout(idle_s):
+                await self._flushed.wait()
+            if self._done or self._hung_up:
+                raise ConnectionResetError("the peer hung up")
+            return await self._lend(work, idle_s, threads)
+        finally:
+            self._claimed = False
+            self._go_on()
+
+    async def _lend(self, work: Callable[[ssl.SSLSocket], T], idle_s: float, threads: Executor) -> T:
         self._lent = True
         self._watch()
-        await self._flushed.wait()
-        if self._done or self._hung_up:
-            self._lent = False
-            raise ConnectionResetError("the peer hung up")
         self._socket.settimeout(idle_s)
         future = self._loop.run_in_executor(threads, work, self._socket)
         try:
@@ -188,14 +200,16 @@ class TlsConnection(asyncio.Transport):
             future.exception()  # it is looked at, so that nobody is told that it never was
             raise
         finally:
-            self._take_back()
+            self._lent = False
+            if self._done:
+                self._socket.close()
+            else:
+                self._socket.settimeout(0)
 
-    def _take_back(self) -> None:
-        self._lent = False
+    def _go_on(self) -> None:
+        """Take up what had to wait for a thread."""
         if self._done:
-            self._socket.close()
             return
-        self._socket.settimeout(0)
         self._watch()
         if self._closing:
             self._hang_up_once_sent()
@@ -213,7 +227,7 @@ class TlsConnection(asyncio.Transport):
         """Have the loop say what there is to do now, and nothing else."""
         here = not self._lent and not self._done
         wanted = {
-            "read": here and (self._hung_up or not (self._paused or self._closing)),
+            "read": here and (self._hung_up or not (self._paused or self._closing or self._claimed)),
             "write": here and not self._hung_up and bool(self._unsent),
         }
         if wanted["read"] != self._watched["read"]:
@@ -234,7 +248,7 @@ class TlsConnection(asyncio.Transport):
         if self._hung_up:
             self._drain()
             return
-        if self._paused or self._closing:
+        if self._paused or self._closing or self._claimed:
             return
         pieces: list[bytes] = []
         at_end = False
@@ -259,7 +273,8 @@ class TlsConnection(asyncio.Transport):
 
     def _writable(self) -> None:
         try:
-            sent = self._send(memoryview(self._unsent))
+            with memoryview(self._unsent) as unsent:
+                sent = self._send(unsent)
         except OSError as error:
             self._break(error)
             return
@@ -267,11 +282,12 @@ class TlsConnection(asyncio.Transport):
         if self._protocol_waits and len(self._unsent) <= self._low:
             self._protocol_waits = False
             self._protocol.resume_writing()
-        if not self._unsent:
-            self._flushed.set()
-            self._watch()
-            if self._closing:
-                self._hang_up_once_sent()
+        if self._unsent:
+            return
+        self._flushed.set()
+        self._watch()
+        if self._closing and not self._claimed:
+            self._hang_up_once_sent()
 
     def _send(self, data: memoryview) -> int:
         sent = 0
@@ -284,8 +300,12 @@ class TlsConnection(asyncio.Transport):
 
     def _hang_up_once_sent(self) -> None:
         """Say that no more comes. What still comes is dropped: unread, it would take back the answer."""
-        if self._lent or self._unsent or self._hung_up or self._done:
-            self._watch()
+        self._watch()
+        if self._lent or self._hung_up or self._done:
+            return
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(self._closing_s, self._break, None)
+        if self._unsent:
             return
         self._hung_up = True
         with suppress(OSError, ValueError):
@@ -293,7 +313,6 @@ class TlsConnection(asyncio.Transport):
         with suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
         self._watch()
-        self._deadline = self._loop.call_later(self._closing_s, self._break, None)
         self._drain()
 
     def _drain(self) -> None:

@@ -86,6 +86,15 @@ class Server:
         return self.made[-1], peer
 
 
+def fill(kept: Kept) -> int:
+    """Write until no more can be sent, as the peer does not read; how much."""
+    written = 0
+    while kept.may_write.is_set():
+        kept.connection.write(DATA)
+        written += len(DATA)
+    return written
+
+
 @asynccontextmanager
 async def listening(context: ssl.SSLContext, client: ssl.SSLContext) -> AsyncIterator[Server]:
     server = Server(context, client)
@@ -121,11 +130,7 @@ def test_a_peer_that_reads_slowly_holds_the_writer_back(
     async def scenario() -> int:
         async with listening(aggregator, context) as server:
             kept, (reader, _) = await server.pair()
-            written = 0
-            while kept.may_write.is_set():
-                kept.connection.write(DATA)
-                written += len(DATA)
-            await reader.readexactly(written)
+            await reader.readexactly(fill(kept))
             async with asyncio.timeout(5):
                 await kept.may_write.wait()
             return kept.connection.get_write_buffer_size()
@@ -181,14 +186,30 @@ def test_what_was_written_goes_before_what_a_thread_sends(
     async def scenario() -> bytes:
         async with listening(aggregator, context) as server:
             kept, (reader, _) = await server.pair()
-            kept.connection.write(DATA)
+            written = fill(kept)
             lent = kept.connection.on_thread(lambda goal: goal.sendall(b"behind"), 5.0, server.threads)
             task = asyncio.create_task(lent)
-            came = await reader.readexactly(len(DATA) + 6)
+            await reader.readexactly(written)
             await task
-            return came
+            return await reader.readexactly(6)
 
-    assert run(scenario()) == DATA + b"behind"
+    assert run(scenario()) == b"behind"
+
+
+def test_a_peer_that_takes_nothing_is_not_waited_for(
+    run: Run, aggregator: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async def scenario() -> None:
+        async with listening(aggregator, context) as server:
+            kept, _ = await server.pair()
+            fill(kept)
+            with pytest.raises(TimeoutError):
+                await kept.connection.on_thread(lambda goal: goal.sendall(b"!"), 0.1, server.threads)
+            kept.connection.close()
+            async with asyncio.timeout(5):
+                await kept.lost.wait()
+
+    run(scenario())
 
 
 def test_a_thread_that_waits_for_nothing_is_ended_with_its_task(

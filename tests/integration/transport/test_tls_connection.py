@@ -87,9 +87,9 @@ class Server:
 
 
 def fill(kept: Kept) -> int:
-    """Write until no more can be sent, as the peer does not read; how much."""
+    """Write to a peer that does not read, until more is left here than the system takes; how much."""
     written = 0
-    while kept.may_write.is_set():
+    while kept.connection.get_write_buffer_size() < 4 * len(DATA):
         kept.connection.write(DATA)
         written += len(DATA)
     return written

@@ -1,9 +1,10 @@
+import os
 from hashlib import sha256
 from io import BytesIO
 
 import pytest
 
-from hanse.wire.files import copy_hashed
+from hanse.wire.files import Writeback, copy_hashed
 
 MEGABYTE = 1 << 20
 DATA = bytes(range(251)) * (3 * MEGABYTE // 251)
@@ -34,3 +35,25 @@ def test_what_is_written_behind_the_end_meanwhile_is_not_copied() -> None:
 
     assert copy.getvalue() == DATA[:100]
     assert told == (sha256(DATA[:100]).hexdigest(), 100)
+
+
+def test_it_is_told_how_much_is_copied() -> None:
+    told: list[int] = []
+
+    copy_hashed(Trickling(DATA), BytesIO(), len(DATA), told.append)
+
+    assert told == sorted(told)
+    assert told[-1] == len(DATA)
+
+
+def test_the_disk_is_given_each_byte_once_and_in_large_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda _, begin, length, advice: given.append((begin, length)), raising=False
+    )
+    writeback = Writeback(3)
+
+    for size in (MEGABYTE, 9 * MEGABYTE, 9 * MEGABYTE + 1, 40 * MEGABYTE):
+        writeback.reached(size)
+
+    assert given == [(0, 8 * MEGABYTE), (8 * MEGABYTE, 32 * MEGABYTE)]

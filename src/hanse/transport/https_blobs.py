@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +23,7 @@ from hanse.transport.dispatch import reported
 from hanse.transport.failures import explain, not_hanse
 from hanse.transport.line import Line, connected
 from hanse.transport.routes import BLOB, UPLOAD, UPLOAD_STATE, AnyRoute, expand
-from hanse.transport.streams import size_of
+from hanse.transport.streams import in_thread, size_of
 from hanse.wire.messages import BlobState, decode
 
 WORTH_ASKING = 4 << 20
@@ -173,7 +172,8 @@ class BlobTransfers:
 
         line = await self._line()
         try:
-            done = await _on_thread(line, partial(begin, line))
+            # Its end is waited for, as files are open; cut off, it comes at once.
+            done = await in_thread(partial(begin, line), stop=line.abort, threads=_threads)
         except (OSError, HTTPException) as error:
             line.close()
             raise explain(error, self._address.url, self._address.shown_proxy) from error
@@ -199,18 +199,6 @@ class BlobTransfers:
             self._at_rest.append(line)
         else:
             line.close()
-
-
-async def _on_thread(line: Line, work: Callable[[], T]) -> T:
-    """Run work on a line; when cancelled, have it end at once, and wait for that: files are open."""
-    future = asyncio.get_running_loop().run_in_executor(_threads, work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        line.abort()
-        await asyncio.wait({future})
-        future.exception()  # it is looked at, so that nobody is told that it never was
-        raise
 
 
 def _state(line: Line, _: HTTPResponse) -> BlobState:

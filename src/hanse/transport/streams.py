@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -32,7 +32,13 @@ class Body(Protocol):
         ...
 
 
-async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
+async def in_thread(
+    work: Callable[[], T],
+    *,
+    undo: Callable[[T], object] | None = None,
+    stop: Callable[[], object] | None = None,
+    threads: Executor = _threads,
+) -> T:
     """Run blocking work on a thread; when cancelled, wait for its end first.
 
     A thread cannot be stopped: whoever closes its file has to wait.
@@ -40,11 +46,15 @@ async def in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = 
     Args:
         work: What to do.
         undo: Called with what came of it when nobody is left to take that: closes what was opened.
+        stop: Called when nobody is left to wait for it: makes it end soon.
+        threads: Which run it.
     """
-    future = asyncio.get_running_loop().run_in_executor(_threads, work)
+    future = asyncio.get_running_loop().run_in_executor(threads, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
+        if stop is not None:
+            stop()
         await asyncio.wait({future})
         failed = future.exception()  # it is looked at, so that nobody is told that it never was
         if undo is not None and failed is None:

@@ -15,7 +15,10 @@ import ssl
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar, cast
+
+from hanse.transport.streams import in_thread
 
 T = TypeVar("T")
 
@@ -191,14 +194,8 @@ class TlsConnection(asyncio.Transport):
         self._lent = True
         self._watch()
         self._socket.settimeout(idle_s)
-        future = self._loop.run_in_executor(threads, work, self._socket)
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            self._interrupt()
-            await asyncio.wait({future})
-            future.exception()  # it is looked at, so that nobody is told that it never was
-            raise
+            return await in_thread(partial(work, self._socket), stop=self._interrupt, threads=threads)
         finally:
             self._lent = False
             if self._done:

@@ -12,6 +12,10 @@ from hanse.errors import ConfigError
 
 FROM_ENVIRONMENT = "env"
 """As a proxy: what HTTPS_PROXY and NO_PROXY say."""
+HEADERS = {"User-Agent": "hanse", "Accept-Encoding": "identity"}
+"""What every request states."""
+REST_S = 30.0
+"""How long a connection may wait for the next request; less than `Limits.keepalive_s` of the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 
 from hanse.errors import TransportError, UpdateError
 from hanse.storage.base import BlobStore
-from hanse.transport.address import Address, Patience
+from hanse.transport.address import HEADERS, REST_S, Address, Patience
 from hanse.transport.agreement import Agreement
 from hanse.transport.blocking import send
 from hanse.transport.dispatch import reported
@@ -30,8 +30,6 @@ WORTH_ASKING = 4 << 20
 """Bytes of a blob from which on it takes less to ask how much of it is there than to send it for nothing."""
 
 _MOST_AT_REST = 2
-_REST_S = 30.0  # shorter than the server's, see `Limits.keepalive_s`
-_HEADERS = {"User-Agent": "hanse", "Accept-Encoding": "identity"}
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18})")
 
 _threads = ThreadPoolExecutor(16, thread_name_prefix="blobs")
@@ -145,7 +143,7 @@ class BlobTransfers:
 
         def exchange(line: Line, last: bool) -> tuple[T] | None:
             version = self._agreement.version
-            line.ask(route.method, url, _HEADERS | self._agreement.headers() | dict(headers))
+            line.ask(route.method, url, HEADERS | self._agreement.headers() | dict(headers))
             if body is None or body(line):
                 line.sent()
             reply = line.reply(route.method)
@@ -186,13 +184,10 @@ class BlobTransfers:
     async def _line(self) -> Line:
         while self._at_rest:
             line = self._at_rest.pop()
-            if line.usable(self._ssl_context, _REST_S):
+            if line.usable(self._ssl_context, REST_S):
                 return line
             line.close()
-        try:
-            return await connected(self._address, self._patience)
-        except TimeoutError as error:
-            raise explain(error, self._address.url, self._address.shown_proxy) from error
+        return await connected(self._address, self._patience)
 
     def _put_to_rest(self, line: Line) -> None:
         if line.rest() and len(self._at_rest) < _MOST_AT_REST:

@@ -12,7 +12,7 @@ import aiohttp
 
 from hanse.core.schema import Strict
 from hanse.storage.base import BlobStore
-from hanse.transport.address import FROM_ENVIRONMENT, Address, Patience
+from hanse.transport.address import FROM_ENVIRONMENT, HEADERS, REST_S, Address, Patience
 from hanse.transport.agreement import Agreement
 from hanse.transport.dispatch import reported, written
 from hanse.transport.failures import explain
@@ -24,8 +24,6 @@ from hanse.wire.files import file_errors
 from hanse.wire.messages import decode
 from hanse.wire.protocol import Versions
 
-_POOL_KEEPALIVE_S = 30.0  # shorter than the server's, see `Limits.keepalive_s`
-_HEADERS = {"User-Agent": "hanse", "Accept-Encoding": "identity"}
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -170,9 +168,9 @@ class HttpsConnection:
         if self._session is None:  # made here, because it wants a running event loop
             connect_s, idle_s = self._patience.connect_s, self._patience.idle_s
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(keepalive_timeout=_POOL_KEEPALIVE_S),
+                connector=aiohttp.TCPConnector(keepalive_timeout=REST_S),
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=idle_s),
-                headers=_HEADERS,
+                headers=HEADERS,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 read_bufsize=PIECE,

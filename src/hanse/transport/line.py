@@ -23,7 +23,7 @@ from yarl import URL
 from hanse.errors import ProtocolError, TransportError
 from hanse.transport.address import Address, Patience
 from hanse.transport.blocking import PIECE, receive
-from hanse.transport.failures import proxy_refused, unknown_host, unreachable
+from hanse.transport.failures import explain, proxy_refused, unknown_host, unreachable
 from hanse.wire.messages import MAX_MESSAGE
 
 _FIRST_ADDRESS_S = 0.25
@@ -48,10 +48,10 @@ async def connected(address: Address, patience: Patience) -> Line:
                     raise unknown_host(address.url) from error
                 raise
             plain = await start_connection(found, happy_eyeballs_delay=_FIRST_ADDRESS_S, interleave=1)
-    except TimeoutError:
-        raise  # is an OSError, too
+    except TimeoutError as error:
+        raise explain(error, address.url, address.shown_proxy) from error
     except OSError as error:
-        raise _away(address, error) from error
+        raise _away(address, error.strerror or str(error)) from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     return Line(plain, address, patience, deadline_s)
 
@@ -216,13 +216,13 @@ class Line:
             try:
                 reply.begin()
             except HTTPException as error:
-                raise _away(self._address, OSError("what came is not HTTP")) from error
+                raise _away(self._address, "what came is not HTTP") from error
         if reply.status != 200:
             raise proxy_refused(reply.status, self._address.url, self._address.shown_proxy)
 
 
-def _away(address: Address, error: OSError) -> TransportError:
-    return unreachable(address.url, address.shown_proxy, error.strerror or str(error))
+def _away(address: Address, reason: str) -> TransportError:
+    return unreachable(address.url, address.shown_proxy, reason)
 
 
 def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:

@@ -156,7 +156,7 @@ class Site:
             update=said,
         )
         statement = state(self._credentials, TASK_RESULT, outcome)
-        await self._upstream.deliver(said.sha256, update)
+        await self._upstream.deliver(said.digest, update)
         await self._upstream.result(ResultRequest(statement=statement))
         update.unlink()
         self._common.answered.note(asked.exchange)
@@ -192,7 +192,7 @@ def write_update(model: Path, place: Path, number: int) -> UpdateFile:
         file.truncate(size - len(end))
         file.seek(size - len(end))
         file.write(end)
-    return UpdateFile(sha256=whole.hexdigest(), size=size)
+    return UpdateFile(digest=whole.hexdigest(), size=size)
 
 
 async def work(options: argparse.Namespace) -> None:

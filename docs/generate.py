@@ -21,6 +21,7 @@ import hanse.errors
 from hanse.cli.main import COMMANDS, load
 from hanse.config.reference import plan_reference, settings_reference
 from hanse.core.diagram import member_diagram, run_diagram
+from hanse.core.digests import DIGEST_PATTERN
 from hanse.errors import ERRORS
 from hanse.transport.openapi import openapi
 from hanse.transport.routes import ROUTES, AnyRoute, Bulk
@@ -264,6 +265,8 @@ def _kind(spec: dict[str, Any]) -> str:
             return f"`{value}`"
         case {"pattern": "^[0-9a-f]{64}$"}:
             return "SHA-256"
+        case {"pattern": pattern} if pattern == f"^{DIGEST_PATTERN}$":
+            return "digest"
         case _:
             return str(spec["type"])
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.blobs import named
 from tests.federations import MODEL, Grounds, signed
 
-from hanse.core.canonical import sha256
 from hanse.core.parameters import Parameters
 from hanse.core.plan import INITIALISE
 from hanse.core.run import Phase, Run
@@ -81,7 +81,7 @@ class FakeSite:
             upstream = self._grounds.upstream(self.name)
             try:
                 if update is not None:
-                    await upstream.deliver(sha256(update.read_bytes()), update)
+                    await upstream.deliver(named(update.read_bytes()), update)
                 await upstream.result(ResultRequest(statement=statement))
                 self.accepted.add((run.run_id, asked.exchange))
             except StorageError:
@@ -103,7 +103,7 @@ class FakeSite:
             update = self._grounds.directory / f"{self.name}.safetensors"
             update.write_bytes(encode(tensors))
             data = update.read_bytes()
-            said["update"] = UpdateFile(sha256=sha256(data), size=len(data))
+            said["update"] = UpdateFile(digest=named(data), size=len(data))
         outcome = TaskOutcome(
             federation="north",
             site=self.name,

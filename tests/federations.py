@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.blobs import named
 from tests.parties import der, new_authority
 
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.registry import Lifetimes, Registry
 from hanse.aggregator.service import AggregatorService, Options
-from hanse.core.canonical import sha256
 from hanse.core.commands import Commit, OpenExchange, OpenRound
 from hanse.core.events import Event, SignedStatement, read_event
 from hanse.core.identity import Party, Role
@@ -230,13 +230,13 @@ class Grounds:
     def bring(self, name: str, update: Parameters | bytes) -> UpdateFile:
         """Upload an update as a site does."""
         data = update if isinstance(update, bytes) else encode(update)
-        opened = self.service.blob_to_take(self.party(name), sha256(data), len(data))
+        opened = self.service.blob_to_take(self.party(name), named(data), len(data))
         if opened is not None:
             writer = opened()
             writer.write(data)
             writer.commit()
             writer.close()
-        return UpdateFile(sha256=sha256(data), size=len(data))
+        return UpdateFile(digest=named(data), size=len(data))
 
     def outcome(self, run_id: str, name: str, **changes: Any) -> TaskOutcome:
         """What a site says of the last exchange of a run, true unless changed."""

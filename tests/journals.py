@@ -120,7 +120,7 @@ class Author:
         if outcome.outcome == "failed":
             self.do(FailTask(outcome.exchange, site, outcome.reason, outcome.log_tail, statement))
             return
-        update = None if outcome.update is None else outcome.update.sha256
+        update = None if outcome.update is None else outcome.update.digest
         self.do(
             AcceptResult(outcome.exchange, site, outcome.num_examples, outcome.metrics, update, statement)
         )
@@ -133,7 +133,7 @@ class Author:
         self.do(OpenRound(1))
         self.do(OpenExchange(1, 0, "train", MODEL))
         for site in SITES:
-            self.answer_task(site, update=UpdateFile(sha256=UPDATE, size=120))
+            self.answer_task(site, update=UpdateFile(digest=UPDATE, size=120))
         self.do(RecordAggregate(1, SITES, 10, "e" * 64))
         self.do(OpenExchange(1, 1, "evaluate", MODEL))
         self.answer_task("budapest")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
 from hanse.errors import ConfigError, StorageError, TamperedError, TransportError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
@@ -91,7 +92,38 @@ def test_an_unknown_blob_is_named(store: BlobStore, look: Callable[[BlobStore, s
         getattr(store, look.__name__)(DIGEST)
 
 
-@pytest.mark.parametrize("digest", ["", "ab", DIGEST.upper(), DIGEST + "\n", "../" * 21 + "x", "/etc/passwd"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_either_digest_names_a_blob(store: BlobStore, algorithm: Algorithm) -> None:
+    digest = digest_of_bytes(DATA, algorithm)
+    with closing(store.write(digest, "a", len(DATA))) as writer:
+        writer.write(DATA[:HALF])
+
+    with closing(store.write(digest, "a", len(DATA))) as writer:
+        writer.write(DATA[HALF:])
+        writer.commit()
+
+    store.verify(digest)
+    assert store.digests() == [digest]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_not_as_either_digest_says_is_refused(store: BlobStore, algorithm: Algorithm) -> None:
+    with closing(store.write(digest_of_bytes(DATA, algorithm), "a", HALF)) as writer:
+        writer.write(DATA[:HALF])
+
+        with pytest.raises(UpdateError, match="arrived with another content"):
+            writer.commit()
+
+
+def test_one_digest_does_not_pass_for_the_other(store: BlobStore) -> None:
+    store.put(DATA)
+
+    assert not store.has(f"{DIGEST}-blake3")
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "ab", f"{DIGEST}-md5", DIGEST.upper(), DIGEST + "\n", "../" * 21 + "x", "/etc/passwd"]
+)
 def test_only_a_digest_names_a_blob(store: BlobStore, digest: str) -> None:
     for look in (store.has, store.path, store.size, store.whole, store.verify, store.delete):
         with pytest.raises(StorageError, match="names no blob"):
@@ -101,25 +133,26 @@ def test_only_a_digest_names_a_blob(store: BlobStore, digest: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", DATA, DATA * 1000], ids=["nothing", "little", "many pieces"])
-def test_a_file_is_copied(store: BlobStore, tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_file_is_copied(store: BlobStore, tmp_path: Path, data: bytes, algorithm: Algorithm) -> None:
     (tmp_path / "model").write_bytes(data)
 
     with (tmp_path / "model").open("rb", buffering=0) as file:
-        digest = store.copy(file, len(data))
+        digest = store.copy(file, len(data), algorithm)
 
-    assert digest == sha256(data).hexdigest()
+    assert digest == digest_of_bytes(data, algorithm)
     assert store.path(digest).read_bytes() == data
 
 
 def test_copying_what_is_there_already_is_no_error(store: BlobStore) -> None:
     store.put(DATA)
 
-    assert store.copy(BytesIO(DATA), len(DATA)) == DIGEST
+    assert store.copy(BytesIO(DATA), len(DATA), "sha256") == DIGEST
     store.verify(DIGEST)
 
 
 def test_no_more_of_a_file_is_copied_than_was_asked_for(store: BlobStore) -> None:
-    assert store.copy(BytesIO(DATA + b"what came later"), len(DATA)) == DIGEST
+    assert store.copy(BytesIO(DATA + b"what came later"), len(DATA), "sha256") == DIGEST
 
 
 def test_the_space_of_a_deleted_blob_is_free_after_reclaiming(store: BlobStore, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
+from tests.blobs import named
 from tests.integration.deployment import PLAN, Deployment, Run, Site
 
 from hanse.assembly import site_upstream
 from hanse.config.layout import IDENTITY
 from hanse.config.settings import load_site
-from hanse.core.canonical import sha256
 from hanse.core.events import ExchangeOpened, SignedStatement, UpdateAccepted
 from hanse.core.parameters import Parameters
 from hanse.pki.credentials import Credentials
@@ -92,7 +92,7 @@ class Hostile:
             "outcome": "done",
             "num_examples": 1,
             "metrics": {"loss": 0.5},
-            "update": {"sha256": "0" * 64, "size": 1},
+            "update": {"digest": f"{'0' * 64}-blake3", "size": 1},
             "reason": "",
             "log_tail": "",
         }
@@ -113,8 +113,8 @@ class Hostile:
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)
             file.flush()
-            self.ask(lambda upstream: upstream.deliver(digest or sha256(data), Path(file.name)))
-        return UpdateFile(sha256=sha256(data), size=len(data))
+            self.ask(lambda upstream: upstream.deliver(digest or named(data), Path(file.name)))
+        return UpdateFile(digest=named(data), size=len(data))
 
     def answer(self, run: Run, update: Parameters | bytes) -> ResultReply:
         """Upload an update, and give it as the result of the first training."""
@@ -136,7 +136,7 @@ class Hostile:
             "Content-Range": f"bytes 0-{len(data) - 1}/{len(data)}",
         }
         with closing(self._connection()) as connection:
-            connection.putrequest("PUT", f"/v1/blobs/{sha256(data)}")
+            connection.putrequest("PUT", f"/v1/blobs/{named(data)}")
             for name, value in headers.items():
                 connection.putheader(name, value)
             connection.endheaders(data[:length])

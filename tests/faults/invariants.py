@@ -16,7 +16,6 @@ from tests.processes import until
 from hanse.aggregator.retention import references
 from hanse.config.layout import JOURNAL
 from hanse.config.load import load_plan
-from hanse.core.canonical import sha256
 from hanse.core.events import (
     Event,
     ExchangeClosed,
@@ -30,6 +29,7 @@ from hanse.core.run import TERMINAL
 from hanse.core.run import Run as State
 from hanse.storage.journal_sql import SqlJournal
 from hanse.storage.ledger import Ledger
+from hanse.wire.files import is_whole
 
 EXIT = {"finished": 0, "failed": 5, "stopped": 5}
 """What `hanse run submit --watch` ends with, by what became of the run."""
@@ -117,7 +117,7 @@ def _check_home(run: Run, folder: Path) -> None:
     """The journal verifies, offline, and the model is the one that it names."""
     home = run.export(folder)
     if (digest := run.status.model) is not None:
-        assert sha256((home / "model.safetensors").read_bytes()) == digest
+        assert is_whole(home / "model.safetensors", digest)
 
 
 def _check_list(trial: Trial, runs: list[Run]) -> None:
@@ -176,7 +176,7 @@ def _check_no_file_is_left(trial: Trial) -> None:
 
     _until_none(strays)
     for path in blobs.glob("*/*"):
-        assert sha256(path.read_bytes()) == path.name
+        assert is_whole(path, path.name)
 
 
 def _strays_of(site: Site) -> list[Path]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.blobs import named
 from tests.faults.hostile import GOOD, TRAIN_1, Hostile, open_exchange
 from tests.integration.deployment import AGGREGATE, Deployment, Run, deployed, done
 
-from hanse.core.canonical import sha256
 from hanse.core.events import ExchangeClosed, ResultRefused, TaskFailed, UpdateAccepted
 from hanse.core.plan import INITIALISE
 from hanse.errors import (
@@ -189,11 +189,11 @@ class TestTransfers:
         self, run: Run, mallory: Hostile
     ) -> None:
         data = encode(GOOD)
-        digest, size = sha256(data), len(data)
+        digest, size = named(data), len(data)
         mallory.cut_off(data, 50)
 
         with pytest.raises(UpdateError, match="is not here"):
-            mallory.send(mallory.state(mallory.outcome(run, update={"sha256": digest, "size": size})))
+            mallory.send(mallory.state(mallory.outcome(run, update={"digest": digest, "size": size})))
 
         mallory.bring(data)
 

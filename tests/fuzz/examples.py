@@ -87,7 +87,7 @@ ASSIGNMENT: dict[str, Any] = {
     "model_bytes": 10,
     "max_update_bytes": 10,
     "deadline_ms": 5,
-    "delta": {"base": "1" * 64, "sha256": "2" * 64, "size": 5},
+    "delta": {"base": "1" * 64, "digest": "2" * 64, "size": 5},
 }
 WORK = {
     "run_id": "demo-1",
@@ -118,7 +118,7 @@ OUTCOME = {
     "outcome": "done",
     "num_examples": 5,
     "metrics": {"loss": 0.5},
-    "update": {"sha256": D, "size": 10},
+    "update": {"digest": D, "size": 10},
     "reason": "",
     "log_tail": "",
 }
@@ -135,7 +135,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     messages.RunWork: WORK,
     messages.Work: {"version": "1", "runs": [WORK]},
     messages.PlanAnswer: ANSWER,
-    messages.UpdateFile: {"sha256": D, "size": 10},
+    messages.UpdateFile: {"digest": D, "size": 10},
     messages.TaskOutcome: OUTCOME,
     messages.AnswerRequest: {"run_id": "demo-1", "statement": STATEMENT},
     messages.ResultRequest: {"statement": STATEMENT},

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from hanse.core.schema import Digest, Strict, problem_of
+from hanse.core.schema import BlobDigest, Strict, problem_of
 from hanse.errors import ProtocolError
 
 MAX_REASON = 8_192
@@ -21,7 +21,7 @@ FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
 class ModelRef(Strict):
     """Parameters, by the digest of a model that the run has or by a new file in the outbox."""
 
-    digest: Digest | None = None
+    digest: BlobDigest | None = None
     file: FileName | None = None
 
 
@@ -109,7 +109,7 @@ class StandingReply(Strict):
     """
 
     committed: int
-    digest: Digest | None
+    digest: BlobDigest | None
     model: FileName | None
     state: FileName | None
     complete: bool
@@ -141,7 +141,7 @@ class AnswersReply(Strict):
     """
 
     answers: tuple[AnswerReply, ...]
-    model: Digest | None = None
+    model: BlobDigest | None = None
 
 
 class SumReply(Strict):
@@ -155,7 +155,7 @@ class SumReply(Strict):
     metrics: dict[str, float]
     delta: FileName | None
     sites: tuple[str, ...]
-    model: Digest | None = None
+    model: BlobDigest | None = None
 
 
 class Reply(Strict):

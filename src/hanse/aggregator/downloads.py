@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.compression.delta import model_delta
+from hanse.core.digests import Algorithm
 from hanse.core.parameters import mismatch, specs
 from hanse.core.run import Run
 from hanse.core.transform import Zstd
@@ -69,7 +70,7 @@ class Downloads:
     def find(self, digest: str) -> Offered | None:
         """What is offered under a digest."""
         offers = (offered for of_run in list(self._offers.values()) for offered in list(of_run.values()))
-        return next((offered for offered in offers if offered.delta.sha256 == digest), None)
+        return next((offered for offered in offers if offered.delta.digest == digest), None)
 
     def prepare(self, run: Run, model: str) -> None:
         """Make what is new in a model against the run's last committed one; reads both."""
@@ -80,7 +81,7 @@ class Downloads:
             if wanted is None or base is None or base == model or model in offers:
                 return
             try:
-                offered = self._make(model, base, wanted.level)
+                offered = self._make(model, base, wanted.level, run.plan.digests)
             except HanseError as error:  # sites fetch the whole model
                 logger.warning("run %s: what is new in its model is not offered: %s", run.run_id, error)
                 return
@@ -96,7 +97,7 @@ class Downloads:
             for offered in self._offers.pop(run_id, {}).values():
                 offered.path.unlink(missing_ok=True)
 
-    def _make(self, model: str, base: str, level: int) -> Offered | None:
+    def _make(self, model: str, base: str, level: int, algorithm: Algorithm) -> Offered | None:
         path = self._blobs.path(model)
         now, before = open_file(path), open_file(self._blobs.path(base))
         # A file that others wrote may hold more than tensors, which nobody could make again.
@@ -108,8 +109,8 @@ class Downloads:
         with Spool(part.with_suffix(".spool")) as spool:
             for name, array in model_delta(now, before, level):
                 spool.add(name, array)
-            digest, size = write_hashed(part, spool.tensors())
+            digest, size = write_hashed(part, spool.tensors(), algorithm)
         if size >= self._blobs.size(model):
             part.unlink(missing_ok=True)
             return None
-        return Offered(model, ModelDelta(base=base, sha256=digest, size=size), part)
+        return Offered(model, ModelDelta(base=base, digest=digest, size=size), part)

@@ -8,6 +8,7 @@ from datetime import datetime
 from hanse.aggregator.updates import check_update_blob
 from hanse.core.answers import member_state
 from hanse.core.commands import AcceptResult, AnswerPlan, Command, FailTask
+from hanse.core.digests import algorithm_of
 from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
 from hanse.core.events import SignedStatement
 from hanse.core.exchange import Exchange, MemberState
@@ -88,7 +89,7 @@ class Verifier:
             outcome.site,
             outcome.num_examples,
             outcome.metrics,
-            None if outcome.update is None else outcome.update.sha256,
+            None if outcome.update is None else outcome.update.digest,
             statement,
         )
         if member_state(run, outcome.exchange, outcome.site) is MemberState.ANSWERED:
@@ -129,12 +130,19 @@ class Verifier:
             )
 
     def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
-        if not self._blobs.has(update.sha256):
+        algorithm, agreed = algorithm_of(update.digest), run.plan.digests
+        if algorithm != agreed:
+            raise UpdateError(
+                f"the update of task {exchange.task} at {site} is named by {algorithm}; "
+                f"the plan says {agreed}",
+                mend="Upgrade Hanse at that site.",
+            )
+        if not self._blobs.has(update.digest):
             raise UpdateError(
                 f"the update of task {exchange.task} at {site} is not here",
                 mend="Upload the blob before its result.",
             )
-        check_update_blob(self._blobs, run, exchange, site, update.sha256)
+        check_update_blob(self._blobs, run, exchange, site, update.digest)
 
 
 def _check_belongs(outcome: TaskOutcome, run: Run, exchange: Exchange) -> None:

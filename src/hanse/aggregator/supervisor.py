@@ -100,7 +100,11 @@ class Supervisor:
         # A run that was taken up again may have begun its round anew.
         await workshop.retention.collect(superseded(self._controller.before))
         workspace = await asyncio.to_thread(
-            Workspace, self._directory, workshop.blobs, max_bytes=workshop.max_bytes
+            Workspace,
+            self._directory,
+            workshop.blobs,
+            max_bytes=workshop.max_bytes,
+            algorithm=self._controller.run.plan.digests,
         )
         try:
             worker = await self._start(workspace)

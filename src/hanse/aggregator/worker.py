@@ -217,7 +217,7 @@ class ServiceHost:
         if self._lent is not None and model is self._lent[0]:
             return ModelRef(digest=self._lent[1])
         # Hashed only where that can save the file: it takes longer than to write it.
-        if self._given and (digest := digest_of(model)) in self._given:
+        if self._given and (digest := digest_of(model, self._plan.digests)) in self._given:
             return ModelRef(digest=digest)
         return ModelRef(file=self._write("model", model))
 

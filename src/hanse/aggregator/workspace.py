@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hanse.core.digests import Algorithm
 from hanse.core.parameters import Parameters
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
@@ -44,19 +45,21 @@ class Workspace:
         taken: Blobs that were taken in from the worker since `clear`.
     """
 
-    def __init__(self, directory: Path, blobs: BlobStore, *, max_bytes: int) -> None:
+    def __init__(self, directory: Path, blobs: BlobStore, *, max_bytes: int, algorithm: Algorithm) -> None:
         """Make the folders, and delete those of earlier lives.
 
         Args:
             directory: Of the run.
             blobs: Where the files come from and go to.
             max_bytes: Largest file that is taken from the worker.
+            algorithm: What makes the digests of its files.
 
         Raises:
             StorageError: They cannot be made.
         """
         self._blobs = blobs
         self._max_bytes = max_bytes
+        self._algorithm = algorithm
         self.share = False
         with file_errors(f"make a workspace in {directory}"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,10 +89,10 @@ class Workspace:
         return name
 
     def show(self, name: str, parameters: Parameters) -> str:
-        """Write tensors for the worker to read; the SHA-256 of the file."""
+        """Write tensors for the worker to read; the digest of the file."""
         place = self.inbox / name
         self._shown.add(place)
-        return write_hashed(place, parameters, spare=unused(self._spare))[0]
+        return write_hashed(place, parameters, self._algorithm, spare=unused(self._spare))[0]
 
     def take(self, name: str) -> str:
         """Take in a file that the worker wrote; its digest.
@@ -111,7 +114,7 @@ class Workspace:
                     f"{self._max_bytes} are taken"
                 )
             # Copied: the worker may hold its own file open, and write to it after it was hashed.
-            digest = self._blobs.copy(source, found.st_size)
+            digest = self._blobs.copy(source, found.st_size, self._algorithm)
         self.taken.add(digest)
         with suppress(OSError):  # it is the worker's own folder, and the next is written over it
             if found.st_size > may_keep(self.outbox):

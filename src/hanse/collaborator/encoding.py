@@ -7,6 +7,7 @@ from pathlib import Path
 from hanse.collaborator.memory import Memory
 from hanse.compression.delta import apply_delta
 from hanse.compression.update import UpdateCodec, update_seed
+from hanse.core.digests import algorithm_of
 from hanse.core.plan import Plan
 from hanse.errors import UpdateError
 from hanse.wire.files import file_errors
@@ -43,8 +44,8 @@ def compress_file(
                 left.add(tensor.name, tensor.left_out)
         if codec.error_feedback:
             memory.note(asked.task, asked.exchange, left.tensors())
-        digest, size = write_hashed(path, encoded.tensors())
-    return UpdateFile(sha256=digest, size=size)
+        digest, size = write_hashed(path, encoded.tensors(), plan.digests)
+    return UpdateFile(digest=digest, size=size)
 
 
 def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
@@ -54,15 +55,16 @@ def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
         base: The model before.
         delta: What came.
         place: Where to put the model; it appears whole or not at all.
-        digest: SHA-256 that its file has to have.
+        digest: What its file has to have.
 
     Raises:
         UpdateError: What came is none of ours, or does not make that model.
         StorageError: The disk is full or cannot be written.
     """
     part = place.with_suffix(".patched")
+    made = apply_delta(open_file(delta), open_file(base))
     try:
-        found, _ = write_hashed(part, apply_delta(open_file(delta), open_file(base)))
+        found, _ = write_hashed(part, made, algorithm_of(digest))
         if found != digest:
             raise UpdateError(f"what came makes model {found[:12]}, not {digest[:12]}")
         with file_errors(f"show {place}"):

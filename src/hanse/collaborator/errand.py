@@ -149,11 +149,11 @@ class Errand:
         if delta is None or not folder.model(delta.base).exists():
             return False
         self.progress.sign = partial(
-            self.premises.blobs.partial_size, delta.sha256, self.premises.identity.site
+            self.premises.blobs.partial_size, delta.digest, self.premises.identity.site
         )
         try:
             make = partial(patch_model, folder.model(delta.base), place=folder.model(model), digest=model)
-            await self.premises.take(delta.sha256, delta.size, make)
+            await self.premises.take(delta.digest, delta.size, make)
         except (PolicyError, ProtocolError, StorageError, UpdateError) as error:
             logger.info("%s: the model is fetched whole: %s", self, error, extra=self.facts)
             return False
@@ -189,7 +189,7 @@ class Errand:
         """Take over what the worker wrote, out of its reach, and check it there."""
         asked = self.assignment
         try:
-            update = self.folder.take_over(asked.exchange, asked.max_update_bytes)
+            update = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
             outgoing = Outgoing(
                 report.num_examples,
                 report.metrics,

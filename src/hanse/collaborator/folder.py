@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -13,10 +12,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hanse.collaborator.memory import Memory
+from hanse.core.digests import Algorithm
 from hanse.core.events import SignedStatement
 from hanse.errors import DisclosureError
 from hanse.pki.files import write_file
-from hanse.wire.files import copy_hashed, file_errors, overwriting
+from hanse.wire.files import copy_hashed, file_errors, is_whole, overwriting
 from hanse.wire.messages import UpdateFile
 
 
@@ -62,7 +62,7 @@ class RunFolder:
         """Delete models of which a power failure left less than all; the disk is not waited for."""
         with file_errors(f"look through {self.models}"):
             for path in self.models.glob("*.safetensors"):
-                if _sha256(path) != path.stem:
+                if not is_whole(path, path.stem):
                     path.unlink()
 
     def clear(self, models: Collection[str] = (), exchange: int | None = None) -> None:
@@ -97,12 +97,13 @@ class RunFolder:
         """Where an update lies that was taken over, until it is delivered."""
         return self._outcomes / f"{exchange}.safetensors"
 
-    def take_over(self, exchange: int, max_bytes: int) -> UpdateFile | None:
+    def take_over(self, exchange: int, max_bytes: int, algorithm: Algorithm) -> UpdateFile | None:
         """Copy what the worker wrote to where it cannot change it: it may keep open what is moved away.
 
         Args:
             exchange: Whose update it is.
             max_bytes: Most bytes that are taken.
+            algorithm: What makes its digest.
 
         Returns:
             The copy in `outgoing`; None where the worker wrote nothing.
@@ -123,9 +124,9 @@ class RunFolder:
                         f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
                     )
                 with overwriting(self.outgoing(exchange), self._spare) as copy:
-                    digest, size = copy_hashed(source, copy, found.st_size)
+                    digest, size = copy_hashed(source, copy, found.st_size, algorithm)
                     copy.truncate()
-                return UpdateFile(sha256=digest, size=size)
+                return UpdateFile(digest=digest, size=size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
         """Whether an update that was taken over is still whole; none always is."""
@@ -135,7 +136,7 @@ class RunFolder:
         if not path.is_file():
             return False
         with file_errors(f"read {path}"):
-            return _sha256(path) == update.sha256
+            return is_whole(path, update.digest)
 
     def drop_update(self, exchange: int) -> None:
         """Put an update away, what the worker wrote and the copy, for the next to be written over them."""
@@ -174,8 +175,3 @@ class RunFolder:
 def spare_of(written: Path) -> Path:
     """Where a worker finds the file of an earlier update, to write the next one over it."""
     return written.with_suffix(".spare")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -142,7 +142,7 @@ class Tasks:
         counts = False
         try:
             if outcome.update is not None:
-                deliver = partial(here.upstream.deliver, outcome.update.sha256, folder.outgoing(exchange))
+                deliver = partial(here.upstream.deliver, outcome.update.digest, folder.outgoing(exchange))
                 await here.insist_on_room(deliver)
             await here.tell(partial(here.upstream.result, ResultRequest(statement=statement)))
             logger.info("%s: sent: %s", errand, _told(outcome), extra=errand.facts)
@@ -167,5 +167,5 @@ def _told(outcome: TaskOutcome) -> str:
     told = [f"{outcome.num_examples} examples"]
     told += [f"{name} {value:.6g}" for name, value in outcome.metrics.items()]
     if outcome.update is not None:
-        told.append(f"an update of {outcome.update.size} bytes, SHA-256 {outcome.update.sha256}")
+        told.append(f"an update of {outcome.update.size} bytes, digest {outcome.update.digest}")
     return ", ".join(told)

@@ -65,7 +65,7 @@ def check_outcome(
         ProtocolError: What it signed is no outcome of a task.
     """
     stated = _stated(TaskOutcome, TASK_RESULT, event.statement, _site(setting, event.site), setting, time_ms)
-    said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.sha256}
+    said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.digest}
     expected = {
         "federation": setting.federation,
         "site": event.site,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hanse.core.plan import Manifest
-from hanse.core.schema import Digest, Strict
+from hanse.core.schema import BlobDigest, Digest, Strict
 
 Sites = tuple[str, ...]
 Metrics = dict[str, float]
@@ -105,7 +105,7 @@ class ExchangeOpened(Strict):
     round_number: int
     index: int
     task: str
-    model: Digest | None
+    model: BlobDigest | None
     cohort: Sites
     needed: int
 
@@ -135,7 +135,7 @@ class UpdateAccepted(Strict):
     site: str
     num_examples: int
     metrics: Metrics
-    update: Digest | None
+    update: BlobDigest | None
     statement: SignedStatement | None = None
 
 
@@ -223,7 +223,7 @@ class UpdatesAggregated(Strict):
     exchange: int
     sites: Sites
     num_examples: int
-    aggregate: Digest | None
+    aggregate: BlobDigest | None
 
 
 class RoundCommitted(Strict):
@@ -238,9 +238,9 @@ class RoundCommitted(Strict):
 
     kind: Literal["RoundCommitted"] = "RoundCommitted"
     round_number: int
-    model: Digest
+    model: BlobDigest
     metrics: Metrics
-    state: Digest | None = None
+    state: BlobDigest | None = None
     best: bool = False
     consumed: tuple[int, ...] = ()
 
@@ -317,7 +317,7 @@ class RunFinished(Strict):
 
     kind: Literal["RunFinished"] = "RunFinished"
     rounds: int
-    model: Digest | None
+    model: BlobDigest | None
     best_round: int | None = None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from hanse.core.canonical import canonical_json, sha256
+from hanse.core.digests import Algorithm
 from hanse.core.schema import (
     CodePath,
     Digest,
@@ -218,6 +219,11 @@ class Plan(Strict):
     data: tuple[Label, ...] = Field((), max_length=100, description="Data sources that every site must have.")
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="For the plan's own code: `site.options`, `federation.options`."
+    )
+    digests: Algorithm = Field(
+        "blake3",
+        description="What names models and updates by their content: `blake3`, or `sha256` where a rule asks "
+        "for FIPS 180-4; rounds of large models then take longer.",
     )
     initial_model: CodePath | None = Field(
         None,

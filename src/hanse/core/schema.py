@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
+from hanse.core.digests import DIGEST_PATTERN
 from hanse.core.identity import check_name
 from hanse.errors import ConfigError
 
@@ -117,4 +118,7 @@ Reference = Annotated[
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Label = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_label)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256, of plans, certificates and records."""
+BlobDigest = Annotated[str, Field(pattern=f"^{DIGEST_PATTERN}$")]
+"""Of a model or an update; see `hanse.core.digests`."""
 Fraction = Annotated[float, Field(gt=0, le=1)]

@@ -71,7 +71,7 @@ class StateStore:
 
     def _write(self, arrays: Parameters) -> str:
         new = self._folder / "new.safetensors"
-        digest, _ = write_hashed(new, arrays)
+        digest, _ = write_hashed(new, arrays, "blake3")
         if self._tensors(digest).exists():
             new.unlink()
         else:

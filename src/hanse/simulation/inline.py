@@ -11,7 +11,6 @@ from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.compression.update import update_seed
 from hanse.compression.uploads import upload_codec
 from hanse.core.as_read import computed
-from hanse.core.canonical import sha256
 from hanse.core.commands import (
     AcceptResult,
     AnswerPlan,
@@ -27,6 +26,7 @@ from hanse.core.commands import (
     StartTask,
     Submit,
 )
+from hanse.core.digests import digest_of_bytes
 from hanse.core.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
 from hanse.core.events import Event, RunFailed
 from hanse.core.exchange import Exchange
@@ -275,7 +275,7 @@ class InlineHost:
     def _keep(self, parameters: Parameters) -> str:
         """Keep a copy that nobody can change, by the digest that its file would have."""
         data = encode(parameters)
-        digest = sha256(data)
+        digest = digest_of_bytes(data, self.plan.digests)
         if digest not in self._tensors:
             self._tensors[digest] = MappingProxyType(decode(data))
         return digest

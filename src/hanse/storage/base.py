@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hanse.core.chain import Record
+from hanse.core.digests import Algorithm
 from hanse.wire.files import Readable
 
 Entry = tuple[str, dict[str, Any]]
@@ -76,7 +77,7 @@ class BlobWriter(Protocol):
 
         Raises:
             UpdateError: Too few bytes came (they are kept, for a later try), or their
-                SHA-256 is not the announced digest (they are dropped).
+                digest is not the announced one (they are dropped).
             StorageError: The disk did not take the blob; its bytes are dropped.
         """
         ...
@@ -87,7 +88,7 @@ class BlobWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Files named by the SHA-256 of their content, written once, never changed."""
+    """Files named by the digest of their content, written once, never changed."""
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there, whole."""
@@ -97,7 +98,7 @@ class BlobStore(Protocol):
         """Where the blob is.
 
         Raises:
-            StorageError: It is not there, or `digest` is not 64 hexadecimal characters.
+            StorageError: It is not there, or `digest` is none.
         """
         ...
 
@@ -109,7 +110,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes, algorithm: Algorithm = "sha256") -> str:
         """Store bytes durably and return their digest; storing them twice keeps one.
 
         Raises:
@@ -117,7 +118,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def copy(self, source: Readable, most: int) -> str:
+    def copy(self, source: Readable, most: int, algorithm: Algorithm) -> str:
         """Store at most `most` bytes of an open file durably, and return their digest.
 
         Whoever wrote the file may go on: what is stored is what was read here.

@@ -1,8 +1,7 @@
-"""Blobs as files in a directory, each named by the SHA-256 of its content."""
+"""Blobs as files in a directory, each named by the digest of its content."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -12,16 +11,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from hanse.core.canonical import sha256
+from hanse.core.digests import DIGEST_PATTERN, Algorithm, algorithm_of, digest_of_bytes
 from hanse.core.identity import check_name
 from hanse.errors import StorageError, TamperedError
 from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.room import free_space
 from hanse.storage.spares import WORTH_BYTES, Spares
 from hanse.storage.upload_file import PARTIAL, UploadFile, partial_size
-from hanse.wire.files import Readable, Writeback, copy_hashed, file_errors
+from hanse.wire.files import Readable, Writeback, copy_hashed, digest_of_file, file_errors
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(DIGEST_PATTERN)
 
 _Mark = tuple[int, int, int]
 """What of a file changes when somebody writes to it, or replaces it: inode, size, time of the last write."""
@@ -73,19 +72,19 @@ class FileBlobStore(BlobStore):
         with file_errors(f"read {path}"):
             return path.stat().st_size
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes, algorithm: Algorithm = "sha256") -> str:
         """See `BlobStore.put`."""
-        digest = sha256(data)
+        digest = digest_of_bytes(data, algorithm)
         with file_errors(f"store blob {digest} in {self._blobs}"), self._temporary(len(data)) as file:
             file.write(data)
             self._install(file, Path(file.name), self._place(digest))
         return digest
 
-    def copy(self, source: Readable, most: int) -> str:
+    def copy(self, source: Readable, most: int, algorithm: Algorithm) -> str:
         """See `BlobStore.copy`."""
         with file_errors(f"copy into {self._blobs}"), self._temporary(most) as file:
             reached = Writeback(file.fileno()).reached if self._durable else None
-            digest, _ = copy_hashed(source, cast(BinaryIO, file), most, reached)
+            digest, _ = copy_hashed(source, cast(BinaryIO, file), most, algorithm, reached)
             self._install(file, Path(file.name), self._place(digest))
         return digest
 
@@ -110,11 +109,11 @@ class FileBlobStore(BlobStore):
         """See `BlobStore.verify`."""
         path = self.path(digest)
         mark = _mark(path)
-        with file_errors(f"read {path}"), path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        with file_errors(f"read {path}"):
+            found = digest_of_file(path, algorithm_of(digest))
         if found != digest:
             raise TamperedError(
-                f"{path} was altered: its SHA-256 is {found}",
+                f"{path} was altered: its digest is {found}",
                 mend="Put back a copy of it and check the disk; then take up again what needed it.",
             )
         self._seen[digest] = mark
@@ -169,7 +168,9 @@ class FileBlobStore(BlobStore):
 
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
-            raise StorageError(f"{digest[:80]!r} names no blob: 64 hexadecimal characters do")
+            raise StorageError(
+                f"{digest[:80]!r} names no blob: 64 hexadecimal characters do, alone or with -blake3"
+            )
         return self._blobs / digest[:2] / digest
 
     def _upload(self, digest: str, owner: str) -> Path:

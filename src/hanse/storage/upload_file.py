@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
+from hanse.core.digests import Hasher, algorithm_of
 from hanse.errors import StorageError, TransportError, UpdateError
 from hanse.storage.base import BlobWriter
 from hanse.storage.spares import Spares
-from hanse.wire.files import Writeback, file_errors
+from hanse.wire.files import Readable, Writeback, file_errors, pieces
 
 PARTIAL = ".part"
 """Ends the name of a file that is as long as what came of the blob."""
 OVER = ".over.part"
 """Ends the name of a file that is written over: of the blob's length, and behind it a count of what came."""
 _COUNT_BYTES = 8
-_PIECE = 1 << 20
 
 
 def partial_size(stem: Path) -> int:
@@ -70,7 +69,7 @@ class UploadFile(BlobWriter):
             try:
                 self._take()
                 came = self._came()
-                self._hash = _hash_of(self._file, came)
+                self._hash = self._hash_of(came)
                 self._offset, self._writeback = came, Writeback(self._file.fileno(), came)
             except BaseException:
                 self._file.close()
@@ -98,7 +97,7 @@ class UploadFile(BlobWriter):
 
     def restart(self) -> None:
         """See `BlobWriter.restart`."""
-        self._hash, self._offset = hashlib.sha256(), 0
+        self._hash, self._offset = self._fresh_hash(), 0
         self._writeback = Writeback(self._file.fileno())
         with file_errors(f"write {self._part}"):
             self._file.seek(0)
@@ -159,11 +158,24 @@ class UploadFile(BlobWriter):
                 mend="Try again when it has ended.",
             )
 
+    def _fresh_hash(self) -> Hasher:
+        return Hasher(algorithm_of(self._place.name))
+
+    def _hash_of(self, count: int) -> Hasher:
+        """Of the first bytes of the file, which then stands behind them."""
+        hasher = self._fresh_hash()
+        self._file.seek(0)
+        for piece in pieces(cast(Readable, self._file), count):
+            hasher.update(piece)
+        if self._file.tell() != count:
+            raise OSError("it ends too early")
+        return hasher
+
     def _check_digest(self) -> None:
-        found = self._hash.hexdigest()
+        found = self._hash.digest()
         if found != self._place.name:
             raise UpdateError(
-                f"blob {self._place.name} arrived with another content, of SHA-256 {found}",
+                f"blob {self._place.name} arrived with another content, of digest {found}",
                 mend="Send it again from the first byte.",
             )
 
@@ -203,19 +215,6 @@ def _prepare(descriptor: int, size: int) -> None:
 def _count(descriptor: int) -> int:
     size = max(os.fstat(descriptor).st_size - _COUNT_BYTES, 0)
     return min(int.from_bytes(os.pread(descriptor, _COUNT_BYTES, size), "big"), size)
-
-
-def _hash_of(file: IO[bytes], count: int) -> hashlib._Hash:
-    """Of the first bytes of a file, which then stands behind them."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(min(_PIECE, count)))
-    file.seek(0)
-    while count:
-        read = file.readinto(buffer[:count])  # type: ignore[attr-defined]
-        if not read:
-            raise OSError("it ends too early")
-        digest.update(buffer[:read])
-        count -= read
-    return digest
 
 
 def _ending(stem: Path, ending: str) -> Path:

@@ -139,7 +139,7 @@ class BlobTransfers:
         An aggregator that does not speak the version asked in, and an older one that is spoken here too,
         is asked again in that.
         """
-        url = self._address.of(expand(route.path, {"sha256": digest}))
+        url = self._address.of(expand(route.path, {"digest": digest}))
 
         def exchange(line: Line, last: bool) -> tuple[T] | None:
             version = self._agreement.version

@@ -95,7 +95,7 @@ async def _export(asked: Asked) -> web.StreamResponse:
 
 
 async def _send_blob(asked: Asked) -> web.StreamResponse:
-    digest = asked.call.params["sha256"]
+    digest = asked.call.params["digest"]
     path = asked.call.service.blob_to_send(asked.call.party, digest)
     size = size_of(path)
     told = headers(asked.http) | {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Type": BLOB.media}
@@ -113,7 +113,7 @@ async def _send_blob(asked: Asked) -> web.StreamResponse:
 
 async def _take_blob(asked: Asked) -> web.StreamResponse:
     start, length, size = _content_range(asked.http)
-    upload = asked.call.service.blob_to_take(asked.call.party, asked.call.params["sha256"], size)
+    upload = asked.call.service.blob_to_take(asked.call.party, asked.call.params["digest"], size)
     if upload is None:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     writer = await opened(upload)

@@ -96,7 +96,7 @@ class MemoryUpstream(Upstream):
 
     async def deliver(self, digest: str, path: Path) -> None:
         """See `Upstream.deliver`."""
-        if (await self._call(UPLOAD_STATE, Empty(), sha256=digest)).complete:
+        if (await self._call(UPLOAD_STATE, Empty(), digest=digest)).complete:
             return
         size = size_of(path)
         with _as_reported():

@@ -100,7 +100,7 @@ def _describe_bulk(route: Bulk, operation: dict[str, Any]) -> None:
             responses["200"] = {"description": "It is here."}
         case _:
             responses["200"] = {"description": "All of it.", "content": content}
-            if "{sha256}" in route.path:
+            if "{digest}" in route.path:
                 operation["parameters"].append(_header("Range", required=False))
                 responses["206"] = {"description": "The part asked for.", "content": content}
                 responses["416"] = {"description": "The blob ends before that part."}

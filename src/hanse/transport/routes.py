@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from hanse.core.digests import DIGEST_PATTERN
 from hanse.core.identity import Party, Role
 from hanse.core.schema import Strict
 from hanse.transport.base import Service
@@ -125,7 +126,7 @@ async def _hello(call: Call[Empty]) -> Hello:
 
 
 async def _blob_state(call: Call[Empty]) -> BlobState:
-    return call.service.blob_state(call.party, call.params["sha256"])
+    return call.service.blob_state(call.party, call.params["digest"])
 
 
 _ANYONE: frozenset[Role] = frozenset()
@@ -193,13 +194,13 @@ PROGRESS = Route(
     Empty,
     lambda call: call.service.progress(call.party, call.message),
 )
-BLOB = Bulk("GET", "/v1/blobs/{sha256}", "A blob, or with Range a part of it.", _PARTIES)
-BLOB_HEAD = Bulk("HEAD", "/v1/blobs/{sha256}", "The size of a blob.", _PARTIES)
+BLOB = Bulk("GET", "/v1/blobs/{digest}", "A blob, or with Range a part of it.", _PARTIES)
+BLOB_HEAD = Bulk("HEAD", "/v1/blobs/{digest}", "The size of a blob.", _PARTIES)
 UPLOAD = Bulk(
-    "PUT", "/v1/blobs/{sha256}", "Upload the next part of a blob, which Content-Range names.", _PARTIES
+    "PUT", "/v1/blobs/{digest}", "Upload the next part of a blob, which Content-Range names.", _PARTIES
 )
 UPLOAD_STATE = Route(
-    "GET", "/v1/uploads/{sha256}", "How much of an upload is here.", _PARTIES, Empty, BlobState, _blob_state
+    "GET", "/v1/uploads/{digest}", "How much of an upload is here.", _PARTIES, Empty, BlobState, _blob_state
 )
 RUNS = Route(
     "GET",
@@ -316,7 +317,7 @@ ROUTES: tuple[AnyRoute, ...] = (
 )
 
 PATTERNS = {
-    "sha256": "[0-9a-f]{64}",
+    "digest": DIGEST_PATTERN,
     "run_id": "[a-z0-9][a-z0-9._-]{0,99}",
     "name": "[a-z0-9._-]{1,63}",
 }

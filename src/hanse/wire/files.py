@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from hanse.core.digests import Algorithm, Hasher, algorithm_of
 from hanse.errors import StorageError
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18
+"""Bytes: small enough to be in the processor's cache still when they are hashed and written."""
 _WRITEBACK_BYTES = 8 << 20
 
 _MENDS = {
@@ -107,41 +107,59 @@ class Writeback:
 
 
 def copy_hashed(
-    source: Readable, target: BinaryIO, most: int, reached: Callable[[int], object] | None = None
+    source: Readable,
+    target: BinaryIO,
+    most: int,
+    algorithm: Algorithm,
+    reached: Callable[[int], object] | None = None,
 ) -> tuple[str, int]:
     """Copy at most `most` bytes, whatever is still being written behind them.
-
-    Hashing takes longer than reading and writing together, and goes on beside them.
 
     Args:
         source: What is copied, from where it stands.
         target: Where to.
         most: Bytes at which to stop.
+        algorithm: What makes the digest.
         reached: Told now and then how many bytes are copied.
 
     Returns:
-        SHA-256 of the copy in hexadecimal, and its size in bytes.
+        The digest of the copy, and its size in bytes.
     """
-    if most <= _PIECE:  # a thread costs more than the hash
-        data = memoryview(bytearray(most))
-        size = 0
-        while count := source.readinto(data[size:]):
-            size += count
-        target.write(data[:size])
-        return hashlib.sha256(data[:size]).hexdigest(), size
-    digest, size = hashlib.sha256(), 0
-    # Two buffers in turn: one is hashed while the other is filled.
-    buffers = [memoryview(bytearray(_PIECE)) for _ in range(2)]
-    hashed: Future[None] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
-        while count := source.readinto(buffers[0][: min(_PIECE, most - size)]):
-            piece = buffers[0][:count]
-            if hashed is not None:
-                hashed.result()
-            hashed = beside.submit(digest.update, piece)
-            target.write(piece)
-            size += count
-            if reached is not None:
-                reached(size)
-            buffers.reverse()
-    return digest.hexdigest(), size
+    hasher, size = Hasher(algorithm), 0
+    for piece in pieces(source, most):
+        hasher.update(piece)
+        target.write(piece)
+        size += len(piece)
+        if reached is not None:
+            reached(size)
+    return hasher.digest(), size
+
+
+def digest_of_file(path: Path, algorithm: Algorithm) -> str:
+    """The digest of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    hasher = Hasher(algorithm)
+    with path.open("rb", buffering=0) as file:
+        for piece in pieces(file, os.fstat(file.fileno()).st_size):
+            hasher.update(piece)
+    return hasher.digest()
+
+
+def is_whole(path: Path, digest: str) -> bool:
+    """Whether a file is what its digest says.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return digest_of_file(path, algorithm_of(digest)) == digest
+
+
+def pieces(source: Readable, most: int) -> Iterator[memoryview]:
+    """What comes of a file, at most `most` bytes; each piece is gone with the next."""
+    buffer = memoryview(bytearray(min(_PIECE, most)))
+    while count := source.readinto(buffer[:most]):
+        yield buffer[:count]
+        most -= count

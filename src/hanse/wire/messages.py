@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from hanse.core.canonical import canonical_json
 from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
-from hanse.core.schema import Digest, Label, Name, Strict, problem_of
+from hanse.core.schema import BlobDigest, Digest, Label, Name, Strict, problem_of
 from hanse.errors import ProtocolError
 from hanse.wire import protocol
 from hanse.wire.participation import SetAside, TookPart
@@ -83,8 +83,8 @@ class ModelDelta(Strict):
         base: Digest of the model that it has to have.
     """
 
-    base: Digest
-    sha256: Digest
+    base: BlobDigest
+    digest: BlobDigest
     size: int = Field(ge=0)
 
 
@@ -103,7 +103,7 @@ class Assignment(Strict):
     exchange: int = Field(ge=1)
     round_number: int = Field(ge=0)
     task: Label
-    model: Digest | None = None
+    model: BlobDigest | None = None
     model_bytes: int = Field(0, ge=0)
     max_update_bytes: int = Field(0, ge=0)
     accepted: int = Field(0, ge=0)
@@ -154,7 +154,8 @@ class PlanAnswer(Strict):
 class UpdateFile(Strict):
     """The blob that holds an update."""
 
-    sha256: Digest
+    # Statements in journals of before 0.1 say `sha256`.
+    digest: BlobDigest = Field(validation_alias=AliasChoices("digest", "sha256"))
     size: int = Field(ge=0)
 
 
@@ -168,7 +169,7 @@ class TaskOutcome(Strict):
     exchange: int = Field(ge=1)
     round_number: int = Field(ge=0)
     task: Label
-    model: Digest | None
+    model: BlobDigest | None
     outcome: Literal["done", "failed"]
     num_examples: int = Field(0, ge=0)
     metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)
@@ -313,9 +314,9 @@ class RunStatus(Strict):
     population: tuple[str, ...] = ()
     answers: dict[str, str] = Field(default_factory=dict)
     awaited: tuple[Awaited, ...] = ()
-    model: Digest | None = None
+    model: BlobDigest | None = None
     best_round: int | None = None
-    best_model: Digest | None = None
+    best_model: BlobDigest | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     took_part: tuple[TookPart, ...] = ()
     short_rounds: int = 0

@@ -8,7 +8,6 @@ a stranger's: it is checked in full before any of it is used.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hanse.core.as_read import AsRead, flat_reader
+from hanse.core.digests import Algorithm, Hasher
 from hanse.core.parameters import (
     Array,
     Parameters,
@@ -79,37 +79,35 @@ def write_file(path: Path, parameters: Parameters, *, fsync: bool = False, spare
 
 
 def write_hashed(
-    path: Path, parameters: Parameters, *, fsync: bool = False, spare: Path | None = None
+    path: Path,
+    parameters: Parameters,
+    algorithm: Algorithm,
+    *,
+    fsync: bool = False,
+    spare: Path | None = None,
 ) -> tuple[str, int]:
-    """As `write_file`; SHA-256 of the file in hexadecimal, and its size in bytes.
-
-    Hashing takes longer than writing, and goes on beside it: ask for it where the digest is needed.
-    """
-    digest = hashlib.sha256()
+    """As `write_file`; the digest of the file, and its size in bytes."""
+    hasher = Hasher(algorithm)
 
     def hashed() -> Iterator[bytes | memoryview]:
-        before: Future[None] | None = None
         for chunk in _chunks(parameters):
-            if before is not None:
-                before.result()
-            before = beside.submit(digest.update, chunk)
+            hasher.update(chunk)
             yield chunk
 
-    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
-        size = _write(path, hashed(), fsync, spare)
-    return digest.hexdigest(), size
+    size = _write(path, hashed(), fsync, spare)
+    return hasher.digest(), size
 
 
-def digest_of(parameters: Parameters) -> str:
-    """SHA-256, in hexadecimal, of the file that `write_file` would make.
+def digest_of(parameters: Parameters, algorithm: Algorithm) -> str:
+    """The digest of the file that `write_file` would make.
 
     Raises:
         UpdateError: A name or a dtype cannot be written; names the tensor.
     """
-    digest = hashlib.sha256()
+    hasher = Hasher(algorithm)
     for chunk in _chunks(parameters):
-        digest.update(chunk)
-    return digest.hexdigest()
+        hasher.update(chunk)
+    return hasher.digest()
 
 
 def open_file(path: Path) -> dict[str, Array]:

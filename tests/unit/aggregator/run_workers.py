@@ -40,7 +40,9 @@ class Worker:
         self.grounds = grounds
         self.run_id = run_id
         controller, retention = grounds.controller(run_id), grounds.service._keeper.retention
-        self.workspace = Workspace(grounds.options.runs / run_id, grounds.blobs, max_bytes=10**6)
+        self.workspace = Workspace(
+            grounds.options.runs / run_id, grounds.blobs, max_bytes=10**6, algorithm="blake3"
+        )
         downloads = grounds.service._keeper.downloads
         self.host = WorkflowHost(controller, grounds.blobs, retention, self.workspace, downloads)
 

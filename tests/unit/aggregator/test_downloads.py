@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.blobs import named
 from tests.federations import Grounds
 
 from hanse.aggregator.calls import CohortReply, OpenRoundCall
 from hanse.compression.delta import apply_delta
-from hanse.core.canonical import sha256
 from hanse.core.parameters import Parameters
 from hanse.errors import PolicyError
 from hanse.wire.messages import Assignment, ModelDelta, NextRequest
@@ -36,10 +36,10 @@ async def committed(w: Worker, number: int, model: Parameters) -> None:
 def made(w: Worker, delta: ModelDelta | None, base: Parameters) -> str:
     """Digest of the model that a site makes of what it is offered."""
     assert delta is not None
-    path = w.grounds.service.blob_to_send(w.grounds.party("a"), delta.sha256)
-    assert (path.stat().st_size, sha256(path.read_bytes())) == (delta.size, delta.sha256)
+    path = w.grounds.service.blob_to_send(w.grounds.party("a"), delta.digest)
+    assert (path.stat().st_size, named(path.read_bytes())) == (delta.size, delta.digest)
     model = apply_delta(open_file(path), base)
-    return sha256(encode({name: np.asarray(array) for name, array in model.items()}))
+    return named(encode({name: np.asarray(array) for name, array in model.items()}))
 
 
 def test_a_site_is_offered_what_is_new_against_the_committed_model(grounds: Grounds, run: Run) -> None:
@@ -51,7 +51,7 @@ def test_a_site_is_offered_what_is_new_against_the_committed_model(grounds: Grou
             asking = await w.asking(exchange(round_number=2, model=w.written(SECOND, "again.safetensors")))
             asked = await assignment(w)
             assert asked.delta is not None
-            assert asked.delta.base == sha256(encode(FIRST))
+            assert asked.delta.base == named(encode(FIRST))
             assert asked.delta.size < asked.model_bytes / 2
             assert made(w, asked.delta, FIRST) == asked.model
             asking.cancel()
@@ -66,7 +66,7 @@ def test_a_model_that_is_not_committed_yet_is_offered_too(grounds: Grounds, run:
             await w.call(OpenRoundCall(round_number=1), CohortReply)
             asking = await w.asking(exchange(task="evaluate", model=w.written(SECOND)))
             asked = await assignment(w)
-            assert made(w, asked.delta, FIRST) == asked.model == sha256(encode(SECOND))
+            assert made(w, asked.delta, FIRST) == asked.model == named(encode(SECOND))
             asking.cancel()
 
     run(main())
@@ -89,7 +89,7 @@ def test_nothing_is_offered_unless_the_plan_asks(grounds: Grounds, run: Run) -> 
         async with worker(grounds, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            assert grounds.service._keeper.downloads.offer(w.run_id, sha256(encode(SECOND))) is None
+            assert grounds.service._keeper.downloads.offer(w.run_id, named(encode(SECOND))) is None
             assert not (grounds.directory / "downloads").exists()
 
     run(main())
@@ -102,7 +102,7 @@ def test_what_saves_nothing_is_not_offered(grounds: Grounds, run: Run) -> None:
         async with worker(grounds, compression=DOWNLOAD, initial={"w": noise[0]}) as w:
             await committed(w, 0, {"w": noise[0]})
             await committed(w, 1, {"w": noise[1]})
-            assert grounds.service._keeper.downloads.offer(w.run_id, sha256(encode({"w": noise[1]}))) is None
+            assert grounds.service._keeper.downloads.offer(w.run_id, named(encode({"w": noise[1]}))) is None
 
     run(main())
 
@@ -112,9 +112,9 @@ def test_who_may_not_have_the_model_may_not_have_what_makes_it(grounds: Grounds,
         async with worker(grounds, compression=DOWNLOAD, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            delta = grounds.service._keeper.downloads.offer(w.run_id, sha256(encode(SECOND)))
+            delta = grounds.service._keeper.downloads.offer(w.run_id, named(encode(SECOND)))
             assert delta is not None
             with pytest.raises(PolicyError):  # no task of site `a` starts from it
-                grounds.service.blob_to_send(grounds.party("a"), delta.sha256)
+                grounds.service.blob_to_send(grounds.party("a"), delta.digest)
 
     run(main())

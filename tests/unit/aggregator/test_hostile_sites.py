@@ -56,8 +56,13 @@ HOSTILE: dict[str, tuple[Attack, type[HanseError], str]] = {
     "an undeclared metric": (says(metrics={"patients": 3.0}), DisclosureError, "'patients'"),
     "absurdly many examples": (says(num_examples=MAX_EXAMPLES + 1), UpdateError, "examples"),
     "no update": (says(update=None), DisclosureError, "sent no update"),
+    "a digest that the plan does not ask for": (
+        says(update=UpdateFile(digest="f" * 64, size=1)),
+        UpdateError,
+        "named by sha256; the plan says blake3",
+    ),
     "a blob that is not here": (
-        says(update=UpdateFile(sha256="f" * 64, size=1)),
+        says(update=UpdateFile(digest=f"{'f' * 64}-blake3", size=1)),
         UpdateError,
         "Upload the blob before",
     ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.blobs import named
 from tests.federations import Grounds
 
 from hanse.aggregator.calls import (
@@ -19,7 +20,6 @@ from hanse.aggregator.calls import (
     StandingReply,
     SumReply,
 )
-from hanse.core.canonical import sha256
 from hanse.core.commands import Stop
 from hanse.core.events import UpdatesAggregated
 from hanse.core.plan import INITIALISE
@@ -120,7 +120,7 @@ class TestSum:
                 assert len(recorded) == 1
                 assert second.delta is not None
                 content = (again.workspace.inbox / second.delta).read_bytes()
-                assert recorded[0].aggregate == sha256(content)
+                assert recorded[0].aggregate == named(content)
 
         run(main())
 
@@ -200,7 +200,7 @@ class TestAsk:
                 await w.in_round()
                 candidate = {"w": np.ones(3, np.float32)}
                 asked = await w.asking(exchange("ask", "evaluate", w.written(candidate)))
-                assert grounds.run(w.run_id).exchanges[1].model == sha256(encode(candidate))
+                assert grounds.run(w.run_id).exchanges[1].model == named(encode(candidate))
                 asked.cancel()
 
         run(main())

@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from tests.blobs import named
 from tests.fake_sites import until
 from tests.federations import Grounds
 
@@ -20,7 +21,6 @@ from hanse.aggregator.calls import (
     StandingCall,
     StandingReply,
 )
-from hanse.core.canonical import sha256
 from hanse.core.parameters import Parameters
 from hanse.core.run import Phase
 from hanse.errors import RunError, WorkflowError
@@ -38,10 +38,10 @@ class TestCommit:
                 await all_answer(w)
                 await asked
                 await w.commit(1, w.written({"w": np.ones(3, np.float32)}))
-                updates = [sha256(encode({"w": np.full(3, value, np.float32)})) for value in (2.0, 3.0)]
+                updates = [named(encode({"w": np.full(3, value, np.float32)})) for value in (2.0, 3.0)]
                 assert not any(grounds.blobs.has(digest) for digest in updates)
                 assert sorted(path.stem[:4] for path in w.workspace.inbox.iterdir()) == [
-                    sha256(encode({"w": np.ones(3, np.float32)}))[:4]
+                    named(encode({"w": np.ones(3, np.float32)}))[:4]
                 ]
 
         run(main())
@@ -62,9 +62,9 @@ class TestCommit:
                 candidate = {"w": np.full(3, 9.0, np.float32)}
                 with pytest.raises(WorkflowError, match="before its turn"):
                     await w.host.handle(exchange(model=w.written(candidate), index=5))
-                assert grounds.blobs.has(sha256(encode(candidate)))
+                assert grounds.blobs.has(named(encode(candidate)))
                 await w.commit(1, FIRST)
-                assert not grounds.blobs.has(sha256(encode(candidate)))
+                assert not grounds.blobs.has(named(encode(candidate)))
 
         run(main())
 
@@ -116,7 +116,7 @@ class TestCommit:
                 for name in "abc":
                     await grounds.hand_in(grounds.outcome(w.run_id, name))
                 await asked
-                standing = await w.commit(1, ModelRef(digest=sha256(encode(candidate))))
+                standing = await w.commit(1, ModelRef(digest=named(encode(candidate))))
                 assert w.read(standing.model) == [9.0, 9.0, 9.0]
 
         run(main())
@@ -128,7 +128,7 @@ class TestCommit:
                 model = {"w": np.ones(3, np.float32)}
                 await w.commit(1, w.written(model))
                 events = grounds.controller(w.run_id).events
-                standing = await w.again().commit(1, ModelRef(digest=sha256(encode(model))))
+                standing = await w.again().commit(1, ModelRef(digest=named(encode(model))))
                 assert (standing.committed, grounds.controller(w.run_id).events) == (1, events)
 
         run(main())
@@ -214,7 +214,7 @@ class TestStreams:
                 await self.answer(w, 2, "b")
                 await waiting
                 await w.commit(1, FIRST, consumed=(1,))
-                left = [sha256(encode({"w": np.full(3, value, np.float32)})) for value in (1.0, 2.0)]
+                left = [named(encode({"w": np.full(3, value, np.float32)})) for value in (1.0, 2.0)]
                 assert [grounds.blobs.has(digest) for digest in left] == [False, True]
 
         run(main())

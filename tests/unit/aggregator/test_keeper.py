@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.blobs import named
 from tests.fake_sites import fake_sites, until, until_phase
 from tests.federations import MODEL, Grounds
 from tests.stand_ins import IdleSupervisor, ThreadWorker
@@ -76,7 +77,7 @@ class TestRestart:
                 new = grounds.blobs.put(encode({"w": np.full(3, 8.0, np.float32)}))
                 # Without the workflow's host: as if the aggregator had ended right after it.
                 await grounds.controller(run_id).execute(Commit(1, new))
-                update = sha256(encode({"w": np.ones(3, np.float32)}))
+                update = named(encode({"w": np.ones(3, np.float32)}))
                 assert grounds.blobs.has(update)
                 await grounds.restart()
                 assert not grounds.blobs.has(update)

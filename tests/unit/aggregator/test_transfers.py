@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.blobs import named
 from tests.federations import MODEL, Grounds
 
 from hanse.aggregator.retention import MOST_CLAIMS
@@ -21,7 +22,7 @@ from hanse.wire.tensors import encode
 Run = Callable[[Any], Any]
 
 UPDATE = encode({"w": np.ones(3, np.float32)})
-DIGEST = sha256(UPDATE)
+DIGEST = named(UPDATE)
 
 
 def test_a_site_fetches_the_model_of_its_task(grounds: Grounds, run: Run) -> None:
@@ -119,7 +120,7 @@ def test_one_site_cannot_fill_the_disk(grounds: Grounds, run: Run) -> None:
         async with grounds.serving() as service:
             await grounds.asked()
             for number in range(MOST_CLAIMS[Role.COLLABORATOR]):
-                service.blob_to_take(grounds.party("a"), sha256(b"%d" % number), 100)
+                service.blob_to_take(grounds.party("a"), named(b"%d" % number), 100)
             with pytest.raises(PolicyError, match="made no use of any"):
                 service.blob_to_take(grounds.party("a"), DIGEST, 100)
             assert service.blob_to_take(grounds.party("b"), DIGEST, 100) is not None

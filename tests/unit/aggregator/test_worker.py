@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.blobs import named
 
 from hanse.aggregator.calls import Reply, StandingReply, SumReply
 from hanse.aggregator.worker import ServiceGoneError, ServiceHost, ServiceLink
-from hanse.core.canonical import sha256
 from hanse.core.plan import Plan
 from hanse.core.schema import Strict
 from hanse.errors import QuorumError, TransportError
@@ -50,7 +50,7 @@ class Service:
         self.will(
             StandingReply(
                 committed=committed,
-                digest=sha256(encode(MODEL)),
+                digest=named(encode(MODEL)),
                 model="model.safetensors",
                 state=None,
                 complete=False,
@@ -60,7 +60,7 @@ class Service:
 
     def sums(self) -> None:
         """It will sum what comes of `MODEL`."""
-        digest = sha256(encode(MODEL))
+        digest = named(encode(MODEL))
         self.will(SumReply(num_examples=1, metrics={}, delta=None, sites=("a",), model=digest))
 
     def send(self, message: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ def test_the_model_that_was_lent_is_named_and_not_written_again(service: Service
 
     service.host.sum(Request(1, 0, "train", model))
 
-    assert service.sent[1]["model"] == {"digest": sha256(encode(MODEL)), "file": None}
+    assert service.sent[1]["model"] == {"digest": named(encode(MODEL)), "file": None}
     assert list(service.outbox.iterdir()) == []
 
 
@@ -102,7 +102,7 @@ def test_a_model_that_was_given_before_is_named_by_its_digest(service: Service) 
 
     service.host.commit(CommitRequest(1, {"w": MODEL["w"].copy()}, {}, {}))
 
-    assert service.sent[1]["model"] == {"digest": sha256(encode(MODEL)), "file": None}
+    assert service.sent[1]["model"] == {"digest": named(encode(MODEL)), "file": None}
     assert len(list(service.outbox.iterdir())) == 1
 
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from tests.blobs import named
 
 from hanse.aggregator.workspace import Workspace
-from hanse.core.canonical import sha256
 from hanse.errors import StorageError, WorkflowError
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.wire.tensors import open_file
@@ -28,7 +28,7 @@ def blobs(tmp_path: Path) -> FileBlobStore:
 
 @pytest.fixture
 def workspace(tmp_path: Path, blobs: FileBlobStore) -> Workspace:
-    return Workspace(tmp_path / "runs" / "demo-1", blobs, max_bytes=1_000)
+    return Workspace(tmp_path / "runs" / "demo-1", blobs, max_bytes=1_000, algorithm="blake3")
 
 
 class TestLending:
@@ -109,7 +109,7 @@ class TestLending:
         digest = workspace.show("sum.safetensors", {"w": np.ones(2, np.float32)})
 
         path = workspace.inbox / "sum.safetensors"
-        assert digest == sha256(path.read_bytes())
+        assert digest == named(path.read_bytes())
         assert open_file(path)["w"].tolist() == [1.0, 1.0]
 
 
@@ -172,7 +172,7 @@ class TestLives:
     def test_each_has_folders_of_its_own(self, workspace: Workspace, blobs: FileBlobStore) -> None:
         directory = workspace.inbox.parents[1]
 
-        later = Workspace(directory, blobs, max_bytes=1_000)
+        later = Workspace(directory, blobs, max_bytes=1_000, algorithm="blake3")
 
         assert later.inbox != workspace.inbox
         assert not workspace.inbox.exists()

@@ -134,7 +134,7 @@ class FakeUpstream(Upstream):
 
     def update(self, outcome: TaskOutcome) -> Mapping[str, Any]:
         assert outcome.update is not None
-        return decode(self.delivered[outcome.update.sha256])
+        return decode(self.delivered[outcome.update.digest])
 
     async def hello(self) -> Hello:
         self._meet("hello")

@@ -108,7 +108,7 @@ def test_a_site_reviews_trains_and_evaluates_until_the_run_is_over(
     caplog.set_level("INFO")
     run(scenario())
 
-    assert "train of round 1: sent: 10 examples, loss 0.5, an update of 160 bytes, SHA-256" in caplog.text
+    assert "train of round 1: sent: 10 examples, loss 0.5, an update of 160 bytes, digest" in caplog.text
     assert "evaluate of round 1: sent: 4 examples, accuracy 2.5" in caplog.text
     assert list((site.directory / "blobs").rglob("*.safetensors")) == []
     trained, evaluated = site.upstream.outcomes

@@ -214,7 +214,7 @@ def evaluate(
     shown(folder.model(sha256(before))).write_bytes(before)
     told = None
     if delta is not None:
-        told = {"base": sha256(before), "sha256": site.upstream.add(delta), "size": len(delta)}
+        told = {"base": sha256(before), "digest": site.upstream.add(delta), "size": len(delta)}
     asked = site.assignment("evaluate", model=site.upstream.add(after), model_bytes=len(after), delta=told)
     premises = site.premises()
     if failing is not None:

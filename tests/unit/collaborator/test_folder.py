@@ -2,16 +2,16 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.blobs import named
 from tests.unit.collaborator.aggregators import Site
 
 from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.statements import state
-from hanse.core.canonical import sha256
 from hanse.errors import DisclosureError, StorageError
 from hanse.wire.messages import PLAN_ANSWER, PlanAnswer, UpdateFile
 
 DATA = b"an update"
-UPDATE = UpdateFile(sha256=sha256(DATA), size=len(DATA))
+UPDATE = UpdateFile(digest=named(DATA), size=len(DATA))
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_what_a_worker_changes_later_does_not_change_what_was_taken_over(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
     with folder.written.open("r+b") as kept_open:
-        assert folder.take_over(1, 100) == UPDATE
+        assert folder.take_over(1, 100, "blake3") == UPDATE
         kept_open.write(b"SECRETS!!")
 
     assert folder.outgoing(1).read_bytes() == DATA
@@ -30,7 +30,7 @@ def test_what_a_worker_changes_later_does_not_change_what_was_taken_over(folder:
 
 
 def test_nothing_is_taken_over_where_nothing_was_written(folder: RunFolder) -> None:
-    assert folder.take_over(1, 100) is None
+    assert folder.take_over(1, 100, "blake3") is None
     assert folder.holds(1, None)
     assert not folder.holds(1, UPDATE)
 
@@ -40,27 +40,27 @@ def test_a_link_to_a_file_of_the_site_is_not_followed(folder: RunFolder, tmp_pat
     folder.written.symlink_to(tmp_path / "patients.csv")
 
     with pytest.raises(StorageError, match="cannot copy"):
-        folder.take_over(1, 100)
+        folder.take_over(1, 100, "blake3")
 
 
 def test_what_is_no_file_is_not_waited_for(folder: RunFolder) -> None:
     os.mkfifo(folder.written)
 
     with pytest.raises(DisclosureError, match="no file"):
-        folder.take_over(1, 100)
+        folder.take_over(1, 100, "blake3")
 
 
 def test_more_than_permitted_is_not_even_copied(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
 
     with pytest.raises(DisclosureError, match="9 bytes where 8 are permitted"):
-        folder.take_over(1, 8)
+        folder.take_over(1, 8, "blake3")
     assert not folder.outgoing(1).exists()
 
 
 def test_an_update_that_lost_bytes_in_a_crash_is_not_whole(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
-    folder.take_over(1, 100)
+    folder.take_over(1, 100, "blake3")
     os.truncate(folder.outgoing(1), 3)
 
     assert not folder.holds(1, UPDATE)
@@ -68,7 +68,7 @@ def test_an_update_that_lost_bytes_in_a_crash_is_not_whole(folder: RunFolder) ->
 
 def test_an_update_is_dropped_with_its_copy(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
-    folder.take_over(1, 100)
+    folder.take_over(1, 100, "blake3")
 
     folder.drop_update(1)
 
@@ -78,12 +78,12 @@ def test_an_update_is_dropped_with_its_copy(folder: RunFolder) -> None:
 
 def test_an_update_is_copied_over_one_that_was_dropped(folder: RunFolder) -> None:
     folder.written.write_bytes(b"a longer update than the next")
-    folder.take_over(1, 100)
+    folder.take_over(1, 100, "blake3")
     inode = folder.outgoing(1).stat().st_ino
     folder.drop_update(1)
 
     folder.written.write_bytes(DATA)
-    assert folder.take_over(2, 100) == UPDATE
+    assert folder.take_over(2, 100, "blake3") == UPDATE
 
     assert folder.outgoing(2).read_bytes() == DATA
     assert folder.outgoing(2).stat().st_ino == inode
@@ -91,7 +91,7 @@ def test_an_update_is_copied_over_one_that_was_dropped(folder: RunFolder) -> Non
 
 def test_nothing_is_left_of_updates_when_there_are_no_more(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
-    folder.take_over(1, 100)
+    folder.take_over(1, 100, "blake3")
     folder.drop_update(1)
 
     folder.clear()
@@ -139,7 +139,7 @@ def test_what_earlier_tasks_left_is_deleted_but_not_what_the_next_needs(folder: 
 def test_a_model_that_a_power_failure_damaged_is_dropped(folder: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "whole").write_bytes(b"whole")
     (tmp_path / "damaged").write_bytes(b"dama")
-    whole, damaged = sha256(b"whole"), sha256(b"damaged")
+    whole, damaged = named(b"whole"), named(b"damaged")
     folder.show(whole, tmp_path / "whole")
     folder.show(damaged, tmp_path / "damaged")
 

@@ -69,7 +69,9 @@ def test_a_plan_in_the_working_folder_is_loaded(project: Project, monkeypatch: p
 
 def test_the_first_model_is_hashed_too(project: Project) -> None:
     path = project(PLAN + "initial_model: start.safetensors\n", federation=CODE)
-    digest, size = tensors.write_hashed(path.parent / "start.safetensors", {"w": np.zeros(3, np.float32)})
+    digest, size = tensors.write_hashed(
+        path.parent / "start.safetensors", {"w": np.zeros(3, np.float32)}, "sha256"
+    )
 
     loaded = load_plan(path)
 

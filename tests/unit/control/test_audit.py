@@ -343,7 +343,7 @@ def test_a_site_that_was_asked_without_consent_is_noticed(
     ("changes", "complaint"),
     [
         ({"metrics": {"patients": 3.0}}, "would disclose the metric 'patients'"),
-        ({"update": UpdateFile(sha256=UPDATE, size=1)}, "sent an update, and the plan declares update: none"),
+        ({"update": UpdateFile(digest=UPDATE, size=1)}, "sent an update, and the plan declares update: none"),
     ],
 )
 def test_what_the_plan_does_not_declare_is_noticed_though_the_site_signed_it(

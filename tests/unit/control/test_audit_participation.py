@@ -27,7 +27,7 @@ def ask(author: Author, number: int, **zurich: Any) -> int:
     author.do(OpenExchange(number, 0, "train", MODEL))
     if zurich:
         author.answer_task("zurich", **zurich)
-    author.answer_task("budapest", update=UpdateFile(sha256=UPDATE, size=120))
+    author.answer_task("budapest", update=UpdateFile(digest=UPDATE, size=120))
     return author.ledger.run.last_exchange
 
 
@@ -47,7 +47,7 @@ def author(world: World) -> Author:
             author.accept_plan(site)
         for command in (OpenRound(0), Commit(0, MODEL)):
             author.do(command)
-        ask(author, 1, update=UpdateFile(sha256=UPDATE, size=120))
+        ask(author, 1, update=UpdateFile(digest=UPDATE, size=120))
         author.do(Commit(1, MODEL))
         late = ask(author, 2)
         author.ledger.execute(Tick(), NOW_MS + 400_000)

@@ -165,7 +165,7 @@ def test_what_was_written_here_and_not_touched_since_is_not_read_again(
     if bring == "put":
         store.put(DATA)
     elif bring == "copy":
-        store.copy(io.BytesIO(DATA), len(DATA))
+        store.copy(io.BytesIO(DATA), len(DATA), "sha256")
     else:
         with closing(store.write(DIGEST, "a", len(DATA))) as writer:
             writer.write(DATA)

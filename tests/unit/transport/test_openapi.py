@@ -43,7 +43,7 @@ def test_the_path_the_query_and_the_version_are_parameters() -> None:
 
 
 def test_a_blob_may_be_asked_for_in_part() -> None:
-    responses = openapi()["paths"]["/v1/blobs/{sha256}"]["get"]["responses"]
+    responses = openapi()["paths"]["/v1/blobs/{digest}"]["get"]["responses"]
 
     assert set(responses) == {"200", "206", "416", "default"}
 

@@ -6,7 +6,7 @@ from hanse.transport.base import Service, Upstream
 from hanse.transport.routes import EVENTS, PATTERNS, ROUTES, AnyRoute, Route, expand, find
 
 DIGEST = "0" * 64
-PARAMS = {"sha256": DIGEST, "run_id": "demo-1", "name": "hospital-a"}
+PARAMS = {"digest": DIGEST, "run_id": "demo-1", "name": "hospital-a"}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")

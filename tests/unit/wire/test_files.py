@@ -1,9 +1,10 @@
 import os
-from hashlib import sha256
 from io import BytesIO
 
 import pytest
+from tests.blobs import named
 
+from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
 from hanse.wire.files import Writeback, copy_hashed
 
 MEGABYTE = 1 << 20
@@ -19,28 +20,31 @@ class Trickling(BytesIO):
 
 @pytest.mark.parametrize("size", [0, 1, MEGABYTE, MEGABYTE + 1, len(DATA)])
 @pytest.mark.parametrize("kind", [BytesIO, Trickling])
-def test_the_copy_is_the_same_and_so_is_its_digest(kind: type[BytesIO], size: int) -> None:
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_copy_is_the_same_and_so_is_its_digest(
+    kind: type[BytesIO], size: int, algorithm: Algorithm
+) -> None:
     copy = BytesIO()
 
-    told = copy_hashed(kind(DATA[:size]), copy, size)
+    told = copy_hashed(kind(DATA[:size]), copy, size, algorithm)
 
     assert copy.getvalue() == DATA[:size]
-    assert told == (sha256(DATA[:size]).hexdigest(), size)
+    assert told == (digest_of_bytes(DATA[:size], algorithm), size)
 
 
 def test_what_is_written_behind_the_end_meanwhile_is_not_copied() -> None:
     copy = BytesIO()
 
-    told = copy_hashed(BytesIO(DATA), copy, 100)
+    told = copy_hashed(BytesIO(DATA), copy, 100, "blake3")
 
     assert copy.getvalue() == DATA[:100]
-    assert told == (sha256(DATA[:100]).hexdigest(), 100)
+    assert told == (named(DATA[:100]), 100)
 
 
 def test_it_is_told_how_much_is_copied() -> None:
     told: list[int] = []
 
-    copy_hashed(Trickling(DATA), BytesIO(), len(DATA), told.append)
+    copy_hashed(Trickling(DATA), BytesIO(), len(DATA), "blake3", told.append)
 
     assert told == sorted(told)
     assert told[-1] == len(DATA)

@@ -3,7 +3,6 @@ import struct
 import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
 from hanse.core.parameters import Array, Parameters, TensorSpec, difference, difference_as_read, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.wire import tensor_headers, tensors
@@ -99,14 +99,15 @@ def test_a_file_of_the_reference_implementation_is_read(tmp_path: Path) -> None:
     assert_same(open_file(path), model)
 
 
-def test_a_file_says_its_digest_and_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_file_says_its_digest_and_size(tmp_path: Path, algorithm: Algorithm) -> None:
     path = tmp_path / "model.safetensors"
 
-    digest, size = write_hashed(path, MODEL, fsync=True)
+    digest, size = write_hashed(path, MODEL, algorithm, fsync=True)
 
     content = path.read_bytes()
     assert content == encode(MODEL)
-    assert (digest, size) == (sha256(content).hexdigest(), len(content))
+    assert (digest, size) == (digest_of_bytes(content, algorithm), len(content))
 
 
 def test_a_tensor_of_many_blocks_is_written_whole(tmp_path: Path) -> None:

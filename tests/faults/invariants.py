@@ -174,7 +174,7 @@ def _check_no_file_is_left(trial: Trial) -> None:
             *trial.temporary.iterdir(),
         ]
 
-    _until_none(strays)
+    until_none(strays)
     for path in blobs.glob("*/*"):
         assert is_whole(path, path.name)
 
@@ -195,7 +195,8 @@ def _strays_of(site: Site) -> list[Path]:
     ]
 
 
-def _until_none(strays: Callable[[], list[Path]]) -> None:
+def until_none(strays: Callable[[], list[Path]]) -> None:
+    """Wait until nothing is left behind: a site tidies up when it hears that a run is over."""
     try:
         until(lambda: not strays(), "nothing left behind", 20.0)
     except AssertionError:

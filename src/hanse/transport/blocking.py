@@ -16,8 +16,8 @@ PIECE = 1 << 18
 class Source(Protocol):
     """A socket that is read from; blocking, with a limit to how long."""
 
-    def recv_into(self, buffer: memoryview) -> int:
-        """Receive into a buffer; 0 at the end."""
+    def recv_into(self, buffer: memoryview, nbytes: int) -> int:
+        """Receive at most so many bytes into a buffer; 0 at the end."""
         ...
 
     def gettimeout(self) -> float | None:
@@ -48,7 +48,8 @@ def receive(source: Source, length: int, first: bytes, write: Callable[[memoryvi
             if filled == len(buffer):
                 write(buffer)
                 filled = 0
-            count = source.recv_into(buffer[filled : filled + left])
+            # With the count, an SSLSocket need not look for it: this runs for every 16 KiB, a TLS record.
+            count = source.recv_into(buffer[filled:], min(len(buffer) - filled, left))
             if not count:
                 raise ConnectionResetError("the connection broke in the middle of a body")
             filled, left = filled + count, left - count

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
-import ssl
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import cast
 
 from aiohttp import web
 
 from hanse.errors import HanseError, ProtocolError, TransportError
-from hanse.transport.blocking import receive, send
+from hanse.transport.bodies import Bodies
 from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
 from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
@@ -38,31 +34,6 @@ the next one's handshake would cost about what is saved.
 """
 
 
-class _Bulk:
-    """Threads for long bodies, and how many are left; belongs to one event loop."""
-
-    def __init__(self, most: int) -> None:
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix="bodies")
-        self._left = most
-
-    def free(self) -> bool:
-        """Whether there is a thread. A body for which there is none goes by the event loop, more slowly:
-        peers who let theirs trickle must not have others wait."""
-        return self._left > 0
-
-    async def run(
-        self, connection: TlsConnection, work: Callable[[ssl.SSLSocket], None], idle_s: float
-    ) -> None:
-        """See `TlsConnection.on_thread`; to be called where one is `free`."""
-        self._left -= 1
-        try:
-            await connection.on_thread(work, idle_s, self._threads)
-        finally:
-            self._left += 1
-
-
-bulk = _Bulk(32 * (os.cpu_count() or 1))
-
 _LAST_NOTHING = re.compile(r"bytes=-0+")
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
 
@@ -72,11 +43,13 @@ class Asked:
     """An admitted request.
 
     Attributes:
+        bodies: Moves long ones.
         idle_s: Longest wait for the peer to send or to take something.
     """
 
     http: web.BaseRequest
     call: Call[Empty]
+    bodies: Bodies
     idle_s: float
 
 
@@ -124,7 +97,7 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
             # Worth trying again: whoever does asks first how much is here.
             error = TransportError(f"the upload goes on at byte {writer.offset}, not at {start}")
             return refuse(asked.http, error, status=409)
-        taken_over = length >= WORTH_TAKING and bulk.free()
+        taken_over = length >= WORTH_TAKING and asked.bodies.free()
         if taken_over:
             await _take_over(asked, length, writer.write)
         elif length:
@@ -148,7 +121,7 @@ async def _take_over(asked: Asked, length: int, write: Callable[[memoryview], ob
     connection = _connection(request)
     first = request.content.read_nowait()  # what the parser has of it; nothing is added before the next await
     try:
-        await bulk.run(connection, lambda source: receive(source, length, first, write), asked.idle_s)
+        await asked.bodies.receive(connection, length, first, write, asked.idle_s)
     finally:
         request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
 
@@ -178,10 +151,9 @@ async def _send(
     if request.method == "HEAD" or writer is None:
         return response
     try:
-        if stop - start >= WORTH_LENDING and bulk.free():
+        if stop - start >= WORTH_LENDING and asked.bodies.free():
             writer.send_headers()
-            pour_out = partial(_pour_out, path, start, stop)
-            await bulk.run(_connection(request), pour_out, asked.idle_s)
+            await asked.bodies.send(_connection(request), path, start, stop, asked.idle_s)
         else:
             async with aclosing(pieces(path, start, stop)) as body:
                 async for piece in body:
@@ -194,14 +166,6 @@ async def _send(
             request.transport.abort()
         raise ConnectionAbortedError from error
     return response
-
-
-def _pour_out(path: Path, start: int, stop: int, goal: ssl.SSLSocket) -> None:
-    def take(piece: memoryview) -> bool:
-        goal.sendall(piece)
-        return True
-
-    send(path, start, stop, take)
 
 
 def _range(request: web.BaseRequest) -> slice | None:

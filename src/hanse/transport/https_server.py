@@ -14,6 +14,7 @@ from aiohttp import web
 from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
 from hanse.transport.base import Service
+from hanse.transport.bodies import Bodies
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
 from hanse.transport.replies import agree, certificate_of, refuse, reply
@@ -74,6 +75,7 @@ class HttpsServer:
         self._limits = limits
         self._listener: TlsListener | None = None
         self._http: web.Server | None = None
+        self._bodies = Bodies()
 
     @property
     def port(self) -> int:
@@ -112,6 +114,7 @@ class HttpsServer:
             self._listener.close()
             self._http.pre_shutdown()
             await self._http.shutdown(self._limits.closing_s)
+        self._bodies.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -136,7 +139,7 @@ class HttpsServer:
             case Bulk():
                 who = admit(route, self._service, certificate_of(request))
                 call = Call(self._service, who, params, Empty())
-                return await HANDLERS[route](Asked(request, call, self._limits.idle_s))
+                return await HANDLERS[route](Asked(request, call, self._bodies, self._limits.idle_s))
             case None:
                 # As it came, with its escapes: a line break in it would be one in the log.
                 path = request.rel_url.raw_path[:200]

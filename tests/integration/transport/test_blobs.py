@@ -15,8 +15,8 @@ from hanse.errors import ConfigError, HanseError, ProtocolError, TransportError
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport import https_bulk
 from hanse.transport.address import Patience
+from hanse.transport.bodies import Bodies
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
 
@@ -271,7 +271,7 @@ def test_bodies_for_which_there_is_no_thread_go_by_the_event_loop(
     update: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(https_bulk.bulk, "_left", 0)
+    monkeypatch.setattr(Bodies, "free", lambda _: False)
     model = service.blobs.put(DATA[1:])
 
     async def scenario() -> None:

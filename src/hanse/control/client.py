@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -49,6 +50,8 @@ from hanse.wire.messages import (
 )
 
 _POLL_S = 30.0
+_BREATH_S = 0.125
+"""Between two looks at a run where much is recorded: each takes some of the aggregator's time."""
 
 
 class ControlClient:
@@ -137,8 +140,9 @@ class ControlClient:
     async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[EventsReply]:
         """Follow a run to its end, also while the aggregator restarts.
 
-        Yields the run as it stands at once, then whenever something was recorded, and
-        at least every half minute; at last, of a run that is over, no records.
+        Yields the run as it stands at once, then whenever something was recorded, but no more
+        often than can be watched, and at least every half minute; at last, of a run that is
+        over, no records.
         """
         wait_s = 0.0
         while True:
@@ -149,6 +153,8 @@ class ControlClient:
                 return
             if reply.records:
                 after = reply.records[-1].sequence
+            if not over and reply.records:
+                await asyncio.sleep(_BREATH_S)
             wait_s = 0.0 if over else _POLL_S
 
     async def export(self, run_id: str, path: Path) -> None:

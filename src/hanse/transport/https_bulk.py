@@ -25,13 +25,7 @@ from hanse.wire.messages import BlobState, Empty, encode
 logger = logging.getLogger(__name__)
 
 WORTH_LENDING = 1 << 18
-"""Bytes from which on a body is sent by a thread, which costs less than the event loop's buffers."""
-WORTH_TAKING = 4 << 20
-"""Bytes from which on one is received by a thread.
-
-aiohttp's parser then never sees its end, so that the connection has to be closed; below this,
-the next one's handshake would cost about what is saved.
-"""
+"""Bytes from which on a body is moved by a thread, which costs less than the event loop's buffers."""
 
 
 _LAST_NOTHING = re.compile(r"bytes=-0+")
@@ -97,8 +91,7 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
             # Worth trying again: whoever does asks first how much is here.
             error = TransportError(f"the upload goes on at byte {writer.offset}, not at {start}")
             return refuse(asked.http, error, status=409)
-        taken_over = length >= WORTH_TAKING and asked.bodies.free()
-        if taken_over:
+        if length >= WORTH_LENDING and asked.bodies.free():
             await _take_over(asked, length, writer.write)
         elif length:
             await pour(asked.http.content, writer.write, asked.idle_s)
@@ -107,21 +100,21 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
             await in_thread(writer.commit)
         state = BlobState(complete=complete, offset=writer.offset)
         answer = reply(asked.http, 201 if complete else 200, encode(state))
-        if taken_over:
-            answer.force_close()  # tells the site, which would use the connection again otherwise
         return answer
     finally:
         writer.close()
 
 
 async def _take_over(asked: Asked, length: int, write: Callable[[memoryview], object]) -> None:
-    """Receive a body on a thread; afterwards the connection can only carry the answer and be closed."""
+    """Receive a body on a thread. aiohttp's parser never sees its end, so that it can only answer this."""
     request = asked.http
     request.protocol.close()  # after the answer, whatever that will be
     connection = _connection(request)
     first = request.content.read_nowait()  # what the parser has of it; nothing is added before the next await
     try:
         await asked.bodies.receive(connection, length, first, write, asked.idle_s)
+        if request.keep_alive:
+            connection.renew()
     finally:
         request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
 

@@ -36,6 +36,7 @@ class TlsConnection(asyncio.Transport):
         protocol: Who reads and writes.
         closing_s: How long the peer may take, after a close, for what is still to be sent and to hang up.
         closed: Called once, at the end.
+        anew: Makes another protocol, see `renew`; None where there is to be none any more.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TlsConnection(asyncio.Transport):
         protocol: asyncio.Protocol,
         closing_s: float,
         closed: Callable[[TlsConnection], object],
+        anew: Callable[[], asyncio.Protocol | None] = lambda: None,
     ) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
@@ -52,6 +54,9 @@ class TlsConnection(asyncio.Transport):
         self._protocol = protocol
         self._closing_s = closing_s
         self._closed = closed
+        self._anew = anew
+        self._renewing = False
+        self._switching = False
         self._unsent = bytearray()
         self._high, self._low = 1 << 16, 1 << 14
         self._flushed = asyncio.Event()
@@ -154,14 +159,37 @@ class TlsConnection(asyncio.Transport):
 
     def close(self) -> None:
         """See `asyncio.WriteTransport`: what is written is sent; the peer then has `closing_s` to hang up."""
-        if not self._closing:
-            self._closing = True
-            if not self._claimed:
-                self._hang_up_once_sent()
+        if self._closing or self._switching:
+            return
+        if self._renewing and (protocol := self._anew()) is not None:
+            self._switch(protocol)
+            return
+        self._closing = True
+        if not self._claimed:
+            self._hang_up_once_sent()
 
     def abort(self) -> None:
         """See `asyncio.WriteTransport`."""
         self._break(None)
+
+    # A protocol that something was read past.
+
+    def renew(self) -> None:
+        """Give the protocol nothing more to read, and when it closes, go on with a new one instead.
+
+        For when a thread has read what the protocol still waits for.
+        """
+        self._renewing = True
+        self.pause_reading()
+
+    def _switch(self, protocol: asyncio.Protocol) -> None:
+        before, self._protocol = self._protocol, protocol
+        self._renewing, self._switching = False, True
+        before.connection_lost(None)  # it closes once more
+        self._switching = self._protocol_waits = False
+        protocol.connection_made(self)
+        self.resume_reading()
+        self._go_on()
 
     # A connection on a thread.
 

@@ -97,6 +97,9 @@ class TlsListener:
         for handshake in self._handshakes:
             handshake.cancel()
 
+    def _anew(self) -> asyncio.Protocol | None:
+        return self._protocol() if self._listening else None
+
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_MOST_AT_ONCE):
             try:
@@ -138,7 +141,9 @@ class TlsListener:
         try:
             async with asyncio.timeout(self._bounds.handshake_s):
                 await _handshake(connection)
-            carried = TlsConnection(connection, self._protocol(), self._bounds.closing_s, self._open.discard)
+            carried = TlsConnection(
+                connection, self._protocol(), self._bounds.closing_s, self._open.discard, self._anew
+            )
         except ssl.SSLError as error:
             logger.warning("refused a TLS handshake: %s", error)
             with closing(connection):

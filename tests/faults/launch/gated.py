@@ -82,7 +82,7 @@ def put_up(gate: Gate, clock: Path) -> None:
 
 def _treat_as_large() -> None:
     """Have the small models of the tests go the way of large ones: by threads, over files that are there."""
-    https_bulk.WORTH_LENDING = https_bulk.WORTH_TAKING = 1
+    https_bulk.WORTH_LENDING = 1
     FileBlobStore.__init__.__kwdefaults__["spare_from"] = 1
 
 

@@ -39,6 +39,8 @@ class RunFolder:
         self.work = directory / "work"
         self.log = directory / "worker.log"
         self.memory = Memory(directory / "memory")
+        if self.work.is_dir():  # made last
+            return
         with file_errors(f"make {directory}"):
             for folder in (directory, self._outcomes, self.models, self.work):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -81,6 +81,8 @@ class Memory:
         return self._all(state, _key(task))
 
     def _all(self, state: str, key: str = "*") -> list[Path]:
+        if not self._directory.is_dir():  # as long as nothing was left out
+            return []
         return sorted(self._directory.glob(f"{key}-*{state}"), key=_exchange)
 
     def _place(self, task: str, exchange: int, state: str) -> Path:

@@ -66,12 +66,9 @@ class Tasks:
         """
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.insist_on_room(partial(self._folder, run.run_id, assignment))
-            await self._here.insist_on_room(
-                partial(asyncio.to_thread, folder.memory.settle, assignment.accepted, assignment.exchange)
-            )
             errand = Errand(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
-            outcome = await asyncio.to_thread(self._said_before, errand) or await self._outcome(errand)
-            await self._hand_in(errand, outcome)
+            said = await self._here.insist_on_room(partial(asyncio.to_thread, self._said_before, errand))
+            await self._hand_in(errand, said or await self._outcome(errand))
 
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
@@ -121,7 +118,11 @@ class Tasks:
             return errand.failed(error)
 
     def _said_before(self, errand: Errand) -> TaskOutcome | None:
-        """What an earlier agent signed about this very task, if it can still be handed in."""
+        """What an earlier agent signed about this very task, if it can still be handed in.
+
+        What compression left out is settled first, whichever agent performed what counted.
+        """
+        errand.folder.memory.settle(errand.assignment.accepted, errand.assignment.exchange)
         statement = errand.folder.outcome(errand.assignment.exchange)
         if statement is None:
             return None

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -21,6 +22,9 @@ from hanse.storage.upload_file import PARTIAL, UploadFile, partial_size
 from hanse.wire.files import Readable, Writeback, copy_hashed, digest_of_file, file_errors
 
 _DIGEST = re.compile(DIGEST_PATTERN)
+
+_REMEMBERED = 1_024
+"""Places of blobs: a round asks for the same ones again and again, and paths take long to make."""
 
 _Mark = tuple[int, int, int]
 """What of a file changes when somebody writes to it, or replaces it: inode, size, time of the last write."""
@@ -42,6 +46,7 @@ class FileBlobStore(BlobStore):
 
     def __init__(self, directory: Path, *, durable: bool = True, spare_from: int = WORTH_BYTES) -> None:
         self._durable = durable
+        self._place = lru_cache(_REMEMBERED)(self._find_place)
         self._seen: dict[str, _Mark | None] = {}
         """Marks of the blobs that this store has read or written whole; gone with the process."""
         self._blobs = directory / "blobs"
@@ -166,7 +171,7 @@ class FileBlobStore(BlobStore):
             self.delete(path.name)
         self.reclaim()
 
-    def _place(self, digest: str) -> Path:
+    def _find_place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise StorageError(
                 f"{digest[:80]!r} names no blob: 64 hexadecimal characters do, alone or with -blake3"

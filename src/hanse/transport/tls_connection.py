@@ -23,8 +23,8 @@ from hanse.transport.streams import in_thread
 T = TypeVar("T")
 
 _RECORD = 1 << 14
-_MOST_AT_ONCE = 1 << 18
-"""Bytes that are read of a connection before another has its turn."""
+_MOST_AT_ONCE = 1 << 15
+"""Bytes that are read of a connection before others have their turn, and whoever lends it for a body."""
 _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError
 
-from hanse.core.canonical import canonical_json
 from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
 from hanse.core.schema import BlobDigest, Digest, Label, Name, Strict, problem_of
@@ -360,8 +359,8 @@ M = TypeVar("M", bound=Strict)
 
 
 def encode(message: Strict) -> bytes:
-    """Write a message as canonical JSON."""
-    return canonical_json(message.model_dump(mode="json"))
+    """Write a message as JSON."""
+    return message.model_dump_json().encode()
 
 
 def decode(kind: type[M], data: bytes) -> M:

@@ -103,6 +103,7 @@ def federation_of(authority: x509.Certificate) -> str:
     return str(names[0].value)
 
 
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
 def party_of(certificate: x509.Certificate) -> Party:
     """Read which party a certificate names, without believing it.
 

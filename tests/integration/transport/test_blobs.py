@@ -56,10 +56,12 @@ def test_one_connection_serves_one_blob_after_the_other(
             for digest in digests:
                 await fetched(upstream, blobs, digest)
             await upstream.deliver(sha256(b"small"), update_of(blobs, b"small"))
+            for large in (DATA[3:], DATA[4:]):
+                await upstream.deliver(sha256(large), update_of(blobs, large))
 
     run(scenario())
     assert all(blobs.has(digest) for digest in digests)
-    assert service.blobs.has(sha256(b"small"))
+    assert all(service.blobs.has(sha256(sent)) for sent in (b"small", DATA[3:], DATA[4:]))
     assert relay.connections == 1
 
 

@@ -335,3 +335,61 @@ def test_connections_too_many_are_closed_and_make_room_as_they_end(
                     await asyncio.sleep(0.02)
 
     run(scenario())
+
+
+async def read_past(kept: Kept, writer: asyncio.StreamWriter, server: Server) -> None:
+    """A thread reads what the protocol then never sees; it answers, and closes."""
+    writer.write(b"body")
+    await kept.connection.on_thread(lambda source: source.recv(4), 5.0, server.threads)
+    kept.connection.renew()
+    kept.connection.write(b"answer")
+    kept.connection.close()
+
+
+def test_a_new_protocol_takes_over_where_a_thread_read_past_the_old_one(
+    run: Run, aggregator: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async def scenario() -> None:
+        async with listening(aggregator, context) as server:
+            kept, (reader, writer) = await server.pair()
+            await read_past(kept, writer, server)
+
+            assert await reader.readexactly(6) == b"answer"
+            writer.write(b"next")
+            assert await server.made[1].until(4) == b"next"
+            assert (kept.came, kept.losses) == (b"", [None])
+
+    run(scenario())
+
+
+def test_a_protocol_that_takes_over_closes_for_good(
+    run: Run, aggregator: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async def scenario() -> None:
+        async with listening(aggregator, context) as server:
+            kept, (reader, writer) = await server.pair()
+            await read_past(kept, writer, server)
+
+            server.made[1].connection.close()
+
+            async with asyncio.timeout(5):
+                assert await reader.read() == b"answer"
+        assert len(server.made) == 2
+
+    run(scenario())
+
+
+def test_where_nobody_listens_any_more_no_protocol_takes_over(
+    run: Run, aggregator: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    async def scenario() -> None:
+        async with listening(aggregator, context) as server:
+            kept, (reader, writer) = await server.pair()
+            server.listener.close()
+            await read_past(kept, writer, server)
+
+            async with asyncio.timeout(5):
+                assert await reader.read() == b"answer"
+            assert len(server.made) == 1
+
+    run(scenario())

@@ -10,7 +10,6 @@ one end of a TLS 1.3 connection over loopback: the mean of sending and receiving
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import statistics
@@ -24,6 +23,7 @@ import numpy as np
 from floor import CHUNK, transfer
 
 from hanse.aggregation.fold import weighted_mean
+from hanse.core.digests import digest_of_bytes
 
 REPEATS = 5
 SITES = 8
@@ -57,7 +57,8 @@ def costs(size: int) -> dict[str, float]:
         out = np.empty_like(ones)
         mapped = np.memmap(path, np.float32, mode="r")
         return {
-            "SHA-256": cpu_s(lambda: [hashlib.sha256(block) for _ in range(count)]),
+            "BLAKE3": cpu_s(lambda: [digest_of_bytes(block, "blake3") for _ in range(count)]),
+            "SHA-256": cpu_s(lambda: [digest_of_bytes(block, "sha256") for _ in range(count)]),
             "write a new file, unlink it": cpu_s(lambda: write(new, "wb", block, count), new.unlink),
             "write over a file": cpu_s(lambda: write(path, "r+b", block, count)),
             "write a new file, wait for the disk, unlink it": cpu_s(

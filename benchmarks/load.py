@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import resource
@@ -33,6 +32,7 @@ from typing import Any
 import uvloop
 
 from hanse.collaborator.statements import state
+from hanse.core.digests import Hasher
 from hanse.errors import HanseError
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context
@@ -169,8 +169,8 @@ class Site:
         )
 
 
-_hashed: dict[tuple[bytes, int], Any] = {}
-"""SHA-256 of all but the last four bytes of an update, by header and size."""
+_hashed: dict[tuple[bytes, int], Hasher] = {}
+"""Digest of all but the last four bytes of an update, by header and size."""
 
 
 def write_update(model: Path, place: Path, number: int) -> UpdateFile:
@@ -180,7 +180,8 @@ def write_update(model: Path, place: Path, number: int) -> UpdateFile:
         header = file.read(8)
         header += file.read(int.from_bytes(header, "little"))
     if (header, size) not in _hashed:
-        begun = hashlib.sha256(header)
+        begun = Hasher("blake3")
+        begun.update(header)
         for rest in range(size - len(header) - 4, 0, -(1 << 20)):
             begun.update(bytes(min(rest, 1 << 20)))
         _hashed[header, size] = begun
@@ -192,7 +193,7 @@ def write_update(model: Path, place: Path, number: int) -> UpdateFile:
         file.truncate(size - len(end))
         file.seek(size - len(end))
         file.write(end)
-    return UpdateFile(digest=whole.hexdigest(), size=size)
+    return UpdateFile(digest=whole.digest(), size=size)
 
 
 async def work(options: argparse.Namespace) -> None:

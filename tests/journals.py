@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.blobs import named
+
 from hanse.aggregator.sealing import Exports
 from hanse.collaborator.statements import state
 from hanse.core.chain import GENESIS, link
@@ -38,6 +40,7 @@ NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 RUN = "heart-1"
 MODEL, UPDATE = "a" * 64, "c" * 64
+LAST_MODEL = b"the model that the run ends with"
 SITES = ("budapest", "zurich")
 PLAN = Plan.model_validate(
     {
@@ -138,7 +141,7 @@ class Author:
         self.do(OpenExchange(1, 1, "evaluate", MODEL))
         self.answer_task("budapest")
         self.answer_task("zurich", outcome="failed", reason="out of memory", log_tail="killed")
-        self.do(Commit(1, "b" * 64, {"loss": 0.5}))
+        self.do(Commit(1, named(LAST_MODEL), {"loss": 0.5}))
         self.do(Finish())
 
     def export(self, path: Path) -> Path:

@@ -36,12 +36,29 @@ def _audit() -> None:
 
 
 @app.command()
-def verify(journal: Journal, ca: Authority = None, json: Json = False) -> None:
+def verify(
+    journal: Journal,
+    ca: Authority = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="MODEL.safetensors",
+            help="Check too that this file is the run's model, or its best one.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check that JOURNAL is whole, and that all of it was signed by those whose word it tells.
 
     Ends with 8 where a check fails.
     """
     report = examine(journal, ca)
+    if model is not None:
+        from hanse.control.audit import check_model
+
+        check_model(report, model)
     if json:
         say_json(report.as_json())
     else:

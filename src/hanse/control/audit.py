@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
-from hanse.control.report import Account, Answer, Disclosed, Failed, Missed, Report, Sparing
+from hanse.control.report import MODEL, Account, Answer, Check, Disclosed, Failed, Missed, Report, Sparing
 from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
 from hanse.core.canonical import digest_of
 from hanse.core.chain import GENESIS, Record, check_chain
@@ -36,6 +36,7 @@ from hanse.core.run import Run, evolve
 from hanse.core.schema import problem_of
 from hanse.errors import CredentialError, HanseError, TamperedError
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
+from hanse.wire.files import file_errors, is_whole
 from hanse.wire.journal_file import Header, Seal, read_lines
 from hanse.wire.messages import JournalRecord
 
@@ -75,6 +76,19 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
     return report
 
 
+def check_model(report: Report, path: Path) -> None:
+    """Add to a report whether a file is the run's model, or its best one.
+
+    Raises:
+        StorageError: The file cannot be read.
+    """
+    check = report.checks[MODEL] = Check(MODEL)
+    with file_errors(f"read {path}"):
+        if not any(is_whole(path, digest) for digest in report.models):
+            named = " or ".join(report.models) or "no model"
+            check.fail(f"{path} is another file: the journal names {named}")
+
+
 class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
@@ -111,6 +125,8 @@ class _Examination:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         if self._run is not None:
             self._report.phase, self._report.rounds = self._run.phase.value, max(self._run.committed, 0)
+            best = self._run.best.model if self._run.best else None
+            self._report.models = tuple(dict.fromkeys(m for m in (self._run.model, best) if m))
 
     def _record(self, record: Record) -> None:
         where = f"record {record.sequence}"

@@ -17,7 +17,10 @@ CLAIMS = {
     "statements": "every answer and every result was signed by its site and says what the journal says",
     "consent": "only sites that had accepted the plan were asked, and only what it declares was taken",
 }
-"""What each check proves, in the order of the checks."""
+"""What each check of a journal proves, in the order of the checks."""
+MODEL = "model"
+"""The check of a model beside its journal, see `hanse.control.audit.check_model`."""
+_OF_MODEL = "the file is the model that the run ended with, or its best one"
 
 
 @dataclass(slots=True)
@@ -25,7 +28,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`.
+        name: Key of `CLAIMS`, or `MODEL`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -37,7 +40,7 @@ class Check:
     @property
     def claim(self) -> str:
         """What is proved where there is no problem."""
-        return CLAIMS[self.name]
+        return _OF_MODEL if self.name == MODEL else CLAIMS[self.name]
 
     def fail(self, problem: str) -> None:
         """Note a problem."""
@@ -140,6 +143,7 @@ class Report:
         plan_digest: Digest of the plan.
         phase: How far the run is.
         rounds: Rounds committed.
+        models: Digests of the last model that was committed, and of the best.
         exchanges: Who took part in each exchange that has closed, and with how much data; see
             `hanse.core.participation.Participation.as_json`.
         records: Records read.
@@ -157,6 +161,7 @@ class Report:
     plan_digest: str = ""
     phase: str = ""
     rounds: int = 0
+    models: tuple[str, ...] = ()
     exchanges: list[dict[str, Any]] = field(default_factory=list)
     records: int = 0
     sealed_by: str = ""

@@ -9,7 +9,8 @@ can be asked for. Plans, certificates and the journal's chain are named by SHA-2
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, Protocol, get_args
+from copy import copy
+from typing import Literal, Protocol, Self, get_args
 
 from blake3 import blake3
 
@@ -26,6 +27,8 @@ class _Hash(Protocol):
     def update(self, data: bytes | bytearray | memoryview, /) -> object: ...
 
     def hexdigest(self) -> str: ...
+
+    def copy(self) -> Self: ...
 
 
 class Hasher:
@@ -45,6 +48,12 @@ class Hasher:
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Hash the next bytes; other threads go on meanwhile."""
         self._hash.update(data)
+
+    def copy(self) -> Hasher:
+        """Another that has been given the same; either can go on by itself."""
+        other = copy(self)
+        other._hash = self._hash.copy()
+        return other
 
     def digest(self) -> str:
         """The digest of all that came so far."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.commands import Hanse
-from tests.journals import Author, World, new_world
+from tests.journals import LAST_MODEL, Author, World, new_world
 
 from hanse.pki.certificates import pem_of
 
@@ -112,3 +112,22 @@ def test_a_site_that_there_is_not_is_told_with_those_that_there_are(journal: Pat
 
 def test_the_account_of_a_forged_journal_ends_with_8(forged: Path, ca: Path, hanse: Hanse) -> None:
     assert hanse("audit", "show", forged, "--ca", ca).code == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        (LAST_MODEL, 0, "ok      model       the file is the model that the run ended with"),
+        (b"another one", 8, "is another file: the journal names"),
+    ],
+)
+def test_a_model_is_held_against_its_journal(
+    journal: Path, ca: Path, hanse: Hanse, tmp_path: Path, content: bytes, code: int, told: str
+) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(content)
+
+    ended = hanse("audit", "verify", journal, "--ca", ca, "--model", model)
+
+    assert ended.code == code
+    assert told in ended.out

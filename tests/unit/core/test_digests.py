@@ -37,3 +37,15 @@ def test_pieces_give_the_digest_of_the_whole(algorithm: Algorithm) -> None:
         hasher.update(piece)
 
     assert hasher.digest() == digest_of_bytes(b"abc", algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_copy_goes_on_by_itself(algorithm: Algorithm) -> None:
+    hasher = Hasher(algorithm)
+    hasher.update(b"a")
+
+    other = hasher.copy()
+    other.update(b"b")
+
+    assert hasher.digest() == digest_of_bytes(b"a", algorithm)
+    assert other.digest() == digest_of_bytes(b"ab", algorithm)

@@ -216,7 +216,7 @@ class ServiceHost:
         """Name a model to the service, which gets it as a file unless it has it already."""
         if self._lent is not None and model is self._lent[0]:
             return ModelRef(digest=self._lent[1])
-        # Hashed only where that can save the file: it takes longer than to write it.
+        # Hashed only where that can save the file, and its copy.
         if self._given and (digest := digest_of(model, self._plan.digests)) in self._given:
             return ModelRef(digest=digest)
         return ModelRef(file=self._write("model", model))

@@ -62,8 +62,8 @@ def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
         StorageError: The disk is full or cannot be written.
     """
     part = place.with_suffix(".patched")
-    made = apply_delta(open_file(delta), open_file(base))
     try:
+        made = apply_delta(open_file(delta), open_file(base))
         found, _ = write_hashed(part, made, algorithm_of(digest))
         if found != digest:
             raise UpdateError(f"what came makes model {found[:12]}, not {digest[:12]}")

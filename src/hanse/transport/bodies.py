@@ -6,9 +6,9 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +73,10 @@ class Bodies:
             ConnectionError: The connection broke.
             TimeoutError: The peer does not take what was written before.
         """
-        await self._run(connection, lambda source: receive(source, length, first, write), idle_s)
+        with self._thread():
+            await connection.on_thread(
+                lambda source: receive(source, length, first, write), idle_s, self._threads
+            )
 
     async def send(self, connection: TlsConnection, path: Path, start: int, stop: int, idle_s: float) -> None:
         """Send a file from `start` up to `stop`; to be called where a thread is `free`.
@@ -83,24 +86,21 @@ class Bodies:
             ConnectionError: The connection broke.
             TimeoutError: The peer took nothing for `idle_s`.
         """
-        self._left -= 1  # also while it waits
-        try:
+        with self._thread():  # also while it waits
             async with self._turn(min((stop - start) / FULL_SPEED, idle_s / 2)) as over:
                 work = partial(_pour_out, path, start, stop, _Pace(self._clock, over))
                 await connection.on_thread(work, idle_s, self._threads)
-        finally:
-            self._left += 1
 
     def close(self) -> None:
         """Let go of the threads, once what they do is done."""
         self._threads.shutdown(wait=False)
 
-    async def _run(
-        self, connection: TlsConnection, work: Callable[[ssl.SSLSocket], None], idle_s: float
-    ) -> None:
+    @contextmanager
+    def _thread(self) -> Iterator[None]:
+        """One of the threads is spoken for."""
         self._left -= 1
         try:
-            await connection.on_thread(work, idle_s, self._threads)
+            yield
         finally:
             self._left += 1
 

@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import os
+import platform
+import resource
 import signal
 import socket
 import subprocess
@@ -222,6 +224,15 @@ def test_a_worker_inherits_no_open_file(tmp_path: Path, secret: Path, loop: Loop
 
 def test_memory_is_limited(tmp_path: Path) -> None:
     assert attempt(spec(tmp_path, memory_bytes=400 << 20), "allocate", 500 << 20) == "MemoryError"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the system's library has no such setting")
+def test_memory_that_a_task_freed_serves_the_next(tmp_path: Path) -> None:
+    blocks, size = 8, 10_000_000
+
+    new_pages = attempt(spec(tmp_path), "faults_of_the_second_use", blocks, size)
+
+    assert new_pages < blocks * size // resource.getpagesize() // 10
 
 
 def test_files_are_limited(tmp_path: Path) -> None:

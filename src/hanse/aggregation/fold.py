@@ -16,7 +16,7 @@ from hanse.core.parameters import Array, Parameters
 from hanse.core.update import Metrics
 from hanse.errors import UpdateError
 
-_BLOCK_BYTES = 256 * 1024
+_BLOCK_BYTES = 512 * 1024
 _WORTH_A_THREAD = 1 << 20
 """Elements of a tensor for which another thread pays."""
 _THREADS = min(os.cpu_count() or 1, 8)

@@ -15,7 +15,6 @@ from hanse.collaborator.memory import Memory
 from hanse.core.digests import Algorithm
 from hanse.core.events import SignedStatement
 from hanse.errors import DisclosureError
-from hanse.pki.files import write_file
 from hanse.wire.files import copy_hashed, file_errors, is_whole, overwriting
 from hanse.wire.messages import UpdateFile
 
@@ -162,8 +161,15 @@ class RunFolder:
             return None  # damaged: the task is performed again, and gives the same
 
     def keep_outcome(self, exchange: int, statement: SignedStatement) -> None:
-        """Write down what is about to be said of an exchange."""
-        write_file(self._outcome(exchange), statement.model_dump_json().encode())
+        """Write down what is about to be said of an exchange.
+
+        The disk is not waited for: where a power failure loses it, the task is performed again.
+        """
+        place = self._outcome(exchange)
+        part = place.with_suffix(".part")
+        with file_errors(f"write {place}"):
+            part.write_bytes(statement.model_dump_json().encode())
+            part.replace(place)
 
     def forget_outcome(self, exchange: int) -> None:
         """Be ready to perform an exchange anew."""

@@ -25,6 +25,8 @@ Parameters = Mapping[str, Array]
 MAX_TENSORS = 100_000
 """Most tensors one set of parameters may have; bounds what a header can cost."""
 
+_CHECKED_AT_ONCE = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -167,10 +169,16 @@ def num_bytes(parameters: Parameters) -> int:
 
 def _all_finite(array: Array) -> bool:
     read, block = flat_reader(array)
-    # By block: a boolean array as large as the model is never needed.
-    step = -(-(1 << 18) // block) * block
-    begins = range(0, array.size, step)
-    return all(bool(np.isfinite(read(i, min(i + step, array.size))).all()) for i in begins)
+    # By block: neither booleans nor zeros for all of a model are ever needed.
+    step = -(-_CHECKED_AT_ONCE // block) * block
+    blocks = (read(begin, min(begin + step, array.size)) for begin in range(0, array.size, step))
+    if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        return all(bool(np.isfinite(values).all()) for values in blocks)
+    # Zero times a number is zero; times a NaN or an infinity it is a NaN, and so is the sum of all (IEEE 754,
+    # section 7.2). That takes half the time of `isfinite`, and every byte of every update goes through this.
+    zeros = np.zeros(min(step, array.size), array.dtype.newbyteorder("="))
+    with np.errstate(invalid="ignore"):
+        return all(bool(np.dot(values, zeros[: len(values)]) == 0) for values in blocks)
 
 
 def _some(named: Mapping[str, TensorSpec], most: int = 5) -> str:

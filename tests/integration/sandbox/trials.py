@@ -114,6 +114,18 @@ def allocate(size: int) -> int:
     return len(bytearray(size))
 
 
+def faults_of_the_second_use(blocks: int, size: int) -> int:
+    """Pages that are new to the process when it allocates and fills the same again."""
+    import resource
+
+    before = 0
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        filled = [bytes([1]) * size for _ in range(blocks)]
+        del filled
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
 def fork(count: int) -> int:
     for _ in range(count):
         if os.fork() == 0:

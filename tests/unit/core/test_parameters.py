@@ -153,6 +153,14 @@ def test_a_value_that_is_no_number_is_found_wherever_it_is(dtype: np.dtype[np.ge
     assert not_finite({"good": np.ones(2), "bad": array.astype(dtype)}) == "bad"
 
 
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+def test_the_largest_and_the_smallest_numbers_are_finite(dtype: np.dtype[np.generic]) -> None:
+    limits = ml_dtypes.finfo(dtype)
+    values = [limits.max, limits.min, limits.smallest_subnormal, -0.0]
+
+    assert not_finite({"extreme": np.array(values * 50_000, dtype)}) == ""
+
+
 def test_whole_numbers_are_always_finite() -> None:
     assert not_finite({"n": np.array([np.iinfo(np.int64).max]), "mask": np.array([True])}) == ""
 

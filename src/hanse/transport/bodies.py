@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from hanse.transport.blocking import receive, send
+from hanse.transport.blocking import send
 from hanse.transport.tls_connection import TlsConnection
+
+T = TypeVar("T")
 
 _PROCESSORS = os.cpu_count() or 1
 FULL_SPEED = 50_000_000
@@ -52,31 +55,22 @@ class Bodies:
         return self._left > 0
 
     async def receive(
-        self,
-        connection: TlsConnection,
-        length: int,
-        first: bytes,
-        write: Callable[[memoryview], object],
-        idle_s: float,
-    ) -> None:
+        self, connection: TlsConnection, take: Callable[[ssl.SSLSocket], T], idle_s: float
+    ) -> T:
         """Receive a body; to be called where a thread is `free`.
 
         Args:
             connection: Where it comes from.
-            length: Bytes of the whole body.
-            first: Its beginning, received before.
-            write: Takes the next bytes, which are overwritten later.
+            take: Receives it, and gives what came of it.
             idle_s: Longest wait for the next bytes, seconds.
 
         Raises:
-            HanseError: As `hanse.transport.blocking.receive`.
             ConnectionError: The connection broke.
             TimeoutError: The peer does not take what was written before.
+            Exception: Whatever `take` raises.
         """
         with self._thread():
-            await connection.on_thread(
-                lambda source: receive(source, length, first, write), idle_s, self._threads
-            )
+            return await connection.on_thread(take, idle_s, self._threads)
 
     async def send(self, connection: TlsConnection, path: Path, start: int, stop: int, idle_s: float) -> None:
         """Send a file from `start` up to `stop`; to be called where a thread is `free`.

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from aiohttp import web
 
 from hanse.errors import HanseError, ProtocolError, TransportError
+from hanse.storage.base import BlobWriter
+from hanse.transport.base import OpenUpload
+from hanse.transport.blocking import receive
 from hanse.transport.bodies import Bodies
 from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
@@ -83,40 +88,78 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
     upload = asked.call.service.blob_to_take(asked.call.party, asked.call.params["digest"], size)
     if upload is None:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
-    writer = await opened(upload)
+    begin = partial(_begin, upload, start)
+    try:
+        if length >= WORTH_LENDING and asked.bodies.free():
+            state = await _take_over(asked, begin, length, size)
+        else:
+            with closing(await opened(begin)) as writer:
+                if length:
+                    await pour(asked.http.content, writer.write, asked.idle_s)
+                state = await in_thread(partial(_end, writer, size))
+    except _ElsewhereError as found:
+        # Worth trying again: whoever does asks first how much is here.
+        error = TransportError(f"the upload goes on at byte {found.offset}, not at {start}")
+        return refuse(asked.http, error, status=409)
+    return reply(asked.http, 201 if state.complete else 200, encode(state))
+
+
+class _ElsewhereError(Exception):
+    """A body begins where the upload does not go on."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+def _begin(upload: OpenUpload, start: int | None) -> BlobWriter:
+    """Open an upload for a body that begins at `start`; None where there is no body."""
+    writer = upload()
     try:
         if start == 0 and writer.offset:
-            await in_thread(writer.restart)  # whoever sends all of it need not know what is here
+            writer.restart()  # whoever sends all of it need not know what is here
         if start not in (None, writer.offset):
-            # Worth trying again: whoever does asks first how much is here.
-            error = TransportError(f"the upload goes on at byte {writer.offset}, not at {start}")
-            return refuse(asked.http, error, status=409)
-        if length >= WORTH_LENDING and asked.bodies.free():
-            await _take_over(asked, length, writer.write)
-        elif length:
-            await pour(asked.http.content, writer.write, asked.idle_s)
-        complete = writer.offset == size
-        if complete:
-            await in_thread(writer.commit)
-        state = BlobState(complete=complete, offset=writer.offset)
-        answer = reply(asked.http, 201 if complete else 200, encode(state))
-        return answer
-    finally:
+            raise _ElsewhereError(writer.offset)
+    except BaseException:
         writer.close()
+        raise
+    return writer
 
 
-async def _take_over(asked: Asked, length: int, write: Callable[[memoryview], object]) -> None:
-    """Receive a body on a thread. aiohttp's parser never sees its end, so that it can only answer this."""
+def _end(writer: BlobWriter, size: int) -> BlobState:
+    """Put the blob in place, if it is whole."""
+    complete = writer.offset == size
+    if complete:
+        writer.commit()
+    return BlobState(complete=complete, offset=writer.offset)
+
+
+async def _take_over(asked: Asked, begin: Callable[[], BlobWriter], length: int, size: int) -> BlobState:
+    """Receive a body on one thread, from the opening of the upload to its end.
+
+    aiohttp's parser never sees the body's end, so that it can only answer this request.
+    """
     request = asked.http
-    request.protocol.close()  # after the answer, whatever that will be
     connection = _connection(request)
     first = request.content.read_nowait()  # what the parser has of it; nothing is added before the next await
+    came = ""
+
+    def take(source: ssl.SSLSocket) -> BlobState:
+        nonlocal came
+        with closing(begin()) as writer:
+            came = "a part"
+            receive(source, length, first, writer.write)
+            came = "all"
+            return _end(writer, size)
+
     try:
-        await asked.bodies.receive(connection, length, first, write, asked.idle_s)
-        if request.keep_alive:
-            connection.renew()
+        return await asked.bodies.receive(connection, take, asked.idle_s)
     finally:
-        request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
+        if came:
+            request.protocol.close()  # after the answer, whatever that is
+            request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
+        if came == "all" and request.keep_alive:
+            connection.renew()
 
 
 def _connection(request: web.BaseRequest) -> TlsConnection:

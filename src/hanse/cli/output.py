@@ -19,6 +19,8 @@ _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "taskName"}
 
 def printable(text: str) -> str:
     """Text as it may go to a terminal: what others wrote cannot move the cursor or change colours."""
+    if text.isprintable():  # nearly all is, and every line of the log goes through this
+        return text
     return "".join(
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in text

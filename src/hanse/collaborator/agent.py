@@ -60,6 +60,7 @@ class Agent:
         self._tasks = Tasks(self._here, self._reviewer, self._workers)
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()
+        self._noted: dict[str, str] | None = None
         self._set_aside: dict[str, str] = {}
         self._waiting = ""
         self._cut_off = False
@@ -167,8 +168,12 @@ class Agent:
         self._say_what_is_awaited(listed, bool(wanted))
 
     def _note_runs(self, work: Work) -> None:
+        plans = {run.run_id: run.plan_digest for run in work.runs}
+        if plans == self._noted:
+            return
         try:
-            self._here.plans.note_runs({run.run_id: run.plan_digest for run in work.runs})
+            self._here.plans.note_runs(plans)
+            self._noted = plans
         except StorageError as error:  # a person's answer then waits until a run asks again
             logger.warning("the runs of each plan cannot be noted: %s", error)
 

@@ -73,14 +73,15 @@ class RunFolder:
             models: Those to leave.
             exchange: Whose update to leave; None where there will be no more.
         """
-        kept = {*map(self.model, models)}
+        kept = {self.model(digest).name for digest in models}
         if exchange is not None:
-            kept |= {self.outgoing(exchange), self._spare}
+            kept |= {self.outgoing(exchange).name, self._spare.name}
         with file_errors(f"tidy up {self.work.parent}"):
             for folder in (self.models, self._outcomes):
-                for path in folder.glob("*.safetensors"):
-                    if path not in kept:
-                        path.unlink()
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name.endswith(".safetensors") and entry.name not in kept:
+                            Path(entry).unlink()
             if exchange is None:
                 spare_of(self.written).unlink(missing_ok=True)
 

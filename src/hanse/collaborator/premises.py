@@ -20,6 +20,7 @@ from hanse.storage.base import BlobStore
 from hanse.storage.room import free_space
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry, retrying
+from hanse.transport.streams import in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -109,12 +110,21 @@ class Premises:
         Raises:
             StorageError: The disk here has too little room.
         """
-        async with self._taking:
+
+        def use_up() -> None:
             try:
-                use(await self.fetch(digest, max_bytes))
+                use(blob)
             finally:
                 self.blobs.delete(digest)
-                await asyncio.to_thread(self.blobs.reclaim, keep=True)
+                self.blobs.reclaim(keep=True)
+
+        async with self._taking:
+            try:
+                blob = await self.fetch(digest, max_bytes)
+            except BaseException:
+                self.blobs.delete(digest)
+                raise
+            await in_thread(use_up)
 
     def drop_leftovers(self) -> None:
         """Delete what an agent before this one had brought here, and died before it could delete it.

@@ -36,13 +36,14 @@ class Progress:
 
     async def watch(self) -> None:
         """Report at once, and then whenever the sign has changed; until it is cancelled."""
+        await self._report()
         before: object = None
         while True:
+            await asyncio.sleep(self._interval_s)
             now = await asyncio.to_thread(self.sign)
             if now != before:
                 await self._report()
             before = now
-            await asyncio.sleep(self._interval_s)
 
 
 def always() -> Sign:

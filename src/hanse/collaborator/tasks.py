@@ -136,10 +136,14 @@ class Tasks:
 
     async def _hand_in(self, errand: Errand, outcome: TaskOutcome) -> None:
         here, folder, exchange = self._here, errand.folder, outcome.exchange
+
+        async def keep() -> None:
+            folder.keep_outcome(exchange, statement)  # a line of text, and the disk is not waited for
+
         # Signed now, also what was kept: the certificate of then may have run out.
         statement = state(here.identity.credentials, TASK_RESULT, outcome)
         # Kept before it leaves, so that an agent that comes after this one says the same.
-        await here.insist_on_room(partial(asyncio.to_thread, folder.keep_outcome, exchange, statement))
+        await here.insist_on_room(keep)
         counts = False
         try:
             if outcome.update is not None:

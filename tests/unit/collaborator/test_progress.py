@@ -37,12 +37,16 @@ def watched(signs: list[object]) -> int:
     return reports
 
 
-def test_only_what_gets_on_is_reported() -> None:
-    assert watched([1, 1, 1, 2, 2, 3]) == 3
+def test_a_task_is_reported_at_once() -> None:
+    assert watched([]) == 1
+
+
+def test_after_that_only_what_gets_on_is_reported() -> None:
+    assert watched([1, 1, 1, 2, 2, 3]) == 1 + 3
 
 
 def test_the_first_sign_is_reported_whatever_it_is() -> None:
-    assert watched([0]) == 1
+    assert watched([0]) == 1 + 1
 
 
 def test_what_ends_by_itself_counts_as_getting_on() -> None:

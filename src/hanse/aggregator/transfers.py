@@ -10,7 +10,7 @@ from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.options import Options
 from hanse.core.identity import Party
 from hanse.errors import PolicyError, StorageError
-from hanse.storage.base import BlobStore
+from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.room import free_space
 from hanse.transport.base import OpenUpload
 from hanse.wire.messages import BlobState
@@ -52,8 +52,11 @@ class TransferRequests:
                 mend="An update cannot be larger than the model it changes; `limits: max_blob` in "
                 "aggregator.yaml bounds everything else.",
             )
-        self._check_room(size - self._blobs.partial_size(digest, party.name))
-        return partial(self._blobs.write, digest, party.name, size)
+        return partial(self._open, party.name, digest, size)
+
+    def _open(self, owner: str, digest: str, size: int) -> BlobWriter:
+        self._check_room(size - self._blobs.partial_size(digest, owner))
+        return self._blobs.write(digest, owner, size)
 
     def _check_room(self, size: int) -> None:
         reserve = self._options.disk_reserve

@@ -73,6 +73,8 @@ class FileBlobStore(BlobStore):
 
     def size(self, digest: str) -> int:
         """See `BlobStore.size`."""
+        if mark := self._seen.get(digest):
+            return mark[1]
         path = self.path(digest)
         with file_errors(f"read {path}"):
             return path.stat().st_size

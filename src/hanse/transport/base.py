@@ -38,7 +38,8 @@ from hanse.wire.messages import (
 )
 
 OpenUpload = Callable[[], BlobWriter]
-"""Opens an upload. It may read again what is there of it, so it is called on a thread."""
+"""Opens an upload, or raises a `StorageError`. It may read again what is there of it, and looks for room on
+the disk, so it is called on a thread."""
 
 
 class Upstream(Protocol):

@@ -111,8 +111,11 @@ def test_a_disk_that_is_nearly_full_takes_nothing(grounds: Grounds) -> None:
     grounds.journal.close()
     service = grounds.open()
 
+    opened = service.blob_to_take(grounds.operator, DIGEST, len(UPDATE))
+
+    assert opened is not None
     with pytest.raises(StorageError, match="the reserve of"):
-        service.blob_to_take(grounds.operator, DIGEST, len(UPDATE))
+        opened()
 
 
 def test_one_site_cannot_fill_the_disk(grounds: Grounds, run: Run) -> None:

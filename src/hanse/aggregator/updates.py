@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from hanse.compression.update import update_seed
 from hanse.compression.uploads import upload_codec
 from hanse.core.disclosure import check_update, declared, disclosure_of
@@ -53,5 +55,9 @@ def open_update(blobs: BlobStore, run: Run, exchange: Exchange, site: str, diges
 def _expected(blobs: BlobStore, run: Run, exchange: Exchange) -> dict[str, TensorSpec]:
     if exchange.model is None:
         raise RunError(f"exchange {exchange.number} has no model")
-    model = read_specs(blobs.path(exchange.model))
+    model = _specs_of_blob(blobs.path(exchange.model))
     return declared(model, disclosure_of(run.plan, exchange.task))
+
+
+# Of one model for each of its updates; blobs never change.
+_specs_of_blob = functools.lru_cache(maxsize=4)(read_specs)

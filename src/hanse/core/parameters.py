@@ -176,9 +176,16 @@ def _all_finite(array: Array) -> bool:
         return all(bool(np.isfinite(values).all()) for values in blocks)
     # Zero times a number is zero; times a NaN or an infinity it is a NaN, and so is the sum of all (IEEE 754,
     # section 7.2). That takes half the time of `isfinite`, and every byte of every update goes through this.
-    zeros = np.zeros(min(step, array.size), array.dtype.newbyteorder("="))
+    zeros = _zeros(step, array.dtype.newbyteorder("="))
     with np.errstate(invalid="ignore"):
         return all(bool(np.dot(values, zeros[: len(values)]) == 0) for values in blocks)
+
+
+@functools.lru_cache(maxsize=4)
+def _zeros(count: int, dtype: np.dtype[Any]) -> Array:
+    zeros = np.zeros(count, dtype)
+    zeros.flags.writeable = False
+    return zeros
 
 
 def _some(named: Mapping[str, TensorSpec], most: int = 5) -> str:

@@ -49,6 +49,8 @@ class FileBlobStore(BlobStore):
         self._place = lru_cache(_REMEMBERED)(self._find_place)
         self._seen: dict[str, _Mark | None] = {}
         """Marks of the blobs that this store has read or written whole; gone with the process."""
+        self._folders: set[str] = set()
+        """Folders, of 256, in which this process has put a blob: the disk knows of them."""
         self._blobs = directory / "blobs"
         self._uploads = directory / "uploads"
         deleted = directory / "deleted"
@@ -162,7 +164,9 @@ class FileBlobStore(BlobStore):
 
     def _install(self, file: IO[bytes], source: Path, place: Path) -> None:
         """Make a blob of a file that was just written, and hashed on the way."""
-        _install(file, source, place, durable=self._durable)
+        folder = place.parent.name
+        _install(file, source, place, durable=self._durable, folder_is_durable=folder in self._folders)
+        self._folders.add(folder)
         self._seen[place.name] = _mark(place)
 
     def _drop_damaged(self) -> None:
@@ -207,18 +211,22 @@ def _mark(path: Path) -> _Mark | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _install(file: IO[bytes], source: Path, place: Path, *, durable: bool) -> None:
+def _install(file: IO[bytes], source: Path, place: Path, *, durable: bool, folder_is_durable: bool) -> None:
     """Make a finished file durable, then visible: in this order, no crash can show half of it."""
     file.truncate()  # something longer may have been in it
     file.flush()
     if durable:
         os.fsync(file.fileno())
-    place.parent.mkdir(mode=0o700, exist_ok=True)
-    source.replace(place)
+    try:
+        source.replace(place)
+    except FileNotFoundError:
+        folder_is_durable = False
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        source.replace(place)
     os.fchmod(file.fileno(), 0o400)  # not before: an upload that was cut off here is to be taken up again
     if not durable:
         return
-    for directory in (place.parent, place.parent.parent):
+    for directory in (place.parent,) if folder_is_durable else (place.parent, place.parent.parent):
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -40,6 +40,15 @@ def test_a_blob_is_a_file_in_a_folder_of_its_first_two_digits(store: FileBlobSto
     assert files(directory) == [f"blobs/{DIGEST[:2]}/{DIGEST}"]
 
 
+def test_a_folder_that_was_removed_by_hand_is_made_again(store: FileBlobStore, directory: Path) -> None:
+    store.put(DATA)
+    shutil.rmtree(directory / "blobs" / DIGEST[:2])
+
+    store.put(DATA)
+
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
 def test_only_its_user_can_look_into_the_store(store: FileBlobStore, directory: Path) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in (directory, *directory.iterdir()))
 

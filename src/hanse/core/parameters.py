@@ -175,7 +175,7 @@ def _all_finite(array: Array) -> bool:
     if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
         return all(bool(np.isfinite(values).all()) for values in blocks)
     # Zero times a number is zero; times a NaN or an infinity it is a NaN, and so is the sum of all (IEEE 754,
-    # section 7.2). That takes half the time of `isfinite`, and every byte of every update goes through this.
+    # section 7.2). That takes less time than `isfinite`, and every byte of every update goes through this.
     zeros = _zeros(step, array.dtype.newbyteorder("="))
     with np.errstate(invalid="ignore"):
         return all(bool(np.dot(values, zeros[: len(values)]) == 0) for values in blocks)

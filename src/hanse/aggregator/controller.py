@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.work import touched
@@ -27,6 +28,8 @@ _MOST_AT_ONCE = 256
 _STORAGE_PAUSE_S = 1.0
 _LONGEST_LINE = 500
 
+_Waiting = asyncio.Future[tuple[Event, ...]]
+
 
 class RunController:
     """Tells a run what happens, one thing at a time, and wakes those it concerns.
@@ -43,7 +46,7 @@ class RunController:
     def __init__(self, ledger: Ledger, signals: Signals, clock_ms: Callable[[], int]) -> None:
         self._ledger = ledger
         self._clock_ms = clock_ms
-        self._told: list[tuple[Command, asyncio.Future[tuple[Event, ...]]]] = []
+        self._told: list[tuple[Command, _Waiting]] = []
         self._writing: asyncio.Task[None] | None = None
         self._progress_ms: dict[tuple[int, str], int] = {}
         self.signals = signals
@@ -63,20 +66,22 @@ class RunController:
         """Number of the last journal record."""
         return self._ledger.events
 
-    async def execute(self, command: Command) -> tuple[Event, ...]:
-        """Carry out a command; its events are durable when this returns.
+    async def execute(self, *commands: Command) -> tuple[Event, ...]:
+        """Carry out commands, one after another; their events are durable when this returns.
 
         A caller who is cancelled does not take back what was begun.
 
         Raises:
-            RunError: The command is not possible now.
+            RunError: One of the commands is not possible now; those after it were tried all the same.
             StorageError: The journal could not be written; nothing changed.
         """
-        outcome: asyncio.Future[tuple[Event, ...]] = asyncio.get_running_loop().create_future()
-        self._told.append((command, outcome))
+        loop = asyncio.get_running_loop()
+        told = [(command, _Waiting(loop=loop)) for command in commands]
+        self._told += told
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
-        return await asyncio.shield(outcome)
+        outcomes = await asyncio.shield(asyncio.gather(*(waiting for _, waiting in told)))
+        return tuple(chain.from_iterable(outcomes))
 
     async def settled(self) -> None:
         """Wait until nothing is being written."""
@@ -173,7 +178,7 @@ class RunController:
             logger.info("%s %s", run.run_id, _line(event), extra={"run": run.run_id})
             if warning := _warning(run, event):
                 logger.warning("run %s: %s", run.run_id, warning, extra={"run": run.run_id})
-        sites = touched(events)
+        sites = touched(events, self.before)
         self.signals.notify([run.run_id, *(run.invited if sites is None else sorted(sites))])
 
 

@@ -15,6 +15,7 @@ from hanse.core.events import (
     ExchangeOpened,
     PlanAnswered,
     ResultRefused,
+    RoundCommitted,
     RoundOpened,
     SiteIdle,
     SiteInvited,
@@ -138,8 +139,15 @@ def concerns(run: Run, site: str) -> bool:
     return run.phase not in TERMINAL and site in run.invited and site not in run.left
 
 
-def touched(events: Iterable[Event]) -> frozenset[str] | None:
-    """Sites whose work an event may have changed; None for all that were invited."""
+def touched(events: Iterable[Event], before: Run | None) -> frozenset[str] | None:
+    """Sites whose work an event may have changed; None for all that were invited.
+
+    What a site itself has said is no news to it: it is not woken to hear that it counts.
+
+    Args:
+        events: What has happened.
+        before: The run as it stood before its last commit; None before the first.
+    """
     sites: set[str] = set()
     for event in events:
         match event:
@@ -147,14 +155,15 @@ def touched(events: Iterable[Event]) -> frozenset[str] | None:
                 sites |= set(event.cohort)
             case ExchangeClosed():
                 sites |= set(event.missing)
-            case SiteInvited() | PlanAnswered() | SiteLeft() | UpdateAccepted() | TaskFailed():
+            case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSetAside() | SiteTakenBack():
                 sites.add(event.site)
-            case SiteSetAside() | SiteTakenBack():
-                sites.add(event.site)
-            case TaskStarted() | SiteIdle() | SiteKept() | ResultRefused():
+            case TaskStarted() | UpdateAccepted() | TaskFailed() | SiteIdle() | SiteKept() | ResultRefused():
                 pass
-            case UpdatesAggregated() | RoundOpened():
+            case RoundOpened() | UpdatesAggregated():
                 pass
+            case RoundCommitted():  # a workflow that began anew need not wait for all that it had asked
+                dropped = () if before is None else before.open_exchanges()
+                sites |= {site for exchange in dropped for site in exchange.unanswered}
             case _:
                 return None
     return frozenset(sites)

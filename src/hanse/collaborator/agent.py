@@ -159,13 +159,15 @@ class Agent:
         for key, (asked_ms, see_to) in wanted.items():
             job = self._jobs.get(key)
             if job is None or (job.task.done() and job.asked_ms != asked_ms):
-                self._jobs[key] = _Job(group.create_task(see_to()), asked_ms)
+                task = group.create_task(see_to())
+                task.add_done_callback(self._say_what_is_awaited)
+                self._jobs[key] = _Job(task, asked_ms)
         listed = {run.run_id for run in work.runs}
         for run_id in sorted(self._runs - listed):
             logger.info("run %s is over for this site", run_id)
             group.create_task(self._tasks.end_run(run_id))
         self._runs = listed
-        self._say_what_is_awaited(listed, bool(wanted))
+        self._say_what_is_awaited()
 
     def _note_runs(self, work: Work) -> None:
         plans = {run.run_id: run.plan_digest for run in work.runs}
@@ -187,9 +189,14 @@ class Agent:
                 settle = partial(self._tasks.settle, run, asked)
                 yield (run.run_id, asked.exchange), asked.deadline_ms, settle
 
-    def _say_what_is_awaited(self, runs: set[str], busy: bool) -> None:
-        waiting = "" if busy else f"the next task of {', '.join(sorted(runs))}" if runs else "a run"
-        if waiting and waiting != self._waiting:
+    def _say_what_is_awaited(self, ended: asyncio.Task[None] | None = None) -> None:
+        """Log what the site waits for, once, as soon as it has nothing to do."""
+        busy = any(not job.task.done() for job in self._jobs.values())
+        if self._stopping or busy or (ended is not None and ended.cancelled()):
+            self._waiting = ""
+            return
+        waiting = f"the next task of {', '.join(sorted(self._runs))}" if self._runs else "a run"
+        if waiting != self._waiting:
             logger.info("waiting for %s", waiting)
         self._waiting = waiting
 

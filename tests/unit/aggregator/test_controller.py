@@ -373,8 +373,23 @@ def test_those_whom_an_event_concerns_are_notified(run: Run) -> None:
     async def main() -> None:
         await asked(controller)
         notified.clear()
-        await controller.execute(AcceptResult(1, "a", 1, {}, UPDATE))
+        await controller.execute(OpenExchange(1, 1, "train", MODEL, ("a",)))
 
     run(main())
 
     assert notified == ["demo-1", "a"]
+
+
+def test_a_site_is_not_woken_to_hear_what_it_said_itself(run: Run) -> None:
+    controller = controlled()
+    notified: list[object] = []
+    controller.signals.notify = notified.extend  # type: ignore[method-assign]
+
+    async def main() -> None:
+        await asked(controller)
+        notified.clear()
+        await controller.execute(AcceptResult(1, "a", 1, {}, UPDATE))
+
+    run(main())
+
+    assert notified == ["demo-1"]

@@ -28,7 +28,15 @@ from hanse.core.commands import (
     TakeBack,
     Tick,
 )
-from hanse.core.events import ExchangeClosed, ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
+from hanse.core.events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    RoundCommitted,
+    RunFinished,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+)
 from hanse.core.strikes import Aside, Conduct
 from hanse.wire.messages import MAX_MESSAGE, Work, encode
 
@@ -204,19 +212,31 @@ class TestTouched:
             exchange=1, round_number=1, index=0, task="train", model=None, cohort=("a", "b"), needed=2
         )
 
-        assert touched([opened]) == {"a", "b"}
+        assert touched([opened], None) == {"a", "b"}
 
     def test_a_close_touches_those_it_came_too_early_for(self) -> None:
         closed = ExchangeClosed(exchange=1, cause="grace", answered=("a",), failed=(), missing=("b",))
-        accepted = UpdateAccepted(exchange=1, site="a", num_examples=1, metrics={}, update=UPDATE)
 
-        assert touched([accepted, closed]) == {"a", "b"}
+        assert touched([closed], None) == {"b"}
+
+    def test_what_a_site_has_said_itself_is_no_news_to_it(self) -> None:
+        accepted = UpdateAccepted(exchange=1, site="a", num_examples=1, metrics={}, update=UPDATE)
+        failed = TaskFailed(exchange=1, site="b", reason="no data")
+
+        assert touched([accepted, failed], None) == frozenset()
 
     def test_what_only_operators_see_touches_nobody(self) -> None:
-        assert touched([TaskStarted(exchange=1, site="a")]) == frozenset()
+        assert touched([TaskStarted(exchange=1, site="a")], None) == frozenset()
+
+    def test_a_commit_touches_those_whose_answer_it_does_not_wait_for(self) -> None:
+        driver = Driver("ab").asked()
+        driver.accept("a")
+        committed = RoundCommitted(round_number=1, model=MODEL, metrics={})
+
+        assert touched([committed], driver.state) == {"b"}
 
     def test_the_rest_touches_everybody(self) -> None:
-        assert touched([RoundCommitted(round_number=1, model=MODEL, metrics={})]) is None
+        assert touched([RunFinished(rounds=1, model=MODEL, best_round=None)], None) is None
 
 
 class TestStatus:

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.deployment import Deployment, Run, done, hanse
 from tests.processes import until
 
-from hanse.core.events import ExchangeClosed, PlanAnswered, RunStarted, SiteIdle, UpdateAccepted
+from hanse.core.events import ExchangeClosed, PlanAnswered, RunStarted, SiteIdle, TaskStarted, UpdateAccepted
 from hanse.wire.messages import Awaited
 
 TRAIN_1, TRAIN_2 = 2, 4
@@ -112,6 +112,7 @@ def test_the_status_the_watch_and_the_log_name_who_is_waited_for_since_when_and_
     before_ms = time.time() * 1000
     run = federation.submit()
     run.until(UpdateAccepted, exchange=TRAIN_1, site="a")
+    run.until(TaskStarted, exchange=TRAIN_1, site="b")
     federation.sites["b"].held(run.run_id, "train", 1)
 
     status = json.loads(done("run", "status", run.run_id, "-d", federation.directory, "--json"))

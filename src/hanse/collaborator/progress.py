@@ -17,25 +17,30 @@ _GROUP, _CPU = 2, slice(11, 15)
 
 
 class Progress:
-    """Signs of life of one task.
+    """Signs of life of one task; of a short one, its result is the only one.
 
     Attributes:
         sign: What to look at now.
     """
 
-    def __init__(self, report: Callable[[], Awaitable[None]], interval_s: float) -> None:
+    def __init__(
+        self, report: Callable[[], Awaitable[None]], interval_s: float, *, first_s: float = 1.0
+    ) -> None:
         """Prepare; `watch` begins.
 
         Args:
             report: Tells the aggregator.
             interval_s: How often it wants to be told.
+            first_s: When to tell it first, where that is sooner.
         """
         self.sign: Sign = always()
         self._report = report
         self._interval_s = interval_s
+        self._first_s = min(first_s, interval_s)
 
     async def watch(self) -> None:
-        """Report at once, and then whenever the sign has changed; until it is cancelled."""
+        """Report that the task has begun, and then whenever the sign has changed; until it is cancelled."""
+        await asyncio.sleep(self._first_s)
         await self._report()
         before: object = None
         while True:

@@ -22,6 +22,7 @@ from hanse.aggregator.hosting import WorkflowHost
 from hanse.cli import runs
 from hanse.collaborator import workers
 from hanse.collaborator.premises import Premises
+from hanse.collaborator.progress import Progress
 from hanse.core.membership import STREAM
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
@@ -81,9 +82,10 @@ def put_up(gate: Gate, clock: Path) -> None:
 
 
 def _treat_as_large() -> None:
-    """Have the small models of the tests go the way of large ones: by threads, over files that are there."""
+    """Have small models go the way of large ones, by threads, over files that are there; so short tasks."""
     https_bulk.WORTH_LENDING = 1
     FileBlobStore.__init__.__kwdefaults__["spare_from"] = 1
+    Progress.__init__.__kwdefaults__["first_s"] = 0.0
 
 
 def be_quick() -> None:

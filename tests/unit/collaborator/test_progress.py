@@ -16,6 +16,10 @@ def started(code: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen((sys.executable, "-c", code), start_new_session=True, stdout=subprocess.PIPE)
 
 
+async def never() -> None:
+    raise AssertionError("not to be called")
+
+
 def watched(signs: list[object]) -> int:
     """How often is reported while these signs are seen."""
     reports = 0
@@ -37,8 +41,19 @@ def watched(signs: list[object]) -> int:
     return reports
 
 
-def test_a_task_is_reported_at_once() -> None:
+def test_a_task_is_reported_soon_after_it_began() -> None:
     assert watched([]) == 1
+
+
+def test_of_a_task_that_ends_sooner_nothing_is_reported() -> None:
+    async def scenario() -> None:
+        task = asyncio.create_task(Progress(never, 60.0, first_s=60.0).watch())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
 
 
 def test_after_that_only_what_gets_on_is_reported() -> None:

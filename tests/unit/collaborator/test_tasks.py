@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fake_sites import until
 from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
 
 from hanse.collaborator.folder import RunFolder
@@ -88,7 +89,15 @@ def test_what_was_trained_is_delivered_and_told(site: Site, run: Run, work: RunW
     assert (outcome.outcome, outcome.num_examples, outcome.metrics) == ("done", 10, {"loss": 0.5})
     assert (outcome.exchange, outcome.round_number, outcome.model) == (3, 2, assignment.model)
     assert np.array_equal(site.upstream.update(outcome)["weight"], UPDATE["weight"])
-    assert set(site.upstream.progressed) == {3}
+
+
+def test_a_task_that_takes_long_is_reported_while_it_does(site: Site, run: Run, work: RunWork) -> None:
+    class SlowWorkers(FakeWorkers):
+        async def carry_out(self, *arguments: Any) -> Report:
+            await until(lambda: 3 in site.upstream.progressed)
+            return await super().carry_out(*arguments)
+
+    assert settled(site, run, work, site.assignment(exchange=3), SlowWorkers()).outcome == "done"
 
 
 def test_what_is_not_declared_is_told_as_a_failure_and_stays(

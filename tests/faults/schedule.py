@@ -52,7 +52,7 @@ class Fault:
         kind: What, a key of `tests.faults.perils.PERILS`.
         who: Whom it befalls: the aggregator or a site.
         when: `before` or `after` the step.
-        step: How the step's name begins.
+        step: How the step's name begins; of an append to the journal, any of what is appended together.
         skip: So many such steps pass before.
         part: Of the most that it may come to: of seconds, bytes; in [0, 1).
     """
@@ -66,7 +66,13 @@ class Fault:
 
     def meets(self, step: Step) -> bool:
         """Whether it is one of the steps at which this could strike."""
-        return step.name.startswith(f"{self.when} {self.step}") and not step.name.endswith(" mallory")
+        what, _, which = self.step.partition(" ")
+        if what == "journal":
+            appended = step.name.replace(",", "").split()
+            meets = appended[:2] == [self.when, "journal"] and which in appended
+        else:
+            meets = step.name.startswith(f"{self.when} {self.step}")
+        return meets and not step.name.endswith(" mallory")
 
     def __str__(self) -> str:
         return (

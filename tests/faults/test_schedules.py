@@ -97,7 +97,7 @@ def test_a_schedule_is_its_seeds() -> None:
 LAST_WORD = "before POST /v1/results by b"
 AWAITED = {
     LAST_WORD: "ExchangeClosed exchange=2",
-    "before call open_round 2": "ResultRefused",
+    "before call sum 2 train": "ResultRefused",
     "before order train 2 at a": "UpdateAccepted exchange=4 site=b",
 }
 """Who has to wait for which record of the journal, so that a site's answer comes a round late."""

@@ -28,7 +28,6 @@ CALLS = (
     "open round 0",
     "ask initialise",
     "commit 0",
-    "open round 1",
     "sum train",
     "ask evaluate",
     "commit 1",

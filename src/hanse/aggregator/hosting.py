@@ -29,6 +29,7 @@ from hanse.aggregator.updates import open_update
 from hanse.aggregator.workspace import Workspace
 from hanse.compression.uploads import upload_codec
 from hanse.core.commands import (
+    Command,
     Commit,
     Fail,
     Finish,
@@ -53,7 +54,9 @@ class WorkflowHost:
     """Carries out a run worker's calls, one after another.
 
     What a worker does again after it died gets the same answers: all that it
-    has been told stands in the journal or follows from it.
+    has been told stands in the journal or follows from it. What follows, such
+    as which sum it was given, is written down no later than anything that it
+    does next, and with it: to wait for the disk once is enough.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class WorkflowHost:
         self._retention = retention
         self._workspace = workspace
         self._downloads = downloads
+        self._unwritten: list[Command] = []
+        """What the worker has been told and the journal has not."""
 
     @property
     def _run(self) -> Run:
@@ -83,9 +88,9 @@ class WorkflowHost:
         """
         match call:
             case StandingCall():
-                return await self._standing()
+                return await asyncio.to_thread(self._standing)
             case OpenRoundCall():
-                await self._controller.execute(OpenRound(call.round_number))
+                await self._execute(OpenRound(call.round_number))
                 self._controller.must_run()
                 return CohortReply(cohort=self._run.cohort)
             case ExchangeCall(call="ask"):
@@ -97,23 +102,28 @@ class WorkflowHost:
             case CommitCall():
                 return await self._commit(call)
             case FinishCall():
-                await self._controller.execute(Finish())
+                await self._execute(Finish())
                 return None
             case FailCall():
-                await self._controller.execute(Fail(call.error, call.reason))
+                await self._execute(Fail(call.error, call.reason))
                 return None
             case _:
                 assert_never(call)
 
-    async def _standing(self) -> StandingReply:
+    async def _execute(self, *commands: Command) -> None:
+        """Carry out commands, and write down what is not written yet before them."""
+        told, self._unwritten = self._unwritten, []
+        await self._controller.execute(*told, *commands)
+
+    def _standing(self) -> StandingReply:
         run = self._run
         initial = run.manifest.initial_model
         digest = initial.sha256 if run.model is None and initial is not None else run.model
         return StandingReply(
             committed=run.committed,
             digest=digest,
-            model=await self._lend(digest),
-            state=await self._lend(run.state),
+            model=self._lend(digest),
+            state=self._lend(run.state),
             complete=run.complete,
             population=run.population,
         )
@@ -130,7 +140,7 @@ class WorkflowHost:
         self._check_may(call)
         exchange = await self._exchange(call)
         aggregate, digest = await asyncio.to_thread(self._fold, exchange)
-        await self._controller.execute(
+        self._unwritten.append(
             RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest)
         )
         return SumReply(
@@ -148,7 +158,7 @@ class WorkflowHost:
         taken = frozenset(call.taken)
         opening = OpenStream(call.task, self._run.model, taken)
         while True:
-            await self._controller.execute(opening)
+            await self._execute(opening)
             self._controller.must_run()
             seen = self._controller.events
             ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
@@ -160,27 +170,34 @@ class WorkflowHost:
             await self._controller.goes_on_after(seen)
 
     async def _commit(self, call: CommitCall) -> StandingReply:
-        model = await self._model(call.model)
-        await asyncio.to_thread(self._check_model, model)
-        await asyncio.to_thread(self._downloads.prepare, self._run, model)
-        state = None if call.state is None else await asyncio.to_thread(self._workspace.take, call.state)
+        model, state = await asyncio.to_thread(self._take_in, call)
         dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
-        await self._controller.execute(
-            Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead))
-        )
+        await self._execute(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
         await self._retention.collect(superseded(self._controller.before) | self._workspace.taken)
-        await asyncio.to_thread(self._workspace.clear)
-        return await self._standing()
+        return await asyncio.to_thread(self._begin_anew)
+
+    def _begin_anew(self) -> StandingReply:
+        self._workspace.clear()
+        return self._standing()
+
+    def _take_in(self, call: CommitCall) -> tuple[str, str | None]:
+        """Take the model and the state of a commit from the worker, and check the model."""
+        model = self._model(call.model)
+        self._check_model(model)
+        self._downloads.prepare(self._run, model)
+        return model, None if call.state is None else self._workspace.take(call.state)
 
     async def _exchange(self, call: ExchangeCall) -> Exchange:
         """Ask, unless it was asked before, and wait."""
-        model = None if call.task == INITIALISE else await self._model(call.model)
-        if model is not None:
-            await asyncio.to_thread(self._downloads.prepare, self._run, model)
-        await self._controller.execute(
-            OpenExchange(call.round_number, call.index, call.task, model, call.sites)
-        )
+        model = None if call.task == INITIALISE else await asyncio.to_thread(self._ask_with, call.model)
+        asking = OpenExchange(call.round_number, call.index, call.task, model, call.sites)
+        await self._execute(OpenRound(call.round_number), asking)
         return await self._controller.closed(lambda run: run.in_round()[call.index])
+
+    def _ask_with(self, ref: ModelRef) -> str:
+        model = self._model(ref)
+        self._downloads.prepare(self._run, model)
+        return model
 
     def _fold(self, exchange: Exchange) -> tuple[Aggregate, str | None]:
         """Sum the answers for the worker to read; the aggregate, and the digest of its file."""
@@ -201,28 +218,28 @@ class WorkflowHost:
             site=site,
             num_examples=answer.num_examples,
             metrics=dict(answer.metrics),
-            update=await self._lend_update(exchange, site, answer.update),
+            update=await asyncio.to_thread(self._lend_update, exchange, site, answer.update),
             staleness=staleness,
         )
 
-    async def _lend(self, digest: str | None) -> str | None:
-        return None if digest is None else await asyncio.to_thread(self._workspace.lend, digest)
+    def _lend(self, digest: str | None) -> str | None:
+        return None if digest is None else self._workspace.lend(digest)
 
-    async def _lend_update(self, exchange: Exchange, site: str, digest: str | None) -> str | None:
+    def _lend_update(self, exchange: Exchange, site: str, digest: str | None) -> str | None:
         """As `_lend`; what travelled compressed is written out, as the workflow expects it."""
         if digest is None or upload_codec(self._run.plan, exchange.task) is None:
-            return await self._lend(digest)
+            return self._lend(digest)
         name = f"{exchange.number}-{digest}.safetensors"
-        update = self._open(exchange, site, digest)
-        await asyncio.to_thread(self._workspace.show, name, update)
+        self._workspace.show(name, self._open(exchange, site, digest))
         return name
 
     def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
         return open_update(self._blobs, self._run, exchange, site, digest)
 
-    async def _model(self, ref: ModelRef) -> str:
+    def _model(self, ref: ModelRef) -> str:
+        """The digest of a model that the worker named or wrote; reads it."""
         if ref.file is not None:
-            return await asyncio.to_thread(self._workspace.take, ref.file)
+            return self._workspace.take(ref.file)
         run = self._run
         initial = run.manifest.initial_model
         known = {run.model, initial and initial.sha256, *(e.model for e in run.exchanges.values())}
@@ -230,7 +247,7 @@ class WorkflowHost:
             raise WorkflowError(
                 f"the workflow named a model {str(ref.digest)[:12]} that this run does not have"
             )
-        await asyncio.to_thread(self._blobs.whole, ref.digest)  # before sites are sent it
+        self._blobs.whole(ref.digest)  # before sites are sent it
         return ref.digest
 
     def _check_model(self, digest: str) -> None:

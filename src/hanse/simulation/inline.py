@@ -196,8 +196,8 @@ class InlineHost:
 
     def _exchange(self, request: Request) -> Exchange:
         model = None if request.model is None else self._keep(request.model)
-        opening = OpenExchange(request.round_number, request.index, request.task, model, request.sites)
-        self._execute(opening)
+        self._execute(OpenRound(request.round_number))
+        self._execute(OpenExchange(request.round_number, request.index, request.task, model, request.sites))
         number = self.run.in_round()[request.index].number
         for site in self.run.exchanges[number].unanswered:
             self._perform(self.run.exchanges[number], site)

@@ -84,11 +84,14 @@ class Host(Protocol):
         ...
 
     def ask(self, request: Request) -> tuple[Update, ...]:
-        """Ask a task and wait until the exchange closes; the answers, in site order."""
+        """Ask a task and wait until the exchange closes; the answers, in site order.
+
+        Begins the round, where it is not open.
+        """
         ...
 
     def sum(self, request: Request) -> Aggregate:
-        """Ask a task and wait for the aggregate of the answers."""
+        """Ask a task and wait for the aggregate of the answers; begins the round, where it is not open."""
         ...
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:

@@ -69,8 +69,7 @@ class Federation:
         """The rounds still to do, each of them to be committed before the next."""
         while not self._begun().complete:
             number = self._standing.committed + 1
-            cohort = self._host.open_round(number)
-            yield Round(self, number, cohort)
+            yield Round(self, number)
             if self._standing.committed != number:
                 raise WorkflowError(
                     f"round {number} ended without a commit", mend="Call round.commit(model) in each round."
@@ -152,22 +151,28 @@ class Round:
 
     Attributes:
         number: Counted from 1.
-        cohort: Sites that are asked, in site order.
         random: Generator for the workflow's own choices in this round, the
             same when the round is done again.
     """
 
-    def __init__(self, federation: Federation, number: int, cohort: tuple[str, ...]) -> None:
+    def __init__(self, federation: Federation, number: int) -> None:
         self._federation = federation
         self._index = 0
+        self._cohort: tuple[str, ...] | None = None
         self.number = number
-        self.cohort = cohort
         self.random = np.random.default_rng(derive(federation.plan.seed, "workflow", number))
 
     @property
     def plan(self) -> Plan:
         """The plan that all sites agreed on."""
         return self._federation.plan
+
+    @property
+    def cohort(self) -> tuple[str, ...]:
+        """Sites that are asked, in site order; to look at it begins the round, as does to ask."""
+        if self._cohort is None:
+            self._cohort = self._federation._host.open_round(self.number)
+        return self._cohort
 
     @property
     def model(self) -> Parameters:
@@ -226,6 +231,8 @@ class Round:
         state: Parameters | None = None,
     ) -> None:
         """End the round with this model; see `Federation.commit`."""
+        if not self._index:  # nobody was asked; the round has been all the same
+            self._federation._host.open_round(self.number)
         self._federation._commit(self.number, model, metrics or {}, state or {})
 
     def _request(self, task: str, model: Parameters | None, sites: Iterable[str] | None) -> Request:

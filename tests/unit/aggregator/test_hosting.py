@@ -62,6 +62,28 @@ class TestStanding:
         run(main())
 
 
+class TestAsking:
+    def test_to_ask_begins_the_round(self, grounds: Grounds, run: Run) -> None:
+        async def main() -> None:
+            async with worker(grounds) as w:
+                await w.commit(0, FIRST)
+                asked = await w.asking(exchange())
+                await all_answer(w)
+                await asked
+                assert grounds.run(w.run_id).round_open == 1
+
+        run(main())
+
+    def test_a_round_before_its_turn_is_refused(self, grounds: Grounds, run: Run) -> None:
+        async def main() -> None:
+            async with worker(grounds) as w:
+                await w.commit(0, FIRST)
+                with pytest.raises(WorkflowError, match="opened round 2; the next round is 1"):
+                    await w.host.handle(exchange(round_number=2))
+
+        run(main())
+
+
 class TestSum:
     def test_the_sum_is_taken_in_site_order_and_weighted(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
@@ -115,12 +137,28 @@ class TestSum:
                 again = w.again()
                 await again.call(OpenRoundCall(round_number=1), CohortReply)
                 second = await again.call(exchange(), SumReply)
+                assert second.delta is not None
+                content = (again.workspace.inbox / second.delta).read_bytes()
+                await again.commit(1, FIRST)
                 recorded = [e for e in grounds.events(w.run_id) if isinstance(e, UpdatesAggregated)]
                 assert first == second
                 assert len(recorded) == 1
-                assert second.delta is not None
-                content = (again.workspace.inbox / second.delta).read_bytes()
                 assert recorded[0].aggregate == named(content)
+
+        run(main())
+
+    def test_which_sum_a_worker_was_given_is_written_down_before_what_it_does_next(
+        self, grounds: Grounds, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with worker(grounds, rounds=1) as w:
+                await w.in_round()
+                asked = await w.asking(exchange())
+                await all_answer(w)
+                await asked
+                await w.commit(1, FIRST)
+                kinds = [event.kind for event in grounds.events(w.run_id)]
+                assert kinds[-2:] == ["UpdatesAggregated", "RoundCommitted"]
 
         run(main())
 

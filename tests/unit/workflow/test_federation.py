@@ -90,6 +90,21 @@ class TestRounds:
         assert [commit.round_number for commit in host.commits] == [2, 3]
         assert host.opened == [2, 3]
 
+    def test_to_ask_begins_one_without_a_question_for_its_cohort(self) -> None:
+        host = ScriptedHost(committed=0, rounds=1)
+
+        for round in Federation(host).rounds():
+            round.commit(round.apply(round.sum("train")))
+
+        assert host.opened == []
+
+    def test_its_cohort_is_asked_for_once(self) -> None:
+        host = ScriptedHost(committed=0)
+        first = next(Federation(host).rounds())
+
+        assert (first.cohort, first.cohort) == (("a", "b"), ("a", "b"))
+        assert host.opened == [1]
+
     def test_there_are_none_in_a_run_that_is_complete(self) -> None:
         assert list(Federation(ScriptedHost(committed=2)).rounds()) == []
 

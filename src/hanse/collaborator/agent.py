@@ -55,8 +55,8 @@ class Agent:
 
     def __init__(self, premises: Premises) -> None:
         self._here = replace(premises, retry=replace(premises.retry, on_retry=self._note_failure))
-        self._workers = Workers(self._here)
         self._reviewer = Reviewer(self._here)
+        self._workers = Workers(self._here, self._reviewer.bring_code)
         self._tasks = Tasks(self._here, self._reviewer, self._workers)
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()

@@ -150,6 +150,10 @@ class RunFolder:
                 with suppress(FileNotFoundError):
                     path.replace(spare)
 
+    def has_memory_of(self, exchange: int) -> bool:
+        """Whether there may be something to take up: an outcome, or what compression left out."""
+        return self._outcome(exchange).is_file() or not self.memory.empty
+
     def outcome(self, exchange: int) -> SignedStatement | None:
         """What was said of an exchange before, if anything was."""
         path = self._outcome(exchange)

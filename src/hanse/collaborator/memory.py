@@ -30,6 +30,11 @@ class Memory:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever noted; to look takes no time."""
+        return not self._directory.is_dir()
+
     def before(self, task: str) -> Parameters | None:
         """What the task's last update that counts left out, flat tensors; None where nothing is known."""
         kept = self._of(task, _KEPT)

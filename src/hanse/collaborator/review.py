@@ -117,7 +117,7 @@ class Reviewer:
             logger.warning("run %s: the answer to its plan is not wanted: %s", run.run_id, error)
 
     async def agreed(self, run: RunWork) -> Manifest:
-        """The plan of a run that this site takes part in, its code in place.
+        """The plan of a run that this site takes part in.
 
         Raises:
             PolicyError: This site has not accepted the plan, or does not permit it any more.
@@ -132,8 +132,28 @@ class Reviewer:
         manifest = await self._manifest(run)
         if excess := _refusals(judge(self._here.settings, manifest, digest)):
             raise PolicyError(f"{self._here.identity.site} does not permit the plan: {'; '.join(excess)}")
-        await self._bring_code(manifest)
         return manifest
+
+    async def bring_code(self, manifest: Manifest) -> None:
+        """Have the code of a plan in its place, all of it, as the plan names it.
+
+        Raises:
+            StorageError: There is no room for it.
+            TamperedError: What the aggregator has is not what the plan names.
+        """
+        async with self._bringing:
+            bundle = self._here.plans.bundle(manifest.digest)
+            if await asyncio.to_thread(is_whole, bundle, manifest):
+                return
+            self._here.check_room(sum(file.size for file in manifest.files))
+            try:
+                for file in manifest.files:
+                    await self._here.fetch(file.sha256, file.size)
+                shutil.rmtree(bundle, ignore_errors=True)
+                await asyncio.to_thread(write_bundle, manifest, self._here.blobs.path, bundle)
+            finally:  # also where it is broken off, because its run is over
+                for file in manifest.files:
+                    self._here.blobs.delete(file.sha256)
 
     async def _answer(self, run: RunWork) -> Answer | None:
         digest, name = run.plan_digest, run.plan_digest[:12]
@@ -142,7 +162,7 @@ class Reviewer:
             name = f"{manifest.plan.name} ({digest[:12]})"
             decision = judge(self._here.settings, manifest, digest)
             if decision.verdict is not Verdict.REFUSE:
-                await self._bring_code(manifest)  # for a person to read, or for the first task
+                await self.bring_code(manifest)  # for a person to read, or for the first task
         except (PlanError, TamperedError, UpdateError) as error:
             decision = Decision(Verdict.REFUSE, (str(error),))
         kept = self.kept(digest)
@@ -190,21 +210,6 @@ class Reviewer:
         if not plans.has(digest):
             await self._here.take(digest, run.plan_bytes, keep)
         return plans.manifest(digest)
-
-    async def _bring_code(self, manifest: Manifest) -> None:
-        async with self._bringing:
-            bundle = self._here.plans.bundle(manifest.digest)
-            if await asyncio.to_thread(is_whole, bundle, manifest):
-                return
-            self._here.check_room(sum(file.size for file in manifest.files))
-            try:
-                for file in manifest.files:
-                    await self._here.fetch(file.sha256, file.size)
-                shutil.rmtree(bundle, ignore_errors=True)
-                await asyncio.to_thread(write_bundle, manifest, self._here.blobs.path, bundle)
-            finally:  # also where it is broken off, because its run is over
-                for file in manifest.files:
-                    self._here.blobs.delete(file.sha256)
 
 
 def is_whole(bundle: Path, manifest: Manifest) -> bool:

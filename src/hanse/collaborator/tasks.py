@@ -67,7 +67,9 @@ class Tasks:
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.insist_on_room(partial(self._folder, run.run_id, assignment))
             errand = Errand(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
-            said = await self._here.insist_on_room(partial(asyncio.to_thread, self._said_before, errand))
+            said = None
+            if folder.has_memory_of(assignment.exchange):
+                said = await self._here.insist_on_room(partial(asyncio.to_thread, self._said_before, errand))
             await self._hand_in(errand, said or await self._outcome(errand))
 
     async def end_run(self, run_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -46,11 +47,18 @@ class Workers:
 
     Args:
         premises: The site.
+        bring_code: Has the code of a plan in its place, whole; called before a worker starts.
         most: Most workers at a time.
     """
 
-    def __init__(self, premises: Premises, most: int = MOST_WORKERS) -> None:
+    def __init__(
+        self,
+        premises: Premises,
+        bring_code: Callable[[Manifest], Awaitable[None]],
+        most: int = MOST_WORKERS,
+    ) -> None:
         self._here = premises
+        self._bring_code = bring_code
         self._most = most
         self._turns = asyncio.Semaphore(most)
         self._idle: dict[str, WorkerProcess] = {}
@@ -117,6 +125,7 @@ class Workers:
             other = next(iter(self._idle))
             logger.info("run %s: its idle worker makes room for one of run %s", other, run_id)
             await self._end(self._idle.pop(other), grace_s=0)
+        await self._bring_code(manifest)
         worker = await WorkerProcess.start(self._spec(manifest, folder))
         self._all[worker] = None
         try:

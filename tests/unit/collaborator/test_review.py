@@ -196,7 +196,7 @@ def test_code_that_was_altered_is_brought_again(site: Site, run: Run, file: str)
     (bundle / file).write_text("steal()")
     assert not is_whole(bundle, manifest)
 
-    run(Reviewer(site.premises()).agreed(work))
+    run(Reviewer(site.premises()).bring_code(manifest))
 
     assert is_whole(bundle, manifest)
 

@@ -35,7 +35,7 @@ class Desk:
 
     def __init__(self, premises: Premises, manifest: Manifest, most: int = 2) -> None:
         self.premises = premises
-        self.workers = Workers(premises, most)
+        self.workers = Workers(premises, Reviewer(premises).bring_code, most)
         self.manifest = manifest
         self.pids: list[int] = []
 
@@ -177,6 +177,24 @@ def test_a_worker_whose_run_is_over_ends(prepare: Prepare, run: Run) -> None:
     run(scenario())
 
 
+def test_code_that_was_altered_is_brought_again_before_a_worker_starts_with_it(
+    prepare: Prepare, run: Run
+) -> None:
+    async def scenario() -> None:
+        desk = await prepare()
+        bundle = desk.premises.plans.bundle(desk.manifest.digest)
+        for file in desk.manifest.files:
+            (bundle / file.path).unlink()
+            (bundle / file.path).write_text("steal()")
+
+        report = await desk.order()
+        await desk.workers.close()
+
+        assert report.metrics == {"loss": 0.5}
+
+    run(scenario())
+
+
 def test_a_failure_of_the_plans_code_leaves_the_worker_warm(prepare: Prepare, run: Run) -> None:
     async def scenario() -> None:
         desk = await prepare(LEARNER.replace("trained = {", "boom(); trained = {"))
@@ -211,7 +229,8 @@ CLOSED = Confined(layers=(), files=True, network=True, processes=True, gaps=("th
 
 
 def test_plan_code_that_cannot_be_locked_in_is_refused_where_that_is_required(site: Site) -> None:
-    workers = Workers(site.premises(sandbox="required"))
+    premises = site.premises(sandbox="required")
+    workers = Workers(premises, Reviewer(premises).bring_code)
 
     with pytest.raises(PolicyError, match=r"`sandbox: required`, and plan code cannot .*Landlock"):
         workers._check(OPEN)
@@ -219,7 +238,8 @@ def test_plan_code_that_cannot_be_locked_in_is_refused_where_that_is_required(si
 
 
 def test_gaps_are_told_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    workers = Workers(site.premises())
+    premises = site.premises()
+    workers = Workers(premises, Reviewer(premises).bring_code)
 
     workers._check(OPEN)
     workers._check(OPEN)

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: Any) -> bytes:
     """Write a JSON value with sorted keys and no spaces, in UTF-8.
@@ -13,8 +15,7 @@ def canonical_json(value: Any) -> bytes:
     Raises:
         ValueError: The value holds a NaN or an infinity, which JSON lacks.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return _encoder.encode(value).encode("utf-8")
 
 
 def sha256(data: bytes) -> str:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     create_engine,
     event,
     func,
@@ -65,6 +66,15 @@ _records = Table(
     UniqueConstraint("stream", "sequence"),
 )
 _FIELDS = tuple(field.name for field in fields(Record))
+
+# Made once: to put a statement together takes longer than to carry it out.
+_HEAD = (
+    select(_records.c.sequence, _records.c.digest)
+    .where(_records.c.stream == bindparam("stream"))
+    .order_by(_records.c.sequence.desc())
+    .limit(1)
+)
+_INSERT = insert(_records)
 
 _SQLITE_ERRORS = {
     "SQLITE_BUSY": (
@@ -116,16 +126,11 @@ class SqlJournal(Journal):
     def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         """See `Journal.append`."""
         with self._lock, self._errors(), self._writer.begin() as connection:
-            head = connection.execute(
-                select(_records.c.sequence, _records.c.digest)
-                .where(_records.c.stream == stream)
-                .order_by(_records.c.sequence.desc())
-                .limit(1)
-            ).first()
+            head = connection.execute(_HEAD, {"stream": stream}).first()
             sequence, previous = head or (0, GENESIS)
             added = chain(stream, entries, time_ms=time_ms, sequence=sequence, previous=previous)
             if added:
-                connection.execute(insert(_records), [_row(record) for record in added])
+                connection.execute(_INSERT, [_row(record) for record in added])
             return added
 
     def read(self, stream: str, *, after: int = 0, limit: int | None = None) -> list[Record]:

@@ -54,9 +54,8 @@ class WorkflowHost:
     """Carries out a run worker's calls, one after another.
 
     What a worker does again after it died gets the same answers: all that it
-    has been told stands in the journal or follows from it. What follows, such
-    as which sum it was given, is written down no later than anything that it
-    does next, and with it: to wait for the disk once is enough.
+    has been told stands in the journal or follows from it. Which sum it was
+    given is written down while it goes on, and before anything that it does next.
     """
 
     def __init__(
@@ -72,8 +71,8 @@ class WorkflowHost:
         self._retention = retention
         self._workspace = workspace
         self._downloads = downloads
-        self._unwritten: list[Command] = []
-        """What the worker has been told and the journal has not."""
+        self._noting: asyncio.Task[object] | None = None
+        """What the worker has been told is being written down."""
 
     @property
     def _run(self) -> Run:
@@ -111,9 +110,16 @@ class WorkflowHost:
                 assert_never(call)
 
     async def _execute(self, *commands: Command) -> None:
-        """Carry out commands, and write down what is not written yet before them."""
-        told, self._unwritten = self._unwritten, []
-        await self._controller.execute(*told, *commands)
+        """Carry out commands, once what was told before them is written down."""
+        noting, self._noting = self._noting, None
+        if noting is not None:
+            await noting
+        await self._controller.execute(*commands)
+
+    def _note(self, command: Command) -> None:
+        """Carry out a command; whoever executes the next one waits for it, and hears of its failure."""
+        self._noting = asyncio.create_task(self._controller.execute(command))
+        self._noting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _standing(self) -> StandingReply:
         run = self._run
@@ -140,9 +146,7 @@ class WorkflowHost:
         self._check_may(call)
         exchange = await self._exchange(call)
         aggregate, digest = await asyncio.to_thread(self._fold, exchange)
-        self._unwritten.append(
-            RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest)
-        )
+        self._note(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
         return SumReply(
             num_examples=aggregate.num_examples,
             metrics=dict(aggregate.metrics),

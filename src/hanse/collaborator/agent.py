@@ -192,7 +192,8 @@ class Agent:
     def _say_what_is_awaited(self, ended: asyncio.Task[None] | None = None) -> None:
         """Log what the site waits for, once, as soon as it has nothing to do."""
         busy = any(not job.task.done() for job in self._jobs.values())
-        if self._stopping or busy or (ended is not None and ended.cancelled()):
+        broken_off = ended is not None and (ended.cancelled() or ended.exception())
+        if self._stopping or busy or broken_off:
             self._waiting = ""
             return
         waiting = f"the next task of {', '.join(sorted(self._runs))}" if self._runs else "a run"

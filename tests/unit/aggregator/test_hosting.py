@@ -20,10 +20,11 @@ from hanse.aggregator.calls import (
     StandingReply,
     SumReply,
 )
-from hanse.core.commands import Stop
-from hanse.core.events import UpdatesAggregated
+from hanse.aggregator.controller import RunController
+from hanse.core.commands import Command, RecordAggregate, Stop
+from hanse.core.events import Event, UpdatesAggregated
 from hanse.core.plan import INITIALISE
-from hanse.errors import DisclosureError, RunError, UpdateError, WorkflowError
+from hanse.errors import DisclosureError, RunError, StorageError, UpdateError, WorkflowError
 from hanse.wire.tensors import encode
 
 from .run_workers import FIRST, INDIVIDUALLY, Run, all_answer, exchange, worker
@@ -159,6 +160,29 @@ class TestSum:
                 await w.commit(1, FIRST)
                 kinds = [event.kind for event in grounds.events(w.run_id)]
                 assert kinds[-2:] == ["UpdatesAggregated", "RoundCommitted"]
+
+        run(main())
+
+    def test_nothing_that_a_worker_does_next_counts_where_its_sum_cannot_be_written_down(
+        self, grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execute = RunController.execute
+
+        async def disk_full(self: RunController, *commands: Command) -> tuple[Event, ...]:
+            if isinstance(commands[0], RecordAggregate):
+                raise StorageError("the disk is full")
+            return await execute(self, *commands)
+
+        async def main() -> None:
+            async with worker(grounds) as w:
+                await w.in_round()
+                asked = await w.asking(exchange())
+                await all_answer(w)
+                monkeypatch.setattr(RunController, "execute", disk_full)
+                await asked
+                with pytest.raises(StorageError, match="the disk is full"):
+                    await w.commit(1, FIRST)
+                assert grounds.run(w.run_id).committed == 0
 
         run(main())
 

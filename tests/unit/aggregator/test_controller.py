@@ -17,6 +17,7 @@ from hanse.core.chain import Record
 from hanse.core.commands import (
     AcceptResult,
     AnswerPlan,
+    Command,
     Commit,
     Fail,
     OpenExchange,
@@ -365,7 +366,14 @@ class TestTime:
         assert journal.full == 0
 
 
-def test_those_whom_an_event_concerns_are_notified(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("command", "woken"),
+    [
+        pytest.param(OpenExchange(1, 1, "train", MODEL, ("a",)), ["demo-1", "a"], id="asked"),
+        pytest.param(AcceptResult(1, "a", 1, {}, UPDATE), ["demo-1"], id="what it said itself"),
+    ],
+)
+def test_those_to_whom_an_event_is_news_are_notified(run: Run, command: Command, woken: list[str]) -> None:
     controller = controlled()
     notified: list[object] = []
     controller.signals.notify = notified.extend  # type: ignore[method-assign]
@@ -373,23 +381,8 @@ def test_those_whom_an_event_concerns_are_notified(run: Run) -> None:
     async def main() -> None:
         await asked(controller)
         notified.clear()
-        await controller.execute(OpenExchange(1, 1, "train", MODEL, ("a",)))
+        await controller.execute(command)
 
     run(main())
 
-    assert notified == ["demo-1", "a"]
-
-
-def test_a_site_is_not_woken_to_hear_what_it_said_itself(run: Run) -> None:
-    controller = controlled()
-    notified: list[object] = []
-    controller.signals.notify = notified.extend  # type: ignore[method-assign]
-
-    async def main() -> None:
-        await asked(controller)
-        notified.clear()
-        await controller.execute(AcceptResult(1, "a", 1, {}, UPDATE))
-
-    run(main())
-
-    assert notified == ["demo-1"]
+    assert notified == woken

@@ -231,7 +231,7 @@ class Round:
         state: Parameters | None = None,
     ) -> None:
         """End the round with this model; see `Federation.commit`."""
-        if not self._index:  # nobody was asked; the round has been all the same
+        if not self._index and self._cohort is None:  # nobody was asked; the round has been all the same
             self._federation._host.open_round(self.number)
         self._federation._commit(self.number, model, metrics or {}, state or {})
 

@@ -96,11 +96,12 @@ def test_a_schedule_is_its_seeds() -> None:
 
 LAST_WORD = "before POST /v1/results by b"
 AWAITED = {
+    "after report train 1 at a": LAST_WORD,
     LAST_WORD: "ExchangeClosed exchange=2",
     "before call sum 2 train": "ResultRefused",
     "before order train 2 at a": "UpdateAccepted exchange=4 site=b",
 }
-"""Who has to wait for which record of the journal, so that a site's answer comes a round late."""
+"""Who has to wait for which step, so that a site's answer comes a round late, however slow the site is."""
 
 
 def test_a_site_that_vanishes_and_returns_with_an_old_round_is_told_so_and_joins_the_next(

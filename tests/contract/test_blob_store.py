@@ -1,5 +1,6 @@
 """What every blob store promises."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
@@ -142,6 +143,25 @@ def test_a_file_is_copied(store: BlobStore, tmp_path: Path, data: bytes, algorit
 
     assert digest == digest_of_bytes(data, algorithm)
     assert store.path(digest).read_bytes() == data
+
+
+def test_what_was_copied_when_a_process_died_goes_with_the_next_ones_start(
+    make_store: Callable[[], BlobStore], tmp_path: Path
+) -> None:
+    class Dying(BytesIO):
+        """The disk as it is left by a process that dies as it reads this."""
+
+        def readinto(self, buffer: object) -> int:
+            shutil.copytree(tmp_path / "store", tmp_path / "left", dirs_exist_ok=True)
+            return super().readinto(buffer)  # type: ignore[arg-type]
+
+    make_store().copy(Dying(DATA), len(DATA), "sha256")
+    left = FileBlobStore(tmp_path / "left")
+    assert [path for path in (tmp_path / "left").rglob("*") if path.is_file()]
+
+    left.drop_unfinished()
+
+    assert not [path for path in (tmp_path / "left").rglob("*") if path.is_file()]
 
 
 def test_copying_what_is_there_already_is_no_error(store: BlobStore) -> None:

@@ -44,6 +44,10 @@ def at_the_journal(step: Step) -> bool:
     return step.what.startswith("journal ")
 
 
+def at_a_copy(step: Step) -> bool:
+    return step.what.startswith("copy ")
+
+
 def of_site_a(step: Step) -> bool:
     """What the agent of `a` does, asks and tells; but questions that wait, it asks again and again."""
     if step.what.startswith("journal "):
@@ -76,6 +80,18 @@ def test_the_aggregator_is_killed_before_and_after_every_record_of_the_journal(
     for when in ("before", "after"):
         struck = " ".join(name for name in campaign.struck if name.startswith(when))
         assert all(kind in struck for kind in kinds)
+
+
+def test_the_aggregator_is_killed_while_it_takes_in_each_file_of_the_runs_worker(
+    trial: Trial, tmp_path: Path
+) -> None:
+    plan = trial.federation.plan(**ONE_ROUND)
+    campaign = Campaign(trial, plan, at_a_copy, lambda step: trial.kill(step.who))
+
+    campaign.carry_out()
+
+    check(campaign, tmp_path)
+    assert len(campaign.struck) == 2  # a model, and the state of the server's optimizer
 
 
 def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(

@@ -61,7 +61,7 @@ class RunKeeper:
             clock_ms: The time, milliseconds since 1970.
         """
         self.signals = Signals()
-        self.retention = Retention(blobs, self.states)
+        self.retention = Retention(blobs, self.states, clock_ms)
         self._options = options
         self._registry = registry
         self._journal = journal

@@ -10,7 +10,7 @@ from hanse.aggregator.work import assignments
 from hanse.core.identity import Party, Role
 from hanse.core.run import Phase, Run
 from hanse.errors import PolicyError, StorageError
-from hanse.storage.base import BlobStore
+from hanse.storage.base import ABANDONED_MS, BlobStore
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ def superseded(before: Run | None) -> frozenset[str]:
 class Retention:
     """Deletes what was needed once: updates whose round is committed, models that were replaced.
 
+    And what nobody has gone on with for a day: uploads that were cut off.
+
     A blob that any run refers to stays, and so does one that a party brings, or
     was told is here already, for a result or a plan that it has yet to send. A
     site's claim ends with the tasks that it is asked, an operator's with `release`.
@@ -58,9 +60,12 @@ class Retention:
     meets an aggregator that does not have it, brings it again.
     """
 
-    def __init__(self, blobs: BlobStore, runs: Callable[[], Sequence[Run]]) -> None:
+    def __init__(
+        self, blobs: BlobStore, runs: Callable[[], Sequence[Run]], clock_ms: Callable[[], int]
+    ) -> None:
         self._blobs = blobs
         self._runs = runs
+        self._clock_ms = clock_ms
         self._claims: dict[Party, dict[str, frozenset[_Exchange]]] = {}
         self._found: dict[str, frozenset[_Exchange]] = {}
         """What was here at the start, with the exchanges that it may have been brought for."""
@@ -72,8 +77,9 @@ class Retention:
         """Look at what was left here by an aggregator that ended; to be called before anything is asked.
 
         Raises:
-            StorageError: The blobs cannot be listed.
+            StorageError: The blobs cannot be listed, or what cannot be used be deleted.
         """
+        self._blobs.drop_unfinished()
         may_be_for = _open(self._runs())
         self._found = dict.fromkeys(set(self._blobs.digests()) - self._needed(), may_be_for)
 
@@ -124,6 +130,7 @@ class Retention:
     def _reclaim(self, keep: bool) -> None:
         try:
             self._blobs.reclaim(keep=keep)
+            self._blobs.sweep(self._clock_ms() - ABANDONED_MS)
         except StorageError as error:  # it only takes up space
             logger.warning("the space of blobs that are not needed any more is not free yet: %s", error)
 

@@ -16,7 +16,7 @@ from hanse.collaborator.renewal import Identity
 from hanse.config.layout import PLANS
 from hanse.config.settings import SiteSettings
 from hanse.errors import StorageError, TamperedError, TransportError
-from hanse.storage.base import BlobStore
+from hanse.storage.base import ABANDONED_MS, BlobStore
 from hanse.storage.room import free_space
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry, retrying
@@ -117,6 +117,7 @@ class Premises:
             finally:
                 self.blobs.delete(digest)
                 self.blobs.reclaim(keep=True)
+                self._sweep()
 
         async with self._taking:
             try:
@@ -129,14 +130,23 @@ class Premises:
     def drop_leftovers(self) -> None:
         """Delete what an agent before this one had brought here, and died before it could delete it.
 
-        To be called before anything is brought. What came in part stays, and is gone on with.
+        To be called before anything is brought. What came in part, and not long ago, stays, and is
+        gone on with.
         """
+        self._sweep()
         try:
+            self.blobs.drop_unfinished()
             for digest in self.blobs.digests():
                 self.blobs.delete(digest)
             self.blobs.reclaim()
         except StorageError as error:  # it only takes up space
             logger.warning("what an earlier agent left here stays: %s", error)
+
+    def _sweep(self) -> None:
+        try:
+            self.blobs.sweep(self.now_ms - ABANDONED_MS)
+        except StorageError as error:
+            logger.warning("what came in part, and is not wanted any more, stays: %s", error)
 
     def check_room(self, num_bytes: int) -> None:
         """Refuse what would leave less of the disk free than the settings reserve.

@@ -15,6 +15,9 @@ Entry = tuple[str, dict[str, Any]]
 Times = int | Sequence[int]
 """When events happened, milliseconds since 1970 (UTC): all at once, or a time for each."""
 
+ABANDONED_MS = 24 * 3_600_000
+"""An upload that nobody has gone on with for so long may be dropped; whoever comes back begins it anew."""
+
 
 class Journal(Protocol):
     """Append-only, hash-chained streams of events; the one truth of a federation and its runs.
@@ -186,5 +189,26 @@ class BlobStore(Protocol):
         Args:
             keep: Leave as much of it as blobs have taken since this was last called: the next
                 ones, of about the same sizes, are then written over what is there.
+        """
+        ...
+
+    def drop_unfinished(self) -> None:
+        """Delete what a process that died had begun, and nobody can go on with.
+
+        To be called while nobody else writes here.
+
+        Raises:
+            StorageError: It cannot be deleted.
+        """
+        ...
+
+    def sweep(self, until_ms: int) -> None:
+        """Drop uploads under way that nobody has gone on with since a time.
+
+        Args:
+            until_ms: The time, milliseconds since 1970.
+
+        Raises:
+            StorageError: They cannot be deleted.
         """
         ...

@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -18,7 +17,7 @@ from hanse.errors import StorageError, TamperedError
 from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.room import free_space
 from hanse.storage.spares import WORTH_BYTES, Spares
-from hanse.storage.upload_file import PARTIAL, UploadFile, partial_size
+from hanse.storage.upload_file import PARTIAL, UNFINISHED, UploadFile, drop_partial, partial_size
 from hanse.wire.files import Readable, Writeback, copy_hashed, digest_of_file, file_errors
 
 _DIGEST = re.compile(DIGEST_PATTERN)
@@ -143,24 +142,17 @@ class FileBlobStore(BlobStore):
         """See `BlobStore.reclaim`."""
         self._spares.free(keep=keep)
 
-    def sweep(self, older_than_s: float, now: datetime) -> int:
-        """Drop uploads that nobody went on with.
+    def drop_unfinished(self) -> None:
+        """See `BlobStore.drop_unfinished`."""
+        with file_errors(f"sweep {self._uploads}"):
+            for path in self._uploads.glob(f"*{UNFINISHED}"):
+                path.unlink()
 
-        Args:
-            older_than_s: Seconds since the last byte came.
-            now: The time, with its zone.
-
-        Returns:
-            How many were dropped.
-        """
-        swept = 0
+    def sweep(self, until_ms: int) -> None:
+        """See `BlobStore.sweep`."""
         with file_errors(f"sweep {self._uploads}"):
             for part in self._uploads.glob(f"*{PARTIAL}"):
-                with suppress(FileNotFoundError):  # it was finished meanwhile
-                    if now.timestamp() - part.stat().st_mtime > older_than_s:
-                        part.unlink()
-                        swept += 1
-        return swept
+                drop_partial(part, until_ms)
 
     def _install(self, file: IO[bytes], source: Path, place: Path) -> None:
         """Make a blob of a file that was just written, and hashed on the way."""
@@ -190,7 +182,7 @@ class FileBlobStore(BlobStore):
 
     @contextmanager
     def _temporary(self, size: int) -> Iterator[IO[bytes]]:
-        with tempfile.NamedTemporaryFile(dir=self._uploads, suffix=PARTIAL, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._uploads, suffix=UNFINISHED, delete=False) as file:
             path = Path(file.name)
             try:
                 if self._spares.take(size, path):

@@ -20,6 +20,8 @@ PARTIAL = ".part"
 """Ends the name of a file that is as long as what came of the blob."""
 OVER = ".over.part"
 """Ends the name of a file that is written over: of the blob's length, and behind it a count of what came."""
+UNFINISHED = ".unfinished"
+"""Ends the name of a file that nobody can go on with but who began it."""
 _COUNT_BYTES = 8
 
 
@@ -31,6 +33,19 @@ def partial_size(stem: Path) -> int:
         return _ending(stem, PARTIAL).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def drop_partial(path: Path, until_ms: int) -> None:
+    """Delete a partial file that nobody writes to, nor has since a time.
+
+    Args:
+        path: The file.
+        until_ms: The time, milliseconds since 1970.
+    """
+    with suppress(FileNotFoundError, BlockingIOError), path.open("r+b") as file:  # finished, or under way
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_mtime * 1000 < until_ms:
+            path.unlink()
 
 
 class UploadFile(BlobWriter):
@@ -187,7 +202,7 @@ def _over(stem: Path, size: int, spares: Spares) -> bool:
         return True
     if _ending(stem, PARTIAL).exists():
         return False
-    ready = _ending(stem, f".{secrets.token_hex(8)}{PARTIAL}")
+    ready = _ending(stem, f".{secrets.token_hex(8)}{UNFINISHED}")
     if not spares.take(size, ready):
         return False
     try:

@@ -1,8 +1,9 @@
 """A command of Hanse with a gate before and after each step of the protocol, at which the tests may act.
 
-A step is an append to a run's journal, a request that is served, a call of a run's worker that is
-answered, an order to a task worker or its report. A process that comes to a gate says so over a
-socket of the tests, and waits for their leave: so a fault comes at that very step, each time.
+A step is an append to a run's journal, a file of a run's worker that is taken in, a request that is
+served, a call of a run's worker that is answered, an order to a task worker or its report. A process
+that comes to a gate says so over a socket of the tests, and waits for their leave: so a fault comes at
+that very step, each time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hanse.collaborator import workers
 from hanse.collaborator.premises import Premises
 from hanse.collaborator.progress import Progress
 from hanse.core.membership import STREAM
+from hanse.storage import blobs_file
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
 from hanse.transport import https_bulk
@@ -73,6 +75,7 @@ def put_up(gate: Gate, clock: Path) -> None:
     """Put up the gates in this process, and let its clock be set by a file."""
     _tell_time(clock)
     _at_the_journal(gate)
+    _at_copies(gate)
     _at_requests(gate)
     _at_calls(gate)
     _at_tasks(gate)
@@ -133,6 +136,18 @@ def _at_the_journal(gate: Gate) -> None:
 
 def _entry(kind: str, body: dict[str, Any]) -> str:
     return " ".join([kind, *(f"{name}={body[name]}" for name in _FACTS if name in body)])
+
+
+def _at_copies(gate: Gate) -> None:
+    """A file that was copied is whole, but not in its place yet."""
+    copy = blobs_file.copy_hashed
+
+    def gated(source: Any, target: Any, most: int, *how: Any) -> Any:
+        copied = copy(source, target, most, *how)
+        gate.pass_("after", f"copy of {most} bytes")
+        return copied
+
+    blobs_file.copy_hashed = gated
 
 
 def _at_requests(gate: Gate) -> None:

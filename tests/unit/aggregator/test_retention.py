@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hanse.core.commands import AcceptResult, Commit, Finish, OpenExchange, Open
 from hanse.core.identity import Party, Role
 from hanse.core.run import Run as RunState
 from hanse.errors import PolicyError, StorageError
+from hanse.storage.base import ABANDONED_MS
 from hanse.storage.blobs_file import FileBlobStore
 
 Run = Callable[[Any], Any]
@@ -31,7 +33,8 @@ class Shelf:
     def __init__(self, directory: Path, *drivers: Driver) -> None:
         self.blobs = FileBlobStore(directory)
         self.drivers = drivers
-        self.retention = Retention(self.blobs, self.runs)
+        self.now_ms = 0
+        self.retention = Retention(self.blobs, self.runs, lambda: self.now_ms)
 
     def runs(self) -> list[RunState]:
         return [driver.state for driver in self.drivers]
@@ -254,3 +257,25 @@ def test_an_upload_that_ends_after_its_claim_goes_at_the_next_occasion(tmp_path:
     run(shelf.retention.collect(()))
 
     assert shelf.left("X") == ""
+
+
+def test_an_upload_that_was_cut_off_is_kept_for_a_day(tmp_path: Path, run: Run) -> None:
+    shelf = Shelf(tmp_path, Driver("ab").started())
+    with closing(shelf.blobs.write(digest("X"), "a", 100)) as writer:
+        writer.write(b"the first bytes")
+    upload = next((tmp_path / "uploads").iterdir())
+    began_ms = round(upload.stat().st_mtime * 1000)
+
+    def kept() -> int:
+        run(collected(shelf))
+        return shelf.blobs.partial_size(digest("X"), "a")
+
+    shelf.now_ms = began_ms + ABANDONED_MS - 1_000
+    assert kept() == 15
+    shelf.now_ms = began_ms + ABANDONED_MS + 1_000
+    assert kept() == 0
+
+
+async def collected(shelf: Shelf) -> None:
+    await shelf.retention.collect(())
+    await shelf.retention.settled()

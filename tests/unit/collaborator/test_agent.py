@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -416,6 +416,21 @@ def test_what_an_agent_brought_that_died_before_it_could_delete_it_is_deleted_by
     async def scenario() -> None:
         async with at_work(site):
             await until(lambda: not blobs.has(left))
+
+    run(scenario())
+
+
+def test_what_came_in_part_and_long_ago_is_deleted_by_the_next_agent(site: Site, run: Run) -> None:
+    blobs = site.premises().blobs
+    with closing(blobs.write("0" * 64, "a", 100)) as writer:
+        writer.write(b"the first bytes of a model that nobody asks for any more")
+    long_ago = (NOW - 2 * DAY).timestamp()
+    for part in (site.directory / "blobs" / "uploads").iterdir():
+        os.utime(part, (long_ago, long_ago))
+
+    async def scenario() -> None:
+        async with at_work(site):
+            await until(lambda: blobs.partial_size("0" * 64, "a") == 0)
 
     run(scenario())
 

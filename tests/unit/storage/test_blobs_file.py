@@ -4,20 +4,19 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from hanse.errors import StorageError, TransportError
+from hanse.storage.base import BlobWriter
 from hanse.storage.blobs_file import FileBlobStore
 
 LargestFile = Callable[[int], AbstractContextManager[None]]
 
 DATA = bytes(range(256)) * 40
 DIGEST = sha256(DATA).hexdigest()
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -157,14 +156,29 @@ def test_an_upload_opened_as_another_ended_cannot_touch_the_blob(
     store.verify(DIGEST)
 
 
-def test_what_nobody_went_on_with_is_swept(store: FileBlobStore, directory: Path) -> None:
-    for owner, age_s in (("new", 10), ("old", 1000)):
-        store.write(DIGEST, owner, 10).close()
-        last = (NOW - timedelta(seconds=age_s)).timestamp()
-        os.utime(directory / "uploads" / f"{owner}.{DIGEST}.part", (last, last))
+def begun(directory: Path, owner: str, last_ms: int) -> BlobWriter:
+    """An upload under way, of which nothing came since a time."""
+    writer = FileBlobStore(directory).write(DIGEST, owner, len(DATA))
+    writer.write(DATA[:10])
+    os.utime(directory / "uploads" / f"{owner}.{DIGEST}.part", ns=(0, last_ms * 1_000_000))
+    return writer
 
-    assert store.sweep(older_than_s=100, now=NOW) == 1
-    assert files(directory) == [f"uploads/new.{DIGEST}.part"]
+
+def test_what_nobody_went_on_with_is_swept(store: FileBlobStore, directory: Path) -> None:
+    for owner, last_ms in (("old", 999), ("new", 1_000)):
+        begun(directory, owner, last_ms).close()
+
+    store.sweep(1_000)
+
+    assert (store.partial_size(DIGEST, "old"), store.partial_size(DIGEST, "new")) == (0, 10)
+
+
+def test_what_somebody_still_writes_to_is_not_swept(store: FileBlobStore, directory: Path) -> None:
+    with closing(begun(directory, "slow", 0)) as writer:
+        store.sweep(1_000)
+
+        writer.write(DATA[10:])
+        writer.commit()
 
 
 @pytest.mark.parametrize("bring", ["put", "copy", "upload"])

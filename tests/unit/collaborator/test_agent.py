@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -124,7 +124,8 @@ def test_a_worker_that_is_killed_amid_its_task_is_replaced(site: Site, run: Run)
             ask(site, work, site.assignment())
             await worker_pid(site)
             for process in workers_of(site):
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # one ends with the other
+                    os.kill(process, signal.SIGKILL)
             await until(lambda: site.upstream.outcomes)
 
     run(scenario())

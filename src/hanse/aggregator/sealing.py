@@ -14,7 +14,7 @@ from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
 from hanse.storage.base import Journal
-from hanse.wire.files import file_errors
+from hanse.wire.files import file_errors, replacing
 from hanse.wire.journal_file import JOURNAL_SEAL, Head, Header
 
 
@@ -58,20 +58,15 @@ class Exports:
             raise RunError(f"there is no run {run_id}")
         folder = self._directory / run_id
         path = folder / f"journal-{records[-1].sequence}.jsonl"
-        part = path.with_suffix(".part")
         with self._one_at_a_time, file_errors(f"write the exported journal {path}"):
             if path.exists():
                 return path
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for earlier in folder.glob("journal-*.jsonl"):
                 earlier.unlink()
-            try:
-                with part.open("wb") as file:
-                    for line in _lines(records, self.credentials, self._clock_ms()):
-                        file.write(canonical_json(line) + b"\n")
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            with replacing(path) as part, part.open("wb") as file:
+                for line in _lines(records, self.credentials, self._clock_ms()):
+                    file.write(canonical_json(line) + b"\n")
         return path
 
 

@@ -16,7 +16,7 @@ from hanse.core.parameters import Parameters
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
 from hanse.storage.room import may_keep
-from hanse.wire.files import file_errors, unused
+from hanse.wire.files import file_errors, replacing, unused
 from hanse.wire.tensors import write_hashed
 
 _LIFE = "life-"
@@ -83,9 +83,8 @@ class Workspace:
         place, blob = self.inbox / name, self._blobs.whole(digest)
         with file_errors(f"show {blob} to the run's worker"):
             if not place.exists() and not (self.share and _linked(blob, place)):
-                part = self.inbox / f"{name}.part"
-                shutil.copyfile(blob, part)
-                part.replace(place)
+                with replacing(place) as part:
+                    shutil.copyfile(blob, part)
         return name
 
     def show(self, name: str, parameters: Parameters) -> str:

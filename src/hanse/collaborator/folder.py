@@ -15,7 +15,7 @@ from hanse.collaborator.memory import Memory
 from hanse.core.digests import Algorithm
 from hanse.core.events import SignedStatement
 from hanse.errors import DisclosureError
-from hanse.wire.files import copy_hashed, file_errors, is_whole, overwriting
+from hanse.wire.files import PART, copy_hashed, file_errors, is_whole, overwriting, replacing
 from hanse.wire.messages import UpdateFile
 
 
@@ -55,9 +55,8 @@ class RunFolder:
             try:
                 os.link(blob, place)
             except OSError:
-                part = place.with_suffix(".part")
-                shutil.copyfile(blob, part)
-                part.replace(place)
+                with replacing(place) as part:
+                    shutil.copyfile(blob, part)
 
     def drop_damaged(self) -> None:
         """Delete models of which a power failure left less than all; the disk is not waited for."""
@@ -68,6 +67,8 @@ class RunFolder:
 
     def clear(self, models: Collection[str] = (), exchange: int | None = None) -> None:
         """Delete models and updates: what earlier tasks left, also those that came to no end.
+
+        To be called while no task of the run is performed.
 
         Args:
             models: Those to leave.
@@ -80,7 +81,7 @@ class RunFolder:
             for folder in (self.models, self._outcomes):
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if entry.name.endswith(".safetensors") and entry.name not in kept:
+                        if entry.name.endswith((".safetensors", PART)) and entry.name not in kept:
                             Path(entry).unlink()
             if exchange is None:
                 spare_of(self.written).unlink(missing_ok=True)
@@ -171,10 +172,8 @@ class RunFolder:
         The disk is not waited for: where a power failure loses it, the task is performed again.
         """
         place = self._outcome(exchange)
-        part = place.with_suffix(".part")
-        with file_errors(f"write {place}"):
+        with file_errors(f"write {place}"), replacing(place) as part:
             part.write_bytes(statement.model_dump_json().encode())
-            part.replace(place)
 
     def forget_outcome(self, exchange: int) -> None:
         """Be ready to perform an exchange anew."""

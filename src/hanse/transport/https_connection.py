@@ -20,7 +20,7 @@ from hanse.transport.https_blobs import BlobTransfers
 from hanse.transport.routes import A, AnyRoute, Bulk, Q, Route, expand
 from hanse.transport.streams import PIECE, pour, read_message
 from hanse.wire import protocol
-from hanse.wire.files import file_errors
+from hanse.wire.files import file_errors, replacing
 from hanse.wire.messages import decode
 from hanse.wire.protocol import Versions
 
@@ -109,19 +109,14 @@ class HttpsConnection:
         Raises:
             StorageError: The file cannot be written.
         """
-        part = path.with_name(f"{path.name}.part")
-        with file_errors(f"write {part}"):
-            file = part.open("wb")
 
         def write(data: bytearray) -> None:
-            with file_errors(f"write {part}"):
+            with file_errors(f"write {path}"):
                 file.write(data)
 
-        with file:
+        with file_errors(f"write {path}"), replacing(path) as part, part.open("wb") as file:
             async with self._ask(route, params) as response:
                 await pour(response.content, write, self._patience.idle_s)
-        with file_errors(f"write {path}"):
-            part.replace(path)
 
     async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
         """See `Upstream.fetch`."""

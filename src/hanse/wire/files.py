@@ -14,6 +14,8 @@ from typing import BinaryIO, Protocol
 from hanse.core.digests import Algorithm, Hasher, algorithm_of
 from hanse.errors import StorageError
 
+PART = ".part"
+"""Ends the name of a file that is being written, and then gets the name without it."""
 _PIECE = 1 << 18
 """Bytes: small enough to be in the processor's cache still when they are hashed and written."""
 _WRITEBACK_BYTES = 8 << 20
@@ -43,6 +45,23 @@ def file_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, "")
         raise StorageError(f"cannot {doing}: {error.strerror or error}", mend=mend) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` after the block, so that nobody sees half of it.
+
+    Nothing is left of it where the block fails.
+
+    Raises:
+        OSError: It cannot be put in place.
+    """
+    part = path.with_name(f"{path.name}{PART}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def overwriting(path: Path, spare: Path | None) -> BinaryIO:

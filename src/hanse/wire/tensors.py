@@ -28,7 +28,7 @@ from hanse.core.parameters import (
     specs,
 )
 from hanse.errors import UpdateError
-from hanse.wire.files import file_errors, overwriting
+from hanse.wire.files import file_errors, overwriting, replacing
 from hanse.wire.tensor_headers import Entry, header_of, layout, read_header
 
 _BLOCK_BYTES = 1 << 20
@@ -147,21 +147,14 @@ def tensors_size(specs: Mapping[str, TensorSpec]) -> int:
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview], fsync: bool, spare: Path | None = None) -> int:
-    part = path.with_name(f"{path.name}.part")
-    with file_errors(f"write {path}"):
-        try:
-            with overwriting(part, spare) as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                file.truncate()
-                file.flush()
-                if fsync:
-                    os.fsync(file.fileno())
-                size = file.tell()
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    return size
+    with file_errors(f"write {path}"), replacing(path) as part, overwriting(part, spare) as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.truncate()
+        file.flush()
+        if fsync:
+            os.fsync(file.fileno())
+        return file.tell()
 
 
 def _chunks(parameters: Parameters) -> Iterator[bytes | memoryview]:

@@ -177,3 +177,26 @@ def test_a_journal_is_exported_to_a_file(
     run(client.export("demo-1", tmp_path / "exported.jsonl"))
 
     assert (tmp_path / "exported.jsonl").read_bytes() == DATA
+
+
+def test_an_export_that_is_cut_off_leaves_the_earlier_file_and_nothing_else(
+    run: Run, server: HttpsServer, service: FakeService, operator: ssl.SSLContext, tmp_path: Path
+) -> None:
+    service.export_path = tmp_path / "journal"
+    service.export_path.write_bytes(DATA)
+    path = tmp_path / "out" / "exported.jsonl"
+    path.parent.mkdir()
+    path.write_text("exported earlier")
+    relay = Relay(server.port, down=HALF)
+    relay.cut.set()
+
+    async def scenario() -> None:
+        async with serving(relay.pass_on) as port:
+            once = Retry(attempts=1)
+            async with ControlClient(f"https://localhost:{port}", operator, proxy=None, retry=once) as client:
+                await client.export("demo-1", path)
+
+    with pytest.raises(TransportError):
+        run(scenario())
+    assert path.read_text() == "exported earlier"
+    assert list(path.parent.iterdir()) == [path]

@@ -1,4 +1,6 @@
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.statements import state
 from hanse.errors import DisclosureError, StorageError
 from hanse.wire.messages import PLAN_ANSWER, PlanAnswer, UpdateFile
+
+LargestFile = Callable[[int], AbstractContextManager[None]]
 
 DATA = b"an update"
 UPDATE = UpdateFile(digest=named(DATA), size=len(DATA))
@@ -158,6 +162,28 @@ def test_an_outcome_is_kept_until_it_is_forgotten(folder: RunFolder, site: Site)
 
     folder.forget_outcome(1)
     assert folder.outcome(1) is None
+
+
+def test_an_outcome_for_which_there_is_no_room_leaves_nothing_behind(
+    folder: RunFolder, site: Site, tmp_path: Path, largest_file: LargestFile
+) -> None:
+    body = PlanAnswer(federation="north", site="a", plan_digest="0" * 64, accepted=True, decided_ms=1)
+
+    with largest_file(10), pytest.raises(StorageError, match="write"):
+        folder.keep_outcome(1, state(site.credentials, PLAN_ANSWER, body))
+
+    assert list((tmp_path / "demo-1" / "outcomes").iterdir()) == []
+
+
+def test_what_an_agent_was_writing_when_it_was_killed_goes_with_the_next_task(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    for name in ("in/m.safetensors.part", "outcomes/1.json.part"):
+        (tmp_path / "demo-1" / name).touch()
+
+    folder.clear((), 2)
+
+    assert list(tmp_path.rglob("*.part")) == []
 
 
 def test_a_damaged_outcome_counts_as_none(folder: RunFolder, tmp_path: Path) -> None:

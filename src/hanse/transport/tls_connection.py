@@ -202,9 +202,9 @@ class TlsConnection(asyncio.Transport):
             threads: Which run it.
 
         Raises:
-            ConnectionError: The connection broke.
+            ConnectionError: The connection broke, whatever `OSError` says so.
             TimeoutError: The peer does not take what was written before.
-            Exception: Whatever `work` raises.
+            Exception: Whatever else `work` raises.
         """
         self._claimed = True
         self._watch()
@@ -224,6 +224,10 @@ class TlsConnection(asyncio.Transport):
         self._socket.settimeout(idle_s)
         try:
             return await in_thread(partial(work, self._socket), stop=self._interrupt, threads=threads)
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as error:  # TLS and the system have more names for it
+            raise ConnectionResetError(f"the connection broke: {error}") from error
         finally:
             self._lent = False
             if self._done:

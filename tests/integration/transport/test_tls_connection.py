@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import random
 import ssl
 from collections.abc import AsyncIterator
@@ -239,6 +240,45 @@ def test_a_thread_whose_peer_says_nothing_is_not_kept(
             await kept.connection.on_thread(lambda source: source.recv(1), 0.05, server.threads)
 
     with pytest.raises(TimeoutError):
+        run(scenario())
+
+
+def test_a_peer_that_is_gone_breaks_the_connection_of_a_thread(
+    run: Run, aggregator: ssl.SSLContext, context: ssl.SSLContext
+) -> None:
+    def pour(goal: ssl.SSLSocket) -> None:
+        while True:
+            goal.sendall(DATA)
+
+    async def scenario() -> None:
+        async with listening(aggregator, context) as server:
+            kept, (_, writer) = await server.pair()
+            lent = asyncio.create_task(kept.connection.on_thread(pour, 5.0, server.threads))
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+            await lent
+
+    with pytest.raises(ConnectionError):
+        run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), OSError(errno.EHOSTUNREACH, "no route")],
+    ids=["TLS", "the system"],
+)
+def test_whatever_breaks_the_connection_of_a_thread_is_told_as_that(
+    run: Run, aggregator: ssl.SSLContext, context: ssl.SSLContext, error: OSError
+) -> None:
+    def fail(_: ssl.SSLSocket) -> None:
+        raise error
+
+    async def scenario() -> None:
+        async with listening(aggregator, context) as server:
+            kept, _ = await server.pair()
+            await kept.connection.on_thread(fail, 5.0, server.threads)
+
+    with pytest.raises(ConnectionResetError, match="the connection broke"):
         run(scenario())
 
 

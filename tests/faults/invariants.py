@@ -57,6 +57,7 @@ def check_everything(trial: Trial, plan: Path, folder: Path, *, last: int | None
     _check_list(trial, runs)
     _check_no_process_is_left(trial)
     _check_no_file_is_left(trial)
+    _check_logs(trial)
 
 
 def check_what_was_told(watched: Running, runs: list[Run]) -> None:
@@ -201,6 +202,13 @@ def until_none(strays: Callable[[], list[Path]]) -> None:
         until(lambda: not strays(), "nothing left behind", 20.0)
     except AssertionError:
         raise AssertionError(f"left behind: {strays()}") from None
+
+
+def _check_logs(trial: Trial) -> None:
+    """Nothing happened that nobody had foreseen."""
+    for log in trial.federation.root.glob("*.log"):
+        text = log.read_text(errors="replace")
+        assert "internal error" not in text, f"{log}:\n{text[text.index('internal error') :][:4_000]}"
 
 
 def _states(trial: Trial) -> dict[str, State]:

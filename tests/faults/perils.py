@@ -106,14 +106,14 @@ def _clock(trial: Trial, fault: Fault) -> Passing:
 def _disk_full(trial: Trial, fault: Fault) -> Passing | None:
     """No file grows beyond a few bytes."""
     party = trial.party(fault.who)
-    before = resource.prlimit(party.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(party.pid, resource.RLIMIT_FSIZE, (int(fault.part * 4_096), before[1]))
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)  # not the party's own: its disk may be full already
+    resource.prlimit(party.pid, resource.RLIMIT_FSIZE, (int(fault.part * 4_096), usual[1]))
 
     def empty() -> None:
         if party.runs:
             for pid in (party.pid, *(worker.pid for worker in party.workers())):
                 with suppress(ProcessLookupError):
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
         elif trial.party(fault.who) is party and party.ended() == _STORAGE:
             trial.restart(fault.who)  # it had just been started, and on a full disk it does not begin
 

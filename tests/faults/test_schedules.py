@@ -22,8 +22,8 @@ from hanse.core.events import ExchangeClosed, ResultRefused
 
 pytestmark = pytest.mark.timeout(500)
 
-SEEDS = (3, 1009, 757389)
-"""Of a schedule with many faults, of one that ends its run, and of one that found a file left behind."""
+SEEDS = (3, 1009, 757389, 324070)
+"""Of a schedule with many faults, of one that ends its run, and of those that found something."""
 
 BY_TRANSFERS = ("cut up", "cut down", "reset up", "reset down", "hole", "slow")
 """What shows where a transfer takes long."""

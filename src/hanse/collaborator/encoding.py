@@ -10,7 +10,7 @@ from hanse.compression.update import UpdateCodec, update_seed
 from hanse.core.digests import algorithm_of
 from hanse.core.plan import Plan
 from hanse.errors import UpdateError
-from hanse.wire.files import file_errors
+from hanse.wire.files import file_errors, replacing
 from hanse.wire.messages import Assignment, UpdateFile
 from hanse.wire.spool import Spool
 from hanse.wire.tensors import open_file, write_hashed
@@ -61,14 +61,8 @@ def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
         UpdateError: What came is none of ours, or does not make that model.
         StorageError: The disk is full or cannot be written.
     """
-    part = place.with_suffix(".patched")
-    try:
+    with file_errors(f"show {place}"), replacing(place) as part:
         made = apply_delta(open_file(delta), open_file(base))
         found, _ = write_hashed(part, made, algorithm_of(digest))
         if found != digest:
             raise UpdateError(f"what came makes model {found[:12]}, not {digest[:12]}")
-        with file_errors(f"show {place}"):
-            part.replace(place)
-    finally:
-        with file_errors(f"delete {part}"):
-            part.unlink(missing_ok=True)

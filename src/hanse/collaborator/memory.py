@@ -86,7 +86,7 @@ class Memory:
         return self._all(state, _key(task))
 
     def _all(self, state: str, key: str = "*") -> list[Path]:
-        if not self._directory.is_dir():  # as long as nothing was left out
+        if self.empty:
             return []
         return sorted(self._directory.glob(f"{key}-*{state}"), key=_exchange)
 

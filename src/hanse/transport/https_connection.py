@@ -111,7 +111,7 @@ class HttpsConnection:
         """
 
         def write(data: bytearray) -> None:
-            with file_errors(f"write {path}"):
+            with file_errors(f"write {path}"):  # here too: `_ask` takes an OSError for one of the network
                 file.write(data)
 
         with file_errors(f"write {path}"), replacing(path) as part, part.open("wb") as file:

@@ -246,6 +246,7 @@ def test_what_does_not_make_the_model_is_dropped_and_the_model_fetched_whole(
     assert evaluate(site, run, delta) == encode(AFTER)
     assert sha256(encode(AFTER)) in site.upstream.fetched
     assert not list((site.directory / "runs").rglob("*.patched"))
+    assert not list((site.directory / "runs").rglob("*.part"))
 
 
 def test_a_delta_that_is_no_longer_to_be_had_costs_nothing_but_the_try(site: Site, run: Run) -> None:

@@ -1,0 +1,2 @@
+def learner(site):
+    raise NotImplementedError

@@ -1,0 +1,72 @@
+"""A plan gives the models that it gave under earlier versions, round by round."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tests.commands import Hanse
+from tests.upgrades.kept import HERE, VERSIONS, read
+
+CLOSE = 1e-4
+"""Relative; how close models have to be whose sums depend on the processor."""
+
+
+def cases(*, exact: bool) -> list[Any]:
+    """Folder and facts of the cases whose bits are, or are not, the same on every machine."""
+    return [
+        pytest.param(
+            HERE / version / "simulate" / name,
+            case,
+            id=f"{version}-{name}",
+            marks=[getattr(pytest.mark, case["needs"])] if case["needs"] else [],
+        )
+        for version in VERSIONS
+        for name, case in read(version, "models.json").items()
+        if case["exact"] == exact
+    ]
+
+
+@pytest.mark.parametrize(("folder", "case"), cases(exact=True))
+def test_every_round_gives_the_model_that_it_gave_to_the_bit(
+    folder: Path, case: dict[str, Any], tmp_path: Path, hanse: Hanse
+) -> None:
+    runs = [simulate(hanse, folder, case, rounds, tmp_path) for rounds in range(1, len(case["models"]) + 1)]
+
+    assert [run["model"] for run in runs] == case["models"]
+    assert hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest() == case["sha256"]
+    assert runs[-1]["plan"]["digest"] == case["plan"]
+    assert runs[-1]["best"] == case["best"]
+    assert [done["metrics"] for done in runs[-1]["rounds"]] == case["metrics"]
+
+
+@pytest.mark.parametrize(("folder", "case"), cases(exact=False))
+def test_a_model_whose_bits_depend_on_the_processor_is_close_to_what_it_was(
+    folder: Path, case: dict[str, Any], tmp_path: Path, hanse: Hanse
+) -> None:
+    if case["needs"] is not None:
+        pytest.importorskip(case["needs"])
+
+    run = simulate(hanse, folder, case, len(case["models"]), tmp_path)
+
+    found, stored = (load_file(place / "model.safetensors") for place in (tmp_path, folder))
+    assert found.keys() == stored.keys()
+    for name, array in found.items():
+        assert (array.dtype, array.shape) == (stored[name].dtype, stored[name].shape)
+        np.testing.assert_allclose(array, stored[name], rtol=CLOSE, atol=CLOSE)
+    assert run["plan"]["digest"] == case["plan"]
+
+
+def simulate(hanse: Hanse, folder: Path, case: dict[str, Any], rounds: int, output: Path) -> dict[str, Any]:
+    arguments = [argument.format(folder=folder) for argument in case["arguments"]]
+    ended = hanse(
+        "simulate", folder / case["file"], "--rounds", rounds, *arguments, "--output", output, "--json"
+    )
+    assert ended.code == 0, ended.err
+    found: dict[str, Any] = json.loads(ended.out)
+    return found

@@ -16,6 +16,7 @@ from hanse.aggregator.hosting import WorkflowHost
 from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.signals import to_the_end
 from hanse.aggregator.workspace import Workspace
+from hanse.checkpoints import Point, reach_async
 from hanse.config.bundle import write_bundle
 from hanse.core.commands import Fail, RestartWorker
 from hanse.core.run import TERMINAL, Phase
@@ -31,6 +32,8 @@ _STORAGE_TRIES = 12
 """Lives in a row that may end for want of storage before the run fails; it takes some minutes."""
 _LONGEST_PAUSE_S = 60.0
 _TAIL = 500
+_FACTS = {"call", "round_number", "task"}
+"""Of a call, for the points around it."""
 _OWN_TREE = "own file tree"
 """The layer of a confinement that shows a worker what it may read on a read-only mount."""
 
@@ -202,8 +205,11 @@ async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
 
 
 async def _answer(host: WorkflowHost, call: Call) -> dict[str, Any]:
+    facts = call.model_dump(include=_FACTS)
     try:
+        await reach_async(Point.BEFORE_CALL, **facts)
         done = await host.handle(call)
+        await reach_async(Point.AFTER_CALL, **facts)
     except StorageError:
         raise  # ours to mend, not the workflow's
     except HanseError as error:

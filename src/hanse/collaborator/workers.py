@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from hanse.checkpoints import Point, reach_async
 from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.orders import Order, Report, Setup, read_report
 from hanse.collaborator.premises import Premises
@@ -185,11 +186,14 @@ class Workers:
 
 async def _tell(worker: WorkerProcess, order: Order) -> bool:
     """Give an order; whether the worker was there to take it."""
+    await reach_async(Point.BEFORE_ORDER, task=order.task, round_number=order.round_number)
+    told = True
     try:
         await worker.channel.send(order.model_dump())
     except TransportError:
-        return False
-    return True
+        told = False
+    await reach_async(Point.AFTER_ORDER, task=order.task, round_number=order.round_number)
+    return told
 
 
 async def _report(worker: WorkerProcess, order: Order) -> Report:
@@ -197,7 +201,9 @@ async def _report(worker: WorkerProcess, order: Order) -> Report:
     try:
         message = await worker.channel.receive()
         if message is not None:
-            return read_report(message)
+            report = read_report(message)
+            await reach_async(Point.AFTER_REPORT, task=order.task, round_number=order.round_number)
+            return report
     except ProtocolError as error:
         raise TaskError(f"the worker gave no report on task {order.task}: {error}") from error
     raise TaskError(f"the worker {await worker.wait()} during task {order.task}", log_tail=worker.log_tail())

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from hanse.checkpoints import Point, reach
 from hanse.core.digests import DIGEST_PATTERN, Algorithm, algorithm_of, digest_of_bytes
 from hanse.core.identity import check_name
 from hanse.errors import StorageError, TamperedError
@@ -93,6 +94,7 @@ class FileBlobStore(BlobStore):
         with file_errors(f"copy into {self._blobs}"), self._temporary(most) as file:
             reached = Writeback(file.fileno()).reached if self._durable else None
             digest, _ = copy_hashed(source, cast(BinaryIO, file), most, algorithm, reached)
+            reach(Point.AFTER_COPY, most=most)
             self._install(file, Path(file.name), self._place(digest))
         return digest
 

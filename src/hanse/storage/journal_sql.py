@@ -35,6 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from hanse import checkpoints
+from hanse.checkpoints import Point
 from hanse.core.canonical import canonical_json
 from hanse.core.chain import GENESIS, Record
 from hanse.errors import StorageError, TamperedError
@@ -125,6 +127,14 @@ class SqlJournal(Journal):
 
     def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         """See `Journal.append`."""
+        if checkpoints.observer is None:
+            return self._append(stream, entries, time_ms)
+        checkpoints.reach(Point.BEFORE_APPEND, stream=stream, entries=entries)
+        added = self._append(stream, entries, time_ms)
+        checkpoints.reach(Point.AFTER_APPEND, stream=stream, entries=entries)
+        return added
+
+    def _append(self, stream: str, entries: Sequence[Entry], time_ms: Times) -> tuple[Record, ...]:
         with self._lock, self._errors(), self._writer.begin() as connection:
             head = connection.execute(_HEAD, {"stream": stream}).first()
             sequence, previous = head or (0, GENESIS)

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from hanse import checkpoints
+from hanse.checkpoints import Point, reach_async
 from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
 from hanse.transport.base import Service
@@ -118,7 +120,9 @@ class HttpsServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await self._respond(request)
+            if checkpoints.observer is None:
+                return await self._respond(request)
+            return await self._respond_observed(request)
         except HanseError as error:
             return refuse(request, error)
         except ConnectionError:
@@ -128,6 +132,18 @@ class HttpsServer:
             logger.exception("internal error %s in %s %s", number, request.method, request.rel_url.raw_path)
             mend = "The aggregator's log says more under this number."
             return refuse(request, HanseError(f"internal error {number}", mend=mend))
+
+    async def _respond_observed(self, request: web.BaseRequest) -> web.StreamResponse:
+        """As `_respond`, with a point before and after what a party asks."""
+        route, certificate = find(request.path)[0].get(request.method), certificate_of(request)
+        if route is None or certificate is None:
+            return await self._respond(request)
+        party = self._service.admit(certificate).name
+        facts = {"method": route.method, "path": route.path, "party": party}
+        await reach_async(Point.BEFORE_REQUEST, **facts)
+        response = await self._respond(request)
+        await reach_async(Point.AFTER_REQUEST, **facts)
+        return response
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         version = agree(request)

@@ -16,6 +16,8 @@ from tests.parties import (
     Run,
 )
 
+from hanse import checkpoints
+from hanse.checkpoints import Facts, Point
 from hanse.errors import (
     ConfigError,
     CredentialError,
@@ -38,6 +40,23 @@ def test_what_nobody_foresaw_is_logged_and_not_told(
     assert "secret" not in str(caught.value)
     assert "RuntimeError: the secret" in caplog.text
     assert str(caught.value).split(".")[0] in caplog.text
+
+
+def test_a_request_has_a_point_before_it_is_served_and_one_after(
+    run: Run, server: HttpsServer, connect: Connect, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[Point, Facts, int]] = []
+
+    class Log:
+        async def reached_async(self, point: Point, facts: Facts) -> None:
+            heard.append((point, facts, len(service.asked)))
+
+    monkeypatch.setattr(checkpoints, "observer", Log())
+
+    run(connect(server.port).progress(PROGRESS))
+
+    facts = {"method": "POST", "path": "/v1/progress", "party": "hospital-a"}
+    assert heard == [(Point.BEFORE_REQUEST, facts, 0), (Point.AFTER_REQUEST, facts, 1)]
 
 
 def test_a_refusal_is_logged_with_who_and_why_and_nothing_secret(

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,12 @@ class Grounds:
         grounds.credentials = dict(self.credentials)
         grounds.open()
         return grounds
+
+    def reopen(self, **options: Any) -> AggregatorService:
+        """Open the service anew, which has not started yet, with other options."""
+        self.journal.close()
+        self.options = replace(self.options, **options)
+        return self.open()
 
     def open(self) -> AggregatorService:
         self.journal = SqlJournal(self.directory / "journal.db")

@@ -8,11 +8,12 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hanse import tuning
 from hanse.aggregator.identities import RENEW_AT, certify, enrol_operator, renew_operator
 from hanse.aggregator.registry import Lifetimes, Registry
 from hanse.collaborator.renewal import Identity
@@ -44,8 +45,9 @@ from hanse.storage.staging import staged
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.https_server import HttpsServer, Limits
-from hanse.transport.retry import Retry
+from hanse.transport.retry import OnRetry, tell_nobody
 from hanse.transport.routes import A, Call, Q, Route
+from hanse.tuning import now
 
 # Only what a client needs is imported here: the service, its journal and the agent cost half a second.
 if TYPE_CHECKING:
@@ -56,14 +58,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UPGRADE_S = 60.0
-"""How often a site's agent asks an aggregator that speaks no version of the protocol that it speaks."""
 _AUTHORITY_LIFETIME = timedelta(days=20 * 365)
-
-
-def now() -> datetime:
-    """The time, UTC."""
-    return datetime.now(UTC)
 
 
 # ------------------------------------------------------------------- federation
@@ -133,7 +128,8 @@ async def aggregator(directory: Path) -> AsyncIterator[RunningAggregator]:
         service, context = parts.service, server_context(parts.credentials)
         stack.push_async_callback(service.close)
         await service.start()
-        listen, limits = parts.settings.listen, Limits(connections=parts.settings.limits.connections)
+        listen, connections = parts.settings.listen, parts.settings.limits.connections
+        limits = Limits(connections=connections, worth_lending=tuning.current.worth_lending)
         server = HttpsServer(service, context, listen.host, listen.port, limits)
         stack.push_async_callback(server.close)
         await server.start()
@@ -182,7 +178,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
             disk_reserve=settings.disk_reserve,
             worker=_worker_limits(directory, settings),
         )
-        blobs = FileBlobStore(directory)
+        blobs = FileBlobStore(directory, spare_from=tuning.current.spare_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
         yield _Parts(directory, settings, authority, registry, credentials, service)
 
@@ -250,32 +246,44 @@ def agent(directory: Path) -> Agent:
         clock=now,
         present=lambda renewed: upstream.set_ssl_context(client_context(renewed)),
     )
-    retry = Retry(upgrade_s=UPGRADE_S)
-    blobs = FileBlobStore(directory, durable=False)  # all that comes can be had again
-    return Agent(Premises(directory, settings, identity, upstream, blobs, now, retry))
+    chosen = tuning.current
+    # Not durable: all that comes can be had again.
+    blobs = FileBlobStore(directory, durable=False, spare_from=chosen.spare_from)
+    premises = Premises(
+        directory=directory,
+        settings=settings,
+        identity=identity,
+        upstream=upstream,
+        blobs=blobs,
+        clock=now,
+        retry=replace(chosen.retry, upgrade_s=chosen.upgrade_s),
+        first_sign_s=chosen.first_sign_s,
+    )
+    return Agent(premises)
 
 
 def site_upstream(settings: SiteSettings, credentials: Credentials) -> HttpsUpstream:
     """The aggregator of a site, asked in the name of these credentials; one try a call."""
-    return HttpsUpstream(settings.aggregator, client_context(credentials), proxy=settings.proxy)
+    return _upstream(settings, client_context(credentials))
 
 
 # ------------------------------------------------------------------------- operator
 
 
 @asynccontextmanager
-async def control_client(directory: Path, *, retry: Retry = Retry()) -> AsyncIterator[ControlClient]:  # noqa: B008
+async def control_client(directory: Path, *, on_retry: OnRetry = tell_nobody) -> AsyncIterator[ControlClient]:
     """Speak to a running aggregator as an operator, whose certificate is renewed where that is due.
 
     Args:
         directory: Of a federation, or of an operator who joined one.
-        retry: How to try again, and whom to tell.
+        on_retry: Told of each try that failed and is made again; see `Retry`.
 
     Raises:
         ConfigError: There is no operator in the directory.
         CredentialError: Its certificate is missing, expired or foreign.
     """
     settings, context = await _operator(directory)
+    retry = replace(tuning.current.retry, on_retry=on_retry)
     async with ControlClient(settings.aggregator, context, proxy=settings.proxy, retry=retry) as client:
         yield client
 
@@ -340,12 +348,16 @@ async def _operator(directory: Path) -> tuple[OperatorSettings, ssl.SSLContext]:
     identity = Identity(
         credentials, renew_at=RENEW_AT, clock=now, present=lambda renewed: present(context, renewed)
     )
-    upstream = HttpsUpstream(settings.aggregator, context, proxy=settings.proxy)
+    upstream = _upstream(settings, context)
     try:
         await identity.renew_if_due(upstream)
     finally:
         await upstream.close()
     return settings, context
+
+
+def _upstream(settings: SiteSettings | OperatorSettings, context: ssl.SSLContext) -> HttpsUpstream:
+    return HttpsUpstream(settings.aggregator, context, proxy=settings.proxy, patience=tuning.current.patience)
 
 
 def operator_directory(directory: Path) -> Path:

@@ -13,11 +13,8 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from random import Random
-from typing import Any, Protocol
-from unittest.mock import patch
+from typing import Protocol
 
 from tests.deterministic.virtual_loop import PROCESS, Process
 
@@ -143,23 +140,19 @@ CODE: dict[str, Callable[[WorkerSpec], Code]] = {
 class InProcessWorker:
     """In place of a `WorkerProcess`; the one that starts it and it die together, or it alone."""
 
-    chance: Chance
-    """Of the world that is running."""
-    by_pid: dict[int, InProcessWorker]
-
     _pids = itertools.count(1)
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, chance: Chance) -> None:
         parent = PROCESS.get()
         assert parent is not None
         self.confined = CONFINED
         self.pid = next(self._pids)
         self.channel = self
         self.process = Process(f"{spec.module.split('.')[1]} worker of {parent.name}")
-        self.by_pid[self.pid] = self
+        self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._code = CODE[spec.module](spec)
-        self._lasts = self.chance.task_lasts_s if isinstance(self._code, TaskCode) else self._moment_s
+        self._lasts = chance.task_lasts_s if isinstance(self._code, TaskCode) else self._moment_s
         self._heard: asyncio.Queue[Message | None] = asyncio.Queue()
         self._ended = asyncio.Event()
         self._how = "ended"
@@ -167,12 +160,8 @@ class InProcessWorker:
         parent.mourners.append(self.process.kill)
         self.process.mourners.append(self._bury)
 
-    @classmethod
-    async def start(cls, spec: WorkerSpec) -> InProcessWorker:
-        (spec.workspace / "tmp").mkdir(parents=True, exist_ok=True)
-        worker = cls(spec)
-        worker._say(worker._code.begin())
-        return worker
+    def begin(self) -> None:
+        self._say(self._code.begin())
 
     # ------------------------------------------- the starter's end of the channel
 
@@ -215,7 +204,7 @@ class InProcessWorker:
                 self._heard.put_nowait(message)
 
     def _dies(self, place: str) -> bool:
-        if not self.chance.dies(self.process, place):
+        if not self._chance.dies(self.process, place):
             return False
         self._how = "was killed by SIGKILL"
         return True
@@ -226,25 +215,23 @@ class InProcessWorker:
         self._ended.set()
 
     def _moment_s(self) -> float:
-        return self.chance.random.random() * 0.02
+        return self._chance.random.random() * 0.02
 
 
-def sign_of(pid: int) -> object:
-    """In place of the processor time that a worker has used: it has used more, unless it hangs."""
-    worker = InProcessWorker.by_pid[pid]
-    return 0.0 if worker.hangs else asyncio.get_running_loop().time()
+class WorkersInProcess:
+    """Starts the workers of one world."""
 
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+        self._by_pid: dict[int, InProcessWorker] = {}
 
-@contextmanager
-def workers_in_process(chance: Chance) -> Iterator[None]:
-    """Replace worker processes as long as the block lasts."""
-    InProcessWorker.chance, InProcessWorker.by_pid = chance, {}
-    with (
-        patch("hanse.aggregator.supervisor.WorkerProcess", InProcessWorker),
-        patch("hanse.collaborator.workers.WorkerProcess", InProcessWorker),
-        patch("hanse.collaborator.workers.cpu_time", sign_of),
-    ):
-        yield
+    async def start(self, spec: WorkerSpec) -> InProcessWorker:
+        (spec.workspace / "tmp").mkdir(parents=True, exist_ok=True)
+        worker = InProcessWorker(spec, self._chance)
+        self._by_pid[worker.pid] = worker
+        worker.begin()
+        return worker
 
-
-__all__ = ["Any", "InProcessWorker", "Path", "workers_in_process"]
+    def cpu_time_of(self, pid: int) -> object:
+        """In place of the processor time that a worker has used: it has used more, unless it hangs."""
+        return 0.0 if self._by_pid[pid].hangs else asyncio.get_running_loop().time()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Call = Callable[[Upstream], Awaitable[T]]
 
+PIECE = 200
+"""Bytes of a blob that travel at a time: few, so that a transfer takes several steps."""
 TIMEOUT_S = 40.0
 """How long nothing may come; longer than a question for work waits."""
 
@@ -105,7 +107,7 @@ class WeatheredUpstream(Upstream):
                 loop.call_later(world.delay_s(), _refuse, reply, "the connection was refused")
                 return
             world.aggregator.connected.append(reply)
-            upstream = MemoryUpstream(service, self._certificate)
+            upstream = MemoryUpstream(service, self._certificate, PIECE)
             # The end that writes is the one whose files are left open when its process dies.
             here, there = self._client, world.aggregator.process
             ours, theirs = (here, there) if what == "fetch" else (there, here)

@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 from tests.deterministic.dying import DyingJournal
-from tests.deterministic.in_process_workers import workers_in_process
+from tests.deterministic.in_process_workers import WorkersInProcess
 from tests.deterministic.service_checks import ServiceChecks
 from tests.deterministic.service_ground import BEGIN, LIFETIMES, SITES, Folders, ground, manifest_of, memory
 from tests.deterministic.service_network import WeatheredUpstream, cut
@@ -72,6 +71,7 @@ class ServiceWorld:
         self._deaths = frozenset(deaths)
         self.root = Path(tempfile.mkdtemp(prefix="hanse-world-", dir=memory()))
         self.loop = VirtualLoop(self.random, self.dies)
+        self.workers = WorkersInProcess(self)
         self.checks = ServiceChecks(self)
         self.aggregator = AggregatorLives(self)
         self.sites = {name: AgentLives(self, name) for name in self.shape.sites}
@@ -80,12 +80,11 @@ class ServiceWorld:
     def run(self) -> ServiceWorld:
         """Let it all happen, and check it."""
         try:
-            with workers_in_process(self), patch("hanse.transport.streams.PIECE", 200):
-                try:
-                    self.loop.run_until_complete(self.loop.spawn(None, self._happen(), "the world"))
-                    self.checks.at_the_end()
-                finally:
-                    self.loop.end()
+            try:
+                self.loop.run_until_complete(self.loop.spawn(None, self._happen(), "the world"))
+                self.checks.at_the_end()
+            finally:
+                self.loop.end()
         finally:
             shutil.rmtree(self.root, ignore_errors=True)
         return self
@@ -213,7 +212,14 @@ class AggregatorLives:
 
         journal = DyingJournal(self.kept, lambda place: world.dies(process, place))
         registry = Registry(journal, here.authority, lifetimes=LIFETIMES, clock=clock)
-        options = Options(directory, "https://localhost:1", 10**6, 0, _unconfined)
+        options = Options(
+            directory=directory,
+            url="https://localhost:1",
+            max_blob=10**6,
+            disk_reserve=0,
+            worker=_unconfined,
+            worker_process=world.workers,
+        )
         blobs = FileBlobStore(directory, spare_from=1)
         service = AggregatorService(
             options, here.identity(directory), registry, journal, blobs, clock, lambda: "0" * 32
@@ -291,6 +297,8 @@ class AgentLives:
             blobs=FileBlobStore(directory, spare_from=1),
             clock=clock,
             retry=Retry(uniform=world.random.random),
+            worker_process=world.workers,
+            cpu_time_of=world.workers.cpu_time_of,
         )
         try:
             await Agent(premises).run()

@@ -14,7 +14,8 @@ from tests.fake_sites import FakeSite, fake_sites, until, until_phase
 from tests.federations import MODEL, Grounds
 from tests.stand_ins import ThreadWorker
 
-from hanse.aggregator.hosting import WorkflowHost
+from hanse import checkpoints
+from hanse.checkpoints import Facts, Point
 from hanse.core.events import UpdatesAggregated
 from hanse.core.run import TERMINAL, Phase
 from hanse.core.run import Run as RunState
@@ -57,10 +58,10 @@ def grounds(tmp_path: Path, template: Grounds) -> Grounds:
 
 
 @pytest.fixture
-def on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_threads(grounds: Grounds, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have runs' workers be threads of this process."""
-    monkeypatch.setattr("hanse.aggregator.supervisor.WorkerProcess", ThreadWorker)
     monkeypatch.setattr(ThreadWorker, "started", [], raising=False)
+    grounds.reopen(worker_process=ThreadWorker)
 
 
 class Interruption:
@@ -76,17 +77,19 @@ class Interruption:
         self._at: tuple[int, str] | None = None
 
     def at_call(self, number: int, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        handle, self._at = WorkflowHost.handle, (number, moment)
+        self._at = (number, moment)
+        monkeypatch.setattr(checkpoints, "observer", self)
 
-        async def interrupted(host: WorkflowHost, call: Any) -> Any:
-            number = self.calls
+    def reached(self, point: Point, facts: Facts) -> None:
+        """Appends and copies pass."""
+
+    async def reached_async(self, point: Point, facts: Facts) -> None:
+        """Calls come one after another."""
+        if point is Point.BEFORE_CALL:
             self.calls += 1
-            await self._maybe(number, "before")
-            reply = await handle(host, call)
-            await self._maybe(number, "after")
-            return reply
-
-        monkeypatch.setattr(WorkflowHost, "handle", interrupted)
+            await self._maybe(self.calls - 1, "before")
+        elif point is Point.AFTER_CALL:
+            await self._maybe(self.calls - 1, "after")
 
     async def _maybe(self, *at: Any) -> None:
         if at == self._at:
@@ -94,18 +97,16 @@ class Interruption:
 
 
 class Workers:
-    """Real worker processes; knows the last one."""
+    """The real worker processes of a federation; knows the last one."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, grounds: Grounds) -> None:
         self.pids: list[int] = []
-        start = WorkerProcess.start
+        grounds.reopen(worker_process=self)
 
-        async def remembered(spec: WorkerSpec) -> WorkerProcess:
-            worker = await start(spec)
-            self.pids.append(worker.pid)
-            return worker
-
-        monkeypatch.setattr(WorkerProcess, "start", remembered)
+    async def start(self, spec: WorkerSpec) -> WorkerProcess:
+        worker = await WorkerProcess.start(spec)
+        self.pids.append(worker.pid)
+        return worker
 
     async def kill(self) -> None:
         os.killpg(self.pids[-1], signal.SIGKILL)
@@ -152,7 +153,7 @@ def test_a_worker_is_killed_at_any_call(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    workers = Workers(monkeypatch)
+    workers = Workers(grounds)
     interruption = Interruption(workers.kill)
     interruption.at_call(number, moment, monkeypatch)
 
@@ -168,9 +169,9 @@ def test_a_worker_is_killed_at_any_call(
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", IN_EXCHANGES)
 def test_a_worker_is_killed_while_it_waits_for_sites(
-    exchange: int, undisturbed: str, grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+    exchange: int, undisturbed: str, grounds: Grounds, run: Run
 ) -> None:
-    workers = Workers(monkeypatch)
+    workers = Workers(grounds)
 
     def kill(number: int) -> None:
         if number == exchange and len(workers.pids) == 1:
@@ -260,10 +261,8 @@ def own(function: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_at_the_end_is_ended(
-    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workers = Workers(monkeypatch)
+def test_a_worker_that_hangs_at_the_end_is_ended(grounds: Grounds, run: Run) -> None:
+    workers = Workers(grounds)
 
     async def main() -> None:
         async with grounds.serving() as service, fake_sites(grounds):
@@ -278,10 +277,8 @@ def test_a_worker_that_hangs_at_the_end_is_ended(
 
 
 @pytest.mark.slow
-def test_a_run_is_stopped_while_its_workflow_computes(
-    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workers = Workers(monkeypatch)
+def test_a_run_is_stopped_while_its_workflow_computes(grounds: Grounds, run: Run) -> None:
+    workers = Workers(grounds)
 
     async def main() -> None:
         async with grounds.serving() as service, fake_sites(grounds):

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from datetime import datetime, timedelta, tzinfo
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from tests.commands import Ended, Hanse
 
+from hanse import tuning
 from hanse.cli.main import run
 from hanse.config.settings import load_aggregator
 
@@ -187,14 +189,10 @@ def test_an_altered_invitation_is_refused(running: Path, tmp_path: Path) -> None
 def test_with_a_wrong_clock_the_invitation_is_not_used_up(
     running: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Slow(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) - timedelta(minutes=20)
-
+    slow = replace(tuning.current, clock=lambda: datetime.now(UTC) - timedelta(minutes=20))
     token = invitation(running, "hospital-l")
     with monkeypatch.context() as wrong:
-        wrong.setattr("hanse.cli.joining.datetime", Slow)
+        wrong.setattr(tuning, "current", slow)
         ended = hanse("join", token, "--site", tmp_path / "site")
 
     assert ended.code == 3

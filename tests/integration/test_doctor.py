@@ -40,14 +40,9 @@ class Clocked(FakeService):
         return Hello(version="1", federation=self.authority.federation, time_ms=time_ms)
 
 
-@pytest.fixture(autouse=True)
-def confined(monkeypatch: pytest.MonkeyPatch) -> None:
+async def confined() -> Confined:
     """Confining a worker takes longer than all else here, and is tested elsewhere."""
-
-    async def available() -> Confined:
-        return Confined(("namespaces",), files=True, network=True, processes=True, gaps=())
-
-    monkeypatch.setattr("hanse.cli.examination.available", available)
+    return Confined(("namespaces",), files=True, network=True, processes=True, gaps=())
 
 
 @pytest.fixture
@@ -93,7 +88,7 @@ def site(authority: Authority, tmp_path: Path, port: int) -> Path:
 
 async def checked(*sites: Path, operators: tuple[Path, ...] = ()) -> dict[str, Finding]:
     """What was found, by check; where there was more than one finding, the worst."""
-    found = await examine(Places(sites=sites, operators=operators))
+    found = await examine(Places(sites=sites, operators=operators), confined)
     order = list(Grade)
     return {finding.check: finding for finding in sorted(found, key=lambda each: order.index(each.grade))}
 

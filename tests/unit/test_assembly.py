@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from hanse import assembly
+from hanse import tuning
 from hanse.assembly import administration, create_federation, operator_directory
 from hanse.config.settings import AggregatorSettings, Listen, load_operator
 from hanse.core.identity import Role
@@ -38,7 +39,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """Sets the clock ahead of the real one."""
 
     def ahead(by: timedelta) -> None:
-        monkeypatch.setattr(assembly, "now", lambda: datetime.now(UTC) + by)
+        changed = replace(tuning.current, clock=lambda: datetime.now(UTC) + by)
+        monkeypatch.setattr(tuning, "current", changed)
 
     return ahead
 

@@ -67,7 +67,13 @@ class RunKeeper:
         self._journal = journal
         self.downloads = Downloads(options.directory / "downloads", blobs)
         self._workshop = Workshop(
-            options.runs, blobs, self.retention, self.downloads, options.worker, options.max_blob
+            directory=options.runs,
+            blobs=blobs,
+            retention=self.retention,
+            downloads=self.downloads,
+            limits=options.worker,
+            max_bytes=options.max_blob,
+            worker_process=options.worker_process,
         )
         self._clock_ms = clock_ms
         self._runs: dict[str, RunController] = {}

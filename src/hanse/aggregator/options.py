@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.aggregator.supervisor import Limits
+from hanse.sandbox.process import StartsWorkers, WorkerProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Options:
         disk_reserve: Bytes of the disk that uploads leave free.
         worker: Makes the confinement of a run's worker.
         max_runs: Runs that may be under way at one time.
+        worker_process: Starts the runs' workers.
     """
 
     directory: Path
@@ -27,6 +29,7 @@ class Options:
     disk_reserve: int
     worker: Limits
     max_runs: int = 32
+    worker_process: StartsWorkers = WorkerProcess
 
     @property
     def runs(self) -> Path:

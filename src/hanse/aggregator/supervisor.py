@@ -22,7 +22,7 @@ from hanse.core.commands import Fail, RestartWorker
 from hanse.core.run import TERMINAL, Phase
 from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
 from hanse.sandbox.confine import Confinement
-from hanse.sandbox.process import WorkerProcess, WorkerSpec
+from hanse.sandbox.process import StartsWorkers, WorkerProcess, WorkerSpec
 from hanse.storage.base import BlobStore
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Workshop:
         downloads: Makes models travel in fewer bytes.
         limits: Makes a worker's confinement.
         max_bytes: Largest file that is taken from a worker.
+        worker_process: Starts workers.
     """
 
     directory: Path
@@ -65,6 +66,7 @@ class Workshop:
     downloads: Downloads
     limits: Limits
     max_bytes: int
+    worker_process: StartsWorkers
 
 
 class Supervisor:
@@ -135,7 +137,7 @@ class Supervisor:
                 log=self._directory / "worker.log",
                 confinement=self._workshop.limits(read=(bundle, workspace.inbox), write=()),
             )
-            worker = await WorkerProcess.start(spec)
+            worker = await self._workshop.worker_process.start(spec)
         except HanseError as error:
             if isinstance(error, StorageError) and not isinstance(error, TamperedError):
                 raise

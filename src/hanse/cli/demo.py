@@ -139,7 +139,7 @@ async def _deploy(places: Places, loaded: LoadedPlan, view: View) -> dict[str, P
     from hanse.assembly import control_client
     from hanse.cli.children import Children
     from hanse.cli.hospitals import enrol, found, open_hospital
-    from hanse.cli.runs import PATIENT, export_run, follow, must_be_finished, submit_plan
+    from hanse.cli.runs import export_run, follow, must_be_finished, submit_plan, warn_of_retry
     from hanse.demo.files import HOSPITALS
 
     hospitals = sorted(HOSPITALS)
@@ -157,7 +157,7 @@ async def _deploy(places: Places, loaded: LoadedPlan, view: View) -> dict[str, P
             await children.start(hospital, arguments, places.log(hospital))
 
         async def run() -> dict[str, Path]:
-            async with control_client(places.federation, retry=PATIENT) as client:
+            async with control_client(places.federation, on_retry=warn_of_retry) as client:
                 submitted = await submit_plan(client, loaded)
                 must_be_finished(await follow(client, submitted.run_id, view))
                 return await export_run(client, submitted.run_id, places.results)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,8 +41,10 @@ from hanse.config.settings import (
 from hanse.errors import HanseError, StorageError
 from hanse.pki.certificates import load_certificate, pem_of
 from hanse.pki.credentials import AUTHORITY_FILE, Credentials
+from hanse.sandbox.confine import Confined
 from hanse.sandbox.probe import available
 from hanse.storage.lock import DirectoryLock
+from hanse.tuning import now
 
 T = TypeVar("T")
 
@@ -69,8 +70,13 @@ class Places:
         )
 
 
-async def examine(places: Places) -> list[Finding]:
-    """Examine the machine and some directories of parties."""
+async def examine(places: Places, probe: Callable[[], Awaitable[Confined]] = available) -> list[Finding]:
+    """Examine the machine and some directories of parties.
+
+    Args:
+        places: The directories.
+        probe: Finds out how far workers can be confined on this machine.
+    """
     machine = Examination("")
     machine.look("machine", check_machine)
     parts = [
@@ -79,7 +85,7 @@ async def examine(places: Places) -> list[Finding]:
         *[await _operator(directory) for directory in places.operators],
     ]
     required = any(part.sandbox_required for part in parts)
-    confined = await machine.ask("sandbox", available())
+    confined = await machine.ask("sandbox", probe())
     if confined is not None:
         machine.look("sandbox", lambda: check_sandbox(confined, required=required))
     return [*machine.findings, *(finding for part in parts for finding in part.findings)]
@@ -131,7 +137,7 @@ class Examination:
             authority = load_certificate(directory / IDENTITY / AUTHORITY_FILE)
         except HanseError:
             return  # the credentials' own check has said so
-        found = await self.ask("aggregator", check_aggregator(way, pem_of(authority), _now))
+        found = await self.ask("aggregator", check_aggregator(way, pem_of(authority), now))
         self.look("aggregator", lambda: found or ())
         if credentials and found and found[0].grade is Grade.OK:
             known = await self.ask("membership", check_membership(way, credentials))
@@ -172,7 +178,7 @@ async def _federation(directory: Path) -> Examination:
     if settings is None:
         return federation
     federation.sandbox_required = settings.sandbox == "required"
-    federation.look("authority", lambda: check_authority(directory / AUTHORITY, _now()))
+    federation.look("authority", lambda: check_authority(directory / AUTHORITY, now()))
     federation.look("journal", lambda: check_journal(directory / JOURNAL))
     folders = (IDENTITY, OPERATOR, "blobs", "uploads", "runs")
     federation.look("directory", lambda: check_writable(directory, folders))
@@ -186,9 +192,9 @@ async def _federation(directory: Path) -> Examination:
 
 
 def _credentials(place: Examination, directory: Path, name: str, renew_at: float) -> Credentials | None:
-    credentials = place.get("certificate", lambda: Credentials.load(directory / IDENTITY, _now()))
+    credentials = place.get("certificate", lambda: Credentials.load(directory / IDENTITY, now()))
     if credentials is not None:
-        place.look("certificate", lambda: check_credentials(credentials, name, renew_at, _now()))
+        place.look("certificate", lambda: check_credentials(credentials, name, renew_at, now()))
     return credentials
 
 
@@ -198,7 +204,3 @@ def _is_running(directory: Path) -> bool:
     except StorageError:
         return True
     return False
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

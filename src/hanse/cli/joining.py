@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hanse.config.document import Document
@@ -31,6 +30,7 @@ from hanse.storage.staging import staged
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.joining import enrol, fetch_authority
 from hanse.transport.routes import HELLO
+from hanse.tuning import now
 from hanse.wire.messages import Empty, EnrolRequest, Hello
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -77,7 +77,7 @@ def join_with_token(directory: Path, token: str, data: tuple[str, ...], proxy: s
         request = EnrolRequest(token=token.strip(), csr=request_certificate(key, invitation.party))
         certificate, authority = asyncio.run(_enrol(invitation, request, proxy))
         _check_party(certificate, invitation.party)
-        return _joined(Credentials.save_new(stage / IDENTITY, key, certificate, authority, datetime.now(UTC)))
+        return _joined(Credentials.save_new(stage / IDENTITY, key, certificate, authority, now()))
 
 
 def request_by_hand(directory: Path, newcomer: Newcomer, output: Path) -> None:
@@ -113,7 +113,7 @@ def join_with_certificate(directory: Path, file: Path) -> Joined:
     settings = _load_settings(directory, role)
     _check_party(certificate, Party(settings.federation, role, settings.name))
     key = load_key(directory / IDENTITY / KEY_FILE)
-    return _joined(Credentials.save_new(directory / IDENTITY, key, certificate, authority, datetime.now(UTC)))
+    return _joined(Credentials.save_new(directory / IDENTITY, key, certificate, authority, now()))
 
 
 async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | None) -> tuple[str, str]:
@@ -127,7 +127,7 @@ async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | Non
 
 def _check_clock(hello: Hello) -> None:
     """Refuse to use the invitation up for a certificate that would not be valid by the clock here."""
-    astray_s = abs(datetime.now(UTC).timestamp() - hello.time_ms / 1000)
+    astray_s = abs(now().timestamp() - hello.time_ms / 1000)
     if astray_s > BACKDATING.total_seconds():
         raise ConfigError(
             f"this machine's clock is {astray_s / 60:.0f} minutes from the aggregator's",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanse.assembly import now, site_upstream
+from hanse.assembly import site_upstream
 from hanse.collaborator.plans import Plans
 from hanse.collaborator.review import decide_plan
 from hanse.config.layout import IDENTITY, PLANS
@@ -14,6 +14,7 @@ from hanse.config.settings import load_site
 from hanse.core.plan import Manifest
 from hanse.errors import HanseError
 from hanse.pki.credentials import Credentials
+from hanse.tuning import now
 from hanse.wire.files import file_errors
 
 

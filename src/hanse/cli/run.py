@@ -188,10 +188,10 @@ def export(
 
 def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
     from hanse.assembly import control_client
-    from hanse.cli.runs import PATIENT
+    from hanse.cli.runs import warn_of_retry
 
     async def ask() -> T:
-        async with control_client(directory, retry=PATIENT) as client:
+        async with control_client(directory, on_retry=warn_of_retry) as client:
             return await what(client)
 
     return asyncio.run(ask())

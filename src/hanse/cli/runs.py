@@ -11,7 +11,6 @@ from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
 from hanse.core.events import read_event
 from hanse.errors import HanseError, PlanError, ProtocolError, RunError, TransportError
-from hanse.transport.retry import Retry
 from hanse.wire.files import file_errors
 from hanse.wire.messages import JournalRecord, RunStatus
 
@@ -19,12 +18,11 @@ SILENCE_S = 3.0
 """How long nothing may have been told until it is said who is waited for."""
 
 
-def _tell(error: HanseError, _attempt: int, delay_s: float) -> None:
+def warn_of_retry(error: HanseError, _attempt: int, delay_s: float) -> None:
+    """Say that the aggregator is away, and that it is waited for."""
     warn(f"{error.message}; trying again in {delay_s:.1f} s")
 
 
-PATIENT = Retry(on_retry=_tell)
-"""Waits for an aggregator that is away, and says so."""
 _TIMES = 3
 """How often a plan is brought that the aggregator then has not whole."""
 

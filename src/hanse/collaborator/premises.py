@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hanse.collaborator.plans import Plans
+from hanse.collaborator.progress import cpu_time
 from hanse.collaborator.renewal import Identity
 from hanse.config.layout import PLANS
 from hanse.config.settings import SiteSettings
 from hanse.errors import StorageError, TamperedError, TransportError
+from hanse.sandbox.process import StartsWorkers, WorkerProcess
 from hanse.storage.base import ABANDONED_MS, BlobStore
 from hanse.storage.room import free_space
 from hanse.transport.base import Upstream
@@ -39,6 +41,9 @@ class Premises:
         blobs: Where files lie on their way in and out.
         clock: Tells the time, with its zone.
         retry: How soon to try again; without end.
+        worker_process: Starts task workers.
+        cpu_time_of: A sign of the progress of a worker, by its process id; see `Progress`.
+        first_sign_s: When to tell the aggregator first that a task has begun, seconds.
         speaking: Tasks that are just having their last word, see `tell`.
     """
 
@@ -49,6 +54,9 @@ class Premises:
     blobs: BlobStore
     clock: Callable[[], datetime]
     retry: Retry = Retry()  # noqa: RUF009 - frozen
+    worker_process: StartsWorkers = WorkerProcess
+    cpu_time_of: Callable[[int], object] = cpu_time
+    first_sign_s: float = 1.0
     speaking: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

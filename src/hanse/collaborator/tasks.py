@@ -96,7 +96,8 @@ class Tasks:
     async def _progress(self, run: RunWork, assignment: Assignment) -> AsyncIterator[Progress]:
         """Tell the aggregator of progress as long as this lasts."""
         request = ProgressRequest(run_id=run.run_id, exchange=assignment.exchange)
-        progress = Progress(partial(self._show, request), run.progress_s)
+        show = partial(self._show, request)
+        progress = Progress(show, run.progress_s, first_s=self._here.first_sign_s)
         watching = asyncio.create_task(progress.watch())
         try:
             yield progress

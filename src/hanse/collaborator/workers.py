@@ -12,7 +12,7 @@ from hanse.checkpoints import Point, reach_async
 from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.orders import Order, Report, Setup, read_report
 from hanse.collaborator.premises import Premises
-from hanse.collaborator.progress import Progress, always, cpu_time
+from hanse.collaborator.progress import Progress, always
 from hanse.config.layout import IDENTITY
 from hanse.core.plan import Manifest
 from hanse.errors import (
@@ -85,7 +85,7 @@ class Workers:
         async with self._turns:
             progress.sign = always()
             worker = await self._begin(run_id, manifest, folder, order)
-            progress.sign = partial(cpu_time, worker.pid)
+            progress.sign = partial(self._here.cpu_time_of, worker.pid)
             try:
                 report = await _report(worker, order)
             except BaseException:
@@ -127,7 +127,7 @@ class Workers:
             logger.info("run %s: its idle worker makes room for one of run %s", other, run_id)
             await self._end(self._idle.pop(other), grace_s=0)
         await self._bring_code(manifest)
-        worker = await WorkerProcess.start(self._spec(manifest, folder))
+        worker = await self._here.worker_process.start(self._spec(manifest, folder))
         self._all[worker] = None
         try:
             self._check(worker.confined)

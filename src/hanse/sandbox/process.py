@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from hanse.errors import StorageError, TaskError, TransportError
 from hanse.sandbox.async_channel import AsyncChannel
@@ -44,6 +45,14 @@ class WorkerSpec:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 120.0
+
+
+class StartsWorkers(Protocol):
+    """Starts workers: the class `WorkerProcess`, or what stands for it in a test."""
+
+    async def start(self, spec: WorkerSpec) -> WorkerProcess:
+        """See `WorkerProcess.start`."""
+        ...
 
 
 class WorkerProcess:

@@ -42,12 +42,13 @@ Instruction = tuple[int, int, int, int]
 """Operation, jump if true, jump if false (both in instructions to skip), operand."""
 
 
-def program(families: Iterable[int]) -> list[Instruction]:
+def program(families: Iterable[int], refused: Iterable[str] = _REFUSED) -> list[Instruction]:
     """Write the filter.
 
     Args:
         families: Address families (`socket.AF_INET`, ...) in which sockets may be
             opened. Socket pairs, which reach nobody else, always may.
+        refused: Names of system calls that are refused.
 
     Returns:
         The filter, in the order in which it runs.
@@ -63,7 +64,7 @@ def program(families: Iterable[int]) -> list[Instruction]:
         (_RETURN, 0, 0, _REFUSE),
         (_LOAD, 0, 0, _NUMBER_AT),
         *when(_AT_LEAST, _X32_BIT, _REFUSE),
-        *(step for name in _REFUSED for step in when(_EQUAL, kernel.number(name), _REFUSE)),
+        *(step for name in refused for step in when(_EQUAL, kernel.number(name), _REFUSE)),
         # Its flags are behind a pointer. Called absent, the C library falls back to `clone`.
         *when(_EQUAL, kernel.number("clone3"), _ERRNO | errno.ENOSYS),
         (_EQUAL, 0, 4, kernel.number("clone")),
@@ -78,15 +79,15 @@ def program(families: Iterable[int]) -> list[Instruction]:
     ]
 
 
-def install(families: Iterable[int]) -> None:
-    """Put the filter on this thread and all that it starts, for good.
+def install(families: Iterable[int], refused: Iterable[str] = _REFUSED) -> None:
+    """Put the filter on this thread and all that it starts, for good; see `program`.
 
     The process must have given up new privileges before.
 
     Raises:
         OSError: The kernel was built without filters.
     """
-    steps = program(families)
+    steps = program(families, refused)
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     pointer = struct.pack("@HP", len(steps), ctypes.addressof(code))
     kernel.call("prctl", kernel.PR_SET_SECCOMP, _MODE_FILTER, pointer, 0, 0)

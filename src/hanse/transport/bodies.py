@@ -19,6 +19,8 @@ from hanse.transport.tls_connection import TlsConnection
 T = TypeVar("T")
 
 _PROCESSORS = os.cpu_count() or 1
+WORTH_LENDING = 1 << 18
+"""Bytes from which on a body is moved by a thread, which costs less than the event loop's buffers."""
 FULL_SPEED = 50_000_000
 """Bytes a second; who takes less is slowed down by a link or a peer, and not by this machine."""
 _FIRST_S = 0.05

@@ -29,10 +29,6 @@ from hanse.wire.messages import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
 
-WORTH_LENDING = 1 << 18
-"""Bytes from which on a body is moved by a thread, which costs less than the event loop's buffers."""
-
-
 _LAST_NOTHING = re.compile(r"bytes=-0+")
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
 
@@ -44,12 +40,14 @@ class Asked:
     Attributes:
         bodies: Moves long ones.
         idle_s: Longest wait for the peer to send or to take something.
+        worth_lending: Bytes from which on a thread moves a body.
     """
 
     http: web.BaseRequest
     call: Call[Empty]
     bodies: Bodies
     idle_s: float
+    worth_lending: int
 
 
 async def _authority(asked: Asked) -> web.StreamResponse:
@@ -90,7 +88,7 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     begin = partial(_begin, upload, start)
     try:
-        if length >= WORTH_LENDING and asked.bodies.free():
+        if length >= asked.worth_lending and asked.bodies.free():
             state = await _take_over(asked, begin, length, size)
         else:
             with closing(await opened(begin)) as writer:
@@ -187,7 +185,7 @@ async def _send(
     if request.method == "HEAD" or writer is None:
         return response
     try:
-        if stop - start >= WORTH_LENDING and asked.bodies.free():
+        if stop - start >= asked.worth_lending and asked.bodies.free():
             writer.send_headers()
             await asked.bodies.send(_connection(request), path, start, stop, asked.idle_s)
         else:

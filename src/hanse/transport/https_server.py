@@ -16,7 +16,7 @@ from hanse.checkpoints import Point, reach_async
 from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
 from hanse.transport.base import Service
-from hanse.transport.bodies import Bodies
+from hanse.transport.bodies import WORTH_LENDING, Bodies
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
 from hanse.transport.replies import agree, certificate_of, refuse, reply
@@ -42,6 +42,7 @@ class Limits:
         keepalive_s: How long a connection may stand without a request; clients let
             go earlier, so that neither meets a connection that the other just closed.
         closing_s: How long requests under way may still take when the server closes.
+        worth_lending: Bytes from which on a thread moves a body.
     """
 
     connections: int = 4_096
@@ -49,6 +50,7 @@ class Limits:
     idle_s: float = 30.0
     keepalive_s: float = 75.0
     closing_s: float = 0.5
+    worth_lending: int = WORTH_LENDING
 
 
 class HttpsServer:
@@ -60,6 +62,7 @@ class HttpsServer:
         host: Address to listen on; None for every one of this machine.
         port: TCP port; 0 for one that is free.
         limits: What to put up with.
+        bodies: Moves long bodies; the server closes it.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class HttpsServer:
         host: str | None = None,
         port: int = 0,
         limits: Limits = Limits(),
+        *,
+        bodies: Bodies | None = None,
     ) -> None:
         self._service = service
         self._ssl_context = ssl_context
@@ -77,7 +82,7 @@ class HttpsServer:
         self._limits = limits
         self._listener: TlsListener | None = None
         self._http: web.Server | None = None
-        self._bodies = Bodies()
+        self._bodies = bodies or Bodies()
 
     @property
     def port(self) -> int:
@@ -155,7 +160,9 @@ class HttpsServer:
             case Bulk():
                 who = admit(route, self._service, certificate_of(request))
                 call = Call(self._service, who, params, Empty())
-                return await HANDLERS[route](Asked(request, call, self._bodies, self._limits.idle_s))
+                limits = self._limits
+                asked = Asked(request, call, self._bodies, limits.idle_s, limits.worth_lending)
+                return await HANDLERS[route](asked)
             case None:
                 # As it came, with its escapes: a line break in it would be one in the log.
                 path = request.rel_url.raw_path[:200]

@@ -27,7 +27,7 @@ from hanse.transport.routes import (
     Q,
     Route,
 )
-from hanse.transport.streams import in_thread, opened, pieces, size_of
+from hanse.transport.streams import PIECE, in_thread, opened, pieces, size_of
 from hanse.wire.messages import (
     AnswerRequest,
     Certificates,
@@ -52,11 +52,13 @@ class MemoryUpstream(Upstream):
     Args:
         service: Who answers.
         certificate: Of the party that asks, DER.
+        piece: Bytes of a blob that are copied at a time.
     """
 
-    def __init__(self, service: Service, certificate: bytes) -> None:
+    def __init__(self, service: Service, certificate: bytes, piece: int = PIECE) -> None:
         self._service = service
         self._certificate = certificate
+        self._piece = piece
 
     async def hello(self) -> Hello:
         """See `Upstream.hello`."""
@@ -92,7 +94,7 @@ class MemoryUpstream(Upstream):
         if size > max_bytes:
             raise ProtocolError(f"blob {digest} has {size} bytes, and at most {max_bytes} are due")
         write = partial(blobs.write, digest, owner, size)
-        return await _copy_over(source, write, size)
+        return await _copy_over(source, write, size, self._piece)
 
     async def deliver(self, digest: str, path: Path) -> None:
         """See `Upstream.deliver`."""
@@ -102,7 +104,7 @@ class MemoryUpstream(Upstream):
         with _as_reported():
             write = self._service.blob_to_take(self._party(UPLOAD), digest, size)
             if write is not None:
-                await _copy_over(path, write, size)
+                await _copy_over(path, write, size, self._piece)
 
     async def close(self) -> None:
         """See `Upstream.close`."""
@@ -121,17 +123,17 @@ class MemoryUpstream(Upstream):
         return party
 
 
-async def _copy_over(source: Path, write: OpenUpload, size: int) -> Path:
+async def _copy_over(source: Path, write: OpenUpload, size: int, piece: int) -> Path:
     try:
-        return await _copy(source, write, size)
+        return await _copy(source, write, size, piece)
     except UpdateError:
-        return await _copy(source, write, size)  # what an earlier try left was wrong, and is dropped
+        return await _copy(source, write, size, piece)  # what an earlier try left was wrong, and is dropped
 
 
-async def _copy(source: Path, write: OpenUpload, size: int) -> Path:
+async def _copy(source: Path, write: OpenUpload, size: int, piece: int) -> Path:
     with closing(await opened(write)) as writer:
-        async for piece in pieces(source, writer.offset, size):
-            await in_thread(partial(writer.write, piece))
+        async for data in pieces(source, writer.offset, size, piece):
+            await in_thread(partial(writer.write, data))
         return await in_thread(writer.commit)
 
 

@@ -28,8 +28,12 @@ from hanse.wire.messages import (
 T = TypeVar("T")
 
 
-def _tell_nobody(error: HanseError, attempt: int, delay_s: float) -> None:
-    pass
+OnRetry = Callable[[HanseError, int, float], None]
+"""Told the error, how many tries have failed, and the wait in seconds, before each wait."""
+
+
+def tell_nobody(error: HanseError, attempt: int, delay_s: float) -> None:
+    """Keep it quiet that a try failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,7 @@ class Retry:
         longest_s: Longest wait after any.
         upgrade_s: Longest wait for the other end to be upgraded, where the two have no version of the
             protocol in common; None not to wait for that.
-        on_retry: Told the error, how many tries have failed, and the wait in seconds,
-            before each wait.
+        on_retry: Told of each failure before the wait.
         sleep: Waits.
         uniform: Draws from [0, 1).
     """
@@ -56,7 +59,7 @@ class Retry:
     first_s: float = 0.5
     longest_s: float = 30.0
     upgrade_s: float | None = None
-    on_retry: Callable[[HanseError, int, float], None] = _tell_nobody
+    on_retry: OnRetry = tell_nobody
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     uniform: Callable[[], float] = random.random
 

@@ -118,15 +118,15 @@ def size_of(source: Path | bytes) -> int:
         return source.stat().st_size
 
 
-async def pieces(source: Path | bytes, start: int, stop: int) -> AsyncGenerator[bytes]:
-    """Read a file, or walk over bytes, from `start` up to `stop`.
+async def pieces(source: Path | bytes, start: int, stop: int, size: int = PIECE) -> AsyncGenerator[bytes]:
+    """Read a file, or walk over bytes, from `start` up to `stop`, at most `size` bytes at a time.
 
     Raises:
         StorageError: The file cannot be read, or ends before `stop`.
     """
     if isinstance(source, bytes):
-        for at in range(start, stop, PIECE):
-            yield source[at : min(at + PIECE, stop)]
+        for at in range(start, stop, size):
+            yield source[at : min(at + size, stop)]
         return
     with file_errors(f"read {source}"):
         file = source.open("rb", buffering=0)
@@ -134,7 +134,7 @@ async def pieces(source: Path | bytes, start: int, stop: int) -> AsyncGenerator[
         file.seek(start)
         while start < stop:
             with file_errors(f"read {source}"):
-                piece = await in_thread(partial(file.read, min(PIECE, stop - start)))
+                piece = await in_thread(partial(file.read, min(size, stop - start)))
             if not piece:
                 raise StorageError(f"{source} became shorter while it was sent")
             start += len(piece)

@@ -53,7 +53,10 @@ class Versions:
 
 
 SPOKEN = Versions(1, 1)
-"""What this Hanse speaks. The newest rises with every change to a message, see `since`."""
+"""What this Hanse speaks. The newest rises with every change to a message, see `since`.
+
+Read at each use, so that tests can replace it by what an older or a newer Hanse speaks.
+"""
 
 
 def since(version: int) -> dict[str, Any]:

@@ -266,20 +266,27 @@ def test_an_answer_that_is_not_an_aggregators_is_told_from_one_that_may_pass(
 
 def test_bodies_for_which_there_is_no_thread_go_by_the_event_loop(
     run: Run,
-    server: HttpsServer,
+    aggregator: ssl.SSLContext,
     connect: Connect,
     service: FakeService,
     blobs: FileBlobStore,
     update: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Bodies, "free", lambda _: False)
+    class Busy(Bodies):
+        def free(self) -> bool:
+            return False
+
     model = service.blobs.put(DATA[1:])
 
     async def scenario() -> None:
-        upstream = connect(server.port)
-        await fetched(upstream, blobs, model)
-        await upstream.deliver(DIGEST, update)
+        server = HttpsServer(service, aggregator, "127.0.0.1", bodies=Busy())
+        await server.start()
+        try:
+            upstream = connect(server.port)
+            await fetched(upstream, blobs, model)
+            await upstream.deliver(DIGEST, update)
+        finally:
+            await server.close()
 
     run(scenario())
     assert blobs.path(model).read_bytes() == DATA[1:]

@@ -14,12 +14,13 @@ from pydantic import Field
 from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import VersionError
-from hanse.transport import https_client, routes
+from hanse.transport import routes
 from hanse.transport.https_client import HttpsUpstream
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.retry import Retry, retrying
 from hanse.wire import protocol
-from hanse.wire.messages import Hello, NextRequest, ProgressRequest
+from hanse.wire.messages import Empty, Hello, NextRequest, ProgressRequest
 from hanse.wire.protocol import Versions, since
 
 Ends = Callable[..., Any]
@@ -155,7 +156,11 @@ def test_a_newer_site_does_not_send_an_older_aggregator_what_it_would_refuse(
 
 
 def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
-    run: Run, ends: Ends, service: FakeService, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    service: FakeService,
+    aggregator: ssl.SSLContext,
+    context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class NewerHello(Hello):
         load: float = Field(0.0, json_schema_extra=since(2))
@@ -164,14 +169,25 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
         service, "hello", lambda: NewerHello(version="2", federation="north", time_ms=0, load=0.5)
     )
 
-    async def ask(site: Versions) -> Hello:
-        async with ends(site, Versions(1, 2)) as upstream:
-            found: Hello = await upstream.hello()
-            return found
+    monkeypatch.setattr(protocol, "SPOKEN", Versions(1, 2))
+    newer_route: routes.Route[Empty, NewerHello] = routes.Route(**_as_newer(NewerHello))
 
-    assert type(run(ask(Versions(1, 1)))) is Hello
-    monkeypatch.setattr(https_client, "HELLO", routes.Route(**_as_newer(NewerHello)))
-    assert run(ask(Versions(1, 2))).load == 0.5
+    async def scenario() -> tuple[Hello, NewerHello]:
+        server = HttpsServer(service, aggregator, "127.0.0.1")
+        await server.start()
+        url = f"https://localhost:{server.port}"
+        try:
+            async with HttpsConnection(url, context, proxy=None, spoken=Versions(1, 1)) as site:
+                older = await site.call(routes.HELLO, Empty())
+            async with HttpsConnection(url, context, proxy=None, spoken=Versions(1, 2)) as site:
+                return older, await site.call(newer_route, Empty())
+        finally:
+            await server.close()
+
+    older, newer = run(scenario())
+
+    assert type(older) is Hello
+    assert newer.load == 0.5
 
 
 def _as_newer(reply: type[Hello]) -> dict[str, Any]:

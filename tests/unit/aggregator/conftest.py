@@ -24,6 +24,7 @@ def grounds(tmp_path: Path, template: Grounds, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def working(tmp_path: Path, template: Grounds, monkeypatch: pytest.MonkeyPatch) -> Grounds:
     """A federation of a, b and c whose runs have their workers on threads of this process."""
-    monkeypatch.setattr("hanse.aggregator.supervisor.WorkerProcess", ThreadWorker)
     monkeypatch.setattr(ThreadWorker, "started", [], raising=False)
-    return template.copied(tmp_path / "aggregator")
+    grounds = template.copied(tmp_path / "aggregator")
+    grounds.reopen(worker_process=ThreadWorker)
+    return grounds

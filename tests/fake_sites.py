@@ -13,8 +13,8 @@ from tests.blobs import named
 from tests.federations import MODEL, Grounds, signed
 
 from hanse.core.parameters import Parameters
-from hanse.core.plan import INITIALISE
 from hanse.core.run import Phase, Run
+from hanse.core.tasks import INITIALISE
 from hanse.errors import LateResultError, StorageError
 from hanse.wire.messages import (
     TASK_RESULT,

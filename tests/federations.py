@@ -17,12 +17,14 @@ from tests.parties import der, new_authority
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.registry import Lifetimes, Registry
 from hanse.aggregator.service import AggregatorService, Options
-from hanse.core.commands import Commit, OpenExchange, OpenRound
-from hanse.core.events import Event, SignedStatement, read_event
+from hanse.core.events import Event, read_event
 from hanse.core.identity import Party, Role
+from hanse.core.manifest import CodeFile, Manifest
 from hanse.core.parameters import Parameters
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.plan import Plan
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.run import Run
+from hanse.core.statements import SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

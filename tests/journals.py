@@ -11,21 +11,14 @@ from tests.blobs import named
 
 from hanse.aggregator.sealing import Exports
 from hanse.collaborator.statements import state
+from hanse.core.answers import AcceptResult, FailTask
 from hanse.core.chain import GENESIS, link
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    FailTask,
-    Finish,
-    OpenExchange,
-    OpenRound,
-    RecordAggregate,
-    Submit,
-)
+from hanse.core.decide import Command
 from hanse.core.identity import Party, Role
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.lifecycle import AnswerPlan, Finish, Submit
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
+from hanse.core.requests import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

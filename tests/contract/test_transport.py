@@ -11,8 +11,8 @@ import pytest
 import uvloop
 from tests.parties import DATA, DIGEST, HALF, FakeService, Run, der, enrolled, new_authority
 
-from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
+from hanse.core.statements import SignedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,

@@ -14,8 +14,11 @@ from hanse.aggregator.retention import references
 from hanse.aggregator.sealing import Exports
 from hanse.control.audit import verify
 from hanse.core.chain import check_chain
-from hanse.core.events import ExchangeClosed, RoundCommitted, RunFailed, UpdateAccepted, read_event
-from hanse.core.run import Phase, Run, replay
+from hanse.core.events import read_event
+from hanse.core.evolve import replay
+from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
+from hanse.core.run import Phase, Run
+from hanse.core.run_events import RunFailed
 from hanse.wire.messages import Work
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from tests.deterministic.weather import Shape
 from hanse.aggregator.registry import Lifetimes, Registry
 from hanse.core.canonical import sha256
 from hanse.core.identity import Party, Role
+from hanse.core.manifest import CodeFile, Manifest
 from hanse.core.membership import STREAM
-from hanse.core.plan import CodeFile, Manifest
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

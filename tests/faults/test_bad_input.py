@@ -15,8 +15,8 @@ from tests.faults.hostile import GOOD, TRAIN_1, Hostile, open_exchange
 from tests.faults.invariants import until_none
 from tests.integration.deployment import AGGREGATE, Deployment, Run, deployed, done
 
-from hanse.core.events import ExchangeClosed, ResultRefused, TaskFailed, UpdateAccepted
-from hanse.core.plan import INITIALISE
+from hanse.core.round_events import ExchangeClosed, ResultRefused, TaskFailed, UpdateAccepted
+from hanse.core.tasks import INITIALISE
 from hanse.errors import (
     DisclosureError,
     HanseError,

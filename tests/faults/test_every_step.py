@@ -17,7 +17,7 @@ from tests.faults.strikes import Campaign
 from tests.faults.trial import Trial, on_trial
 from tests.integration.deployment import PLAN
 
-from hanse.core.decide import MAX_RESTARTS
+from hanse.core.lifecycle import MAX_RESTARTS
 from hanse.transport.https_blobs import WORTH_ASKING
 from hanse.transport.routes import ANSWER, BLOB, EVENTS, HELLO, PROGRESS, RESULT, SUBMIT, UPLOAD, UPLOAD_STATE
 

@@ -15,7 +15,8 @@ from tests.integration.deployment import Deployment, Site, done, free_port, hans
 from tests.parties import enrolled
 
 from hanse.config.layout import AUTHORITY, IDENTITY
-from hanse.core.events import PlanAnswered, RunFailed, SiteLeft, UpdateAccepted
+from hanse.core.round_events import UpdateAccepted
+from hanse.core.run_events import PlanAnswered, RunFailed, SiteLeft
 from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE

@@ -24,10 +24,10 @@ from hanse.config.document import Document
 from hanse.control.audit import verify
 from hanse.core.canonical import canonical_json, sha256
 from hanse.core.events import read_event
+from hanse.core.evolve import evolve
+from hanse.core.manifest import Manifest
 from hanse.core.membership import join, members, read_membership_event
-from hanse.core.plan import Manifest
 from hanse.core.policy import Policy, decide
-from hanse.core.run import evolve
 from hanse.core.schema import Strict
 from hanse.errors import ConfigError, HanseError
 from hanse.pki import certificates, enrolment, keys, signatures

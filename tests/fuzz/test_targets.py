@@ -15,8 +15,8 @@ from tests.fuzz.mutation import mutate
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
-from hanse.core.events import SignedStatement
 from hanse.core.schema import Strict
+from hanse.core.statements import SignedStatement
 from hanse.errors import ProtocolError
 from hanse.transport.routes import ROUTES, Route
 from hanse.wire import messages

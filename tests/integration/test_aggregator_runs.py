@@ -15,7 +15,7 @@ from tests.federations import MODEL, Grounds
 from tests.stand_ins import ThreadWorker
 
 from hanse.aggregator.hosting import WorkflowHost
-from hanse.core.events import UpdatesAggregated
+from hanse.core.round_events import UpdatesAggregated
 from hanse.core.run import TERMINAL, Phase
 from hanse.core.run import Run as RunState
 from hanse.sandbox.process import WorkerProcess, WorkerSpec

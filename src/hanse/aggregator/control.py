@@ -10,9 +10,10 @@ from typing import TypeVar
 from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.sealing import Exports
-from hanse.core.commands import Stop, TakeBack
 from hanse.core.identity import Party
-from hanse.core.plan import Manifest
+from hanse.core.lifecycle import Stop
+from hanse.core.manifest import Manifest
+from hanse.core.resting import TakeBack
 from hanse.core.run import TERMINAL
 from hanse.core.schema import Strict
 from hanse.errors import PlanError

@@ -15,10 +15,10 @@ from hanse.aggregator.signals import Signals
 from hanse.aggregator.supervisor import Supervisor, Workshop
 from hanse.aggregator.work import status_of, told
 from hanse.aggregator.workspace import delete_lives
-from hanse.core.commands import Fail, Invite, Leave, Recover, Resume, Submit
 from hanse.core.identity import Role
+from hanse.core.lifecycle import Fail, Invite, Leave, Recover, Resume, Submit
+from hanse.core.manifest import Manifest
 from hanse.core.membership import STREAM
-from hanse.core.plan import Manifest
 from hanse.core.run import TERMINAL, Run
 from hanse.errors import HanseError, RunError
 from hanse.storage.base import BlobStore, Journal

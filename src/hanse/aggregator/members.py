@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from hanse.aggregator.keeper import REMOVED, RunKeeper
 from hanse.aggregator.registry import Registry
-from hanse.core.commands import Invite, Leave
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import Invite, Leave
 from hanse.errors import HanseError
 from hanse.wire.messages import (
     Certificates,

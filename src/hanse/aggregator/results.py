@@ -6,14 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hanse.aggregator.updates import check_update_blob
-from hanse.core.answers import member_state
-from hanse.core.commands import AcceptResult, AnswerPlan, Command, FailTask
+from hanse.core.answers import AcceptResult, FailTask, member_state
+from hanse.core.decide import Command
 from hanse.core.digests import algorithm_of
 from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
-from hanse.core.events import SignedStatement
 from hanse.core.exchange import Exchange, MemberState
 from hanse.core.identity import Party
+from hanse.core.lifecycle import AnswerPlan
 from hanse.core.run import Run
+from hanse.core.statements import SignedStatement
 from hanse.errors import DisclosureError, ProtocolError, TrustError, UpdateError
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import Signature, verify

@@ -10,7 +10,7 @@ from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.results import Verifier
 from hanse.aggregator.work import WorkList
-from hanse.core.commands import RefuseResult, StartTask
+from hanse.core.answers import RefuseResult, StartTask
 from hanse.core.identity import Party
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
 from hanse.storage.base import BlobStore

@@ -8,30 +8,26 @@ from itertools import islice
 
 from hanse.core.canonical import digest_of
 from hanse.core.disclosure import disclosure_of
-from hanse.core.events import (
+from hanse.core.events import Event
+from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
+from hanse.core.participation import Participation, told_absent
+from hanse.core.resting import back_ms, back_round, told_aside
+from hanse.core.round_events import (
     Data,
-    Event,
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundCommitted,
     RoundOpened,
     SiteIdle,
-    SiteInvited,
-    SiteKept,
-    SiteLeft,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
-from hanse.core.participation import Participation, told_absent
-from hanse.core.resting import back_ms, back_round, told_aside
 from hanse.core.run import TERMINAL, Phase, Run
+from hanse.core.run_events import PlanAnswered, SiteInvited, SiteLeft
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 from hanse.wire.messages import Assignment, Awaited, ModelDelta, RunStatus, RunWork, Work
 from hanse.wire.participation import SetAside, TookPart
 

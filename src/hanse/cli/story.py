@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hanse.core.events import (
-    Event,
+from hanse.core.events import Event
+from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, shortened
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundCommitted,
+    SiteIdle,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+)
+from hanse.core.run_events import (
+    PlanAnswered,
     RunFailed,
     RunFinished,
     RunRecovered,
@@ -19,18 +26,11 @@ from hanse.core.events import (
     RunStarted,
     RunStopped,
     RunSubmitted,
-    SiteIdle,
     SiteInvited,
-    SiteKept,
     SiteLeft,
-    SiteSetAside,
-    SiteTakenBack,
-    TaskFailed,
-    TaskStarted,
-    UpdateAccepted,
     WorkerRestarted,
 )
-from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, shortened
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 
 MOST_SITES = 8
 """Sites that have a column of their own; of more, only the range of their figures is told."""

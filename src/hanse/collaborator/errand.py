@@ -19,7 +19,9 @@ from hanse.collaborator.review import Reviewer
 from hanse.collaborator.workers import Workers
 from hanse.compression.uploads import upload_codec
 from hanse.core.disclosure import disclosure_of
-from hanse.core.plan import INITIALISE, Manifest, Plan
+from hanse.core.manifest import Manifest
+from hanse.core.plan import Plan
+from hanse.core.tasks import INITIALISE
 from hanse.errors import (
     DisclosureError,
     HanseError,

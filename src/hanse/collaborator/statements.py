@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from hanse.core.events import SignedStatement
 from hanse.core.schema import Strict
+from hanse.core.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

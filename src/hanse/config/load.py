@@ -15,7 +15,8 @@ from pathlib import Path
 from hanse.config.code import defines, parse_code, reported_metrics
 from hanse.config.document import Document
 from hanse.core.canonical import sha256
-from hanse.core.plan import MAX_CODE_BYTES, CodeFile, Manifest, Plan
+from hanse.core.manifest import MAX_CODE_BYTES, CodeFile, Manifest
+from hanse.core.plan import Plan
 from hanse.errors import PlanError, UpdateError
 from hanse.wire.tensors import read_specs
 

@@ -15,25 +15,22 @@ from hanse.control.statements import Setting, check_answer, check_outcome, check
 from hanse.core.canonical import digest_of
 from hanse.core.chain import GENESIS, Record, check_chain
 from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
-from hanse.core.events import (
-    Event,
+from hanse.core.events import Event, read_event
+from hanse.core.evolve import evolve
+from hanse.core.exchange import Exchange
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundOpened,
-    RunSubmitted,
-    SiteKept,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     UpdateAccepted,
     UpdatesAggregated,
-    read_event,
 )
-from hanse.core.exchange import Exchange
-from hanse.core.run import Run, evolve
+from hanse.core.run import Run
+from hanse.core.run_events import PlanAnswered, RunSubmitted
 from hanse.core.schema import problem_of
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 from hanse.errors import CredentialError, HanseError, TamperedError
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
 from hanse.wire.files import file_errors, is_whole

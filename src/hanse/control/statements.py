@@ -9,8 +9,10 @@ from typing import Any
 
 from cryptography import x509
 
-from hanse.core.events import ExchangeOpened, PlanAnswered, SignedStatement, TaskFailed, UpdateAccepted
 from hanse.core.identity import Party, Role
+from hanse.core.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
+from hanse.core.run_events import PlanAnswered
+from hanse.core.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.signatures import Signature, verify
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hanse.core.cohort import Cohort
 from hanse.core.disclosure import MAX_EXAMPLES
-from hanse.core.events import Data, ExchangeClosed, ResultRefused
 from hanse.core.exchange import Exchange, MemberState
-from hanse.core.plan import INITIALISE, Cohort
+from hanse.core.round_events import Data, ExchangeClosed, ResultRefused
+from hanse.core.tasks import INITIALISE
 
 Sites = tuple[str, ...]
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError
 
-from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
 from hanse.core.schema import BlobDigest, Digest, Label, Name, Strict, problem_of
+from hanse.core.statements import SignedStatement
 from hanse.errors import ProtocolError
 from hanse.wire import protocol
 from hanse.wire.participation import SetAside, TookPart

@@ -13,10 +13,11 @@ from tests.federations import MODEL, Grounds, now
 from hanse.aggregator.control import MAX_MANIFEST
 from hanse.core.canonical import sha256
 from hanse.core.chain import Record, check_chain
-from hanse.core.commands import Commit, Fail, Finish
-from hanse.core.events import SiteTakenBack
 from hanse.core.identity import Role
-from hanse.core.plan import Manifest
+from hanse.core.lifecycle import Fail, Finish
+from hanse.core.manifest import Manifest
+from hanse.core.requests import Commit
+from hanse.core.site_events import SiteTakenBack
 from hanse.errors import CredentialError, PlanError, RunError, StorageError, UpdateError
 from hanse.pki.signatures import Signature, verify
 from hanse.wire.messages import MAX_MESSAGE, StopRequest, SubmitRequest, encode

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.federations import AGGREGATE, INDIVIDUAL, Grounds, signed
 
-from hanse.core.commands import OpenExchange, OpenRound
 from hanse.core.disclosure import MAX_EXAMPLES
-from hanse.core.events import ResultRefused
 from hanse.core.exchange import MemberState
+from hanse.core.requests import OpenExchange, OpenRound
+from hanse.core.round_events import ResultRefused
 from hanse.errors import (
     DisclosureError,
     HanseError,

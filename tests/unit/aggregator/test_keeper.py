@@ -15,7 +15,8 @@ from tests.federations import MODEL, Grounds
 from tests.stand_ins import IdleSupervisor, ThreadWorker
 
 from hanse.core.canonical import sha256
-from hanse.core.commands import Commit, Fail, Finish, Stop
+from hanse.core.lifecycle import Fail, Finish, Stop
+from hanse.core.requests import Commit
 from hanse.core.run import TERMINAL, Phase
 from hanse.errors import RunError
 from hanse.wire.tensors import encode

@@ -9,9 +9,9 @@ import pytest
 from tests.federations import Grounds
 from tests.parties import der
 
-from hanse.core.commands import Invite
 from hanse.core.exchange import MemberState
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import Invite
 from hanse.errors import StorageError
 from hanse.pki.enrolment import read_token, request_certificate
 from hanse.pki.keys import new_key

@@ -13,10 +13,13 @@ import pytest
 from tests.unit.core.runs import Driver
 
 from hanse.aggregator.retention import MOST_CLAIMS, Retention, references
+from hanse.core.answers import AcceptResult
 from hanse.core.canonical import sha256
-from hanse.core.commands import AcceptResult, Commit, Finish, OpenExchange, OpenRound, Stop, Tick
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import Finish, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.run import Run as RunState
+from hanse.core.timing import Tick
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import ABANDONED_MS
 from hanse.storage.blobs_file import FileBlobStore

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tests.federations import MODEL, Grounds, signed
 
-from hanse.core.commands import Stop, Tick
-from hanse.core.events import ResultRefused, TaskFailed, UpdateAccepted
+from hanse.core.lifecycle import Stop
+from hanse.core.round_events import ResultRefused, TaskFailed, UpdateAccepted
 from hanse.core.run import Phase
+from hanse.core.timing import Tick
 from hanse.errors import (
     CredentialError,
     LateResultError,

@@ -15,9 +15,9 @@ from tests.fake_sites import fake_sites, until_phase
 from tests.federations import MODEL, Grounds
 from tests.stand_ins import ThreadWorker, run_worker
 
-from hanse.core.decide import MAX_RESTARTS
-from hanse.core.events import WorkerRestarted
+from hanse.core.lifecycle import MAX_RESTARTS
 from hanse.core.run import TERMINAL, Phase
+from hanse.core.run_events import WorkerRestarted
 from hanse.errors import StorageError, TaskError
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined

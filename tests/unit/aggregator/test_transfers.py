@@ -14,8 +14,8 @@ from tests.federations import MODEL, Grounds
 
 from hanse.aggregator.retention import MOST_CLAIMS
 from hanse.core.canonical import sha256
-from hanse.core.commands import Stop
 from hanse.core.identity import Role
+from hanse.core.lifecycle import Stop
 from hanse.errors import PolicyError, StorageError
 from hanse.wire.tensors import encode
 

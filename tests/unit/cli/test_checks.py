@@ -17,7 +17,8 @@ from hanse.cli import checks
 from hanse.cli.checks import Finding, Grade, Way
 from hanse.config.settings import AggregatorSettings, Listen, SiteSettings
 from hanse.core.canonical import sha256
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
 from hanse.errors import CredentialError, StorageError, TamperedError
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from hanse.cli.live import MOST_ROWS, View
-from hanse.core.events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
+from hanse.core.round_events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
 from hanse.wire.messages import Awaited, RunStatus
 
 DIGEST = "a" * 64

@@ -17,9 +17,10 @@ from hanse.collaborator.premises import Premises
 from hanse.collaborator.renewal import Identity
 from hanse.config.settings import SiteSettings
 from hanse.core.canonical import sha256
-from hanse.core.events import SignedStatement
 from hanse.core.identity import Party, Role
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
+from hanse.core.statements import SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

@@ -14,8 +14,8 @@ from hanse.collaborator.orders import Order, Report
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.tasks import Tasks
+from hanse.core.manifest import Manifest
 from hanse.core.parameters import Parameters
-from hanse.core.plan import Manifest
 from hanse.errors import (
     CredentialError,
     LateResultError,

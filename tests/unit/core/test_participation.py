@@ -8,22 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.core.commands import (
-    AcceptResult,
-    Commit,
-    FailTask,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RefuseResult,
-    Stop,
-    Tick,
-)
-from hanse.core.events import Data, Event, ExchangeClosed, ResultRefused, event_body, read_event
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult
+from hanse.core.events import Event, event_body, read_event
+from hanse.core.evolve import replay
+from hanse.core.lifecycle import Invite, Leave, Stop
 from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, percent, told_absent
-from hanse.core.run import replay
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream
+from hanse.core.round_events import Data, ExchangeClosed, ResultRefused
+from hanse.core.timing import Tick
 
 from .runs import MODEL, UPDATE, Driver
 

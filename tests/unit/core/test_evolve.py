@@ -9,54 +9,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    Fail,
-    FailTask,
-    Finish,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RecordAggregate,
-    Recover,
-    RefuseResult,
-    RestartWorker,
-    Resume,
-    StartTask,
-    Stop,
-    TakeBack,
-    Tick,
-)
-from hanse.core.decide import decide
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.decide import Command, decide
 from hanse.core.diagram import member_diagram, run_diagram
-from hanse.core.events import (
-    Event,
+from hanse.core.events import Event
+from hanse.core.evolve import PHASE_TABLE, evolve, replay
+from hanse.core.exchange import MEMBER_TABLE, MemberState
+from hanse.core.lifecycle import AnswerPlan, Fail, Finish, Invite, Leave, Recover, RestartWorker, Resume, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.resting import TakeBack
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     RoundCommitted,
     RoundOpened,
-    RunFinished,
-    RunRecovered,
-    RunResumed,
-    RunStarted,
     SiteIdle,
-    SiteInvited,
-    SiteLeft,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.exchange import MEMBER_TABLE, MemberState
-from hanse.core.run import PHASE_TABLE, TERMINAL, Phase, evolve, replay
+from hanse.core.run import TERMINAL, Phase
+from hanse.core.run_events import (
+    PlanAnswered,
+    RunFinished,
+    RunRecovered,
+    RunResumed,
+    RunStarted,
+    SiteInvited,
+    SiteLeft,
+)
+from hanse.core.site_events import SiteSetAside, SiteTakenBack
+from hanse.core.timing import Tick
 from hanse.errors import RunError, TamperedError
 
 from .runs import MODEL, NEXT_MODEL, UPDATE, Driver

@@ -24,8 +24,9 @@ from hanse.core.diagram import member_diagram, run_diagram
 from hanse.core.digests import DIGEST_PATTERN
 from hanse.errors import ERRORS
 from hanse.transport.openapi import openapi
-from hanse.transport.routes import ROUTES, AnyRoute, Bulk
-from hanse.wire.messages import Empty
+from hanse.transport.route import AnyRoute, Bulk
+from hanse.transport.routes import ROUTES
+from hanse.wire.messages_basics import Empty
 from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 DOCS = Path(__file__).resolve().parent

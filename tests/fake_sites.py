@@ -16,7 +16,7 @@ from hanse.core.parameters import Parameters
 from hanse.core.run import Phase, Run
 from hanse.core.tasks import INITIALISE
 from hanse.errors import LateResultError, StorageError
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     TASK_RESULT,
     Assignment,
     NextRequest,

@@ -35,14 +35,14 @@ from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
 from hanse.transport.memory import MemoryUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_runs import SubmitRequest
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
     PlanAnswer,
     ResultReply,
     ResultRequest,
-    SubmitRequest,
     TaskOutcome,
     UpdateFile,
 )

@@ -27,7 +27,7 @@ from hanse.pki.signatures import sign
 from hanse.storage.ledger import Ledger
 from hanse.storage.memory import MemoryJournal
 from hanse.wire.journal_file import JOURNAL_SEAL
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

@@ -22,28 +22,23 @@ from hanse.pki.keys import new_key
 from hanse.storage.base import BlobStore
 from hanse.transport.base import OpenUpload, Service
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import (
-    AnswerRequest,
-    BlobState,
+from hanse.wire.messages_basics import BlobState, Empty, Hello
+from hanse.wire.messages_members import (
     Certificates,
-    Empty,
     EnrolRequest,
-    EventsReply,
-    Hello,
     InviteReply,
     InviteRequest,
-    JournalRecord,
     Members,
+    RenewRequest,
+    SignRequest,
+)
+from hanse.wire.messages_runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages_sites import (
+    AnswerRequest,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
-    Runs,
-    RunStatus,
-    SignRequest,
-    StopRequest,
-    SubmitRequest,
     Work,
 )
 

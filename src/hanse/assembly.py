@@ -45,7 +45,7 @@ from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.https_server import HttpsServer, Limits
 from hanse.transport.retry import Retry
-from hanse.transport.routes import A, Call, Q, Route
+from hanse.transport.route import A, Call, Q, Route
 
 # Only what a client needs is imported here: the service, its journal and the agent cost half a second.
 if TYPE_CHECKING:

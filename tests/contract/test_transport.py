@@ -29,7 +29,8 @@ from hanse.transport.base import Upstream
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.memory import MemoryUpstream
-from hanse.wire.messages import AnswerRequest, NextRequest, ProgressRequest, RenewRequest, ResultRequest
+from hanse.wire.messages_members import RenewRequest
+from hanse.wire.messages_sites import AnswerRequest, NextRequest, ProgressRequest, ResultRequest
 
 Connect = Callable[[Credentials], Upstream]
 

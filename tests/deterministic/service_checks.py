@@ -19,7 +19,7 @@ from hanse.core.evolve import replay
 from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
 from hanse.core.run import Phase, Run
 from hanse.core.run_events import RunFailed
-from hanse.wire.messages import Work
+from hanse.wire.messages_sites import Work
 
 if TYPE_CHECKING:
     from tests.deterministic.service_world import ServiceWorld

@@ -13,13 +13,12 @@ from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.memory import MemoryUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Hello
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Certificates,
-    Hello,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     Work,

@@ -38,7 +38,7 @@ from hanse.errors import HanseError, RunError
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.retry import Retry
-from hanse.wire.messages import StopRequest, SubmitRequest
+from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
 STORM_S = 300.0
 CALM_S = 3_000.0

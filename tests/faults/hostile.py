@@ -26,7 +26,7 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
 from hanse.pki.tls import client_context
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

@@ -28,7 +28,8 @@ from hanse.errors import (
     UpdateError,
 )
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.wire.messages import MAX_MESSAGE, PLAN_ANSWER
+from hanse.wire.messages_basics import MAX_MESSAGE
+from hanse.wire.messages_sites import PLAN_ANSWER
 from hanse.wire.tensors import encode
 
 NAN = np.full(4, np.nan, np.float32)

@@ -13,7 +13,7 @@ from tests.processes import until
 
 from hanse.core.round_events import ExchangeClosed, SiteIdle, TaskStarted, UpdateAccepted
 from hanse.core.run_events import PlanAnswered, RunStarted
-from hanse.wire.messages import Awaited
+from hanse.wire.messages_runs import Awaited
 
 TRAIN_1, TRAIN_2 = 2, 4
 HALF = {"deadline": "5m", "quorum": 0.5}

@@ -22,7 +22,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE
 from hanse.pki.tls import client_context, pinned_context
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import NextRequest
+from hanse.wire.messages_sites import NextRequest
 
 CREDENTIAL, PROTOCOL, STORAGE = 8, 9, 7
 """What commands end with."""

@@ -19,7 +19,7 @@ from hanse.core.round_events import UpdatesAggregated
 from hanse.core.run import TERMINAL, Phase
 from hanse.core.run import Run as RunState
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
-from hanse.wire.messages import StopRequest
+from hanse.wire.messages_runs import StopRequest
 
 Run = Callable[[Any], Any]
 

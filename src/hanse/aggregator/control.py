@@ -19,16 +19,8 @@ from hanse.core.schema import Strict
 from hanse.errors import PlanError
 from hanse.storage.base import BlobStore, Journal
 from hanse.wire.files import file_errors
-from hanse.wire.messages import (
-    MAX_MESSAGE,
-    EventsReply,
-    JournalRecord,
-    Runs,
-    RunStatus,
-    StopRequest,
-    SubmitRequest,
-    encode,
-)
+from hanse.wire.messages_basics import MAX_MESSAGE, encode
+from hanse.wire.messages_runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
 from hanse.wire.tensors import read_specs
 
 M = TypeVar("M", bound=Strict)

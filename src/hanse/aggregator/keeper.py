@@ -23,7 +23,7 @@ from hanse.core.run import TERMINAL, Run
 from hanse.errors import HanseError, RunError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.ledger import Ledger
-from hanse.wire.messages import RunStatus
+from hanse.wire.messages_runs import RunStatus
 
 logger = logging.getLogger(__name__)
 

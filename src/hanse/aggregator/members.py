@@ -12,7 +12,7 @@ from hanse.aggregator.registry import Registry
 from hanse.core.identity import Party, Role
 from hanse.core.lifecycle import Invite, Leave
 from hanse.errors import HanseError
-from hanse.wire.messages import (
+from hanse.wire.messages_members import (
     Certificates,
     EnrolRequest,
     InviteReply,

@@ -19,15 +19,8 @@ from hanse.errors import DisclosureError, ProtocolError, TrustError, UpdateError
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import Signature, verify
 from hanse.storage.base import BlobStore
-from hanse.wire.messages import (
-    PLAN_ANSWER,
-    TASK_RESULT,
-    PlanAnswer,
-    TaskOutcome,
-    UpdateFile,
-    decode_value,
-    encode,
-)
+from hanse.wire.messages_basics import decode_value, encode
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
 _LONGEST_STATEMENT = 65_536
 """Bytes of what a site states; it goes into the journal, and the journal into messages."""

@@ -20,7 +20,7 @@ from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.storage.base import BlobStore, Journal
 from hanse.transport.base import Service
-from hanse.wire.messages import Hello
+from hanse.wire.messages_basics import Hello
 
 
 class AggregatorService:

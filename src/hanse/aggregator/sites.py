@@ -14,16 +14,15 @@ from hanse.core.answers import RefuseResult, StartTask
 from hanse.core.identity import Party
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
 from hanse.storage.base import BlobStore
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Empty, decode_value
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Empty,
     NextRequest,
     ProgressRequest,
     ResultReply,
     ResultRequest,
     TaskOutcome,
     Work,
-    decode_value,
 )
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.room import free_space
 from hanse.transport.base import OpenUpload
-from hanse.wire.messages import BlobState
+from hanse.wire.messages_basics import BlobState
 
 
 class TransferRequests:

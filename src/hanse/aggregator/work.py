@@ -28,8 +28,8 @@ from hanse.core.round_events import (
 from hanse.core.run import TERMINAL, Phase, Run
 from hanse.core.run_events import PlanAnswered, SiteInvited, SiteLeft
 from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
-from hanse.wire.messages import Assignment, Awaited, ModelDelta, RunStatus, RunWork, Work
-from hanse.wire.participation import SetAside, TookPart
+from hanse.wire.messages_runs import Awaited, RunStatus, SetAside, TookPart
+from hanse.wire.messages_sites import Assignment, ModelDelta, RunWork, Work
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""

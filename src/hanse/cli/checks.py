@@ -32,10 +32,13 @@ from hanse.sandbox.confine import Confined
 from hanse.storage.base import Journal
 from hanse.storage.journal_sql import SqlJournal
 from hanse.transport.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.routes import HELLO, MEMBERS, NEXT
+from hanse.transport.member_routes import MEMBERS
+from hanse.transport.site_routes import NEXT
 from hanse.wire.files import file_errors
-from hanse.wire.messages import Empty, Hello, NextRequest
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_sites import NextRequest
 
 _PATIENCE = Patience(connect_s=5.0, idle_s=10.0)
 _CLOCK_WARN_S, _CLOCK_FAIL_S = 60.0, 300.0

@@ -28,10 +28,11 @@ from hanse.pki.files import read_file, write_file
 from hanse.pki.keys import load_key, new_key, save_key
 from hanse.pki.tls import pinned_context
 from hanse.storage.staging import staged
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.joining import enrol, fetch_authority
-from hanse.transport.routes import HELLO
-from hanse.wire.messages import Empty, EnrolRequest, Hello
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_members import EnrolRequest
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from hanse.wire.messages import Awaited, RunStatus
+    from hanse.wire.messages_runs import Awaited, RunStatus
 
 MOST_ROWS = 20
 """Sites in the table on a terminal; those that are waited for come first."""

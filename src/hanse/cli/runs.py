@@ -13,7 +13,7 @@ from hanse.core.events import read_event
 from hanse.errors import HanseError, PlanError, ProtocolError, RunError, TransportError
 from hanse.transport.retry import Retry
 from hanse.wire.files import file_errors
-from hanse.wire.messages import JournalRecord, RunStatus
+from hanse.wire.messages_runs import JournalRecord, RunStatus
 
 SILENCE_S = 3.0
 """How long nothing may have been told until it is said who is waited for."""

@@ -17,7 +17,7 @@ from hanse.collaborator.workers import Workers
 from hanse.core.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
 from hanse.storage.lock import DirectoryLock
-from hanse.wire.messages import NextRequest, Work
+from hanse.wire.messages_sites import NextRequest, Work
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from hanse.errors import (
     TaskError,
     UpdateError,
 )
-from hanse.wire.messages import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
+from hanse.wire.messages_sites import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
 
 logger = logging.getLogger(__name__)
 

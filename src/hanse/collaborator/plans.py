@@ -17,7 +17,7 @@ from hanse.core.statements import SignedStatement
 from hanse.errors import ConfigError, StorageError
 from hanse.pki.files import write_file
 from hanse.wire.files import file_errors
-from hanse.wire.messages import PlanAnswer
+from hanse.wire.messages_sites import PlanAnswer
 
 _ANSWER = "answer.json"
 _PENDING = "pending"

@@ -31,7 +31,7 @@ from hanse.errors import (
 )
 from hanse.pki.credentials import Credentials
 from hanse.wire.files import file_errors
-from hanse.wire.messages import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
+from hanse.wire.messages_sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from hanse.errors import CredentialError, HanseError, TamperedError
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
 from hanse.wire.files import file_errors, is_whole
 from hanse.wire.journal_file import Header, Seal, read_lines
-from hanse.wire.messages import JournalRecord
+from hanse.wire.messages_runs import JournalRecord
 
 
 def verify(path: Path, authority: x509.Certificate | None = None) -> Report:

@@ -13,41 +13,22 @@ from typing import Self
 from hanse.core.run import TERMINAL
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_connection import HttpsConnection
+from hanse.transport.member_routes import INVITE, MEMBERS, REMOVE, RENEW, SIGN
 from hanse.transport.retry import Retry, retrying
-from hanse.transport.routes import (
-    EVENTS,
-    EXPORT,
-    HELLO,
-    INVITE,
-    MEMBERS,
-    REMOVE,
-    RENEW,
-    RESUME,
-    RUN,
-    RUNS,
-    SIGN,
-    STOP,
-    SUBMIT,
-    TAKE_BACK,
-    EventsQuery,
-)
+from hanse.transport.run_routes import EVENTS, EXPORT, RESUME, RUN, RUNS, STOP, SUBMIT, TAKE_BACK, EventsQuery
 from hanse.wire.files import file_errors
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_members import (
     Certificates,
-    Empty,
-    EventsReply,
-    Hello,
     InviteReply,
     InviteRequest,
     Members,
     RenewRequest,
-    Runs,
-    RunStatus,
     SignRequest,
-    StopRequest,
-    SubmitRequest,
 )
+from hanse.wire.messages_runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
 
 _POLL_S = 30.0
 _BREATH_S = 0.125

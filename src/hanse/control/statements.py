@@ -16,7 +16,8 @@ from hanse.core.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.signatures import Signature, verify
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, M, PlanAnswer, TaskOutcome, decode_value
+from hanse.wire.messages_basics import M, decode_value
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,27 +13,23 @@ from typing import Protocol
 
 from hanse.core.identity import Party
 from hanse.storage.base import BlobStore, BlobWriter
-from hanse.wire.messages import (
-    AnswerRequest,
-    BlobState,
+from hanse.wire.messages_basics import BlobState, Empty, Hello
+from hanse.wire.messages_members import (
     Certificates,
-    Empty,
     EnrolRequest,
-    EventsReply,
-    Hello,
     InviteReply,
     InviteRequest,
     Members,
+    RenewRequest,
+    SignRequest,
+)
+from hanse.wire.messages_runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages_sites import (
+    AnswerRequest,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
-    Runs,
-    RunStatus,
-    SignRequest,
-    StopRequest,
-    SubmitRequest,
     Work,
 )
 

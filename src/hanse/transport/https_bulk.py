@@ -20,12 +20,15 @@ from hanse.storage.base import BlobWriter
 from hanse.transport.base import OpenUpload
 from hanse.transport.blocking import receive
 from hanse.transport.bodies import Bodies
+from hanse.transport.common_routes import BLOB, BLOB_HEAD, OPENAPI, UPLOAD
+from hanse.transport.member_routes import AUTHORITY
 from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
-from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
+from hanse.transport.route import Bulk, Call
+from hanse.transport.run_routes import EXPORT
 from hanse.transport.streams import in_thread, opened, pieces, pour, size_of
 from hanse.transport.tls_connection import TlsConnection
-from hanse.wire.messages import BlobState, Empty, encode
+from hanse.wire.messages_basics import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,11 @@ from hanse.transport.bodies import Bodies
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
 from hanse.transport.replies import agree, certificate_of, refuse, reply
-from hanse.transport.routes import Bulk, Call, Route, find
+from hanse.transport.route import Bulk, Call, Route
+from hanse.transport.routes import find
 from hanse.transport.streams import PIECE, read_message
 from hanse.transport.tls_listener import Bounds, TlsListener
-from hanse.wire.messages import Empty
+from hanse.wire.messages_basics import Empty
 
 logger = logging.getLogger(__name__)
 

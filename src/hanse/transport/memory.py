@@ -11,35 +11,21 @@ from hanse.core.identity import Party
 from hanse.errors import HanseError, ProtocolError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import OpenUpload, Service, Upstream
-from hanse.transport.dispatch import admit, answer, report, reported, written
-from hanse.transport.routes import (
-    ANSWER,
-    BLOB,
-    HELLO,
-    NEXT,
-    PROGRESS,
-    RENEW,
-    RESULT,
-    UPLOAD,
-    UPLOAD_STATE,
-    A,
-    Bulk,
-    Q,
-    Route,
-)
+from hanse.transport.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
+from hanse.transport.dispatch import admit, answer
+from hanse.transport.member_routes import RENEW
+from hanse.transport.route import A, Bulk, Q, Route
+from hanse.transport.site_routes import ANSWER, NEXT, PROGRESS, RESULT
 from hanse.transport.streams import in_thread, opened, pieces, size_of
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Empty, Hello, decode, report, reported, written
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Certificates,
-    Empty,
-    Hello,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     Work,
-    decode,
 )
 
 

@@ -13,13 +13,12 @@ from typing import TypeVar
 from hanse.errors import HanseError, TransportError, VersionError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Hello
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Certificates,
-    Hello,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     Work,

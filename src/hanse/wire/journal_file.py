@@ -13,7 +13,7 @@ from hanse.core.canonical import canonical_json
 from hanse.core.schema import Digest, Name, Strict
 from hanse.errors import TamperedError
 from hanse.wire.files import file_errors
-from hanse.wire.messages import RunId
+from hanse.wire.messages_basics import RunId
 
 JOURNAL_SEAL = "hanse journal seal 1"
 """Purpose of the aggregator's signature over the head of a chain."""

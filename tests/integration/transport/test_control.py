@@ -16,7 +16,8 @@ from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.retry import Retry
-from hanse.wire.messages import InviteRequest, SignRequest, StopRequest, SubmitRequest
+from hanse.wire.messages_members import InviteRequest, SignRequest
+from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
 
 @pytest.fixture

@@ -14,12 +14,15 @@ from pydantic import Field
 from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import VersionError
-from hanse.transport import https_client, routes
+from hanse.transport import https_client
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.retry import Retry, retrying
+from hanse.transport.route import Route
 from hanse.wire import protocol
-from hanse.wire.messages import Hello, NextRequest, ProgressRequest
+from hanse.wire.messages_basics import Hello
+from hanse.wire.messages_sites import NextRequest, ProgressRequest
 from hanse.wire.protocol import Versions, since
 
 Ends = Callable[..., Any]
@@ -170,13 +173,13 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
             return found
 
     assert type(run(ask(Versions(1, 1)))) is Hello
-    monkeypatch.setattr(https_client, "HELLO", routes.Route(**_as_newer(NewerHello)))
+    monkeypatch.setattr(https_client, "HELLO", Route(**_as_newer(NewerHello)))
     assert run(ask(Versions(1, 2))).load == 0.5
 
 
 def _as_newer(reply: type[Hello]) -> dict[str, Any]:
     names = ("method", "path", "summary", "roles", "request", "serve", "waits")
-    return {name: getattr(routes.HELLO, name) for name in names} | {"reply": reply}
+    return {name: getattr(HELLO, name) for name in names} | {"reply": reply}
 
 
 def test_an_aggregator_upgraded_meanwhile_is_spoken_to_in_what_it_now_speaks(

@@ -12,7 +12,7 @@ from hanse.aggregator.calls import AnswersReply, SumReply
 from hanse.compression.update import UpdateCodec, update_seed
 from hanse.core.parameters import Array, Parameters, TensorSpec
 from hanse.errors import DisclosureError, UpdateError
-from hanse.wire.messages import NextRequest, UpdateFile
+from hanse.wire.messages_sites import NextRequest, UpdateFile
 from hanse.wire.tensors import encode, open_file
 
 from .run_workers import INDIVIDUALLY, Run, Worker, exchange, worker

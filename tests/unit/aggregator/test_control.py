@@ -20,7 +20,8 @@ from hanse.core.requests import Commit
 from hanse.core.site_events import SiteTakenBack
 from hanse.errors import CredentialError, PlanError, RunError, StorageError, UpdateError
 from hanse.pki.signatures import Signature, verify
-from hanse.wire.messages import MAX_MESSAGE, StopRequest, SubmitRequest, encode
+from hanse.wire.messages_basics import MAX_MESSAGE, encode
+from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
 Run = Callable[[Any], Any]
 

@@ -11,7 +11,7 @@ from hanse.aggregator.calls import CohortReply, OpenRoundCall
 from hanse.compression.delta import apply_delta
 from hanse.core.parameters import Parameters
 from hanse.errors import PolicyError
-from hanse.wire.messages import Assignment, ModelDelta, NextRequest
+from hanse.wire.messages_sites import Assignment, ModelDelta, NextRequest
 from hanse.wire.tensors import encode, open_file
 
 from .run_workers import Run, Worker, exchange, worker

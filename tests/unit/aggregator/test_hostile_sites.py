@@ -21,11 +21,7 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.wire.messages import (
-    TASK_RESULT,
-    ResultRequest,
-    UpdateFile,
-)
+from hanse.wire.messages_sites import TASK_RESULT, ResultRequest, UpdateFile
 from hanse.wire.tensors import encode
 
 Run = Callable[[Any], Any]

@@ -15,7 +15,8 @@ from hanse.core.lifecycle import Invite
 from hanse.errors import StorageError
 from hanse.pki.enrolment import read_token, request_certificate
 from hanse.pki.keys import new_key
-from hanse.wire.messages import EnrolRequest, InviteRequest, RenewRequest, SignRequest, StopRequest
+from hanse.wire.messages_members import EnrolRequest, InviteRequest, RenewRequest, SignRequest
+from hanse.wire.messages_runs import StopRequest
 
 Run = Callable[[Any], Any]
 

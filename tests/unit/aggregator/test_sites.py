@@ -22,7 +22,7 @@ from hanse.errors import (
     StorageError,
     TrustError,
 )
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

@@ -21,7 +21,7 @@ from hanse.core.run_events import WorkerRestarted
 from hanse.errors import StorageError, TaskError
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
-from hanse.wire.messages import StopRequest
+from hanse.wire.messages_runs import StopRequest
 
 Run = Callable[[Any], Any]
 Main = Callable[[Channel, Confined, tuple[str, ...]], None]

@@ -31,7 +31,8 @@ from hanse.core.round_events import (
 from hanse.core.run_events import RunFinished
 from hanse.core.strikes import Aside, Conduct
 from hanse.core.timing import Tick
-from hanse.wire.messages import MAX_MESSAGE, Work, encode
+from hanse.wire.messages_basics import MAX_MESSAGE, encode
+from hanse.wire.messages_sites import Work
 
 
 def work(site: str, *drivers: Driver) -> Work:

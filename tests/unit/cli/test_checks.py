@@ -24,7 +24,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.sandbox.confine import Confined
 from hanse.storage.journal_sql import SqlJournal
-from hanse.wire.messages import Hello
+from hanse.wire.messages_basics import Hello
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CODE = b"def learner(site): ...\n"

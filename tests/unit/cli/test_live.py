@@ -8,7 +8,7 @@ import pytest
 
 from hanse.cli.live import MOST_ROWS, View
 from hanse.core.round_events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
-from hanse.wire.messages import Awaited, RunStatus
+from hanse.wire.messages_runs import Awaited, RunStatus
 
 DIGEST = "a" * 64
 OPENED = ExchangeOpened(

@@ -30,17 +30,16 @@ from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Hello
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
     Assignment,
-    Certificates,
-    Hello,
     NextRequest,
     PlanAnswer,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     RunWork,

@@ -26,7 +26,7 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.transport.retry import Retry
-from hanse.wire.messages import Assignment, RunWork
+from hanse.wire.messages_sites import Assignment, RunWork
 
 Run = Callable[[Any], Any]
 

@@ -21,7 +21,7 @@ from hanse.core.canonical import sha256
 from hanse.core.manifest import Manifest
 from hanse.core.parameters import Array, Parameters, specs
 from hanse.errors import CredentialError, LateResultError, PolicyError
-from hanse.wire.messages import Assignment, RunWork, TaskOutcome
+from hanse.wire.messages_sites import Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, write_file
 
 Run = Callable[[Any], Any]

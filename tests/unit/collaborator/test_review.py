@@ -12,7 +12,7 @@ from hanse.config.settings import settings_yaml
 from hanse.core.manifest import CodeFile, Manifest
 from hanse.errors import ConfigError, PolicyError, RunError, StorageError, TransportError
 from hanse.pki.authority import Authority
-from hanse.wire.messages import AnswerRequest, RunWork
+from hanse.wire.messages_sites import AnswerRequest, RunWork
 
 Run = Callable[[Any], Any]
 

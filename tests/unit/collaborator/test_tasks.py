@@ -25,7 +25,7 @@ from hanse.errors import (
     TransportError,
     UpdateError,
 )
-from hanse.wire.messages import Assignment, RunWork, TaskOutcome
+from hanse.wire.messages_sites import Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]

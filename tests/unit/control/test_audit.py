@@ -18,7 +18,7 @@ from hanse.core.manifest import Manifest
 from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.errors import StorageError, TamperedError
 from hanse.pki.credentials import Credentials
-from hanse.wire.messages import UpdateFile
+from hanse.wire.messages_sites import UpdateFile
 
 
 @pytest.fixture(scope="module")

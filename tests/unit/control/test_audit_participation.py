@@ -18,7 +18,7 @@ from hanse.core.manifest import Manifest
 from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.resting import TakeBack
 from hanse.core.timing import Tick
-from hanse.wire.messages import UpdateFile
+from hanse.wire.messages_sites import UpdateFile
 
 RULES = {"quorum": 0.5, "tolerated_missing": 0.2, "set_aside_after": 2, "rest": "9 rounds"}
 SETTINGS = MANIFEST.plan.model_dump(mode="json") | {"rounds": 9, "cohort": RULES}

@@ -10,7 +10,7 @@ from hanse.errors import CredentialError, HanseError, TransportError, VersionErr
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry, RetryingUpstream, retrying
-from hanse.wire.messages import NextRequest, Work
+from hanse.wire.messages_sites import NextRequest, Work
 
 Run = Callable[[Any], Any]
 

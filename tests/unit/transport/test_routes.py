@@ -3,7 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanse.transport.base import Service, Upstream
-from hanse.transport.routes import EVENTS, PATTERNS, ROUTES, AnyRoute, Route, expand, find
+from hanse.transport.route import AnyRoute, Route, expand
+from hanse.transport.routes import PATTERNS, ROUTES, find
+from hanse.transport.run_routes import EVENTS
 
 DIGEST = "0" * 64
 PARAMS = {"digest": DIGEST, "run_id": "demo-1", "name": "hospital-a"}

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import grimp
+from diagrams import member_diagram, run_diagram
 
 import hanse.errors
 from hanse.cli.main import COMMANDS, load
 from hanse.config.reference import plan_reference, settings_reference
-from hanse.core.diagram import member_diagram, run_diagram
 from hanse.core.digests import DIGEST_PATTERN
 from hanse.errors import ERRORS
 from hanse.transport.openapi import openapi

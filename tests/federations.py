@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.blobs import named
+from tests.blobs import named, put
+from tests.in_memory_transport import MemoryUpstream
 from tests.parties import der, new_authority
 
 from hanse.aggregator.controller import RunController
@@ -34,7 +35,6 @@ from hanse.pki.signatures import sign
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
-from hanse.transport.memory import MemoryUpstream
 from hanse.wire.messages_runs import SubmitRequest
 from hanse.wire.messages_sites import (
     PLAN_ANSWER,
@@ -170,16 +170,16 @@ class Grounds:
             "tasks": TASKS,
             **({} if initial is None else {"initial_model": "first.safetensors"}),
         }
-        files = (CodeFile(path=path, sha256=self.blobs.put(code), size=len(code)),)
+        files = (CodeFile(path=path, sha256=put(self.blobs, code), size=len(code)),)
         first = None
         if initial is not None:
             data = encode(initial)
-            first = CodeFile(path="first.safetensors", sha256=self.blobs.put(data), size=len(data))
+            first = CodeFile(path="first.safetensors", sha256=put(self.blobs, data), size=len(data))
         return Manifest(plan=Plan.model_validate(settings | changes), files=files, initial_model=first)
 
     async def submit(self, **changes: Any) -> str:
         """Begin a run; its id."""
-        digest = self.blobs.put(self.manifest(**changes).to_bytes())
+        digest = put(self.blobs, self.manifest(**changes).to_bytes())
         return (await self.service.submit(self.operator, SubmitRequest(plan_digest=digest))).run_id
 
     def controller(self, run_id: str) -> RunController:

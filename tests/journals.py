@@ -154,4 +154,4 @@ def reseal(lines: Lines, aggregator: Credentials) -> None:
         record = link(line["stream"], number, line["time_ms"], line["kind"], line["body"], previous)
         lines[number], previous = record.as_json(), record.digest
     head = {"run_id": RUN, "records": len(lines) - 2, "head": previous, "sealed_ms": NOW_MS}
-    lines[-1] = {"seal": head, "signature": sign(aggregator, JOURNAL_SEAL, head).as_json()}
+    lines[-1] = {"seal": head, "signature": sign(aggregator, JOURNAL_SEAL, head).model_dump()}

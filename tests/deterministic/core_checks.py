@@ -6,10 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.deterministic.core_values import first_model, next_model, sum_of, update_of, value_of
+from tests.replays import replay
 
 from hanse.core.chain import Record, check_chain
 from hanse.core.events import Event, read_event
-from hanse.core.evolve import replay
 from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,

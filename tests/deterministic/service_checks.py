@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from tests.deterministic.core_checks import ENDS
 from tests.deterministic.service_ground import ground
 from tests.deterministic.undisturbed import undisturbed
+from tests.replays import replay
 
 from hanse.aggregator.retention import references
 from hanse.aggregator.sealing import Exports
 from hanse.control.audit import verify
 from hanse.core.chain import check_chain
 from hanse.core.events import read_event
-from hanse.core.evolve import replay
 from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
 from hanse.core.run import Phase, Run
 from hanse.core.run_events import RunFailed

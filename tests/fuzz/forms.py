@@ -19,8 +19,8 @@ def pack_statement(value: Any) -> bytes:
     with suppress(Exception):
         body = value["statement"]["body"]
         purpose = PLAN_ANSWER if "accepted" in body else TASK_RESULT
-        signed = signatures.sign(things().site, purpose, body).as_json()
-        value = {**value, "statement": {**value["statement"], "signature": signed["signature"]}}
+        signed = signatures.sign(things().site, purpose, body)
+        value = {**value, "statement": {**value["statement"], "signature": signed.signature}}
     return json_bytes(value)
 
 

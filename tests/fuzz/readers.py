@@ -77,9 +77,8 @@ def _written(data: bytes) -> Path:
 def statement(data: bytes) -> None:
     """A signed statement, as aggregator and auditor check it."""
     told = decode(ResultRequest, data).statement
-    signature = signatures.Signature(told.certificate, told.signature)
     purpose = PLAN_ANSWER if "accepted" in told.body else TASK_RESULT
-    signatures.verify(signature, purpose, told.body, things().authority.certificate, NOW)
+    signatures.verify(told, purpose, told.body, things().authority.certificate, NOW)
     kind = PlanAnswer if purpose == PLAN_ANSWER else TaskOutcome
     message(kind)(canonical_json(told.body))
     decode_value(kind, told.body)

@@ -17,7 +17,7 @@ from hanse.core.run import Run
 from hanse.core.statements import SignedStatement
 from hanse.errors import DisclosureError, ProtocolError, TrustError, UpdateError
 from hanse.pki.credentials import Credentials
-from hanse.pki.signatures import Signature, verify
+from hanse.pki.signatures import verify
 from hanse.storage.base import BlobStore
 from hanse.wire.messages_basics import decode_value, encode
 from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
@@ -115,8 +115,7 @@ class Verifier:
             raise ProtocolError(
                 f"{party.name} made a statement of {length} bytes; at most {_LONGEST_STATEMENT} are kept"
             )
-        signature = Signature(statement.certificate, statement.signature)
-        signer = verify(signature, purpose, statement.body, self._authority, self._clock())
+        signer = verify(statement, purpose, statement.body, self._authority, self._clock())
         if signer != party or (stated.site, stated.federation) != (party.name, self._federation):
             raise TrustError(
                 f"{party.name} sent a statement of {stated.site} signed by {signer.name}",

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ def load_plan(path: Path) -> LoadedPlan:
     return _gather(document.check(Plan), document, path.parent)
 
 
-def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Sequence[str] = ()) -> LoadedPlan:
+def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPlan:
     """Make the plan of a training script that has none.
 
     Its code is the script alone: what the script imports has to be installed.
@@ -63,7 +63,6 @@ def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Seque
         rounds: Rounds of the run.
         seed: Seed of the run.
         sites: Sites that take part, all of them in every round.
-        data: Names of the data sources that it reads.
 
     Raises:
         PlanError: The script cannot be read, or is not Python.
@@ -81,7 +80,6 @@ def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Seque
         "script": script.name,
         "rounds": rounds,
         "seed": seed,
-        "data": list(data),
         "cohort": {"minimum": sites},
         "tasks": {"train": {"discloses": discloses}},
     }

@@ -6,7 +6,7 @@ is one table; the diagram in the documentation is drawn from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -81,14 +81,6 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     RunFinished: {Phase.RUNNING: Phase.FINISHED},
 }
 """Next phase by event and present phase; an event that is not listed for a phase cannot happen in it."""
-
-
-def replay(events: Iterable[tuple[Event, int]]) -> Run | None:
-    """Fold events with their times (milliseconds since 1970) into a run; None where there are none."""
-    run = None
-    for event, time_ms in events:
-        run = evolve(run, event, time_ms)
-    return run
 
 
 def evolve(run: Run | None, event: Event, time_ms: int) -> Run:

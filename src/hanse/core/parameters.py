@@ -54,8 +54,8 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
-def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
-    """What training changed: trained minus received, tensor by tensor.
+def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
+    """What training changed: trained minus received, computed where it is read; see `AsRead`.
 
     Args:
         trained: Parameters after training; names, shapes and dtypes of `received`.
@@ -68,15 +68,6 @@ def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
     Raises:
         ValueError: Names, shapes or dtypes differ.
     """
-    return computed(difference_as_read(trained, received))
-
-
-def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
-    """As `difference`, but computed where it is read; see `AsRead`.
-
-    Raises:
-        ValueError: As `difference`.
-    """
     problem = mismatch(specs(trained), specs(received))
     if problem:
         raise ValueError(problem)
@@ -87,7 +78,7 @@ def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, A
 
 
 def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
-    """Apply a delta made by `difference` (or a mean of such deltas) to `base`.
+    """Apply a delta made by `difference_as_read` (or a mean of such deltas) to `base`.
 
     Tensors that `delta` does not name are kept as they are. Integer deltas are
     rounded to the nearest whole number, boolean ones are true from 0.5 on.

@@ -26,7 +26,7 @@ from hanse.wire.protocol import Versions
 
 
 class HttpsUpstream(Upstream):
-    """One try a call; `RetryingUpstream` tries again.
+    """One try a call; `hanse.transport.retry.retrying` makes several.
 
     Args:
         url: `https://HOST[:PORT]` of the aggregator.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import Field
+from tests.blobs import put
 from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import VersionError
@@ -81,7 +82,7 @@ def test_ends_with_a_version_in_common_do_everything(
 def test_the_first_request_may_be_a_download(
     run: Run, ends: Ends, service: FakeService, tmp_path: Path
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     here = type(service.blobs)(tmp_path / "site")
 
     async def scenario() -> Path:

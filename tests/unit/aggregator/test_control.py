@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.blobs import put
 from tests.federations import MODEL, Grounds, now
 
 from hanse.aggregator.control import MAX_MANIFEST
@@ -18,8 +19,9 @@ from hanse.core.lifecycle import Fail, Finish
 from hanse.core.manifest import Manifest
 from hanse.core.requests import Commit
 from hanse.core.site_events import SiteTakenBack
+from hanse.core.statements import Signature
 from hanse.errors import CredentialError, PlanError, RunError, StorageError, UpdateError
-from hanse.pki.signatures import Signature, verify
+from hanse.pki.signatures import verify
 from hanse.wire.messages_basics import MAX_MESSAGE, encode
 from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
@@ -30,7 +32,7 @@ class TestSubmit:
     def test_a_plan_becomes_a_run_that_asks_every_site(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
             async with grounds.serving() as service:
-                digest = grounds.blobs.put(grounds.manifest().to_bytes())
+                digest = put(grounds.blobs, grounds.manifest().to_bytes())
                 status = await service.submit(grounds.operator, SubmitRequest(plan_digest=digest))
                 assert (status.run_id, status.phase, status.submitted_by) == (
                     "demo-1",
@@ -137,7 +139,7 @@ class TestSubmit:
         run(main())
 
     async def submitted(self, grounds: Grounds, manifest: Manifest) -> None:
-        digest = grounds.blobs.put(manifest.to_bytes())
+        digest = put(grounds.blobs, manifest.to_bytes())
         await grounds.service.submit(grounds.operator, SubmitRequest(plan_digest=digest))
 
 
@@ -257,7 +259,7 @@ class TestExport:
                 assert header["run_id"] == run_id
                 last = check_chain(Record(**record) for record in records)
                 assert last == (seal["seal"]["records"], seal["seal"]["head"])
-                signature = Signature.from_json(seal["signature"])
+                signature = Signature.model_validate(seal["signature"])
                 authority = grounds.authority.certificate
                 signer = verify(signature, "hanse journal seal 1", seal["seal"], authority, now())
                 assert signer.role is Role.AGGREGATOR

@@ -6,7 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from tests.blobs import named
+from tests.blobs import named, put
 from tests.fake_sites import until
 from tests.federations import Grounds
 
@@ -101,7 +101,7 @@ class TestCommit:
     def test_a_model_that_the_run_does_not_have_is_refused(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
             async with worker(grounds) as w:
-                other = grounds.blobs.put(encode({"w": np.full(3, 4.0, np.float32)}))
+                other = put(grounds.blobs, encode({"w": np.full(3, 4.0, np.float32)}))
                 with pytest.raises(WorkflowError, match="that this run does not have"):
                     await w.commit(0, ModelRef(digest=other))
 

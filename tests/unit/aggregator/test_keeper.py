@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.blobs import named
+from tests.blobs import named, put
 from tests.fake_sites import fake_sites, until, until_phase
 from tests.federations import MODEL, Grounds
 from tests.stand_ins import IdleSupervisor, ThreadWorker
@@ -75,7 +75,7 @@ class TestRestart:
             async with grounds.serving():
                 run_id = await grounds.asked()
                 await grounds.answered(run_id, "a")
-                new = grounds.blobs.put(encode({"w": np.full(3, 8.0, np.float32)}))
+                new = put(grounds.blobs, encode({"w": np.full(3, 8.0, np.float32)}))
                 # Without the workflow's host: as if the aggregator had ended right after it.
                 await grounds.controller(run_id).execute(Commit(1, new))
                 update = named(encode({"w": np.ones(3, np.float32)}))

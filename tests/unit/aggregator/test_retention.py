@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.blobs import put
 from tests.unit.core.runs import Driver
 
 from hanse.aggregator.retention import MOST_CLAIMS, Retention, references
@@ -43,7 +44,7 @@ class Shelf:
         return [driver.state for driver in self.drivers]
 
     def put(self, *names: str) -> list[str]:
-        return [self.blobs.put(name.encode()) for name in names]
+        return [put(self.blobs, name.encode()) for name in names]
 
     def left(self, *names: str) -> str:
         return "".join(name for name in names if self.blobs.has(sha256(name.encode())))

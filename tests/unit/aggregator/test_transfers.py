@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.blobs import named
+from tests.blobs import named, put
 from tests.federations import MODEL, Grounds
 
 from hanse.aggregator.retention import MOST_CLAIMS
@@ -134,7 +134,7 @@ def test_one_site_cannot_fill_the_disk(grounds: Grounds, run: Run) -> None:
 def test_a_plans_files_stay_until_it_is_submitted(grounds: Grounds, run: Run) -> None:
     async def main() -> None:
         async with grounds.serving() as service:
-            digest = grounds.blobs.put(b"code")
+            digest = put(grounds.blobs, b"code")
             assert service.blob_state(grounds.operator, digest).complete
             await asyncio.gather(grounds.service._keeper.retention.collect([digest]))
             assert grounds.blobs.has(digest)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.blobs import put
 from tests.parties import DAY, NOW, enrolled
 
 from hanse.collaborator.premises import Premises
@@ -25,7 +26,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import read_csr
-from hanse.pki.signatures import Signature, verify
+from hanse.pki.signatures import verify
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
@@ -176,7 +177,7 @@ class FakeUpstream(Upstream):
         self._meet("fetch")
         self.fetched.append(digest)
         assert len(self.blobs[digest]) <= max_bytes
-        return blobs.path(blobs.put(self.blobs[digest]))
+        return blobs.path(put(blobs, self.blobs[digest]))
 
     async def deliver(self, digest: str, path: Path) -> None:
         self._meet("deliver")
@@ -200,8 +201,7 @@ class FakeUpstream(Upstream):
             raise self.failing[method].pop(0)
 
     def _verify(self, purpose: str, statement: SignedStatement) -> None:
-        signature = Signature(statement.certificate, statement.signature)
-        verify(signature, purpose, statement.body, self.authority.certificate, NOW)
+        verify(statement, purpose, statement.body, self.authority.certificate, NOW)
 
 
 @dataclass

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.replays import replay
 
 from hanse.core.answers import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.decide import Command, decide
-from hanse.core.diagram import member_diagram, run_diagram
 from hanse.core.events import Event
-from hanse.core.evolve import PHASE_TABLE, evolve, replay
+from hanse.core.evolve import PHASE_TABLE, evolve
 from hanse.core.exchange import MEMBER_TABLE, MemberState
 from hanse.core.lifecycle import AnswerPlan, Fail, Finish, Invite, Leave, Recover, RestartWorker, Resume, Stop
 from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
@@ -320,11 +320,6 @@ def test_every_event_but_the_first_has_its_row_in_the_table() -> None:
 
 def test_no_answered_member_ever_changes() -> None:
     assert all(MemberState.ANSWERED not in moves for moves in MEMBER_TABLE.values())
-
-
-def test_the_diagrams_draw_the_tables() -> None:
-    assert "submitted --> running: RunStarted" in run_diagram()
-    assert "assigned --> idle: SiteIdle" in member_diagram()
 
 
 def test_runs_compare_by_value() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.replays import replay
 
 from hanse.core.answers import AcceptResult, FailTask, RefuseResult
 from hanse.core.events import Event, event_body, read_event
-from hanse.core.evolve import replay
 from hanse.core.lifecycle import Invite, Leave, Stop
 from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, percent, told_absent
 from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream

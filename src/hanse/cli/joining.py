@@ -21,7 +21,8 @@ from hanse.config.settings import (
 )
 from hanse.core.identity import Party, Role
 from hanse.errors import ConfigError, CredentialError, MissingDataError
-from hanse.pki.certificates import BACKDATING, fingerprint, party_of, read_certificate
+from hanse.pki.certificates import fingerprint, party_of, read_certificate
+from hanse.pki.clock import skew
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import Invitation, read_token, request_certificate
 from hanse.pki.files import read_file, write_file
@@ -128,10 +129,10 @@ async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | Non
 
 def _check_clock(hello: Hello) -> None:
     """Refuse to use the invitation up for a certificate that would not be valid by the clock here."""
-    astray_s = abs(datetime.now(UTC).timestamp() - hello.time_ms / 1000)
-    if astray_s > BACKDATING.total_seconds():
+    clock = skew(hello, datetime.now(UTC).timestamp())
+    if clock.breaks_certificates:
         raise ConfigError(
-            f"this machine's clock is {astray_s / 60:.0f} minutes from the aggregator's",
+            f"this machine's clock is {abs(clock.ahead_s) / 60:.0f} minutes from the aggregator's",
             mend="Set the one that is wrong, best by NTP, and join with the same invitation.",
         )
 

@@ -10,7 +10,18 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
-from hanse.control.report import MODEL, Account, Answer, Check, Disclosed, Failed, Missed, Report, Sparing
+from hanse.control.report import (
+    MODEL,
+    Account,
+    Answer,
+    Check,
+    Disclosed,
+    Failed,
+    Missed,
+    Report,
+    Sparing,
+    participation_json,
+)
 from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
 from hanse.core.canonical import digest_of
 from hanse.core.chain import GENESIS, Record, check_chain
@@ -288,7 +299,7 @@ class _Examination:
         if isinstance(event, ExchangeClosed):
             now = self._recounted or event  # what an earlier version did not tell can be counted still
             found = replace(found, set_aside=now.set_aside, data=now.data)
-            self._closed[event.exchange] = found.as_json()
+            self._closed[event.exchange] = participation_json(found)
             self._report.exchanges.append(self._closed[event.exchange])
             for site in event.missing:
                 how = "it had fallen silent" if site in found.idle else f"it had not answered ({event.cause})"

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.core.as_read import AsRead, computed, flat_reader
+from hanse.core.wording import named
 
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, Array]
@@ -179,7 +180,5 @@ def _zeros(count: int, dtype: np.dtype[Any]) -> Array:
     return zeros
 
 
-def _some(named: Mapping[str, TensorSpec], most: int = 5) -> str:
-    names = sorted(named)
-    shown = ", ".join(repr(name) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
+def _some(found: Mapping[str, TensorSpec]) -> str:
+    return named([repr(name) for name in sorted(found)], 5) or "none"

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from hanse.core.cohort import needed, rest_rounds, wanted
 from hanse.core.events import Event, Events
 from hanse.core.evolve import evolve
-from hanse.core.participation import named
 from hanse.core.round_events import RoundCommitted
 from hanse.core.run import TERMINAL, Run
 from hanse.core.schema import parse_duration
 from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 from hanse.core.strikes import Strikes
+from hanse.core.wording import named
 from hanse.errors import RunError
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from pydantic import Field
 
+from hanse.core.participation import Participation, told_absent
+from hanse.core.round_events import Data
 from hanse.core.schema import BlobDigest, Digest, Strict
 from hanse.wire.messages_basics import Time
 
@@ -68,6 +71,36 @@ class TookPart(Strict):
     tolerated: float | None
     too_little: bool
     told: str
+
+    @staticmethod
+    def of(found: Participation, most: int | None = None) -> TookPart:
+        """The message of a closed exchange.
+
+        Args:
+            found: Who took part.
+            most: Sites to name for each reason; None for all.
+        """
+        data = found.data or Data(answered=0, missing=0)
+        return TookPart(
+            exchange=found.exchange,
+            round_number=found.round_number,
+            task=found.task,
+            cause=found.cause,
+            asked=len(found.asked),
+            answered=len(found.answered),
+            failed=dict(islice(found.failed.items(), most)),
+            idle=found.idle[:most],
+            unanswered=found.unanswered[:most],
+            late=dict(islice(found.late.items(), most)),
+            set_aside=found.set_aside[:most],
+            num_examples=data.answered,
+            missing_examples=data.missing,
+            missing_share=data.share,
+            unknown=data.unknown[:most],
+            tolerated=data.tolerated,
+            too_little=data.too_little,
+            told=told_absent(found),
+        )
 
 
 class SubmitRequest(Strict):

@@ -66,7 +66,7 @@ def test_of_very_many_sites_some_are_named(capsys: pytest.CaptureFixture[str]) -
         view.status(waiting(*(f"s{number:03}" for number in range(MOST_ROWS + 5))))
         view.remind()
 
-    assert capsys.readouterr().out.endswith("; 5 more\n")
+    assert capsys.readouterr().out.endswith("; and 5 more\n")
 
 
 def test_a_view_that_is_not_shown_keeps_the_history(capsys: pytest.CaptureFixture[str]) -> None:

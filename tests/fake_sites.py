@@ -120,7 +120,7 @@ class FakeSite:
         return outcome, update
 
     async def _model(self, digest: str) -> dict[str, Any]:
-        path = self._grounds.service.blob_to_send(self._grounds.party(self.name), digest)
+        path = self._grounds.service.blob_requests.blob_to_send(self._grounds.party(self.name), digest)
         return decode(path.read_bytes())
 
 

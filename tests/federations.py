@@ -16,8 +16,9 @@ from tests.in_memory_transport import MemoryUpstream
 from tests.parties import der, new_authority
 
 from hanse.aggregator.controller import RunController
+from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Lifetimes, Registry
-from hanse.aggregator.service import AggregatorService, Options
+from hanse.aggregator.service import AggregatorService
 from hanse.core.events import Event, read_event
 from hanse.core.identity import Party, Role
 from hanse.core.manifest import CodeFile, Manifest
@@ -180,7 +181,9 @@ class Grounds:
     async def submit(self, **changes: Any) -> str:
         """Begin a run; its id."""
         digest = put(self.blobs, self.manifest(**changes).to_bytes())
-        return (await self.service.submit(self.operator, SubmitRequest(plan_digest=digest))).run_id
+        return (
+            await self.service.run_requests.submit(self.operator, SubmitRequest(plan_digest=digest))
+        ).run_id
 
     def controller(self, run_id: str) -> RunController:
         return self.service._keeper.find(run_id)
@@ -208,7 +211,9 @@ class Grounds:
             decided_ms=0,
         )
         statement = signed(self.credentials[name], PLAN_ANSWER, body.model_dump(mode="json"))
-        await self.service.answer(self.party(name), AnswerRequest(run_id=run_id, statement=statement))
+        await self.service.site_requests.answer(
+            self.party(name), AnswerRequest(run_id=run_id, statement=statement)
+        )
 
     async def asked(self, task: str = "train", **changes: Any) -> str:
         """A run in which every site is asked a task of round 1; its id. No worker is needed."""
@@ -232,7 +237,7 @@ class Grounds:
     def bring(self, name: str, update: Parameters | bytes) -> UpdateFile:
         """Upload an update as a site does."""
         data = update if isinstance(update, bytes) else encode(update)
-        opened = self.service.blob_to_take(self.party(name), named(data), len(data))
+        opened = self.service.blob_requests.blob_to_take(self.party(name), named(data), len(data))
         if opened is not None:
             writer = opened()
             writer.write(data)
@@ -262,7 +267,7 @@ class Grounds:
         """Send an outcome to the service, signed by its site unless another one does."""
         credentials = self.credentials[signer or outcome.site]
         statement = signed(credentials, TASK_RESULT, outcome.model_dump(mode="json"))
-        return await self.service.result(
+        return await self.service.site_requests.result(
             self.party(sender or outcome.site), ResultRequest(statement=statement)
         )
 

@@ -20,8 +20,8 @@ from hanse.pki.certificates import party_of, pem_of, read_der
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
 from hanse.storage.base import BlobStore
-from hanse.transport.base import OpenUpload, Service
 from hanse.transport.https_client import HttpsUpstream
+from hanse.transport.service import OpenUpload
 from hanse.wire.messages_basics import BlobState, Empty, Hello
 from hanse.wire.messages_members import (
     Certificates,
@@ -117,7 +117,7 @@ def record(sequence: int) -> JournalRecord:
     )
 
 
-class FakeService(Service):
+class FakeService:
     """Admits every certificate but those removed, and keeps what it is given.
 
     Attributes:
@@ -140,6 +140,7 @@ class FakeService(Service):
         self.records: list[JournalRecord] = []
         self.phase = "running"
         self.export_path: Path | None = None
+        self.member_requests = self.site_requests = self.blob_requests = self.run_requests = self
 
     def change(self) -> None:
         self.version += "1"

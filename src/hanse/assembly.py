@@ -158,7 +158,8 @@ class _Parts:
 @contextmanager
 def _opened(directory: Path) -> Iterator[_Parts]:
     """Open a federation's directory, which this process holds; the service in it is not started."""
-    from hanse.aggregator.service import AggregatorService, Options
+    from hanse.aggregator.options import Options
+    from hanse.aggregator.service import AggregatorService
     from hanse.storage.journal_sql import SqlJournal
 
     directory = directory.absolute()  # workers are told of it, and stand elsewhere

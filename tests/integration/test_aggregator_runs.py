@@ -288,7 +288,7 @@ def test_a_run_is_stopped_while_its_workflow_computes(
             run_id = await grounds.submit(**own("computes"))
             log = grounds.options.runs / run_id / "worker.log"
             await until(lambda: log.exists() and "computing" in log.read_text())
-            await service.stop(grounds.operator, run_id, StopRequest())
+            await service.run_requests.stop(grounds.operator, run_id, StopRequest())
             await until(lambda: not service._keeper._tasks)
 
     run(main())

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from hanse.core.identity import Party
 from hanse.errors import CredentialError, PolicyError
-from hanse.transport.base import Service
 from hanse.transport.route import A, AnyRoute, Call, Q, Route
+from hanse.transport.service import Service
 from hanse.wire.messages_basics import decode, written
 
 

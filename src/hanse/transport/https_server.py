@@ -13,13 +13,13 @@ from aiohttp import web
 
 from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
-from hanse.transport.base import Service
 from hanse.transport.bodies import Bodies
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
 from hanse.transport.replies import agree, certificate_of, refuse, reply
 from hanse.transport.route import Bulk, Call, Route
 from hanse.transport.routes import find
+from hanse.transport.service import Service
 from hanse.transport.streams import PIECE, read_message
 from hanse.transport.tls_listener import Bounds, TlsListener
 from hanse.wire.messages_basics import Empty

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hanse.core.identity import Party, Role
 from hanse.core.schema import Strict
-from hanse.transport.base import Service
+from hanse.transport.service import Service
 
 Q = TypeVar("Q", bound=Strict)
 A = TypeVar("A", bound=Strict)

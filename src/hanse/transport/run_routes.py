@@ -29,7 +29,7 @@ RUNS = Route(
     OPERATORS,
     Empty,
     Runs,
-    lambda call: call.service.runs(call.party),
+    lambda call: call.service.run_requests.runs(call.party),
 )
 SUBMIT = Route(
     "POST",
@@ -38,7 +38,7 @@ SUBMIT = Route(
     OPERATORS,
     SubmitRequest,
     RunStatus,
-    lambda call: call.service.submit(call.party, call.message),
+    lambda call: call.service.run_requests.submit(call.party, call.message),
 )
 RUN = Route(
     "GET",
@@ -47,7 +47,7 @@ RUN = Route(
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.run(call.party, call.params["run_id"]),
+    lambda call: call.service.run_requests.run(call.party, call.params["run_id"]),
 )
 EVENTS = Route(
     "GET",
@@ -56,7 +56,7 @@ EVENTS = Route(
     OPERATORS,
     EventsQuery,
     EventsReply,
-    lambda call: call.service.events(
+    lambda call: call.service.run_requests.events(
         call.party, call.params["run_id"], call.message.after, call.message.wait_s
     ),
     waits=True,
@@ -68,7 +68,7 @@ STOP = Route(
     OPERATORS,
     StopRequest,
     RunStatus,
-    lambda call: call.service.stop(call.party, call.params["run_id"], call.message),
+    lambda call: call.service.run_requests.stop(call.party, call.params["run_id"], call.message),
 )
 RESUME = Route(
     "POST",
@@ -77,7 +77,7 @@ RESUME = Route(
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.resume(call.party, call.params["run_id"]),
+    lambda call: call.service.run_requests.resume(call.party, call.params["run_id"]),
 )
 TAKE_BACK = Route(
     "POST",
@@ -86,7 +86,7 @@ TAKE_BACK = Route(
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.take_back(call.party, call.params["run_id"], call.params["name"]),
+    lambda call: call.service.run_requests.take_back(call.party, call.params["run_id"], call.params["name"]),
 )
 EXPORT = Bulk(
     "GET", "/v1/runs/{run_id}/export", "A run's journal with its seal.", OPERATORS, "application/x-ndjson"

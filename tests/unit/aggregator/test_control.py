@@ -33,7 +33,9 @@ class TestSubmit:
         async def main() -> None:
             async with grounds.serving() as service:
                 digest = put(grounds.blobs, grounds.manifest().to_bytes())
-                status = await service.submit(grounds.operator, SubmitRequest(plan_digest=digest))
+                status = await service.run_requests.submit(
+                    grounds.operator, SubmitRequest(plan_digest=digest)
+                )
                 assert (status.run_id, status.phase, status.submitted_by) == (
                     "demo-1",
                     "submitted",
@@ -67,7 +69,7 @@ class TestSubmit:
         async def main() -> None:
             async with grounds.serving() as service:
                 with pytest.raises(PlanError, match="plan ffffffffffff was not uploaded"):
-                    await service.submit(grounds.operator, SubmitRequest(plan_digest="f" * 64))
+                    await service.run_requests.submit(grounds.operator, SubmitRequest(plan_digest="f" * 64))
 
         run(main())
 
@@ -133,14 +135,14 @@ class TestSubmit:
                     patch.setattr(grounds.journal, "append", full)
                     with pytest.raises(StorageError, match="full"):
                         await grounds.submit()
-                assert (await service.runs(grounds.operator)).runs == ()
+                assert (await service.run_requests.runs(grounds.operator)).runs == ()
                 assert await grounds.submit() == "demo-1"
 
         run(main())
 
     async def submitted(self, grounds: Grounds, manifest: Manifest) -> None:
         digest = put(grounds.blobs, manifest.to_bytes())
-        await grounds.service.submit(grounds.operator, SubmitRequest(plan_digest=digest))
+        await grounds.service.run_requests.submit(grounds.operator, SubmitRequest(plan_digest=digest))
 
 
 class TestWatching:
@@ -150,7 +152,7 @@ class TestWatching:
                 for name in ("heart", "lung"):
                     await grounds.submit(name=name)
                     await asyncio.sleep(0.002)
-                listed = (await service.runs(grounds.operator)).runs
+                listed = (await service.run_requests.runs(grounds.operator)).runs
                 assert [status.run_id for status in listed] == ["lung-1", "heart-1"]
 
         run(main())
@@ -159,7 +161,7 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
-                reply = await service.events(grounds.operator, run_id, 0, 30.0)
+                reply = await service.run_requests.events(grounds.operator, run_id, 0, 30.0)
                 assert [record.kind for record in reply.records] == ["RunSubmitted"]
                 assert reply.status.events == 1
 
@@ -169,7 +171,7 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
-                waiting = asyncio.create_task(service.events(grounds.operator, run_id, 1, 30.0))
+                waiting = asyncio.create_task(service.run_requests.events(grounds.operator, run_id, 1, 30.0))
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
                 await grounds.answer(run_id, "a")
@@ -181,8 +183,10 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
-                await service.stop(grounds.operator, run_id, StopRequest())
-                reply = await asyncio.wait_for(service.events(grounds.operator, run_id, 2, 30.0), 1)
+                await service.run_requests.stop(grounds.operator, run_id, StopRequest())
+                reply = await asyncio.wait_for(
+                    service.run_requests.events(grounds.operator, run_id, 2, 30.0), 1
+                )
                 assert (reply.records, reply.status.phase) == ((), "stopped")
 
         run(main())
@@ -197,7 +201,7 @@ class TestWatching:
                 kinds: list[str] = []
                 replies = 0
                 while len(kinds) < grounds.controller(run_id).events:
-                    reply = await service.events(grounds.operator, run_id, len(kinds), 0.0)
+                    reply = await service.run_requests.events(grounds.operator, run_id, len(kinds), 0.0)
                     assert len(encode(reply)) < MAX_MESSAGE
                     kinds += [record.kind for record in reply.records]
                     replies += 1
@@ -211,9 +215,9 @@ class TestWatching:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
                 olga = grounds.enrolled("olga", Role.OPERATOR).party
-                waiting = asyncio.create_task(service.events(olga, run_id, 1, 30.0))
+                waiting = asyncio.create_task(service.run_requests.events(olga, run_id, 1, 30.0))
                 await asyncio.sleep(0)
-                await service.remove(grounds.operator, "olga")
+                await service.member_requests.remove(grounds.operator, "olga")
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(waiting, 1)
 
@@ -223,7 +227,7 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 with pytest.raises(RunError, match="no run 'demo-7'"):
-                    await service.run(grounds.operator, "demo-7")
+                    await service.run_requests.run(grounds.operator, "demo-7")
 
         run(main())
 
@@ -233,8 +237,10 @@ class TestEnding:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                stopped = await service.stop(grounds.operator, run_id, StopRequest(reason="lunch"))
-                resumed = await service.resume(grounds.operator, run_id)
+                stopped = await service.run_requests.stop(
+                    grounds.operator, run_id, StopRequest(reason="lunch")
+                )
+                resumed = await service.run_requests.resume(grounds.operator, run_id)
                 assert (stopped.phase, stopped.reason) == ("stopped", "lunch")
                 assert (resumed.phase, resumed.reason) == ("running", "")
 
@@ -244,7 +250,7 @@ class TestEnding:
         async def main() -> None:
             async with grounds.serving() as service:
                 with pytest.raises(RunError, match="only a stopped or failed run"):
-                    await service.resume(grounds.operator, await grounds.asked())
+                    await service.run_requests.resume(grounds.operator, await grounds.asked())
 
         run(main())
 
@@ -254,7 +260,7 @@ class TestExport:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                path = await service.export(grounds.operator, run_id)
+                path = await service.run_requests.export(grounds.operator, run_id)
                 header, *records, seal = map(json.loads, path.read_text().splitlines())
                 assert header["run_id"] == run_id
                 last = check_chain(Record(**record) for record in records)
@@ -270,11 +276,14 @@ class TestExport:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                first = await service.export(grounds.operator, run_id)
+                first = await service.run_requests.export(grounds.operator, run_id)
                 content = sha256(first.read_bytes())
-                assert sha256((await service.export(grounds.operator, run_id)).read_bytes()) == content
+                assert (
+                    sha256((await service.run_requests.export(grounds.operator, run_id)).read_bytes())
+                    == content
+                )
                 await grounds.controller(run_id).execute(Finish())
-                later = await service.export(grounds.operator, run_id)
+                later = await service.run_requests.export(grounds.operator, run_id)
                 assert later != first
                 assert not first.exists()
 
@@ -284,7 +293,9 @@ class TestExport:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                paths = await asyncio.gather(*(service.export(grounds.operator, run_id) for _ in range(4)))
+                paths = await asyncio.gather(
+                    *(service.run_requests.export(grounds.operator, run_id) for _ in range(4))
+                )
                 assert len(set(paths)) == 1
 
         run(main())
@@ -305,17 +316,17 @@ class TestTakeBack:
                 committed = grounds.run(run_id).model
                 assert committed is not None
                 await grounds.controller(run_id).execute(Commit(1, committed))
-                (aside,) = (await service.run(grounds.operator, run_id)).set_aside
+                (aside,) = (await service.run_requests.run(grounds.operator, run_id)).set_aside
                 assert (aside.site, aside.reason) == ("c", "it failed in round 1, train: no memory")
 
-                status = await service.take_back(grounds.operator, run_id, "c")
+                status = await service.run_requests.take_back(grounds.operator, run_id, "c")
 
                 assert status.set_aside == ()
                 event = grounds.events(run_id)[-1]
                 assert isinstance(event, SiteTakenBack)
                 assert (event.site, event.by) == ("c", "operator")
                 with pytest.raises(RunError, match="c is not set aside"):
-                    await service.take_back(grounds.operator, run_id, "c")
+                    await service.run_requests.take_back(grounds.operator, run_id, "c")
 
         with caplog.at_level("WARNING"):
             run(main())

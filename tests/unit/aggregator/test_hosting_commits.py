@@ -247,7 +247,7 @@ class TestEnds:
         async def main() -> None:
             async with worker(grounds, cohort={"minimum": 3}) as w:
                 await w.commit(0, FIRST)
-                await grounds.service.remove(grounds.operator, "c")
+                await grounds.service.member_requests.remove(grounds.operator, "c")
                 with pytest.raises(RunError, match="needs 3 sites, 2 take part"):
                     await w.host.handle(OpenRoundCall(round_number=1))
 

@@ -107,7 +107,7 @@ class TestRestart:
                 await until(stop.is_set)
                 await working.controller(run_id).execute(Stop("operator"))
                 service = await working.restart()
-                await service.resume(working.operator, run_id)
+                await service.run_requests.resume(working.operator, run_id)
                 assert (await until_phase(working, run_id, *TERMINAL)).phase is Phase.FINISHED
 
         run(main())
@@ -123,7 +123,7 @@ class TestDriving:
                 await working.hand_in(working.outcome(run_id, "a", outcome="failed", reason="out of memory"))
                 failed = await until_phase(working, run_id, Phase.FAILED)
                 assert "a: out of memory" in failed.reason
-                await service.resume(working.operator, run_id)
+                await service.run_requests.resume(working.operator, run_id)
                 async with fake_sites(working):
                     assert (await until_phase(working, run_id, *TERMINAL)).phase is Phase.FINISHED
                 assert len(ThreadWorker.started) == 2
@@ -136,7 +136,8 @@ class TestDriving:
                 run_id = await grounds.asked()
                 await grounds.controller(run_id).execute(Stop("operator"))
                 replies = await asyncio.gather(
-                    *(service.resume(grounds.operator, run_id) for _ in range(2)), return_exceptions=True
+                    *(service.run_requests.resume(grounds.operator, run_id) for _ in range(2)),
+                    return_exceptions=True,
                 )
                 assert sorted(type(reply).__name__ for reply in replies) == ["RunError", "RunStatus"]
                 assert len(grounds.service._keeper._tasks) == 1

@@ -131,7 +131,7 @@ class TestEnds:
                 run_id = await working.submit()
                 await until_phase(working, run_id, Phase.RUNNING)
                 await asyncio.to_thread(computing.wait, 10)
-                stopped = await service.stop(working.operator, run_id, StopRequest())
+                stopped = await service.run_requests.stop(working.operator, run_id, StopRequest())
                 assert stopped.phase == "stopped"
                 done.set()
 
@@ -153,8 +153,8 @@ class TestEnds:
                 run_id = await working.submit()
                 await until_phase(working, run_id, Phase.RUNNING)
                 await asyncio.to_thread(computing.wait, 10)
-                await service.stop(working.operator, run_id, StopRequest())
-                resuming = asyncio.create_task(service.resume(working.operator, run_id))
+                await service.run_requests.stop(working.operator, run_id, StopRequest())
+                resuming = asyncio.create_task(service.run_requests.resume(working.operator, run_id))
                 await asyncio.sleep(0.01)
                 assert not resuming.done()  # the first worker has not ended yet
                 done.set()

@@ -33,7 +33,7 @@ _SLACK = 4_096
 
 
 class ControlRequests:
-    """Serves the requests of `hanse.transport.service.Service` about runs."""
+    """Serves the requests of `hanse.transport.service.RunHandler`."""
 
     def __init__(
         self, registry: Registry, keeper: RunKeeper, journal: Journal, blobs: BlobStore, exports: Exports

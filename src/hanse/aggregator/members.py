@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class MemberRequests:
-    """Serves the requests of `hanse.transport.service.Service` about members."""
+    """Serves the requests of `hanse.transport.service.MemberHandler`."""
 
     def __init__(self, registry: Registry, keeper: RunKeeper, url: str, token_id: Callable[[], str]) -> None:
         self._registry = registry

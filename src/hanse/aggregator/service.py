@@ -23,7 +23,7 @@ from hanse.wire.messages_basics import Hello
 
 
 class AggregatorService:
-    """Serves one federation; see `hanse.transport.service.Service` for each request.
+    """Serves one federation; see `hanse.transport.service.Service`.
 
     Belongs to one event loop. `start` takes up the runs of the journal,
     `close` lets go of them; nothing is lost in between or by a crash.

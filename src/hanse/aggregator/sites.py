@@ -31,7 +31,7 @@ _LONGEST_REASON = 1_000
 
 
 class SiteRequests:
-    """Serves the requests of `hanse.transport.service.Service` that collaborators make."""
+    """Serves the requests of `hanse.transport.service.SiteHandler`."""
 
     def __init__(
         self, registry: Registry, keeper: RunKeeper, verifier: Verifier, blobs: BlobStore, max_blob: int

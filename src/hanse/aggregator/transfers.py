@@ -17,7 +17,7 @@ from hanse.wire.messages_basics import BlobState
 
 
 class TransferRequests:
-    """Serves the requests of `hanse.transport.service.Service` that move blobs."""
+    """Serves the requests of `hanse.transport.service.BlobHandler`."""
 
     def __init__(self, keeper: RunKeeper, blobs: BlobStore, options: Options) -> None:
         self._keeper = keeper

@@ -26,7 +26,7 @@ from hanse.core.identity import Party, Role
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
-from hanse.wire.messages import SignRequest
+from hanse.wire.messages_members import SignRequest
 from hanse.wire.tensors import write_file
 
 FEDERATION = "bench"

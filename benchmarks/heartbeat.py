@@ -31,7 +31,7 @@ from hanse.collaborator.statements import state
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import PLAN_ANSWER, AnswerRequest, NextRequest, PlanAnswer
+from hanse.wire.messages_sites import PLAN_ANSWER, AnswerRequest, NextRequest, PlanAnswer
 
 UPLOADS = 8
 EVERY_S = 0.02

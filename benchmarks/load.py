@@ -38,7 +38,7 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

@@ -13,10 +13,10 @@ from tests.blobs import named
 from tests.federations import MODEL, Grounds, signed
 
 from hanse.core.parameters import Parameters
-from hanse.core.plan import INITIALISE
 from hanse.core.run import Phase, Run
+from hanse.core.tasks import INITIALISE
 from hanse.errors import LateResultError, StorageError
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     TASK_RESULT,
     Assignment,
     NextRequest,
@@ -120,7 +120,7 @@ class FakeSite:
         return outcome, update
 
     async def _model(self, digest: str) -> dict[str, Any]:
-        path = self._grounds.service.blob_to_send(self._grounds.party(self.name), digest)
+        path = self._grounds.service.blob_requests.blob_to_send(self._grounds.party(self.name), digest)
         return decode(path.read_bytes())
 
 

@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.blobs import named
+from tests.blobs import named, put
+from tests.in_memory_transport import MemoryUpstream
 from tests.parties import der, new_authority
 
 from hanse.aggregator.controller import RunController
+from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Lifetimes, Registry
-from hanse.aggregator.service import AggregatorService, Options
-from hanse.core.commands import Commit, OpenExchange, OpenRound
-from hanse.core.events import Event, SignedStatement, read_event
+from hanse.aggregator.service import AggregatorService
+from hanse.core.events import Event, read_event
 from hanse.core.identity import Party, Role
+from hanse.core.manifest import CodeFile, Manifest
 from hanse.core.parameters import Parameters
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.plan import Plan
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.run import Run
+from hanse.core.statements import SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -33,15 +37,14 @@ from hanse.pki.signatures import sign
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
-from hanse.transport.memory import MemoryUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_runs import SubmitRequest
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
     PlanAnswer,
     ResultReply,
     ResultRequest,
-    SubmitRequest,
     TaskOutcome,
     UpdateFile,
 )
@@ -175,17 +178,19 @@ class Grounds:
             "tasks": TASKS,
             **({} if initial is None else {"initial_model": "first.safetensors"}),
         }
-        files = (CodeFile(path=path, sha256=self.blobs.put(code), size=len(code)),)
+        files = (CodeFile(path=path, sha256=put(self.blobs, code), size=len(code)),)
         first = None
         if initial is not None:
             data = encode(initial)
-            first = CodeFile(path="first.safetensors", sha256=self.blobs.put(data), size=len(data))
+            first = CodeFile(path="first.safetensors", sha256=put(self.blobs, data), size=len(data))
         return Manifest(plan=Plan.model_validate(settings | changes), files=files, initial_model=first)
 
     async def submit(self, **changes: Any) -> str:
         """Begin a run; its id."""
-        digest = self.blobs.put(self.manifest(**changes).to_bytes())
-        return (await self.service.submit(self.operator, SubmitRequest(plan_digest=digest))).run_id
+        digest = put(self.blobs, self.manifest(**changes).to_bytes())
+        return (
+            await self.service.run_requests.submit(self.operator, SubmitRequest(plan_digest=digest))
+        ).run_id
 
     def controller(self, run_id: str) -> RunController:
         return self.service._keeper.find(run_id)
@@ -213,7 +218,9 @@ class Grounds:
             decided_ms=0,
         )
         statement = signed(self.credentials[name], PLAN_ANSWER, body.model_dump(mode="json"))
-        await self.service.answer(self.party(name), AnswerRequest(run_id=run_id, statement=statement))
+        await self.service.site_requests.answer(
+            self.party(name), AnswerRequest(run_id=run_id, statement=statement)
+        )
 
     async def asked(self, task: str = "train", **changes: Any) -> str:
         """A run in which every site is asked a task of round 1; its id. No worker is needed."""
@@ -237,7 +244,7 @@ class Grounds:
     def bring(self, name: str, update: Parameters | bytes) -> UpdateFile:
         """Upload an update as a site does."""
         data = update if isinstance(update, bytes) else encode(update)
-        opened = self.service.blob_to_take(self.party(name), named(data), len(data))
+        opened = self.service.blob_requests.blob_to_take(self.party(name), named(data), len(data))
         if opened is not None:
             writer = opened()
             writer.write(data)
@@ -267,7 +274,7 @@ class Grounds:
         """Send an outcome to the service, signed by its site unless another one does."""
         credentials = self.credentials[signer or outcome.site]
         statement = signed(credentials, TASK_RESULT, outcome.model_dump(mode="json"))
-        return await self.service.result(
+        return await self.service.site_requests.result(
             self.party(sender or outcome.site), ResultRequest(statement=statement)
         )
 

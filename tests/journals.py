@@ -11,21 +11,14 @@ from tests.blobs import named
 
 from hanse.aggregator.sealing import Exports
 from hanse.collaborator.statements import state
+from hanse.core.answers import AcceptResult, FailTask
 from hanse.core.chain import GENESIS, link
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    FailTask,
-    Finish,
-    OpenExchange,
-    OpenRound,
-    RecordAggregate,
-    Submit,
-)
+from hanse.core.decide import Command
 from hanse.core.identity import Party, Role
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.lifecycle import AnswerPlan, Finish, Submit
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
+from hanse.core.requests import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -34,7 +27,7 @@ from hanse.pki.signatures import sign
 from hanse.storage.ledger import Ledger
 from hanse.storage.memory import MemoryJournal
 from hanse.wire.journal_file import JOURNAL_SEAL
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -161,4 +154,4 @@ def reseal(lines: Lines, aggregator: Credentials) -> None:
         record = link(line["stream"], number, line["time_ms"], line["kind"], line["body"], previous)
         lines[number], previous = record.as_json(), record.digest
     head = {"run_id": RUN, "records": len(lines) - 2, "head": previous, "sealed_ms": NOW_MS}
-    lines[-1] = {"seal": head, "signature": sign(aggregator, JOURNAL_SEAL, head).as_json()}
+    lines[-1] = {"seal": head, "signature": sign(aggregator, JOURNAL_SEAL, head).model_dump()}

@@ -20,30 +20,25 @@ from hanse.pki.certificates import party_of, pem_of, read_der
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
 from hanse.storage.base import BlobStore
-from hanse.transport.base import OpenUpload, Service
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import (
-    AnswerRequest,
-    BlobState,
+from hanse.transport.service import OpenUpload
+from hanse.wire.messages_basics import BlobState, Empty, Hello
+from hanse.wire.messages_members import (
     Certificates,
-    Empty,
     EnrolRequest,
-    EventsReply,
-    Hello,
     InviteReply,
     InviteRequest,
-    JournalRecord,
     Members,
+    RenewRequest,
+    SignRequest,
+)
+from hanse.wire.messages_runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages_sites import (
+    AnswerRequest,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
-    Runs,
-    RunStatus,
-    SignRequest,
-    StopRequest,
-    SubmitRequest,
     Work,
 )
 
@@ -122,7 +117,7 @@ def record(sequence: int) -> JournalRecord:
     )
 
 
-class FakeService(Service):
+class FakeService:
     """Admits every certificate but those removed, and keeps what it is given.
 
     Attributes:
@@ -145,6 +140,7 @@ class FakeService(Service):
         self.records: list[JournalRecord] = []
         self.phase = "running"
         self.export_path: Path | None = None
+        self.member_requests = self.site_requests = self.blob_requests = self.run_requests = self
 
     def change(self) -> None:
         self.version += "1"

@@ -46,7 +46,7 @@ from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.https_server import HttpsServer, Limits
 from hanse.transport.retry import OnRetry, tell_nobody
-from hanse.transport.routes import A, Call, Q, Route
+from hanse.transport.route import A, Call, Q, Route
 from hanse.tuning import now
 
 # Only what a client needs is imported here: the service, its journal and the agent cost half a second.
@@ -154,7 +154,8 @@ class _Parts:
 @contextmanager
 def _opened(directory: Path) -> Iterator[_Parts]:
     """Open a federation's directory, which this process holds; the service in it is not started."""
-    from hanse.aggregator.service import AggregatorService, Options
+    from hanse.aggregator.options import Options
+    from hanse.aggregator.service import AggregatorService
     from hanse.storage.journal_sql import SqlJournal
 
     directory = directory.absolute()  # workers are told of it, and stand elsewhere

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from tests.blobs import put
 
 from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
 from hanse.errors import ConfigError, StorageError, TamperedError, TransportError, UpdateError
@@ -23,7 +24,7 @@ def with_spares(directory: Path) -> FileBlobStore:
     """A store in which longer, shorter and equally long blobs were just deleted."""
     store = FileBlobStore(directory, spare_from=1)
     for size in (len(DATA), len(DATA) + 100, len(DATA) - 100, len(DATA)):
-        store.delete(store.put(bytes([size % 251]) * size))
+        store.delete(put(store, bytes([size % 251]) * size))
     return store
 
 
@@ -51,7 +52,7 @@ def upload(store: BlobStore, data: bytes = DATA, *, owner: str = "a") -> None:
 
 
 def test_a_blob_is_found_under_its_digest(make_store: Callable[[], BlobStore]) -> None:
-    digest = make_store().put(DATA)
+    digest = put(make_store(), DATA)
 
     store = make_store()
     assert digest == DIGEST
@@ -62,13 +63,13 @@ def test_a_blob_is_found_under_its_digest(make_store: Callable[[], BlobStore]) -
 
 
 def test_storing_twice_keeps_one(store: BlobStore) -> None:
-    assert store.put(DATA) == store.put(DATA)
+    assert put(store, DATA) == put(store, DATA)
     assert store.path(DIGEST).read_bytes() == DATA
 
 
 def test_all_blobs_are_listed(store: BlobStore) -> None:
     assert store.digests() == []
-    one, other = store.put(DATA), store.put(b"another")
+    one, other = put(store, DATA), put(store, b"another")
     assert sorted(store.digests()) == sorted([one, other])
 
     store.delete(one)
@@ -77,13 +78,13 @@ def test_all_blobs_are_listed(store: BlobStore) -> None:
 
 
 def test_an_empty_blob_is_a_blob(store: BlobStore) -> None:
-    digest = store.put(b"")
+    digest = put(store, b"")
 
     assert store.path(digest).read_bytes() == b""
 
 
 def test_a_blob_is_read_only(store: BlobStore) -> None:
-    assert store.path(store.put(DATA)).stat().st_mode & 0o222 == 0
+    assert store.path(put(store, DATA)).stat().st_mode & 0o222 == 0
 
 
 @pytest.mark.parametrize("look", [BlobStore.path, BlobStore.size, BlobStore.whole, BlobStore.verify])
@@ -117,7 +118,7 @@ def test_what_is_not_as_either_digest_says_is_refused(store: BlobStore, algorith
 
 
 def test_one_digest_does_not_pass_for_the_other(store: BlobStore) -> None:
-    store.put(DATA)
+    put(store, DATA)
 
     assert not store.has(f"{DIGEST}-blake3")
 
@@ -165,7 +166,7 @@ def test_what_was_copied_when_a_process_died_goes_with_the_next_ones_start(
 
 
 def test_copying_what_is_there_already_is_no_error(store: BlobStore) -> None:
-    store.put(DATA)
+    put(store, DATA)
 
     assert store.copy(BytesIO(DATA), len(DATA), "sha256") == DIGEST
     store.verify(DIGEST)
@@ -176,7 +177,7 @@ def test_no_more_of_a_file_is_copied_than_was_asked_for(store: BlobStore) -> Non
 
 
 def test_the_space_of_a_deleted_blob_is_free_after_reclaiming(store: BlobStore, tmp_path: Path) -> None:
-    store.put(DATA)
+    put(store, DATA)
     store.delete(DIGEST)
 
     store.reclaim()
@@ -280,7 +281,7 @@ def test_two_uploads_of_one_blob_by_one_owner_are_told_apart(store: BlobStore) -
 
 
 def test_a_blob_that_is_sent_again_stays_whole(store: BlobStore) -> None:
-    store.put(DATA)
+    put(store, DATA)
 
     with closing(store.write(DIGEST, "a", len(DATA))) as writer:
         writer.write(DATA)
@@ -302,21 +303,21 @@ def alter(path: Path) -> None:
 
 @pytest.mark.parametrize("look", [BlobStore.whole, BlobStore.verify])
 def test_altered_content_is_found(store: BlobStore, look: Callable[[BlobStore, str], object]) -> None:
-    alter(store.path(store.put(DATA)))
+    alter(store.path(put(store, DATA)))
 
     with pytest.raises(TamperedError, match="was altered"):
         getattr(store, look.__name__)(DIGEST)
 
 
 def test_content_that_was_altered_while_nobody_looked_is_found(make_store: Callable[[], BlobStore]) -> None:
-    alter(make_store().path(make_store().put(DATA)))
+    alter(make_store().path(put(make_store(), DATA)))
 
     with pytest.raises(TamperedError, match="was altered"):
         make_store().whole(DIGEST)
 
 
 def test_content_that_is_put_back_is_whole_again(store: BlobStore) -> None:
-    path = store.path(store.put(DATA))
+    path = store.path(put(store, DATA))
     alter(path)
     with pytest.raises(TamperedError):
         store.whole(DIGEST)
@@ -327,7 +328,7 @@ def test_content_that_is_put_back_is_whole_again(store: BlobStore) -> None:
 
 
 def test_a_blob_forgotten_twice_is_gone(store: BlobStore) -> None:
-    store.put(DATA)
+    put(store, DATA)
 
     store.delete(DIGEST)
     store.delete(DIGEST)

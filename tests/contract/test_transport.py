@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.blobs import put
+from tests.in_memory_transport import MemoryUpstream
 from tests.parties import DATA, DIGEST, HALF, FakeService, Run, der, enrolled, new_authority
 
-from hanse.core.events import SignedStatement
 from hanse.core.identity import Role
+from hanse.core.statements import SignedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -28,8 +30,8 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
-from hanse.transport.memory import MemoryUpstream
-from hanse.wire.messages import AnswerRequest, NextRequest, ProgressRequest, RenewRequest, ResultRequest
+from hanse.wire.messages_members import RenewRequest
+from hanse.wire.messages_sites import AnswerRequest, NextRequest, ProgressRequest, ResultRequest
 
 Connect = Callable[[Credentials], Upstream]
 
@@ -159,7 +161,7 @@ def test_whoever_is_removed_while_waiting_is_told_nothing(
 def test_whoever_is_removed_may_not_even_fetch(
     run: Run, upstream: Upstream, service: FakeService, blobs: FileBlobStore
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     service.removed.add("hospital-a")
 
     with pytest.raises(CredentialError, match="was removed"):
@@ -184,7 +186,7 @@ def test_a_message_that_is_too_long_is_refused(run: Run, upstream: Upstream) -> 
 def test_a_blob_is_fetched(
     run: Run, upstream: Upstream, service: FakeService, blobs: FileBlobStore, data: bytes
 ) -> None:
-    digest = service.blobs.put(data)
+    digest = put(service.blobs, data)
 
     path = run(upstream.fetch(digest, blobs, owner="a", max_bytes=len(data)))
 
@@ -193,7 +195,7 @@ def test_a_blob_is_fetched(
 
 
 def test_a_blob_that_is_here_is_not_fetched_again(run: Run, upstream: Upstream, blobs: FileBlobStore) -> None:
-    blobs.put(DATA)
+    put(blobs, DATA)
 
     assert run(upstream.fetch(DIGEST, blobs, owner="a", max_bytes=len(DATA))) == blobs.path(DIGEST)
 
@@ -202,7 +204,7 @@ def test_a_blob_that_is_here_is_not_fetched_again(run: Run, upstream: Upstream, 
 def test_fetching_goes_on_where_it_stopped(
     run: Run, upstream: Upstream, service: FakeService, blobs: FileBlobStore, there: int
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     with closing(blobs.write(DIGEST, "a", len(DATA))) as writer:
         writer.write(DATA[:there])
 
@@ -214,7 +216,7 @@ def test_fetching_goes_on_where_it_stopped(
 def test_fetching_begins_again_where_an_earlier_try_left_other_bytes(
     run: Run, upstream: Upstream, service: FakeService, blobs: FileBlobStore
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     with closing(blobs.write(DIGEST, "a", len(DATA))) as writer:
         writer.write(b"\xff" * HALF)
 
@@ -226,7 +228,7 @@ def test_fetching_begins_again_where_an_earlier_try_left_other_bytes(
 def test_a_blob_larger_than_announced_is_not_fetched(
     run: Run, upstream: Upstream, service: FakeService, blobs: FileBlobStore
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
 
     with pytest.raises(ProtocolError, match=f"has {len(DATA)} bytes, and at most {HALF}"):
         run(upstream.fetch(DIGEST, blobs, owner="a", max_bytes=HALF))

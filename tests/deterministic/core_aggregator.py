@@ -11,25 +11,14 @@ from tests.deterministic.core_workflow import Workflow
 from tests.deterministic.dying import Died, DyingJournal
 
 from hanse.aggregator.work import assignments, concerns
-from hanse.core.answers import member_state
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult, StartTask, member_state
 from hanse.core.chain import Record
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    FailTask,
-    Recover,
-    RefuseResult,
-    RestartWorker,
-    Resume,
-    StartTask,
-    Submit,
-    Tick,
-)
+from hanse.core.decide import Command
 from hanse.core.events import Event
 from hanse.core.exchange import Exchange, MemberState
+from hanse.core.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
 from hanse.core.run import TERMINAL, Phase, Run
-from hanse.core.timing import next_wakeup_ms
+from hanse.core.timing import Tick, next_wakeup_ms
 from hanse.errors import RunError
 from hanse.storage.ledger import Ledger
 from hanse.storage.memory import MemoryJournal

@@ -16,29 +16,15 @@ from tests.deterministic.core_values import examples_of, next_model, sum_of, upd
 from tests.deterministic.weather import IDLE_S, Shape
 
 from hanse.aggregator.work import assignments
-from hanse.core.answers import member_state
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    FailTask,
-    Finish,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    RecordAggregate,
-    Recover,
-    RefuseResult,
-    RestartWorker,
-    Resume,
-    Submit,
-    Tick,
-)
-from hanse.core.decide import decide
-from hanse.core.events import Event, ExchangeClosed, UpdateAccepted
-from hanse.core.run import TERMINAL, Phase, Run, evolve
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult, member_state
+from hanse.core.decide import Command, decide
+from hanse.core.events import Event
+from hanse.core.evolve import evolve
+from hanse.core.lifecycle import AnswerPlan, Finish, Invite, Leave, Recover, RestartWorker, Resume, Submit
+from hanse.core.requests import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.round_events import ExchangeClosed, UpdateAccepted
+from hanse.core.run import TERMINAL, Phase, Run
+from hanse.core.timing import Tick
 from hanse.errors import RunError
 
 FIRST = "f" * 64

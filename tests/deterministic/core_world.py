@@ -17,7 +17,7 @@ from tests.deterministic.core_checks import Checks
 from tests.deterministic.core_sites import Site
 from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
 
-from hanse.core.commands import Invite, Leave, Resume, Stop
+from hanse.core.lifecycle import Invite, Leave, Resume, Stop
 from hanse.core.run import TERMINAL, Phase
 from hanse.errors import RunError
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from tests.deterministic.core_checks import ENDS
 from tests.deterministic.service_ground import ground
 from tests.deterministic.undisturbed import undisturbed
+from tests.replays import replay
 
 from hanse.aggregator.retention import references
 from hanse.aggregator.sealing import Exports
 from hanse.control.audit import verify
 from hanse.core.chain import check_chain
-from hanse.core.events import ExchangeClosed, RoundCommitted, RunFailed, UpdateAccepted, read_event
-from hanse.core.run import Phase, Run, replay
-from hanse.wire.messages import Work
+from hanse.core.events import read_event
+from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
+from hanse.core.run import Phase, Run
+from hanse.core.run_events import RunFailed
+from hanse.wire.messages_sites import Work
 
 if TYPE_CHECKING:
     from tests.deterministic.service_world import ServiceWorld

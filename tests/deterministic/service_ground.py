@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+from tests.blobs import put
 from tests.deterministic.weather import Shape
 
 from hanse.aggregator.registry import Lifetimes, Registry
 from hanse.core.canonical import sha256
 from hanse.core.identity import Party, Role
+from hanse.core.manifest import CodeFile, Manifest
 from hanse.core.membership import STREAM
-from hanse.core.plan import CodeFile, Manifest
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -137,14 +138,14 @@ def manifest_of(shape: Shape, blobs: BlobStore) -> Manifest:
     more: dict[str, object] = {"code": ["federation.py"], "learner": "federation:learner"}
     if shape.stream:
         more["workflow"] = "federation:stream"
-    code = CodeFile(path="federation.py", sha256=blobs.put(CODE), size=len(CODE))
+    code = CodeFile(path="federation.py", sha256=put(blobs, CODE), size=len(CODE))
     first = None
     if shape.given:
         data = encode({"w": np.array(FIRST["w"], np.float32), "b": np.array(FIRST["b"])})
-        blobs.put(data)
+        put(blobs, data)
         first = CodeFile(path="first.safetensors", sha256=sha256(data), size=len(data))
     manifest = Manifest(plan=shape.plan(**more), files=(code,), initial_model=first)
-    blobs.put(manifest.to_bytes())
+    put(blobs, manifest.to_bytes())
     return manifest
 
 

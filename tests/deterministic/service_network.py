@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.deterministic.virtual_loop import Process, never
+from tests.in_memory_transport import MemoryUpstream
 
 from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
-from hanse.transport.memory import MemoryUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Hello
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Certificates,
-    Hello,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     Work,

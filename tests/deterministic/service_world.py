@@ -24,8 +24,9 @@ from tests.deterministic.virtual_loop import Process, VirtualLoop
 from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
 from tests.parties import der
 
+from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Registry
-from hanse.aggregator.service import AggregatorService, Options
+from hanse.aggregator.service import AggregatorService
 from hanse.collaborator.agent import Agent
 from hanse.collaborator.premises import Premises
 from hanse.collaborator.renewal import Identity
@@ -37,7 +38,7 @@ from hanse.errors import HanseError, RunError
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.retry import Retry
-from hanse.wire.messages import StopRequest, SubmitRequest
+from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
 STORM_S = 300.0
 CALM_S = 3_000.0
@@ -227,7 +228,7 @@ class AggregatorLives:
         await service.start()
         if not self.records():
             plan = manifest_of(world.shape, blobs)
-            await service.submit(here.operator, SubmitRequest(plan_digest=plan.digest))
+            await service.run_requests.submit(here.operator, SubmitRequest(plan_digest=plan.digest))
         self.service = service
 
     async def ask(self, what: str) -> None:
@@ -239,9 +240,9 @@ class AggregatorLives:
         async def serve() -> None:
             try:
                 if what == "resume":
-                    await service.resume(here.operator, RUN)
+                    await service.run_requests.resume(here.operator, RUN)
                 else:
-                    await service.stop(here.operator, RUN, StopRequest(reason="a test"))
+                    await service.run_requests.stop(here.operator, RUN, StopRequest(reason="a test"))
             except RunError:
                 pass  # it has ended, or goes on again
 

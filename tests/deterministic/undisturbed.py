@@ -13,17 +13,19 @@ from tests.deterministic.service_ground import CODE, FIRST
 from hanse.aggregation.fedavg import fed_avg
 from hanse.core.as_read import computed
 from hanse.core.canonical import sha256
-from hanse.core.events import (
-    Event,
+from hanse.core.events import Event
+from hanse.core.manifest import Manifest
+from hanse.core.parameters import Parameters
+from hanse.core.plan import Plan
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
     RoundCommitted,
     RoundOpened,
     UpdateAccepted,
 )
-from hanse.core.parameters import Parameters
-from hanse.core.plan import INITIALISE, Manifest, Plan
 from hanse.core.site import DataSources, Site
+from hanse.core.tasks import INITIALISE
 from hanse.core.update import Aggregate, Update
 from hanse.errors import WorkflowError
 from hanse.learners.perform import Ask, perform, setup_seed

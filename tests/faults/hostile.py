@@ -19,13 +19,14 @@ from tests.integration.deployment import PLAN, Deployment, Run, Site
 from hanse.assembly import site_upstream
 from hanse.config.layout import IDENTITY
 from hanse.config.settings import load_site
-from hanse.core.events import ExchangeOpened, SignedStatement, UpdateAccepted
 from hanse.core.parameters import Parameters
+from hanse.core.round_events import ExchangeOpened, UpdateAccepted
+from hanse.core.statements import SignedStatement
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
 from hanse.pki.tls import client_context
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

@@ -16,17 +16,12 @@ from tests.processes import until
 from hanse.aggregator.retention import references
 from hanse.config.layout import JOURNAL
 from hanse.config.load import load_plan
-from hanse.core.events import (
-    Event,
-    ExchangeClosed,
-    RunFailed,
-    RunStopped,
-    UpdateAccepted,
-    UpdatesAggregated,
-)
+from hanse.core.events import Event
 from hanse.core.membership import STREAM
+from hanse.core.round_events import ExchangeClosed, UpdateAccepted, UpdatesAggregated
 from hanse.core.run import TERMINAL
 from hanse.core.run import Run as State
+from hanse.core.run_events import RunFailed, RunStopped
 from hanse.storage.journal_sql import SqlJournal
 from hanse.storage.ledger import Ledger
 from hanse.wire.files import is_whole

@@ -10,8 +10,9 @@ from tests.integration.deployment import Site as DeployedSite
 
 from hanse.config.bundle import write_bundle
 from hanse.config.load import LoadedPlan, load_plan
-from hanse.core.events import Event, ExchangeClosed, ExchangeOpened
+from hanse.core.events import Event
 from hanse.core.parameters import Parameters
+from hanse.core.round_events import ExchangeClosed, ExchangeOpened
 from hanse.core.site import DataSources, Site
 from hanse.core.update import Task, TaskResult
 from hanse.errors import TaskError

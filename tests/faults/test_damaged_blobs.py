@@ -10,7 +10,8 @@ import pytest
 from tests.faults.perils import flip
 from tests.integration.deployment import Deployment, Run, hanse
 
-from hanse.core.events import ExchangeClosed, RoundCommitted, RunFailed, UpdateAccepted
+from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
+from hanse.core.run_events import RunFailed
 
 TRAIN_2 = 4
 """Number of an exchange."""

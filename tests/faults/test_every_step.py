@@ -17,9 +17,11 @@ from tests.faults.strikes import Campaign
 from tests.faults.trial import Trial, on_trial
 from tests.integration.deployment import PLAN
 
-from hanse.core.decide import MAX_RESTARTS
+from hanse.core.lifecycle import MAX_RESTARTS
+from hanse.transport.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
 from hanse.transport.https_blobs import WORTH_ASKING
-from hanse.transport.routes import ANSWER, BLOB, EVENTS, HELLO, PROGRESS, RESULT, SUBMIT, UPLOAD, UPLOAD_STATE
+from hanse.transport.run_routes import EVENTS, SUBMIT
+from hanse.transport.site_routes import ANSWER, PROGRESS, RESULT
 
 pytestmark = pytest.mark.timeout(500)
 

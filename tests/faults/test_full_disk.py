@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.integration.deployment import Deployment, Run, Running, deployed
 
-from hanse.core.events import TaskFailed
+from hanse.core.round_events import TaskFailed
 from hanse.wire.files import is_whole
 
 STORAGE = 7

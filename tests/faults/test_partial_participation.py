@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.integration.deployment import Deployment, done
 
-from hanse.core.events import ExchangeClosed, RoundCommitted, RoundOpened, SiteSetAside, SiteTakenBack
+from hanse.core.round_events import ExchangeClosed, RoundCommitted, RoundOpened
+from hanse.core.site_events import SiteSetAside, SiteTakenBack
 
 COHORT = {
     "deadline": "5m",

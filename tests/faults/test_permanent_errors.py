@@ -15,13 +15,14 @@ from tests.integration.deployment import Deployment, Site, done, free_port, hans
 from tests.parties import enrolled
 
 from hanse.config.layout import AUTHORITY, IDENTITY
-from hanse.core.events import PlanAnswered, RunFailed, SiteLeft, UpdateAccepted
+from hanse.core.round_events import UpdateAccepted
+from hanse.core.run_events import PlanAnswered, RunFailed, SiteLeft
 from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE
 from hanse.pki.tls import client_context, pinned_context
 from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages import NextRequest
+from hanse.wire.messages_sites import NextRequest
 
 CREDENTIAL, PROTOCOL, STORAGE = 8, 9, 7
 """What commands end with."""
@@ -117,7 +118,7 @@ def test_a_second_aggregator_on_the_same_directory_is_refused(federation: Deploy
 
     assert second.ended() == STORAGE
     second.says(f"another aggregator (pid {federation.aggregator.pid}) is using {federation.directory}")
-    assert federation.ask(lambda client: client.hello()).federation == "north"
+    assert federation.ask(lambda client: client.runs()).runs == ()
 
 
 def test_a_second_agent_on_the_same_directory_is_refused(federation: Deployment) -> None:

@@ -5,8 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from hanse.core.schema import Strict
-from hanse.transport.routes import EventsQuery
-from hanse.wire import messages, participation
+from hanse.transport.run_routes import EventsQuery
+from hanse.wire.messages_basics import BlobState, Empty, ErrorReply, Hello
+from hanse.wire.messages_members import (
+    Certificates,
+    EnrolRequest,
+    InviteReply,
+    InviteRequest,
+    Member,
+    Members,
+    RenewRequest,
+    SignRequest,
+)
+from hanse.wire.messages_runs import (
+    Awaited,
+    EventsReply,
+    JournalRecord,
+    Runs,
+    RunStatus,
+    SetAside,
+    StopRequest,
+    SubmitRequest,
+    TookPart,
+)
+from hanse.wire.messages_sites import (
+    AnswerRequest,
+    Assignment,
+    ModelDelta,
+    NextRequest,
+    PlanAnswer,
+    ProgressRequest,
+    ResultReply,
+    ResultRequest,
+    RunWork,
+    TaskOutcome,
+    UpdateFile,
+    Work,
+)
 
 D = "0" * 64
 MEMBER = {"name": "a", "role": "collaborator", "removed": False, "seen_ms": 5, "not_after_ms": 9}
@@ -125,39 +160,39 @@ OUTCOME = {
 STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
 
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
-    messages.Hello: {"service": "hanse", "protocol": 1, "version": "1", "federation": "north", "time_ms": 5},
-    messages.EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
-    messages.RenewRequest: {"csr": "PEM"},
-    messages.Certificates: {"certificate": "PEM", "authority": "PEM"},
-    messages.NextRequest: {"known": "1", "wait_s": 30.0},
-    messages.ModelDelta: ASSIGNMENT["delta"],
-    messages.Assignment: ASSIGNMENT,
-    messages.RunWork: WORK,
-    messages.Work: {"version": "1", "runs": [WORK]},
-    messages.PlanAnswer: ANSWER,
-    messages.UpdateFile: {"digest": D, "size": 10},
-    messages.TaskOutcome: OUTCOME,
-    messages.AnswerRequest: {"run_id": "demo-1", "statement": STATEMENT},
-    messages.ResultRequest: {"statement": STATEMENT},
-    messages.ResultReply: {"duplicate": True},
-    messages.ProgressRequest: {"run_id": "demo-1", "exchange": 1},
-    messages.Empty: {},
-    messages.ErrorReply: {"error": "trust", "message": "no", "mend": "yes"},
-    messages.SubmitRequest: {"plan_digest": D},
-    messages.StopRequest: {"reason": "enough"},
-    messages.InviteRequest: {"name": "a", "role": "operator", "lifetime_s": 60.0},
-    messages.InviteReply: {"token": "hanse1.a.b"},
-    messages.SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM"},
-    messages.Member: MEMBER,
-    messages.Members: {"members": [MEMBER]},
-    messages.Awaited: AWAITED,
-    participation.TookPart: TOOK_PART,
-    participation.SetAside: SET_ASIDE,
-    messages.RunStatus: STATUS,
-    messages.Runs: {"runs": [STATUS]},
-    messages.JournalRecord: RECORD,
-    messages.EventsReply: {"records": [RECORD], "status": STATUS},
-    messages.BlobState: {"complete": False, "offset": 5},
+    Hello: {"service": "hanse", "protocol": 1, "version": "1", "federation": "north", "time_ms": 5},
+    EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
+    RenewRequest: {"csr": "PEM"},
+    Certificates: {"certificate": "PEM", "authority": "PEM"},
+    NextRequest: {"known": "1", "wait_s": 30.0},
+    ModelDelta: ASSIGNMENT["delta"],
+    Assignment: ASSIGNMENT,
+    RunWork: WORK,
+    Work: {"version": "1", "runs": [WORK]},
+    PlanAnswer: ANSWER,
+    UpdateFile: {"digest": D, "size": 10},
+    TaskOutcome: OUTCOME,
+    AnswerRequest: {"run_id": "demo-1", "statement": STATEMENT},
+    ResultRequest: {"statement": STATEMENT},
+    ResultReply: {"duplicate": True},
+    ProgressRequest: {"run_id": "demo-1", "exchange": 1},
+    Empty: {},
+    ErrorReply: {"error": "trust", "message": "no", "mend": "yes"},
+    SubmitRequest: {"plan_digest": D},
+    StopRequest: {"reason": "enough"},
+    InviteRequest: {"name": "a", "role": "operator", "lifetime_s": 60.0},
+    InviteReply: {"token": "hanse1.a.b"},
+    SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM"},
+    Member: MEMBER,
+    Members: {"members": [MEMBER]},
+    Awaited: AWAITED,
+    TookPart: TOOK_PART,
+    SetAside: SET_ASIDE,
+    RunStatus: STATUS,
+    Runs: {"runs": [STATUS]},
+    JournalRecord: RECORD,
+    EventsReply: {"records": [RECORD], "status": STATUS},
+    BlobState: {"complete": False, "offset": 5},
     EventsQuery: {"after": 5, "wait_s": 1.0},
 }
 """By kind; a message that is not here fails `test_every_message_is_a_target`."""

@@ -11,16 +11,16 @@ from tests.fuzz.world import resealed, things
 
 from hanse.config.dialect import parse
 from hanse.pki import enrolment, keys, signatures
-from hanse.wire import messages
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT
 
 
 def pack_statement(value: Any) -> bytes:
     """Signed anew where the body can be: the site itself is the stranger."""
     with suppress(Exception):
         body = value["statement"]["body"]
-        purpose = messages.PLAN_ANSWER if "accepted" in body else messages.TASK_RESULT
-        signed = signatures.sign(things().site, purpose, body).as_json()
-        value = {**value, "statement": {**value["statement"], "signature": signed["signature"]}}
+        purpose = PLAN_ANSWER if "accepted" in body else TASK_RESULT
+        signed = signatures.sign(things().site, purpose, body)
+        value = {**value, "statement": {**value["statement"], "signature": signed.signature}}
     return json_bytes(value)
 
 

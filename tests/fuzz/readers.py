@@ -24,17 +24,18 @@ from hanse.config.document import Document
 from hanse.control.audit import verify
 from hanse.core.canonical import canonical_json, sha256
 from hanse.core.events import read_event
+from hanse.core.evolve import evolve
+from hanse.core.manifest import Manifest
 from hanse.core.membership import join, members, read_membership_event
-from hanse.core.plan import Manifest
 from hanse.core.policy import Policy, decide
-from hanse.core.run import evolve
 from hanse.core.schema import Strict
 from hanse.errors import ConfigError, HanseError
 from hanse.pki import certificates, enrolment, keys, signatures
 from hanse.sandbox import async_channel, channel
-from hanse.transport.dispatch import reported
-from hanse.wire import messages, tensors
+from hanse.wire import tensors
 from hanse.wire.journal_file import read_lines
+from hanse.wire.messages_basics import decode, decode_value, encode, reported
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, ResultRequest, TaskOutcome
 
 Read = Callable[[bytes], object]
 
@@ -43,9 +44,9 @@ def message(kind: type[Strict]) -> Read:
     """A message of this kind."""
 
     def run(data: bytes) -> None:
-        found = messages.decode(kind, data)
-        assert messages.decode(kind, messages.encode(found)) == found
-        assert messages.decode_value(kind, json.loads(messages.encode(found))) == found
+        found = decode(kind, data)
+        assert decode(kind, encode(found)) == found
+        assert decode_value(kind, json.loads(encode(found))) == found
 
     return run
 
@@ -75,13 +76,12 @@ def _written(data: bytes) -> Path:
 
 def statement(data: bytes) -> None:
     """A signed statement, as aggregator and auditor check it."""
-    told = messages.decode(messages.ResultRequest, data).statement
-    signature = signatures.Signature(told.certificate, told.signature)
-    purpose = messages.PLAN_ANSWER if "accepted" in told.body else messages.TASK_RESULT
-    signatures.verify(signature, purpose, told.body, things().authority.certificate, NOW)
-    kind = messages.PlanAnswer if purpose == messages.PLAN_ANSWER else messages.TaskOutcome
+    told = decode(ResultRequest, data).statement
+    purpose = PLAN_ANSWER if "accepted" in told.body else TASK_RESULT
+    signatures.verify(told, purpose, told.body, things().authority.certificate, NOW)
+    kind = PlanAnswer if purpose == PLAN_ANSWER else TaskOutcome
     message(kind)(canonical_json(told.body))
-    messages.decode_value(kind, told.body)
+    decode_value(kind, told.body)
 
 
 def error(data: bytes) -> None:

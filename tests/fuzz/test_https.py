@@ -18,7 +18,7 @@ from hanse.errors import HanseError
 from hanse.transport.address import Patience
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer, Limits
-from hanse.wire.messages import NextRequest
+from hanse.wire.messages_sites import NextRequest
 
 PATIENCE_S = 20.0
 SENT = b"Host: a\r\nHanse-Protocol: 1\r\n"

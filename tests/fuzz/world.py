@@ -24,7 +24,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import invite, request_certificate
 from hanse.pki.keys import PrivateKey
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
 
 
 @dataclass(frozen=True)

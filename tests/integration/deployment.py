@@ -29,7 +29,7 @@ from hanse.config.settings import load_aggregator
 from hanse.control.client import ControlClient
 from hanse.core.events import Event, read_event
 from hanse.core.run import TERMINAL
-from hanse.wire.messages import RunStatus
+from hanse.wire.messages_runs import RunStatus
 from hanse.wire.tensors import decode
 
 T = TypeVar("T")

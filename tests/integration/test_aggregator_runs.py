@@ -16,11 +16,11 @@ from tests.stand_ins import ThreadWorker
 
 from hanse import checkpoints
 from hanse.checkpoints import Facts, Point
-from hanse.core.events import UpdatesAggregated
+from hanse.core.round_events import UpdatesAggregated
 from hanse.core.run import TERMINAL, Phase
 from hanse.core.run import Run as RunState
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
-from hanse.wire.messages import StopRequest
+from hanse.wire.messages_runs import StopRequest
 
 Run = Callable[[Any], Any]
 
@@ -285,7 +285,7 @@ def test_a_run_is_stopped_while_its_workflow_computes(grounds: Grounds, run: Run
             run_id = await grounds.submit(**own("computes"))
             log = grounds.options.runs / run_id / "worker.log"
             await until(lambda: log.exists() and "computing" in log.read_text())
-            await service.stop(grounds.operator, run_id, StopRequest())
+            await service.run_requests.stop(grounds.operator, run_id, StopRequest())
             await until(lambda: not service._keeper._tasks)
 
     run(main())

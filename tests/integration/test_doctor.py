@@ -25,7 +25,7 @@ from hanse.pki.tls import server_context
 from hanse.sandbox.confine import Confined
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages import Hello
+from hanse.wire.messages_basics import Hello
 
 OTHER_HTTPS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from tests.deltas import difference
 
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedavg import fed_avg
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
-from hanse.core.parameters import Parameters, difference
+from hanse.core.parameters import Parameters
 from hanse.core.seeds import derive
 from hanse.core.site import DataSources, Site
 from hanse.core.update import Task, Update

@@ -17,7 +17,7 @@ from hanse.core.identity import Role
 from hanse.errors import ConfigError, CredentialError
 from hanse.pki.certificates import load_certificate
 from hanse.pki.credentials import Credentials
-from hanse.wire.messages import InviteRequest, Members
+from hanse.wire.messages_members import InviteRequest, Members
 
 SETTINGS = AggregatorSettings(
     federation="north",

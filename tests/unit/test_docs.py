@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -179,12 +179,17 @@ def test_tests_that_the_text_names_exist(page: Path) -> None:
     assert [test for path, test in named if f"def {test}(" not in (ROOT / path).read_text("utf-8")] == []
 
 
-def test_generated_pages_are_current() -> None:
+def test_generated_pages_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("grimp", reason="comes with import-linter, for the picture of imports")
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    generate = importlib.import_module("generate")
 
     assert [name(path) for path, text in generate.pages().items() if path.read_text("utf-8") != text] == []
+
+
+def test_the_diagrams_draw_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    diagrams = importlib.import_module("diagrams")
+
+    assert "submitted --> running: RunStarted" in diagrams.run_diagram()
+    assert "assigned --> idle: SiteIdle" in diagrams.member_diagram()

@@ -9,7 +9,7 @@ from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedavg import fed_avg_as_read
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.aggregation.robust import median, trimmed_mean
-from hanse.core.plan import Aggregation
+from hanse.core.aggregation import Aggregation
 from hanse.core.update import Aggregate, Update
 
 

@@ -10,24 +10,17 @@ from typing import TypeVar
 from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.sealing import Exports
-from hanse.core.commands import Stop, TakeBack
 from hanse.core.identity import Party
-from hanse.core.plan import Manifest
+from hanse.core.lifecycle import Stop
+from hanse.core.manifest import Manifest
+from hanse.core.resting import TakeBack
 from hanse.core.run import TERMINAL
 from hanse.core.schema import Strict
 from hanse.errors import PlanError
 from hanse.storage.base import BlobStore, Journal
 from hanse.wire.files import file_errors
-from hanse.wire.messages import (
-    MAX_MESSAGE,
-    EventsReply,
-    JournalRecord,
-    Runs,
-    RunStatus,
-    StopRequest,
-    SubmitRequest,
-    encode,
-)
+from hanse.wire.messages_basics import MAX_MESSAGE, encode
+from hanse.wire.messages_runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
 from hanse.wire.tensors import read_specs
 
 M = TypeVar("M", bound=Strict)
@@ -40,7 +33,7 @@ _SLACK = 4_096
 
 
 class ControlRequests:
-    """Serves the requests of `hanse.transport.base.Service` about runs."""
+    """Serves the requests of `hanse.transport.service.RunHandler`."""
 
     def __init__(
         self, registry: Registry, keeper: RunKeeper, journal: Journal, blobs: BlobStore, exports: Exports

@@ -9,12 +9,14 @@ from itertools import chain
 
 from hanse.aggregator.signals import Signals
 from hanse.aggregator.work import touched
-from hanse.core.commands import Command, Tick
-from hanse.core.events import Event, ExchangeClosed, SiteKept, SiteSetAside
+from hanse.core.decide import Command
+from hanse.core.events import Event
 from hanse.core.exchange import Exchange, MemberState
 from hanse.core.participation import told_absent
+from hanse.core.round_events import ExchangeClosed
 from hanse.core.run import Phase, Run
-from hanse.core.timing import next_wakeup_ms
+from hanse.core.site_events import SiteKept, SiteSetAside
+from hanse.core.timing import Tick, next_wakeup_ms
 from hanse.errors import RunError, StorageError
 from hanse.storage.ledger import Ledger
 

@@ -16,7 +16,7 @@ from hanse.core.transform import Zstd
 from hanse.errors import HanseError
 from hanse.storage.base import BlobStore
 from hanse.wire.files import file_errors
-from hanse.wire.messages import ModelDelta
+from hanse.wire.messages_sites import ModelDelta
 from hanse.wire.spool import Spool
 from hanse.wire.tensors import open_file, tensors_size, write_hashed
 

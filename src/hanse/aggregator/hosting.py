@@ -28,22 +28,15 @@ from hanse.aggregator.retention import Retention, superseded
 from hanse.aggregator.updates import open_update
 from hanse.aggregator.workspace import Workspace
 from hanse.compression.uploads import upload_codec
-from hanse.core.commands import (
-    Command,
-    Commit,
-    Fail,
-    Finish,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RecordAggregate,
-)
+from hanse.core.decide import Command
 from hanse.core.disclosure import disclosure_of
 from hanse.core.exchange import Answer, Exchange
+from hanse.core.lifecycle import Fail, Finish
 from hanse.core.parameters import Parameters, mismatch, not_finite, specs
-from hanse.core.plan import INITIALISE
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run import Run
 from hanse.core.schema import Strict
+from hanse.core.tasks import INITIALISE
 from hanse.core.update import Aggregate, Update
 from hanse.errors import DisclosureError, RunError, WorkflowError
 from hanse.storage.base import BlobStore

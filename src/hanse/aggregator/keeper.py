@@ -15,15 +15,16 @@ from hanse.aggregator.signals import Signals
 from hanse.aggregator.supervisor import Supervisor, Workshop
 from hanse.aggregator.work import status_of, told
 from hanse.aggregator.workspace import delete_lives
-from hanse.core.commands import Fail, Invite, Leave, Recover, Resume, Submit
 from hanse.core.identity import Role
+from hanse.core.lifecycle import Fail, Invite, Leave, Recover, Resume, Submit
+from hanse.core.manifest import Manifest
 from hanse.core.membership import STREAM
-from hanse.core.plan import Manifest
 from hanse.core.run import TERMINAL, Run
+from hanse.core.wording import and_more
 from hanse.errors import HanseError, RunError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.ledger import Ledger
-from hanse.wire.messages import RunStatus
+from hanse.wire.messages_runs import RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -201,9 +202,8 @@ class RunKeeper:
             if await controller.goes_on_after(seen, _SILENCE_S):
                 continue
             awaited = [told(each) for each in self.status(controller).awaited]
-            more = [f"{len(awaited) - _MOST_NAMED} more"] if len(awaited) > _MOST_NAMED else []
-            named = "; ".join([*awaited[:_MOST_NAMED], *more])
-            logger.info("run %s waits for %s", controller.run.run_id, named or "its own workflow")
+            listed = "; ".join(and_more(awaited, _MOST_NAMED))
+            logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
             await controller.goes_on_after(seen)
 
     async def _reconcile(self, controller: RunController) -> None:

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from hanse.aggregator.keeper import REMOVED, RunKeeper
 from hanse.aggregator.registry import Registry
-from hanse.core.commands import Invite, Leave
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import Invite, Leave
 from hanse.errors import HanseError
-from hanse.wire.messages import (
+from hanse.wire.messages_members import (
     Certificates,
     EnrolRequest,
     InviteReply,
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class MemberRequests:
-    """Serves the requests of `hanse.transport.base.Service` about members."""
+    """Serves the requests of `hanse.transport.service.MemberHandler`."""
 
     def __init__(self, registry: Registry, keeper: RunKeeper, url: str, token_id: Callable[[], str]) -> None:
         self._registry = registry

@@ -24,7 +24,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.certificates import fingerprint, pem_of, read_der, verify_certificate
 from hanse.pki.enrolment import invite, read_csr, verify_token
 from hanse.storage.base import Journal
-from hanse.wire.messages import Certificates
+from hanse.wire.messages_members import Certificates
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,27 +6,21 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hanse.aggregator.updates import check_update_blob
-from hanse.core.answers import member_state
-from hanse.core.commands import AcceptResult, AnswerPlan, Command, FailTask
+from hanse.core.answers import AcceptResult, FailTask, member_state
+from hanse.core.decide import Command
 from hanse.core.digests import algorithm_of
 from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
-from hanse.core.events import SignedStatement
 from hanse.core.exchange import Exchange, MemberState
 from hanse.core.identity import Party
+from hanse.core.lifecycle import AnswerPlan
 from hanse.core.run import Run
+from hanse.core.statements import SignedStatement
 from hanse.errors import DisclosureError, ProtocolError, TrustError, UpdateError
 from hanse.pki.credentials import Credentials
-from hanse.pki.signatures import Signature, verify
+from hanse.pki.signatures import verify
 from hanse.storage.base import BlobStore
-from hanse.wire.messages import (
-    PLAN_ANSWER,
-    TASK_RESULT,
-    PlanAnswer,
-    TaskOutcome,
-    UpdateFile,
-    decode_value,
-    encode,
-)
+from hanse.wire.messages_basics import decode_value, encode
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
 _LONGEST_STATEMENT = 65_536
 """Bytes of what a site states; it goes into the journal, and the journal into messages."""
@@ -121,8 +115,7 @@ class Verifier:
             raise ProtocolError(
                 f"{party.name} made a statement of {length} bytes; at most {_LONGEST_STATEMENT} are kept"
             )
-        signature = Signature(statement.certificate, statement.signature)
-        signer = verify(signature, purpose, statement.body, self._authority, self._clock())
+        signer = verify(statement, purpose, statement.body, self._authority, self._clock())
         if signer != party or (stated.site, stated.federation) != (party.name, self._federation):
             raise TrustError(
                 f"{party.name} sent a statement of {stated.site} signed by {signer.name}",

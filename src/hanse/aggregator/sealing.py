@@ -83,4 +83,4 @@ def _lines(records: list[Record], credentials: Credentials, now_ms: int) -> Iter
     yield header.model_dump()
     for record in records:
         yield record.as_json()
-    yield {"seal": head, "signature": signature.as_json()}
+    yield {"seal": head, "signature": signature.model_dump()}

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from hanse import __version__
 from hanse.aggregator.control import ControlRequests
 from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.members import MemberRequests
-from hanse.aggregator.options import Options as Options  # what one makes a service of
+from hanse.aggregator.options import Options
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.results import Verifier
 from hanse.aggregator.sealing import Exports
 from hanse.aggregator.sites import SiteRequests
 from hanse.aggregator.transfers import TransferRequests
+from hanse.core.identity import Party
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.storage.base import BlobStore, Journal
-from hanse.transport.base import Service
-from hanse.wire.messages import Hello
+from hanse.wire.messages_basics import Hello
 
 
 class AggregatorService:
-    """Serves one federation; see `hanse.transport.base.Service` for each request.
+    """Serves one federation; see `hanse.transport.service.Service`.
 
     Belongs to one event loop. `start` takes up the runs of the journal,
     `close` lets go of them; nothing is lost in between or by a crash.
@@ -57,32 +56,34 @@ class AggregatorService:
 
         self._credentials = credentials
         self._now_ms = now_ms
+        self._registry = registry
         self._keeper = keeper = RunKeeper(options, registry, journal, blobs, now_ms)
-        self.start, self.close = keeper.start, keeper.close
-
-        members = MemberRequests(registry, keeper, options.url, token_id)
-        self.admit = registry.admit
-        self.enrol, self.renew = members.enrol, members.renew
-        self.invite, self.sign = members.invite, members.sign
-        self.remove, self.members = members.remove, members.members
-
-        sites = SiteRequests(registry, keeper, Verifier(credentials, blobs, clock), blobs, options.max_blob)
-        self.next, self.answer = sites.next, sites.answer
-        self.result, self.progress = sites.result, sites.progress
-
-        transfers = TransferRequests(keeper, blobs, options)
-        self.blob_to_send, self.blob_to_take = transfers.blob_to_send, transfers.blob_to_take
-        self.blob_state = transfers.blob_state
-
         self._exports = Exports(journal, credentials, options.runs, now_ms)
-        control = ControlRequests(registry, keeper, journal, blobs, self._exports)
-        self.submit, self.stop, self.resume = control.submit, control.stop, control.resume
-        self.runs, self.run, self.events = control.runs, control.run, control.events
-        self.take_back, self.export = control.take_back, control.export
+        verifier = Verifier(credentials, blobs, clock)
+        self.member_requests = MemberRequests(registry, keeper, options.url, token_id)
+        self.site_requests = SiteRequests(registry, keeper, verifier, blobs, options.max_blob)
+        self.blob_requests = TransferRequests(keeper, blobs, options)
+        self.run_requests = ControlRequests(registry, keeper, journal, blobs, self._exports)
+
+    async def start(self) -> None:
+        """Take up the runs of the journal."""
+        await self._keeper.start()
+
+    async def close(self) -> None:
+        """Let go of the runs; the journal has all of them."""
+        await self._keeper.close()
 
     def present(self, credentials: Credentials) -> None:
         """Go on with renewed credentials of the same aggregator."""
         self._credentials = self._exports.credentials = credentials
+
+    def admit(self, certificate_der: bytes) -> Party:
+        """Say whose certificate this is, if it is on the allow list now.
+
+        Raises:
+            CredentialError: It is foreign, replaced, removed or expired.
+        """
+        return self._registry.admit(certificate_der)
 
     def hello(self) -> Hello:
         """Say who is here."""
@@ -93,9 +94,3 @@ class AggregatorService:
     def authority_pem(self) -> str:
         """The federation's CA certificate."""
         return pem_of(self._credentials.authority)
-
-
-if TYPE_CHECKING:
-
-    def _keeps_the_promise(service: AggregatorService) -> Service:
-        return service

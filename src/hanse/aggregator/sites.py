@@ -10,20 +10,19 @@ from hanse.aggregator.keeper import RunKeeper
 from hanse.aggregator.registry import Registry
 from hanse.aggregator.results import Verifier
 from hanse.aggregator.work import WorkList
-from hanse.core.commands import RefuseResult, StartTask
+from hanse.core.answers import RefuseResult, StartTask
 from hanse.core.identity import Party
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
 from hanse.storage.base import BlobStore
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Empty, decode_value
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Empty,
     NextRequest,
     ProgressRequest,
     ResultReply,
     ResultRequest,
     TaskOutcome,
     Work,
-    decode_value,
 )
 
 logger = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ _LONGEST_REASON = 1_000
 
 
 class SiteRequests:
-    """Serves the requests of `hanse.transport.base.Service` that collaborators make."""
+    """Serves the requests of `hanse.transport.service.SiteHandler`."""
 
     def __init__(
         self, registry: Registry, keeper: RunKeeper, verifier: Verifier, blobs: BlobStore, max_blob: int

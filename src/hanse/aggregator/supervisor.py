@@ -18,7 +18,7 @@ from hanse.aggregator.signals import to_the_end
 from hanse.aggregator.workspace import Workspace
 from hanse.checkpoints import Point, reach_async
 from hanse.config.bundle import write_bundle
-from hanse.core.commands import Fail, RestartWorker
+from hanse.core.lifecycle import Fail, RestartWorker
 from hanse.core.run import TERMINAL, Phase
 from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
 from hanse.sandbox.confine import Confinement

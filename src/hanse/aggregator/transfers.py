@@ -12,12 +12,12 @@ from hanse.core.identity import Party
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.room import free_space
-from hanse.transport.base import OpenUpload
-from hanse.wire.messages import BlobState
+from hanse.transport.service import OpenUpload
+from hanse.wire.messages_basics import BlobState
 
 
 class TransferRequests:
-    """Serves the requests of `hanse.transport.base.Service` that move blobs."""
+    """Serves the requests of `hanse.transport.service.BlobHandler`."""
 
     def __init__(self, keeper: RunKeeper, blobs: BlobStore, options: Options) -> None:
         self._keeper = keeper

@@ -9,8 +9,8 @@ from hanse.compression.uploads import upload_codec
 from hanse.core.disclosure import check_update, declared, disclosure_of
 from hanse.core.exchange import Exchange
 from hanse.core.parameters import Parameters, TensorSpec
-from hanse.core.plan import INITIALISE
 from hanse.core.run import Run
+from hanse.core.tasks import INITIALISE
 from hanse.errors import RunError
 from hanse.storage.base import BlobStore
 from hanse.wire.tensors import open_file, read_specs

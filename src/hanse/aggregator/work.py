@@ -4,36 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import islice
 
 from hanse.core.canonical import digest_of
 from hanse.core.disclosure import disclosure_of
-from hanse.core.events import (
-    Data,
-    Event,
+from hanse.core.events import Event
+from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
+from hanse.core.resting import back_ms, back_round, told_aside
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundCommitted,
     RoundOpened,
     SiteIdle,
-    SiteInvited,
-    SiteKept,
-    SiteLeft,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.exchange import UNANSWERED, Exchange, deadline_ms
-from hanse.core.participation import Participation, told_absent
-from hanse.core.resting import back_ms, back_round, told_aside
 from hanse.core.run import TERMINAL, Phase, Run
-from hanse.wire.messages import Assignment, Awaited, ModelDelta, RunStatus, RunWork, Work
-from hanse.wire.participation import SetAside, TookPart
+from hanse.core.run_events import PlanAnswered, SiteInvited, SiteLeft
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.wire.messages_runs import Awaited, RunStatus, SetAside, TookPart
+from hanse.wire.messages_sites import Assignment, ModelDelta, RunWork, Work
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""
@@ -248,31 +241,7 @@ def _took_part(run: Run) -> tuple[TookPart, ...]:
     """The exchanges of the last round committed and of the open one; of a stream, the last few."""
     rounds = (run.committed, run.round_open)
     last = [found for found in run.roll.closed.values() if found.round_number in rounds]
-    return tuple(_of_exchange(found) for found in last[-MOST_EXCHANGES:])
-
-
-def _of_exchange(found: Participation) -> TookPart:
-    data = found.data or Data(answered=0, missing=0)
-    return TookPart(
-        exchange=found.exchange,
-        round_number=found.round_number,
-        task=found.task,
-        cause=found.cause,
-        asked=len(found.asked),
-        answered=len(found.answered),
-        failed=dict(islice(found.failed.items(), MOST_NAMED)),
-        idle=found.idle[:MOST_NAMED],
-        unanswered=found.unanswered[:MOST_NAMED],
-        late=dict(islice(found.late.items(), MOST_NAMED)),
-        set_aside=found.set_aside[:MOST_NAMED],
-        num_examples=data.answered,
-        missing_examples=data.missing,
-        missing_share=data.share,
-        unknown=data.unknown[:MOST_NAMED],
-        tolerated=data.tolerated,
-        too_little=data.too_little,
-        told=told_absent(found),
-    )
+    return tuple(TookPart.of(found, MOST_NAMED) for found in last[-MOST_EXCHANGES:])
 
 
 def _set_aside(run: Run) -> tuple[SetAside, ...]:

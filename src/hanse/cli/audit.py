@@ -9,6 +9,7 @@ import typer
 
 from hanse.cli.options import Json
 from hanse.cli.output import moment, say, say_json, say_table, warn
+from hanse.core.wording import and_more
 from hanse.errors import ConfigError, TrustError
 
 if TYPE_CHECKING:
@@ -116,10 +117,8 @@ def say_verdict(report: Report) -> None:
     say(_about(report))
     for check in report.checks.values():
         say(f"  {'FAILED' if check.count else 'ok    '}  {check.name:<10}  {check.claim}")
-        for problem in check.problems:
+        for problem in and_more(check.problems, len(check.problems), check.count):
             say(f"          - {problem}")
-        if check.count > len(check.problems):
-            say(f"          - and {check.count - len(check.problems)} more")
     if not report.failed:
         say(f"verified: {report.records} records, sealed by {report.sealed_by} {moment(report.sealed_ms)}")
 
@@ -154,7 +153,7 @@ def _show_exchanges(report: Report) -> None:
 
 
 def _missing(told: dict[str, Any]) -> str:
-    from hanse.core.participation import percent
+    from hanse.core.wording import percent
 
     if told["tolerated"] is None:
         return "-"

@@ -26,19 +26,22 @@ from hanse.core.chain import Record, check_chain
 from hanse.core.identity import Role
 from hanse.errors import CredentialError, HanseError
 from hanse.pki.authority import Authority
+from hanse.pki.clock import skew
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, pinned_context, unverified_context
 from hanse.sandbox.confine import Confined
 from hanse.storage.base import Journal
 from hanse.storage.journal_sql import SqlJournal
 from hanse.transport.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.routes import HELLO, MEMBERS, NEXT
+from hanse.transport.member_routes import MEMBERS
+from hanse.transport.site_routes import NEXT
 from hanse.wire.files import file_errors
-from hanse.wire.messages import Empty, Hello, NextRequest
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_sites import NextRequest
 
 _PATIENCE = Patience(connect_s=5.0, idle_s=10.0)
-_CLOCK_WARN_S, _CLOCK_FAIL_S = 60.0, 300.0
 _RECORDS_A_READ = 1_000
 
 
@@ -291,14 +294,14 @@ async def check_aggregator(way: Way, authority: str, clock: Callable[[], datetim
 
 def check_clock(hello: Hello, now: datetime) -> Iterator[Finding]:
     """Hold this machine's clock against the aggregator's."""
-    ahead_s = now.timestamp() - hello.time_ms / 1000
-    if abs(ahead_s) <= _CLOCK_WARN_S:
-        yield Finding("clock", Grade.OK, f"{abs(ahead_s):.0f} s from the aggregator's")
+    clock = skew(hello, now.timestamp())
+    if not clock.wrong:
+        yield Finding("clock", Grade.OK, f"{abs(clock.ahead_s):.0f} s from the aggregator's")
         return
     yield Finding(
         "clock",
-        Grade.WARN if abs(ahead_s) <= _CLOCK_FAIL_S else Grade.FAIL,
-        f"it is {_span(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} the aggregator's",
+        Grade.FAIL if clock.breaks_certificates else Grade.WARN,
+        f"it is {_span(abs(clock.ahead_s))} {'ahead of' if clock.ahead_s > 0 else 'behind'} the aggregator's",
         "Set the one that is wrong, best by NTP: certificates and deadlines go by it.",
     )
 

@@ -71,7 +71,7 @@ def invite(
     directory: FederationDirectory = FEDERATION,
 ) -> None:
     """Print an invitation for NAME, which `hanse join` takes once."""
-    from hanse.wire.messages import InviteRequest
+    from hanse.wire.messages_members import InviteRequest
 
     request = InviteRequest(name=check_name(name), role=role, lifetime_s=_seconds(lifetime))
     say(_administer(directory, lambda members: members.invite(request)).token)
@@ -125,7 +125,8 @@ def sign(
 ) -> None:
     """Enrol a party whose request was carried here by hand, for a site that cannot enrol over the network."""
     from hanse.pki.files import read_file, write_file
-    from hanse.wire.messages import SignRequest, decode_value
+    from hanse.wire.messages_basics import decode_value
+    from hanse.wire.messages_members import SignRequest
 
     csr = read_file(request).decode(errors="replace")
     asked = decode_value(SignRequest, {"name": check_name(name), "role": role, "csr": csr})

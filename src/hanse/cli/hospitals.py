@@ -23,7 +23,7 @@ from hanse.core.policy import Policy
 from hanse.demo.files import HEART_DISEASE, HOSPITALS
 from hanse.pki.files import write_file
 from hanse.wire.files import file_errors
-from hanse.wire.messages import InviteRequest
+from hanse.wire.messages_members import InviteRequest
 
 HOST = "127.0.0.1"
 FEDERATION = "heart-demo"

@@ -20,18 +20,20 @@ from hanse.config.settings import (
 )
 from hanse.core.identity import Party, Role
 from hanse.errors import ConfigError, CredentialError, MissingDataError
-from hanse.pki.certificates import BACKDATING, fingerprint, party_of, read_certificate
+from hanse.pki.certificates import fingerprint, party_of, read_certificate
+from hanse.pki.clock import skew
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import Invitation, read_token, request_certificate
 from hanse.pki.files import read_file, write_file
 from hanse.pki.keys import load_key, new_key, save_key
 from hanse.pki.tls import pinned_context
 from hanse.storage.staging import staged
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.joining import enrol, fetch_authority
-from hanse.transport.routes import HELLO
 from hanse.tuning import now
-from hanse.wire.messages import Empty, EnrolRequest, Hello
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_members import EnrolRequest
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 
@@ -127,10 +129,10 @@ async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | Non
 
 def _check_clock(hello: Hello) -> None:
     """Refuse to use the invitation up for a certificate that would not be valid by the clock here."""
-    astray_s = abs(now().timestamp() - hello.time_ms / 1000)
-    if astray_s > BACKDATING.total_seconds():
+    clock = skew(hello, now().timestamp())
+    if clock.breaks_certificates:
         raise ConfigError(
-            f"this machine's clock is {astray_s / 60:.0f} minutes from the aggregator's",
+            f"this machine's clock is {abs(clock.ahead_s) / 60:.0f} minutes from the aggregator's",
             mend="Set the one that is wrong, best by NTP, and join with the same invitation.",
         )
 

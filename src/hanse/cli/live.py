@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 from hanse.cli.output import moment, printable, say
 from hanse.cli.story import Story, figure, in_order
 from hanse.core.events import Event
+from hanse.core.wording import and_more
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from hanse.wire.messages import Awaited, RunStatus
+    from hanse.wire.messages_runs import Awaited, RunStatus
 
 MOST_ROWS = 20
 """Sites in the table on a terminal; those that are waited for come first."""
@@ -79,8 +80,7 @@ class View:
         if told or self._live is not None or not self._shown:
             return
         some = [waited_for(awaited) for awaited in list(self._awaited.values())[:MOST_ROWS]]
-        more = len(self._awaited) - len(some)
-        line = "; ".join([*some, *([f"{more} more"] if more else [])])
+        line = "; ".join(and_more(some, MOST_ROWS, len(self._awaited)))
         if line and line != self._reminder:
             self._reminder = line
             say(f"waiting for {line}")
@@ -112,8 +112,7 @@ class View:
                 "" if awaited is None else _times(awaited),
                 *(figure(figures[name]) if name in figures else "" for name in columns),
             )
-        rest = [f"and {len(sites) - MOST_ROWS} more"] if len(sites) > MOST_ROWS else []
-        return Group(bar, table, *rest)
+        return Group(bar, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
 
 
 def waited_for(awaited: Awaited) -> str:

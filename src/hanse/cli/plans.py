@@ -11,7 +11,7 @@ from hanse.collaborator.review import decide_plan
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.load import load_plan
 from hanse.config.settings import load_site
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.errors import HanseError
 from hanse.pki.credentials import Credentials
 from hanse.tuning import now

@@ -14,7 +14,7 @@ from hanse.cli.output import moment, note, say, say_json, say_table
 
 if TYPE_CHECKING:
     from hanse.control.client import ControlClient
-    from hanse.wire.messages import RunStatus
+    from hanse.wire.messages_runs import RunStatus
 
 T = TypeVar("T")
 

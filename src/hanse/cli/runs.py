@@ -12,7 +12,7 @@ from hanse.control.client import ControlClient
 from hanse.core.events import read_event
 from hanse.errors import HanseError, PlanError, ProtocolError, RunError, TransportError
 from hanse.wire.files import file_errors
-from hanse.wire.messages import JournalRecord, RunStatus
+from hanse.wire.messages_runs import JournalRecord, RunStatus
 
 SILENCE_S = 3.0
 """How long nothing may have been told until it is said who is waited for."""

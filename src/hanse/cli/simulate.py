@@ -185,8 +185,9 @@ def _run(
     loaded: LoadedPlan, places: Sequence[VirtualSite], dealing: Partition | None, *, silent: bool
 ) -> tuple[Outcome, list[dict[str, Any]]]:
     from hanse.cli.live import View
-    from hanse.core.events import Event, PlanAnswered, RunFailed, RunStarted, RunSubmitted
+    from hanse.core.events import Event
     from hanse.core.run import Run
+    from hanse.core.run_events import PlanAnswered, RunFailed, RunStarted, RunSubmitted
     from hanse.simulation.simulate import Settings, simulate
 
     # That virtual sites accept the plan need not be told, and a failure is told as the command's error.

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hanse.core.events import (
-    Event,
+from hanse.control.report import participation_json
+from hanse.core.events import Event
+from hanse.core.participation import MOST_KEPT, Participation
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundCommitted,
+    SiteIdle,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+)
+from hanse.core.run_events import (
+    PlanAnswered,
     RunFailed,
     RunFinished,
     RunRecovered,
@@ -19,18 +27,12 @@ from hanse.core.events import (
     RunStarted,
     RunStopped,
     RunSubmitted,
-    SiteIdle,
     SiteInvited,
-    SiteKept,
     SiteLeft,
-    SiteSetAside,
-    SiteTakenBack,
-    TaskFailed,
-    TaskStarted,
-    UpdateAccepted,
     WorkerRestarted,
 )
-from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, shortened
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.wording import named, shortened
 
 MOST_SITES = 8
 """Sites that have a column of their own; of more, only the range of their figures is told."""
@@ -136,7 +138,7 @@ class Story:
             set_aside=event.set_aside,
             data=event.data,
         )
-        self._exchanges[event.exchange] = told = found.as_json()
+        self._exchanges[event.exchange] = told = participation_json(found)
         if found.too_little:
             if found.round_number not in self.short:
                 self.short.append(found.round_number)
@@ -155,10 +157,9 @@ class Story:
         """How often too much data was missing, at the end of a run."""
         if not self.short:
             return []
-        more = f" and {len(self.short) - MOST_NAMED} more" if len(self.short) > MOST_NAMED else ""
         which = "round" if len(self.short) == 1 else "rounds"
-        shown = named([str(number) for number in self.short[:MOST_NAMED]])
-        return [f"warning: in {which} {shown}{more}, more data was missing than the plan tolerates"]
+        shown = named([str(number) for number in self.short])
+        return [f"warning: in {which} {shown}, more data was missing than the plan tolerates"]
 
     def _round(self, event: RoundCommitted) -> list[str]:
         self.committed = event.round_number

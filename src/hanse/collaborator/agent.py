@@ -16,14 +16,14 @@ from hanse.collaborator.tasks import Tasks
 from hanse.collaborator.workers import Workers
 from hanse.core.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
+from hanse.pki.clock import skew
 from hanse.storage.lock import DirectoryLock
-from hanse.wire.messages import NextRequest, Work
+from hanse.wire.messages_sites import NextRequest, Work
 
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 30.0
 """How long a question for work waits; a proxy on the way may cut longer ones off."""
-_CLOCK_TOLERANCE_S = 60.0
 
 _REVIEW = 0
 """Stands for the review of a run's plan, where its exchanges count from 1."""
@@ -118,9 +118,11 @@ class Agent:
                 f"{here.identity.federation}",
                 mend="Check `aggregator` in site.yaml.",
             )
-        skew_s = (hello.time_ms - here.now_ms) / 1000
-        if abs(skew_s) > _CLOCK_TOLERANCE_S:
-            logger.warning("this machine's clock is %+.0f s from the aggregator's: set it by NTP", -skew_s)
+        clock = skew(hello, here.now_ms / 1000)
+        if clock.wrong:
+            logger.warning(
+                "this machine's clock is %+.0f s from the aggregator's: set it by NTP", clock.ahead_s
+            )
         logger.info("connected to the aggregator of %s, Hanse %s", hello.federation, hello.version)
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:

@@ -11,7 +11,7 @@ from hanse.core.digests import algorithm_of
 from hanse.core.plan import Plan
 from hanse.errors import UpdateError
 from hanse.wire.files import file_errors, replacing
-from hanse.wire.messages import Assignment, UpdateFile
+from hanse.wire.messages_sites import Assignment, UpdateFile
 from hanse.wire.spool import Spool
 from hanse.wire.tensors import open_file, write_hashed
 

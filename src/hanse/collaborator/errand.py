@@ -19,7 +19,9 @@ from hanse.collaborator.review import Reviewer
 from hanse.collaborator.workers import Workers
 from hanse.compression.uploads import upload_codec
 from hanse.core.disclosure import disclosure_of
-from hanse.core.plan import INITIALISE, Manifest, Plan
+from hanse.core.manifest import Manifest
+from hanse.core.plan import Plan
+from hanse.core.tasks import INITIALISE
 from hanse.errors import (
     DisclosureError,
     HanseError,
@@ -29,7 +31,7 @@ from hanse.errors import (
     TaskError,
     UpdateError,
 )
-from hanse.wire.messages import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
+from hanse.wire.messages_sites import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
 
 logger = logging.getLogger(__name__)
 

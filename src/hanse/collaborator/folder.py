@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from hanse.collaborator.memory import Memory
 from hanse.core.digests import Algorithm
-from hanse.core.events import SignedStatement
+from hanse.core.statements import SignedStatement
 from hanse.errors import DisclosureError
 from hanse.wire.files import PART, copy_hashed, file_errors, is_whole, overwriting, replacing
-from hanse.wire.messages import UpdateFile
+from hanse.wire.messages_sites import UpdateFile
 
 
 class RunFolder:

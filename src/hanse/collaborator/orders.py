@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hanse.core.schema import Name, Strict
-from hanse.wire.messages import decode_value
+from hanse.wire.messages_basics import decode_value
 
 
 class Setup(Strict):

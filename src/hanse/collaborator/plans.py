@@ -11,13 +11,13 @@ from typing import Literal, Self
 
 from pydantic import ValidationError, model_validator
 
-from hanse.core.events import SignedStatement
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.core.schema import Strict
+from hanse.core.statements import SignedStatement
 from hanse.errors import ConfigError, StorageError
 from hanse.pki.files import write_file
 from hanse.wire.files import file_errors
-from hanse.wire.messages import PlanAnswer
+from hanse.wire.messages_sites import PlanAnswer
 
 _ANSWER = "answer.json"
 _PENDING = "pending"

@@ -10,7 +10,7 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
 from hanse.transport.base import Upstream
-from hanse.wire.messages import RenewRequest
+from hanse.wire.messages_members import RenewRequest
 
 logger = logging.getLogger(__name__)
 

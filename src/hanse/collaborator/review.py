@@ -18,7 +18,7 @@ from hanse.config.bundle import write_bundle
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.settings import SiteSettings, load_site
 from hanse.core.canonical import sha256
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.core.policy import Decision, Verdict, decide
 from hanse.errors import (
     PlanError,
@@ -31,7 +31,7 @@ from hanse.errors import (
 )
 from hanse.pki.credentials import Credentials
 from hanse.wire.files import file_errors
-from hanse.wire.messages import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
+from hanse.wire.messages_sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
 
 logger = logging.getLogger(__name__)
 

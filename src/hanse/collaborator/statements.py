@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from hanse.core.events import SignedStatement
 from hanse.core.schema import Strict
+from hanse.core.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
-from hanse.pki.signatures import Signature, sign, verify
+from hanse.pki.signatures import sign, verify
 
 
 def state(credentials: Credentials, purpose: str, body: Strict) -> SignedStatement:
@@ -31,12 +31,11 @@ def check_own(credentials: Credentials, purpose: str, statement: SignedStatement
     Raises:
         TrustError: It was altered, or another party made it.
     """
-    signature = Signature(statement.certificate, statement.signature)
-    party = verify(signature, purpose, statement.body, credentials.authority, at)
+    party = verify(statement, purpose, statement.body, credentials.authority, at)
     if party != credentials.party:
         raise TrustError(f"the {purpose} was signed by {party.uri}, not by {credentials.party.uri}")
 
 
 def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:
     signature = sign(credentials, purpose, body)
-    return SignedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
+    return SignedStatement(body=body, **signature.model_dump())

@@ -27,14 +27,14 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import decode_value
+from hanse.wire.messages_sites import (
     TASK_RESULT,
     Assignment,
     ProgressRequest,
     ResultRequest,
     RunWork,
     TaskOutcome,
-    decode_value,
 )
 
 logger = logging.getLogger(__name__)

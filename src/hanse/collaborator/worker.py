@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hanse.collaborator.folder import spare_of
 from hanse.collaborator.orders import Order, Report, Setup
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.core.site import DataSources, Site
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session

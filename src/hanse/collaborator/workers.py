@@ -14,7 +14,7 @@ from hanse.collaborator.orders import Order, Report, Setup, read_report
 from hanse.collaborator.premises import Premises
 from hanse.collaborator.progress import Progress, always
 from hanse.config.layout import IDENTITY
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.errors import (
     ConfigError,
     PolicyError,

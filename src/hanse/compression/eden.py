@@ -86,17 +86,13 @@ class EdenStep(Step):
         The error is the norm times the tangent of the angle between the rotated numbers and their
         levels. Both are ordered alike (Chebyshev's sum inequality), and the levels lie between their
         least and greatest (Kantorovich's), which bounds the angle. On average over rotations the
-        error is far less, see `typical_error`.
+        error of long vectors is far less: the norm times the root of `1/(1 - D) - 1`, D the mean squared
+        error of the levels for a standard normal distribution (Max 1960, table I).
         """
         length, _ = block_shape(values.size)
         low, high = _POSITIVE_LEVELS[self.bits][0], _POSITIVE_LEVELS[self.bits][-1]
         worst = math.sqrt(length) * (low + high) / (2 * math.sqrt(low * high))
         return norm(values) * worst * (1 + 2.0**-10) + rotation_error(values) * (1 + worst)
-
-    @property
-    def typical_error(self) -> float:
-        """L2 error over the norm to expect of long vectors: root of `1/(1 - D) - 1`, D the distortion."""
-        return math.sqrt(1 / (1 - _DISTORTION[self.bits]) - 1)
 
     def _levels(self, dtype: np.dtype[Any]) -> Array:
         upper = _POSITIVE_LEVELS[self.bits]
@@ -115,10 +111,6 @@ class EdenStep(Step):
         for boundary in (levels[:-1] + levels[1:]) / 2:
             codes += values > boundary
         return codes
-
-
-_DISTORTION = {1: 1 - 2 / math.pi, 2: 0.1175, 4: 0.009497}
-"""Mean squared error of the levels for a standard normal distribution (Max 1960, table I)."""
 
 
 def _pack(codes: Array, bits: int) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hanse.compression.update import UpdateCodec
-from hanse.core.plan import INITIALISE, Plan
+from hanse.core.plan import Plan
+from hanse.core.tasks import INITIALISE
 
 
 def upload_codec(plan: Plan, task: str) -> UpdateCodec | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hanse.core.canonical import sha256
-from hanse.core.plan import CodeFile, Manifest
+from hanse.core.manifest import CodeFile, Manifest
 from hanse.errors import StorageError, TamperedError
 from hanse.wire.files import file_errors
 

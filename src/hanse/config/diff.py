@@ -11,7 +11,8 @@ from hanse.config.dialect import Loc
 from hanse.config.schema import Node, spell
 from hanse.config.show import visible
 from hanse.config.write import readable, said
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
 
 _LONGEST = 256 * 1024
 """Largest file that is compared line by line, in bytes: comparing takes time that grows with its square."""

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from hanse.config.dialect import DialectError, Loc, parse
 from hanse.config.schema import Node, spell
 from hanse.core.schema import Strict
+from hanse.core.wording import and_more
 from hanse.errors import ConfigError
 
 MAX_BYTES = 1 << 18
@@ -117,9 +118,7 @@ class Document:
 
     def refusal(self, problems: Sequence[str], count: int = 0) -> ConfigError:
         """The one error that tells all problems; `count` is how many there are, where not all are given."""
-        more = max(count, len(problems)) - _MOST_PROBLEMS
-        shown = [*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-        return self.error("\n".join(shown))
+        return self.error("\n".join(and_more(problems, _MOST_PROBLEMS, count)))
 
     def _line(self, loc: Loc) -> int:
         """Line of a value or, where it is missing, of the table that lacks it; 0 for the whole."""

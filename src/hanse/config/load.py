@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from pathlib import Path
 from hanse.config.code import defines, parse_code, reported_metrics
 from hanse.config.document import Document
 from hanse.core.canonical import sha256
-from hanse.core.plan import MAX_CODE_BYTES, CodeFile, Manifest, Plan
+from hanse.core.manifest import MAX_CODE_BYTES, CodeFile, Manifest
+from hanse.core.plan import Plan
 from hanse.errors import PlanError, UpdateError
 from hanse.wire.tensors import read_specs
 
@@ -50,7 +51,7 @@ def load_plan(path: Path) -> LoadedPlan:
     return _gather(document.check(Plan), document, path.parent)
 
 
-def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Sequence[str] = ()) -> LoadedPlan:
+def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPlan:
     """Make the plan of a training script that has none.
 
     Its code is the script alone: what the script imports has to be installed.
@@ -62,7 +63,6 @@ def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Seque
         rounds: Rounds of the run.
         seed: Seed of the run.
         sites: Sites that take part, all of them in every round.
-        data: Names of the data sources that it reads.
 
     Raises:
         PlanError: The script cannot be read, or is not Python.
@@ -80,7 +80,6 @@ def script_plan(script: Path, *, rounds: int, seed: int, sites: int, data: Seque
         "script": script.name,
         "rounds": rounds,
         "seed": seed,
-        "data": list(data),
         "cohort": {"minimum": sites},
         "tasks": {"train": {"discloses": discloses}},
     }

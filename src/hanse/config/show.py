@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from hanse.config.units import format_duration
-from hanse.core.plan import BUILT_IN_WORKFLOWS, Disclosure, Manifest, Plan
+from hanse.core.manifest import Manifest
+from hanse.core.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.tasks import Disclosure
 from hanse.core.transform import Compression
 from hanse.core.transform import describe as describe_transform
 

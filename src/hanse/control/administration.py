@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hanse.transport.routes import INVITE, MEMBERS, REMOVE, SIGN, A, Q, Route
-from hanse.wire.messages import Certificates, Empty, InviteReply, InviteRequest, Members, SignRequest
+from hanse.transport.member_routes import INVITE, MEMBERS, REMOVE, SIGN
+from hanse.transport.route import A, Q, Route
+from hanse.wire.messages_basics import Empty
+from hanse.wire.messages_members import Certificates, InviteReply, InviteRequest, Members, SignRequest
 
 
 class Ask(Protocol):

@@ -10,35 +10,43 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
-from hanse.control.report import MODEL, Account, Answer, Check, Disclosed, Failed, Missed, Report, Sparing
+from hanse.control.report import (
+    MODEL,
+    Account,
+    Answer,
+    Check,
+    Disclosed,
+    Failed,
+    Missed,
+    Report,
+    Sparing,
+    participation_json,
+)
 from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
 from hanse.core.canonical import digest_of
 from hanse.core.chain import GENESIS, Record, check_chain
 from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
-from hanse.core.events import (
-    Event,
+from hanse.core.events import Event, read_event
+from hanse.core.evolve import evolve
+from hanse.core.exchange import Exchange
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundOpened,
-    RunSubmitted,
-    SiteKept,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     UpdateAccepted,
     UpdatesAggregated,
-    read_event,
 )
-from hanse.core.exchange import Exchange
-from hanse.core.run import Run, evolve
+from hanse.core.run import Run
+from hanse.core.run_events import PlanAnswered, RunSubmitted
 from hanse.core.schema import problem_of
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 from hanse.errors import CredentialError, HanseError, TamperedError
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
 from hanse.wire.files import file_errors, is_whole
 from hanse.wire.journal_file import Header, Seal, read_lines
-from hanse.wire.messages import JournalRecord
+from hanse.wire.messages_runs import JournalRecord
 
 
 def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
@@ -291,7 +299,7 @@ class _Examination:
         if isinstance(event, ExchangeClosed):
             now = self._recounted or event  # what an earlier version did not tell can be counted still
             found = replace(found, set_aside=now.set_aside, data=now.data)
-            self._closed[event.exchange] = found.as_json()
+            self._closed[event.exchange] = participation_json(found)
             self._report.exchanges.append(self._closed[event.exchange])
             for site in event.missing:
                 how = "it had fallen silent" if site in found.idle else f"it had not answered ({event.cause})"

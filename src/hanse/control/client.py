@@ -1,4 +1,4 @@
-"""A running aggregator as its operators see it: runs, members, plans in, models out."""
+"""A running aggregator as its operators see it: runs, plans in, models out."""
 
 from __future__ import annotations
 
@@ -15,41 +15,13 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.retry import Retry, retrying
-from hanse.transport.routes import (
-    EVENTS,
-    EXPORT,
-    HELLO,
-    INVITE,
-    MEMBERS,
-    REMOVE,
-    RENEW,
-    RESUME,
-    RUN,
-    RUNS,
-    SIGN,
-    STOP,
-    SUBMIT,
-    TAKE_BACK,
-    EventsQuery,
-)
+from hanse.transport.run_routes import EVENTS, EXPORT, RESUME, RUN, RUNS, STOP, SUBMIT, TAKE_BACK, EventsQuery
 from hanse.wire.files import file_errors
-from hanse.wire.messages import (
-    Certificates,
-    Empty,
-    EventsReply,
-    Hello,
-    InviteReply,
-    InviteRequest,
-    Members,
-    RenewRequest,
-    Runs,
-    RunStatus,
-    SignRequest,
-    StopRequest,
-    SubmitRequest,
-)
+from hanse.wire.messages_basics import Empty
+from hanse.wire.messages_runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
 
 _POLL_S = 30.0
+_LARGEST_BLOB = 1 << 40
 _BREATH_S = 0.125
 """Between two looks at a run where much is recorded: each takes some of the aggregator's time."""
 
@@ -92,10 +64,6 @@ class ControlClient:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._connection.close()
-
-    async def hello(self) -> Hello:
-        """Ask who is there."""
-        return await self._connection.call(HELLO, Empty())
 
     async def runs(self) -> Runs:
         """List the runs, newest first."""
@@ -169,7 +137,7 @@ class ControlClient:
         """Take a file or bytes to the aggregator as a blob."""
         await retrying(partial(self._connection.deliver, digest, source), self._retry)
 
-    async def download(self, digest: str, path: Path, *, max_bytes: int = 1 << 40) -> None:
+    async def download(self, digest: str, path: Path) -> None:
         """Bring a blob, for example a model, into a file, which appears whole and verified or not at all.
 
         Raises:
@@ -180,28 +148,8 @@ class ControlClient:
             scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
         with scratch:
             blobs = FileBlobStore(Path(scratch.name))
-            fetch = partial(self._connection.fetch, digest, blobs, owner="operator", max_bytes=max_bytes)
+            fetch = partial(self._connection.fetch, digest, blobs, owner="operator", max_bytes=_LARGEST_BLOB)
             blob = await retrying(fetch, self._retry)
             with file_errors(f"write {path}"):
                 blob.replace(path)
                 path.chmod(0o644)
-
-    async def members(self) -> Members:
-        """List the parties ever enrolled."""
-        return await self._connection.call(MEMBERS, Empty())
-
-    async def invite(self, request: InviteRequest) -> InviteReply:
-        """Make a one-time token."""
-        return await self._connection.call(INVITE, request)
-
-    async def sign(self, request: SignRequest) -> Certificates:
-        """Enrol a party from a request for a certificate that was carried by hand."""
-        return await self._connection.call(SIGN, request)
-
-    async def remove(self, name: str) -> Members:
-        """Take a party off the allow list, at once."""
-        return await self._connection.call(REMOVE, Empty(), name=name)
-
-    async def renew(self, request: RenewRequest) -> Certificates:
-        """Get the operator's own next certificate."""
-        return await self._connection.call(RENEW, request)

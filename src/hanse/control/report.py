@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hanse.core.participation import Participation
+from hanse.wire.messages_runs import TookPart
+
 MOST_PROBLEMS = 20
 """Problems that are kept of each check; more are counted."""
 
@@ -145,7 +148,7 @@ class Report:
         rounds: Rounds committed.
         models: Digests of the last model that was committed, and of the best.
         exchanges: Who took part in each exchange that has closed, and with how much data; see
-            `hanse.core.participation.Participation.as_json`.
+            `participation_json`.
         records: Records read.
         sealed_by: The aggregator's URI.
         sealed_ms: When it sealed the journal.
@@ -179,3 +182,10 @@ class Report:
             for check in self.checks.values()
         }
         return {"verified": not self.failed, **asdict(self), "checks": checks}
+
+
+def participation_json(found: Participation) -> dict[str, Any]:
+    """Who took part in a closed exchange, as a JSON object that names all sites."""
+    told = TookPart.of(found).model_dump(mode="json")
+    number = told.pop("round_number")
+    return {**told, "round": number, "asked": list(found.asked), "answered": list(found.answered)}

@@ -9,12 +9,15 @@ from typing import Any
 
 from cryptography import x509
 
-from hanse.core.events import ExchangeOpened, PlanAnswered, SignedStatement, TaskFailed, UpdateAccepted
 from hanse.core.identity import Party, Role
+from hanse.core.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
+from hanse.core.run_events import PlanAnswered
+from hanse.core.statements import SignedStatement
 from hanse.errors import TrustError
-from hanse.pki.signatures import Signature, verify
+from hanse.pki.signatures import verify
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, M, PlanAnswer, TaskOutcome, decode_value
+from hanse.wire.messages_basics import M, decode_value
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,8 @@ def check_seal(seal: Seal, setting: Setting) -> Party:
     Raises:
         TrustError: No aggregator of the federation did, or it signed something else.
     """
-    signature = Signature(seal.signature.certificate, seal.signature.signature)
     body = seal.seal.model_dump(mode="json")
-    party = verify(signature, JOURNAL_SEAL, body, setting.authority, _time(seal.seal.sealed_ms))
+    party = verify(seal.signature, JOURNAL_SEAL, body, setting.authority, _time(seal.seal.sealed_ms))
     if party.role is not Role.AGGREGATOR:
         raise TrustError(f"{party.uri} sealed the journal, which is for the aggregator to do")
     return party
@@ -115,8 +117,7 @@ def _stated(
 ) -> M:
     if statement is None:
         raise TrustError(f"{by.name} signed nothing")
-    signature = Signature(statement.certificate, statement.signature)
-    party = verify(signature, purpose, statement.body, setting.authority, _time(time_ms))
+    party = verify(statement, purpose, statement.body, setting.authority, _time(time_ms))
     if party != by:
         raise TrustError(f"{party.uri} signed what is told of {by.name}")
     return decode_value(kind, statement.body)

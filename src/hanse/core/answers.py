@@ -1,17 +1,66 @@
-"""What a site's word on its task comes to, whenever it arrives."""
+"""Decisions about a site's word on its task, whenever it arrives."""
 
 from __future__ import annotations
 
-from hanse.core.commands import AcceptResult, FailTask, RefuseResult, StartTask
-from hanse.core.events import Event, ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hanse.core.events import Events
 from hanse.core.exchange import MemberState
+from hanse.core.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run import Phase, Run
+from hanse.core.statements import SignedStatement
 from hanse.errors import LateResultError, RunError
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """A site took up its task."""
+
+    exchange: int
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptResult:
+    """A site's result, already checked and durable."""
+
+    exchange: int
+    site: str
+    num_examples: int
+    metrics: Mapping[str, float]
+    update: str | None
+    statement: SignedStatement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailTask:
+    """A site's word that its task failed for good."""
+
+    exchange: int
+    site: str
+    reason: str
+    log_tail: str = ""
+    statement: SignedStatement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseResult:
+    """A result that must not count; recorded so that it can be asked about later.
+
+    Attributes:
+        num_examples: What the answer said, where it was only late; None of any other result.
+    """
+
+    exchange: int
+    site: str
+    error: str
+    reason: str
+    num_examples: int | None = None
+
 
 MAX_REFUSALS = 1_000
 """Refused results that are recorded in one run; a hostile site must not fill the disk."""
-
-Events = tuple[Event, ...]
 
 
 def start_task(run: Run, command: StartTask) -> Events:

@@ -1,10 +1,27 @@
-"""The best model so far, by a metric of the plan's choice."""
+"""Goals of a plan, and the best model so far by such a goal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from hanse.core.plan import Goal
+from pydantic import Field
+
+from hanse.core.schema import Label, Strict
+
+
+class Goal(Strict):
+    """A metric and which way it is better."""
+
+    metric: Label = Field(description="Metric of the committed round.")
+    mode: Literal["min", "max"] = Field("max", description="Whether higher or lower is better.")
+
+
+class EarlyStop(Goal):
+    """When to end before the last round."""
+
+    patience: int = Field(5, ge=1, description="Rounds without improvement after which the run ends.")
+    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as improvement.")
 
 
 @dataclass(frozen=True, slots=True)

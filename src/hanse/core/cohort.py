@@ -1,14 +1,79 @@
-"""Who is asked in a round."""
+"""Cohort of a round: the plan's rules for it, and the draw."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable
+from typing import Annotated, Any
 
-from hanse.core.plan import Cohort
+from pydantic import BeforeValidator, Field
+
+from hanse.core.schema import MAX_DURATION_S, Duration, Fraction, Strict, parse_duration
 from hanse.core.seeds import derive
 
 Sites = tuple[str, ...]
+
+_REST = re.compile(r"([1-9][0-9]{0,6})\s*rounds?")
+
+
+def parse_rest(value: Any) -> str:
+    """Check `10 rounds` or a duration with its unit; rounds come back spelled in one way."""
+    text = value.strip() if isinstance(value, str) else ""
+    match = _REST.fullmatch(text)
+    if match is not None:
+        return f"{match[1]} rounds"
+    try:
+        if 0 < parse_duration(text) <= MAX_DURATION_S:
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"{value!r} is not a rest; write for example 10 rounds, 30m or 1d")
+
+
+def rest_rounds(rest: str) -> int | None:
+    """The rounds of a rest; None where it is a duration."""
+    match = _REST.fullmatch(rest)
+    return None if match is None else int(match[1])
+
+
+Rest = Annotated[str, Field(json_schema_extra={"format": "rest"}), BeforeValidator(parse_rest)]
+
+
+class Cohort(Strict):
+    """Who is asked in a round and for whom it waits."""
+
+    fraction: Fraction = Field(1.0, description="Part of the population asked in each round.")
+    minimum: int = Field(
+        1, ge=1, le=1_000_000, description="Fewest sites in a round, asked and answering; fewer is a failure."
+    )
+    quorum: Fraction = Field(1.0, description="Part of the cohort whose answers are needed.")
+    deadline: Duration = Field(3600.0, description="Longest an exchange waits for its cohort.")
+    grace: Duration | None = Field(
+        None,
+        description="Longest wait for the others once the quorum has answered; unset: until the deadline.",
+    )
+    idle_limit: Duration = Field(
+        300.0, description="A site whose task shows no progress for so long is no longer waited for."
+    )
+    tolerated_missing: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Part of the data known so far, in examples, that may be missing from a round without a "
+        "warning; unset: the part of the cohort that `quorum` leaves out.",
+    )
+    set_aside_after: int = Field(
+        3,
+        ge=0,
+        le=1_000_000,
+        description="Rounds in a row in which a site fails, falls silent or lets the deadline pass, after "
+        "which it is not asked for a while; 0: never.",
+    )
+    rest: Rest = Field(
+        "10 rounds", description="How long a site that was set aside is not asked, unless taken back before."
+    )
+    approvals: Duration = Field(86400.0, description="Longest wait for the sites' answers to the plan.")
 
 
 def wanted(cohort: Cohort, size: int) -> int:

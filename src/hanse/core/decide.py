@@ -1,70 +1,61 @@
-"""What a run does about a command: the events that follow, or an error.
+"""Decisions of a run: the events that follow from a command, or an error.
 
-Pure: the state, the command and the time come in, events go out. Whoever
-calls writes the events down and applies them with `hanse.core.run.evolve`.
+Pure: the state, the command and the time come in, events go out. The caller
+writes the events down and applies them with `hanse.core.evolve.evolve`.
 """
 
 from __future__ import annotations
 
-from hanse.core.answers import accept_result, fail_task, refuse_result, start_task
-from hanse.core.commands import (
-    AcceptResult,
+from hanse.core import answers, lifecycle, requests, resting, timing
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.events import Events
+from hanse.core.evolve import evolve
+from hanse.core.lifecycle import (
     AnswerPlan,
-    Command,
-    Commit,
     Fail,
-    FailTask,
     Finish,
     Invite,
     Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RecordAggregate,
     Recover,
-    RefuseResult,
     RestartWorker,
     Resume,
-    StartTask,
     Stop,
     Submit,
-    TakeBack,
-    Tick,
 )
-from hanse.core.events import (
-    Event,
-    PlanAnswered,
-    RunFailed,
-    RunFinished,
-    RunRecovered,
-    RunResumed,
-    RunStopped,
-    RunSubmitted,
-    SiteInvited,
-    SiteLeft,
-    WorkerRestarted,
-)
-from hanse.core.requests import (
-    commit,
-    must_run,
-    open_exchange,
-    open_round,
-    open_stream,
-    record_aggregate,
-)
-from hanse.core.resting import take_back
-from hanse.core.run import TERMINAL, Phase, Run, evolve
-from hanse.core.timing import settle, tick
-from hanse.errors import RunError, WorkflowError
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.resting import TakeBack
+from hanse.core.run import Run
+from hanse.core.timing import Tick, settle
+from hanse.errors import RunError
 
-MAX_RESTARTS = 3
-"""Restarts of a run's worker within one round before the run fails."""
-
-Events = tuple[Event, ...]
+Command = (
+    Submit
+    | Invite
+    | AnswerPlan
+    | Leave
+    | OpenRound
+    | OpenExchange
+    | OpenStream
+    | StartTask
+    | AcceptResult
+    | FailTask
+    | RefuseResult
+    | RecordAggregate
+    | Commit
+    | Tick
+    | RestartWorker
+    | Recover
+    | Resume
+    | TakeBack
+    | Stop
+    | Fail
+    | Finish
+)
+"""Commands of a run, each with everything that its decision needs."""
 
 
 def decide(run: Run | None, command: Command, now_ms: int) -> Events:
-    """Say what follows from a command.
+    """Decide on a command.
 
     Args:
         run: The run as it stands; None before `Submit`.
@@ -78,14 +69,16 @@ def decide(run: Run | None, command: Command, now_ms: int) -> Events:
         RunError: The run's phase, or what happened before, forbids the command.
     """
     if isinstance(command, Submit):
-        first = _submit(run, command)
-        after = evolve(None, first, now_ms)
-        return (first, *settle(after, now_ms))
-    if run is None:
+        if run is not None:
+            raise RunError(f"run {run.run_id} was submitted already")
+        events: Events = (lifecycle.submit(command),)
+    elif run is None:
         raise RunError(f"there is no run yet to take {type(command).__name__}")
-    events = _direct(run, command, now_ms)
+    else:
+        events = _direct(run, command, now_ms)
     for event in events:
         run = evolve(run, event, now_ms)
+    assert run is not None
     return (*events, *settle(run, now_ms))
 
 
@@ -93,88 +86,43 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
     match command:
         case Submit():
             raise AssertionError("handled by decide")
-        case Invite(site):
-            known = site in run.invited and site not in run.left
-            return () if run.phase in TERMINAL or known else (SiteInvited(site=site),)
+        case Invite():
+            return lifecycle.invite(run, command)
         case AnswerPlan():
-            return _answer(run, command)
-        case Leave(site, reason):
-            part = site in run.invited and site not in run.left and run.phase not in TERMINAL
-            return (SiteLeft(site=site, reason=reason),) if part else ()
-        case OpenRound(round_number):
-            return open_round(run, round_number, now_ms)
+            return lifecycle.answer_plan(run, command)
+        case Leave():
+            return lifecycle.leave(run, command)
+        case OpenRound():
+            return requests.open_round(run, command, now_ms)
         case OpenExchange():
-            return open_exchange(run, command)
+            return requests.open_exchange(run, command)
         case OpenStream():
-            return open_stream(run, command, now_ms)
+            return requests.open_stream(run, command, now_ms)
         case StartTask():
-            return start_task(run, command)
+            return answers.start_task(run, command)
         case AcceptResult():
-            return accept_result(run, command)
+            return answers.accept_result(run, command)
         case FailTask():
-            return fail_task(run, command)
+            return answers.fail_task(run, command)
         case RefuseResult():
-            return refuse_result(run, command)
+            return answers.refuse_result(run, command)
         case RecordAggregate():
-            return record_aggregate(run, command)
+            return requests.record_aggregate(run, command)
         case Commit():
-            return commit(run, command, now_ms)
+            return requests.commit(run, command, now_ms)
         case Tick():
-            return tick(run, command, now_ms)
-        case RestartWorker(reason):
-            must_run(run)
-            if run.restarts >= MAX_RESTARTS:
-                why = f"the workflow's process ended {run.restarts + 1} times in one round; at last: {reason}"
-                return (RunFailed(error=WorkflowError.code, reason=why),)
-            return (WorkerRestarted(reason=reason),)
+            return timing.tick(run, command, now_ms)
+        case RestartWorker():
+            return lifecycle.restart_worker(run, command)
         case Recover():
-            return () if run.phase in TERMINAL else (RunRecovered(),)
-        case Resume(by):
-            if run.phase not in (Phase.FAILED, Phase.STOPPED):
-                raise RunError(
-                    f"run {run.run_id} is {run.phase}; only a stopped or failed run can be resumed"
-                )
-            return (RunResumed(by=by),)
+            return lifecycle.recover(run)
+        case Resume():
+            return lifecycle.resume(run, command)
         case TakeBack():
-            return take_back(run, command)
-        case Stop(by, reason):
-            if run.phase is Phase.STOPPED:
-                return ()
-            if run.phase is Phase.FINISHED:
-                raise RunError(f"run {run.run_id} is finished already")
-            return (RunStopped(by=by, reason=reason),)
-        case Fail(error, reason):
-            return () if run.phase in TERMINAL else (RunFailed(error=error, reason=reason),)
+            return resting.take_back(run, command)
+        case Stop():
+            return lifecycle.stop(run, command)
+        case Fail():
+            return lifecycle.fail(run, command)
         case Finish():
-            must_run(run)
-            best = run.best.round_number if run.best else None
-            return (RunFinished(rounds=max(run.committed, 0), model=run.model, best_round=best),)
-
-
-def _submit(run: Run | None, command: Submit) -> RunSubmitted:
-    if run is not None:
-        raise RunError(f"run {run.run_id} was submitted already")
-    return RunSubmitted(
-        run_id=command.run_id,
-        plan_digest=command.plan_digest,
-        manifest=command.manifest,
-        submitted_by=command.submitted_by,
-        invited=tuple(sorted(command.invited)),
-    )
-
-
-def _answer(run: Run, command: AnswerPlan) -> Events:
-    if run.phase in TERMINAL:
-        raise RunError(f"run {run.run_id} is {run.phase}; its plan needs no answer any more")
-    if command.site not in run.invited or command.site in run.left:
-        raise RunError(f"{command.site} is not invited to run {run.run_id}")
-    if run.answers.get(command.site) is command.accepted:
-        return ()
-    return (
-        PlanAnswered(
-            site=command.site,
-            accepted=command.accepted,
-            reasons=command.reasons,
-            statement=command.statement,
-        ),
-    )
+            return lifecycle.finish(run)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from fnmatch import translate
 
 from hanse.core.parameters import Parameters, TensorSpec, mismatch, not_finite, specs
-from hanse.core.plan import INITIALISE, Disclosure, Plan
+from hanse.core.plan import Plan
+from hanse.core.tasks import INITIALISE, Disclosure
 from hanse.errors import DisclosureError, UpdateError
 
 MAX_EXAMPLES = 10**12

@@ -6,18 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from hanse.core.events import (
-    ExchangeOpened,
-    RunRecovered,
-    RunResumed,
-    RunStarted,
-    SiteIdle,
-    SiteLeft,
-    TaskFailed,
-    TaskStarted,
-    UpdateAccepted,
-)
-from hanse.core.plan import Cohort
+from hanse.core.cohort import Cohort
+from hanse.core.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
+from hanse.core.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
 from hanse.errors import TamperedError
 
 

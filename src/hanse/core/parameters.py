@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.core.as_read import AsRead, computed, flat_reader
+from hanse.core.wording import named
 
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, Array]
@@ -54,8 +55,8 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
-def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
-    """What training changed: trained minus received, tensor by tensor.
+def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
+    """What training changed: trained minus received, computed where it is read; see `AsRead`.
 
     Args:
         trained: Parameters after training; names, shapes and dtypes of `received`.
@@ -68,15 +69,6 @@ def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
     Raises:
         ValueError: Names, shapes or dtypes differ.
     """
-    return computed(difference_as_read(trained, received))
-
-
-def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
-    """As `difference`, but computed where it is read; see `AsRead`.
-
-    Raises:
-        ValueError: As `difference`.
-    """
     problem = mismatch(specs(trained), specs(received))
     if problem:
         raise ValueError(problem)
@@ -87,7 +79,7 @@ def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, A
 
 
 def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
-    """Apply a delta made by `difference` (or a mean of such deltas) to `base`.
+    """Apply a delta made by `difference_as_read` (or a mean of such deltas) to `base`.
 
     Tensors that `delta` does not name are kept as they are. Integer deltas are
     rounded to the nearest whole number, boolean ones are true from 0.5 on.
@@ -188,7 +180,5 @@ def _zeros(count: int, dtype: np.dtype[Any]) -> Array:
     return zeros
 
 
-def _some(named: Mapping[str, TensorSpec], most: int = 5) -> str:
-    names = sorted(named)
-    shown = ", ".join(repr(name) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
+def _some(found: Mapping[str, TensorSpec]) -> str:
+    return named([repr(name) for name in sorted(found)], 5) or "none"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from hanse.core.cohort import Cohort
 from hanse.core.disclosure import MAX_EXAMPLES
-from hanse.core.events import Data, ExchangeClosed, ResultRefused
 from hanse.core.exchange import Exchange, MemberState
-from hanse.core.plan import INITIALISE, Cohort
+from hanse.core.round_events import Data, ExchangeClosed, ResultRefused
+from hanse.core.tasks import INITIALISE
+from hanse.core.wording import named, percent, shortened
 
 Sites = tuple[str, ...]
 
 MOST_KEPT = 50
 """Closed exchanges of which a run remembers who took part; a later answer counts to its round until then."""
-MOST_NAMED = 10
-"""Sites that a sentence names."""
-_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +56,6 @@ class Participation:
     def too_little(self) -> bool:
         """Whether more data is missing than the plan tolerates."""
         return self.data is not None and self.data.too_little
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it as a JSON object."""
-        data = self.data or Data(answered=0, missing=0)
-        return {
-            "exchange": self.exchange,
-            "round": self.round_number,
-            "task": self.task,
-            "cause": self.cause,
-            "asked": list(self.asked),
-            "answered": list(self.answered),
-            "failed": dict(self.failed),
-            "idle": list(self.idle),
-            "unanswered": list(self.unanswered),
-            "late": dict(self.late),
-            "set_aside": list(self.set_aside),
-            "num_examples": data.answered,
-            "missing_examples": data.missing,
-            "missing_share": data.share,
-            "unknown": list(data.unknown),
-            "tolerated": data.tolerated,
-            "too_little": data.too_little,
-            "told": told_absent(self),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,23 +191,6 @@ def _why(found: Participation, sites: Sequence[str]) -> list[str]:
         **dict.fromkeys(found.set_aside, "set aside"),
     }
     return [f"{site} ({whys[site]})" for site in sites]
-
-
-def named(sites: Sequence[str]) -> str:
-    """Sites in a sentence: `a`, `a and b`, `a, b and c`; of many, the first and how many more."""
-    shown = [*sites[:MOST_NAMED], *([f"{len(sites) - MOST_NAMED} more"] if len(sites) > MOST_NAMED else [])]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
-
-
-def percent(part: float) -> str:
-    """A part of one in percent, in three figures at most."""
-    return f"{100 * part:.3g} %"
-
-
-def shortened(reason: str) -> str:
-    """A reason in a line."""
-    line = " ".join(reason.split())
-    return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 1]}…"
 
 
 def _are(sites: Sequence[str]) -> str:

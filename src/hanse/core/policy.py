@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from hanse.core.plan import BUILT_IN_WORKFLOWS, Manifest
+from hanse.core.manifest import Manifest
+from hanse.core.plan import BUILT_IN_WORKFLOWS
 from hanse.core.schema import Digest, Strict
 
 _LEVELS = ("none", "aggregate", "individual")

@@ -1,37 +1,85 @@
-"""What a workflow's requests come to: rounds, exchanges, streams and commits."""
+"""Decisions about a workflow's requests: rounds, exchanges, streams and commits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from hanse.core.best import improves
 from hanse.core.cohort import needed, select
-from hanse.core.commands import Commit, OpenExchange, OpenStream, RecordAggregate
-from hanse.core.events import (
-    Event,
-    ExchangeOpened,
-    RoundCommitted,
-    RoundOpened,
-    RunFailed,
-    UpdatesAggregated,
-)
+from hanse.core.events import Events
+from hanse.core.evolve import evolve
 from hanse.core.exchange import Exchange
-from hanse.core.plan import INITIALISE
 from hanse.core.resting import askable, returns, set_aside
-from hanse.core.run import Phase, Run, evolve
+from hanse.core.round_events import ExchangeOpened, RoundCommitted, RoundOpened, UpdatesAggregated
+from hanse.core.run import Run, must_run
+from hanse.core.run_events import RunFailed
+from hanse.core.tasks import INITIALISE
 from hanse.errors import QuorumError, RunError, WorkflowError
 
-Events = tuple[Event, ...]
+
+@dataclass(frozen=True, slots=True)
+class OpenRound:
+    """The workflow begins a round; opening the open round again changes nothing."""
+
+    round_number: int
 
 
-def must_run(run: Run) -> None:
-    """Refuse what only a running run can do."""
-    if run.phase is not Phase.RUNNING:
-        tail = f" ({run.reason})" if run.reason else ""
-        raise RunError(f"run {run.run_id} is {run.phase}{tail}")
+@dataclass(frozen=True, slots=True)
+class OpenExchange:
+    """The workflow asks a task of the round's cohort.
+
+    Attributes:
+        index: Place among the exchanges of the round, from 0. A restarted workflow that
+            asks the same at the same place finds the exchange as it is.
+        sites: Ask only these of the population; None for the round's cohort.
+    """
+
+    round_number: int
+    index: int
+    task: str
+    model: str | None
+    sites: tuple[str, ...] | None = None
 
 
-def open_round(run: Run, round_number: int, now_ms: int) -> Events:
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """The workflow wants another update of a stream: every free site is asked.
+
+    Attributes:
+        taken: Exchanges whose updates the workflow has already been given since the last commit.
+    """
+
+    task: str
+    model: str
+    taken: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAggregate:
+    """The sum of an exchange's updates was given to the workflow."""
+
+    exchange: int
+    sites: tuple[str, ...]
+    num_examples: int
+    aggregate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The workflow ends a round with its model; committing the same again changes nothing."""
+
+    round_number: int
+    model: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    state: str | None = None
+    consumed: tuple[int, ...] = ()
+
+
+def open_round(run: Run, command: OpenRound, now_ms: int) -> Events:
     """Begin a round with a cohort; opening the open one again changes nothing."""
     must_run(run)
+    round_number = command.round_number
     if run.round_open == round_number:
         return ()
     if run.round_open is not None or round_number != run.committed + 1:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hanse.core.cohort import needed, wanted
-from hanse.core.commands import TakeBack
-from hanse.core.events import Event, RoundCommitted, SiteKept, SiteSetAside, SiteTakenBack
-from hanse.core.participation import named
-from hanse.core.run import TERMINAL, Run, evolve
-from hanse.core.schema import parse_duration, rest_rounds
+from hanse.core.cohort import needed, rest_rounds, wanted
+from hanse.core.events import Event, Events
+from hanse.core.evolve import evolve
+from hanse.core.round_events import RoundCommitted
+from hanse.core.run import TERMINAL, Run
+from hanse.core.schema import parse_duration
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 from hanse.core.strikes import Strikes
+from hanse.core.wording import named
 from hanse.errors import RunError
 
-Events = tuple[Event, ...]
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """An operator has a site asked again that was set aside."""
+
+    site: str
+    by: str
 
 
 def set_aside(run: Run, committed: RoundCommitted, now_ms: int) -> Events:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from hanse.core.cohort import needed
+from hanse.core.cohort import Cohort, needed
 from hanse.core.exchange import Exchange
-from hanse.core.plan import Cohort
 
 
 @dataclass(frozen=True, slots=True)

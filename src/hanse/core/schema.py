@@ -14,12 +14,14 @@ from hanse.errors import ConfigError
 
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds by unit."""
-MAX_DURATION_S = 366 * 86400.0
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
-_REST = re.compile(r"([1-9][0-9]{0,6})\s*rounds?")
-_LABEL = re.compile(r"[A-Za-z_][\w.\-/]{0,62}")
-_REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
+MAX_DURATION_S = 366 * 86400.0
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+
+_LABEL = re.compile(r"[A-Za-z_][\w.\-/]{0,62}")
+
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 _MOST_ERRORS = 1_000
 
@@ -48,23 +50,6 @@ def parse_duration(value: Any) -> Any:
             raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m or 1.5h")
         return float(match[1]) * DURATION_UNITS[match[2]]
     return value
-
-
-def parse_rest(value: Any) -> str:
-    """Check `10 rounds` or a duration with its unit; rounds come back spelled in one way."""
-    text = value.strip() if isinstance(value, str) else ""
-    match = _REST.fullmatch(text)
-    if match is not None:
-        return f"{match[1]} rounds"
-    if not _DURATION.fullmatch(text) or not 0 < parse_duration(text) <= MAX_DURATION_S:
-        raise ValueError(f"{value!r} is not a rest; write for example 10 rounds, 30m or 1d")
-    return text
-
-
-def rest_rounds(rest: str) -> int | None:
-    """The rounds of a rest; None where it is a duration."""
-    match = _REST.fullmatch(rest)
-    return None if match is None else int(match[1])
 
 
 def _party_name(value: str) -> str:
@@ -107,18 +92,25 @@ Duration = Annotated[
     Field(gt=0, le=MAX_DURATION_S, json_schema_extra=_format("duration")),
     BeforeValidator(parse_duration),
 ]
-Rest = Annotated[str, Field(json_schema_extra=_format("rest")), BeforeValidator(parse_rest)]
+
 Name = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_party_name)]
+
 CodePath = Annotated[
     str, Field(max_length=200, json_schema_extra=_format("path")), AfterValidator(_code_path)
 ]
+
 Reference = Annotated[
     str, Field(max_length=200, json_schema_extra=_format("module:function")), AfterValidator(check_reference)
 ]
+
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+
 Label = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_label)]
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, of plans, certificates and records."""
+
 BlobDigest = Annotated[str, Field(pattern=f"^{DIGEST_PATTERN}$")]
 """Of a model or an update; see `hanse.core.digests`."""
+
 Fraction = Annotated[float, Field(gt=0, le=1)]

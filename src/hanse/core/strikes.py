@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from hanse.core.events import SiteSetAside
 from hanse.core.exchange import UNANSWERED, Exchange, MemberState
-from hanse.core.participation import shortened
+from hanse.core.site_events import SiteSetAside
+from hanse.core.wording import shortened
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from hanse.core.commands import Tick
-from hanse.core.events import Event, RunFailed, RunStarted, SiteIdle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hanse.core.events import Event, Events
 from hanse.core.exchange import Exchange, Shortfall, deadline_ms, outcome
+from hanse.core.round_events import SiteIdle
 from hanse.core.run import Phase, Run
+from hanse.core.run_events import RunFailed, RunStarted
 from hanse.errors import QuorumError
 
-Events = tuple[Event, ...]
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed.
+
+    Attributes:
+        progress_ms: When each (exchange, site) last showed progress, milliseconds since 1970.
+    """
+
+    progress_ms: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
 
 def tick(run: Run, command: Tick, now_ms: int) -> Events:

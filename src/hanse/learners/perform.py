@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from hanse.core.as_read import computed
 from hanse.core.disclosure import declared, disclosure_of
 from hanse.core.parameters import Parameters, difference_as_read, specs
-from hanse.core.plan import INITIALISE, Plan
+from hanse.core.plan import Plan
 from hanse.core.seeds import derive
+from hanse.core.tasks import INITIALISE
 from hanse.core.update import Metrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session

@@ -77,8 +77,8 @@ def pem_of(certificate: x509.Certificate) -> str:
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 of the certificate's DER, 64 hexadecimal characters.
 
-    Good for pinning a certificate. To block one, use the party or `public_fingerprint`:
-    its holder can write the signature on it in another form that is valid too.
+    Good for pinning a certificate. To block a party, use its name:
+    the holder can write the signature on the certificate in another form that is valid too.
     """
     return sha256(certificate.public_bytes(Encoding.DER))
 

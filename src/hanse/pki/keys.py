@@ -8,7 +8,6 @@ from cryptography.exceptions import InternalError, InvalidSignature, Unsupported
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from hanse.core.canonical import sha256
 from hanse.errors import CredentialError, TrustError
 from hanse.pki.files import read_file, write_file
 
@@ -66,13 +65,6 @@ def accepted(key: object) -> PublicKey:
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     raise CredentialError("the key is neither ECDSA P-256 nor Ed25519", mend="Make a key of one of these.")
-
-
-def public_fingerprint(key: PublicKey) -> str:
-    """SHA-256 of a public key (its DER SubjectPublicKeyInfo), 64 hexadecimal characters."""
-    return sha256(
-        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
 
 
 def sign_bytes(key: PrivateKey, data: bytes) -> bytes:

@@ -9,7 +9,6 @@ which the record was made, for certificates are short-lived.
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,44 +16,13 @@ from cryptography import x509
 
 from hanse.core.canonical import canonical_json
 from hanse.core.identity import Party
+from hanse.core.statements import Signature
 from hanse.errors import TrustError
 from hanse.pki.certificates import key_of, pem_of, read_certificate, verify_certificate
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import check_signature, sign_bytes
 
 _DISTRUST = "Do not use it; ask the party for what it signed."
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """A signature and the certificate to check it with.
-
-    Attributes:
-        certificate: The signer's certificate, PEM.
-        signature: ECDSA P-256 with SHA-256 (DER) or Ed25519, as the certificate's key
-            is; base64.
-    """
-
-    certificate: str
-    signature: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The signature as a JSON object."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(value: object) -> Signature:
-        """Read what `as_json` wrote; nothing is checked but its form.
-
-        Raises:
-            TrustError: It is not such an object.
-        """
-        match value:
-            case {"certificate": str(certificate), "signature": str(signature), **rest} if not rest:
-                return Signature(certificate, signature)
-        raise TrustError(
-            "a signature has to be an object of the two texts `certificate` and `signature`", mend=_DISTRUST
-        )
 
 
 def sign(credentials: Credentials, purpose: str, body: dict[str, Any]) -> Signature:
@@ -64,7 +32,8 @@ def sign(credentials: Credentials, purpose: str, body: dict[str, Any]) -> Signat
         ValueError: `body` holds what JSON lacks, such as a NaN.
     """
     signature = sign_bytes(credentials.key, _message(purpose, body))
-    return Signature(pem_of(credentials.certificate), base64.b64encode(signature).decode("ascii"))
+    encoded = base64.b64encode(signature).decode("ascii")
+    return Signature(certificate=pem_of(credentials.certificate), signature=encoded)
 
 
 def verify(

@@ -10,29 +10,21 @@ from types import MappingProxyType
 from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.compression.update import update_seed
 from hanse.compression.uploads import upload_codec
+from hanse.core.answers import AcceptResult, FailTask, StartTask
 from hanse.core.as_read import computed
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    Fail,
-    FailTask,
-    Finish,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RecordAggregate,
-    StartTask,
-    Submit,
-)
+from hanse.core.decide import Command
 from hanse.core.digests import digest_of_bytes
 from hanse.core.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
-from hanse.core.events import Event, RunFailed
+from hanse.core.events import Event
 from hanse.core.exchange import Exchange
+from hanse.core.lifecycle import AnswerPlan, Fail, Finish, Submit
+from hanse.core.manifest import Manifest
 from hanse.core.parameters import Parameters, mismatch, not_finite, specs
-from hanse.core.plan import INITIALISE, Manifest, Plan
+from hanse.core.plan import Plan
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run import Phase, Run
+from hanse.core.run_events import RunFailed
+from hanse.core.tasks import INITIALISE
 from hanse.core.update import Aggregate, Update
 from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError, rebuild
 from hanse.learners.base import Session

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
+from hanse.core.manifest import Manifest
 from hanse.core.parameters import Parameters
-from hanse.core.plan import Manifest, Plan
+from hanse.core.plan import Plan
 from hanse.core.run import Run
 from hanse.core.site import DataSources, Indices, Site
 from hanse.errors import MissingDataError, PlanError, QuorumError, TaskError

@@ -113,14 +113,6 @@ class BlobStore(Protocol):
         """
         ...
 
-    def put(self, data: bytes, algorithm: Algorithm = "sha256") -> str:
-        """Store bytes durably and return their digest; storing them twice keeps one.
-
-        Raises:
-            StorageError: The disk is full or cannot be written; nothing was stored.
-        """
-        ...
-
     def copy(self, source: Readable, most: int, algorithm: Algorithm) -> str:
         """Store at most `most` bytes of an open file durably, and return their digest.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from hanse.checkpoints import Point, reach
-from hanse.core.digests import DIGEST_PATTERN, Algorithm, algorithm_of, digest_of_bytes
+from hanse.core.digests import DIGEST_PATTERN, Algorithm, algorithm_of
 from hanse.core.identity import check_name
 from hanse.errors import StorageError, TamperedError
 from hanse.storage.base import BlobStore, BlobWriter
@@ -80,14 +80,6 @@ class FileBlobStore(BlobStore):
         path = self.path(digest)
         with file_errors(f"read {path}"):
             return path.stat().st_size
-
-    def put(self, data: bytes, algorithm: Algorithm = "sha256") -> str:
-        """See `BlobStore.put`."""
-        digest = digest_of_bytes(data, algorithm)
-        with file_errors(f"store blob {digest} in {self._blobs}"), self._temporary(len(data)) as file:
-            file.write(data)
-            self._install(file, Path(file.name), self._place(digest))
-        return digest
 
     def copy(self, source: Readable, most: int, algorithm: Algorithm) -> str:
         """See `BlobStore.copy`."""

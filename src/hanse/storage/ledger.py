@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hanse.core.canonical import canonical_json
-from hanse.core.commands import Command
-from hanse.core.decide import decide
-from hanse.core.events import (
-    Event,
-    RoundCommitted,
-    RunFinished,
-    RunResumed,
-    RunStarted,
-    event_body,
-    read_event,
-)
-from hanse.core.run import Run, evolve
+from hanse.core.decide import Command, decide
+from hanse.core.events import Event, event_body, read_event
+from hanse.core.evolve import evolve
+from hanse.core.round_events import RoundCommitted
+from hanse.core.run import Run
+from hanse.core.run_events import RunFinished, RunResumed, RunStarted
 from hanse.errors import RunError, TamperedError
 from hanse.storage.base import Entry, Journal
 

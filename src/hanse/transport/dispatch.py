@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from hanse.core.canonical import canonical_json
 from hanse.core.identity import Party
-from hanse.core.schema import Strict
-from hanse.errors import CredentialError, HanseError, PolicyError, ProtocolError, rebuild
-from hanse.transport.base import Service
-from hanse.transport.routes import A, AnyRoute, Call, Q, Route
-from hanse.wire.messages import MAX_MESSAGE, ErrorReply, decode, encode
-from hanse.wire.protocol import written_in
+from hanse.errors import CredentialError, PolicyError
+from hanse.transport.route import A, AnyRoute, Call, Q, Route
+from hanse.transport.service import Service
+from hanse.wire.messages_basics import decode, written
 
 
 def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Party | None:
@@ -70,35 +67,3 @@ async def answer(
     if route.waits:
         admit(route, service, certificate)  # it may have been removed meanwhile
     return written(reply, version)
-
-
-def written(message: Strict, version: int | None = None) -> bytes:
-    """Write a message to send.
-
-    Args:
-        message: What to send.
-        version: Of the protocol, where the other end speaks an older one than this.
-
-    Raises:
-        ProtocolError: It is longer than the other end would read.
-    """
-    data = encode(message) if version is None else canonical_json(written_in(message, version))
-    if len(data) > MAX_MESSAGE:
-        kind = type(message).__name__
-        raise ProtocolError(f"a {kind} of {len(data)} bytes is too long to send; the limit is {MAX_MESSAGE}")
-    return data
-
-
-def report(error: HanseError) -> bytes:
-    """Write an error for the other end."""
-    return encode(ErrorReply(error=error.code, message=error.message[:8_192], mend=error.mend[:4_096]))
-
-
-def reported(data: bytes) -> HanseError:
-    """Make again the error that the other end wrote.
-
-    Raises:
-        ProtocolError: The data is no such report.
-    """
-    reply = decode(ErrorReply, data)
-    return rebuild(reply.error, reply.message, reply.mend)

@@ -19,12 +19,12 @@ from hanse.storage.base import BlobStore
 from hanse.transport.address import HEADERS, REST_S, Address, Patience
 from hanse.transport.agreement import Agreement
 from hanse.transport.blocking import send
-from hanse.transport.dispatch import reported
+from hanse.transport.common_routes import BLOB, UPLOAD, UPLOAD_STATE
 from hanse.transport.failures import explain, not_hanse
 from hanse.transport.line import Line, connected
-from hanse.transport.routes import BLOB, UPLOAD, UPLOAD_STATE, AnyRoute, expand
+from hanse.transport.route import AnyRoute, expand
 from hanse.transport.streams import in_thread, size_of
-from hanse.wire.messages import BlobState, decode
+from hanse.wire.messages_basics import BlobState, decode, reported
 
 WORTH_ASKING = 4 << 20
 """Bytes of a blob from which on it takes less to ask how much of it is there than to send it for nothing."""

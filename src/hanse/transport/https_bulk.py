@@ -17,15 +17,18 @@ from aiohttp import web
 
 from hanse.errors import HanseError, ProtocolError, TransportError
 from hanse.storage.base import BlobWriter
-from hanse.transport.base import OpenUpload
 from hanse.transport.blocking import receive
 from hanse.transport.bodies import Bodies
+from hanse.transport.common_routes import BLOB, BLOB_HEAD, OPENAPI, UPLOAD
+from hanse.transport.member_routes import AUTHORITY
 from hanse.transport.openapi import openapi_json
 from hanse.transport.replies import headers, refuse, reply
-from hanse.transport.routes import AUTHORITY, BLOB, BLOB_HEAD, EXPORT, OPENAPI, UPLOAD, Bulk, Call
+from hanse.transport.route import Bulk, Call
+from hanse.transport.run_routes import EXPORT
+from hanse.transport.service import OpenUpload
 from hanse.transport.streams import in_thread, opened, pieces, pour, size_of
 from hanse.transport.tls_connection import TlsConnection
-from hanse.wire.messages import BlobState, Empty, encode
+from hanse.wire.messages_basics import BlobState, Empty, encode
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +62,14 @@ async def _openapi(asked: Asked) -> web.StreamResponse:
 
 
 async def _export(asked: Asked) -> web.StreamResponse:
-    path = await asked.call.service.export(asked.call.party, asked.call.params["run_id"])
+    path = await asked.call.service.run_requests.export(asked.call.party, asked.call.params["run_id"])
     response = web.StreamResponse(headers=headers(asked.http) | {"Content-Type": EXPORT.media})
     return await _send(asked, response, path, 0, size_of(path))
 
 
 async def _send_blob(asked: Asked) -> web.StreamResponse:
     digest = asked.call.params["digest"]
-    path = asked.call.service.blob_to_send(asked.call.party, digest)
+    path = asked.call.service.blob_requests.blob_to_send(asked.call.party, digest)
     size = size_of(path)
     told = headers(asked.http) | {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Type": BLOB.media}
     wanted = _range(asked.http)
@@ -83,7 +86,9 @@ async def _send_blob(asked: Asked) -> web.StreamResponse:
 
 async def _take_blob(asked: Asked) -> web.StreamResponse:
     start, length, size = _content_range(asked.http)
-    upload = asked.call.service.blob_to_take(asked.call.party, asked.call.params["digest"], size)
+    upload = asked.call.service.blob_requests.blob_to_take(
+        asked.call.party, asked.call.params["digest"], size
+    )
     if upload is None:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     begin = partial(_begin, upload, start)

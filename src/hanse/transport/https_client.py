@@ -8,16 +8,16 @@ from pathlib import Path
 from hanse.storage.base import BlobStore
 from hanse.transport.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.base import Upstream
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.routes import ANSWER, HELLO, NEXT, PROGRESS, RENEW, RESULT
-from hanse.wire.messages import (
+from hanse.transport.member_routes import RENEW
+from hanse.transport.site_routes import ANSWER, NEXT, PROGRESS, RESULT
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Certificates,
-    Empty,
-    Hello,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -26,7 +26,7 @@ from hanse.wire.protocol import Versions
 
 
 class HttpsUpstream(Upstream):
-    """One try a call; `RetryingUpstream` tries again.
+    """One try a call; `hanse.transport.retry.retrying` makes several.
 
     Args:
         url: `https://HOST[:PORT]` of the aggregator.

@@ -14,14 +14,13 @@ from hanse.core.schema import Strict
 from hanse.storage.base import BlobStore
 from hanse.transport.address import FROM_ENVIRONMENT, HEADERS, REST_S, Address, Patience
 from hanse.transport.agreement import Agreement
-from hanse.transport.dispatch import reported, written
 from hanse.transport.failures import explain
 from hanse.transport.https_blobs import BlobTransfers
-from hanse.transport.routes import A, AnyRoute, Bulk, Q, Route, expand
+from hanse.transport.route import A, AnyRoute, Bulk, Q, Route, expand
 from hanse.transport.streams import PIECE, pour, read_message
 from hanse.wire import protocol
 from hanse.wire.files import file_errors, replacing
-from hanse.wire.messages import decode
+from hanse.wire.messages_basics import decode, reported, written
 from hanse.wire.protocol import Versions
 
 _JSON = {"Content-Type": "application/json"}

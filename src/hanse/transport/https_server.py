@@ -15,15 +15,16 @@ from hanse import checkpoints
 from hanse.checkpoints import Point, reach_async
 from hanse.errors import ConfigError, HanseError, ProtocolError
 from hanse.transport import malformed
-from hanse.transport.base import Service
 from hanse.transport.bodies import WORTH_LENDING, Bodies
 from hanse.transport.dispatch import admit, answer
 from hanse.transport.https_bulk import HANDLERS, Asked
 from hanse.transport.replies import agree, certificate_of, refuse, reply
-from hanse.transport.routes import Bulk, Call, Route, find
+from hanse.transport.route import Bulk, Call, Route
+from hanse.transport.routes import find
+from hanse.transport.service import Service
 from hanse.transport.streams import PIECE, read_message
 from hanse.transport.tls_listener import Bounds, TlsListener
-from hanse.wire.messages import Empty
+from hanse.wire.messages_basics import Empty
 
 logger = logging.getLogger(__name__)
 

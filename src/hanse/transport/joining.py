@@ -7,8 +7,8 @@ from hanse.pki.enrolment import Invitation
 from hanse.pki.tls import pinned_context, unverified_context
 from hanse.transport.address import FROM_ENVIRONMENT
 from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.routes import AUTHORITY, ENROL
-from hanse.wire.messages import Certificates, EnrolRequest
+from hanse.transport.member_routes import AUTHORITY, ENROL
+from hanse.wire.messages_members import Certificates, EnrolRequest
 
 
 async def fetch_authority(invitation: Invitation, *, proxy: str | None = FROM_ENVIRONMENT) -> str:

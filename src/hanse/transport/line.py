@@ -24,7 +24,7 @@ from hanse.errors import ProtocolError, TransportError
 from hanse.transport.address import Address, Patience
 from hanse.transport.blocking import PIECE, receive
 from hanse.transport.failures import explain, proxy_refused, unknown_host, unreachable
-from hanse.wire.messages import MAX_MESSAGE
+from hanse.wire.messages_basics import MAX_MESSAGE
 
 _FIRST_ADDRESS_S = 0.25
 """Before the next of a host's addresses is tried beside it (RFC 8305, section 8)."""

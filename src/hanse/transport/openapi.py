@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from hanse.core.schema import Strict
-from hanse.transport.routes import PATTERNS, ROUTES, AnyRoute, Bulk, Route
-from hanse.wire.messages import BlobState, Empty, ErrorReply
+from hanse.transport.route import AnyRoute, Bulk, Route
+from hanse.transport.routes import PATTERNS, ROUTES
+from hanse.wire.messages_basics import BlobState, Empty, ErrorReply
 from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 _BINARY = {"type": "string", "format": "binary"}

@@ -21,8 +21,8 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.pki.certificates import party_of, read_der
-from hanse.transport.dispatch import report
 from hanse.wire import protocol
+from hanse.wire.messages_basics import report
 from hanse.wire.protocol import disagreement, read_headers
 
 logger = logging.getLogger(__name__)

@@ -6,24 +6,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from hanse.errors import HanseError, TransportError, VersionError
-from hanse.storage.base import BlobStore
-from hanse.transport.base import Upstream
-from hanse.wire.messages import (
-    AnswerRequest,
-    Certificates,
-    Hello,
-    NextRequest,
-    ProgressRequest,
-    RenewRequest,
-    ResultReply,
-    ResultRequest,
-    Work,
-)
 
 T = TypeVar("T")
 
@@ -91,48 +76,3 @@ def _delay_s(error: HanseError, failed: int, retry: Retry) -> float:
         return retry.upgrade_s * (1 + retry.uniform()) / 2
     # Bounded before it is raised to a power: a float cannot hold 2**1024.
     return retry.uniform() * min(retry.longest_s, retry.first_s * 2.0 ** min(failed - 1, 64))
-
-
-class RetryingUpstream(Upstream):
-    """An upstream that tries again; transfers go on where they stopped."""
-
-    def __init__(self, upstream: Upstream, retry: Retry) -> None:
-        self._upstream = upstream
-        self._retry = retry
-
-    async def hello(self) -> Hello:
-        """See `Upstream.hello`."""
-        return await retrying(self._upstream.hello, self._retry)
-
-    async def next(self, request: NextRequest) -> Work:
-        """See `Upstream.next`."""
-        return await retrying(partial(self._upstream.next, request), self._retry)
-
-    async def answer(self, request: AnswerRequest) -> None:
-        """See `Upstream.answer`."""
-        await retrying(partial(self._upstream.answer, request), self._retry)
-
-    async def result(self, request: ResultRequest) -> ResultReply:
-        """See `Upstream.result`."""
-        return await retrying(partial(self._upstream.result, request), self._retry)
-
-    async def progress(self, request: ProgressRequest) -> None:
-        """See `Upstream.progress`."""
-        await retrying(partial(self._upstream.progress, request), self._retry)
-
-    async def renew(self, request: RenewRequest) -> Certificates:
-        """See `Upstream.renew`."""
-        return await retrying(partial(self._upstream.renew, request), self._retry)
-
-    async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
-        """See `Upstream.fetch`."""
-        fetch = partial(self._upstream.fetch, digest, blobs, owner=owner, max_bytes=max_bytes)
-        return await retrying(fetch, self._retry)
-
-    async def deliver(self, digest: str, path: Path) -> None:
-        """See `Upstream.deliver`."""
-        await retrying(partial(self._upstream.deliver, digest, path), self._retry)
-
-    async def close(self) -> None:
-        """See `Upstream.close`."""
-        await self._upstream.close()

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from hanse.errors import ProtocolError, StorageError, TransportError
 from hanse.storage.base import BlobWriter
 from hanse.wire.files import file_errors
-from hanse.wire.messages import MAX_MESSAGE
+from hanse.wire.messages_basics import MAX_MESSAGE
 
 PIECE = 1 << 20
 """Bytes that are read, written and hashed at a time."""

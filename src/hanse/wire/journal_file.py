@@ -11,9 +11,10 @@ from pydantic import Field
 
 from hanse.core.canonical import canonical_json
 from hanse.core.schema import Digest, Name, Strict
+from hanse.core.statements import Signature
 from hanse.errors import TamperedError
 from hanse.wire.files import file_errors
-from hanse.wire.messages import RunId
+from hanse.wire.messages_basics import RunId
 
 JOURNAL_SEAL = "hanse journal seal 1"
 """Purpose of the aggregator's signature over the head of a chain."""
@@ -52,18 +53,11 @@ class Head(Strict):
     sealed_ms: int = Field(ge=0)
 
 
-class SealSignature(Strict):
-    """The aggregator's signature over the head; see `hanse.pki.signatures.Signature`."""
-
-    certificate: str = Field(max_length=16_384)
-    signature: str = Field(max_length=1_024)
-
-
 class Seal(Strict):
     """The last line."""
 
     seal: Head
-    signature: SealSignature
+    signature: Signature
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

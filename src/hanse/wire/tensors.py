@@ -83,7 +83,6 @@ def write_hashed(
     parameters: Parameters,
     algorithm: Algorithm,
     *,
-    fsync: bool = False,
     spare: Path | None = None,
 ) -> tuple[str, int]:
     """As `write_file`; the digest of the file, and its size in bytes."""
@@ -94,7 +93,7 @@ def write_hashed(
             hasher.update(chunk)
             yield chunk
 
-    size = _write(path, hashed(), fsync, spare)
+    size = _write(path, hashed(), False, spare)
     return hasher.digest(), size
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from hanse.core.disclosure import disclosure_of
 from hanse.core.parameters import Parameters, add
-from hanse.core.plan import INITIALISE, Plan
+from hanse.core.plan import Plan
 from hanse.core.seeds import derive
+from hanse.core.tasks import INITIALISE
 from hanse.core.update import Aggregate, Update
 from hanse.errors import DisclosureError, WorkflowError
 from hanse.workflow.base import CommitRequest, Host, Request, Standing

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.blobs import put
 from tests.network import Relay, answer_with, serving
 from tests.parties import DATA, DIGEST, Connect, FakeService, Run, der, enrolled
 
@@ -47,7 +48,7 @@ async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 def test_one_connection_serves_one_blob_after_the_other(
     run: Run, server: HttpsServer, connect: Connect, service: FakeService, blobs: FileBlobStore
 ) -> None:
-    digests = [service.blobs.put(DATA[start:]) for start in range(3)]
+    digests = [put(service.blobs, DATA[start:]) for start in range(3)]
     relay = Relay(server.port)
 
     async def scenario() -> None:
@@ -66,7 +67,7 @@ def test_one_connection_serves_one_blob_after_the_other(
 
 
 def update_of(blobs: FileBlobStore, data: bytes) -> Path:
-    return blobs.path(blobs.put(data))
+    return blobs.path(put(blobs, data))
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced(
@@ -77,7 +78,7 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced(
     aggregator: ssl.SSLContext,
     blobs: FileBlobStore,
 ) -> None:
-    first, second = service.blobs.put(DATA), service.blobs.put(DATA[1:])
+    first, second = put(service.blobs, DATA), put(service.blobs, DATA[1:])
 
     async def scenario() -> None:
         upstream = connect(server.port)
@@ -101,7 +102,7 @@ def test_another_certificate_is_shown_from_the_next_blob_on(
     blobs: FileBlobStore,
     tmp_path: Path,
 ) -> None:
-    first, second = service.blobs.put(DATA), service.blobs.put(DATA[1:])
+    first, second = put(service.blobs, DATA), put(service.blobs, DATA[1:])
     other = enrolled(authority, tmp_path, "hospital-b")
     asked: list[str] = []
     service.blob_to_send = lambda party, digest: asked.append(party.name) or service.blobs.path(digest)
@@ -120,7 +121,7 @@ def test_another_certificate_is_shown_from_the_next_blob_on(
 def test_blobs_go_through_a_proxy(
     run: Run, server: HttpsServer, connect: Connect, service: FakeService, blobs: FileBlobStore, update: Path
 ) -> None:
-    small = service.blobs.put(b"a model")
+    small = put(service.blobs, b"a model")
     relay = Relay(server.port)
 
     async def scenario() -> None:
@@ -276,7 +277,7 @@ def test_bodies_for_which_there_is_no_thread_go_by_the_event_loop(
         def free(self) -> bool:
             return False
 
-    model = service.blobs.put(DATA[1:])
+    model = put(service.blobs, DATA[1:])
 
     async def scenario() -> None:
         server = HttpsServer(service, aggregator, "127.0.0.1", bodies=Busy())

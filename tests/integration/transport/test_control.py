@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.blobs import put
 from tests.network import Relay, serving
 from tests.parties import DATA, DIGEST, HALF, FakeService, Run, enrolled, record
 
+from hanse.control.administration import Administration
 from hanse.control.client import ControlClient
 from hanse.core.identity import Role
 from hanse.errors import CredentialError, PolicyError, ProtocolError, RunError, TransportError
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
+from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.retry import Retry
-from hanse.wire.messages import InviteRequest, SignRequest, StopRequest, SubmitRequest
+from hanse.wire.messages_members import InviteRequest, SignRequest
+from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
 
 @pytest.fixture
@@ -51,14 +55,18 @@ def test_a_plan_is_uploaded_and_submitted(run: Run, client: ControlClient, servi
 
 
 def test_members_are_invited_signed_and_removed(
-    run: Run, client: ControlClient, service: FakeService
+    run: Run, server: HttpsServer, operator: ssl.SSLContext, service: FakeService
 ) -> None:
     asked, signed = InviteRequest(name="hospital-c"), SignRequest(name="hospital-d", csr="a request")
 
-    assert run(client.invite(asked)).token == "a token"
-    assert run(client.sign(signed)).certificate == "signed"
-    assert run(client.remove("hospital-a")) == run(client.members())
+    async def scenario() -> None:
+        async with HttpsConnection(f"https://localhost:{server.port}", operator, proxy=None) as connection:
+            members = Administration(connection.call)
+            assert (await members.invite(asked)).token == "a token"
+            assert (await members.sign(signed)).certificate == "signed"
+            assert await members.remove("hospital-a") == await members.members()
 
+    run(scenario())
     assert service.asked == [("invite", "op", asked), ("sign", "hospital-d", signed)]
     assert service.removed == {"hospital-a"}
 
@@ -148,7 +156,7 @@ def test_an_operator_who_is_removed_is_told_while_following(
 def test_a_model_arrives_whole_over_a_broken_connection(
     run: Run, server: HttpsServer, service: FakeService, operator: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     path = tmp_path / "out" / "model.safetensors"
     path.parent.mkdir()
     relay = Relay(server.port, down=HALF)

@@ -27,7 +27,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context, pinned_context, server_context
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages import NextRequest
+from hanse.wire.messages_sites import NextRequest
 
 
 def test_a_party_without_a_certificate_may_only_say_hello_and_enrol(

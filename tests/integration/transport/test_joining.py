@@ -12,7 +12,7 @@ from hanse.pki.certificates import pem_of
 from hanse.pki.enrolment import Invitation, invite, read_token
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.joining import enrol, fetch_authority
-from hanse.wire.messages import EnrolRequest
+from hanse.wire.messages_members import EnrolRequest
 
 
 def invitation(authority: Authority, server: HttpsServer) -> Invitation:

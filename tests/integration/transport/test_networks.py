@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.blobs import put
 from tests.network import Relay, serving
 from tests.parties import (
     DATA,
@@ -26,7 +27,7 @@ from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_server import HttpsServer
-from hanse.transport.retry import Retry, RetryingUpstream
+from hanse.transport.retry import Retry, retrying
 
 
 async def cut_once_something_is_kept(call: Any, relay: Relay, blobs: BlobStore, owner: str) -> int:
@@ -54,7 +55,7 @@ def test_an_upload_that_was_cut_goes_on_where_it_stopped(
             kept = await cut_once_something_is_kept(deliver, relay, service.blobs, "hospital-a")
             # The server may still be busy with what it got: then it says so, and is asked again.
             retry = Retry(first_s=0.02, uniform=lambda: 1.0)
-            await RetryingUpstream(upstream, retry).deliver(DIGEST, path)
+            await retrying(partial(upstream.deliver, DIGEST, path), retry)
             return kept
 
     assert 0 < run(scenario()) <= HALF
@@ -64,7 +65,7 @@ def test_an_upload_that_was_cut_goes_on_where_it_stopped(
 def test_a_download_that_was_cut_goes_on_where_it_stopped(
     run: Run, server: HttpsServer, connect: Connect, service: FakeService, tmp_path: Path
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     relay = Relay(server.port, down=HALF)
     blobs = FileBlobStore(tmp_path / "site")
 
@@ -122,7 +123,7 @@ def test_retrying_brings_a_call_over_a_restart(
                 await again.start()
 
         retry = Retry(sleep=restart, on_retry=lambda error, attempt, delay_s: told.append(str(error)))
-        await RetryingUpstream(upstream, retry).progress(PROGRESS)
+        await retrying(partial(upstream.progress, PROGRESS), retry)
         await again.close()
 
     run(scenario())

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.blobs import put
 from tests.parties import (
     DATA,
     DIGEST,
@@ -202,7 +203,7 @@ def test_a_part_of_a_blob_is_sent(
     status: int,
     part: bytes,
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
 
     found, headers, body = run(
         ask(server, context, "GET", f"/v1/blobs/{DIGEST}", headers=VERSION | {"Range": wanted})
@@ -215,7 +216,7 @@ def test_a_part_of_a_blob_is_sent(
 def test_the_size_of_a_blob_is_told_without_it(
     run: Run, server: HttpsServer, context: ssl.SSLContext, service: FakeService
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
 
     status, headers, body = run(ask(server, context, "HEAD", f"/v1/blobs/{DIGEST}"))
 

@@ -26,7 +26,8 @@ from hanse.errors import (
     TransportError,
 )
 from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages import NextRequest, RenewRequest
+from hanse.wire.messages_members import RenewRequest
+from hanse.wire.messages_sites import NextRequest
 
 
 def test_what_nobody_foresaw_is_logged_and_not_told(

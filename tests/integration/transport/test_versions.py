@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 from pydantic import Field
+from tests.blobs import put
 from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import VersionError
 from hanse.transport import routes
+from hanse.transport.common_routes import HELLO
 from hanse.transport.https_client import HttpsUpstream
 from hanse.transport.https_connection import HttpsConnection
 from hanse.transport.https_server import HttpsServer
 from hanse.transport.retry import Retry, retrying
 from hanse.wire import protocol
-from hanse.wire.messages import Empty, Hello, NextRequest, ProgressRequest
+from hanse.wire.messages_basics import Empty, Hello
+from hanse.wire.messages_sites import NextRequest, ProgressRequest
 from hanse.wire.protocol import Versions, since
 
 Ends = Callable[..., Any]
@@ -79,7 +82,7 @@ def test_ends_with_a_version_in_common_do_everything(
 def test_the_first_request_may_be_a_download(
     run: Run, ends: Ends, service: FakeService, tmp_path: Path
 ) -> None:
-    service.blobs.put(DATA)
+    put(service.blobs, DATA)
     here = type(service.blobs)(tmp_path / "site")
 
     async def scenario() -> Path:
@@ -192,7 +195,7 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
 
 def _as_newer(reply: type[Hello]) -> dict[str, Any]:
     names = ("method", "path", "summary", "roles", "request", "serve", "waits")
-    return {name: getattr(routes.HELLO, name) for name in names} | {"reply": reply}
+    return {name: getattr(HELLO, name) for name in names} | {"reply": reply}
 
 
 def test_an_aggregator_upgraded_meanwhile_is_spoken_to_in_what_it_now_speaks(

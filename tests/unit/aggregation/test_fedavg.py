@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.deltas import difference
 
 from hanse.aggregation.fedavg import fed_avg
-from hanse.core.parameters import add, difference
+from hanse.core.parameters import add
 from hanse.core.update import Update
 from hanse.errors import UpdateError
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.deltas import difference
 
 from hanse.aggregation import fold
 from hanse.aggregation.fold import weighted_mean, weighted_metrics
 from hanse.compression.update import UpdateCodec
-from hanse.core.parameters import Array, add, difference, specs
+from hanse.core.parameters import Array, add, specs
 from hanse.core.transform import SEGMENT, Compression
 from hanse.errors import UpdateError
 

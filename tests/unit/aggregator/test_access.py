@@ -7,8 +7,9 @@ from tests.unit.core.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.aggregator.access import check_may_read, upload_limit
 from hanse.aggregator.work import HEADER_SLACK
-from hanse.core.commands import AnswerPlan, Commit, Finish, Leave, OpenExchange, OpenRound
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import AnswerPlan, Finish, Leave
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.errors import PolicyError
 
 CODE = "0" * 64

@@ -12,7 +12,7 @@ from hanse.aggregator.calls import AnswersReply, SumReply
 from hanse.compression.update import UpdateCodec, update_seed
 from hanse.core.parameters import Array, Parameters, TensorSpec
 from hanse.errors import DisclosureError, UpdateError
-from hanse.wire.messages import NextRequest, UpdateFile
+from hanse.wire.messages_sites import NextRequest, UpdateFile
 from hanse.wire.tensors import encode, open_file
 
 from .run_workers import INDIVIDUALLY, Run, Worker, exchange, worker
@@ -109,7 +109,7 @@ def test_a_compressed_update_may_be_a_little_longer_than_its_model(grounds: Grou
         async with worker(grounds, compression=COMPRESSION) as w:
             await w.in_round()
             asked = await w.asking(exchange())
-            work = await grounds.service.next(grounds.party("a"), NextRequest())
+            work = await grounds.service.site_requests.next(grounds.party("a"), NextRequest())
             ((assignment,),) = [run.assignments for run in work.runs]
             assert assignment.max_update_bytes > 1.2 * assignment.model_bytes
             assert assignment.accepted == 0

@@ -8,18 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.blobs import put
 from tests.federations import MODEL, Grounds, now
 
 from hanse.aggregator.control import MAX_MANIFEST
 from hanse.core.canonical import sha256
 from hanse.core.chain import Record, check_chain
-from hanse.core.commands import Commit, Fail, Finish
-from hanse.core.events import SiteTakenBack
 from hanse.core.identity import Role
-from hanse.core.plan import Manifest
+from hanse.core.lifecycle import Fail, Finish
+from hanse.core.manifest import Manifest
+from hanse.core.requests import Commit
+from hanse.core.site_events import SiteTakenBack
+from hanse.core.statements import Signature
 from hanse.errors import CredentialError, PlanError, RunError, StorageError, UpdateError
-from hanse.pki.signatures import Signature, verify
-from hanse.wire.messages import MAX_MESSAGE, StopRequest, SubmitRequest, encode
+from hanse.pki.signatures import verify
+from hanse.wire.messages_basics import MAX_MESSAGE, encode
+from hanse.wire.messages_runs import StopRequest, SubmitRequest
 
 Run = Callable[[Any], Any]
 
@@ -28,8 +32,10 @@ class TestSubmit:
     def test_a_plan_becomes_a_run_that_asks_every_site(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
             async with grounds.serving() as service:
-                digest = grounds.blobs.put(grounds.manifest().to_bytes())
-                status = await service.submit(grounds.operator, SubmitRequest(plan_digest=digest))
+                digest = put(grounds.blobs, grounds.manifest().to_bytes())
+                status = await service.run_requests.submit(
+                    grounds.operator, SubmitRequest(plan_digest=digest)
+                )
                 assert (status.run_id, status.phase, status.submitted_by) == (
                     "demo-1",
                     "submitted",
@@ -63,7 +69,7 @@ class TestSubmit:
         async def main() -> None:
             async with grounds.serving() as service:
                 with pytest.raises(PlanError, match="plan ffffffffffff was not uploaded"):
-                    await service.submit(grounds.operator, SubmitRequest(plan_digest="f" * 64))
+                    await service.run_requests.submit(grounds.operator, SubmitRequest(plan_digest="f" * 64))
 
         run(main())
 
@@ -129,14 +135,14 @@ class TestSubmit:
                     patch.setattr(grounds.journal, "append", full)
                     with pytest.raises(StorageError, match="full"):
                         await grounds.submit()
-                assert (await service.runs(grounds.operator)).runs == ()
+                assert (await service.run_requests.runs(grounds.operator)).runs == ()
                 assert await grounds.submit() == "demo-1"
 
         run(main())
 
     async def submitted(self, grounds: Grounds, manifest: Manifest) -> None:
-        digest = grounds.blobs.put(manifest.to_bytes())
-        await grounds.service.submit(grounds.operator, SubmitRequest(plan_digest=digest))
+        digest = put(grounds.blobs, manifest.to_bytes())
+        await grounds.service.run_requests.submit(grounds.operator, SubmitRequest(plan_digest=digest))
 
 
 class TestWatching:
@@ -146,7 +152,7 @@ class TestWatching:
                 for name in ("heart", "lung"):
                     await grounds.submit(name=name)
                     await asyncio.sleep(0.002)
-                listed = (await service.runs(grounds.operator)).runs
+                listed = (await service.run_requests.runs(grounds.operator)).runs
                 assert [status.run_id for status in listed] == ["lung-1", "heart-1"]
 
         run(main())
@@ -155,7 +161,7 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
-                reply = await service.events(grounds.operator, run_id, 0, 30.0)
+                reply = await service.run_requests.events(grounds.operator, run_id, 0, 30.0)
                 assert [record.kind for record in reply.records] == ["RunSubmitted"]
                 assert reply.status.events == 1
 
@@ -165,7 +171,7 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
-                waiting = asyncio.create_task(service.events(grounds.operator, run_id, 1, 30.0))
+                waiting = asyncio.create_task(service.run_requests.events(grounds.operator, run_id, 1, 30.0))
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
                 await grounds.answer(run_id, "a")
@@ -177,8 +183,10 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
-                await service.stop(grounds.operator, run_id, StopRequest())
-                reply = await asyncio.wait_for(service.events(grounds.operator, run_id, 2, 30.0), 1)
+                await service.run_requests.stop(grounds.operator, run_id, StopRequest())
+                reply = await asyncio.wait_for(
+                    service.run_requests.events(grounds.operator, run_id, 2, 30.0), 1
+                )
                 assert (reply.records, reply.status.phase) == ((), "stopped")
 
         run(main())
@@ -193,7 +201,7 @@ class TestWatching:
                 kinds: list[str] = []
                 replies = 0
                 while len(kinds) < grounds.controller(run_id).events:
-                    reply = await service.events(grounds.operator, run_id, len(kinds), 0.0)
+                    reply = await service.run_requests.events(grounds.operator, run_id, len(kinds), 0.0)
                     assert len(encode(reply)) < MAX_MESSAGE
                     kinds += [record.kind for record in reply.records]
                     replies += 1
@@ -207,9 +215,9 @@ class TestWatching:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
                 olga = grounds.enrolled("olga", Role.OPERATOR).party
-                waiting = asyncio.create_task(service.events(olga, run_id, 1, 30.0))
+                waiting = asyncio.create_task(service.run_requests.events(olga, run_id, 1, 30.0))
                 await asyncio.sleep(0)
-                await service.remove(grounds.operator, "olga")
+                await service.member_requests.remove(grounds.operator, "olga")
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(waiting, 1)
 
@@ -219,7 +227,7 @@ class TestWatching:
         async def main() -> None:
             async with grounds.serving() as service:
                 with pytest.raises(RunError, match="no run 'demo-7'"):
-                    await service.run(grounds.operator, "demo-7")
+                    await service.run_requests.run(grounds.operator, "demo-7")
 
         run(main())
 
@@ -229,8 +237,10 @@ class TestEnding:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                stopped = await service.stop(grounds.operator, run_id, StopRequest(reason="lunch"))
-                resumed = await service.resume(grounds.operator, run_id)
+                stopped = await service.run_requests.stop(
+                    grounds.operator, run_id, StopRequest(reason="lunch")
+                )
+                resumed = await service.run_requests.resume(grounds.operator, run_id)
                 assert (stopped.phase, stopped.reason) == ("stopped", "lunch")
                 assert (resumed.phase, resumed.reason) == ("running", "")
 
@@ -240,7 +250,7 @@ class TestEnding:
         async def main() -> None:
             async with grounds.serving() as service:
                 with pytest.raises(RunError, match="only a stopped or failed run"):
-                    await service.resume(grounds.operator, await grounds.asked())
+                    await service.run_requests.resume(grounds.operator, await grounds.asked())
 
         run(main())
 
@@ -250,12 +260,12 @@ class TestExport:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                path = await service.export(grounds.operator, run_id)
+                path = await service.run_requests.export(grounds.operator, run_id)
                 header, *records, seal = map(json.loads, path.read_text().splitlines())
                 assert header["run_id"] == run_id
                 last = check_chain(Record(**record) for record in records)
                 assert last == (seal["seal"]["records"], seal["seal"]["head"])
-                signature = Signature.from_json(seal["signature"])
+                signature = Signature.model_validate(seal["signature"])
                 authority = grounds.authority.certificate
                 signer = verify(signature, "hanse journal seal 1", seal["seal"], authority, now())
                 assert signer.role is Role.AGGREGATOR
@@ -266,11 +276,14 @@ class TestExport:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                first = await service.export(grounds.operator, run_id)
+                first = await service.run_requests.export(grounds.operator, run_id)
                 content = sha256(first.read_bytes())
-                assert sha256((await service.export(grounds.operator, run_id)).read_bytes()) == content
+                assert (
+                    sha256((await service.run_requests.export(grounds.operator, run_id)).read_bytes())
+                    == content
+                )
                 await grounds.controller(run_id).execute(Finish())
-                later = await service.export(grounds.operator, run_id)
+                later = await service.run_requests.export(grounds.operator, run_id)
                 assert later != first
                 assert not first.exists()
 
@@ -280,7 +293,9 @@ class TestExport:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                paths = await asyncio.gather(*(service.export(grounds.operator, run_id) for _ in range(4)))
+                paths = await asyncio.gather(
+                    *(service.run_requests.export(grounds.operator, run_id) for _ in range(4))
+                )
                 assert len(set(paths)) == 1
 
         run(main())
@@ -301,17 +316,17 @@ class TestTakeBack:
                 committed = grounds.run(run_id).model
                 assert committed is not None
                 await grounds.controller(run_id).execute(Commit(1, committed))
-                (aside,) = (await service.run(grounds.operator, run_id)).set_aside
+                (aside,) = (await service.run_requests.run(grounds.operator, run_id)).set_aside
                 assert (aside.site, aside.reason) == ("c", "it failed in round 1, train: no memory")
 
-                status = await service.take_back(grounds.operator, run_id, "c")
+                status = await service.run_requests.take_back(grounds.operator, run_id, "c")
 
                 assert status.set_aside == ()
                 event = grounds.events(run_id)[-1]
                 assert isinstance(event, SiteTakenBack)
                 assert (event.site, event.by) == ("c", "operator")
                 with pytest.raises(RunError, match="c is not set aside"):
-                    await service.take_back(grounds.operator, run_id, "c")
+                    await service.run_requests.take_back(grounds.operator, run_id, "c")
 
         with caplog.at_level("WARNING"):
             run(main())

@@ -13,20 +13,12 @@ from tests.unit.core.runs import MODEL, UPDATE, submit
 
 from hanse.aggregator.controller import RunController
 from hanse.aggregator.signals import Signals
+from hanse.core.answers import AcceptResult, StartTask
 from hanse.core.chain import Record
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    Fail,
-    OpenExchange,
-    OpenRound,
-    StartTask,
-    Stop,
-    Submit,
-)
+from hanse.core.decide import Command
 from hanse.core.exchange import Exchange
+from hanse.core.lifecycle import AnswerPlan, Fail, Stop, Submit
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.run import Phase
 from hanse.errors import RunError, StorageError
 from hanse.storage.base import Entry, Times

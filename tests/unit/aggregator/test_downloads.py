@@ -11,7 +11,7 @@ from hanse.aggregator.calls import CohortReply, OpenRoundCall
 from hanse.compression.delta import apply_delta
 from hanse.core.parameters import Parameters
 from hanse.errors import PolicyError
-from hanse.wire.messages import Assignment, ModelDelta, NextRequest
+from hanse.wire.messages_sites import Assignment, ModelDelta, NextRequest
 from hanse.wire.tensors import encode, open_file
 
 from .run_workers import Run, Worker, exchange, worker
@@ -24,7 +24,7 @@ THIRD = {"w": SECOND["w"] + np.float32(1 / 64)}
 
 async def assignment(w: Worker) -> Assignment:
     """What site `a` is asked."""
-    work = await w.grounds.service.next(w.grounds.party("a"), NextRequest())
+    work = await w.grounds.service.site_requests.next(w.grounds.party("a"), NextRequest())
     ((asked,),) = [run.assignments for run in work.runs]
     return asked
 
@@ -36,7 +36,7 @@ async def committed(w: Worker, number: int, model: Parameters) -> None:
 def made(w: Worker, delta: ModelDelta | None, base: Parameters) -> str:
     """Digest of the model that a site makes of what it is offered."""
     assert delta is not None
-    path = w.grounds.service.blob_to_send(w.grounds.party("a"), delta.digest)
+    path = w.grounds.service.blob_requests.blob_to_send(w.grounds.party("a"), delta.digest)
     assert (path.stat().st_size, named(path.read_bytes())) == (delta.size, delta.digest)
     model = apply_delta(open_file(path), base)
     return named(encode({name: np.asarray(array) for name, array in model.items()}))
@@ -115,6 +115,6 @@ def test_who_may_not_have_the_model_may_not_have_what_makes_it(grounds: Grounds,
             delta = grounds.service._keeper.downloads.offer(w.run_id, named(encode(SECOND)))
             assert delta is not None
             with pytest.raises(PolicyError):  # no task of site `a` starts from it
-                grounds.service.blob_to_send(grounds.party("a"), delta.digest)
+                grounds.service.blob_requests.blob_to_send(grounds.party("a"), delta.digest)
 
     run(main())

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.federations import AGGREGATE, INDIVIDUAL, Grounds, signed
 
-from hanse.core.commands import OpenExchange, OpenRound
 from hanse.core.disclosure import MAX_EXAMPLES
-from hanse.core.events import ResultRefused
 from hanse.core.exchange import MemberState
+from hanse.core.requests import OpenExchange, OpenRound
+from hanse.core.round_events import ResultRefused
 from hanse.errors import (
     DisclosureError,
     HanseError,
@@ -21,11 +21,7 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.wire.messages import (
-    TASK_RESULT,
-    ResultRequest,
-    UpdateFile,
-)
+from hanse.wire.messages_sites import TASK_RESULT, ResultRequest, UpdateFile
 from hanse.wire.tensors import encode
 
 Run = Callable[[Any], Any]
@@ -128,7 +124,7 @@ class TestHostileSites:
                 statement = signed(grounds.credentials["a"], TASK_RESULT, body)
                 altered = statement.model_copy(update={"body": body | {"num_examples": 99}})
                 with pytest.raises(TrustError, match="altered"):
-                    await service.result(grounds.party("a"), ResultRequest(statement=altered))
+                    await service.site_requests.result(grounds.party("a"), ResultRequest(statement=altered))
 
         run(main())
 
@@ -143,7 +139,7 @@ class TestHostileSites:
                     body.update(grounds.outcome(run_id, "a").model_dump(mode="json") | body)
                 statement = signed(grounds.credentials["a"], TASK_RESULT, body)
                 with pytest.raises(ProtocolError, match="malformed TaskOutcome"):
-                    await service.result(grounds.party("a"), ResultRequest(statement=statement))
+                    await service.site_requests.result(grounds.party("a"), ResultRequest(statement=statement))
 
         run(main())
 

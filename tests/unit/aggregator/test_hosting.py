@@ -21,9 +21,12 @@ from hanse.aggregator.calls import (
     SumReply,
 )
 from hanse.aggregator.controller import RunController
-from hanse.core.commands import Command, RecordAggregate, Stop
-from hanse.core.events import Event, UpdatesAggregated
-from hanse.core.plan import INITIALISE
+from hanse.core.decide import Command
+from hanse.core.events import Event
+from hanse.core.lifecycle import Stop
+from hanse.core.requests import RecordAggregate
+from hanse.core.round_events import UpdatesAggregated
+from hanse.core.tasks import INITIALISE
 from hanse.errors import DisclosureError, RunError, StorageError, UpdateError, WorkflowError
 from hanse.wire.tensors import encode
 

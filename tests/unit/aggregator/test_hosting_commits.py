@@ -6,7 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from tests.blobs import named
+from tests.blobs import named, put
 from tests.fake_sites import until
 from tests.federations import Grounds
 
@@ -101,7 +101,7 @@ class TestCommit:
     def test_a_model_that_the_run_does_not_have_is_refused(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
             async with worker(grounds) as w:
-                other = grounds.blobs.put(encode({"w": np.full(3, 4.0, np.float32)}))
+                other = put(grounds.blobs, encode({"w": np.full(3, 4.0, np.float32)}))
                 with pytest.raises(WorkflowError, match="that this run does not have"):
                     await w.commit(0, ModelRef(digest=other))
 
@@ -247,7 +247,7 @@ class TestEnds:
         async def main() -> None:
             async with worker(grounds, cohort={"minimum": 3}) as w:
                 await w.commit(0, FIRST)
-                await grounds.service.remove(grounds.operator, "c")
+                await grounds.service.member_requests.remove(grounds.operator, "c")
                 with pytest.raises(RunError, match="needs 3 sites, 2 take part"):
                     await w.host.handle(OpenRoundCall(round_number=1))
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.blobs import named
+from tests.blobs import named, put
 from tests.fake_sites import fake_sites, until, until_phase
 from tests.federations import MODEL, Grounds
 from tests.stand_ins import IdleSupervisor, ThreadWorker
 
 from hanse.core.canonical import sha256
-from hanse.core.commands import Commit, Fail, Finish, Stop
+from hanse.core.lifecycle import Fail, Finish, Stop
+from hanse.core.requests import Commit
 from hanse.core.run import TERMINAL, Phase
 from hanse.errors import RunError
 from hanse.wire.tensors import encode
@@ -74,7 +75,7 @@ class TestRestart:
             async with grounds.serving():
                 run_id = await grounds.asked()
                 await grounds.answered(run_id, "a")
-                new = grounds.blobs.put(encode({"w": np.full(3, 8.0, np.float32)}))
+                new = put(grounds.blobs, encode({"w": np.full(3, 8.0, np.float32)}))
                 # Without the workflow's host: as if the aggregator had ended right after it.
                 await grounds.controller(run_id).execute(Commit(1, new))
                 update = named(encode({"w": np.ones(3, np.float32)}))
@@ -106,7 +107,7 @@ class TestRestart:
                 await until(stop.is_set)
                 await working.controller(run_id).execute(Stop("operator"))
                 service = await working.restart()
-                await service.resume(working.operator, run_id)
+                await service.run_requests.resume(working.operator, run_id)
                 assert (await until_phase(working, run_id, *TERMINAL)).phase is Phase.FINISHED
 
         run(main())
@@ -122,7 +123,7 @@ class TestDriving:
                 await working.hand_in(working.outcome(run_id, "a", outcome="failed", reason="out of memory"))
                 failed = await until_phase(working, run_id, Phase.FAILED)
                 assert "a: out of memory" in failed.reason
-                await service.resume(working.operator, run_id)
+                await service.run_requests.resume(working.operator, run_id)
                 async with fake_sites(working):
                     assert (await until_phase(working, run_id, *TERMINAL)).phase is Phase.FINISHED
                 assert len(ThreadWorker.started) == 2
@@ -135,7 +136,8 @@ class TestDriving:
                 run_id = await grounds.asked()
                 await grounds.controller(run_id).execute(Stop("operator"))
                 replies = await asyncio.gather(
-                    *(service.resume(grounds.operator, run_id) for _ in range(2)), return_exceptions=True
+                    *(service.run_requests.resume(grounds.operator, run_id) for _ in range(2)),
+                    return_exceptions=True,
                 )
                 assert sorted(type(reply).__name__ for reply in replies) == ["RunError", "RunStatus"]
                 assert len(grounds.service._keeper._tasks) == 1

@@ -9,13 +9,14 @@ import pytest
 from tests.federations import Grounds
 from tests.parties import der
 
-from hanse.core.commands import Invite
 from hanse.core.exchange import MemberState
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import Invite
 from hanse.errors import StorageError
 from hanse.pki.enrolment import read_token, request_certificate
 from hanse.pki.keys import new_key
-from hanse.wire.messages import EnrolRequest, InviteRequest, RenewRequest, SignRequest, StopRequest
+from hanse.wire.messages_members import EnrolRequest, InviteRequest, RenewRequest, SignRequest
+from hanse.wire.messages_runs import StopRequest
 
 Run = Callable[[Any], Any]
 
@@ -27,10 +28,12 @@ def request(name: str) -> str:
 def test_a_site_joins_with_an_invitation(grounds: Grounds, run: Run) -> None:
     async def main() -> None:
         async with grounds.serving() as service:
-            reply = await service.invite(grounds.operator, InviteRequest(name="d"))
+            reply = await service.member_requests.invite(grounds.operator, InviteRequest(name="d"))
             assert read_token(reply.token).url == grounds.options.url
-            await service.enrol(EnrolRequest(token=reply.token, csr=request("d")))
-            assert "d" in [member.name for member in (await service.members(grounds.operator)).members]
+            await service.member_requests.enrol(EnrolRequest(token=reply.token, csr=request("d")))
+            assert "d" in [
+                member.name for member in (await service.member_requests.members(grounds.operator)).members
+            ]
 
     run(main())
 
@@ -39,7 +42,7 @@ def test_a_site_that_joins_is_asked_about_the_runs_under_way(grounds: Grounds, r
     async def main() -> None:
         async with grounds.serving() as service:
             run_id = await grounds.submit()
-            await service.sign(grounds.operator, SignRequest(name="d", csr=request("d")))
+            await service.member_requests.sign(grounds.operator, SignRequest(name="d", csr=request("d")))
             assert "d" in grounds.run(run_id).invited
 
     run(main())
@@ -50,7 +53,7 @@ def test_an_operator_that_joins_is_not(grounds: Grounds, run: Run) -> None:
         async with grounds.serving() as service:
             run_id = await grounds.submit()
             signing = SignRequest(name="olga", role=Role.OPERATOR, csr=request("olga"))
-            await service.sign(grounds.operator, signing)
+            await service.member_requests.sign(grounds.operator, signing)
             assert "olga" not in grounds.run(run_id).invited
 
     run(main())
@@ -70,7 +73,9 @@ def test_a_site_gets_its_certificate_though_a_run_cannot_be_told(
                 return await execute(command)
 
             monkeypatch.setattr(grounds.controller(run_id), "execute", full)
-            issued = await service.sign(grounds.operator, SignRequest(name="d", csr=request("d")))
+            issued = await service.member_requests.sign(
+                grounds.operator, SignRequest(name="d", csr=request("d"))
+            )
             assert issued.certificate
             await grounds.restart()
             assert "d" in grounds.run(run_id).invited
@@ -82,7 +87,7 @@ def test_a_removed_site_leaves_the_round_that_it_was_asked_in(grounds: Grounds, 
     async def main() -> None:
         async with grounds.serving() as service:
             run_id = await grounds.asked(cohort={"quorum": 0.6})
-            removed = await service.remove(grounds.operator, "c")
+            removed = await service.member_requests.remove(grounds.operator, "c")
             member = grounds.run(run_id).exchanges[1].members["c"]
             assert (member.state, member.reason) == (MemberState.FAILED, "removed from the federation")
             assert [member.name for member in removed.members if member.removed] == ["c"]
@@ -111,9 +116,9 @@ def test_who_was_removed_while_a_run_was_stopped_leaves_when_it_is_resumed(
     async def main() -> None:
         async with grounds.serving() as service:
             run_id = await grounds.asked(cohort={"quorum": 0.6})
-            await service.stop(grounds.operator, run_id, StopRequest())
-            await service.remove(grounds.operator, "c")
-            await service.resume(grounds.operator, run_id)
+            await service.run_requests.stop(grounds.operator, run_id, StopRequest())
+            await service.member_requests.remove(grounds.operator, "c")
+            await service.run_requests.resume(grounds.operator, run_id)
             assert "c" in grounds.run(run_id).left
 
     run(main())
@@ -124,9 +129,11 @@ def test_a_certificate_is_renewed_for_who_asks(grounds: Grounds, run: Run) -> No
         async with grounds.serving() as service:
             credentials = grounds.credentials["a"]
             party = service.admit(der(credentials))
-            issued = await service.renew(party, RenewRequest(csr=request("a")))
+            issued = await service.member_requests.renew(party, RenewRequest(csr=request("a")))
             assert issued.certificate
-            (member,) = (m for m in (await service.members(grounds.operator)).members if m.name == "a")
+            (member,) = (
+                m for m in (await service.member_requests.members(grounds.operator)).members if m.name == "a"
+            )
             assert member.seen_ms is not None
 
     run(main())

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.blobs import put
 from tests.unit.core.runs import Driver
 
 from hanse.aggregator.retention import MOST_CLAIMS, Retention, references
+from hanse.core.answers import AcceptResult
 from hanse.core.canonical import sha256
-from hanse.core.commands import AcceptResult, Commit, Finish, OpenExchange, OpenRound, Stop, Tick
 from hanse.core.identity import Party, Role
+from hanse.core.lifecycle import Finish, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.run import Run as RunState
+from hanse.core.timing import Tick
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import ABANDONED_MS
 from hanse.storage.blobs_file import FileBlobStore
@@ -40,7 +44,7 @@ class Shelf:
         return [driver.state for driver in self.drivers]
 
     def put(self, *names: str) -> list[str]:
-        return [self.blobs.put(name.encode()) for name in names]
+        return [put(self.blobs, name.encode()) for name in names]
 
     def left(self, *names: str) -> str:
         return "".join(name for name in names if self.blobs.has(sha256(name.encode())))

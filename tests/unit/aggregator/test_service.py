@@ -13,7 +13,7 @@ from tests.parties import der
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
-from hanse.transport.base import Service
+from hanse.transport.service import Service
 
 Run = Callable[[Any], Any]
 
@@ -53,7 +53,7 @@ def test_a_journal_is_sealed_with_the_renewed_certificate(grounds: Grounds, run:
         async with grounds.serving() as service:
             run_id = await grounds.submit()
             service.present(renewed)
-            path = await service.export(grounds.operator, run_id)
+            path = await service.run_requests.export(grounds.operator, run_id)
             assert pem_of(certificate).splitlines()[1] in path.read_text()
 
     run(main())

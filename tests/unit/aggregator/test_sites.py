@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tests.federations import MODEL, Grounds, signed
 
-from hanse.core.commands import Stop, Tick
-from hanse.core.events import ResultRefused, TaskFailed, UpdateAccepted
+from hanse.core.lifecycle import Stop
+from hanse.core.round_events import ResultRefused, TaskFailed, UpdateAccepted
 from hanse.core.run import Phase
+from hanse.core.timing import Tick
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -21,7 +22,7 @@ from hanse.errors import (
     StorageError,
     TrustError,
 )
-from hanse.wire.messages import (
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
@@ -38,7 +39,7 @@ class TestNext:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                work = await service.next(grounds.party("a"), NextRequest())
+                work = await service.site_requests.next(grounds.party("a"), NextRequest())
                 assert [asked.task for asked in work.runs[0].assignments] == ["train"]
                 assert work.runs[0].run_id == run_id
 
@@ -49,8 +50,10 @@ class TestNext:
             async with grounds.serving() as service:
                 run_id = await grounds.submit(initial=MODEL)
                 await grounds.accepted(run_id)
-                known = (await service.next(grounds.party("a"), NextRequest())).version
-                waiting = asyncio.create_task(service.next(grounds.party("a"), NextRequest(known=known)))
+                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+                waiting = asyncio.create_task(
+                    service.site_requests.next(grounds.party("a"), NextRequest(known=known))
+                )
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
                 await grounds.ask(run_id)
@@ -62,8 +65,10 @@ class TestNext:
         async def main() -> None:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
-                known = (await service.next(grounds.party("a"), NextRequest())).version
-                waiting = asyncio.create_task(service.next(grounds.party("a"), NextRequest(known=known)))
+                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+                waiting = asyncio.create_task(
+                    service.site_requests.next(grounds.party("a"), NextRequest(known=known))
+                )
                 await grounds.answered(run_id, "b")
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
@@ -75,8 +80,10 @@ class TestNext:
     def test_a_wait_without_news_ends_in_time(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
             async with grounds.serving() as service:
-                work = await service.next(grounds.party("a"), NextRequest())
-                again = await service.next(grounds.party("a"), NextRequest(known=work.version, wait_s=0.01))
+                work = await service.site_requests.next(grounds.party("a"), NextRequest())
+                again = await service.site_requests.next(
+                    grounds.party("a"), NextRequest(known=work.version, wait_s=0.01)
+                )
                 assert again == work
 
         run(main())
@@ -84,10 +91,12 @@ class TestNext:
     def test_the_wait_of_a_site_that_is_removed_ends_at_once(self, grounds: Grounds, run: Run) -> None:
         async def main() -> None:
             async with grounds.serving() as service:
-                known = (await service.next(grounds.party("a"), NextRequest())).version
-                waiting = asyncio.create_task(service.next(grounds.party("a"), NextRequest(known=known)))
+                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+                waiting = asyncio.create_task(
+                    service.site_requests.next(grounds.party("a"), NextRequest(known=known))
+                )
                 await asyncio.sleep(0)
-                await service.remove(grounds.operator, "a")
+                await service.member_requests.remove(grounds.operator, "a")
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(waiting, 1)
 
@@ -98,10 +107,12 @@ class TestNext:
     ) -> None:
         async def main() -> None:
             async with grounds.serving() as service:
-                known = (await service.next(grounds.party("a"), NextRequest())).version
-                await service.remove(grounds.operator, "a")
+                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+                await service.member_requests.remove(grounds.operator, "a")
                 with pytest.raises(CredentialError, match="removed"):
-                    await asyncio.wait_for(service.next(grounds.party("a"), NextRequest(known=known)), 1)
+                    await asyncio.wait_for(
+                        service.site_requests.next(grounds.party("a"), NextRequest(known=known)), 1
+                    )
 
         run(main())
 
@@ -121,7 +132,9 @@ class TestAnswers:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
                 with pytest.raises(ProtocolError, match="answered plan ffff"):
-                    await service.answer(grounds.party("a"), answer(grounds, run_id, plan_digest="f" * 64))
+                    await service.site_requests.answer(
+                        grounds.party("a"), answer(grounds, run_id, plan_digest="f" * 64)
+                    )
 
         run(main())
 
@@ -130,7 +143,7 @@ class TestAnswers:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
                 with pytest.raises(TrustError, match="for itself only"):
-                    await service.answer(grounds.party("b"), answer(grounds, run_id))
+                    await service.site_requests.answer(grounds.party("b"), answer(grounds, run_id))
                 assert grounds.run(run_id).answers == {}
 
         run(main())
@@ -140,7 +153,9 @@ class TestAnswers:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
                 with pytest.raises(ProtocolError, match="at most 65536 are kept"):
-                    await service.answer(grounds.party("a"), answer(grounds, run_id, reasons=("x" * 70_000,)))
+                    await service.site_requests.answer(
+                        grounds.party("a"), answer(grounds, run_id, reasons=("x" * 70_000,))
+                    )
 
         run(main())
 
@@ -149,7 +164,9 @@ class TestAnswers:
             async with grounds.serving() as service:
                 run_id = await grounds.submit()
                 with pytest.raises(TrustError):
-                    await service.answer(grounds.party("a"), answer(grounds, run_id, purpose=TASK_RESULT))
+                    await service.site_requests.answer(
+                        grounds.party("a"), answer(grounds, run_id, purpose=TASK_RESULT)
+                    )
 
         run(main())
 
@@ -286,7 +303,9 @@ class TestProgress:
             async with grounds.serving() as service:
                 run_id = await grounds.asked()
                 for _ in range(3):
-                    await service.progress(grounds.party("a"), ProgressRequest(run_id=run_id, exchange=1))
+                    await service.site_requests.progress(
+                        grounds.party("a"), ProgressRequest(run_id=run_id, exchange=1)
+                    )
                 kinds = [event.kind for event in grounds.events(run_id)]
                 assert kinds.count("TaskStarted") == 1
 
@@ -298,6 +317,8 @@ class TestProgress:
                 run_id = await grounds.asked()
                 grounds.credentials["d"] = grounds.enrolled("d")
                 with pytest.raises(RunError, match="d was not asked"):
-                    await service.progress(grounds.party("d"), ProgressRequest(run_id=run_id, exchange=1))
+                    await service.site_requests.progress(
+                        grounds.party("d"), ProgressRequest(run_id=run_id, exchange=1)
+                    )
 
         run(main())

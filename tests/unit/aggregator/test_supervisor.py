@@ -15,13 +15,13 @@ from tests.fake_sites import fake_sites, until_phase
 from tests.federations import MODEL, Grounds
 from tests.stand_ins import ThreadWorker, run_worker
 
-from hanse.core.decide import MAX_RESTARTS
-from hanse.core.events import WorkerRestarted
+from hanse.core.lifecycle import MAX_RESTARTS
 from hanse.core.run import TERMINAL, Phase
+from hanse.core.run_events import WorkerRestarted
 from hanse.errors import StorageError, TaskError
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
-from hanse.wire.messages import StopRequest
+from hanse.wire.messages_runs import StopRequest
 
 Run = Callable[[Any], Any]
 Main = Callable[[Channel, Confined, tuple[str, ...]], None]
@@ -131,7 +131,7 @@ class TestEnds:
                 run_id = await working.submit()
                 await until_phase(working, run_id, Phase.RUNNING)
                 await asyncio.to_thread(computing.wait, 10)
-                stopped = await service.stop(working.operator, run_id, StopRequest())
+                stopped = await service.run_requests.stop(working.operator, run_id, StopRequest())
                 assert stopped.phase == "stopped"
                 done.set()
 
@@ -153,8 +153,8 @@ class TestEnds:
                 run_id = await working.submit()
                 await until_phase(working, run_id, Phase.RUNNING)
                 await asyncio.to_thread(computing.wait, 10)
-                await service.stop(working.operator, run_id, StopRequest())
-                resuming = asyncio.create_task(service.resume(working.operator, run_id))
+                await service.run_requests.stop(working.operator, run_id, StopRequest())
+                resuming = asyncio.create_task(service.run_requests.resume(working.operator, run_id))
                 await asyncio.sleep(0.01)
                 assert not resuming.done()  # the first worker has not ended yet
                 done.set()

@@ -16,29 +16,23 @@ from hanse.aggregator.work import (
     status_of,
     touched,
 )
-from hanse.core.commands import (
-    Commit,
-    Fail,
-    FailTask,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    Resume,
-    Stop,
-    TakeBack,
-    Tick,
-)
-from hanse.core.events import (
+from hanse.core.answers import FailTask
+from hanse.core.lifecycle import Fail, Leave, Resume, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound
+from hanse.core.resting import TakeBack
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
     RoundCommitted,
-    RunFinished,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
 )
+from hanse.core.run_events import RunFinished
 from hanse.core.strikes import Aside, Conduct
-from hanse.wire.messages import MAX_MESSAGE, Work, encode
+from hanse.core.timing import Tick
+from hanse.wire.messages_basics import MAX_MESSAGE, encode
+from hanse.wire.messages_sites import Work
 
 
 def work(site: str, *drivers: Driver) -> Work:

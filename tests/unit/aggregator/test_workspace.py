@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from tests.blobs import named
+from tests.blobs import named, put
 
 from hanse.aggregator.workspace import Workspace
 from hanse.errors import StorageError, WorkflowError
@@ -38,14 +38,14 @@ class TestLending:
     ) -> None:
         workspace.share = share
 
-        name = workspace.lend(blobs.put(b"model"))
+        name = workspace.lend(put(blobs, b"model"))
 
         assert (workspace.inbox / name).read_bytes() == b"model"
 
     def test_what_the_worker_does_to_a_copy_leaves_the_blob_alone(
         self, workspace: Workspace, blobs: FileBlobStore
     ) -> None:
-        digest = blobs.put(b"model")
+        digest = put(blobs, b"model")
         place = workspace.inbox / workspace.lend(digest)
 
         place.chmod(0o600)
@@ -56,7 +56,7 @@ class TestLending:
     def test_a_blob_is_linked_only_where_the_worker_cannot_reach_it(
         self, workspace: Workspace, blobs: FileBlobStore
     ) -> None:
-        digest = blobs.put(b"model")
+        digest = put(blobs, b"model")
         workspace.share = True
 
         place = workspace.inbox / workspace.lend(digest)
@@ -72,19 +72,19 @@ class TestLending:
         monkeypatch.setattr("hanse.aggregator.workspace.os.link", link)
         workspace.share = True
 
-        name = workspace.lend(blobs.put(b"model"))
+        name = workspace.lend(put(blobs, b"model"))
 
         assert (workspace.inbox / name).read_bytes() == b"model"
 
     def test_lending_twice_is_lending_once(self, workspace: Workspace, blobs: FileBlobStore) -> None:
-        digest = blobs.put(b"model")
+        digest = put(blobs, b"model")
 
         assert workspace.lend(digest) == workspace.lend(digest)
 
     def test_what_was_lent_is_gone_when_it_is_cleared_and_the_blob_stays(
         self, workspace: Workspace, blobs: FileBlobStore
     ) -> None:
-        digest = blobs.put(b"model")
+        digest = put(blobs, b"model")
         workspace.lend(digest)
 
         workspace.clear()
@@ -98,7 +98,7 @@ class TestLending:
         blobs: FileBlobStore,
         largest_file: Callable[[int], AbstractContextManager[None]],
     ) -> None:
-        digest = blobs.put(bytes(5_000))
+        digest = put(blobs, bytes(5_000))
 
         with largest_file(1_000), pytest.raises(StorageError, match="cannot show"):
             workspace.lend(digest)

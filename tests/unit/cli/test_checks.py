@@ -17,13 +17,14 @@ from hanse.cli import checks
 from hanse.cli.checks import Finding, Grade, Way
 from hanse.config.settings import AggregatorSettings, Listen, SiteSettings
 from hanse.core.canonical import sha256
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
 from hanse.errors import CredentialError, StorageError, TamperedError
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.sandbox.confine import Confined
 from hanse.storage.journal_sql import SqlJournal
-from hanse.wire.messages import Hello
+from hanse.wire.messages_basics import Hello
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CODE = b"def learner(site): ...\n"

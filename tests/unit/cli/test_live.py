@@ -7,8 +7,8 @@ import io
 import pytest
 
 from hanse.cli.live import MOST_ROWS, View
-from hanse.core.events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
-from hanse.wire.messages import Awaited, RunStatus
+from hanse.core.round_events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
+from hanse.wire.messages_runs import Awaited, RunStatus
 
 DIGEST = "a" * 64
 OPENED = ExchangeOpened(
@@ -66,7 +66,7 @@ def test_of_very_many_sites_some_are_named(capsys: pytest.CaptureFixture[str]) -
         view.status(waiting(*(f"s{number:03}" for number in range(MOST_ROWS + 5))))
         view.remind()
 
-    assert capsys.readouterr().out.endswith("; 5 more\n")
+    assert capsys.readouterr().out.endswith("; and 5 more\n")
 
 
 def test_a_view_that_is_not_shown_keeps_the_history(capsys: pytest.CaptureFixture[str]) -> None:

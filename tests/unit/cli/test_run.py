@@ -13,10 +13,11 @@ from tests.commands import Hanse
 
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.core.canonical import sha256
-from hanse.core.events import Event, RoundCommitted, RunFinished, event_body
+from hanse.core.events import Event, event_body
+from hanse.core.round_events import RoundCommitted
+from hanse.core.run_events import RunFinished
 from hanse.errors import PlanError, TransportError
-from hanse.wire.messages import Awaited, EventsReply, JournalRecord, Runs, RunStatus
-from hanse.wire.participation import SetAside, TookPart
+from hanse.wire.messages_runs import Awaited, EventsReply, JournalRecord, Runs, RunStatus, SetAside, TookPart
 
 MODEL, BEST = b"the last model", b"the best model"
 RUN = RunStatus(

@@ -7,22 +7,19 @@ from typing import Any
 import pytest
 
 from hanse.cli.story import MOST_SITES, Story, figure
-from hanse.core.events import (
+from hanse.core.events import Event
+from hanse.core.round_events import (
     Data,
-    Event,
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     ResultRefused,
     RoundCommitted,
-    RunFinished,
     SiteIdle,
-    SiteKept,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     UpdateAccepted,
 )
+from hanse.core.run_events import PlanAnswered, RunFinished
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 
 MODEL = "a" * 64
 

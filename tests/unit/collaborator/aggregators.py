@@ -11,35 +11,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.blobs import put
 from tests.parties import DAY, NOW, enrolled
 
 from hanse.collaborator.premises import Premises
 from hanse.collaborator.renewal import Identity
 from hanse.config.settings import SiteSettings
 from hanse.core.canonical import sha256
-from hanse.core.events import SignedStatement
 from hanse.core.identity import Party, Role
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
+from hanse.core.statements import SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import read_csr
-from hanse.pki.signatures import Signature, verify
+from hanse.pki.signatures import verify
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.retry import Retry
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Hello
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
     Assignment,
-    Certificates,
-    Hello,
     NextRequest,
     PlanAnswer,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     RunWork,
@@ -176,7 +177,7 @@ class FakeUpstream(Upstream):
         self._meet("fetch")
         self.fetched.append(digest)
         assert len(self.blobs[digest]) <= max_bytes
-        return blobs.path(blobs.put(self.blobs[digest]))
+        return blobs.path(put(blobs, self.blobs[digest]))
 
     async def deliver(self, digest: str, path: Path) -> None:
         self._meet("deliver")
@@ -200,8 +201,7 @@ class FakeUpstream(Upstream):
             raise self.failing[method].pop(0)
 
     def _verify(self, purpose: str, statement: SignedStatement) -> None:
-        signature = Signature(statement.certificate, statement.signature)
-        verify(signature, purpose, statement.body, self.authority.certificate, NOW)
+        verify(statement, purpose, statement.body, self.authority.certificate, NOW)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.blobs import put
 from tests.parties import DAY, NOW
 from tests.unit.collaborator.aggregators import LEARNER, MODEL, FakeUpstream, Site, manifest_of, until
 
@@ -26,7 +27,7 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.transport.retry import Retry
-from hanse.wire.messages import Assignment, RunWork
+from hanse.wire.messages_sites import Assignment, RunWork
 
 Run = Callable[[Any], Any]
 
@@ -412,7 +413,7 @@ def test_what_an_agent_brought_that_died_before_it_could_delete_it_is_deleted_by
     site: Site, run: Run
 ) -> None:
     blobs = site.premises().blobs
-    left = blobs.put(b"a model that was shown to the worker already")
+    left = put(blobs, b"a model that was shown to the worker already")
 
     async def scenario() -> None:
         async with at_work(site):

@@ -18,10 +18,10 @@ from hanse.collaborator.tasks import Tasks
 from hanse.compression.delta import model_delta
 from hanse.compression.update import UpdateCodec, update_seed
 from hanse.core.canonical import sha256
+from hanse.core.manifest import Manifest
 from hanse.core.parameters import Array, Parameters, specs
-from hanse.core.plan import Manifest
 from hanse.errors import CredentialError, LateResultError, PolicyError
-from hanse.wire.messages import Assignment, RunWork, TaskOutcome
+from hanse.wire.messages_sites import Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, write_file
 
 Run = Callable[[Any], Any]

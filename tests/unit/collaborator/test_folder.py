@@ -10,7 +10,7 @@ from tests.unit.collaborator.aggregators import Site
 from hanse.collaborator.folder import RunFolder
 from hanse.collaborator.statements import state
 from hanse.errors import DisclosureError, StorageError
-from hanse.wire.messages import PLAN_ANSWER, PlanAnswer, UpdateFile
+from hanse.wire.messages_sites import PLAN_ANSWER, PlanAnswer, UpdateFile
 
 LargestFile = Callable[[int], AbstractContextManager[None]]
 

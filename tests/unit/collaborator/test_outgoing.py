@@ -7,7 +7,7 @@ import pytest
 from tests.unit.collaborator.aggregators import MODEL, TRAIN, manifest_of
 
 from hanse.collaborator.outgoing import Outgoing, check_outgoing
-from hanse.core.plan import INITIALISE
+from hanse.core.tasks import INITIALISE
 from hanse.errors import DisclosureError, UpdateError
 from hanse.wire.tensors import write_file
 

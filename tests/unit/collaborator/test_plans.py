@@ -6,7 +6,7 @@ from tests.unit.collaborator.aggregators import Site, manifest_of
 from hanse.collaborator.plans import Answer, Plans
 from hanse.collaborator.statements import state
 from hanse.errors import ConfigError, StorageError
-from hanse.wire.messages import PLAN_ANSWER, PlanAnswer
+from hanse.wire.messages_sites import PLAN_ANSWER, PlanAnswer
 
 MANIFEST = manifest_of()
 DIGEST = MANIFEST.digest

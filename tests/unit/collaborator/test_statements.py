@@ -8,7 +8,7 @@ from hanse.collaborator.statements import check_own, restate, state
 from hanse.errors import TrustError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
-from hanse.wire.messages import PLAN_ANSWER, TASK_RESULT, PlanAnswer
+from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer
 
 BODY = PlanAnswer(federation="north", site="hospital-a", plan_digest="0" * 64, accepted=True, decided_ms=1)
 

@@ -14,8 +14,8 @@ from hanse.collaborator.orders import Order, Report
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.tasks import Tasks
+from hanse.core.manifest import Manifest
 from hanse.core.parameters import Parameters
-from hanse.core.plan import Manifest
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -25,7 +25,7 @@ from hanse.errors import (
     TransportError,
     UpdateError,
 )
-from hanse.wire.messages import Assignment, RunWork, TaskOutcome
+from hanse.wire.messages_sites import Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]

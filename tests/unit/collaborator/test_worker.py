@@ -8,7 +8,8 @@ from tests.unit.collaborator.aggregators import LEARNER, MODEL, TRAIN, manifest_
 
 from hanse.collaborator.orders import Order, Report, Setup
 from hanse.collaborator.worker import TaskHost, main
-from hanse.core.plan import INITIALISE, Manifest
+from hanse.core.manifest import Manifest
+from hanse.core.tasks import INITIALISE
 from hanse.sandbox.channel import Channel
 from hanse.wire.tensors import open_file, write_file
 

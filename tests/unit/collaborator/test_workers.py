@@ -14,7 +14,7 @@ from hanse.collaborator.premises import Premises
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.workers import Workers, _checked
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.errors import PlanError, PolicyError, TaskError
 from hanse.sandbox.confine import Confined
 from hanse.sandbox.probe import available

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from hanse.core.canonical import sha256
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
 
 
 @pytest.fixture

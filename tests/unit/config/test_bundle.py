@@ -9,7 +9,7 @@ import pytest
 
 from hanse.config.bundle import write_bundle
 from hanse.core.canonical import sha256
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 from hanse.errors import StorageError, TamperedError
 
 Make = Callable[..., Manifest]

@@ -7,7 +7,7 @@ import pytest
 
 from hanse.config.diff import diff_manifests
 from hanse.core.canonical import sha256
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 
 Make = Callable[..., Manifest]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hanse.config.show import describe, visible
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
 
 Make = Callable[..., Manifest]
 

@@ -13,12 +13,12 @@ from tests.journals import MODEL, NOW_MS, RUN, SITES, UPDATE, Author, Lines, Wor
 from hanse.control.audit import verify
 from hanse.control.report import MOST_PROBLEMS, Report
 from hanse.core.canonical import canonical_json
-from hanse.core.commands import Commit, OpenExchange, OpenRound
 from hanse.core.identity import Role
-from hanse.core.plan import Manifest
+from hanse.core.manifest import Manifest
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.errors import StorageError, TamperedError
 from hanse.pki.credentials import Credentials
-from hanse.wire.messages import UpdateFile
+from hanse.wire.messages_sites import UpdateFile
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hanse.core.commands import AcceptResult, AnswerPlan, Command, Commit, OpenExchange, OpenRound, Submit
-from hanse.core.decide import decide
+from hanse.core.answers import AcceptResult
+from hanse.core.decide import Command, decide
 from hanse.core.events import Event, event_body, read_event
-from hanse.core.plan import CodeFile, Manifest, Plan
-from hanse.core.run import Run, evolve
+from hanse.core.evolve import evolve
+from hanse.core.lifecycle import AnswerPlan, Submit
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
+from hanse.core.requests import Commit, OpenExchange, OpenRound
+from hanse.core.run import Run
 
 MODEL = "a" * 64
 NEXT_MODEL = "b" * 64

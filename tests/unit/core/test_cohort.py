@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.core.cohort import needed, select
-from hanse.core.plan import Cohort
+from hanse.core.cohort import Cohort, needed, select
 
 POPULATION = [f"site-{number:02}" for number in range(20)]
 COHORTS = st.builds(

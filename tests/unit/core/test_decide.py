@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from hanse.core.answers import MAX_REFUSALS
-from hanse.core.commands import (
-    AcceptResult,
+from hanse.core.answers import MAX_REFUSALS, AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.exchange import MemberState
+from hanse.core.lifecycle import (
+    MAX_RESTARTS,
     AnswerPlan,
-    Commit,
     Fail,
-    FailTask,
     Finish,
     Invite,
     Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RecordAggregate,
     Recover,
-    RefuseResult,
     RestartWorker,
     Resume,
-    StartTask,
     Stop,
-    Tick,
 )
-from hanse.core.decide import MAX_RESTARTS
-from hanse.core.exchange import MemberState
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run import Phase
-from hanse.core.timing import next_wakeup_ms
+from hanse.core.timing import Tick, next_wakeup_ms
 from hanse.errors import LateResultError, RunError, WorkflowError
 
 from .runs import MODEL, NEXT_MODEL, UPDATE, Driver, submit

@@ -12,7 +12,8 @@ from hanse.core.disclosure import (
     disclosure_of,
 )
 from hanse.core.parameters import Parameters, TensorSpec
-from hanse.core.plan import INITIALISE, Disclosure, Plan
+from hanse.core.plan import Plan
+from hanse.core.tasks import INITIALISE, Disclosure
 from hanse.errors import DisclosureError, UpdateError
 
 PLAN = Plan.model_validate(

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.deltas import difference
 
 from hanse.core.parameters import (
     Array,
     Parameters,
     TensorSpec,
     add,
-    difference,
     is_floating,
     mismatch,
     not_finite,

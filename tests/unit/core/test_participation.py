@@ -7,23 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.replays import replay
 
-from hanse.core.commands import (
-    AcceptResult,
-    Commit,
-    FailTask,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RefuseResult,
-    Stop,
-    Tick,
-)
-from hanse.core.events import Data, Event, ExchangeClosed, ResultRefused, event_body, read_event
-from hanse.core.participation import MOST_KEPT, MOST_NAMED, Participation, named, percent, told_absent
-from hanse.core.run import replay
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult
+from hanse.core.events import Event, event_body, read_event
+from hanse.core.lifecycle import Invite, Leave, Stop
+from hanse.core.participation import MOST_KEPT, Participation, told_absent
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream
+from hanse.core.round_events import Data, ExchangeClosed, ResultRefused
+from hanse.core.timing import Tick
 
 from .runs import MODEL, UPDATE, Driver
 
@@ -304,13 +296,3 @@ class TestWords:
 
     def test_where_nobody_is_missing_nothing_is_said(self) -> None:
         assert told_absent(self.participation(Data(answered=1, missing=0, tolerated=0.0))) == ""
-
-    def test_of_many_sites_the_first_are_named(self) -> None:
-        sites = [f"s{number}" for number in range(MOST_NAMED + 5)]
-
-        assert named(sites).endswith("s9 and 5 more")
-        assert [named(sites[:count]) for count in range(4)] == ["", "s0", "s0 and s1", "s0, s1 and s2"]
-
-    @pytest.mark.parametrize(("part", "text"), [(0.31, "31 %"), (0.0004, "0.04 %"), (1.0, "100 %")])
-    def test_parts_are_told_in_percent(self, part: float, text: str) -> None:
-        assert percent(part) == text

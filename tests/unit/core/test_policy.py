@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan import Plan
 from hanse.core.policy import MaximalDisclosure, Policy, Verdict, decide
 
 DIGEST = "0" * 64

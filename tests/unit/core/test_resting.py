@@ -8,30 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.core.commands import (
-    AnswerPlan,
-    Commit,
-    FailTask,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    Resume,
-    Stop,
-    TakeBack,
-    Tick,
-)
-from hanse.core.events import (
-    ExchangeClosed,
-    ExchangeOpened,
-    RoundOpened,
-    SiteKept,
-    SiteSetAside,
-    SiteTakenBack,
-)
-from hanse.core.resting import told_aside
+from hanse.core.answers import FailTask
+from hanse.core.lifecycle import AnswerPlan, Invite, Leave, Resume, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream
+from hanse.core.resting import TakeBack, told_aside
+from hanse.core.round_events import ExchangeClosed, ExchangeOpened, RoundOpened
 from hanse.core.run import Phase
+from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.timing import Tick
 from hanse.errors import RunError
 
 from .runs import MODEL, Driver

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hanse.core.commands import (
-    AnswerPlan,
-    Commit,
-    Fail,
-    FailTask,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    Resume,
-    Stop,
-)
-from hanse.core.plan import INITIALISE
+from hanse.core.answers import FailTask
+from hanse.core.lifecycle import AnswerPlan, Fail, Invite, Leave, Resume, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run import Phase
+from hanse.core.tasks import INITIALISE
 
 from .runs import MODEL, Driver
 

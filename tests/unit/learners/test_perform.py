@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from hanse.core.parameters import Parameters
-from hanse.core.plan import INITIALISE, Plan
+from hanse.core.plan import Plan
 from hanse.core.seeds import derive
+from hanse.core.tasks import INITIALISE
 from hanse.core.update import Task, TaskResult
 from hanse.errors import DisclosureError, TaskError
 from hanse.learners.perform import Ask, perform, setup_seed

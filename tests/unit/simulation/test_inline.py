@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hanse.core.events import (
-    Event,
-    ResultRefused,
-    RoundOpened,
-    RunFailed,
-    SiteSetAside,
-    SiteTakenBack,
-    TaskFailed,
-    UpdateAccepted,
-)
+from hanse.core.events import Event
+from hanse.core.manifest import CodeFile, Manifest
 from hanse.core.parameters import Parameters
-from hanse.core.plan import CodeFile, Manifest, Plan
+from hanse.core.plan import Plan
+from hanse.core.round_events import ResultRefused, RoundOpened, TaskFailed, UpdateAccepted
 from hanse.core.run import Phase, Run
+from hanse.core.run_events import RunFailed
+from hanse.core.site_events import SiteSetAside, SiteTakenBack
 from hanse.core.update import Task, TaskResult
 from hanse.errors import PlanError, QuorumError, TaskError, WorkflowError
 from hanse.simulation.inline import InlineHost, Submission

@@ -10,7 +10,8 @@ from textwrap import dedent
 import pytest
 
 from hanse.config.load import LoadedPlan, load_plan, script_plan
-from hanse.core.events import Event, RoundCommitted
+from hanse.core.events import Event
+from hanse.core.round_events import RoundCommitted
 from hanse.core.run import Phase, Run
 from hanse.errors import MissingDataError, PlanError, QuorumError, WorkflowError
 from hanse.simulation.partition import Partition

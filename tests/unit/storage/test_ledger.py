@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import pytest
 from tests.unit.core.runs import MODEL, NEXT_MODEL, UPDATE, submit
 
+from hanse.core.answers import AcceptResult
 from hanse.core.chain import Record, check_chain
-from hanse.core.commands import AcceptResult, AnswerPlan, Commit, Finish, OpenExchange, OpenRound, Stop, Tick
+from hanse.core.lifecycle import AnswerPlan, Finish, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound
 from hanse.core.run import Phase
+from hanse.core.timing import Tick
 from hanse.errors import RunError, StorageError, TamperedError
 from hanse.storage.base import Entry, Times
 from hanse.storage.ledger import Ledger, Outcome

@@ -7,6 +7,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from tests.blobs import put
 
 from hanse.errors import StorageError
 from hanse.storage.blobs_file import FileBlobStore
@@ -19,7 +20,7 @@ Usage = namedtuple("Usage", "total used free")
 def store(tmp_path: Path) -> FileBlobStore:
     """With a deleted blob that is kept to be written over."""
     store = FileBlobStore(tmp_path, spare_from=1)
-    store.delete(store.put(bytes(5_000)))
+    store.delete(put(store, bytes(5_000)))
     store.reclaim(keep=True)
     return store
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.blobs import put
 
 from hanse.errors import TransportError, UpdateError
 from hanse.storage.blobs_file import FileBlobStore
@@ -29,7 +30,7 @@ def store(tmp_path: Path) -> FileBlobStore:
 @pytest.fixture
 def inode(store: FileBlobStore) -> int:
     """Of a blob that was deleted."""
-    digest = store.put(OLD)
+    digest = put(store, OLD)
     number = store.path(digest).stat().st_ino
     store.delete(digest)
     return number
@@ -107,7 +108,7 @@ def test_two_at_once_are_told_apart(store: FileBlobStore, inode: int) -> None:
 
 
 def test_a_blob_that_is_being_read_stays_as_it_is(store: FileBlobStore) -> None:
-    digest = store.put(OLD)
+    digest = put(store, OLD)
 
     with store.path(digest).open("rb") as reader:
         store.delete(digest)
@@ -130,7 +131,7 @@ def test_whatever_was_there_and_however_it_is_cut_the_blob_is_whole(
     tmp_path: Path, before: int, steps: list[tuple[int, str]]
 ) -> None:
     store = FileBlobStore(tmp_path / "store", spare_from=1)
-    store.delete(store.put(b"\xfe" * before))
+    store.delete(put(store, b"\xfe" * before))
     writer = store.write(DIGEST, "a", len(DATA))
     for count, then in steps:
         came = writer.offset

@@ -1,18 +1,17 @@
-import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.parties import PROGRESS as REQUEST
 from tests.parties import FakeService, Run, der, enrolled, new_authority
 
 from hanse.core.identity import Role
-from hanse.errors import ERRORS, CredentialError, HanseError, PolicyError, ProtocolError
+from hanse.errors import CredentialError, PolicyError
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.dispatch import admit, answer, report, reported, written
-from hanse.transport.routes import HELLO, NEXT, PROGRESS, ROUTES, AnyRoute
-from hanse.wire.messages import MAX_MESSAGE, Hello, decode
+from hanse.transport.common_routes import HELLO
+from hanse.transport.dispatch import admit, answer
+from hanse.transport.route import AnyRoute
+from hanse.transport.routes import ROUTES
+from hanse.transport.site_routes import NEXT, PROGRESS
+from hanse.wire.messages_basics import Hello, decode
 
 
 @pytest.fixture
@@ -59,21 +58,3 @@ def test_hello_asks_for_no_certificate(run: Run, service: FakeService) -> None:
         return b"{}"
 
     assert decode(Hello, run(answer(HELLO, service, None, {}, read))).federation == "north"
-
-
-@given(st.sampled_from(sorted(ERRORS.values(), key=str)), st.text(), st.text())
-def test_an_error_arrives_as_what_it_was(kind: type[HanseError], message: str, mend: str) -> None:
-    arrived = reported(report(kind(message, mend=mend)))
-
-    assert type(arrived) is kind
-    assert (arrived.message, arrived.mend) == (message[:8_192], mend[:4_096])
-
-
-def test_the_report_of_a_long_error_can_still_be_read() -> None:
-    assert len(str(reported(report(HanseError("x" * 100_000, mend="y" * 100_000))))) < 15_000
-
-
-def test_a_message_that_nobody_would_read_is_not_sent() -> None:
-    assert json.loads(written(REQUEST)) == {"exchange": 1, "run_id": "demo-1"}
-    with pytest.raises(ProtocolError, match=r"Hello of .* bytes is too long to send"):
-        written(Hello(version="x" * MAX_MESSAGE, federation="north", time_ms=0))

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,10 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanse.errors import CredentialError, HanseError, TransportError, VersionError
-from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.base import Upstream
-from hanse.transport.retry import Retry, RetryingUpstream, retrying
-from hanse.wire.messages import NextRequest, Work
+from hanse.transport.retry import Retry, retrying
 
 Run = Callable[[Any], Any]
 
@@ -118,61 +114,3 @@ def test_waits_stay_bounded_however_long_it_takes(failures: int) -> None:
 
     assert flaky.calls == failures + 1
     assert max(waits) <= 30
-
-
-class FlakyUpstream(Upstream):
-    """Fails every other call, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-
-    def _note(self, *asked: Any) -> None:
-        self.asked.append(asked)
-        if len(self.asked) % 2:
-            raise TransportError("cut")
-
-    async def next(self, request: NextRequest) -> Work:
-        self._note(request)
-        return Work(version="1")
-
-    async def fetch(self, digest: str, blobs: Any, *, owner: str, max_bytes: int) -> Path:
-        self._note(digest, blobs, owner, max_bytes)
-        return Path("there")
-
-    async def deliver(self, digest: str, path: Path) -> None:
-        self._note(digest, path)
-
-
-def test_an_upstream_is_asked_the_same_again(run: Run, tmp_path: Path) -> None:
-    flaky, blobs, request = FlakyUpstream(), FileBlobStore(tmp_path), NextRequest(known="1")
-    upstream = RetryingUpstream(flaky, retry([]))
-
-    assert run(upstream.next(request)) == Work(version="1")
-    assert run(upstream.fetch("0", blobs, owner="a", max_bytes=1)) == Path("there")
-    run(upstream.deliver("0", tmp_path))
-
-    assert flaky.asked == [
-        *([(request,)] * 2),
-        *([("0", blobs, "a", 1)] * 2),
-        *([("0", tmp_path)] * 2),
-    ]
-
-
-@pytest.mark.parametrize("name", [name for name in vars(Upstream) if not name.startswith("_")])
-def test_every_request_is_passed_on(run: Run, name: str) -> None:
-    asked: list[str] = []
-
-    class Noting:
-        def __getattr__(self, name: str) -> Any:
-            async def note(*_: Any, **__: Any) -> None:
-                asked.append(name)
-
-            return note
-
-    arguments = {"fetch": (("0", None), {"owner": "a", "max_bytes": 1}), "deliver": (("0", None), {})}
-    nothing = ((), {}) if name in ("hello", "close") else ((None,), {})
-    positional, named = arguments.get(name, nothing)
-
-    run(getattr(RetryingUpstream(Noting(), retry([])), name)(*positional, **named))
-
-    assert asked == [name]

@@ -2,8 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.transport.base import Service, Upstream
-from hanse.transport.routes import EVENTS, PATTERNS, ROUTES, AnyRoute, Route, expand, find
+from hanse.transport.base import Upstream
+from hanse.transport.route import AnyRoute, Route, expand
+from hanse.transport.routes import PATTERNS, ROUTES, find
+from hanse.transport.run_routes import EVENTS
+from hanse.transport.service import MemberHandler, Service, SiteHandler
 
 DIGEST = "0" * 64
 PARAMS = {"digest": DIGEST, "run_id": "demo-1", "name": "hospital-a"}
@@ -54,4 +57,5 @@ def test_what_a_collaborator_can_ask_is_what_a_service_answers() -> None:
     local = {"fetch", "deliver", "close"}
     asked = {name for name in vars(Upstream) if not name.startswith("_")} - local
 
-    assert asked <= {name for name in vars(Service) if not name.startswith("_")}
+    parts = (Service, SiteHandler, MemberHandler)
+    assert asked <= {name for part in parts for name in vars(part) if not name.startswith("_")}

@@ -7,7 +7,7 @@ from tests.parties import Run
 
 from hanse.errors import ProtocolError, StorageError, TransportError
 from hanse.transport.streams import PIECE, in_thread, pieces, pour, read_message
-from hanse.wire.messages import MAX_MESSAGE
+from hanse.wire.messages_basics import MAX_MESSAGE
 
 
 class Coming:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from hanse.core.schema import Strict
-from hanse.wire.messages import ErrorReply, decode
+from hanse.wire.messages_basics import ErrorReply, decode
 from hanse.wire.protocol import (
     SPOKEN,
     Versions,

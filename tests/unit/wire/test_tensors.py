@@ -13,9 +13,10 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.deltas import difference
 
 from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
-from hanse.core.parameters import Array, Parameters, TensorSpec, difference, difference_as_read, specs
+from hanse.core.parameters import Array, Parameters, TensorSpec, difference_as_read, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.wire import tensor_headers, tensors
 from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file, write_hashed
@@ -103,7 +104,7 @@ def test_a_file_of_the_reference_implementation_is_read(tmp_path: Path) -> None:
 def test_a_file_says_its_digest_and_size(tmp_path: Path, algorithm: Algorithm) -> None:
     path = tmp_path / "model.safetensors"
 
-    digest, size = write_hashed(path, MODEL, algorithm, fsync=True)
+    digest, size = write_hashed(path, MODEL, algorithm)
 
     content = path.read_bytes()
     assert content == encode(MODEL)

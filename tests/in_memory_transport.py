@@ -10,36 +10,23 @@ from pathlib import Path
 from hanse.core.identity import Party
 from hanse.errors import HanseError, ProtocolError, UpdateError
 from hanse.storage.base import BlobStore
-from hanse.transport.base import OpenUpload, Service, Upstream
-from hanse.transport.dispatch import admit, answer, report, reported, written
-from hanse.transport.routes import (
-    ANSWER,
-    BLOB,
-    HELLO,
-    NEXT,
-    PROGRESS,
-    RENEW,
-    RESULT,
-    UPLOAD,
-    UPLOAD_STATE,
-    A,
-    Bulk,
-    Q,
-    Route,
-)
+from hanse.transport.base import Upstream
+from hanse.transport.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
+from hanse.transport.dispatch import admit, answer
+from hanse.transport.member_routes import RENEW
+from hanse.transport.route import A, Bulk, Q, Route
+from hanse.transport.service import OpenUpload, Service
+from hanse.transport.site_routes import ANSWER, NEXT, PROGRESS, RESULT
 from hanse.transport.streams import PIECE, in_thread, opened, pieces, size_of
-from hanse.wire.messages import (
+from hanse.wire.messages_basics import Empty, Hello, decode, report, reported, written
+from hanse.wire.messages_members import Certificates, RenewRequest
+from hanse.wire.messages_sites import (
     AnswerRequest,
-    Certificates,
-    Empty,
-    Hello,
     NextRequest,
     ProgressRequest,
-    RenewRequest,
     ResultReply,
     ResultRequest,
     Work,
-    decode,
 )
 
 
@@ -89,7 +76,7 @@ class MemoryUpstream(Upstream):
         if blobs.has(digest):
             return blobs.path(digest)
         with _as_reported():
-            source = self._service.blob_to_send(self._party(BLOB), digest)
+            source = self._service.blob_requests.blob_to_send(self._party(BLOB), digest)
         size = size_of(source)
         if size > max_bytes:
             raise ProtocolError(f"blob {digest} has {size} bytes, and at most {max_bytes} are due")
@@ -102,7 +89,7 @@ class MemoryUpstream(Upstream):
             return
         size = size_of(path)
         with _as_reported():
-            write = self._service.blob_to_take(self._party(UPLOAD), digest, size)
+            write = self._service.blob_requests.blob_to_take(self._party(UPLOAD), digest, size)
             if write is not None:
                 await _copy_over(path, write, size, self._piece)
 

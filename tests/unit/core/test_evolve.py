@@ -8,55 +8,39 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.replays import replay
 
-from hanse.core.commands import (
-    AcceptResult,
-    AnswerPlan,
-    Command,
-    Commit,
-    Fail,
-    FailTask,
-    Finish,
-    Invite,
-    Leave,
-    OpenExchange,
-    OpenRound,
-    OpenStream,
-    RecordAggregate,
-    Recover,
-    RefuseResult,
-    RestartWorker,
-    Resume,
-    StartTask,
-    Stop,
-    TakeBack,
-    Tick,
-)
-from hanse.core.decide import decide
-from hanse.core.diagram import member_diagram, run_diagram
-from hanse.core.events import (
-    Event,
+from hanse.core.answers import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.decide import Command, decide
+from hanse.core.events import Event
+from hanse.core.evolve import PHASE_TABLE, evolve
+from hanse.core.exchange import MEMBER_TABLE, MemberState
+from hanse.core.lifecycle import AnswerPlan, Fail, Finish, Invite, Leave, Recover, RestartWorker, Resume, Stop
+from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.resting import TakeBack
+from hanse.core.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    PlanAnswered,
     RoundCommitted,
     RoundOpened,
-    RunFinished,
-    RunRecovered,
-    RunResumed,
-    RunStarted,
     SiteIdle,
-    SiteInvited,
-    SiteLeft,
-    SiteSetAside,
-    SiteTakenBack,
     TaskFailed,
     TaskStarted,
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.exchange import MEMBER_TABLE, MemberState
-from hanse.core.run import PHASE_TABLE, TERMINAL, Phase, evolve, replay
+from hanse.core.run import TERMINAL, Phase
+from hanse.core.run_events import (
+    PlanAnswered,
+    RunFinished,
+    RunRecovered,
+    RunResumed,
+    RunStarted,
+    SiteInvited,
+    SiteLeft,
+)
+from hanse.core.site_events import SiteSetAside, SiteTakenBack
+from hanse.core.timing import Tick
 from hanse.errors import RunError, TamperedError
 
 from .runs import MODEL, NEXT_MODEL, UPDATE, Driver
@@ -336,11 +320,6 @@ def test_every_event_but_the_first_has_its_row_in_the_table() -> None:
 
 def test_no_answered_member_ever_changes() -> None:
     assert all(MemberState.ANSWERED not in moves for moves in MEMBER_TABLE.values())
-
-
-def test_the_diagrams_draw_the_tables() -> None:
-    assert "submitted --> running: RunStarted" in run_diagram()
-    assert "assigned --> idle: SiteIdle" in member_diagram()
 
 
 def test_runs_compare_by_value() -> None:

@@ -1,0 +1,39 @@
+"""Wording of lists, parts and reasons in sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST_NAMED = 10
+"""Names that a sentence lists."""
+_LONGEST_REASON = 200
+
+
+def and_more(parts: Sequence[str], most: int, count: int | None = None) -> list[str]:
+    """The first of many parts, with `and 3 more` as the last.
+
+    Args:
+        parts: The parts, or the first of them.
+        most: Parts to keep.
+        count: How many parts there are, where `parts` are not all.
+    """
+    left = max(count or 0, len(parts)) - most
+    return [*parts[:most], *([f"and {left} more"] if left > 0 else [])]
+
+
+def named(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`; of many, the first and how many more."""
+    *first, last = and_more(names, most) or [""]
+    between = " " if len(names) > most else " and "
+    return between.join(filter(None, [", ".join(first), last]))
+
+
+def percent(part: float) -> str:
+    """A part of one in percent, in three figures at most."""
+    return f"{100 * part:.3g} %"
+
+
+def shortened(reason: str) -> str:
+    """A reason in a line."""
+    line = " ".join(reason.split())
+    return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 1]}…"

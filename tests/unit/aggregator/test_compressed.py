@@ -15,7 +15,7 @@ from hanse.errors import DisclosureError, UpdateError
 from hanse.wire.messages_sites import NextRequest, UpdateFile
 from hanse.wire.tensors import encode, open_file
 
-from .run_workers import INDIVIDUALLY, Run, Worker, exchange, worker
+from tests.unit.aggregator.run_workers import INDIVIDUALLY, Run, Worker, exchange, worker
 
 COMPRESSION = {"upload": [{"name": "int8", "block": 16}, "zstd"], "smallest": 1}
 VALUES = {"a": [1.0, 2.0, 3.0], "b": [-4.0, 0.5, 0.25], "c": [10.0, 10.0, 0.0]}

@@ -14,7 +14,7 @@ from hanse.errors import PolicyError
 from hanse.wire.messages_sites import Assignment, ModelDelta, NextRequest
 from hanse.wire.tensors import encode, open_file
 
-from .run_workers import Run, Worker, exchange, worker
+from tests.unit.aggregator.run_workers import Run, Worker, exchange, worker
 
 DOWNLOAD = {"download": ["delta", "zstd"]}
 FIRST = {"w": np.arange(3000, dtype=np.float32)}

@@ -30,7 +30,7 @@ from hanse.core.tasks import INITIALISE
 from hanse.errors import DisclosureError, RunError, StorageError, UpdateError, WorkflowError
 from hanse.wire.tensors import encode
 
-from .run_workers import FIRST, INDIVIDUALLY, Run, all_answer, exchange, worker
+from tests.unit.aggregator.run_workers import FIRST, INDIVIDUALLY, Run, all_answer, exchange, worker
 
 
 class TestStanding:

@@ -26,7 +26,7 @@ from hanse.core.run import Phase
 from hanse.errors import RunError, WorkflowError
 from hanse.wire.tensors import encode
 
-from .run_workers import FIRST, INDIVIDUALLY, Run, Worker, all_answer, exchange, worker
+from tests.unit.aggregator.run_workers import FIRST, INDIVIDUALLY, Run, Worker, all_answer, exchange, worker
 
 
 class TestCommit:

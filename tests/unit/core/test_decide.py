@@ -23,7 +23,7 @@ from hanse.core.run import Phase
 from hanse.core.timing import Tick, next_wakeup_ms
 from hanse.errors import LateResultError, RunError, WorkflowError
 
-from .runs import MODEL, NEXT_MODEL, UPDATE, Driver, submit
+from tests.unit.core.runs import MODEL, NEXT_MODEL, UPDATE, Driver, submit
 
 MEASURED = {"train": {"discloses": {"update": "individual", "metrics": ["loss", "accuracy"]}}}
 

@@ -43,7 +43,7 @@ from hanse.core.site_events import SiteSetAside, SiteTakenBack
 from hanse.core.timing import Tick
 from hanse.errors import RunError, TamperedError
 
-from .runs import MODEL, NEXT_MODEL, UPDATE, Driver
+from tests.unit.core.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 SITES = st.sampled_from("abcd")
 EXCHANGES = st.integers(1, 5)

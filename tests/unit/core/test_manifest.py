@@ -9,7 +9,7 @@ from hanse.core.canonical import canonical_json, sha256
 from hanse.core.manifest import MAX_CODE_BYTES, CodeFile, Manifest
 from hanse.errors import PlanError, TamperedError
 
-from .plans import DIGEST, manifest, plan
+from tests.unit.core.plans import DIGEST, manifest, plan
 
 
 def test_a_manifest_reads_back_from_its_bytes() -> None:

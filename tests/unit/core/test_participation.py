@@ -17,7 +17,7 @@ from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.round_events import Data, ExchangeClosed, ResultRefused
 from hanse.core.timing import Tick
 
-from .runs import MODEL, UPDATE, Driver
+from tests.unit.core.runs import MODEL, UPDATE, Driver
 
 HALF = {"deadline": 100, "idle_limit": 1000, "quorum": 0.5}
 

@@ -9,7 +9,7 @@ from hanse.core.cohort import Cohort
 from hanse.core.schema import parse_duration
 from hanse.core.tasks import INITIALISE, Disclosure, TaskPlan
 
-from .plans import TRAIN, plan
+from tests.unit.core.plans import TRAIN, plan
 
 
 @pytest.mark.parametrize(

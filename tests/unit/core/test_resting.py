@@ -18,7 +18,7 @@ from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
 from hanse.core.timing import Tick
 from hanse.errors import RunError
 
-from .runs import MODEL, Driver
+from tests.unit.core.runs import MODEL, Driver
 
 RULES: dict[str, Any] = {
     "deadline": 100,

@@ -10,7 +10,7 @@ from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run import Phase
 from hanse.core.tasks import INITIALISE
 
-from .runs import MODEL, Driver
+from tests.unit.core.runs import MODEL, Driver
 
 RULES = {"deadline": 100, "idle_limit": 30, "approvals": 500}
 

@@ -8,7 +8,7 @@ from hanse.core.update import Update
 from hanse.errors import UpdateError
 from hanse.workflow.averages import mean_metrics, weighted_mean
 
-from .hosts import update
+from tests.unit.workflow.hosts import update
 
 
 def test_updates_count_by_their_examples() -> None:

@@ -12,7 +12,7 @@ from hanse.workflow.base import Request
 from hanse.workflow.built_in import BUILT_IN, evaluate, fedavg
 from hanse.workflow.federation import Federation
 
-from .hosts import INDIVIDUAL, MODEL, ScriptedHost
+from tests.unit.workflow.hosts import INDIVIDUAL, MODEL, ScriptedHost
 
 
 def test_every_name_that_a_plan_may_give_has_its_workflow() -> None:

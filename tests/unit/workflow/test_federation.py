@@ -13,7 +13,7 @@ from hanse.errors import DisclosureError, WorkflowError
 from hanse.workflow.base import Request, Standing
 from hanse.workflow.federation import Federation
 
-from .hosts import AGGREGATE, MODEL, ScriptedHost, update
+from tests.unit.workflow.hosts import AGGREGATE, MODEL, ScriptedHost, update
 
 IN_AGGREGATE = {"train": {"discloses": AGGREGATE}}
 

@@ -39,9 +39,9 @@ from hanse.compression.base import norm
 from hanse.compression.delta import apply_delta, model_delta
 from hanse.compression.update import UpdateCodec
 from hanse.config.load import load_plan
-from hanse.core.parameters import Parameters, TensorSpec, num_bytes, specs
-from hanse.core.seeds import derive
-from hanse.core.transform import Compression
+from hanse.core.plan.transforms import Compression
+from hanse.core.values.parameters import Parameters, TensorSpec, num_bytes, specs
+from hanse.core.values.seeds import derive
 from hanse.demo.files import HEART_DISEASE, HEART_DISEASE_PLAN, HOSPITALS
 from hanse.simulation.simulate import Settings, VirtualSite, simulate
 from hanse.wire.tensors import decode, encode

@@ -23,8 +23,8 @@ import numpy as np
 from floor import CHUNK, transfer
 
 from hanse.aggregation.fold import weighted_mean
-from hanse.core.digests import digest_of_bytes
-from hanse.core.parameters import not_finite
+from hanse.core.values.digests import digest_of_bytes
+from hanse.core.values.parameters import not_finite
 
 REPEATS = 5
 SITES = 8

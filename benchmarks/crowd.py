@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from deployment import Deployment, free_port, hanse, wait_for_port
 
-from hanse.assembly import administration
-from hanse.core.identity import Party, Role
+from hanse.assembly.operator import administration
+from hanse.core.values.identity import Party, Role
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
-from hanse.wire.messages_members import SignRequest
+from hanse.wire.messages.members import SignRequest
 from hanse.wire.tensors import write_file
 
 FEDERATION = "bench"

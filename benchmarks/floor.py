@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

@@ -27,11 +27,11 @@ import numpy as np
 import uvloop
 from crowd import Crowd, crowd
 
-from hanse.collaborator.statements import state
 from hanse.pki.credentials import Credentials
+from hanse.pki.statements import state
 from hanse.pki.tls import client_context
-from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages_sites import PLAN_ANSWER, AnswerRequest, NextRequest, PlanAnswer
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.wire.messages.sites import PLAN_ANSWER, AnswerRequest, NextRequest, PlanAnswer
 
 UPLOADS = 8
 EVERY_S = 0.02

@@ -31,14 +31,14 @@ from typing import Any
 
 import uvloop
 
-from hanse.collaborator.statements import state
-from hanse.core.digests import Hasher
+from hanse.core.values.digests import Hasher
 from hanse.errors import HanseError
 from hanse.pki.credentials import Credentials
+from hanse.pki.statements import state
 from hanse.pki.tls import client_context
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages_sites import (
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

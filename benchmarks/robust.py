@@ -28,7 +28,7 @@ from deployment import MemoryWatch, private_bytes
 
 from hanse.aggregation.fold import weighted_mean
 from hanse.aggregation.robust import median, trimmed_mean
-from hanse.core.parameters import Parameters
+from hanse.core.values.parameters import Parameters
 from hanse.wire.tensors import open_file, write_file
 
 TRIM = 0.1

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from hanse.core.evolve import PHASE_TABLE
-from hanse.core.exchange import MEMBER_TABLE, MemberState
-from hanse.core.run import TERMINAL, Phase
+from hanse.core.run.evolve import PHASE_TABLE
+from hanse.core.run.exchange import MEMBER_TABLE, MemberState
+from hanse.core.run.run import TERMINAL, Phase
 
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E")

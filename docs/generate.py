@@ -21,12 +21,12 @@ from diagrams import member_diagram, run_diagram
 import hanse.errors
 from hanse.cli.main import COMMANDS, load
 from hanse.config.reference import plan_reference, settings_reference
-from hanse.core.digests import DIGEST_PATTERN
+from hanse.core.values.digests import DIGEST_PATTERN
 from hanse.errors import ERRORS
-from hanse.transport.openapi import openapi
-from hanse.transport.route import AnyRoute, Bulk
-from hanse.transport.routes import ROUTES
-from hanse.wire.messages_basics import Empty
+from hanse.transport.api.openapi import openapi
+from hanse.transport.api.route import AnyRoute, Bulk
+from hanse.transport.api.routes import ROUTES
+from hanse.wire.messages.basics import Empty
 from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 DOCS = Path(__file__).resolve().parent

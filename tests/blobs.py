@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from hanse.core.digests import Algorithm, digest_of_bytes
+from hanse.core.values.digests import Algorithm, digest_of_bytes
 from hanse.storage.base import BlobStore
 
 

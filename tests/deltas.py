@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hanse.core.as_read import computed
-from hanse.core.parameters import Array, Parameters, difference_as_read
+from hanse.core.values.lazy import computed
+from hanse.core.values.parameters import Array, Parameters, difference_as_read
 
 
 def difference(trained: Parameters, received: Parameters) -> dict[str, Array]:

@@ -12,11 +12,11 @@ import numpy as np
 from tests.blobs import named
 from tests.federations import MODEL, Grounds, signed
 
-from hanse.core.parameters import Parameters
-from hanse.core.run import Phase, Run
-from hanse.core.tasks import INITIALISE
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.run import Phase, Run
+from hanse.core.values.parameters import Parameters
 from hanse.errors import LateResultError, StorageError
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
     NextRequest,

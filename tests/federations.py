@@ -16,18 +16,18 @@ from tests.blobs import named, put
 from tests.in_memory_transport import MemoryUpstream
 from tests.parties import der, new_authority
 
-from hanse.aggregator.controller import RunController
+from hanse.aggregator.members.membership import Lifetimes, Registry
 from hanse.aggregator.options import Options
-from hanse.aggregator.registry import Lifetimes, Registry
+from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.service import AggregatorService
-from hanse.core.events import Event, read_event
-from hanse.core.identity import Party, Role
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan
-from hanse.core.requests import Commit, OpenExchange, OpenRound
-from hanse.core.run import Run
-from hanse.core.statements import SignedStatement
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.run.events import Event, read_event
+from hanse.core.run.run import Run
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.values.identity import Party, Role
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.statements import SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -37,8 +37,8 @@ from hanse.pki.signatures import sign
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
-from hanse.wire.messages_runs import SubmitRequest
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.runs import SubmitRequest
+from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

@@ -7,20 +7,21 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from hanse.core.identity import Party
+from hanse.concurrency import in_thread
+from hanse.core.values.identity import Party
 from hanse.errors import HanseError, ProtocolError, UpdateError
 from hanse.storage.base import BlobStore
+from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
+from hanse.transport.api.dispatch import admit, answer
+from hanse.transport.api.member_routes import RENEW
+from hanse.transport.api.route import A, Bulk, Q, Route
+from hanse.transport.api.site_routes import ANSWER, NEXT, PROGRESS, RESULT
 from hanse.transport.base import Upstream
-from hanse.transport.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
-from hanse.transport.dispatch import admit, answer
-from hanse.transport.member_routes import RENEW
-from hanse.transport.route import A, Bulk, Q, Route
+from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
-from hanse.transport.site_routes import ANSWER, NEXT, PROGRESS, RESULT
-from hanse.transport.streams import PIECE, in_thread, opened, pieces, size_of
-from hanse.wire.messages_basics import Empty, Hello, decode, report, reported, written
-from hanse.wire.messages_members import Certificates, RenewRequest
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.basics import Empty, Hello, decode, report, reported, written
+from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.sites import (
     AnswerRequest,
     NextRequest,
     ProgressRequest,

@@ -9,25 +9,25 @@ from typing import Any
 
 from tests.blobs import named
 
-from hanse.aggregator.sealing import Exports
-from hanse.collaborator.statements import state
-from hanse.core.answers import AcceptResult, FailTask
-from hanse.core.chain import GENESIS, link
-from hanse.core.decide import Command
-from hanse.core.identity import Party, Role
-from hanse.core.lifecycle import AnswerPlan, Finish, Submit
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.plan import Plan
-from hanse.core.requests import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.aggregator.export import Exports
+from hanse.core.journal.chain import GENESIS, link
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.run.decide import Command
+from hanse.core.run.lifecycle import AnswerPlan, Finish, Submit
+from hanse.core.run.tasks import AcceptResult, FailTask
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
 from hanse.pki.signatures import sign
+from hanse.pki.statements import state
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.ledger import Ledger
-from hanse.storage.memory import MemoryJournal
 from hanse.wire.journal_file import JOURNAL_SEAL
-from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
+from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

@@ -12,18 +12,18 @@ import pytest
 import uvloop
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hanse.core.canonical import sha256
-from hanse.core.identity import Party, Role
+from hanse.core.values.canonical import sha256
+from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError, LateResultError, RunError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import party_of, pem_of, read_der
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
 from hanse.storage.base import BlobStore
-from hanse.transport.https_client import HttpsUpstream
+from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.service import OpenUpload
-from hanse.wire.messages_basics import BlobState, Empty, Hello
-from hanse.wire.messages_members import (
+from hanse.wire.messages.basics import BlobState, Empty, Hello
+from hanse.wire.messages.members import (
     Certificates,
     EnrolRequest,
     InviteReply,
@@ -32,8 +32,8 @@ from hanse.wire.messages_members import (
     RenewRequest,
     SignRequest,
 )
-from hanse.wire.messages_runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages.sites import (
     AnswerRequest,
     NextRequest,
     ProgressRequest,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hanse.core.events import Event
-from hanse.core.evolve import evolve
-from hanse.core.run import Run
+from hanse.core.run.events import Event
+from hanse.core.run.evolve import evolve
+from hanse.core.run.run import Run
 
 
 def replay(events: Iterable[tuple[Event, int]]) -> Run | None:

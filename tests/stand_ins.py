@@ -7,9 +7,9 @@ import socket
 import threading
 from contextlib import suppress
 
-from hanse.aggregator import worker as run_worker
-from hanse.aggregator.controller import RunController
-from hanse.core.run import TERMINAL
+from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run_worker import process as run_worker
+from hanse.core.run.run import TERMINAL
 from hanse.sandbox.async_channel import AsyncChannel
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined

@@ -27,7 +27,7 @@ from common import (
 )
 from deployment import free_port
 
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, Credentials

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hanse.core.site import Site
-    from hanse.core.update import Aggregate, Task, TaskResult, Update
+    from hanse.core.values.site import Site
+    from hanse.core.values.update import Aggregate, Task, TaskResult, Update
     from hanse.errors import HanseError
     from hanse.learners.base import Learner
     from hanse.learners.script import rounds, site
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Aggregate": "hanse.core.update",
+    "Aggregate": "hanse.core.values.update",
     "Federation": "hanse.workflow.federation",
     "HanseError": "hanse.errors",
     "Learner": "hanse.learners.base",
     "Round": "hanse.workflow.federation",
-    "Site": "hanse.core.site",
-    "Task": "hanse.core.update",
-    "TaskResult": "hanse.core.update",
-    "Update": "hanse.core.update",
+    "Site": "hanse.core.values.site",
+    "Task": "hanse.core.values.update",
+    "TaskResult": "hanse.core.values.update",
+    "Update": "hanse.core.values.update",
     "mean_metrics": "hanse.workflow.averages",
     "rounds": "hanse.learners.script",
     "site": "hanse.learners.script",

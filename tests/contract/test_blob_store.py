@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.blobs import put
 
-from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
+from hanse.core.values.digests import ALGORITHMS, Algorithm, digest_of_bytes
 from hanse.errors import ConfigError, StorageError, TamperedError, TransportError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore

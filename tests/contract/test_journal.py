@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hanse.core.chain import GENESIS, check_chain
+from hanse.core.journal.chain import GENESIS, Entry, check_chain
 from hanse.errors import StorageError
-from hanse.storage.base import Entry, Journal
+from hanse.storage.base import Journal
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.journal_sql import SqlJournal
-from hanse.storage.memory import MemoryJournal
 
 MAKERS: dict[str, Callable[[Path], Journal]] = {
     "memory": lambda directory: MemoryJournal(),

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanse.core.parameters import Parameters, specs
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Parameters, specs
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Learner, Session
 from hanse.learners.script import ScriptSession

@@ -13,8 +13,8 @@ from tests.blobs import put
 from tests.in_memory_transport import MemoryUpstream
 from tests.parties import DATA, DIGEST, HALF, FakeService, Run, der, enrolled, new_authority
 
-from hanse.core.identity import Role
-from hanse.core.statements import SignedStatement
+from hanse.core.values.identity import Role
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -28,10 +28,10 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, server_context
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages_members import RenewRequest
-from hanse.wire.messages_sites import AnswerRequest, NextRequest, ProgressRequest, ResultRequest
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer
+from hanse.wire.messages.members import RenewRequest
+from hanse.wire.messages.sites import AnswerRequest, NextRequest, ProgressRequest, ResultRequest
 
 Connect = Callable[[Credentials], Upstream]
 

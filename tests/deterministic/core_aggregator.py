@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from tests.deterministic.core_workflow import Workflow
 from tests.deterministic.dying import Died, DyingJournal
 
-from hanse.aggregator.work import assignments, concerns
-from hanse.core.answers import AcceptResult, FailTask, RefuseResult, StartTask, member_state
-from hanse.core.chain import Record
-from hanse.core.decide import Command
-from hanse.core.events import Event
-from hanse.core.exchange import Exchange, MemberState
-from hanse.core.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
-from hanse.core.run import TERMINAL, Phase, Run
-from hanse.core.timing import Tick, next_wakeup_ms
+from hanse.aggregator.run.site_work import assignments, concerns
+from hanse.core.journal.chain import Record
+from hanse.core.run.clock import Tick, next_wakeup_ms
+from hanse.core.run.decide import Command
+from hanse.core.run.events import Event
+from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
+from hanse.core.run.run import TERMINAL, Phase, Run
+from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state
 from hanse.errors import RunError
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.ledger import Ledger
-from hanse.storage.memory import MemoryJournal
 
 if TYPE_CHECKING:
     from tests.deterministic.core_world import CoreWorld
@@ -256,7 +256,7 @@ class Aggregator:
         self._serve(take, reply)
 
     def _verified(self, outcome: Outcome) -> Command:
-        """As `hanse.aggregator.results.Verifier`, without signatures and tensors."""
+        """As `hanse.aggregator.requests.verify.Verifier`, without signatures and tensors."""
         site, about = outcome.site, outcome.about
         accept = AcceptResult(
             about.exchange, site, outcome.num_examples, {"loss": 0.5}, _tensors(about.task, outcome.update)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from tests.deterministic.core_values import first_model, next_model, sum_of, update_of, value_of
 from tests.replays import replay
 
-from hanse.core.chain import Record, check_chain
-from hanse.core.events import Event, read_event
-from hanse.core.round_events import (
+from hanse.core.journal.chain import Record, check_chain
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.events import Event, read_event
+from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
     RoundCommitted,
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.run import Run
-from hanse.core.tasks import INITIALISE
+from hanse.core.run.run import Run
 from hanse.errors import QuorumError, WorkflowError
 from hanse.storage.ledger import Ledger
 

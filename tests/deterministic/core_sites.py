@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.deterministic.core_aggregator import Asked, Outcome, Wanted
 from tests.deterministic.core_values import examples_of, first_model, update_of, value_of
 
-from hanse.core.tasks import INITIALISE
+from hanse.core.plan.tasks import INITIALISE
 
 if TYPE_CHECKING:
     from tests.deterministic.core_world import CoreWorld

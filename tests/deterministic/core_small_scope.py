@@ -15,16 +15,16 @@ from typing import Any
 from tests.deterministic.core_values import examples_of, next_model, sum_of, update_of
 from tests.deterministic.weather import IDLE_S, Shape
 
-from hanse.aggregator.work import assignments
-from hanse.core.answers import AcceptResult, FailTask, RefuseResult, member_state
-from hanse.core.decide import Command, decide
-from hanse.core.events import Event
-from hanse.core.evolve import evolve
-from hanse.core.lifecycle import AnswerPlan, Finish, Invite, Leave, Recover, RestartWorker, Resume, Submit
-from hanse.core.requests import Commit, OpenExchange, OpenRound, RecordAggregate
-from hanse.core.round_events import ExchangeClosed, UpdateAccepted
-from hanse.core.run import TERMINAL, Phase, Run
-from hanse.core.timing import Tick
+from hanse.aggregator.run.site_work import assignments
+from hanse.core.run.clock import Tick
+from hanse.core.run.decide import Command, decide
+from hanse.core.run.events import Event
+from hanse.core.run.evolve import evolve
+from hanse.core.run.lifecycle import AnswerPlan, Finish, Invite, Leave, Recover, RestartWorker, Resume, Submit
+from hanse.core.run.round_events import ExchangeClosed, UpdateAccepted
+from hanse.core.run.run import TERMINAL, Phase, Run
+from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, member_state
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.errors import RunError
 
 FIRST = "f" * 64

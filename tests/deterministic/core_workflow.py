@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tests.deterministic.core_values import next_model, sum_of, value_of
 from tests.deterministic.dying import Died
 
-from hanse.core.exchange import Exchange
-from hanse.core.lifecycle import Fail, Finish
-from hanse.core.requests import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
-from hanse.core.run import Phase
-from hanse.core.tasks import INITIALISE
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.lifecycle import Fail, Finish
+from hanse.core.run.run import Phase
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from tests.deterministic.core_checks import Checks
 from tests.deterministic.core_sites import Site
 from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
 
-from hanse.core.lifecycle import Invite, Leave, Resume, Stop
-from hanse.core.run import TERMINAL, Phase
+from hanse.core.run.lifecycle import Invite, Leave, Resume, Stop
+from hanse.core.run.run import TERMINAL, Phase
 from hanse.errors import RunError
 
 BEGIN_MS = 1_700_000_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hanse.core.chain import Record
-from hanse.storage.base import Entry, Journal, Times
+from hanse.core.journal.chain import Entry, Record, Times
+from hanse.storage.base import Journal
 
 Dies = Callable[[str], bool]
 """Told what a process is about to do, or has just done; whether it dies there."""

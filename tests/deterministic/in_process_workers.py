@@ -18,9 +18,9 @@ from typing import Protocol
 
 from tests.deterministic.virtual_loop import PROCESS, Process
 
-from hanse.aggregator import worker as run_worker
-from hanse.collaborator.orders import Order, Setup
-from hanse.collaborator.worker import TaskHost
+from hanse.aggregator.run_worker import process as run_worker
+from hanse.collaborator.task_worker.process import TaskHost
+from hanse.collaborator.task_worker.protocol import Order, Setup
 from hanse.sandbox.channel import Message, decode, encode, gone
 from hanse.sandbox.confine import Confined
 from hanse.sandbox.process import WorkerSpec
@@ -132,8 +132,8 @@ class RunCode(Code):
 
 
 CODE: dict[str, Callable[[WorkerSpec], Code]] = {
-    "hanse.collaborator.worker": TaskCode,
-    "hanse.aggregator.worker": RunCode,
+    "hanse.collaborator.task_worker.process": TaskCode,
+    "hanse.aggregator.run_worker.process": RunCode,
 }
 
 

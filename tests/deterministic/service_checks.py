@@ -11,15 +11,15 @@ from tests.deterministic.service_ground import ground
 from tests.deterministic.undisturbed import undisturbed
 from tests.replays import replay
 
-from hanse.aggregator.retention import references
-from hanse.aggregator.sealing import Exports
+from hanse.aggregator.blobs.retention import references
+from hanse.aggregator.export import Exports
 from hanse.control.audit import verify
-from hanse.core.chain import check_chain
-from hanse.core.events import read_event
-from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
-from hanse.core.run import Phase, Run
-from hanse.core.run_events import RunFailed
-from hanse.wire.messages_sites import Work
+from hanse.core.journal.chain import check_chain
+from hanse.core.run.events import read_event
+from hanse.core.run.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
+from hanse.core.run.run import Phase, Run
+from hanse.core.run.run_events import RunFailed
+from hanse.wire.messages.sites import Work
 
 if TYPE_CHECKING:
     from tests.deterministic.service_world import ServiceWorld

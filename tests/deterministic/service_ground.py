@@ -12,18 +12,18 @@ from pathlib import Path
 from tests.blobs import put
 from tests.deterministic.weather import Shape
 
-from hanse.aggregator.registry import Lifetimes, Registry
-from hanse.core.canonical import sha256
-from hanse.core.identity import Party, Role
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.membership import STREAM
+from hanse.aggregator.members.membership import Lifetimes, Registry
+from hanse.core.journal.membership import STREAM
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.values.canonical import sha256
+from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
 from hanse.storage.base import BlobStore
-from hanse.storage.memory import MemoryJournal
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import encode
 
 BEGIN = datetime(2026, 5, 4, 10, tzinfo=UTC)

@@ -13,9 +13,9 @@ from tests.in_memory_transport import MemoryUpstream
 from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
-from hanse.wire.messages_basics import Hello
-from hanse.wire.messages_members import Certificates, RenewRequest
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.basics import Hello
+from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.sites import (
     AnswerRequest,
     NextRequest,
     ProgressRequest,

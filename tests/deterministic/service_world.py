@@ -24,21 +24,21 @@ from tests.deterministic.virtual_loop import Process, VirtualLoop
 from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
 from tests.parties import der
 
+from hanse.aggregator.members.membership import Registry
 from hanse.aggregator.options import Options
-from hanse.aggregator.registry import Registry
 from hanse.aggregator.service import AggregatorService
 from hanse.collaborator.agent import Agent
-from hanse.collaborator.premises import Premises
-from hanse.collaborator.renewal import Identity
+from hanse.collaborator.context import Premises
+from hanse.collaborator.identity import Identity
 from hanse.config.settings import SiteSettings
-from hanse.core.canonical import digest_of
-from hanse.core.chain import Record
-from hanse.core.run import TERMINAL, Phase, Run
+from hanse.core.journal.chain import Record
+from hanse.core.run.run import TERMINAL, Phase, Run
+from hanse.core.values.canonical import digest_of
 from hanse.errors import HanseError, RunError
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.retry import Retry
-from hanse.wire.messages_runs import StopRequest, SubmitRequest
+from hanse.transport.client.retry import Retry
+from hanse.wire.messages.runs import StopRequest, SubmitRequest
 
 STORM_S = 300.0
 CALM_S = 3_000.0

@@ -11,22 +11,22 @@ from tests.blobs import named
 from tests.deterministic.service_ground import CODE, FIRST
 
 from hanse.aggregation.fedavg import fed_avg
-from hanse.core.as_read import computed
-from hanse.core.canonical import sha256
-from hanse.core.events import Event
-from hanse.core.manifest import Manifest
-from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan
-from hanse.core.round_events import (
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
     RoundCommitted,
     RoundOpened,
     UpdateAccepted,
 )
-from hanse.core.site import DataSources, Site
-from hanse.core.tasks import INITIALISE
-from hanse.core.update import Aggregate, Update
+from hanse.core.values.canonical import sha256
+from hanse.core.values.lazy import computed
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Aggregate, Update
 from hanse.errors import WorkflowError
 from hanse.learners.perform import Ask, perform, setup_seed
 from hanse.learners.session import LearnerSession

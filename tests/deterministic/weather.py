@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
 
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.plan import Plan
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
 
 DEADLINE_S, IDLE_S, APPROVALS_S, GRACE_S = 60.0, 20.0, 120.0, 5.0
 MOST_JUMP_S = 300.0

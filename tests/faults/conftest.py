@@ -8,7 +8,7 @@ import pytest
 from tests.integration.deployment import Deployment, deployed
 from tests.processes import VISIBLE
 
-from hanse.core.run import TERMINAL
+from hanse.core.run.run import TERMINAL
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,17 +16,17 @@ import numpy as np
 from tests.blobs import named
 from tests.integration.deployment import PLAN, Deployment, Run, Site
 
-from hanse.assembly import site_upstream
+from hanse.assembly.site import site_upstream
 from hanse.config.layout import IDENTITY
 from hanse.config.settings import load_site
-from hanse.core.parameters import Parameters
-from hanse.core.round_events import ExchangeOpened, UpdateAccepted
-from hanse.core.statements import SignedStatement
+from hanse.core.run.round_events import ExchangeOpened, UpdateAccepted
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.statements import SignedStatement
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
 from hanse.pki.tls import client_context
-from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages_sites import (
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

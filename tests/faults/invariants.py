@@ -13,18 +13,18 @@ from tests.faults.trial import Trial
 from tests.integration.deployment import Run, Running, Site, done
 from tests.processes import until
 
-from hanse.aggregator.retention import references
+from hanse.aggregator.blobs.retention import references
 from hanse.config.layout import JOURNAL
 from hanse.config.load import load_plan
-from hanse.core.events import Event
-from hanse.core.membership import STREAM
-from hanse.core.round_events import ExchangeClosed, UpdateAccepted, UpdatesAggregated
-from hanse.core.run import TERMINAL
-from hanse.core.run import Run as State
-from hanse.core.run_events import RunFailed, RunStopped
+from hanse.core.journal.membership import STREAM
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import ExchangeClosed, UpdateAccepted, UpdatesAggregated
+from hanse.core.run.run import TERMINAL
+from hanse.core.run.run import Run as State
+from hanse.core.run.run_events import RunFailed, RunStopped
+from hanse.files.copying import is_whole
 from hanse.storage.journal_sql import SqlJournal
 from hanse.storage.ledger import Ledger
-from hanse.wire.files import is_whole
 
 EXIT = {"finished": 0, "failed": 5, "stopped": 5}
 """What `hanse run submit --watch` ends with, by what became of the run."""

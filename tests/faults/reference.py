@@ -10,18 +10,18 @@ from tests.integration.deployment import Site as DeployedSite
 
 from hanse.config.bundle import write_bundle
 from hanse.config.load import LoadedPlan, load_plan
-from hanse.core.events import Event
-from hanse.core.parameters import Parameters
-from hanse.core.round_events import ExchangeClosed, ExchangeOpened
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import ExchangeClosed, ExchangeOpened
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
 from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
-from hanse.simulation.inline import InlineHost, Submission
-from hanse.storage.memory import MemoryJournal
+from hanse.simulation.host import InlineHost, Submission
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.built_in import BUILT_IN
 
 Participation = Mapping[tuple[int, str], tuple[str, ...]]

@@ -15,8 +15,8 @@ from tests.faults.hostile import GOOD, TRAIN_1, Hostile, open_exchange
 from tests.faults.invariants import until_none
 from tests.integration.deployment import AGGREGATE, Deployment, Run, deployed, done
 
-from hanse.core.round_events import ExchangeClosed, ResultRefused, TaskFailed, UpdateAccepted
-from hanse.core.tasks import INITIALISE
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.round_events import ExchangeClosed, ResultRefused, TaskFailed, UpdateAccepted
 from hanse.errors import (
     DisclosureError,
     HanseError,
@@ -28,8 +28,8 @@ from hanse.errors import (
     UpdateError,
 )
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.wire.messages_basics import MAX_MESSAGE
-from hanse.wire.messages_sites import PLAN_ANSWER
+from hanse.wire.messages.basics import MAX_MESSAGE
+from hanse.wire.messages.sites import PLAN_ANSWER
 from hanse.wire.tensors import encode
 
 NAN = np.full(4, np.nan, np.float32)

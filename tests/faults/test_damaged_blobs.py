@@ -10,8 +10,8 @@ import pytest
 from tests.faults.perils import flip
 from tests.integration.deployment import Deployment, Run, hanse
 
-from hanse.core.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
-from hanse.core.run_events import RunFailed
+from hanse.core.run.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
+from hanse.core.run.run_events import RunFailed
 
 TRAIN_2 = 4
 """Number of an exchange."""

@@ -11,9 +11,9 @@ import pytest
 from tests.integration.deployment import Deployment, Run, done, hanse
 from tests.processes import until
 
-from hanse.core.round_events import ExchangeClosed, SiteIdle, TaskStarted, UpdateAccepted
-from hanse.core.run_events import PlanAnswered, RunStarted
-from hanse.wire.messages_runs import Awaited
+from hanse.core.run.round_events import ExchangeClosed, SiteIdle, TaskStarted, UpdateAccepted
+from hanse.core.run.run_events import PlanAnswered, RunStarted
+from hanse.wire.messages.runs import Awaited
 
 TRAIN_1, TRAIN_2 = 2, 4
 HALF = {"deadline": "5m", "quorum": 0.5}

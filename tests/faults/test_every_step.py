@@ -17,11 +17,11 @@ from tests.faults.strikes import Campaign
 from tests.faults.trial import Trial, on_trial
 from tests.integration.deployment import PLAN
 
-from hanse.core.lifecycle import MAX_RESTARTS
-from hanse.transport.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
-from hanse.transport.https_blobs import WORTH_ASKING
-from hanse.transport.run_routes import EVENTS, SUBMIT
-from hanse.transport.site_routes import ANSWER, PROGRESS, RESULT
+from hanse.core.run.lifecycle import MAX_RESTARTS
+from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
+from hanse.transport.api.run_routes import EVENTS, SUBMIT
+from hanse.transport.api.site_routes import ANSWER, PROGRESS, RESULT
+from hanse.transport.client.blobs import WORTH_ASKING
 
 pytestmark = pytest.mark.timeout(500)
 

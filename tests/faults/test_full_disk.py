@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.integration.deployment import Deployment, Run, Running, deployed
 
-from hanse.core.round_events import TaskFailed
-from hanse.wire.files import is_whole
+from hanse.core.run.round_events import TaskFailed
+from hanse.files.copying import is_whole
 
 STORAGE = 7
 """What commands end with."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.integration.deployment import Deployment, done
 
-from hanse.core.round_events import ExchangeClosed, RoundCommitted, RoundOpened
-from hanse.core.site_events import SiteSetAside, SiteTakenBack
+from hanse.core.run.round_events import ExchangeClosed, RoundCommitted, RoundOpened
+from hanse.core.run.site_events import SiteSetAside, SiteTakenBack
 
 COHORT = {
     "deadline": "5m",

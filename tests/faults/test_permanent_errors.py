@@ -15,14 +15,14 @@ from tests.integration.deployment import Deployment, Site, done, free_port, hans
 from tests.parties import enrolled
 
 from hanse.config.layout import AUTHORITY, IDENTITY
-from hanse.core.round_events import UpdateAccepted
-from hanse.core.run_events import PlanAnswered, RunFailed, SiteLeft
+from hanse.core.run.round_events import UpdateAccepted
+from hanse.core.run.run_events import PlanAnswered, RunFailed, SiteLeft
 from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE
 from hanse.pki.tls import client_context, pinned_context
-from hanse.transport.https_client import HttpsUpstream
-from hanse.wire.messages_sites import NextRequest
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.wire.messages.sites import NextRequest
 
 CREDENTIAL, PROTOCOL, STORAGE = 8, 9, 7
 """What commands end with."""

@@ -10,15 +10,15 @@ import pytest
 from tests.integration.deployment import Deployment, Run
 from tests.processes import until
 
-from hanse.core.events import Event
-from hanse.core.round_events import (
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
     RoundCommitted,
     TaskStarted,
     UpdateAccepted,
 )
-from hanse.core.run_events import RunRecovered, WorkerRestarted
+from hanse.core.run.run_events import RunRecovered, WorkerRestarted
 
 TRAIN_2, EVALUATE_2 = 4, 5
 """Numbers of exchanges."""

@@ -18,7 +18,7 @@ from tests.faults.schedule import FOR_AGGREGATOR, FOR_ANYBODY, FOR_SITES, PLANS,
 from tests.faults.strikes import ends
 from tests.faults.trial import Trial, on_trial
 
-from hanse.core.round_events import ExchangeClosed, ResultRefused
+from hanse.core.run.round_events import ExchangeClosed, ResultRefused
 
 pytestmark = pytest.mark.timeout(500)
 

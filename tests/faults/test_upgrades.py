@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.integration.deployment import Deployment, Run, Start, Started, deployed, hanse
 
-from hanse.core.round_events import TaskStarted
+from hanse.core.run.round_events import TaskStarted
 
 SPOKEN = Path(__file__).parent / "launch" / "spoken.py"
 PROTOCOL = 9

@@ -9,7 +9,7 @@ from tests.unit.compression.chains import LOSSY, compression, normal
 
 from hanse.compression.delta import apply_delta, model_delta
 from hanse.compression.update import UpdateCodec
-from hanse.core.parameters import Parameters, specs
+from hanse.core.values.parameters import Parameters, specs
 from hanse.wire import tensors
 
 CHAINS = {

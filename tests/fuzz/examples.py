@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hanse.core.schema import Strict
-from hanse.transport.run_routes import EventsQuery
-from hanse.wire.messages_basics import BlobState, Empty, ErrorReply, Hello
-from hanse.wire.messages_members import (
+from hanse.core.values.schema import Strict
+from hanse.transport.api.run_routes import EventsQuery
+from hanse.wire.messages.basics import BlobState, Empty, ErrorReply, Hello
+from hanse.wire.messages.members import (
     Certificates,
     EnrolRequest,
     InviteReply,
@@ -17,7 +17,7 @@ from hanse.wire.messages_members import (
     RenewRequest,
     SignRequest,
 )
-from hanse.wire.messages_runs import (
+from hanse.wire.messages.runs import (
     Awaited,
     EventsReply,
     JournalRecord,
@@ -28,7 +28,7 @@ from hanse.wire.messages_runs import (
     SubmitRequest,
     TookPart,
 )
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.sites import (
     AnswerRequest,
     Assignment,
     ModelDelta,

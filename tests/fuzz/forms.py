@@ -11,7 +11,7 @@ from tests.fuzz.world import resealed, things
 
 from hanse.config.dialect import parse
 from hanse.pki import enrolment, keys, signatures
-from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT
+from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT
 
 
 def pack_statement(value: Any) -> bytes:

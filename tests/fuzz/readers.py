@@ -16,26 +16,26 @@ import numpy as np
 from tests.fuzz.world import things
 from tests.journals import NOW, NOW_MS, PLAN
 
-from hanse.aggregator.calls import read_call
-from hanse.collaborator.orders import read_report
-from hanse.collaborator.outgoing import Outgoing, check_outgoing
+from hanse.aggregator.run_worker.protocol import read_call
+from hanse.collaborator.task_worker.protocol import read_report
 from hanse.config.dialect import DialectError, dump, parse
 from hanse.config.document import Document
 from hanse.control.audit import verify
-from hanse.core.canonical import canonical_json, sha256
-from hanse.core.events import read_event
-from hanse.core.evolve import evolve
-from hanse.core.manifest import Manifest
-from hanse.core.membership import join, members, read_membership_event
-from hanse.core.policy import Policy, decide
-from hanse.core.schema import Strict
+from hanse.core.journal.membership import join, members, read_membership_event
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.policy import Policy, decide
+from hanse.core.run.events import read_event
+from hanse.core.run.evolve import evolve
+from hanse.core.values.canonical import canonical_json, sha256
+from hanse.core.values.schema import Strict
 from hanse.errors import ConfigError, HanseError
 from hanse.pki import certificates, enrolment, keys, signatures
 from hanse.sandbox import async_channel, channel
+from hanse.updates.outgoing import Outgoing, check_outgoing
 from hanse.wire import tensors
 from hanse.wire.journal_file import read_lines
-from hanse.wire.messages_basics import decode, decode_value, encode, reported
-from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, ResultRequest, TaskOutcome
+from hanse.wire.messages.basics import decode, decode_value, encode, reported
+from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, ResultRequest, TaskOutcome
 
 Read = Callable[[bytes], object]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hanse.core.canonical import canonical_json
+from hanse.core.values.canonical import canonical_json
 from hanse.errors import HanseError
 
 LONGEST_MESSAGE = 16_000

@@ -9,7 +9,7 @@ from tests.fuzz.world import things
 from tests.journals import MANIFEST
 
 from hanse.config.settings import AggregatorSettings, OperatorSettings, SiteSettings
-from hanse.core.plan import Plan
+from hanse.core.plan.plan import Plan
 from hanse.errors import ConfigError, PlanError
 from hanse.pki import certificates, enrolment
 

@@ -17,16 +17,16 @@ from tests.journals import PLAN
 
 from hanse.config.dialect import DialectError, parse
 from hanse.config.document import Document
-from hanse.core.disclosure import declared
-from hanse.core.parameters import MAX_TENSORS, TensorSpec, mismatch
-from hanse.core.plan import Plan
-from hanse.core.schema import Strict
+from hanse.core.plan.disclosure import declared
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import MAX_TENSORS, TensorSpec, mismatch
+from hanse.core.values.schema import Strict
 from hanse.errors import HanseError, PlanError, ProtocolError, UpdateError
 from hanse.sandbox import channel
 from hanse.wire import tensor_headers, tensors
 from hanse.wire.journal_file import read_lines
-from hanse.wire.messages_basics import decode
-from hanse.wire.messages_members import EnrolRequest, Members
+from hanse.wire.messages.basics import decode
+from hanse.wire.messages.members import EnrolRequest, Members
 
 HEADERS = {
     "lists": b"[" + b"[]," * 11_000_000 + b"0]",

@@ -15,10 +15,10 @@ from tests.network import answer_with, serving
 from tests.parties import DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import HanseError
-from hanse.transport.address import Patience
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_server import HttpsServer, Limits
-from hanse.wire.messages_sites import NextRequest
+from hanse.transport.client.address import Patience
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer, Limits
+from hanse.wire.messages.sites import NextRequest
 
 PATIENCE_S = 20.0
 SENT = b"Host: a\r\nHanse-Protocol: 1\r\n"

@@ -16,11 +16,14 @@ from tests.fuzz.mutation import mutate
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
-from hanse.core.schema import Strict
+from hanse.core.values.schema import Strict
 from hanse.errors import ProtocolError
-from hanse.transport.route import Route
-from hanse.transport.routes import ROUTES
-from hanse.wire import messages_basics, messages_members, messages_runs, messages_sites
+from hanse.transport.api.route import Route
+from hanse.transport.api.routes import ROUTES
+from hanse.wire.messages import basics as messages_basics
+from hanse.wire.messages import members as messages_members
+from hanse.wire.messages import runs as messages_runs
+from hanse.wire.messages import sites as messages_sites
 
 CRASHES = Path(__file__).parent / "crashes"
 EXAMPLES = 40

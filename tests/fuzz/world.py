@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.journals import NOW, Author, World, new_world, reseal
 
-from hanse.collaborator.statements import state
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import invite, request_certificate
 from hanse.pki.keys import PrivateKey
-from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
+from hanse.pki.statements import state
+from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
 
 
 @dataclass(frozen=True)

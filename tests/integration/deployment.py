@@ -23,13 +23,13 @@ import yaml
 from tests.commands import Ended
 from tests.processes import PATIENCE_S, Process, below, until
 
-from hanse.assembly import control_client
+from hanse.assembly.operator import control_client
 from hanse.cli.main import run
 from hanse.config.settings import load_aggregator
 from hanse.control.client import ControlClient
-from hanse.core.events import Event, read_event
-from hanse.core.run import TERMINAL
-from hanse.wire.messages_runs import RunStatus
+from hanse.core.run.events import Event, read_event
+from hanse.core.run.run import TERMINAL
+from hanse.wire.messages.runs import RunStatus
 from hanse.wire.tensors import decode
 
 T = TypeVar("T")

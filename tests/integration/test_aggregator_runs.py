@@ -16,11 +16,11 @@ from tests.stand_ins import ThreadWorker
 
 from hanse import checkpoints
 from hanse.checkpoints import Facts, Point
-from hanse.core.round_events import UpdatesAggregated
-from hanse.core.run import TERMINAL, Phase
-from hanse.core.run import Run as RunState
+from hanse.core.run.round_events import UpdatesAggregated
+from hanse.core.run.run import TERMINAL, Phase
+from hanse.core.run.run import Run as RunState
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
-from hanse.wire.messages_runs import StopRequest
+from hanse.wire.messages.runs import StopRequest
 
 Run = Callable[[Any], Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hanse.cli.children import Children
+from hanse.cli.demo.processes import Children
 from hanse.errors import RunError
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from tests.commands import Ended, Hanse
 
-from hanse import tuning
+from hanse.assembly import tuning
 from hanse.cli.main import run
 from hanse.config.settings import load_aggregator
 

@@ -15,17 +15,17 @@ from tests.network import answer_with, serving
 from tests.parties import DAY, NOW, FakeService, Run, enrolled, new_authority
 from tests.parties import run as run
 
-from hanse.cli.checks import Finding, Grade
-from hanse.cli.examination import Places, examine
 from hanse.config.settings import OperatorSettings, SiteSettings, settings_yaml
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
+from hanse.doctor.checks import Finding, Grade
+from hanse.doctor.examine import Places, examine
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import server_context
 from hanse.sandbox.confine import Confined
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages_basics import Hello
+from hanse.transport.server.server import HttpsServer
+from hanse.wire.messages.basics import Hello
 
 OTHER_HTTPS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

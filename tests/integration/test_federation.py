@@ -13,8 +13,8 @@ import pytest
 from tests.integration.deployment import Deployment, deployed, done
 from tests.processes import VISIBLE, until
 
-from hanse.core.round_events import RoundCommitted, RoundOpened, UpdateAccepted
-from hanse.core.run_events import PlanAnswered, SiteInvited
+from hanse.core.run.round_events import RoundCommitted, RoundOpened, UpdateAccepted
+from hanse.core.run.run_events import PlanAnswered, SiteInvited
 
 pytestmark = [
     pytest.mark.slow,

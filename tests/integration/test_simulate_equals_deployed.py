@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.integration.deployment import deployed
 
-from hanse.core.canonical import sha256
+from hanse.core.values.canonical import sha256
 from hanse.demo.files import HOSPITALS
 
 

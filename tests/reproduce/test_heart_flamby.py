@@ -14,10 +14,10 @@ from tests.deltas import difference
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedavg import fed_avg
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
-from hanse.core.parameters import Parameters
-from hanse.core.seeds import derive
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task, Update
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.seeds import derive
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task, Update
 from hanse.demo.files import HEART_DISEASE, HOSPITALS, write_plan
 from hanse.learners.base import Learner
 from hanse.learners.bundle import load_factory

@@ -16,7 +16,7 @@ import yaml
 from hanse.cli.main import load
 from hanse.config.load import load_plan
 from hanse.config.settings import AggregatorSettings, SiteSettings, load_aggregator, load_site
-from hanse.core.plan import Plan
+from hanse.core.plan.plan import Plan
 from hanse.wire.tensors import write_file
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from hanse.aggregation.fold import total_weight, weighted_metrics
-from hanse.core.parameters import Array, Parameters
-from hanse.core.update import Aggregate, Update
+from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.update import Aggregate, Update
 from hanse.errors import UpdateError
 
 Combine = Callable[[Sequence[Parameters], Sequence[int]], dict[str, Array]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hanse.core.parameters import Array, Parameters
+from hanse.core.values.parameters import Array, Parameters
 
 
 class ServerOptimizer(Protocol):

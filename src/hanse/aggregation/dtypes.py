@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.parameters import Array, Parameters, is_floating, mismatch, specs
+from hanse.core.values.parameters import Array, Parameters, is_floating, mismatch, specs
 from hanse.errors import UpdateError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hanse.aggregation.answers import Combine, aggregate_of
 from hanse.aggregation.fold import weighted_mean, weighted_mean_as_read
-from hanse.core.update import Aggregate, Update
+from hanse.core.values.update import Aggregate, Update
 
 
 def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
@@ -32,7 +32,7 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
 
 
 def fed_avg_as_read(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
-    """As `fed_avg`, but its delta is computed where it is read; see `hanse.core.as_read.AsRead`.
+    """As `fed_avg`, but its delta is computed where it is read; see `hanse.core.values.lazy.AsRead`.
 
     Raises:
         UpdateError: As `fed_avg`.

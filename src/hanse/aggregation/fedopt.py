@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.aggregation.base import ServerOptimizer
-from hanse.core.parameters import Array, Parameters, add, is_floating
+from hanse.core.values.parameters import Array, Parameters, add, is_floating
 
 Step = tuple[dict[str, Array], dict[str, Array]]
 """The next model and the next state."""

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hanse.aggregation.dtypes import as_number, check_alike, rounded
-from hanse.core.as_read import AsRead, flat_reader
-from hanse.core.parameters import Array, Parameters
-from hanse.core.update import Metrics
+from hanse.core.values.lazy import AsRead, flat_reader
+from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.update import Metrics
 from hanse.errors import UpdateError
 
 _BLOCK_BYTES = 512 * 1024
@@ -34,7 +34,7 @@ def weighted_mean(
     not copied.
 
     Floating-point tensors keep their dtype. Integer deltas, which wrap around
-    (see `hanse.core.parameters`), are taken as signed and rounded to the
+    (see `hanse.core.values.parameters`), are taken as signed and rounded to the
     nearest whole number; beyond 2**53 to the nearest float64. A boolean tensor
     is true where at least half of the weight says so.
 
@@ -53,7 +53,7 @@ def weighted_mean(
 
 
 def weighted_mean_as_read(updates: Sequence[Parameters], weights: Sequence[float]) -> dict[str, Array]:
-    """As `weighted_mean`, but computed where it is read; see `hanse.core.as_read.AsRead`.
+    """As `weighted_mean`, but computed where it is read; see `hanse.core.values.lazy.AsRead`.
 
     Raises:
         UpdateError: As `weighted_mean`.

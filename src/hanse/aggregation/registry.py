@@ -9,8 +9,8 @@ from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedavg import fed_avg_as_read
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.aggregation.robust import median, trimmed_mean
-from hanse.core.aggregation import Aggregation
-from hanse.core.update import Aggregate, Update
+from hanse.core.plan.aggregation import Aggregation
+from hanse.core.values.update import Aggregate, Update
 
 
 def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
@@ -22,7 +22,7 @@ def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
 
     Returns:
         The aggregate. Tensors of its delta may be computed where they are read, from those of
-        the updates; see `hanse.core.as_read.AsRead`.
+        the updates; see `hanse.core.values.lazy.AsRead`.
 
     Raises:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.

@@ -21,8 +21,8 @@ from functools import partial
 import numpy as np
 
 from hanse.aggregation.dtypes import as_number, check_alike, rounded
-from hanse.core.as_read import flat_reader
-from hanse.core.parameters import Array, Parameters, is_floating
+from hanse.core.values.lazy import flat_reader
+from hanse.core.values.parameters import Array, Parameters, is_floating
 from hanse.errors import UpdateError
 
 _BLOCK_BYTES = 512 * 1024
@@ -42,7 +42,7 @@ def median(
     Every update counts alike, and no order of the updates, size of blocks or
     number of threads changes a bit of the result. Tensors keep their dtype:
     narrow floating-point numbers are compared exactly, integer deltas are
-    taken as signed (see `hanse.core.parameters`), the mean of two middle ones
+    taken as signed (see `hanse.core.values.parameters`), the mean of two middle ones
     is taken in float64 and rounded once, to whole numbers where the tensor
     has those. A boolean tensor is true where at least half of the updates say so.
 

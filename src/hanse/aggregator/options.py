@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanse.aggregator.supervisor import Limits
+from hanse.aggregator.run_worker.supervisor import Limits
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 
 

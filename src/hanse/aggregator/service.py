@@ -6,20 +6,20 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hanse import __version__
-from hanse.aggregator.control import ControlRequests
-from hanse.aggregator.keeper import RunKeeper
-from hanse.aggregator.members import MemberRequests
+from hanse.aggregator.export import Exports
+from hanse.aggregator.members.membership import Registry
 from hanse.aggregator.options import Options
-from hanse.aggregator.registry import Registry
-from hanse.aggregator.results import Verifier
-from hanse.aggregator.sealing import Exports
-from hanse.aggregator.sites import SiteRequests
-from hanse.aggregator.transfers import TransferRequests
-from hanse.core.identity import Party
+from hanse.aggregator.requests.blobs import TransferRequests
+from hanse.aggregator.requests.members import MemberRequests
+from hanse.aggregator.requests.runs import ControlRequests
+from hanse.aggregator.requests.sites import SiteRequests
+from hanse.aggregator.requests.verify import Verifier
+from hanse.aggregator.run_registry import RunKeeper
+from hanse.core.values.identity import Party
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.storage.base import BlobStore, Journal
-from hanse.wire.messages_basics import Hello
+from hanse.wire.messages.basics import Hello
 
 
 class AggregatorService:

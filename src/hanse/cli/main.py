@@ -32,17 +32,25 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Entry("hanse.cli.demo:app", "Run a whole federation on this machine, on real data."),
-    "new": Entry("hanse.cli.new:app", "Write a project that runs at once: a plan and its code."),
-    "simulate": Entry("hanse.cli.simulate:app", "Run a plan or a training script with virtual sites."),
-    "federation": Entry("hanse.cli.federation:app", "Create a federation; invite and remove its members."),
-    "join": Entry("hanse.cli.join:app", "Join a federation with an invitation."),
-    "aggregator": Entry("hanse.cli.aggregator:app", "Run the service that coordinates and combines."),
-    "collaborator": Entry("hanse.cli.collaborator:app", "Run the agent that works next to a site's data."),
-    "plan": Entry("hanse.cli.plan:app", "Check, read, compare, approve and reject plans."),
-    "run": Entry("hanse.cli.run:app", "Submit, watch, stop, resume and export runs."),
-    "audit": Entry("hanse.cli.audit:app", "Verify and read the exported journal of a run."),
-    "doctor": Entry("hanse.cli.doctor:app", "Find out what is wrong here, and how to mend it."),
+    "demo": Entry("hanse.cli.commands.demo:app", "Run a whole federation on this machine, on real data."),
+    "new": Entry("hanse.cli.commands.new:app", "Write a project that runs at once: a plan and its code."),
+    "simulate": Entry(
+        "hanse.cli.commands.simulate:app", "Run a plan or a training script with virtual sites."
+    ),
+    "federation": Entry(
+        "hanse.cli.commands.federation:app", "Create a federation; invite and remove its members."
+    ),
+    "join": Entry("hanse.cli.commands.join:app", "Join a federation with an invitation."),
+    "aggregator": Entry(
+        "hanse.cli.commands.aggregator:app", "Run the service that coordinates and combines."
+    ),
+    "collaborator": Entry(
+        "hanse.cli.commands.collaborator:app", "Run the agent that works next to a site's data."
+    ),
+    "plan": Entry("hanse.cli.commands.plan:app", "Check, read, compare, approve and reject plans."),
+    "run": Entry("hanse.cli.commands.run:app", "Submit, watch, stop, resume and export runs."),
+    "audit": Entry("hanse.cli.commands.audit:app", "Verify and read the exported journal of a run."),
+    "doctor": Entry("hanse.cli.commands.doctor:app", "Find out what is wrong here, and how to mend it."),
 }
 """Stated here and not in the modules, so that `hanse --help` need not import them."""
 

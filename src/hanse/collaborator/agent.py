@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from hanse.collaborator.folder import RunFolder
-from hanse.collaborator.premises import Premises
+from hanse.collaborator.context import Premises
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.tasks import Tasks
-from hanse.collaborator.workers import Workers
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
+from hanse.files.lock import DirectoryLock
 from hanse.pki.clock import skew
-from hanse.storage.lock import DirectoryLock
-from hanse.wire.messages_sites import NextRequest, Work
+from hanse.wire.messages.sites import NextRequest, Work
 
 logger = logging.getLogger(__name__)
 

@@ -11,15 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from hanse.collaborator.plans import Answer, Plans
-from hanse.collaborator.premises import Premises
-from hanse.collaborator.statements import check_own, restate, state
+from hanse.collaborator.context import Premises
+from hanse.collaborator.plan_store import Answer, Plans
 from hanse.config.bundle import write_bundle
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.settings import SiteSettings, load_site
-from hanse.core.canonical import sha256
-from hanse.core.manifest import Manifest
-from hanse.core.policy import Decision, Verdict, decide
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.policy import Decision, Verdict, decide
+from hanse.core.values.canonical import sha256
 from hanse.errors import (
     PlanError,
     PolicyError,
@@ -29,9 +28,10 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
+from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
-from hanse.wire.files import file_errors
-from hanse.wire.messages_sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
+from hanse.pki.statements import check_own, restate, state
+from hanse.wire.messages.sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
 
 logger = logging.getLogger(__name__)
 

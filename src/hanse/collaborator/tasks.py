@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from hanse.collaborator.errand import Errand
-from hanse.collaborator.folder import RunFolder
-from hanse.collaborator.premises import Premises
-from hanse.collaborator.progress import Progress
+from hanse.collaborator.context import Premises
 from hanse.collaborator.review import Reviewer
-from hanse.collaborator.statements import check_own, state
-from hanse.collaborator.workers import Workers
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_run import Errand
+from hanse.collaborator.task_worker.pool import Workers
+from hanse.collaborator.task_worker.progress import Progress
 from hanse.errors import (
     ConfigError,
     HanseError,
@@ -27,8 +26,9 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.wire.messages_basics import decode_value
-from hanse.wire.messages_sites import (
+from hanse.pki.statements import check_own, state
+from hanse.wire.messages.basics import decode_value
+from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
     ProgressRequest,

@@ -1,6 +1,6 @@
 """What a step of compression promises.
 
-A tensor is cut into segments (`hanse.core.transform.SEGMENT`), and each
+A tensor is cut into segments (`hanse.core.plan.transforms.SEGMENT`), and each
 segment, a vector of float32 or float64, goes through the steps of the plan's
 list. A step takes a vector, writes some of what it is told by into *parts* of
 known dtypes and lengths, and may leave a vector, the *rest*, to the step after
@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 
 
 class Vector(NamedTuple):

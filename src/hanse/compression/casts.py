@@ -17,7 +17,7 @@ import numpy as np
 
 from hanse.compression.base import Layout, Step, Vector, largest, norm
 from hanse.compression.randomness import raw16
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 _BF16 = np.dtype(ml_dtypes.bfloat16)

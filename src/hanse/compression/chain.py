@@ -13,8 +13,8 @@ import numpy as np
 
 from hanse.compression.base import Layout, Step, Vector
 from hanse.compression.lossless import compress, compressed_bound, decompress, ungroup
-from hanse.core.parameters import Array
-from hanse.core.seeds import derive
+from hanse.core.values.parameters import Array
+from hanse.core.values.seeds import derive
 from hanse.errors import UpdateError
 
 

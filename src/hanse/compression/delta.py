@@ -14,7 +14,7 @@ import numpy as np
 
 from hanse.compression.chain import Chain
 from hanse.compression.tensor import TensorCodec
-from hanse.core.parameters import Array, Parameters, TensorSpec, mismatch, specs
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, specs
 from hanse.errors import UpdateError
 
 _SMALLEST = 256

@@ -22,7 +22,7 @@ import numpy as np
 
 from hanse.compression.base import Layout, Step, Vector, norm
 from hanse.compression.rotate import block_shape, rotate, rotate_back, rotation_error
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 _POSITIVE_LEVELS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 
 
 def corrected(update: Array, memory: Array | None) -> Array:

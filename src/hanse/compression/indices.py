@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 

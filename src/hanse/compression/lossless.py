@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 _WINDOW = 1 << 10

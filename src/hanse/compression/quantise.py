@@ -16,7 +16,7 @@ import numpy as np
 
 from hanse.compression.base import Layout, Step, Vector
 from hanse.compression.randomness import uniform
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 _LEVELS = {8: 127, 4: 7}

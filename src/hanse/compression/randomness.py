@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 
 
 def raw16(seed: int, size: int) -> Array:

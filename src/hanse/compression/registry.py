@@ -13,7 +13,7 @@ from hanse.compression.quantise import QuantiseStep
 from hanse.compression.rotate import RotateStep
 from hanse.compression.sparsify import RandomKStep, TopKStep
 from hanse.compression.stc import TernaryStep
-from hanse.core.transform import (
+from hanse.core.plan.transforms import (
     Bf16,
     Drive,
     Eden,

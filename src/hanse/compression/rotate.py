@@ -19,7 +19,7 @@ import numpy as np
 
 from hanse.compression.base import Layout, Step, Vector, largest, norm
 from hanse.compression.randomness import random_bits
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 _LONGEST = 1024

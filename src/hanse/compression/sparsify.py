@@ -16,7 +16,7 @@ import numpy as np
 from hanse.compression.base import Layout, Step, Vector, largest, norm
 from hanse.compression.indices import decode_indices, encode_indices, indices_size
 from hanse.compression.randomness import uniform
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from hanse.compression.base import Vector
 from hanse.compression.casts import BrainStep
 from hanse.compression.chain import Chain
-from hanse.core.parameters import Array, TensorSpec, is_floating
-from hanse.core.seeds import derive
-from hanse.core.transform import SEGMENT
+from hanse.core.plan.transforms import SEGMENT
+from hanse.core.values.parameters import Array, TensorSpec, is_floating
+from hanse.core.values.seeds import derive
 from hanse.errors import UpdateError
 
 _LENGTH = np.dtype("<u4")

@@ -13,10 +13,12 @@ from hanse.compression.chain import Chain
 from hanse.compression.feedback import corrected, left_out
 from hanse.compression.registry import make_chain
 from hanse.compression.tensor import TensorCodec
-from hanse.core.as_read import AsRead
-from hanse.core.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
-from hanse.core.seeds import derive
-from hanse.core.transform import SEGMENT, Compression
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.plan.transforms import SEGMENT, Compression
+from hanse.core.values.lazy import AsRead
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
+from hanse.core.values.seeds import derive
 from hanse.errors import DisclosureError, UpdateError
 
 _ANY = TensorSpec((), "")
@@ -181,3 +183,13 @@ def _check_content(codec: TensorCodec, name: str, encoded: Array, seed: int, wha
             codec.decode(segment, index, seed)
     except UpdateError as error:
         raise UpdateError(f"the update of {what} is unusable in tensor {name!r}: {error.message}") from error
+
+
+def upload_codec(plan: Plan, task: str) -> UpdateCodec | None:
+    """What takes a task's updates to the aggregator; None where they travel as they are.
+
+    The first model always does: nobody else knows yet what its tensors are.
+    """
+    if task == INITIALISE or not plan.compression.upload:
+        return None
+    return UpdateCodec(plan.compression)

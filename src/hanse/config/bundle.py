@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hanse.core.canonical import sha256
-from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.values.canonical import sha256
 from hanse.errors import StorageError, TamperedError
-from hanse.wire.files import file_errors
+from hanse.files.errors import file_errors
 
 
 def write_bundle(manifest: Manifest, blob_path: Callable[[str], Path], directory: Path) -> None:

@@ -11,8 +11,8 @@ from hanse.config.dialect import Loc
 from hanse.config.schema import Node, spell
 from hanse.config.show import visible
 from hanse.config.write import readable, said
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.plan import Plan
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
 
 _LONGEST = 256 * 1024
 """Largest file that is compared line by line, in bytes: comparing takes time that grows with its square."""

@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from hanse.config.dialect import DialectError, Loc, parse
 from hanse.config.schema import Node, spell
-from hanse.core.schema import Strict
-from hanse.core.wording import and_more
+from hanse.core.values.schema import Strict
+from hanse.core.values.wording import and_more
 from hanse.errors import ConfigError
 
 MAX_BYTES = 1 << 18

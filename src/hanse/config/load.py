@@ -14,9 +14,9 @@ from pathlib import Path
 
 from hanse.config.code import defines, parse_code, reported_metrics
 from hanse.config.document import Document
-from hanse.core.canonical import sha256
-from hanse.core.manifest import MAX_CODE_BYTES, CodeFile, Manifest
-from hanse.core.plan import Plan
+from hanse.core.plan.manifest import MAX_CODE_BYTES, CodeFile, Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.values.canonical import sha256
 from hanse.errors import PlanError, UpdateError
 from hanse.wire.tensors import read_specs
 

@@ -16,9 +16,9 @@ from hanse.config.settings import (
     SiteSettings,
 )
 from hanse.config.write import readable
-from hanse.core.plan import Plan
-from hanse.core.schema import Strict
-from hanse.core.transform import TRANSFORMS
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.transforms import TRANSFORMS
+from hanse.core.values.schema import Strict
 
 _KINDS = {
     "integer": "whole number",

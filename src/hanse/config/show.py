@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from hanse.config.units import format_duration
-from hanse.core.manifest import Manifest
-from hanse.core.plan import BUILT_IN_WORKFLOWS, Plan
-from hanse.core.tasks import Disclosure
-from hanse.core.transform import Compression
-from hanse.core.transform import describe as describe_transform
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.tasks import Disclosure
+from hanse.core.plan.transforms import Compression
+from hanse.core.plan.transforms import describe as describe_transform
 
 _WORKFLOWS = {
     "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from hanse.core.schema import DURATION_UNITS
+from hanse.core.values.schema import DURATION_UNITS
 
 _SIZE_UNITS = {
     "B": 1,

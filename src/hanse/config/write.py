@@ -8,8 +8,8 @@ from typing import Any
 from hanse.config.dialect import dump
 from hanse.config.schema import Node
 from hanse.config.units import format_duration, format_size
-from hanse.core.plan import Plan
-from hanse.core.schema import Strict
+from hanse.core.plan.plan import Plan
+from hanse.core.values.schema import Strict
 
 
 def to_yaml(plan: Plan) -> str:

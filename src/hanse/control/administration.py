@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hanse.transport.member_routes import INVITE, MEMBERS, REMOVE, SIGN
-from hanse.transport.route import A, Q, Route
-from hanse.wire.messages_basics import Empty
-from hanse.wire.messages_members import Certificates, InviteReply, InviteRequest, Members, SignRequest
+from hanse.transport.api.member_routes import INVITE, MEMBERS, REMOVE, SIGN
+from hanse.transport.api.route import A, Q, Route
+from hanse.wire.messages.basics import Empty
+from hanse.wire.messages.members import Certificates, InviteReply, InviteRequest, Members, SignRequest
 
 
 class Ask(Protocol):

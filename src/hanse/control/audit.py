@@ -23,13 +23,12 @@ from hanse.control.report import (
     participation_json,
 )
 from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
-from hanse.core.canonical import digest_of
-from hanse.core.chain import GENESIS, Record, check_chain
-from hanse.core.disclosure import check_examples, check_metrics, disclosure_of
-from hanse.core.events import Event, read_event
-from hanse.core.evolve import evolve
-from hanse.core.exchange import Exchange
-from hanse.core.round_events import (
+from hanse.core.journal.chain import GENESIS, Record, check_chain
+from hanse.core.plan.disclosure import check_examples, check_metrics, disclosure_of
+from hanse.core.run.events import Event, read_event
+from hanse.core.run.evolve import evolve
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
     ResultRefused,
@@ -38,15 +37,17 @@ from hanse.core.round_events import (
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.run import Run
-from hanse.core.run_events import PlanAnswered, RunSubmitted
-from hanse.core.schema import problem_of
-from hanse.core.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.run import Run
+from hanse.core.run.run_events import PlanAnswered, RunSubmitted
+from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.values.canonical import digest_of
+from hanse.core.values.schema import problem_of
 from hanse.errors import CredentialError, HanseError, TamperedError
+from hanse.files.copying import is_whole
+from hanse.files.errors import file_errors
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
-from hanse.wire.files import file_errors, is_whole
 from hanse.wire.journal_file import Header, Seal, read_lines
-from hanse.wire.messages_runs import JournalRecord
+from hanse.wire.messages.runs import JournalRecord
 
 
 def verify(path: Path, authority: x509.Certificate | None = None) -> Report:

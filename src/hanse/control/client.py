@@ -10,15 +10,25 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from hanse.core.run import TERMINAL
+from hanse.core.run.run import TERMINAL
+from hanse.files.errors import file_errors
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.address import FROM_ENVIRONMENT, Patience
-from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.retry import Retry, retrying
-from hanse.transport.run_routes import EVENTS, EXPORT, RESUME, RUN, RUNS, STOP, SUBMIT, TAKE_BACK, EventsQuery
-from hanse.wire.files import file_errors
-from hanse.wire.messages_basics import Empty
-from hanse.wire.messages_runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.transport.api.run_routes import (
+    EVENTS,
+    EXPORT,
+    RESUME,
+    RUN,
+    RUNS,
+    STOP,
+    SUBMIT,
+    TAKE_BACK,
+    EventsQuery,
+)
+from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.client.connection import HttpsConnection
+from hanse.transport.client.retry import Retry, retrying
+from hanse.wire.messages.basics import Empty
+from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
 
 _POLL_S = 30.0
 _LARGEST_BLOB = 1 << 40

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hanse.core.participation import Participation
-from hanse.wire.messages_runs import TookPart
+from hanse.core.run.attendance import Participation
+from hanse.wire.messages.runs import TookPart
 
 MOST_PROBLEMS = 20
 """Problems that are kept of each check; more are counted."""

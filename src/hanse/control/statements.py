@@ -9,15 +9,15 @@ from typing import Any
 
 from cryptography import x509
 
-from hanse.core.identity import Party, Role
-from hanse.core.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
-from hanse.core.run_events import PlanAnswered
-from hanse.core.statements import SignedStatement
+from hanse.core.run.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
+from hanse.core.run.run_events import PlanAnswered
+from hanse.core.values.identity import Party, Role
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.signatures import verify
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal
-from hanse.wire.messages_basics import M, decode_value
-from hanse.wire.messages_sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
+from hanse.wire.messages.basics import M, decode_value
+from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 
 from rich.table import Table
 
-from hanse.core.parameters import Parameters, add
-from hanse.core.plan import Plan
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Metrics
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import Parameters, add
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Metrics
 from hanse.demo.files import HEART_DISEASE, HOSPITALS
 from hanse.learners.base import Learner
 from hanse.learners.perform import Ask, perform, setup_seed

@@ -54,7 +54,7 @@ def write_project(folder: Path, name: str) -> Path:
 
     Args:
         folder: Where to.
-        name: Name of the plan; see `hanse.core.identity.check_name`.
+        name: Name of the plan; see `hanse.core.values.identity.check_name`.
 
     Returns:
         Path of the plan file.

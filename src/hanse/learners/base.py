@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from hanse.core.parameters import Parameters
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.update import Task, TaskResult
 
 
 @runtime_checkable

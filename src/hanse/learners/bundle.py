@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hanse.core.site import Site
+from hanse.core.values.site import Site
 from hanse.errors import PlanError
 from hanse.learners.base import Learner
 from hanse.learners.failures import describe, is_library, place

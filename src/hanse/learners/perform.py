@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hanse.core.as_read import computed
-from hanse.core.disclosure import declared, disclosure_of
-from hanse.core.parameters import Parameters, difference_as_read, specs
-from hanse.core.plan import Plan
-from hanse.core.seeds import derive
-from hanse.core.tasks import INITIALISE
-from hanse.core.update import Metrics, Task
+from hanse.core.plan.disclosure import declared, disclosure_of
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.lazy import computed
+from hanse.core.values.parameters import Parameters, difference_as_read, specs
+from hanse.core.values.seeds import derive
+from hanse.core.values.update import Metrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session
 
@@ -40,7 +40,7 @@ class Performed:
         update: The declared tensors: trained minus received parameters, for `INITIALISE` the
             parameters themselves; None for a task that discloses no update. The arrays may be
             the learner's own, or computed from those when they are read (see
-            `hanse.core.as_read.AsRead`), and hold until its next task.
+            `hanse.core.values.lazy.AsRead`), and hold until its next task.
     """
 
     num_examples: int

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.as_read import AsRead
-from hanse.core.parameters import Array, Parameters, mismatch, specs
-from hanse.core.update import TaskResult
+from hanse.core.values.lazy import AsRead
+from hanse.core.values.parameters import Array, Parameters, mismatch, specs
+from hanse.core.values.update import TaskResult
 from hanse.errors import TaskError
 
 

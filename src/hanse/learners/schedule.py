@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hanse.core.update import Task
+from hanse.core.values.update import Task
 from hanse.errors import PlanError
 
 T = TypeVar("T")

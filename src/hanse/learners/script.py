@@ -11,9 +11,9 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
-from hanse.core.parameters import Array, Parameters, mismatch, specs
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Array, Parameters, mismatch, specs
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, PlanError, TaskError, UpdateError
 from hanse.learners.results import checked_count, checked_metrics, checked_result
 from hanse.learners.script_thread import CURRENT, Begin, Done, Ended, Message, Ready, RunningScript

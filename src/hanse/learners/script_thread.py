@@ -13,9 +13,9 @@ from threading import Lock, Thread
 from types import ModuleType
 from typing import NamedTuple
 
-from hanse.core.parameters import Parameters
-from hanse.core.site import Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.site import Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, TaskError
 from hanse.learners.bundle import own_modules
 from hanse.learners.failures import failure

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.parameters import Array, Parameters, TensorSpec
+from hanse.core.values.parameters import Array, Parameters, TensorSpec
 from hanse.errors import TaskError
 from hanse.learners.results import a_kind_of
 

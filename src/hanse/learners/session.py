@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hanse.core.parameters import Array, Parameters
-from hanse.core.site import Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.site import Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
 from hanse.learners.base import Learner, StatefulLearner
 from hanse.learners.failures import users_code

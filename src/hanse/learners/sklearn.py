@@ -22,8 +22,8 @@ from sklearn.linear_model import (
 from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_squared_error, r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from hanse.core.parameters import Array, Parameters, mismatch, specs
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Array, Parameters, mismatch, specs
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import UpdateError
 from hanse.learners.schedule import Schedule
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hanse.core.parameters import Parameters
+from hanse.core.values.parameters import Parameters
 from hanse.errors import StorageError
-from hanse.wire.files import file_errors
+from hanse.files.errors import file_errors
 from hanse.wire.tensors import open_file, write_hashed
 
 KEPT_ROUNDS = 2

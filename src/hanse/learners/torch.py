@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from hanse.core.parameters import Array, Parameters
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, TaskError
 from hanse.learners.schedule import Schedule
 from hanse.learners.torch_arrays import as_arrays, assign_all, pack, state_tensors, unpack

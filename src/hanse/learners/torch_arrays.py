@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hanse.core.parameters import Array, Parameters, TensorSpec, mismatch, specs
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, specs
 from hanse.errors import TaskError, UpdateError
 
 # What NumPy lacks passes as integers of the same width.

@@ -12,8 +12,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hanse.core.identity import Party, Role, check_name
+from hanse.core.values.identity import Party, Role, check_name
 from hanse.errors import ConfigError, CredentialError
+from hanse.files.atomic import write_file
 from hanse.pki.certificates import (
     BACKDATING,
     check_pair,
@@ -22,7 +23,6 @@ from hanse.pki.certificates import (
     load_certificate,
     pem_of,
 )
-from hanse.pki.files import write_file
 from hanse.pki.keys import PrivateKey, PublicKey, accepted, hash_for, load_key, new_key, save_key
 
 _KEY_FILE = "ca.key"

@@ -12,10 +12,10 @@ from cryptography.exceptions import InternalError, InvalidSignature, Unsupported
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from hanse.core.canonical import sha256
-from hanse.core.identity import Party
+from hanse.core.values.canonical import sha256
+from hanse.core.values.identity import Party
 from hanse.errors import ConfigError, CredentialError
-from hanse.pki.files import MAX_BYTES, read_file
+from hanse.files.atomic import MAX_BYTES, read_file
 from hanse.pki.keys import PrivateKey, PublicKey, accepted
 
 BACKDATING = timedelta(minutes=5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hanse.pki.certificates import BACKDATING
-from hanse.wire.messages_basics import Hello
+from hanse.wire.messages.basics import Hello
 
 TOLERANCE_S = 60.0
 """Seconds between two clocks that need no warning."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from hanse.core.identity import Party
+from hanse.core.values.identity import Party
 from hanse.errors import CredentialError
+from hanse.files.atomic import move_file, write_file
 from hanse.pki.certificates import (
     BACKDATING,
     check_pair,
@@ -20,7 +21,6 @@ from hanse.pki.certificates import (
     read_certificate,
     verify_certificate,
 )
-from hanse.pki.files import move_file, write_file
 from hanse.pki.keys import PrivateKey, load_key, save_key
 
 KEY_FILE = "party.key"

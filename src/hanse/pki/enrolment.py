@@ -19,12 +19,12 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hanse.core.canonical import canonical_json
-from hanse.core.identity import Party, Role, check_name
+from hanse.core.values.canonical import canonical_json
+from hanse.core.values.identity import Party, Role, check_name
 from hanse.errors import ConfigError, CredentialError, TokenError, TrustError
+from hanse.files.atomic import MAX_BYTES
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import federation_of, fingerprint, key_of, read_certificate
-from hanse.pki.files import MAX_BYTES
 from hanse.pki.keys import PrivateKey, PublicKey, accepted, check_signature, hash_for, sign_bytes
 
 MAX_TOKEN = 4096

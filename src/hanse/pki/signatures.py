@@ -14,9 +14,9 @@ from typing import Any
 
 from cryptography import x509
 
-from hanse.core.canonical import canonical_json
-from hanse.core.identity import Party
-from hanse.core.statements import Signature
+from hanse.core.values.canonical import canonical_json
+from hanse.core.values.identity import Party
+from hanse.core.values.statements import Signature
 from hanse.errors import TrustError
 from hanse.pki.certificates import key_of, pem_of, read_certificate, verify_certificate
 from hanse.pki.credentials import Credentials

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hanse.core.seeds import derive
-from hanse.core.site import Indices
+from hanse.core.values.seeds import derive
+from hanse.core.values.site import Indices
 from hanse.errors import ConfigError
 
 

@@ -11,20 +11,20 @@ import numpy.typing as npt
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
-from hanse.core.manifest import Manifest
-from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan
-from hanse.core.run import Run
-from hanse.core.site import DataSources, Indices, Site
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.run.run import Run
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.site import DataSources, Indices, Site
 from hanse.errors import MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.perform import setup_seed
 from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
-from hanse.simulation.inline import InlineHost, Listener, Submission
+from hanse.simulation.host import InlineHost, Listener, Submission
 from hanse.simulation.partition import Partition
-from hanse.storage.memory import MemoryJournal
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.built_in import BUILT_IN
 from hanse.workflow.federation import Federation
@@ -35,7 +35,7 @@ class VirtualSite:
     """A site of a simulation.
 
     Attributes:
-        name: Its name, by which its tasks are seeded; see `hanse.core.identity.check_name`.
+        name: Its name, by which its tasks are seeded; see `hanse.core.values.identity.check_name`.
         data: Paths of its data sources by name.
         data_root: The one folder with its data, where there is one.
     """

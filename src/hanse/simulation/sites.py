@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from hanse.core.identity import check_name
+from hanse.core.values.identity import check_name
 from hanse.errors import ConfigError, MissingDataError
+from hanse.files.errors import file_errors
 from hanse.simulation.simulate import VirtualSite
-from hanse.wire.files import file_errors
 
 SITE = "{site}"
 """Stands for the name of the site in the path of a data source."""

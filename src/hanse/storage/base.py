@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from hanse.core.chain import Record
-from hanse.core.digests import Algorithm
-from hanse.wire.files import Readable
-
-Entry = tuple[str, dict[str, Any]]
-"""An event to append: its kind and its JSON body."""
-Times = int | Sequence[int]
-"""When events happened, milliseconds since 1970 (UTC): all at once, or a time for each."""
+from hanse.core.journal.chain import Entry, Record, Times
+from hanse.core.values.digests import Algorithm
+from hanse.files.copying import Readable
 
 ABANDONED_MS = 24 * 3_600_000
 """An upload that nobody has gone on with for so long may be dropped; whoever comes back begins it anew."""

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from hanse.checkpoints import Point, reach
-from hanse.core.digests import DIGEST_PATTERN, Algorithm, algorithm_of
-from hanse.core.identity import check_name
+from hanse.core.values.digests import DIGEST_PATTERN, Algorithm, algorithm_of
+from hanse.core.values.identity import check_name
 from hanse.errors import StorageError, TamperedError
+from hanse.files.copying import Readable, Writeback, copy_hashed, digest_of_file
+from hanse.files.errors import file_errors
 from hanse.storage.base import BlobStore, BlobWriter
-from hanse.storage.room import free_space
-from hanse.storage.spares import WORTH_BYTES, Spares
+from hanse.storage.disk_space import free_space
+from hanse.storage.recycled_files import WORTH_BYTES, Spares
 from hanse.storage.upload_file import PARTIAL, UNFINISHED, UploadFile, drop_partial, partial_size
-from hanse.wire.files import Readable, Writeback, copy_hashed, digest_of_file, file_errors
 
 _DIGEST = re.compile(DIGEST_PATTERN)
 

@@ -37,11 +37,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from hanse import checkpoints
 from hanse.checkpoints import Point
-from hanse.core.canonical import canonical_json
-from hanse.core.chain import GENESIS, Record
+from hanse.core.journal.chain import GENESIS, Entry, Record, Times, chain
+from hanse.core.values.canonical import canonical_json
 from hanse.errors import StorageError, TamperedError
-from hanse.storage.base import Entry, Journal, Times
-from hanse.storage.records import chain
+from hanse.storage.base import Journal
 
 SCHEMA = 1
 """Version of the tables below; a journal of a later version is refused, one of an earlier is brought up."""

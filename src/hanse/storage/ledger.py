@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hanse.core.canonical import canonical_json
-from hanse.core.decide import Command, decide
-from hanse.core.events import Event, event_body, read_event
-from hanse.core.evolve import evolve
-from hanse.core.round_events import RoundCommitted
-from hanse.core.run import Run
-from hanse.core.run_events import RunFinished, RunResumed, RunStarted
+from hanse.core.journal.chain import Entry
+from hanse.core.run.decide import Command, decide
+from hanse.core.run.events import Event, event_body, read_event
+from hanse.core.run.evolve import evolve
+from hanse.core.run.round_events import RoundCommitted
+from hanse.core.run.run import Run
+from hanse.core.run.run_events import RunFinished, RunResumed, RunStarted
+from hanse.core.values.canonical import canonical_json
 from hanse.errors import RunError, TamperedError
-from hanse.storage.base import Entry, Journal
+from hanse.storage.base import Journal
 
 Outcome = tuple[Event, ...] | Exception
 """What a command brought about, or why it brought about nothing."""

@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
-from hanse.core.digests import Hasher, algorithm_of
+from hanse.core.values.digests import Hasher, algorithm_of
 from hanse.errors import StorageError, TransportError, UpdateError
+from hanse.files.copying import Readable, Writeback, pieces
+from hanse.files.errors import file_errors
 from hanse.storage.base import BlobWriter
-from hanse.storage.spares import Spares
-from hanse.wire.files import Readable, Writeback, file_errors, pieces
+from hanse.storage.recycled_files import Spares
 
 PARTIAL = ".part"
 """Ends the name of a file that is as long as what came of the blob."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from hanse.storage.base import BlobStore
-from hanse.wire.messages_basics import Hello
-from hanse.wire.messages_members import Certificates, RenewRequest
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.basics import Hello
+from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.sites import (
     AnswerRequest,
     NextRequest,
     ProgressRequest,

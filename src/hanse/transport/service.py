@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from hanse.core.identity import Party
+from hanse.core.values.identity import Party
 from hanse.storage.base import BlobWriter
-from hanse.wire.messages_basics import BlobState, Empty, Hello
-from hanse.wire.messages_members import (
+from hanse.wire.messages.basics import BlobState, Empty, Hello
+from hanse.wire.messages.members import (
     Certificates,
     EnrolRequest,
     InviteReply,
@@ -22,8 +22,8 @@ from hanse.wire.messages_members import (
     RenewRequest,
     SignRequest,
 )
-from hanse.wire.messages_runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
-from hanse.wire.messages_sites import (
+from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages.sites import (
     AnswerRequest,
     NextRequest,
     ProgressRequest,

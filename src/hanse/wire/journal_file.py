@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hanse.core.canonical import canonical_json
-from hanse.core.schema import Digest, Name, Strict
-from hanse.core.statements import Signature
+from hanse.core.values.canonical import canonical_json
+from hanse.core.values.schema import Digest, Name, Strict
+from hanse.core.values.statements import Signature
 from hanse.errors import TamperedError
-from hanse.wire.files import file_errors
-from hanse.wire.messages_basics import RunId
+from hanse.files.errors import file_errors
+from hanse.wire.messages.basics import RunId
 
 JOURNAL_SEAL = "hanse journal seal 1"
 """Purpose of the aggregator's signature over the head of a chain."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from hanse.core.schema import Strict
+from hanse.core.values.schema import Strict
 from hanse.errors import VersionError
 
 PROTOCOL_HEADER = "Hanse-Protocol"

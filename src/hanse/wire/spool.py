@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hanse.core.parameters import Array
-from hanse.wire.files import file_errors
+from hanse.core.values.parameters import Array
+from hanse.files.errors import file_errors
 
 
 class Spool:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from hanse.core.parameters import MAX_TENSORS, TensorSpec
+from hanse.core.values.parameters import MAX_TENSORS, TensorSpec
 from hanse.errors import UpdateError
 
 MAX_HEADER_BYTES = 32 * 2**20

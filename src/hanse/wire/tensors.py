@@ -18,17 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hanse.core.as_read import AsRead, flat_reader
-from hanse.core.digests import Algorithm, Hasher
-from hanse.core.parameters import (
-    Array,
-    Parameters,
-    TensorSpec,
-    dtype_name,
-    specs,
-)
+from hanse.core.values.digests import Algorithm, Hasher
+from hanse.core.values.lazy import AsRead, flat_reader
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, dtype_name, specs
 from hanse.errors import UpdateError
-from hanse.wire.files import file_errors, overwriting, replacing
+from hanse.files.atomic import replacing
+from hanse.files.errors import file_errors
+from hanse.files.reuse import overwriting
 from hanse.wire.tensor_headers import Entry, header_of, layout, read_header
 
 _BLOCK_BYTES = 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hanse.aggregation.fedavg import fed_avg
 from hanse.aggregation.fold import weighted_metrics
-from hanse.core.update import Aggregate, Update
+from hanse.core.values.update import Aggregate, Update
 
 
 def weighted_mean(updates: Iterable[Update]) -> Aggregate:

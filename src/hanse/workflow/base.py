@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan
-from hanse.core.update import Aggregate, Update
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.update import Aggregate, Update
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Request:
         index: Place among the requests of its round, from 0; a workflow that is run
             again from the last commit asks the same at the same place.
         model: Parameters to start from; None for the first model of a run. They may be computed
-            where they are read (`hanse.core.as_read.AsRead`).
+            where they are read (`hanse.core.values.lazy.AsRead`).
         sites: Ask only these; None for the round's cohort.
     """
 

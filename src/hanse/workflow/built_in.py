@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedopt import FedSgd
 from hanse.aggregation.registry import server_optimizer
-from hanse.core.parameters import Parameters, add_as_read
+from hanse.core.values.parameters import Parameters, add_as_read
 from hanse.errors import WorkflowError
 from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation, Round

@@ -7,12 +7,12 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
-from hanse.core.disclosure import disclosure_of
-from hanse.core.parameters import Parameters, add
-from hanse.core.plan import Plan
-from hanse.core.seeds import derive
-from hanse.core.tasks import INITIALISE
-from hanse.core.update import Aggregate, Update
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.parameters import Parameters, add
+from hanse.core.values.seeds import derive
+from hanse.core.values.update import Aggregate, Update
 from hanse.errors import DisclosureError, WorkflowError
 from hanse.workflow.base import CommitRequest, Host, Request, Standing
 from hanse.workflow.values import checked_metrics, checked_parameters

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hanse.core.parameters import Parameters
+from hanse.core.values.parameters import Parameters
 from hanse.errors import TaskError, WorkflowError
 from hanse.learners import results
 

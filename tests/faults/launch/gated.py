@@ -18,11 +18,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hanse import checkpoints, tuning
+from hanse import checkpoints
+from hanse.assembly import tuning
 from hanse.checkpoints import Facts, Point
-from hanse.core.membership import STREAM
-from hanse.transport.address import Patience
-from hanse.transport.retry import Retry
+from hanse.core.journal.membership import STREAM
+from hanse.transport.client.address import Patience
+from hanse.transport.client.retry import Retry
 
 PATIENCE = Patience(connect_s=5.0, idle_s=8.0)
 """Of agents: shorter than usual, so that a network that swallows everything takes no minute."""

@@ -23,10 +23,10 @@ from typing import Any
 import gated
 
 import hanse.aggregator.service
-import hanse.cli.aggregator
-import hanse.cli.collaborator
-import hanse.cli.foreground
-import hanse.cli.run
+import hanse.cli.commands.aggregator
+import hanse.cli.commands.collaborator
+import hanse.cli.commands.run
+import hanse.cli.service
 import hanse.collaborator.agent  # noqa: F401  # and with these, all that a party takes
 from hanse.cli.main import run
 

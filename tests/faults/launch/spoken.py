@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 
-from hanse import tuning
+from hanse.assembly import tuning
 from hanse.cli.main import main
 from hanse.wire import protocol
 

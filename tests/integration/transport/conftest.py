@@ -9,13 +9,13 @@ import pytest
 from tests.parties import Connect, FakeService, Run, enrolled, new_authority
 from tests.parties import run as run
 
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, server_context
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_server import HttpsServer, Limits
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer, Limits
 
 
 @pytest.fixture(scope="module")

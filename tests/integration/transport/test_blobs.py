@@ -11,15 +11,15 @@ from tests.blobs import put
 from tests.network import Relay, answer_with, serving
 from tests.parties import DATA, DIGEST, Connect, FakeService, Run, der, enrolled
 
-from hanse.core.canonical import sha256
+from hanse.core.values.canonical import sha256
 from hanse.errors import ConfigError, HanseError, ProtocolError, TransportError
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.address import Patience
-from hanse.transport.bodies import Bodies
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_server import HttpsServer
+from hanse.transport.client.address import Patience
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer
+from hanse.transport.server.transfer_threads import Bodies
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

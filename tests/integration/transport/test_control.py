@@ -12,15 +12,15 @@ from tests.parties import DATA, DIGEST, HALF, FakeService, Run, enrolled, record
 
 from hanse.control.administration import Administration
 from hanse.control.client import ControlClient
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
 from hanse.errors import CredentialError, PolicyError, ProtocolError, RunError, TransportError
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
-from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.https_server import HttpsServer
-from hanse.transport.retry import Retry
-from hanse.wire.messages_members import InviteRequest, SignRequest
-from hanse.wire.messages_runs import StopRequest, SubmitRequest
+from hanse.transport.client.connection import HttpsConnection
+from hanse.transport.client.retry import Retry
+from hanse.transport.server.server import HttpsServer
+from hanse.wire.messages.members import InviteRequest, SignRequest
+from hanse.wire.messages.runs import StopRequest, SubmitRequest
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ from tests.parties import (
     new_authority,
 )
 
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
 from hanse.errors import (
     CredentialError,
 )
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context, pinned_context, server_context
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages_sites import NextRequest
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer
+from hanse.wire.messages.sites import NextRequest
 
 
 def test_a_party_without_a_certificate_may_only_say_hello_and_enrol(

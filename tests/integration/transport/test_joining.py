@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from tests.parties import NOW, FakeService, Run, new_authority
 
-from hanse.core.identity import Party, Role
+from hanse.assembly.joining import enrol, fetch_authority
+from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.enrolment import Invitation, invite, read_token
-from hanse.transport.https_server import HttpsServer
-from hanse.transport.joining import enrol, fetch_authority
-from hanse.wire.messages_members import EnrolRequest
+from hanse.transport.server.server import HttpsServer
+from hanse.wire.messages.members import EnrolRequest
 
 
 def invitation(authority: Authority, server: HttpsServer) -> Invitation:

@@ -25,9 +25,9 @@ from hanse.errors import (
 )
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_server import HttpsServer
-from hanse.transport.retry import Retry, retrying
+from hanse.transport.client.retry import Retry, retrying
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer
 
 
 async def cut_once_something_is_kept(call: Any, relay: Relay, blobs: BlobStore, owner: str) -> int:

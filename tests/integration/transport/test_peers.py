@@ -15,7 +15,7 @@ from tests.parties import (
     enrolled,
 )
 
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
 from hanse.errors import (
     HanseError,
     ProtocolError,
@@ -23,8 +23,8 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.pki.authority import Authority
-from hanse.transport.address import Patience
-from hanse.transport.tls_listener import Bounds, TlsListener
+from hanse.transport.client.address import Patience
+from hanse.transport.server.tls.listener import Bounds, TlsListener
 
 HASTY = Patience(connect_s=0.3, idle_s=0.3)
 

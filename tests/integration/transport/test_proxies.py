@@ -16,7 +16,7 @@ from hanse.errors import (
     HanseError,
     TransportError,
 )
-from hanse.transport.https_server import HttpsServer
+from hanse.transport.server.server import HttpsServer
 
 
 def test_requests_go_through_a_proxy(

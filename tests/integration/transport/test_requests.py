@@ -18,10 +18,10 @@ from tests.parties import (
     enrolled,
 )
 
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
-from hanse.transport.https_server import HttpsServer, Limits
+from hanse.transport.server.server import HttpsServer, Limits
 
 VERSION = {"Hanse-Protocol": "1"}
 

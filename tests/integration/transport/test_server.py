@@ -25,9 +25,9 @@ from hanse.errors import (
     StorageError,
     TransportError,
 )
-from hanse.transport.https_server import HttpsServer
-from hanse.wire.messages_members import RenewRequest
-from hanse.wire.messages_sites import NextRequest
+from hanse.transport.server.server import HttpsServer
+from hanse.wire.messages.members import RenewRequest
+from hanse.wire.messages.sites import NextRequest
 
 
 def test_what_nobody_foresaw_is_logged_and_not_told(
@@ -68,7 +68,7 @@ def test_a_refusal_is_logged_with_who_and_why_and_nothing_secret(
     with pytest.raises(CredentialError), caplog.at_level(logging.DEBUG):
         run(connect(server.port).renew(RenewRequest(csr="the request")))
 
-    (line,) = [line for line in caplog.records if line.name == "hanse.transport.replies"]
+    (line,) = [line for line in caplog.records if line.name == "hanse.transport.server.replies"]
     assert line.party == "hanse://north/collaborator/hospital-a"
     assert (line.method, line.path, line.error) == ("POST", "/v1/renew", "credential")
     assert "hospital-a was removed" in line.getMessage()

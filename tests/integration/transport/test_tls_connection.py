@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.parties import Run
 
-from hanse.transport.tls_connection import TlsConnection
-from hanse.transport.tls_listener import Bounds, TlsListener
+from hanse.transport.server.tls.connection import TlsConnection
+from hanse.transport.server.tls.listener import Bounds, TlsListener
 
 DATA = random.Random(1).randbytes(3_000_000)
 BOUNDS = Bounds(connections=2, handshake_s=0.3, closing_s=0.3)

@@ -15,15 +15,15 @@ from tests.blobs import put
 from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import VersionError
-from hanse.transport import routes
-from hanse.transport.common_routes import HELLO
-from hanse.transport.https_client import HttpsUpstream
-from hanse.transport.https_connection import HttpsConnection
-from hanse.transport.https_server import HttpsServer
-from hanse.transport.retry import Retry, retrying
+from hanse.transport.api import routes
+from hanse.transport.api.common_routes import HELLO
+from hanse.transport.client.connection import HttpsConnection
+from hanse.transport.client.retry import Retry, retrying
+from hanse.transport.client.upstream import HttpsUpstream
+from hanse.transport.server.server import HttpsServer
 from hanse.wire import protocol
-from hanse.wire.messages_basics import Empty, Hello
-from hanse.wire.messages_sites import NextRequest, ProgressRequest
+from hanse.wire.messages.basics import Empty, Hello
+from hanse.wire.messages.sites import NextRequest, ProgressRequest
 from hanse.wire.protocol import Versions, since
 
 Ends = Callable[..., Any]

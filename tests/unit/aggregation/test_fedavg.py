@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tests.deltas import difference
 
 from hanse.aggregation.fedavg import fed_avg
-from hanse.core.parameters import add
-from hanse.core.update import Update
+from hanse.core.values.parameters import add
+from hanse.core.values.update import Update
 from hanse.errors import UpdateError
 
 

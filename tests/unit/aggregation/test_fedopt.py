@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
-from hanse.core.parameters import Array, Parameters, add, specs
+from hanse.core.values.parameters import Array, Parameters, add, specs
 from hanse.wire.tensors import decode, encode
 
 ADAPTIVE: list[FedAdagrad | FedAdam | FedYogi] = [

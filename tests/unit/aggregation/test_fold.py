@@ -13,8 +13,8 @@ from tests.deltas import difference
 from hanse.aggregation import fold
 from hanse.aggregation.fold import weighted_mean, weighted_metrics
 from hanse.compression.update import UpdateCodec
-from hanse.core.parameters import Array, add, specs
-from hanse.core.transform import SEGMENT, Compression
+from hanse.core.plan.transforms import SEGMENT, Compression
+from hanse.core.values.parameters import Array, add, specs
 from hanse.errors import UpdateError
 
 DTYPES: list[np.dtype[Any]] = [

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from hanse.aggregation.robust import median, trimmed_mean
 from hanse.compression.update import UpdateCodec
-from hanse.core.parameters import Array, specs
-from hanse.core.transform import SEGMENT, Compression
+from hanse.core.plan.transforms import SEGMENT, Compression
+from hanse.core.values.parameters import Array, specs
 from hanse.errors import UpdateError
 
 FLOATS = [np.dtype(dtype) for dtype in ["f2", "f4", "f8", ml_dtypes.bfloat16]]

@@ -17,7 +17,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Grounds:
 @pytest.fixture
 def grounds(tmp_path: Path, template: Grounds, monkeypatch: pytest.MonkeyPatch) -> Grounds:
     """A federation of a, b and c whose runs have no worker: the test is their workflow."""
-    monkeypatch.setattr("hanse.aggregator.keeper.Supervisor", IdleSupervisor)
+    monkeypatch.setattr("hanse.aggregator.run_registry.Supervisor", IdleSupervisor)
     return template.copied(tmp_path / "aggregator")
 
 

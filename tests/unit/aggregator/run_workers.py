@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from tests.fake_sites import until
 from tests.federations import INDIVIDUAL, MODEL, Grounds
 
-from hanse.aggregator.calls import (
+from hanse.aggregator.run_worker.host import WorkflowHost
+from hanse.aggregator.run_worker.protocol import (
     Call,
     CohortReply,
     CommitCall,
@@ -19,11 +20,10 @@ from hanse.aggregator.calls import (
     OpenRoundCall,
     StandingReply,
 )
-from hanse.aggregator.hosting import WorkflowHost
-from hanse.aggregator.workspace import Workspace
-from hanse.core.canonical import sha256
-from hanse.core.parameters import Parameters
-from hanse.core.schema import Strict
+from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.core.values.canonical import sha256
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.schema import Strict
 from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]

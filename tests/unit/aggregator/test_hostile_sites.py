@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.federations import AGGREGATE, INDIVIDUAL, Grounds, signed
 
-from hanse.core.disclosure import MAX_EXAMPLES
-from hanse.core.exchange import MemberState
-from hanse.core.requests import OpenExchange, OpenRound
-from hanse.core.round_events import ResultRefused
+from hanse.core.plan.disclosure import MAX_EXAMPLES
+from hanse.core.run.exchange import MemberState
+from hanse.core.run.round_events import ResultRefused
+from hanse.core.run.workflow import OpenExchange, OpenRound
 from hanse.errors import (
     DisclosureError,
     HanseError,
@@ -21,7 +21,7 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.wire.messages_sites import TASK_RESULT, ResultRequest, UpdateFile
+from hanse.wire.messages.sites import TASK_RESULT, ResultRequest, UpdateFile
 from hanse.wire.tensors import encode
 
 Run = Callable[[Any], Any]

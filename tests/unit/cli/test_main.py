@@ -12,7 +12,16 @@ from hanse.cli import main
 from hanse.cli.main import COMMANDS, Entry
 from hanse.errors import PolicyError
 
-HEAVY = ("pydantic", "numpy", "aiohttp", "sqlalchemy", "cryptography", "yaml", "rich", "hanse.cli.join")
+HEAVY = (
+    "pydantic",
+    "numpy",
+    "aiohttp",
+    "sqlalchemy",
+    "cryptography",
+    "yaml",
+    "rich",
+    "hanse.cli.commands.join",
+)
 
 
 def failing_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

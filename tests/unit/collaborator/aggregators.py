@@ -14,14 +14,14 @@ import numpy as np
 from tests.blobs import put
 from tests.parties import DAY, NOW, enrolled
 
-from hanse.collaborator.premises import Premises
-from hanse.collaborator.renewal import Identity
+from hanse.collaborator.context import Premises
+from hanse.collaborator.identity import Identity
 from hanse.config.settings import SiteSettings
-from hanse.core.canonical import sha256
-from hanse.core.identity import Party, Role
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.plan import Plan
-from hanse.core.statements import SignedStatement
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.values.canonical import sha256
+from hanse.core.values.identity import Party, Role
+from hanse.core.values.statements import SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -30,10 +30,10 @@ from hanse.pki.signatures import verify
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
-from hanse.transport.retry import Retry
-from hanse.wire.messages_basics import Hello
-from hanse.wire.messages_members import Certificates, RenewRequest
-from hanse.wire.messages_sites import (
+from hanse.transport.client.retry import Retry
+from hanse.wire.messages.basics import Hello
+from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,

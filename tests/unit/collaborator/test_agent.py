@@ -26,8 +26,8 @@ from hanse.errors import (
     TrustError,
     VersionError,
 )
-from hanse.transport.retry import Retry
-from hanse.wire.messages_sites import Assignment, RunWork
+from hanse.transport.client.retry import Retry
+from hanse.wire.messages.sites import Assignment, RunWork
 
 Run = Callable[[Any], Any]
 

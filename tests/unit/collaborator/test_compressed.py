@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from tests.unit.collaborator.aggregators import MODEL, Site, manifest_of
 
-from hanse.collaborator.folder import RunFolder
-from hanse.collaborator.orders import Order, Report
-from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.progress import Progress
+from hanse.collaborator.task_worker.protocol import Order, Report
 from hanse.collaborator.tasks import Tasks
 from hanse.compression.delta import model_delta
 from hanse.compression.update import UpdateCodec, update_seed
-from hanse.core.canonical import sha256
-from hanse.core.manifest import Manifest
-from hanse.core.parameters import Array, Parameters, specs
+from hanse.core.plan.manifest import Manifest
+from hanse.core.values.canonical import sha256
+from hanse.core.values.parameters import Array, Parameters, specs
 from hanse.errors import CredentialError, LateResultError, PolicyError
-from hanse.wire.messages_sites import Assignment, RunWork, TaskOutcome
+from hanse.wire.messages.sites import Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, write_file
 
 Run = Callable[[Any], Any]

@@ -6,13 +6,13 @@ import pytest
 from tests.parties import NOW, enrolled
 from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
 
-from hanse.collaborator.plans import Plans
+from hanse.collaborator.plan_store import Plans
 from hanse.collaborator.review import Reviewer, decide_plan, is_whole
 from hanse.config.settings import settings_yaml
-from hanse.core.manifest import CodeFile, Manifest
+from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.errors import ConfigError, PolicyError, RunError, StorageError, TransportError
 from hanse.pki.authority import Authority
-from hanse.wire.messages_sites import AnswerRequest, RunWork
+from hanse.wire.messages.sites import AnswerRequest, RunWork
 
 Run = Callable[[Any], Any]
 

@@ -9,13 +9,13 @@ import pytest
 from tests.fake_sites import until
 from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
 
-from hanse.collaborator.folder import RunFolder
-from hanse.collaborator.orders import Order, Report
-from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.progress import Progress
+from hanse.collaborator.task_worker.protocol import Order, Report
 from hanse.collaborator.tasks import Tasks
-from hanse.core.manifest import Manifest
-from hanse.core.parameters import Parameters
+from hanse.core.plan.manifest import Manifest
+from hanse.core.values.parameters import Parameters
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -25,7 +25,7 @@ from hanse.errors import (
     TransportError,
     UpdateError,
 )
-from hanse.wire.messages_sites import Assignment, RunWork, TaskOutcome
+from hanse.wire.messages.sites import Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]

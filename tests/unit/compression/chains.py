@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from hanse.compression.chain import Chain
 from hanse.compression.registry import make_chain
-from hanse.core.parameters import Array
-from hanse.core.transform import Compression
+from hanse.core.plan.transforms import Compression
+from hanse.core.values.parameters import Array
 
 LOSSY: dict[str, list[Any]] = {
     "fp16": ["fp16"],

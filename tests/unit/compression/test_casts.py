@@ -11,7 +11,7 @@ from tests.unit.compression.chains import normal, vectors
 
 from hanse.compression.base import Step, Vector
 from hanse.compression.casts import BrainStep, HalfStep
-from hanse.core.parameters import Array
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 

@@ -10,8 +10,8 @@ from tests.unit.compression.chains import LOSSY, UNBIASED, chain, normal, vector
 
 from hanse.compression.base import Vector, norm
 from hanse.compression.chain import Chain
-from hanse.core.parameters import Array
-from hanse.core.transform import SEGMENT
+from hanse.core.plan.transforms import SEGMENT
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 

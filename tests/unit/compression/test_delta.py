@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.unit.compression.chains import normal
 
 from hanse.compression.delta import apply_delta, model_delta
-from hanse.core.parameters import Array, Parameters, num_bytes, specs
-from hanse.core.transform import SEGMENT
+from hanse.core.plan.transforms import SEGMENT
+from hanse.core.values.parameters import Array, Parameters, num_bytes, specs
 from hanse.errors import UpdateError
 from hanse.wire.tensors import decode, encode
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.compression.chains import normal
 
 from hanse.compression.lossless import compress, compressed_bound, decompress, ungroup
-from hanse.core.transform import SEGMENT
+from hanse.core.plan.transforms import SEGMENT
 from hanse.errors import UpdateError
 
 

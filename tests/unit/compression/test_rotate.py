@@ -13,8 +13,8 @@ from hanse.compression.eden import EdenStep
 from hanse.compression.quantise import QuantiseStep
 from hanse.compression.registry import make_chain
 from hanse.compression.rotate import RotateStep, block_shape, rotate, rotate_back
-from hanse.core.parameters import Array
-from hanse.core.transform import SEGMENT
+from hanse.core.plan.transforms import SEGMENT
+from hanse.core.values.parameters import Array
 from hanse.errors import UpdateError
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.compression.chains import LOSSY, compression, normal
 
 from hanse.compression.update import UpdateCodec, update_seed
-from hanse.core.parameters import Array, Parameters, specs
-from hanse.core.transform import SEGMENT
+from hanse.core.plan.transforms import SEGMENT
+from hanse.core.values.parameters import Array, Parameters, specs
 from hanse.errors import DisclosureError, UpdateError
 from hanse.wire.tensors import decode, encode, tensors_size
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hanse.core.canonical import sha256
-from hanse.core.manifest import CodeFile, Manifest
-from hanse.core.plan import Plan
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.values.canonical import sha256
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hanse.config.bundle import write_bundle
-from hanse.core.canonical import sha256
-from hanse.core.manifest import Manifest
+from hanse.core.plan.manifest import Manifest
+from hanse.core.values.canonical import sha256
 from hanse.errors import StorageError, TamperedError
 
 Make = Callable[..., Manifest]

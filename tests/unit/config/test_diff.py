@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from hanse.config.diff import diff_manifests
-from hanse.core.canonical import sha256
-from hanse.core.manifest import Manifest
+from hanse.core.plan.manifest import Manifest
+from hanse.core.values.canonical import sha256
 
 Make = Callable[..., Manifest]
 

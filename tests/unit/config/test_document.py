@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 
 from hanse.config.document import MAX_BYTES, Document
-from hanse.core.schema import Name, Strict
+from hanse.core.values.schema import Name, Strict
 from hanse.errors import ConfigError, PlanError
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hanse.config.document import Document
 from hanse.config.load import load_plan, script_plan
-from hanse.core.manifest import MAX_CODE_BYTES, Manifest
-from hanse.core.plan import Plan
+from hanse.core.plan.manifest import MAX_CODE_BYTES, Manifest
+from hanse.core.plan.plan import Plan
 from hanse.errors import PlanError
 from hanse.wire import tensors
 

@@ -5,7 +5,7 @@ import pytest
 from hanse.config.reference import plan_reference, settings_reference
 from hanse.config.schema import Node
 from hanse.config.settings import AggregatorSettings, OperatorSettings, SiteSettings
-from hanse.core.plan import Plan
+from hanse.core.plan.plan import Plan
 
 
 def test_every_key_of_a_plan_is_told_with_kind_range_default_and_meaning() -> None:

@@ -3,7 +3,7 @@
 from pydantic import Field, JsonValue
 
 from hanse.config.schema import ITEM, NAME, Node, spell
-from hanse.core.schema import Duration, Label, Strict
+from hanse.core.values.schema import Duration, Label, Strict
 
 
 class Inner(Strict):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hanse.config.show import describe, visible
-from hanse.core.manifest import Manifest
+from hanse.core.plan.manifest import Manifest
 
 Make = Callable[..., Manifest]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from hanse.config.units import Size, format_duration, format_size, parse_size
-from hanse.core.schema import parse_duration
+from hanse.core.values.schema import parse_duration
 
 SIZE: TypeAdapter[int] = TypeAdapter(Size)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hanse.config.document import Document
 from hanse.config.write import to_yaml
-from hanse.core.plan import Plan
+from hanse.core.plan.plan import Plan
 from hanse.errors import PlanError
 
 LABELS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.\-]{0,8}", fullmatch=True).filter(

@@ -12,13 +12,13 @@ from tests.journals import MODEL, NOW_MS, RUN, SITES, UPDATE, Author, Lines, Wor
 
 from hanse.control.audit import verify
 from hanse.control.report import MOST_PROBLEMS, Report
-from hanse.core.canonical import canonical_json
-from hanse.core.identity import Role
-from hanse.core.manifest import Manifest
-from hanse.core.requests import Commit, OpenExchange, OpenRound
+from hanse.core.plan.manifest import Manifest
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.values.canonical import canonical_json
+from hanse.core.values.identity import Role
 from hanse.errors import StorageError, TamperedError
 from hanse.pki.credentials import Credentials
-from hanse.wire.messages_sites import UpdateFile
+from hanse.wire.messages.sites import UpdateFile
 
 
 @pytest.fixture(scope="module")

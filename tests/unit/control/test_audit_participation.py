@@ -12,13 +12,13 @@ from tests.journals import MANIFEST, MODEL, NOW_MS, SITES, UPDATE, Author, Lines
 
 from hanse.control.audit import verify
 from hanse.control.report import Report
-from hanse.core.answers import RefuseResult
-from hanse.core.canonical import canonical_json
-from hanse.core.manifest import Manifest
-from hanse.core.requests import Commit, OpenExchange, OpenRound
-from hanse.core.resting import TakeBack
-from hanse.core.timing import Tick
-from hanse.wire.messages_sites import UpdateFile
+from hanse.core.plan.manifest import Manifest
+from hanse.core.run.clock import Tick
+from hanse.core.run.suspension import TakeBack
+from hanse.core.run.tasks import RefuseResult
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.values.canonical import canonical_json
+from hanse.wire.messages.sites import UpdateFile
 
 RULES = {"quorum": 0.5, "tolerated_missing": 0.2, "set_aside_after": 2, "rest": "9 rounds"}
 SETTINGS = MANIFEST.plan.model_dump(mode="json") | {"rounds": 9, "cohort": RULES}

@@ -10,10 +10,10 @@ import yaml
 from rich.console import Console
 
 from hanse.aggregation.fedavg import fed_avg
-from hanse.core.parameters import Parameters, add
-from hanse.core.plan import Plan
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task, TaskResult, Update
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import Parameters, add
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task, TaskResult, Update
 from hanse.demo.comparison import FEDERATED, POOLED, Comparison, compare, own, render
 from hanse.demo.files import HEART_DISEASE, HEART_DISEASE_PLAN, HOSPITALS
 from hanse.learners.base import Learner

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hanse.config.load import load_plan
-from hanse.core.plan import Plan
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task
+from hanse.core.plan.plan import Plan
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task
 from hanse.demo.files import HEART_DISEASE, HOSPITALS, LEARNERS, write_plan, write_project
 from hanse.errors import ConfigError
 from hanse.learners.bundle import load_factory

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task
 from hanse.demo.files import HEART_DISEASE
 from hanse.learners.bundle import load_factory
 

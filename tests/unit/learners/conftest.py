@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from hanse.core.site import DataSources, Site
+from hanse.core.values.site import DataSources, Site
 
 Write = Callable[[str, str], Path]
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan
-from hanse.core.seeds import derive
-from hanse.core.tasks import INITIALISE
-from hanse.core.update import Task, TaskResult
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.seeds import derive
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import DisclosureError, TaskError
 from hanse.learners.perform import Ask, perform, setup_seed
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hanse.core.update import TaskResult
+from hanse.core.values.update import TaskResult
 from hanse.errors import TaskError
 from hanse.learners.results import checked_result
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hanse.core.update import Task
+from hanse.core.values.update import Task
 from hanse.errors import PlanError
 from hanse.learners.schedule import Schedule
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import hanse
-from hanse.core.site import DataSources, Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, StorageError, TaskError, UpdateError
 from hanse.learners.script import ScriptSession
 

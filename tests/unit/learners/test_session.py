@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hanse.core.parameters import Parameters
-from hanse.core.site import Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.site import Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, StorageError, TaskError
 from hanse.learners.session import LearnerSession
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import (
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.tree import DecisionTreeClassifier
 
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, UpdateError
 from hanse.learners.seeding import seed_generators
 from hanse.learners.sklearn import SklearnLearner

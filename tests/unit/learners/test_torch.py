@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from hanse.core.site import Site
-from hanse.core.update import Task, TaskResult
+from hanse.core.values.site import Site
+from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, TaskError, UpdateError
 from hanse.learners.session import LearnerSession
 from hanse.learners.torch import TorchLearner, accuracy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials

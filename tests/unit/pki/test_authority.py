@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import verify_certificate

@@ -6,7 +6,7 @@ import pytest
 
 from hanse.pki.certificates import BACKDATING
 from hanse.pki.clock import TOLERANCE_S, skew
-from hanse.wire.messages_basics import Hello
+from hanse.wire.messages.basics import Hello
 
 NOW_S = 1_800_000_000
 HELLO = Hello(version="1", federation="north", time_ms=NOW_S * 1000)

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanse.core.identity import Party, Role
+from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, CredentialError, HanseError, TokenError
+from hanse.files.atomic import MAX_BYTES
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.enrolment import (
@@ -26,7 +27,6 @@ from hanse.pki.enrolment import (
     request_certificate,
     verify_token,
 )
-from hanse.pki.files import MAX_BYTES
 from hanse.pki.keys import PrivateKey, new_key
 
 HOSPITAL = Party("north", Role.COLLABORATOR, "hospital-a")

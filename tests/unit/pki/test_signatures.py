@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from hanse.core.identity import Party, Role
-from hanse.core.statements import Signature
+from hanse.core.values.identity import Party, Role
+from hanse.core.values.statements import Signature
 from hanse.errors import CredentialError, TrustError
 from hanse.pki.authority import Authority
 from hanse.pki.keys import PrivateKey, new_key

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from hanse.core.identity import Role
+from hanse.core.values.identity import Role
 from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import fingerprint, pem_of, read_der, verify_certificate

@@ -10,9 +10,9 @@ from textwrap import dedent
 import pytest
 
 from hanse.config.load import LoadedPlan, load_plan, script_plan
-from hanse.core.events import Event
-from hanse.core.round_events import RoundCommitted
-from hanse.core.run import Phase, Run
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import RoundCommitted
+from hanse.core.run.run import Phase, Run
 from hanse.errors import MissingDataError, PlanError, QuorumError, WorkflowError
 from hanse.simulation.partition import Partition
 from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate, with_settings

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hanse.core.chain import check_chain
+from hanse.core.journal.chain import Entry, check_chain
 from hanse.errors import StorageError, TamperedError
 from hanse.storage import journal_sql
-from hanse.storage.base import Entry
 from hanse.storage.journal_sql import SqlJournal
 
 LargestFile = Callable[[int], AbstractContextManager[None]]

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from tests.unit.core.runs import MODEL, NEXT_MODEL, UPDATE, submit
+from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, submit
 
-from hanse.core.answers import AcceptResult
-from hanse.core.chain import Record, check_chain
-from hanse.core.lifecycle import AnswerPlan, Finish, Stop
-from hanse.core.requests import Commit, OpenExchange, OpenRound
-from hanse.core.run import Phase
-from hanse.core.timing import Tick
+from hanse.core.journal.chain import Entry, Record, Times, check_chain
+from hanse.core.run.clock import Tick
+from hanse.core.run.lifecycle import AnswerPlan, Finish, Stop
+from hanse.core.run.run import Phase
+from hanse.core.run.tasks import AcceptResult
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.errors import RunError, StorageError, TamperedError
-from hanse.storage.base import Entry, Times
+from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.ledger import Ledger, Outcome
-from hanse.storage.memory import MemoryJournal
 
 RUN = "demo-1"
 

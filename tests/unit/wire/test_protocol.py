@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from hanse.core.schema import Strict
-from hanse.wire.messages_basics import ErrorReply, decode
+from hanse.core.values.schema import Strict
+from hanse.wire.messages.basics import ErrorReply, decode
 from hanse.wire.protocol import (
     SPOKEN,
     Versions,

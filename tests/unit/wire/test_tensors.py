@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.deltas import difference
 
-from hanse.core.digests import ALGORITHMS, Algorithm, digest_of_bytes
-from hanse.core.parameters import Array, Parameters, TensorSpec, difference_as_read, specs
+from hanse.core.values.digests import ALGORITHMS, Algorithm, digest_of_bytes
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, difference_as_read, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.wire import tensor_headers, tensors
 from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file, write_hashed

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.parameters import Parameters
-from hanse.core.plan import Plan
-from hanse.core.update import Aggregate, Update
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.update import Aggregate, Update
 from hanse.workflow.base import CommitRequest, Host, Request, Standing
 
 MODEL = {"w": np.zeros(2, np.float32)}

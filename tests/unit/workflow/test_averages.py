@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.workflow.hosts import update
 
-from hanse.core.update import Update
+from hanse.core.values.update import Update
 from hanse.errors import UpdateError
 from hanse.workflow.averages import mean_metrics, weighted_mean
-
-from tests.unit.workflow.hosts import update
 
 
 def test_updates_count_by_their_examples() -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.unit.workflow.hosts import INDIVIDUAL, MODEL, ScriptedHost
 
-from hanse.core.plan import BUILT_IN_WORKFLOWS
-from hanse.core.update import Aggregate, Update
+from hanse.core.plan.plan import BUILT_IN_WORKFLOWS
+from hanse.core.values.update import Aggregate, Update
 from hanse.errors import WorkflowError
 from hanse.workflow.base import Request
 from hanse.workflow.built_in import BUILT_IN, evaluate, fedavg
 from hanse.workflow.federation import Federation
-
-from tests.unit.workflow.hosts import INDIVIDUAL, MODEL, ScriptedHost
 
 
 def test_every_name_that_a_plan_may_give_has_its_workflow() -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.workflow.hosts import AGGREGATE, MODEL, ScriptedHost, update
 
-from hanse.core.update import Update
+from hanse.core.values.update import Update
 from hanse.errors import DisclosureError, WorkflowError
 from hanse.workflow.base import Request, Standing
 from hanse.workflow.federation import Federation
-
-from tests.unit.workflow.hosts import AGGREGATE, MODEL, ScriptedHost, update
 
 IN_AGGREGATE = {"train": {"discloses": AGGREGATE}}
 

@@ -1,0 +1,1 @@
+"""Blobs of a run at the aggregator: retention, and models in fewer bytes."""

@@ -1,0 +1,181 @@
+"""Which blobs are still needed, and the end of those that are not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from hanse.aggregator.run.site_work import assignments
+from hanse.core.run.run import Phase, Run
+from hanse.core.values.identity import Party, Role
+from hanse.errors import PolicyError, StorageError
+from hanse.storage.base import ABANDONED_MS, BlobStore
+
+logger = logging.getLogger(__name__)
+
+MOST_CLAIMS = {Role.COLLABORATOR: 8, Role.OPERATOR: 10_000}
+"""Blobs that a site may bring for one task, and an operator for the next plan."""
+_AT_ONCE = 16
+_MOST_LATE = 10_000
+
+_Exchange = tuple[str, int]
+"""A run, and the number of one of its exchanges."""
+
+
+def plan_blobs(run: Run) -> frozenset[str]:
+    """The plan of a run, its code, and the model that it starts from."""
+    manifest = run.manifest
+    initial = () if manifest.initial_model is None else (manifest.initial_model.sha256,)
+    return frozenset({run.plan_digest, *(file.sha256 for file in manifest.files), *initial})
+
+
+def references(run: Run) -> frozenset[str]:
+    """Blobs that a run needs: for its next steps, or, once it has finished, for those who ask about it."""
+    found = {*plan_blobs(run), run.model, run.best.model if run.best else None}
+    if run.phase is not Phase.FINISHED:
+        found.add(run.state)
+        for exchange in run.exchanges.values():
+            found.add(exchange.model)
+            found |= {member.answer.update for member in exchange.members.values() if member.answer}
+    return frozenset(digest for digest in found if digest is not None)
+
+
+def superseded(before: Run | None) -> frozenset[str]:
+    """Blobs that a run's last commit, say, may have made useless; see `Ledger.before`."""
+    return frozenset() if before is None else references(before)
+
+
+class Retention:
+    """Deletes what was needed once: updates whose round is committed, models that were replaced.
+
+    And what nobody has gone on with for a day: uploads that were cut off.
+
+    A blob that any run refers to stays, and so does one that a party brings, or
+    was told is here already, for a result or a plan that it has yet to send. A
+    site's claim ends with the tasks that it is asked, an operator's with `release`.
+    Belongs to the event loop. Claims do not outlast it. What it then finds, and
+    no run refers to, stays as long as something is asked that was asked before:
+    it may have been brought for that. Whoever was told that a blob is here, and
+    meets an aggregator that does not have it, brings it again.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, runs: Callable[[], Sequence[Run]], clock_ms: Callable[[], int]
+    ) -> None:
+        self._blobs = blobs
+        self._runs = runs
+        self._clock_ms = clock_ms
+        self._claims: dict[Party, dict[str, frozenset[_Exchange]]] = {}
+        self._found: dict[str, frozenset[_Exchange]] = {}
+        """What was here at the start, with the exchanges that it may have been brought for."""
+        self._late: dict[str, None] = {}
+        """What may still come though its claim has ended: an upload that was under way goes on to its end."""
+        self._reclaiming: asyncio.Future[None] | None = None
+
+    def take_stock(self) -> None:
+        """Look at what was left here by an aggregator that ended; to be called before anything is asked.
+
+        Raises:
+            StorageError: The blobs cannot be listed, or what cannot be used be deleted.
+        """
+        self._blobs.drop_unfinished()
+        may_be_for = _open(self._runs())
+        self._found = dict.fromkeys(set(self._blobs.digests()) - self._needed(), may_be_for)
+
+    def claim(self, party: Party, digest: str) -> None:
+        """Keep a blob for a party that brings it, or was about to.
+
+        Raises:
+            PolicyError: The party has brought more than its tasks or a plan can take.
+        """
+        asked = _asked(party, self._runs())
+        if party.role is Role.COLLABORATOR and not asked:
+            return  # whatever it is told, there is nothing to bring it for
+        live = self._live(party, asked)
+        if digest not in live and len(live) >= MOST_CLAIMS[party.role] * max(len(asked), 1):
+            raise PolicyError(
+                f"{party.name} has brought {len(live)} blobs and made no use of any",
+                mend="Send the result or the plan that they are for.",
+            )
+        self._claims.setdefault(party, {})[digest] = asked
+
+    def release(self, party: Party) -> None:
+        """End the claims of an operator, whose plan was submitted."""
+        self._claims.pop(party, None)
+
+    async def collect(self, digests: Iterable[str]) -> None:
+        """Delete those of these blobs that nobody needs, and those whose claim has ended."""
+        self._late |= dict.fromkeys(self._drop_ended_claims())
+        doubtful = sorted({*digests, *self._late})
+        for begin in range(0, len(doubtful), _AT_ONCE):
+            # Not on a thread: nobody may come to need a blob between the look and the deletion.
+            needed = self._needed()
+            for digest in doubtful[begin : begin + _AT_ONCE]:
+                if self._blobs.has(digest):
+                    self._late.pop(digest, None)
+                if digest not in needed:
+                    self._delete(digest)
+            await asyncio.sleep(0)
+        self._late = dict.fromkeys([*self._late][-_MOST_LATE:])
+        # Nobody waits for it: what is deleted is out of sight already.
+        keep = any(run.phase is Phase.RUNNING for run in self._runs())
+        self._reclaiming = asyncio.get_running_loop().run_in_executor(None, self._reclaim, keep)
+
+    async def settled(self) -> None:
+        """Wait until the space of what was deleted is free."""
+        if self._reclaiming is not None:
+            await asyncio.wait({self._reclaiming})
+
+    def _reclaim(self, keep: bool) -> None:
+        try:
+            self._blobs.reclaim(keep=keep)
+            self._blobs.sweep(self._clock_ms() - ABANDONED_MS)
+        except StorageError as error:  # it only takes up space
+            logger.warning("the space of blobs that are not needed any more is not free yet: %s", error)
+
+    def _delete(self, digest: str) -> None:
+        try:
+            self._blobs.delete(digest)
+        except StorageError as error:  # it only takes up space
+            logger.warning("blob %s is not needed any more, but stays: %s", digest[:12], error)
+
+    def _needed(self) -> set[str]:
+        # One look at the runs for both: a result that is accepted meanwhile turns a claim into a reference.
+        runs = self._runs()
+        referred = (references(run) for run in runs)
+        claimed = (self._live(party, _asked(party, runs)) for party in self._claims)
+        open_now = _open(runs)
+        return set().union(*referred, *claimed, (d for d, asked in self._found.items() if asked & open_now))
+
+    def _live(self, party: Party, asked: frozenset[_Exchange]) -> set[str]:
+        """Blobs that a party claims for what it is asked now."""
+        claims = self._claims.get(party, {})
+        if party.role is Role.OPERATOR:
+            return set(claims)
+        return {digest for digest, meant_for in claims.items() if meant_for & asked}
+
+    def _drop_ended_claims(self) -> list[str]:
+        runs, ended = self._runs(), []
+        for party, claims in list(self._claims.items()):
+            for digest in claims.keys() - self._live(party, _asked(party, runs)):
+                ended.append(digest)
+                del claims[digest]
+            if not claims:
+                del self._claims[party]
+        open_now = _open(runs)
+        over = [digest for digest, may_be_for in self._found.items() if not may_be_for & open_now]
+        for digest in over:
+            del self._found[digest]
+        return ended + over
+
+
+def _open(runs: Iterable[Run]) -> frozenset[_Exchange]:
+    """Exchanges in which anybody's answer would be taken, now or when its run is taken up again."""
+    alive = (run for run in runs if run.phase is not Phase.FINISHED)
+    return frozenset((run.run_id, exchange.number) for run in alive for exchange in run.open_exchanges())
+
+
+def _asked(party: Party, runs: Iterable[Run]) -> frozenset[_Exchange]:
+    """Exchanges in which a party's answer would be taken now."""
+    return frozenset((run.run_id, e.number) for run in runs for e in assignments(run, party.name))

@@ -1,0 +1,1 @@
+"""Members of the federation and the aggregator's own certificates."""

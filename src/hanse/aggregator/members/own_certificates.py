@@ -1,0 +1,97 @@
+"""The identities at home in a federation's directory, where the authority is at hand to renew them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from hanse.aggregator.members.membership import Registry
+from hanse.config.layout import IDENTITY, OPERATOR
+from hanse.config.settings import OPERATOR_FILE, AggregatorSettings, OperatorSettings, settings_yaml
+from hanse.core.values.identity import Party, Role
+from hanse.errors import CredentialError
+from hanse.files.atomic import write_file
+from hanse.pki.authority import Authority
+from hanse.pki.certificates import fingerprint, load_certificate, pem_of
+from hanse.pki.credentials import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, Credentials
+from hanse.pki.enrolment import request_certificate
+from hanse.pki.keys import load_key, new_key
+
+logger = logging.getLogger(__name__)
+
+RENEW_AT = 1 / 3
+"""Part of a certificate's life that is left when it is renewed."""
+
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
+
+
+def certify(
+    directory: Path, settings: AggregatorSettings, authority: Authority, now: datetime
+) -> Credentials:
+    """Give the aggregator a new key and certificate, also where its last one expired.
+
+    Args:
+        directory: Of the federation.
+        settings: Say at which hosts the certificate is good, and for how long.
+        authority: The federation's.
+        now: The time, with its zone.
+
+    Raises:
+        CredentialError: The files of the last one are damaged, or another party's.
+        StorageError: The new ones cannot be written; the last are as they were.
+    """
+    key, party = new_key(), Party(settings.federation, Role.AGGREGATOR, settings.name)
+    lifetime = timedelta(seconds=settings.certificates.aggregator)
+    certificate = pem_of(
+        authority.issue(key.public_key(), party, now=now, lifetime=lifetime, hosts=settings.hosts)
+    )
+    identity = directory / IDENTITY
+    if (identity / CERTIFICATE_FILE).exists():
+        return _stored(identity).replace_certificate(certificate, now, key)
+    return Credentials.save_new(identity, key, certificate, pem_of(authority.certificate), now)
+
+
+def enrol_operator(directory: Path, settings: AggregatorSettings, registry: Registry, now: datetime) -> None:
+    """Make the operator who is at home in the federation's directory."""
+    home = directory / OPERATOR
+    key, party = new_key(), Party(settings.federation, Role.OPERATOR, OPERATOR)
+    _, issued = registry.sign(party.name, party.role, request_certificate(key, party))
+    Credentials.save_new(home / IDENTITY, key, issued.certificate, issued.authority, now)
+    # Straight to the port here: the federation's `url` may be known outside only.
+    host = "localhost" if settings.listen.host in _EVERY_ADDRESS else settings.listen.host
+    operator = OperatorSettings(
+        name=party.name,
+        federation=party.federation,
+        aggregator=f"https://{f'[{host}]' if ':' in host else host}:{settings.listen.port}",
+        proxy=None,
+    )
+    write_file(home / OPERATOR_FILE, settings_yaml(operator).encode())
+
+
+def renew_operator(directory: Path, registry: Registry, now: datetime) -> None:
+    """Renew the certificate of the operator at home where that is due, also an expired one."""
+    identity = directory / OPERATOR / IDENTITY
+    if not (identity / CERTIFICATE_FILE).exists():
+        return
+    old = _stored(identity)
+    if old.fraction_left(now) >= RENEW_AT:
+        return
+    party = old.party
+    try:
+        registry.membership.admit(party.name, party.role, fingerprint(old.certificate))
+    except CredentialError as error:
+        logger.warning("the certificate in %s is not renewed: %s", identity, error)
+        return
+    issued = registry.renew(party, request_certificate(old.key, party))
+    old.replace_certificate(issued.certificate, now)
+
+
+def _stored(identity: Path) -> Credentials:
+    """What is on the disk, expired or not."""
+    return Credentials(
+        identity,
+        load_key(identity / KEY_FILE),
+        load_certificate(identity / CERTIFICATE_FILE),
+        load_certificate(identity / AUTHORITY_FILE),
+    )

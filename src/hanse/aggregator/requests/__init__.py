@@ -1,0 +1,1 @@
+"""Handlers of the aggregator's requests, by who sends them."""

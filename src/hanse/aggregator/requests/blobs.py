@@ -1,0 +1,69 @@
+"""Requests that move blobs."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from hanse.aggregator.options import Options
+from hanse.aggregator.requests.access import check_may_read, upload_limit
+from hanse.aggregator.run_registry import RunKeeper
+from hanse.core.values.identity import Party
+from hanse.errors import PolicyError, StorageError
+from hanse.storage.base import BlobStore, BlobWriter
+from hanse.storage.disk_space import free_space
+from hanse.transport.service import OpenUpload
+from hanse.wire.messages.basics import BlobState
+
+
+class TransferRequests:
+    """Serves the requests of `hanse.transport.service.BlobHandler`."""
+
+    def __init__(self, keeper: RunKeeper, blobs: BlobStore, options: Options) -> None:
+        self._keeper = keeper
+        self._blobs = blobs
+        self._options = options
+
+    def blob_to_send(self, party: Party, digest: str) -> Path:
+        """Where a blob is that this party may have."""
+        offered = self._keeper.downloads.find(digest)
+        if offered is not None:  # whoever may have the model may have what makes it
+            check_may_read(party, offered.model, self._keeper.states())
+            return offered.path
+        check_may_read(party, digest, self._keeper.states())
+        return self._blobs.path(digest)
+
+    def blob_state(self, party: Party, digest: str) -> BlobState:
+        """How much of this party's upload is here."""
+        self._keeper.retention.claim(party, digest)
+        if self._blobs.has(digest):
+            return BlobState(complete=True, offset=self._blobs.size(digest))
+        return BlobState(complete=False, offset=self._blobs.partial_size(digest, party.name))
+
+    def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
+        """What begins or resumes an upload that this party may make."""
+        self._keeper.retention.claim(party, digest)
+        if self._blobs.has(digest):
+            return None
+        limit = upload_limit(party, self._keeper.states(), self._blobs.size, self._options.max_blob)
+        if size > limit:
+            raise PolicyError(
+                f"{party.name} wants to upload {size} bytes; the limit is {limit}",
+                mend="An update cannot be larger than the model it changes; `limits: max_blob` in "
+                "aggregator.yaml bounds everything else.",
+            )
+        return partial(self._open, party.name, digest, size)
+
+    def _open(self, owner: str, digest: str, size: int) -> BlobWriter:
+        self._check_room(size - self._blobs.partial_size(digest, owner))
+        return self._blobs.write(digest, owner, size)
+
+    def _check_room(self, size: int) -> None:
+        reserve = self._options.disk_reserve
+        free = free_space(self._options.directory, self._blobs, size + reserve)
+        if free < size + reserve:
+            raise StorageError(
+                f"the aggregator's disk has {free} bytes free; {size} bytes more would leave less than the "
+                f"reserve of {reserve}",
+                mend="The operator must free space; the upload goes on from where it is.",
+            )

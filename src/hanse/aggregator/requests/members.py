@@ -1,0 +1,99 @@
+"""Requests about who belongs to the federation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.run_registry import REMOVED, RunKeeper
+from hanse.core.run.lifecycle import Invite, Leave
+from hanse.core.values.identity import Party, Role
+from hanse.errors import HanseError
+from hanse.wire.messages.members import (
+    Certificates,
+    EnrolRequest,
+    InviteReply,
+    InviteRequest,
+    Member,
+    Members,
+    RenewRequest,
+    SignRequest,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class MemberRequests:
+    """Serves the requests of `hanse.transport.service.MemberHandler`."""
+
+    def __init__(self, registry: Registry, keeper: RunKeeper, url: str, token_id: Callable[[], str]) -> None:
+        self._registry = registry
+        self._keeper = keeper
+        self._url = url
+        self._token_id = token_id
+
+    async def enrol(self, request: EnrolRequest) -> Certificates:
+        """Trade a token for a certificate."""
+        party, certificates = await asyncio.to_thread(self._registry.enrol, request.token, request.csr)
+        await self._welcome(party)
+        return certificates
+
+    async def sign(self, party: Party, request: SignRequest) -> Certificates:
+        """Enrol a party from a request carried by hand."""
+        new, certificates = await asyncio.to_thread(
+            self._registry.sign, request.name, request.role, request.csr
+        )
+        await self._welcome(new)
+        return certificates
+
+    async def renew(self, party: Party, request: RenewRequest) -> Certificates:
+        """Give a party its next certificate."""
+        return await asyncio.to_thread(self._registry.renew, party, request.csr)
+
+    async def invite(self, party: Party, request: InviteRequest) -> InviteReply:
+        """Make a one-time token."""
+        token = self._registry.invite(
+            request.name,
+            request.role,
+            url=self._url,
+            token_id=self._token_id(),
+            lifetime=timedelta(seconds=request.lifetime_s),
+        )
+        return InviteReply(token=token)
+
+    async def remove(self, party: Party, name: str) -> Members:
+        """Take a party off the allow list; its open requests end at once."""
+        await asyncio.to_thread(self._registry.remove, name, party.name)
+        self._keeper.signals.notify([name])
+        for controller in self._keeper.alive():
+            await controller.execute(Leave(name, REMOVED))
+        return await self.members(party)
+
+    async def members(self, party: Party) -> Members:
+        """List the parties."""
+        return Members(
+            members=tuple(
+                Member(
+                    name=member.name,
+                    role=member.role,
+                    removed=member.removed,
+                    seen_ms=self._registry.seen_ms.get(member.name),
+                    not_after_ms=member.not_after_ms,
+                )
+                for _, member in sorted(self._registry.membership.parties.items())
+            )
+        )
+
+    async def _welcome(self, party: Party) -> None:
+        """Ask a new site for its answers to the plans of the runs under way."""
+        if party.role is not Role.COLLABORATOR:
+            return
+        for controller in self._keeper.alive():
+            try:
+                await controller.execute(Invite(party.name))
+            except HanseError as error:
+                # Its token is used up, so it must get its certificate; it is asked at the next start.
+                logger.error("run %s: %s cannot be asked: %s", controller.run.run_id, party.name, error)

@@ -1,0 +1,133 @@
+"""Requests of operators about runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from hanse.aggregator.export import Exports
+from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.run_registry import RunKeeper
+from hanse.core.plan.manifest import Manifest
+from hanse.core.run.lifecycle import Stop
+from hanse.core.run.run import TERMINAL
+from hanse.core.run.suspension import TakeBack
+from hanse.core.values.identity import Party
+from hanse.core.values.schema import Strict
+from hanse.errors import PlanError
+from hanse.files.errors import file_errors
+from hanse.storage.base import BlobStore, Journal
+from hanse.wire.messages.basics import MAX_MESSAGE, encode
+from hanse.wire.messages.runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.tensors import read_specs
+
+M = TypeVar("M", bound=Strict)
+
+MAX_MANIFEST = MAX_MESSAGE // 2
+"""Longest manifest of a plan, bytes: it stands in the journal, whose records travel in messages."""
+_RECORDS_A_REPLY = 200
+_SLACK = 4_096
+"""Bytes of a reply that are neither records nor a status."""
+
+
+class ControlRequests:
+    """Serves the requests of `hanse.transport.service.RunHandler`."""
+
+    def __init__(
+        self, registry: Registry, keeper: RunKeeper, journal: Journal, blobs: BlobStore, exports: Exports
+    ) -> None:
+        self._registry = registry
+        self._keeper = keeper
+        self._journal = journal
+        self._blobs = blobs
+        self._exports = exports
+
+    async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
+        """Begin a run."""
+        manifest = await asyncio.to_thread(self._manifest, request.plan_digest)
+        controller = await self._keeper.begin(manifest, request.plan_digest, party.name)
+        self._keeper.retention.release(party)
+        return self._keeper.status(controller)
+
+    async def runs(self, party: Party) -> Runs:
+        """List the runs, newest first: as many as fit in a message."""
+        found = sorted(self._keeper.all(), key=lambda c: c.run.submitted_ms, reverse=True)
+        return Runs(runs=tuple(_fitting((self._keeper.status(c) for c in found), MAX_MESSAGE - _SLACK)))
+
+    async def run(self, party: Party, run_id: str) -> RunStatus:
+        """One run as it stands."""
+        return self._keeper.status(self._keeper.find(run_id))
+
+    async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
+        """Records of a run's journal after `after`, waiting for one where there is none."""
+        controller = self._keeper.find(run_id)
+
+        def look() -> bool | None:
+            self._registry.membership.member(party.name, party.role)  # it may be removed while it waits
+            return controller.events > after or controller.run.phase in TERMINAL or None
+
+        await self._keeper.signals.until([run_id, party.name], look, wait_s)
+        status = self._keeper.status(controller)
+        records = await asyncio.to_thread(self._journal.read, run_id, after=after, limit=_RECORDS_A_REPLY)
+        written = (JournalRecord.model_validate(record.as_json()) for record in records)
+        room = MAX_MESSAGE - _SLACK - len(encode(status))
+        return EventsReply(records=tuple(_fitting(written, room)), status=status)
+
+    async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:
+        """End a run."""
+        controller = self._keeper.find(run_id)
+        await controller.execute(Stop(party.name, request.reason))
+        return self._keeper.status(controller)
+
+    async def resume(self, party: Party, run_id: str) -> RunStatus:
+        """Take a stopped or failed run up again."""
+        return self._keeper.status(await self._keeper.resume(run_id, party.name))
+
+    async def take_back(self, party: Party, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was set aside."""
+        controller = self._keeper.find(run_id)
+        await controller.execute(TakeBack(site, party.name))
+        return self._keeper.status(controller)
+
+    async def export(self, party: Party, run_id: str) -> Path:
+        """Write the run's journal with its seal to a file."""
+        self._keeper.find(run_id)
+        return await asyncio.to_thread(self._exports.write, run_id)
+
+    def _manifest(self, digest: str) -> Manifest:
+        """The manifest of a plan that was uploaded with all its files.
+
+        Raises:
+            PlanError: Something of it is missing, or not what the manifest says.
+        """
+        if self._size(digest, f"plan {digest[:12]}") > MAX_MANIFEST:
+            raise PlanError(
+                f"plan {digest[:12]} has more than {MAX_MANIFEST} bytes",
+                mend="Put long `options` into a file under `code`.",
+            )
+        with file_errors(f"read plan {digest[:12]}"):
+            data = self._blobs.path(digest).read_bytes()
+        manifest = Manifest.from_bytes(data, digest)
+        initial = () if manifest.initial_model is None else (manifest.initial_model,)
+        for file in (*manifest.files, *initial):
+            if self._size(file.sha256, file.path) != file.size:
+                raise PlanError(f"{file.path} does not have the {file.size} bytes that the plan states")
+        for file in initial:
+            read_specs(self._blobs.path(file.sha256))
+        return manifest
+
+    def _size(self, digest: str, what: str) -> int:
+        if not self._blobs.has(digest):
+            raise PlanError(f"{what} was not uploaded", mend="Upload the manifest and all its files first.")
+        return self._blobs.size(digest)
+
+
+def _fitting(messages: Iterable[M], room: int) -> Iterator[M]:
+    """As many messages from the first on as fit into so many bytes; at least one."""
+    for number, message in enumerate(messages):
+        room -= len(encode(message)) + 1
+        if number and room < 0:
+            return
+        yield message

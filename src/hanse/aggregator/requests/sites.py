@@ -1,0 +1,104 @@
+"""Requests of collaborators: what there is to do, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.requests.verify import Verifier
+from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run.site_work import WorkList
+from hanse.aggregator.run_registry import RunKeeper
+from hanse.core.run.tasks import RefuseResult, StartTask
+from hanse.core.values.identity import Party
+from hanse.errors import HanseError, LateResultError, RunError, StorageError
+from hanse.storage.base import BlobStore
+from hanse.wire.messages.basics import Empty, decode_value
+from hanse.wire.messages.sites import (
+    AnswerRequest,
+    NextRequest,
+    ProgressRequest,
+    ResultReply,
+    ResultRequest,
+    TaskOutcome,
+    Work,
+)
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_REASON = 1_000
+
+
+class SiteRequests:
+    """Serves the requests of `hanse.transport.service.SiteHandler`."""
+
+    def __init__(
+        self, registry: Registry, keeper: RunKeeper, verifier: Verifier, blobs: BlobStore, max_blob: int
+    ) -> None:
+        self._registry = registry
+        self._keeper = keeper
+        self._verifier = verifier
+        self._work_list = WorkList(blobs.size, max_blob, keeper.downloads.offer)
+
+    async def next(self, party: Party, request: NextRequest) -> Work:
+        """Wait for the site's work to change."""
+
+        def look() -> Work | None:
+            self._registry.membership.member(party.name, party.role)  # it may be removed while it waits
+            work = self._work(party)
+            return None if work.version == request.known else work
+
+        found = await self._keeper.signals.until([party.name], look, request.wait_s)
+        return found or self._work(party)
+
+    async def answer(self, party: Party, request: AnswerRequest) -> Empty:
+        """Take a site's answer to a plan."""
+        controller = self._find(party, request.run_id)
+        await controller.execute(self._verifier.plan_answer(party, controller.run, request.statement))
+        return Empty()
+
+    async def result(self, party: Party, request: ResultRequest) -> ResultReply:
+        """Take an outcome; durable when this returns."""
+        outcome = decode_value(TaskOutcome, request.statement.body)
+        controller = self._find(party, outcome.run_id)
+        try:
+            # On a thread: the whole update is read.
+            command = await asyncio.to_thread(
+                self._verifier.result, party, controller.run, outcome, request.statement
+            )
+            events = await controller.execute(command)
+        except StorageError:
+            raise  # our fault, not the site's: it tries again
+        except HanseError as error:
+            await _refuse(controller, party, outcome, error)
+            raise
+        return ResultReply(duplicate=not events)
+
+    async def progress(self, party: Party, request: ProgressRequest) -> Empty:
+        """Note that a task is under way."""
+        controller = self._find(party, request.run_id)
+        if controller.note_progress(request.exchange, party.name):
+            await controller.execute(StartTask(request.exchange, party.name))
+        return Empty()
+
+    def _work(self, party: Party) -> Work:
+        return self._work_list.of(party.name, self._keeper.states())
+
+    def _find(self, party: Party, run_id: str) -> RunController:
+        controller = self._keeper.find(run_id)
+        if party.name not in controller.run.invited:
+            raise RunError(f"{party.name} was not asked to take part in run {run_id}")
+        return controller
+
+
+async def _refuse(controller: RunController, party: Party, outcome: TaskOutcome, error: HanseError) -> None:
+    """Record a result that does not count, under the name of who sent it."""
+    log = logger.info if isinstance(error, LateResultError) else logger.warning
+    log("run %s: a result of %s was refused: %s", outcome.run_id, party.name, error)
+    # Of a late answer alone it has been checked by now who signed it.
+    late = isinstance(error, LateResultError) and outcome.outcome == "done"
+    examples = outcome.num_examples if late else None
+    await controller.execute(
+        RefuseResult(outcome.exchange, party.name, error.code, error.message[:_LONGEST_REASON], examples)
+    )

@@ -1,0 +1,1 @@
+"""One run at the aggregator: its controller, the work of its sites, its status."""

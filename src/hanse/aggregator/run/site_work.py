@@ -1,0 +1,182 @@
+"""What a run wants of a site, and what an operator sees of a run: views of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.run.events import Event
+from hanse.core.run.exchange import UNANSWERED, Exchange, deadline_ms
+from hanse.core.run.round_events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    ResultRefused,
+    RoundCommitted,
+    RoundOpened,
+    SiteIdle,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
+from hanse.core.run.run import TERMINAL, Phase, Run
+from hanse.core.run.run_events import PlanAnswered, SiteInvited, SiteLeft
+from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.suspension import told_aside
+from hanse.core.values.canonical import digest_of
+from hanse.wire.messages.sites import Assignment, ModelDelta, RunWork, Work
+
+HEADER_SLACK = 65_536
+"""How much longer than the model an update file may be."""
+
+
+_MOST_REMEMBERED = 1_024
+
+
+SizeOf = Callable[[str], int]
+
+
+Offer = Callable[[str, str], ModelDelta | None]
+"""By a run's id and a model's digest, what makes the model of the one before."""
+
+
+class WorkList:
+    """Tells sites all that is wanted of them.
+
+    What it told one it remembers for those that stand alike, which in a round
+    are all of its cohort.
+
+    Args:
+        size_of: Size in bytes of a blob, by its digest.
+        max_blob: Largest first model that is taken.
+        offer: Knows of models in fewer bytes; the same for a model as long as it is asked of anybody.
+    """
+
+    def __init__(self, size_of: SizeOf, max_blob: int, offer: Offer | None = None) -> None:
+        self._size_of = size_of
+        self._offer = offer
+        self._max_blob = max_blob
+        self._told: dict[tuple[_Standing, ...], Work] = {}
+
+    def of(self, site: str, runs: Iterable[Run]) -> Work:
+        """All that is wanted of a site now.
+
+        Args:
+            site: The collaborator.
+            runs: The runs of the federation.
+        """
+        concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
+        standing = tuple(
+            (
+                *(run.run_id, run.plan_digest, site not in run.answers, _aside(run, site)),
+                _accepted(run, site),
+                # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
+                tuple((exchange.number, exchange.clock_ms) for exchange in asked),
+            )
+            for run, asked in concerned
+        )
+        if standing not in self._told:
+            if len(self._told) >= _MOST_REMEMBERED:
+                self._told.clear()
+            found = tuple(self._of_run(site, run, asked) for run, asked in concerned)
+            version = digest_of([work.model_dump(mode="json") for work in found])
+            self._told[standing] = Work(version=version, runs=found)
+        return self._told[standing]
+
+    def _of_run(self, site: str, run: Run, asked: Iterable[Exchange]) -> RunWork:
+        size_of = self._size_of
+        return RunWork(
+            run_id=run.run_id,
+            plan_digest=run.plan_digest,
+            plan_bytes=size_of(run.plan_digest),
+            review=site not in run.answers,
+            progress_s=progress_interval_s(run),
+            set_aside=_aside(run, site),
+            assignments=tuple(
+                Assignment(
+                    exchange=e.number,
+                    round_number=e.round_number,
+                    task=e.task,
+                    model=e.model,
+                    model_bytes=0 if e.model is None else size_of(e.model),
+                    max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
+                    accepted=_accepted(run, site),
+                    delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
+                    deadline_ms=deadline_ms(e, run.plan.cohort),
+                )
+                for e in asked
+            ),
+        )
+
+
+_Standing = tuple[str, str, bool, str, int, tuple[tuple[int, int], ...]]
+"""Run, plan, whether the site is to answer, why it is set aside, what it has to know counts, exchanges with
+their clocks: all that its work follows from."""
+
+
+def _aside(run: Run, site: str) -> str:
+    """Why a site is not asked at present, and until when; empty where it is."""
+    return told_aside(run, site) if site in run.conduct.aside else ""
+
+
+def concerns(run: Run, site: str) -> bool:
+    """Whether a run still wants something of a site, now or later."""
+    return run.phase not in TERMINAL and site in run.invited and site not in run.left
+
+
+def touched(events: Iterable[Event], before: Run | None) -> frozenset[str] | None:
+    """Sites whose work an event may have changed; None for all that were invited.
+
+    What a site itself has said is no news to it: it is not woken to hear that it counts.
+
+    Args:
+        events: What has happened.
+        before: The run as it stood before its last commit; None before the first.
+    """
+    sites: set[str] = set()
+    for event in events:
+        match event:
+            case ExchangeOpened():
+                sites |= set(event.cohort)
+            case ExchangeClosed():
+                sites |= set(event.missing)
+            case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSetAside() | SiteTakenBack():
+                sites.add(event.site)
+            case TaskStarted() | UpdateAccepted() | TaskFailed() | SiteIdle() | SiteKept() | ResultRefused():
+                pass
+            case RoundOpened() | UpdatesAggregated():
+                pass
+            case RoundCommitted():  # a workflow that began anew need not wait for all that it had asked
+                dropped = () if before is None else before.open_exchanges()
+                sites |= {site for exchange in dropped for site in exchange.unanswered}
+            case _:
+                return None
+    return frozenset(sites)
+
+
+def assignments(run: Run, site: str) -> tuple[Exchange, ...]:
+    """Open exchanges in which a site's answer would be taken."""
+    if run.phase is not Phase.RUNNING:
+        return ()
+    return tuple(e for e in run.open_exchanges() if site in e.members and e.members[site].state in UNANSWERED)
+
+
+def progress_interval_s(run: Run) -> float:
+    """How often a task has to show progress: well within the idle limit, and at most once a second or so."""
+    return min(max(run.plan.cohort.idle_limit / 4, 0.2), 60.0)
+
+
+def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: int) -> int:
+    """Largest update file that is taken in an exchange; 0 where the task discloses none."""
+    if disclosure_of(run.plan, exchange.task).update == "none":
+        return 0
+    if exchange.model is None:
+        return max_blob
+    most = size_of(exchange.model) + HEADER_SLACK
+    # Noise does not compress, and each tensor adds a scale or two: far less than this.
+    return most + most // 4 if run.plan.compression.upload else most
+
+
+def _accepted(run: Run, site: str) -> int:
+    """The site's last exchange that counts, where it needs to know; what all sites get is made once."""
+    return run.accepted.get(site, 0) if run.plan.compression.error_feedback else 0

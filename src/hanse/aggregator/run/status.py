@@ -1,0 +1,131 @@
+"""A run as an operator sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from hanse.core.run.exchange import deadline_ms
+from hanse.core.run.run import Phase, Run
+from hanse.core.run.suspension import back_ms, back_round, told_aside
+from hanse.wire.messages.runs import Awaited, RunStatus, SetAside, TookPart
+
+CONTACT_MS = 120_000
+"""A site that was heard of within this time counts as connected; a long poll is shorter."""
+
+
+MOST_AWAITED = 500
+"""Sites that a status names as awaited; a status has to fit into a message."""
+
+
+MOST_NAMED = 100
+"""Sites that a status names for one reason; the journal has all of them."""
+
+
+MOST_EXCHANGES = 8
+"""Closed exchanges of which a status says who took part."""
+
+
+_LONGEST_REASON = 8_192
+
+
+def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) -> RunStatus:
+    """A run as an operator sees it: where it stands and for whom it waits.
+
+    Args:
+        run: The run.
+        events: Number of its last journal record.
+        seen_ms: When each site was last in contact.
+        now_ms: The time, milliseconds since 1970.
+    """
+    answers = {site: "accepted" if yes else "refused" for site, yes in run.answers.items()}
+    answers |= dict.fromkeys(run.unanswered, "awaited")
+    answers |= dict.fromkeys(run.left, "left")
+    return RunStatus(
+        run_id=run.run_id,
+        plan_name=run.plan.name,
+        plan_digest=run.plan_digest,
+        phase=run.phase.value,
+        reason=run.reason[:_LONGEST_REASON],
+        rounds=run.plan.rounds,
+        rounds_committed=max(run.committed, 0),
+        round_open=run.round_open,
+        submitted_by=run.submitted_by,
+        submitted_ms=run.submitted_ms,
+        population=run.population,
+        answers=dict(sorted(answers.items())),
+        awaited=_awaited(run, seen_ms, now_ms)[:MOST_AWAITED],
+        model=run.model,
+        best_round=run.best.round_number if run.best else None,
+        best_model=run.best.model if run.best else None,
+        metrics=dict(run.metrics),
+        took_part=_took_part(run),
+        short_rounds=run.roll.short_rounds,
+        set_aside=_set_aside(run)[:MOST_NAMED],
+        events=events,
+    )
+
+
+def told(awaited: Awaited) -> str:
+    """Who is waited for, for what, since when and until when (UTC)."""
+    since, until = (
+        datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        for time_ms in (awaited.since_ms, awaited.deadline_ms)
+    )
+    away = "" if awaited.connected else ", not connected"
+    return f"{awaited.site} ({awaited.what}, {awaited.state} since {since}, until {until}{away})"
+
+
+def _took_part(run: Run) -> tuple[TookPart, ...]:
+    """The exchanges of the last round committed and of the open one; of a stream, the last few."""
+    rounds = (run.committed, run.round_open)
+    last = [found for found in run.roll.closed.values() if found.round_number in rounds]
+    return tuple(TookPart.of(found, MOST_NAMED) for found in last[-MOST_EXCHANGES:])
+
+
+def _set_aside(run: Run) -> tuple[SetAside, ...]:
+    return tuple(
+        SetAside(
+            site=site,
+            reason=aside.reason,
+            round_number=aside.round_number,
+            since_ms=aside.since_ms,
+            back_round=back_round(run, site),
+            back_ms=back_ms(run, site),
+            told=told_aside(run, site),
+        )
+        for site, aside in sorted(run.conduct.aside.items())
+    )
+
+
+def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:
+    def connected(site: str) -> bool:
+        return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
+
+    if run.phase is Phase.SUBMITTED:
+        until = run.clock_ms + round(run.plan.cohort.approvals * 1000)
+        return tuple(
+            Awaited(
+                site=site,
+                what="answer to the plan",
+                state="assigned",
+                since_ms=run.clock_ms,
+                deadline_ms=until,
+                connected=connected(site),
+            )
+            for site in run.unanswered
+        )
+    if run.phase is not Phase.RUNNING:
+        return ()
+    return tuple(
+        Awaited(
+            site=site,
+            what=exchange.task,
+            state=exchange.members[site].state.value,
+            since_ms=exchange.members[site].since_ms,
+            deadline_ms=deadline_ms(exchange, run.plan.cohort),
+            connected=connected(site),
+        )
+        for exchange in run.open_exchanges()
+        for site in exchange.unanswered
+    )

@@ -1,0 +1,217 @@
+"""Every run of the federation: taken up at the start, driven to its end, found by its id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from hanse.aggregator.blobs.model_deltas import Downloads
+from hanse.aggregator.blobs.retention import Retention
+from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.options import Options
+from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run.status import status_of, told
+from hanse.aggregator.run_worker.supervisor import Supervisor, Workshop
+from hanse.aggregator.run_worker.workspace import delete_lives
+from hanse.concurrency import Signals
+from hanse.core.journal.membership import STREAM
+from hanse.core.plan.manifest import Manifest
+from hanse.core.run.lifecycle import Fail, Invite, Leave, Recover, Resume, Submit
+from hanse.core.run.run import TERMINAL, Run
+from hanse.core.values.identity import Role
+from hanse.core.values.wording import and_more
+from hanse.errors import HanseError, RunError
+from hanse.storage.base import BlobStore, Journal
+from hanse.storage.ledger import Ledger
+from hanse.wire.messages.runs import RunStatus
+
+logger = logging.getLogger(__name__)
+
+REMOVED = "removed from the federation"
+
+_SILENCE_S = 5.0
+"""How long nothing may happen in a run until the log says who is waited for."""
+_MOST_NAMED = 20
+
+
+class RunKeeper:
+    """Holds every run, and drives those that are under way; belongs to one event loop.
+
+    Attributes:
+        signals: Notified of what happens in the runs.
+        retention: Keeps the blobs that the runs need.
+        downloads: Models in fewer bytes.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        registry: Registry,
+        journal: Journal,
+        blobs: BlobStore,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """Hold no run yet.
+
+        Args:
+            options: What the aggregator's settings come to.
+            registry: Who may be asked to take part.
+            journal: Where the runs are written down.
+            blobs: What they refer to.
+            clock_ms: The time, milliseconds since 1970.
+        """
+        self.signals = Signals()
+        self.retention = Retention(blobs, self.states, clock_ms)
+        self._options = options
+        self._registry = registry
+        self._journal = journal
+        self.downloads = Downloads(options.directory / "downloads", blobs)
+        self._workshop = Workshop(
+            directory=options.runs,
+            blobs=blobs,
+            retention=self.retention,
+            downloads=self.downloads,
+            limits=options.worker,
+            max_bytes=options.max_blob,
+            worker_process=options.worker_process,
+        )
+        self._clock_ms = clock_ms
+        self._runs: dict[str, RunController] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._beginning = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Take up every run of the journal where it stood."""
+        for run_id in self._journal.streams():
+            if run_id != STREAM:
+                self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
+                await asyncio.to_thread(delete_lives, self._options.runs / run_id)
+        await asyncio.to_thread(self.retention.take_stock)
+        await self.retention.collect(())
+        for controller in self.alive():
+            logger.info("run %s: taken up again", controller.run.run_id)
+            await controller.execute(Recover())
+            await self._reconcile(controller)
+            self._drive(controller)
+
+    async def close(self) -> None:
+        """End the workers of all runs; the runs go on at the next start."""
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(controller.settled() for controller in self._runs.values()))
+        await self.retention.settled()
+
+    def find(self, run_id: str) -> RunController:
+        """The run of this id.
+
+        Raises:
+            RunError: There is none.
+        """
+        controller = self._runs.get(run_id)
+        if controller is None:
+            raise RunError(f"there is no run {run_id!r}", mend="`hanse run list` shows those there are.")
+        return controller
+
+    def all(self) -> list[RunController]:
+        """All runs, in the order in which they were submitted."""
+        return list(self._runs.values())
+
+    def alive(self) -> list[RunController]:
+        """The runs that are not over."""
+        return [controller for controller in self.all() if controller.run.phase not in TERMINAL]
+
+    def states(self) -> list[Run]:
+        """All runs as they stand."""
+        return [controller.run for controller in self.all()]
+
+    def status(self, controller: RunController) -> RunStatus:
+        """A run as an operator sees it."""
+        return status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
+
+    async def begin(self, manifest: Manifest, digest: str, by: str) -> RunController:
+        """Begin a run of a plan; every site is asked to take part.
+
+        Raises:
+            RunError: As many runs are under way as may be.
+        """
+        async with self._beginning:
+            if len(self.alive()) >= self._options.max_runs:
+                raise RunError(
+                    f"{self._options.max_runs} runs are under way, the most at one time",
+                    mend="Wait for one to end, or stop one.",
+                )
+            run_id = self._next_id(manifest.plan.name)
+            controller = await asyncio.to_thread(self._load, run_id)
+            invited = self._registry.membership.names(Role.COLLABORATOR)
+            await controller.execute(Submit(run_id, manifest, digest, by, invited))
+            self._runs[run_id] = controller
+        # Whoever was woken by the submission itself did not find the run yet.
+        self.signals.notify(controller.run.invited)
+        self._drive(controller)
+        await self._reconcile(controller)
+        return controller
+
+    async def resume(self, run_id: str, by: str) -> RunController:
+        """Take a stopped or failed run up again.
+
+        Raises:
+            RunError: It is neither.
+        """
+        controller = self.find(run_id)
+        ending = self._tasks.get(run_id)
+        if ending is not None and controller.run.phase in TERMINAL:
+            await asyncio.wait({ending})
+        await controller.execute(Resume(by))
+        await self._reconcile(controller)
+        self._drive(controller)
+        return controller
+
+    def _load(self, run_id: str) -> RunController:
+        return RunController(Ledger(self._journal, run_id), self.signals, self._clock_ms)
+
+    def _next_id(self, plan_name: str) -> str:
+        number = 1
+        while f"{plan_name}-{number}" in self._runs:
+            number += 1
+        return f"{plan_name}-{number}"
+
+    def _drive(self, controller: RunController) -> None:
+        run_id = controller.run.run_id
+        self._tasks[run_id] = asyncio.create_task(self._supervise(controller), name=f"run {run_id}")
+
+    async def _supervise(self, controller: RunController) -> None:
+        run_id = controller.run.run_id
+        telling = asyncio.create_task(self._tell_who_is_awaited(controller))
+        try:
+            await Supervisor(controller, self._workshop).supervise()
+        except Exception as error:  # the outermost edge of a run: it must not end in silence
+            logger.exception("run %s: the aggregator cannot go on with it", run_id)
+            await controller.execute(Fail(HanseError.code, f"the aggregator failed: {error}; see its log"))
+            raise
+        finally:
+            telling.cancel()
+            del self._tasks[run_id]
+
+    async def _tell_who_is_awaited(self, controller: RunController) -> None:
+        """Log whom a run waits for, once each time that nothing has happened for a while."""
+        while True:
+            seen = controller.events
+            if await controller.goes_on_after(seen, _SILENCE_S):
+                continue
+            awaited = [told(each) for each in self.status(controller).awaited]
+            listed = "; ".join(and_more(awaited, _MOST_NAMED))
+            logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
+            await controller.goes_on_after(seen)
+
+    async def _reconcile(self, controller: RunController) -> None:
+        """Tell a run who joined and who was removed while nobody could tell it."""
+        run, members = controller.run, self._registry.membership.names(Role.COLLABORATOR)
+        for name in members:
+            if name not in run.invited or name in run.left:
+                await controller.execute(Invite(name))
+        for name in run.invited:
+            if name not in members:
+                await controller.execute(Leave(name, REMOVED))

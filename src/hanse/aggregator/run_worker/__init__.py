@@ -1,0 +1,1 @@
+"""The run worker's process, its supervisor, and the calls between the two."""

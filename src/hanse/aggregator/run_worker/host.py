@@ -1,0 +1,281 @@
+"""The service's side of a run worker: its requests, carried out on the run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+from hanse.aggregation.registry import aggregate as aggregate_updates
+from hanse.aggregator.blobs.model_deltas import Downloads
+from hanse.aggregator.blobs.retention import Retention, superseded
+from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run_worker.protocol import (
+    AnswerReply,
+    AnswersReply,
+    Call,
+    CohortReply,
+    CommitCall,
+    ExchangeCall,
+    FailCall,
+    FinishCall,
+    ModelRef,
+    NextCall,
+    OpenRoundCall,
+    StandingCall,
+    StandingReply,
+    SumReply,
+)
+from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.compression.update import upload_codec
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.decide import Command
+from hanse.core.run.exchange import Answer, Exchange
+from hanse.core.run.lifecycle import Fail, Finish
+from hanse.core.run.run import Run
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
+from hanse.core.values.schema import Strict
+from hanse.core.values.update import Aggregate, Update
+from hanse.errors import DisclosureError, RunError, WorkflowError
+from hanse.storage.base import BlobStore
+from hanse.updates.incoming import open_update
+from hanse.wire.tensors import open_file
+
+
+class WorkflowHost:
+    """Carries out a run worker's calls, one after another.
+
+    What a worker does again after it died gets the same answers: all that it
+    has been told stands in the journal or follows from it. Which sum it was
+    given is written down while it goes on, and before anything that it does next.
+    """
+
+    def __init__(
+        self,
+        controller: RunController,
+        blobs: BlobStore,
+        retention: Retention,
+        workspace: Workspace,
+        downloads: Downloads,
+    ) -> None:
+        self._controller = controller
+        self._blobs = blobs
+        self._retention = retention
+        self._workspace = workspace
+        self._downloads = downloads
+        self._noting: asyncio.Task[object] | None = None
+        """What the worker has been told is being written down."""
+
+    @property
+    def _run(self) -> Run:
+        return self._controller.run
+
+    async def handle(self, call: Call) -> Strict | None:
+        """Carry out one call; None where there is nothing to tell.
+
+        Raises:
+            StorageError: The disk or the journal; the worker had best begin again from the last commit.
+            HanseError: What the workflow asked cannot be; it is for the worker.
+        """
+        match call:
+            case StandingCall():
+                return await asyncio.to_thread(self._standing)
+            case OpenRoundCall():
+                await self._execute(OpenRound(call.round_number))
+                self._controller.must_run()
+                return CohortReply(cohort=self._run.cohort)
+            case ExchangeCall(call="ask"):
+                return await self._ask(call)
+            case ExchangeCall():
+                return await self._sum(call)
+            case NextCall():
+                return await self._next(call)
+            case CommitCall():
+                return await self._commit(call)
+            case FinishCall():
+                await self._execute(Finish())
+                return None
+            case FailCall():
+                await self._execute(Fail(call.error, call.reason))
+                return None
+            case _:
+                assert_never(call)
+
+    async def _execute(self, *commands: Command) -> None:
+        """Carry out commands, once what was told before them is written down."""
+        noting, self._noting = self._noting, None
+        if noting is not None:
+            await noting
+        await self._controller.execute(*commands)
+
+    def _note(self, command: Command) -> None:
+        """Carry out a command; whoever executes the next one waits for it, and hears of its failure."""
+        self._noting = asyncio.create_task(self._controller.execute(command))
+        self._noting.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _standing(self) -> StandingReply:
+        run = self._run
+        initial = run.manifest.initial_model
+        digest = initial.sha256 if run.model is None and initial is not None else run.model
+        return StandingReply(
+            committed=run.committed,
+            digest=digest,
+            model=self._lend(digest),
+            state=self._lend(run.state),
+            complete=run.complete,
+            population=run.population,
+        )
+
+    async def _ask(self, call: ExchangeCall) -> AnswersReply:
+        self._check_may(call)
+        exchange = await self._exchange(call)
+        return AnswersReply(
+            answers=tuple([await self._answer(exchange, site, staleness=0) for site in exchange.answered]),
+            model=exchange.model,
+        )
+
+    async def _sum(self, call: ExchangeCall) -> SumReply:
+        self._check_may(call)
+        exchange = await self._exchange(call)
+        aggregate, digest = await asyncio.to_thread(self._fold, exchange)
+        self._note(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
+        return SumReply(
+            num_examples=aggregate.num_examples,
+            metrics=dict(aggregate.metrics),
+            delta=None if digest is None else _sum_file(exchange),
+            sites=aggregate.sites,
+            model=exchange.model,
+        )
+
+    async def _next(self, call: NextCall) -> AnswersReply:
+        self._check_disclosed(call.task, individually=True)
+        if self._run.model is None:
+            raise WorkflowError("a stream begins after the first model")
+        taken = frozenset(call.taken)
+        opening = OpenStream(call.task, self._run.model, taken)
+        while True:
+            await self._execute(opening)
+            self._controller.must_run()
+            seen = self._controller.events
+            ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
+            if ready:
+                # In the order of the journal, so that a workflow that begins again gets the same.
+                first = min(ready, key=lambda e: e.members[e.order[0]].since_ms)
+                staleness = self._run.committed + 1 - first.round_number
+                return AnswersReply(answers=(await self._answer(first, first.order[0], staleness),))
+            await self._controller.goes_on_after(seen)
+
+    async def _commit(self, call: CommitCall) -> StandingReply:
+        model, state = await asyncio.to_thread(self._take_in, call)
+        dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
+        await self._execute(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
+        await self._retention.collect(superseded(self._controller.before) | self._workspace.taken)
+        return await asyncio.to_thread(self._begin_anew)
+
+    def _begin_anew(self) -> StandingReply:
+        self._workspace.clear()
+        return self._standing()
+
+    def _take_in(self, call: CommitCall) -> tuple[str, str | None]:
+        """Take the model and the state of a commit from the worker, and check the model."""
+        model = self._model(call.model)
+        self._check_model(model)
+        self._downloads.prepare(self._run, model)
+        return model, None if call.state is None else self._workspace.take(call.state)
+
+    async def _exchange(self, call: ExchangeCall) -> Exchange:
+        """Ask, unless it was asked before, and wait."""
+        model = None if call.task == INITIALISE else await asyncio.to_thread(self._ask_with, call.model)
+        asking = OpenExchange(call.round_number, call.index, call.task, model, call.sites)
+        await self._execute(OpenRound(call.round_number), asking)
+        return await self._controller.closed(lambda run: run.in_round()[call.index])
+
+    def _ask_with(self, ref: ModelRef) -> str:
+        model = self._model(ref)
+        self._downloads.prepare(self._run, model)
+        return model
+
+    def _fold(self, exchange: Exchange) -> tuple[Aggregate, str | None]:
+        """Sum the answers for the worker to read; the aggregate, and the digest of its file."""
+        updates = []
+        for site in exchange.answered:
+            answer = _answered(exchange, site)
+            delta = None if answer.update is None else self._open(exchange, site, answer.update)
+            updates.append(Update(site, answer.num_examples, answer.metrics, delta))
+        aggregate = aggregate_updates(self._run.plan.aggregation, updates)
+        if aggregate.delta is None:
+            return aggregate, None
+        return aggregate, self._workspace.show(_sum_file(exchange), aggregate.delta)
+
+    async def _answer(self, exchange: Exchange, site: str, staleness: int) -> AnswerReply:
+        answer = _answered(exchange, site)
+        return AnswerReply(
+            exchange=exchange.number,
+            site=site,
+            num_examples=answer.num_examples,
+            metrics=dict(answer.metrics),
+            update=await asyncio.to_thread(self._lend_update, exchange, site, answer.update),
+            staleness=staleness,
+        )
+
+    def _lend(self, digest: str | None) -> str | None:
+        return None if digest is None else self._workspace.lend(digest)
+
+    def _lend_update(self, exchange: Exchange, site: str, digest: str | None) -> str | None:
+        """As `_lend`; what travelled compressed is written out, as the workflow expects it."""
+        if digest is None or upload_codec(self._run.plan, exchange.task) is None:
+            return self._lend(digest)
+        name = f"{exchange.number}-{digest}.safetensors"
+        self._workspace.show(name, self._open(exchange, site, digest))
+        return name
+
+    def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
+        return open_update(self._blobs, self._run, exchange, site, digest)
+
+    def _model(self, ref: ModelRef) -> str:
+        """The digest of a model that the worker named or wrote; reads it."""
+        if ref.file is not None:
+            return self._workspace.take(ref.file)
+        run = self._run
+        initial = run.manifest.initial_model
+        known = {run.model, initial and initial.sha256, *(e.model for e in run.exchanges.values())}
+        if ref.digest is None or ref.digest not in known | self._workspace.taken:
+            raise WorkflowError(
+                f"the workflow named a model {str(ref.digest)[:12]} that this run does not have"
+            )
+        self._blobs.whole(ref.digest)  # before sites are sent it
+        return ref.digest
+
+    def _check_model(self, digest: str) -> None:
+        new = open_file(self._blobs.path(digest))
+        if self._run.model is not None:
+            problem = mismatch(specs(new), specs(open_file(self._blobs.path(self._run.model))))
+            if problem:
+                raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
+        bad = not_finite(new)
+        if bad:
+            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
+
+    def _check_may(self, call: ExchangeCall) -> None:
+        if call.task == INITIALISE and call.round_number != 0:
+            raise DisclosureError("a first model is asked for before the first round only")
+        self._check_disclosed(call.task, individually=call.call == "ask" or call.sites is not None)
+
+    def _check_disclosed(self, task: str, *, individually: bool) -> None:
+        if individually and disclosure_of(self._run.plan, task).update == "aggregate":
+            raise DisclosureError(
+                f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
+                mend="Use round.sum, and name no sites.",
+            )
+
+
+def _sum_file(exchange: Exchange) -> str:
+    return f"sum-{exchange.number}.safetensors"
+
+
+def _answered(exchange: Exchange, site: str) -> Answer:
+    answer = exchange.members[site].answer
+    if answer is None:
+        raise RunError(f"{site} has not answered exchange {exchange.number}")
+    return answer

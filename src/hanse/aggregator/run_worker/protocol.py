@@ -1,0 +1,167 @@
+"""What a run worker asks of its service, and what it gets back; tensors pass as files.
+
+Names of files are those in the two folders of the run's `Workspace`: the
+worker reads its inbox and writes its outbox.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from hanse.core.values.schema import BlobDigest, Strict, problem_of
+from hanse.errors import ProtocolError
+
+MAX_REASON = 8_192
+
+FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
+
+
+class ModelRef(Strict):
+    """Parameters, by the digest of a model that the run has or by a new file in the outbox."""
+
+    digest: BlobDigest | None = None
+    file: FileName | None = None
+
+
+class StandingCall(Strict):
+    """Where does the run stand?"""
+
+    call: Literal["standing"] = "standing"
+
+
+class OpenRoundCall(Strict):
+    """Begin a round, or find it open."""
+
+    call: Literal["open_round"] = "open_round"
+    round_number: int = Field(ge=0)
+
+
+class ExchangeCall(Strict):
+    """Ask a task and wait; `sum` for the aggregate alone."""
+
+    call: Literal["ask", "sum"]
+    round_number: int = Field(ge=0)
+    index: int = Field(ge=0)
+    task: str
+    model: ModelRef
+    sites: tuple[str, ...] | None = None
+
+
+class NextCall(Strict):
+    """Wait for the next update of a stream."""
+
+    call: Literal["next"] = "next"
+    task: str
+    taken: tuple[int, ...]
+
+
+class CommitCall(Strict):
+    """Make a round's outcome durable."""
+
+    call: Literal["commit"] = "commit"
+    round_number: int = Field(ge=0)
+    model: ModelRef
+    metrics: dict[Annotated[str, Field(max_length=200)], float] = Field(max_length=1_000)
+    state: FileName | None
+    consumed: tuple[int, ...]
+
+
+class FinishCall(Strict):
+    """The workflow's function returned."""
+
+    call: Literal["finish"] = "finish"
+
+
+class FailCall(Strict):
+    """The workflow's function raised."""
+
+    call: Literal["fail"] = "fail"
+    error: str = Field(max_length=64)
+    reason: str = Field(max_length=MAX_REASON)
+
+
+Call = StandingCall | OpenRoundCall | ExchangeCall | NextCall | CommitCall | FinishCall | FailCall
+
+_ANY: TypeAdapter[Call] = TypeAdapter(Annotated[Call, Field(discriminator="call")])
+
+
+def read_call(message: dict[str, Any]) -> Call:
+    """Read what a worker, whom nobody trusts, asks.
+
+    Raises:
+        ProtocolError: It is no call; says where.
+    """
+    try:
+        return _ANY.validate_python(message)
+    except ValidationError as error:
+        raise ProtocolError(f"it asked for what is not known: {problem_of(error)}") from None
+
+
+class StandingReply(Strict):
+    """Where the run stands.
+
+    Attributes:
+        digest: Of the model: the last committed one, before the first the plan's own.
+        model: The file with it.
+        state: The file with the workflow's state.
+    """
+
+    committed: int
+    digest: BlobDigest | None
+    model: FileName | None
+    state: FileName | None
+    complete: bool
+    population: tuple[str, ...]
+
+
+class CohortReply(Strict):
+    """Who is asked in a round."""
+
+    cohort: tuple[str, ...]
+
+
+class AnswerReply(Strict):
+    """One site's answer; `update` is a file."""
+
+    exchange: int
+    site: str
+    num_examples: int
+    metrics: dict[str, float]
+    update: FileName | None
+    staleness: int = 0
+
+
+class AnswersReply(Strict):
+    """The answers of an exchange, in site order.
+
+    Attributes:
+        model: Digest of the model that was asked with.
+    """
+
+    answers: tuple[AnswerReply, ...]
+    model: BlobDigest | None = None
+
+
+class SumReply(Strict):
+    """The aggregate of an exchange; `delta` is a file.
+
+    Attributes:
+        model: Digest of the model that was asked with.
+    """
+
+    num_examples: int
+    metrics: dict[str, float]
+    delta: FileName | None
+    sites: tuple[str, ...]
+    model: BlobDigest | None = None
+
+
+class Reply(Strict):
+    """The answer to a call, or the error that it ended in."""
+
+    ok: dict[str, Any] | None = None
+    error: str = ""
+    message: str = ""
+    mend: str = ""

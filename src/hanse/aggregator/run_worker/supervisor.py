@@ -1,0 +1,221 @@
+"""Keeps a run's worker going: starts it, answers it, starts it again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hanse.aggregator.blobs.model_deltas import Downloads
+from hanse.aggregator.blobs.retention import Retention, superseded
+from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run_worker.host import WorkflowHost
+from hanse.aggregator.run_worker.protocol import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
+from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.checkpoints import Point, reach_async
+from hanse.concurrency import to_the_end
+from hanse.config.bundle import write_bundle
+from hanse.core.run.lifecycle import Fail, RestartWorker
+from hanse.core.run.run import TERMINAL, Phase
+from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
+from hanse.sandbox.confine import Confinement
+from hanse.sandbox.process import StartsWorkers, WorkerProcess, WorkerSpec
+from hanse.storage.base import BlobStore
+
+logger = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+_STORAGE_TRIES = 12
+"""Lives in a row that may end for want of storage before the run fails; it takes some minutes."""
+_LONGEST_PAUSE_S = 60.0
+_TAIL = 500
+_FACTS = {"call", "round_number", "task"}
+"""Of a call, for the points around it."""
+_OWN_TREE = "own file tree"
+"""The layer of a confinement that shows a worker what it may read on a read-only mount."""
+
+
+class Limits(Protocol):
+    """Makes a worker's confinement from what it has to read and write."""
+
+    def __call__(self, *, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
+        """The confinement."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the workers of all runs have in common.
+
+    Attributes:
+        directory: Holds a folder for each run.
+        blobs: The aggregator's blobs.
+        retention: Deletes those that have had their use.
+        downloads: Makes models travel in fewer bytes.
+        limits: Makes a worker's confinement.
+        max_bytes: Largest file that is taken from a worker.
+        worker_process: Starts workers.
+    """
+
+    directory: Path
+    blobs: BlobStore
+    retention: Retention
+    downloads: Downloads
+    limits: Limits
+    max_bytes: int
+    worker_process: StartsWorkers
+
+
+class Supervisor:
+    """Runs the workflow of one run, in one worker after another, until the run ends."""
+
+    def __init__(self, controller: RunController, workshop: Workshop) -> None:
+        self._controller = controller
+        self._workshop = workshop
+        self._directory = workshop.directory / controller.run.run_id
+
+    async def supervise(self) -> None:
+        """Drive the run from where it stands to its end; cancelled when the service stops."""
+        controller, tries = self._controller, 0
+        async with asyncio.TaskGroup() as tasks:
+            clock = tasks.create_task(controller.keep_time())
+            while await controller.in_phase(Phase.RUNNING, *TERMINAL) is Phase.RUNNING:
+                seen = controller.events
+                try:
+                    await self._live()
+                    tries = 0
+                except StorageError as error:
+                    # Nothing is lost: the next worker begins again from the last commit.
+                    tries = 1 if controller.events > seen else tries + 1
+                    if isinstance(error, TamperedError):
+                        tries = _STORAGE_TRIES  # to read the same again cannot help
+                    await self._wait_for_storage(error, tries)
+            clock.cancel()
+
+    async def _live(self) -> None:
+        """One life of the worker.
+
+        Raises:
+            StorageError: The disk is full, or the journal cannot be written.
+        """
+        workshop = self._workshop
+        # A run that was taken up again may have begun its round anew.
+        await workshop.retention.collect(superseded(self._controller.before))
+        workspace = await asyncio.to_thread(
+            Workspace,
+            self._directory,
+            workshop.blobs,
+            max_bytes=workshop.max_bytes,
+            algorithm=self._controller.run.plan.digests,
+        )
+        try:
+            worker = await self._start(workspace)
+            if worker is not None:
+                await self._work(worker, workspace)
+        finally:
+            await to_the_end(self._tidy(workspace))
+
+    async def _tidy(self, workspace: Workspace) -> None:
+        await asyncio.to_thread(workspace.delete)
+        if self._controller.run.phase in TERMINAL:
+            self._workshop.downloads.forget(self._controller.run.run_id)
+        await self._workshop.retention.collect(superseded(self._controller.before) | workspace.taken)
+
+    async def _start(self, workspace: Workspace) -> WorkerProcess | None:
+        """Start the worker; None where that cannot be, and the run has failed for it."""
+        run, blobs = self._controller.run, self._workshop.blobs
+        bundle = self._directory / "bundle"
+        try:
+            await asyncio.to_thread(write_bundle, run.manifest, blobs.path, bundle)
+            spec = WorkerSpec(
+                module="hanse.aggregator.run_worker.process",
+                arguments=(str(bundle), str(workspace.inbox), str(workspace.outbox)),
+                workspace=workspace.outbox,
+                log=self._directory / "worker.log",
+                confinement=self._workshop.limits(read=(bundle, workspace.inbox), write=()),
+            )
+            worker = await self._workshop.worker_process.start(spec)
+        except HanseError as error:
+            if isinstance(error, StorageError) and not isinstance(error, TamperedError):
+                raise
+            await self._controller.execute(Fail(error.code, f"the run's worker cannot start: {error}"))
+            return None
+        if worker.confined.gaps:
+            logger.warning("run %s: %s", run.run_id, "; ".join(worker.confined.gaps))
+        # Under Landlock alone a worker could still change the mode of a file, and so of the blob that it is.
+        workspace.share = _OWN_TREE in worker.confined.layers
+        return worker
+
+    async def _work(self, worker: WorkerProcess, workspace: Workspace) -> None:
+        """Serve the worker until it ends, or the run does."""
+        serving = asyncio.create_task(self._serve(worker, workspace))
+        ended = asyncio.create_task(self._controller.in_phase(*TERMINAL))
+        try:
+            await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            how = await to_the_end(_end(worker, serving, ended))
+        if not serving.cancelled():
+            await self._note_death(serving.result() or how, worker.log_tail())
+
+    async def _serve(self, worker: WorkerProcess, workspace: Workspace) -> str:
+        """Answer the worker, which gets its plan first, until it ends; what it did wrong, if it did."""
+        shop = self._workshop
+        host = WorkflowHost(self._controller, shop.blobs, shop.retention, workspace, shop.downloads)
+        message: dict[str, Any] = {"plan": self._controller.run.plan.model_dump(mode="json")}
+        try:
+            await worker.channel.send(await asyncio.to_thread(workspace.post, message))
+            while (asked := await worker.channel.receive()) is not None:
+                call = read_call(asked)
+                message = await _answer(host, call)
+                await worker.channel.send(await asyncio.to_thread(workspace.post, message))
+                if isinstance(call, FinishCall | FailCall):
+                    break
+        except ProtocolError as error:
+            return f"cannot be understood: {error}"
+        except TransportError:
+            pass  # it died before the answer
+        return ""
+
+    async def _note_death(self, how: str, tail: str) -> None:
+        """Have the run know that its worker ended before the run did."""
+        if self._controller.run.phase is not Phase.RUNNING:
+            return
+        reason = f"the run's worker {how}"
+        logger.warning("run %s: %s\n%s", self._controller.run.run_id, reason, tail)
+        with suppress(RunError):  # it ended meanwhile
+            await self._controller.execute(RestartWorker(f"{reason}: {tail[-_TAIL:]}" if tail else reason))
+
+    async def _wait_for_storage(self, error: StorageError, tries: int) -> None:
+        run_id = self._controller.run.run_id
+        logger.error("run %s cannot go on (try %d of %d): %s", run_id, tries, _STORAGE_TRIES, error)
+        if tries >= _STORAGE_TRIES:
+            with suppress(StorageError):  # as long as not even that can be written, it goes on trying
+                await self._controller.execute(Fail(error.code, str(error)))
+        pause_s = min(2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_S)
+        await self._controller.in_phase(*TERMINAL, timeout_s=pause_s)
+
+
+async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
+    """End what goes on about a worker, and the worker; says how it ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return await worker.stop(_GRACE_S)
+
+
+async def _answer(host: WorkflowHost, call: Call) -> dict[str, Any]:
+    facts = call.model_dump(include=_FACTS)
+    try:
+        await reach_async(Point.BEFORE_CALL, **facts)
+        done = await host.handle(call)
+        await reach_async(Point.AFTER_CALL, **facts)
+    except StorageError:
+        raise  # ours to mend, not the workflow's
+    except HanseError as error:
+        reply = Reply(error=error.code, message=error.message[:MAX_REASON], mend=error.mend)
+    else:
+        reply = Reply(ok={} if done is None else done.model_dump(mode="json"))
+    return reply.model_dump(mode="json")

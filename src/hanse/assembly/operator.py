@@ -1,0 +1,131 @@
+"""Composition of an operator's clients: of a running aggregator, and of a stopped one's folder."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from hanse.aggregator.members.own_certificates import RENEW_AT
+from hanse.assembly import tuning
+from hanse.assembly.aggregator import _opened, _Parts
+from hanse.assembly.federation import _upstream
+from hanse.assembly.tuning import now
+from hanse.collaborator.identity import Identity
+from hanse.config.layout import IDENTITY, OPERATOR
+from hanse.config.settings import AGGREGATOR_FILE, OPERATOR_FILE, OperatorSettings, load_operator
+from hanse.control.administration import Administration, Ask
+from hanse.control.client import ControlClient
+from hanse.core.values.identity import Party, Role
+from hanse.errors import ConfigError, StorageError, TransportError
+from hanse.files.lock import DirectoryLock
+from hanse.pki.credentials import Credentials
+from hanse.pki.tls import client_context, present
+from hanse.transport.api.route import A, Call, Q, Route
+from hanse.transport.client.connection import HttpsConnection
+from hanse.transport.client.retry import OnRetry, tell_nobody
+
+# ------------------------------------------------------------------------- operator
+
+
+@asynccontextmanager
+async def control_client(directory: Path, *, on_retry: OnRetry = tell_nobody) -> AsyncIterator[ControlClient]:
+    """Speak to a running aggregator as an operator, whose certificate is renewed where that is due.
+
+    Args:
+        directory: Of a federation, or of an operator who joined one.
+        on_retry: Told of each try that failed and is made again; see `Retry`.
+
+    Raises:
+        ConfigError: There is no operator in the directory.
+        CredentialError: Its certificate is missing, expired or foreign.
+    """
+    settings, context = await _operator(directory)
+    retry = replace(tuning.current.retry, on_retry=on_retry)
+    async with ControlClient(settings.aggregator, context, proxy=settings.proxy, retry=retry) as client:
+        yield client
+
+
+@asynccontextmanager
+async def administration(directory: Path) -> AsyncIterator[Administration]:
+    """Administer the members of a federation.
+
+    Args:
+        directory: Of the federation, or of an operator who joined it.
+
+    Raises:
+        ConfigError: There is neither in the directory.
+        TransportError: The service runs elsewhere and cannot be reached.
+        StorageError: It runs here and does not answer, or the directory is damaged or cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        yield Administration(await _way_to_members(directory, stack))
+
+
+async def _way_to_members(directory: Path, stack: AsyncExitStack) -> Ask:
+    held = None
+    if (directory / AGGREGATOR_FILE).exists():
+        try:
+            stack.enter_context(DirectoryLock(directory))
+        except StorageError as error:  # by the running service, most likely
+            held = error
+        else:
+            return _ask_stopped(stack.enter_context(_opened(directory)))
+    return await _ask_service(directory, stack, instead_of=held)
+
+
+def _ask_stopped(parts: _Parts) -> Ask:
+    operator = Party(parts.settings.federation, Role.OPERATOR, OPERATOR)
+
+    async def ask(route: Route[Q, A], message: Q, **params: str) -> A:
+        return await route.serve(Call(parts.service, operator, params, message))
+
+    return ask
+
+
+async def _ask_service(directory: Path, stack: AsyncExitStack, *, instead_of: StorageError | None) -> Ask:
+    settings, context = await _operator(directory)
+    connection = HttpsConnection(settings.aggregator, context, proxy=settings.proxy)
+    await stack.enter_async_context(connection)
+
+    async def ask(route: Route[Q, A], message: Q, **params: str) -> A:
+        try:
+            return await connection.call(route, message, wait_s=0.0, **params)
+        except TransportError as error:
+            raise instead_of or error from None
+
+    return ask
+
+
+async def _operator(directory: Path) -> tuple[OperatorSettings, ssl.SSLContext]:
+    """The operator of a directory, with a certificate that is good for some time yet."""
+    home = operator_directory(directory)
+    settings = load_operator(home)
+    credentials = Credentials.load(home / IDENTITY, now())
+    context = client_context(credentials)
+    identity = Identity(
+        credentials, renew_at=RENEW_AT, clock=now, present=lambda renewed: present(context, renewed)
+    )
+    upstream = _upstream(settings, context)
+    try:
+        await identity.renew_if_due(upstream)
+    finally:
+        await upstream.close()
+    return settings, context
+
+
+def operator_directory(directory: Path) -> Path:
+    """Where the operator is at home: in the directory of a federation, or in one of its own.
+
+    Raises:
+        ConfigError: There is no operator in either.
+    """
+    for home in (directory / OPERATOR, directory):
+        if (home / OPERATOR_FILE).exists():
+            return home
+    raise ConfigError(
+        f"there is neither a federation nor an operator of one in {directory.absolute()}",
+        mend="Name the directory with --directory or HANSE_FEDERATION; `hanse federation create` makes one.",
+    )

@@ -1,0 +1,123 @@
+"""The plans that a command may name: files, and those that a site has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanse.assembly.site import site_upstream
+from hanse.assembly.tuning import now
+from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.review import decide_plan
+from hanse.config.layout import IDENTITY, PLANS
+from hanse.config.load import load_plan
+from hanse.config.settings import load_site
+from hanse.core.plan.manifest import Manifest
+from hanse.errors import HanseError
+from hanse.files.errors import file_errors
+from hanse.pki.credentials import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlan:
+    """A plan, and what a site has to do with it.
+
+    Attributes:
+        code: The folder that its files are in.
+        state: `waits for a person`, `accepted` or `refused`, by whom; empty of a plan from a file.
+        reasons: Why.
+        decided_ms: When, milliseconds since 1970.
+        runs: The runs that it is wanted for at present.
+    """
+
+    digest: str
+    manifest: Manifest
+    code: Path
+    state: str = ""
+    reasons: str = ""
+    decided_ms: int | None = None
+    runs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name that its author gave it."""
+        return self.manifest.plan.name
+
+    def contents(self) -> dict[str, bytes]:
+        """What is in its files of code, by SHA-256, as far as they are here."""
+        found = {}
+        for file in self.manifest.files:
+            path = self.code / file.path
+            if path.is_file():
+                with file_errors(f"read {path}"):
+                    found[file.sha256] = path.read_bytes()
+        return found
+
+
+def known_plan(named: str, site: Path) -> KnownPlan:
+    """Find a plan by the path of its file, or by the beginning of its digest at a site.
+
+    Raises:
+        PlanError: The file is no plan.
+        ConfigError: There is no such file, and no such plan at the site.
+    """
+    path = Path(named)
+    if path.is_file() or path.suffix:  # a digest has none
+        loaded = load_plan(path)
+        return KnownPlan(loaded.digest, loaded.manifest, loaded.root)
+    plans = Plans(site / PLANS)
+    return _at_site(plans, plans.find(named))
+
+
+def plans_of(site: Path) -> list[KnownPlan]:
+    """The plans that a site has seen; first those that wait for a person."""
+    load_site(site)  # says so where this is no site's directory
+    plans = Plans(site / PLANS)
+    seen = [_at_site(plans, path.parent.name) for path in (site / PLANS).glob("*/manifest.json")]
+    return sorted(seen, key=lambda plan: (plan.decided_ms is not None, plan.name, plan.digest))
+
+
+def _at_site(plans: Plans, digest: str) -> KnownPlan:
+    answer = plans.answer(digest)
+    if answer is None:
+        state, reasons, decided_ms = "waits for a person" if digest in plans.pending() else "new", "", None
+    else:
+        state = f"{'accepted' if answer.body.accepted else 'refused'} by a {answer.by}"
+        reasons, decided_ms = "; ".join(answer.body.reasons), answer.body.decided_ms
+    return KnownPlan(
+        digest,
+        plans.manifest(digest),
+        plans.bundle(digest),
+        state,
+        reasons,
+        decided_ms,
+        tuple(plans.runs(digest)),
+    )
+
+
+async def decide(
+    site: Path, digest: str, *, approve: bool, reason: str
+) -> tuple[list[str], dict[str, HanseError]]:
+    """Approve or reject a plan, and tell the aggregator at once for the runs that wait for it.
+
+    Returns:
+        The runs that were told, and why the others were not.
+
+    Raises:
+        ConfigError: No such plan was seen at the site.
+        PolicyError: `site.yaml` does not permit it.
+    """
+    answers = decide_plan(site, digest, approve=approve, reason=reason, now=now())
+    told: list[str] = []
+    untold: dict[str, HanseError] = {}
+    upstream = site_upstream(load_site(site), Credentials.load(site / IDENTITY, now()))
+    try:
+        for answer in answers:
+            try:
+                await upstream.answer(answer)
+                told.append(answer.run_id)
+            except HanseError as error:
+                untold[answer.run_id] = error
+    finally:
+        await upstream.close()
+    return told, untold

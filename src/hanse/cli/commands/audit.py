@@ -1,0 +1,214 @@
+"""`hanse audit`: what the exported journal of a run proves, to whoever has the authority's certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hanse.cli.options import Json
+from hanse.cli.output import moment, say, say_json, say_table, warn
+from hanse.core.values.wording import and_more
+from hanse.errors import ConfigError, TrustError
+
+if TYPE_CHECKING:
+    from hanse.control.report import Account, Report
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+Journal = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="The journal.jsonl that `hanse run export` wrote.")
+]
+Authority = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        metavar="CA.crt",
+        help="Certificate of the federation's authority, got from the federation and not with the journal.",
+    ),
+]
+
+
+@app.callback()
+def _audit() -> None:
+    """Verify and read the exported journal of a run; nothing else is needed, and no network."""
+
+
+@app.command()
+def verify(
+    journal: Journal,
+    ca: Authority = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="MODEL.safetensors",
+            help="Check too that this file is the run's model, or its best one.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check that JOURNAL is whole, and that all of it was signed by those whose word it tells.
+
+    Ends with 8 where a check fails.
+    """
+    report = examine(journal, ca)
+    if model is not None:
+        from hanse.control.audit import check_model
+
+        check_model(report, model)
+    if json:
+        say_json(report.as_json())
+    else:
+        say_verdict(report)
+    conclude(journal, report)
+
+
+@app.command()
+def show(
+    journal: Journal,
+    ca: Authority = None,
+    site: Annotated[str | None, typer.Option("--site", help="Tell of this site only.")] = None,
+    json: Json = False,
+) -> None:
+    """Tell who agreed to the plan, and what left each site, as JOURNAL has it.
+
+    Ends with 8 where the journal does not pass `hanse audit verify`.
+    """
+    report = examine(journal, ca)
+    if site is not None and site not in report.sites:
+        known = ", ".join(sorted(report.sites)) or "none"
+        raise ConfigError(f"the run had no site {site!r}; its sites are: {known}")
+    accounts = {name: part for name, part in sorted(report.sites.items()) if site in (None, name)}
+    if json:
+        value = report.as_json()
+        say_json(value | {"sites": {name: value["sites"][name] for name in accounts}})
+    else:
+        say(_about(report))
+        if site is None:
+            _show_exchanges(report)
+        for name, account in accounts.items():
+            say(f"\n{name}")
+            _show_site(account)
+    conclude(journal, report)
+
+
+def examine(journal: Path, ca: Path | None) -> Report:
+    """Examine a journal; see `hanse.control.audit.verify`.
+
+    Raises:
+        TrustError: It is none.
+    """
+    from hanse.control.audit import verify
+    from hanse.errors import TamperedError
+    from hanse.pki.certificates import load_certificate
+
+    try:
+        return verify(journal, None if ca is None else load_certificate(ca))
+    except TamperedError as error:
+        raise TrustError(error.message, mend=error.mend) from error
+
+
+def say_verdict(report: Report) -> None:
+    """Print what was checked."""
+    say(_about(report))
+    for check in report.checks.values():
+        say(f"  {'FAILED' if check.count else 'ok    '}  {check.name:<10}  {check.claim}")
+        for problem in and_more(check.problems, len(check.problems), check.count):
+            say(f"          - {problem}")
+    if not report.failed:
+        say(f"verified: {report.records} records, sealed by {report.sealed_by} {moment(report.sealed_ms)}")
+
+
+def _about(report: Report) -> str:
+    return (
+        f"run {report.run_id} of plan {report.plan_name} ({report.plan_digest[:12]}) in federation "
+        f"{report.federation}: {report.phase}, {report.rounds} rounds"
+    )
+
+
+def _show_exchanges(report: Report) -> None:
+    """Who took part in each exchange, and with how much data."""
+    if not report.exchanges:
+        return
+    heads = ("ROUND", "TASK", "ASKED", "ANSWERED", "FAILED", "SILENT", "LATE", "EXAMPLES", "MISSING")
+    rows = [
+        (
+            str(told["round"]),
+            told["task"],
+            *(str(len(told[name])) for name in ("asked", "answered", "failed", "idle", "late")),
+            str(told["num_examples"]),
+            _missing(told),
+        )
+        for told in report.exchanges
+    ]
+    say("")
+    say_table(heads, rows)
+    for told in report.exchanges:
+        if told["too_little"]:
+            say(f"warning: {told['told']}")
+
+
+def _missing(told: dict[str, Any]) -> str:
+    from hanse.core.values.wording import percent
+
+    if told["tolerated"] is None:
+        return "-"
+    some = [percent(told["missing_share"])] if told["missing_examples"] else []
+    count = len(told["unknown"])
+    unknown = [f"{count} site{'s' if count != 1 else ''} of unknown size"] if count else []
+    return " and ".join([*some, *unknown]) or "-"
+
+
+def _show_site(account: Account) -> None:
+    for answer in account.answers:
+        word = "accepted" if answer.accepted else "refused"
+        say(f"  {moment(answer.time_ms)}  {word} the plan: {'; '.join(answer.reasons)}")
+    if not account.answers:
+        say("  gave no answer to the plan")
+    for failed in account.failed:
+        say(f"  {moment(failed.time_ms)}  round {failed.round_number}, {failed.task} failed: {failed.reason}")
+    for missed in account.missed:
+        what = f"round {missed.round_number}, {missed.task}: not in it"
+        say(f"  {moment(missed.time_ms)}  {what}: {missed.how}")
+    for spared in account.sparing:
+        say(f"  {moment(spared.time_ms)}  {spared.told}")
+    if not account.disclosed:
+        say("  disclosed nothing")
+        return
+    say(f"  disclosed, in {len(account.disclosed)} messages that it signed:")
+    rows: list[tuple[Any, ...]] = [
+        (
+            f"  {moment(sent.time_ms)}",
+            str(sent.round_number),
+            sent.task,
+            str(sent.num_examples),
+            ", ".join(sent.metrics) or "-",
+            "-" if sent.update is None else f"{sent.update[:12]} ({sent.update_bytes:,} bytes)",
+        )
+        for sent in account.disclosed
+    ]
+    say_table(("  TIME", "ROUND", "TASK", "EXAMPLES", "METRICS", "UPDATE"), rows)
+
+
+def conclude(journal: Path, report: Report) -> None:
+    """Say how far the journal can be believed.
+
+    Raises:
+        TrustError: Not at all.
+    """
+    if report.failed:
+        names = ", ".join(check.name for check in report.failed)
+        raise TrustError(
+            f"{journal} is not what it claims to be: {names} failed",
+            mend="Do not rely on it; ask the federation for another export, and for an explanation.",
+        )
+    if not report.authority_given:
+        warn(
+            f"the signatures were judged by the authority that the journal itself names, {report.authority}. "
+            "That proves that the journal is of one piece, not whose it is: get ca.crt from the federation, "
+            "and add --ca."
+        )

@@ -1,0 +1,189 @@
+"""`hanse demo`: a whole federation on this machine, on real data, in real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hanse.cli.options import Json
+from hanse.cli.output import say, say_json
+from hanse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hanse.cli.demo.hospitals import Places
+    from hanse.cli.watch.live import View
+    from hanse.config.load import LoadedPlan
+    from hanse.demo.comparison import Comparison
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+class Library(StrEnum):
+    """What the hospitals' model can be written with."""
+
+    NUMPY = "numpy"
+    TORCH = "torch"
+    SKLEARN = "sklearn"
+
+
+_START_S = 60.0
+"""How long the aggregator may take to start."""
+
+
+@app.command()
+def demo(
+    learner: Annotated[
+        Library, typer.Option(help="What the hospitals' model is written with.")
+    ] = Library.NUMPY,
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="Directory to make it in. Unset: hanse-demo, or hanse-demo-2 where that is taken."),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, max=10_000, help="Rounds; unset: the plan's.")] = None,
+    keep: Annotated[bool, typer.Option(help="Whether to leave the directory when all is done.")] = True,
+    json: Json = False,
+) -> None:
+    """Run a whole federation on this machine: an aggregator and four hospitals with real patients.
+
+    Each of the five is a process with a directory and a key of its own, and each hospital has
+    its own patients only. They train one model together over mutual TLS, which is then held
+    against the hospitals' own models. Nothing runs on when the command ends.
+    """
+    _check_installed(learner)
+    root = directory or _free(Path("hanse-demo"))
+    _make(root)
+    try:
+        summary = _run(root, learner, rounds, shown=not json)
+    finally:
+        if not keep:
+            shutil.rmtree(root, ignore_errors=True)
+    if json:
+        say_json(summary)
+
+
+def _check_installed(learner: Library) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(learner) is None:
+        raise ConfigError(
+            f"`--learner {learner}` needs an extra that is not installed",
+            mend=f"Install it with: pip install 'hanse[{learner}]'",
+        )
+
+
+def _free(directory: Path) -> Path:
+    number = 2
+    found = directory
+    while found.exists():
+        found = directory.with_name(f"{directory.name}-{number}")
+        number += 1
+    return found
+
+
+def _make(root: Path) -> None:
+    from hanse.files.errors import file_errors
+
+    if root.exists():
+        raise ConfigError(f"{root} exists already", mend="Choose another --directory, or remove it first.")
+    with file_errors(f"make the directory {root}"):
+        root.mkdir(parents=True)
+
+
+def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> dict[str, Any]:
+    """Do all of it; what came of it, as JSON."""
+    from hanse.cli.commands import audit
+    from hanse.cli.demo.hospitals import Places
+    from hanse.cli.watch.live import View
+
+    places, view = Places(root), View(shown=shown)
+    loaded = _plan(places.plan, learner, rounds)
+    files = asyncio.run(_deploy(places, loaded, view))
+    comparison = _compare(loaded, files["model"])
+    report = audit.examine(files["journal"], places.authority)
+    if shown:
+        _show(comparison)
+        say("\n".join(f"{name}: {path}" for name, path in files.items()))
+        say(f"\nhanse audit verify {files['journal']} --ca {places.authority}")
+        audit.say_verdict(report)
+    audit.conclude(files["journal"], report)
+    return {
+        "directory": str(root),
+        "rounds": view.history,
+        "patients": comparison.patients,
+        "scores": comparison.scores,
+        "files": {name: str(path) for name, path in files.items()},
+        "verified": True,
+    }
+
+
+def _plan(folder: Path, learner: Library, rounds: int | None) -> LoadedPlan:
+    from hanse.config.load import load_plan
+    from hanse.config.write import to_yaml
+    from hanse.demo.files import write_plan
+    from hanse.simulation.simulate import with_settings
+
+    path = write_plan(folder, learner)
+    if rounds is not None:
+        changed = with_settings(load_plan(path), rounds=rounds)
+        path.write_text(to_yaml(changed.manifest.plan), encoding="utf-8")
+    return load_plan(path)
+
+
+async def _deploy(places: Places, loaded: LoadedPlan, view: View) -> dict[str, Path]:
+    """Run the plan in a federation of real processes; the files that are brought home."""
+    from hanse.assembly.operator import control_client
+    from hanse.cli.demo.hospitals import enrol, found, open_hospital
+    from hanse.cli.demo.processes import Children
+    from hanse.cli.watch.follow import follow, must_be_finished, warn_of_retry
+    from hanse.control.submission import export_run, submit_plan
+    from hanse.demo.files import HOSPITALS
+
+    hospitals = sorted(HOSPITALS)
+    async with Children() as children:
+        settings = found(places)
+        arguments = ["aggregator", "start", str(places.federation.absolute())]
+        aggregator = await children.start("the aggregator", arguments, places.log("aggregator"))
+        for hospital in hospitals:
+            open_hospital(places, hospital, settings, loaded.manifest.plan.name)
+        view.tell(await aggregator.first_line(_START_S))
+        await enrol(places, hospitals)
+        view.tell(f"{', '.join(hospitals)} joined, each with a one-time token")
+        for hospital in hospitals:
+            arguments = ["collaborator", "start", "--site", str(places.site(hospital).absolute())]
+            await children.start(hospital, arguments, places.log(hospital))
+
+        async def run() -> dict[str, Path]:
+            async with control_client(places.federation, on_retry=warn_of_retry) as client:
+                submitted = await submit_plan(client, loaded)
+                must_be_finished(await follow(client, submitted.run_id, view))
+                return await export_run(client, submitted.run_id, places.results)
+
+        return await children.while_all_live(run())
+
+
+def _compare(loaded: LoadedPlan, model: Path) -> Comparison:
+    from hanse.demo.comparison import compare
+    from hanse.learners.bundle import load_factory
+    from hanse.wire.tensors import open_file
+
+    plan = loaded.manifest.plan
+    if plan.learner is None:
+        raise ValueError("the demo's plan has a learner")
+    return compare(load_factory(loaded.root, plan.learner), plan, open_file(model))
+
+
+def _show(comparison: Comparison) -> None:
+    from rich.console import Console
+
+    from hanse.demo.comparison import NOTE, render
+
+    console = Console(highlight=False)
+    for metric in comparison.metrics:
+        console.print()
+        console.print(render(comparison, metric))
+    console.print(f"\n{NOTE}\n")

@@ -1,0 +1,174 @@
+"""`hanse federation`: who belongs to a federation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from hanse.cli.options import FEDERATION, FederationDirectory, Json
+from hanse.cli.output import moment, note, say, say_json, say_table
+from hanse.core.values.identity import Role, check_name
+
+if TYPE_CHECKING:
+    from hanse.config.settings import AggregatorSettings
+    from hanse.control.administration import Administration
+
+T = TypeVar("T")
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+Invited = Annotated[Role, typer.Option("--role", help="What the party may do: collaborator or operator.")]
+
+
+@app.callback()
+def _federation() -> None:
+    """Create a federation; invite and remove its members.
+
+    Members can be administered while the aggregator runs, and in its directory while it does not.
+    """
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="The federation's name: a-z, 0-9, dot, hyphen, underscore.")],
+    directory: Annotated[
+        Path, typer.Argument(envvar="HANSE_FEDERATION", help="Directory to make it in.")
+    ] = FEDERATION,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name or IP address at which sites reach the aggregator; may be repeated. "
+            "Unset: localhost, for a federation on this machine alone."
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port of the aggregator.")] = 8443,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Address for sites, where it is not https://HOST:PORT, as behind a gateway."),
+    ] = None,
+) -> None:
+    """Make a federation: its certificate authority, its aggregator's settings, a first operator."""
+    from hanse.assembly.federation import create_federation
+
+    settings = _settings(name, host or ["localhost"], port, url)
+    fingerprint = create_federation(directory, settings)
+    say(f"federation {name} is in {directory}; sites will reach it at {settings.url}")
+    say(f"authority {fingerprint}")
+    say(f"next: hanse aggregator start {directory}, and hanse federation invite SITE -d {directory}")
+
+
+@app.command()
+def invite(
+    name: Annotated[str, typer.Argument(help="Name that the party will have in the federation.")],
+    role: Invited = Role.COLLABORATOR,
+    lifetime: Annotated[
+        str, typer.Option(help="How long the invitation is good, such as 30m, 24h or 7d; 30 days at most.")
+    ] = "24h",
+    directory: FederationDirectory = FEDERATION,
+) -> None:
+    """Print an invitation for NAME, which `hanse join` takes once."""
+    from hanse.wire.messages.members import InviteRequest
+
+    request = InviteRequest(name=check_name(name), role=role, lifetime_s=_seconds(lifetime))
+    say(_administer(directory, lambda members: members.invite(request)).token)
+    note(f"Send this line to {name} on a way that you trust; whoever has it first can join as {name}.")
+
+
+@app.command()
+def members(directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
+    """List the parties that ever joined."""
+    found = _administer(directory, lambda members: members.members())
+    if json:
+        say_json(found.model_dump(mode="json")["members"])
+        return
+    say_table(
+        ("NAME", "ROLE", "STATE", "CERTIFICATE ENDS", "LAST SEEN"),
+        [
+            (
+                member.name,
+                member.role,
+                "removed" if member.removed else "enrolled",
+                moment(member.not_after_ms),
+                moment(member.seen_ms),
+            )
+            for member in found.members
+        ],
+    )
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="The party to remove.")],
+    directory: FederationDirectory = FEDERATION,
+) -> None:
+    """Remove NAME from the federation, at its next request; its runs go on without it."""
+    check_name(name)
+    _administer(directory, lambda members: members.remove(name))
+    say(f"{name} is removed; it can come back with a new invitation")
+
+
+@app.command()
+def sign(
+    request: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="File that `hanse join --request` wrote.")
+    ],
+    name: Annotated[str, typer.Option(help="Name that the party will have in the federation.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write, for `hanse join --certificate`.")
+    ],
+    role: Invited = Role.COLLABORATOR,
+    directory: FederationDirectory = FEDERATION,
+) -> None:
+    """Enrol a party whose request was carried here by hand, for a site that cannot enrol over the network."""
+    from hanse.files.atomic import read_file, write_file
+    from hanse.wire.messages.basics import decode_value
+    from hanse.wire.messages.members import SignRequest
+
+    csr = read_file(request).decode(errors="replace")
+    asked = decode_value(SignRequest, {"name": check_name(name), "role": role, "csr": csr})
+    issued = _administer(directory, lambda members: members.sign(asked))
+    write_file(output, (issued.certificate + issued.authority).encode())
+    say(f"{name} is enrolled; bring {output} to it, for `hanse join --certificate {output.name}`")
+
+
+def _settings(name: str, hosts: list[str], port: int, url: str | None) -> AggregatorSettings:
+    from hanse.config.document import Document
+    from hanse.config.settings import AggregatorSettings
+    from hanse.errors import ConfigError
+
+    first = f"[{hosts[0]}]" if ":" in hosts[0] else hosts[0]
+    here = ("localhost", "127.0.0.1")
+    settings = {
+        "federation": name,
+        "url": url or f"https://{first}:{port}",
+        # This machine's own names too, so that the operator here needs no detour.
+        "hosts": list(dict.fromkeys((*hosts, *here))),
+        "listen": {"port": port} | ({"host": here[1]} if set(hosts) <= set(here) else {}),
+    }
+    return Document("hanse federation create", settings, {}, ConfigError).check(AggregatorSettings)
+
+
+def _seconds(duration: str) -> float:
+    from hanse.core.values.schema import parse_duration
+
+    try:
+        seconds = float(parse_duration(duration))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not 0 < seconds <= 30 * 86_400:
+        raise typer.BadParameter(f"an invitation is good for 30 days at most, and not {duration}")
+    return seconds
+
+
+def _administer(directory: Path, what: Callable[[Administration], Awaitable[T]]) -> T:
+    from hanse.assembly.operator import administration
+
+    async def ask() -> T:
+        async with administration(directory) as members:
+            return await what(members)
+
+    return asyncio.run(ask())

@@ -1,0 +1,84 @@
+"""`hanse join`: a party becomes a member of a federation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hanse.cli.options import SITE, SiteDirectory
+from hanse.cli.output import say
+from hanse.core.values.identity import Party, Role, check_name
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def join(
+    token: Annotated[
+        str | None, typer.Argument(help="The invitation; - to read it from the standard input.")
+    ] = None,
+    directory: SiteDirectory = SITE,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="A data source of the site; may be repeated.", metavar="NAME=PATH"),
+    ] = None,
+    proxy: Annotated[
+        str,
+        typer.Option(
+            help="Proxy on the way to the aggregator: http://HOST:PORT, none, or env for that of HTTPS_PROXY."
+        ),
+    ] = "env",
+    request: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a request for a certificate under this name, for `hanse federation sign`. "
+            "Needs --federation, --url and --output.",
+            metavar="NAME",
+        ),
+    ] = None,
+    federation: Annotated[str | None, typer.Option(help="With --request: the federation's name.")] = None,
+    url: Annotated[str | None, typer.Option(help="With --request: the aggregator's address.")] = None,
+    role: Annotated[Role, typer.Option(help="With --request: what the party will do.")] = Role.COLLABORATOR,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --request: the file to write.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Finish a --request with the file that `hanse federation sign` wrote.")
+    ] = None,
+) -> None:
+    """Join a federation: with the TOKEN that its operator sent, or with files carried by hand.
+
+    Makes the party's key, which stays here, gets its certificate, and writes site.yaml (or
+    operator.yaml, as the invitation says) with every setting explained. Nothing is left
+    behind when it fails.
+    """
+    from hanse.assembly.joining import Newcomer, join_with_certificate, join_with_token, request_by_hand
+
+    if [token, request, certificate].count(None) != 2:
+        raise typer.BadParameter("give one of TOKEN, --request and --certificate")
+    sources, through = tuple(data or ()), None if proxy == "none" else proxy
+    if token is not None:
+        text = sys.stdin.readline() if token == "-" else token  # noqa: S105
+        _welcome(directory, *join_with_token(directory, text, sources, through))
+    elif certificate is not None:
+        _welcome(directory, *join_with_certificate(directory, certificate))
+    elif request is None or federation is None or url is None or output is None:
+        raise typer.BadParameter("--request needs --federation, --url and --output")
+    else:
+        party = Party(check_name(federation), role, check_name(request))
+        request_by_hand(directory, Newcomer(party, url, sources, through), output)
+        say(f"wrote {output}: bring it to the operator of {federation}, for")
+        say(f"  hanse federation sign {output.name} --name {request} --role {role} -o {request}.pem")
+        say(f"and finish with what comes back: hanse join --certificate {request}.pem --site {directory}")
+
+
+def _welcome(directory: Path, party: Party, authority: str) -> None:
+    say(f"{party.name} joined {party.federation}, whose authority is {authority}")
+    if party.role is Role.OPERATOR:
+        say(f"next: hanse run list --directory {directory}")
+    else:
+        say(f"next: say in {directory / 'site.yaml'} where data is and what is permitted, then")
+        say(f"  hanse collaborator start --site {directory}")

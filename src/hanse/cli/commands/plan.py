@@ -1,0 +1,124 @@
+"""`hanse plan`: what a plan would run, what changed in it, and whether this site takes part."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hanse.cli.options import SITE, Json, SiteDirectory
+from hanse.cli.output import moment, say, say_json, say_table, warn
+
+if TYPE_CHECKING:
+    from hanse.assembly.plans import KnownPlan
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="The plan.")]
+_A_PLAN = "A plan.yaml, or the beginning of the digest of a plan seen at the site."
+Plan = Annotated[str, typer.Argument(metavar="PLAN", help=_A_PLAN)]
+OldPlan = Annotated[str, typer.Argument(metavar="OLD", help=_A_PLAN)]
+NewPlan = Annotated[str, typer.Argument(metavar="NEW", help=_A_PLAN)]
+Digest = Annotated[
+    str, typer.Argument(metavar="DIGEST", help="The plan's digest, or its beginning; see `hanse plan list`.")
+]
+Reason = Annotated[str, typer.Option(help="A sentence for the journal, which all parties can read.")]
+
+
+@app.callback()
+def _plan() -> None:
+    """Check, read, compare, approve and reject plans."""
+
+
+@app.command()
+def check(plan: PlanFile, json: Json = False) -> None:
+    """Check a plan with its code, and say what it would run; nothing is run."""
+    from hanse.config.load import load_plan
+    from hanse.config.show import describe
+
+    loaded = load_plan(plan)
+    if json:
+        say_json({"digest": loaded.digest, "manifest": loaded.manifest.model_dump(mode="json")})
+    else:
+        say(describe(loaded.manifest, loaded.digest))
+        say(f"{plan} is in order")
+
+
+@app.command()
+def show(plan: Plan, site: SiteDirectory = SITE, json: Json = False) -> None:
+    """Show a plan: what it would run, what would leave a site, and every setting of it."""
+    from hanse.assembly.plans import known_plan
+    from hanse.config.show import describe
+    from hanse.config.write import to_yaml
+
+    found = known_plan(plan, site)
+    if json:
+        say_json(
+            {"digest": found.digest, "manifest": found.manifest.model_dump(mode="json"), **_state(found)}
+        )
+        return
+    say(describe(found.manifest, found.digest))
+    say(f"Its settings\n{to_yaml(found.manifest.plan)}")
+    say(f"Its code is in {found.code}")
+    if found.state:
+        say(f"This site: {found.state}{f' ({found.reasons})' if found.reasons else ''}")
+
+
+@app.command("list")
+def list_(site: SiteDirectory = SITE, json: Json = False) -> None:
+    """List the plans that this site has seen: those that wait for a person, and what was decided."""
+    from hanse.assembly.plans import plans_of
+
+    found = plans_of(site)
+    if json:
+        say_json([{"digest": plan.digest, "name": plan.name, **_state(plan)} for plan in found])
+        return
+    rows = [
+        (plan.digest[:12], plan.name, plan.state, moment(plan.decided_ms), ", ".join(plan.runs))
+        for plan in found
+    ]
+    say_table(("PLAN", "NAME", "STATE", "DECIDED", "RUNS"), rows)
+
+
+@app.command()
+def diff(old: OldPlan, new: NewPlan, site: SiteDirectory = SITE) -> None:
+    """Tell what changed from one plan to another, in settings and code."""
+    from hanse.assembly.plans import known_plan
+    from hanse.config.diff import diff_manifests
+
+    before, after = known_plan(old, site), known_plan(new, site)
+    changes = diff_manifests(before.manifest, after.manifest, before.contents() | after.contents())
+    say("\n".join(changes) if changes else "the two plans are the same")
+
+
+@app.command()
+def approve(digest: Digest, site: SiteDirectory = SITE, reason: Reason = "") -> None:
+    """Take part in the runs of a plan, now and later. What site.yaml forbids cannot be approved."""
+    _decide(site, digest, approve=True, reason=reason)
+
+
+@app.command()
+def reject(digest: Digest, site: SiteDirectory = SITE, reason: Reason = "") -> None:
+    """Take no part in the runs of a plan, now and later; an earlier consent is withdrawn."""
+    _decide(site, digest, approve=False, reason=reason)
+
+
+def _state(plan: KnownPlan) -> dict[str, object]:
+    return {
+        "state": plan.state,
+        "reasons": plan.reasons,
+        "decided_ms": plan.decided_ms,
+        "runs": list(plan.runs),
+    }
+
+
+def _decide(site: Path, digest: str, *, approve: bool, reason: str) -> None:
+    from hanse.assembly.plans import decide
+
+    told, untold = asyncio.run(decide(site, digest, approve=approve, reason=reason))
+    runs = f"; {', '.join(told)} know" if told else ""
+    say(f"plan {digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
+    for run_id, error in untold.items():
+        warn(f"{run_id} was not told: {error}")

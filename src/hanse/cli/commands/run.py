@@ -1,0 +1,246 @@
+"""`hanse run`: submit plans to a federation, watch their runs, and bring home what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from hanse.cli.options import FEDERATION, FederationDirectory, Json
+from hanse.cli.output import moment, note, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from hanse.control.client import ControlClient
+    from hanse.wire.messages.runs import RunStatus
+
+T = TypeVar("T")
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run; `hanse run list` names them.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Stay and show the run until it ends.")]
+
+
+@app.callback()
+def _run() -> None:
+    """Submit plans to a federation; watch, stop, resume and export their runs."""
+
+
+@app.command()
+def submit(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="The plan.")],
+    watch: Watch = False,
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """Submit a plan with its code; its run begins once enough sites have accepted it.
+
+    Prints the id of the run.
+    """
+    from hanse.cli.watch.follow import follow, must_be_finished
+    from hanse.cli.watch.live import View
+    from hanse.config.load import load_plan
+    from hanse.control.submission import submit_plan
+
+    loaded = load_plan(plan)
+
+    async def do(client: ControlClient) -> RunStatus:
+        status = await submit_plan(client, loaded)
+        if not json:
+            say(status.run_id)
+        return await follow(client, status.run_id, View(shown=not json)) if watch else status
+
+    status = _ask(directory, do)
+    if json:
+        say_json(status.model_dump(mode="json"))
+    if not watch:
+        note(f"Follow it with: hanse run watch {status.run_id} -d {directory}")
+    else:
+        must_be_finished(status)
+
+
+@app.command("list")
+def list_(directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
+    """List the runs, newest first."""
+    runs = _ask(directory, lambda client: client.runs()).runs
+    if json:
+        say_json([run.model_dump(mode="json") for run in runs])
+        return
+    say_table(
+        ("RUN", "PLAN", "STATE", "ROUND", "SUBMITTED", "BY", "REMARKS"),
+        [
+            (
+                run.run_id,
+                f"{run.plan_name} ({run.plan_digest[:12]})",
+                run.phase,
+                f"{run.rounds_committed}/{run.rounds}",
+                moment(run.submitted_ms),
+                run.submitted_by,
+                _remarks(run),
+            )
+            for run in runs
+        ],
+    )
+
+
+@app.command()
+def watch(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
+    """Show a run until it ends: each round, and who is waited for, since when and until when.
+
+    Ends with 0 where the run finished, with 5 where it failed or was stopped. Ctrl-C ends
+    the watching only. With --json it waits in silence and prints how the run then stands.
+    """
+    from hanse.cli.watch.follow import follow, must_be_finished
+    from hanse.cli.watch.live import View
+
+    try:
+        status = _ask(directory, lambda client: follow(client, run, View(shown=not json)))
+    except KeyboardInterrupt:
+        note(f"The run goes on; hanse run watch {run} shows it again.")
+        raise
+    if json:
+        say_json(status.model_dump(mode="json"))
+    must_be_finished(status)
+
+
+@app.command()
+def status(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
+    """Tell how a run stands, and for whom it waits."""
+    found = _ask(directory, lambda client: client.run(run))
+    if json:
+        say_json(found.model_dump(mode="json"))
+    else:
+        _say_status(found)
+
+
+@app.command()
+def stop(
+    run: RunId,
+    reason: Annotated[
+        str, typer.Option(help="A sentence for the journal, which all parties can read.")
+    ] = "stopped by an operator",
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """End a run now, whoever is waited for; what is committed stays, and it can be resumed."""
+    _say_short(_ask(directory, lambda client: client.stop(run, reason)), as_json=json)
+
+
+@app.command()
+def resume(
+    run: RunId, watch: Watch = False, directory: FederationDirectory = FEDERATION, json: Json = False
+) -> None:
+    """Take up a stopped or failed run where it stood."""
+    from hanse.cli.watch.follow import follow, must_be_finished
+    from hanse.cli.watch.live import View
+
+    async def do(client: ControlClient) -> RunStatus:
+        resumed = await client.resume(run)
+        return await follow(client, run, View(shown=not json)) if watch else resumed
+
+    found = _ask(directory, do)
+    if json or not watch:
+        _say_short(found, as_json=json)
+    if watch:
+        must_be_finished(found)
+
+
+@app.command("take-back")
+def take_back(
+    run: RunId,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="A site that is set aside.")],
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """Have a site asked again, from the next round on, that was set aside for failing again and again.
+
+    `hanse run status` says which sites are set aside and why; without this, the plan's `rest` decides.
+    """
+    found = _ask(directory, lambda client: client.take_back(run, site))
+    if json:
+        say_json(found.model_dump(mode="json"))
+    else:
+        say(f"{site} is taken back in run {run}; it is asked from the next round on")
+
+
+@app.command()
+def export(
+    run: RunId,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder to write to; made. Unset: ./RUN."),
+    ] = None,
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """Write a run's journal, for `hanse audit`, its plan, and its last and best model as far as there are."""
+    from hanse.control.submission import export_run
+
+    folder = output or Path(run)
+    files = _ask(directory, lambda client: export_run(client, run, folder))
+    if json:
+        say_json({name: str(path) for name, path in files.items()})
+    else:
+        say("\n".join(f"{name}: {path}" for name, path in files.items()))
+
+
+def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
+    from hanse.assembly.operator import control_client
+    from hanse.cli.watch.follow import warn_of_retry
+
+    async def ask() -> T:
+        async with control_client(directory, on_retry=warn_of_retry) as client:
+            return await what(client)
+
+    return asyncio.run(ask())
+
+
+def _remarks(status: RunStatus) -> str:
+    """What an operator should look at, in a few words."""
+    aside = [f"{', '.join(found.site for found in status.set_aside)} set aside"] if status.set_aside else []
+    return "; ".join([*aside, *([_short(status)] if status.short_rounds else [])]) or "-"
+
+
+def _short(status: RunStatus) -> str:
+    return f"too little data in {status.short_rounds} round{'s' if status.short_rounds != 1 else ''}"
+
+
+def _say_short(status: RunStatus, *, as_json: bool) -> None:
+    if as_json:
+        say_json(status.model_dump(mode="json"))
+    else:
+        say(f"run {status.run_id} is {status.phase}, with {status.rounds_committed} rounds committed")
+
+
+def _say_status(status: RunStatus) -> None:
+    from hanse.cli.watch.live import waited_for
+    from hanse.control.timeline import figure, in_order
+
+    say(f"run        {status.run_id}, submitted by {status.submitted_by} {moment(status.submitted_ms)}")
+    say(f"plan       {status.plan_name}, SHA-256 {status.plan_digest}")
+    say(f"state      {status.phase}{f': {status.reason}' if status.reason else ''}")
+    opened = f", round {status.round_open} open" if status.round_open else ""
+    say(f"rounds     {status.rounds_committed} of {status.rounds} committed{opened}")
+    if status.metrics:
+        say("metrics    " + ", ".join(f"{n} {figure(status.metrics[n])}" for n in in_order(status.metrics)))
+    for digest, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
+        if digest is not None:
+            say(f"model      {digest} ({name})")
+    say("sites      " + (", ".join(f"{site} {word}" for site, word in status.answers.items()) or "none yet"))
+    for found in status.took_part:
+        share = f"{found.answered} of {found.asked} answered, {found.num_examples} examples"
+        say(f"took part  round {found.round_number}, {found.task}: {share}")
+        if found.told:
+            say(f"{'WARNING' if found.too_little else 'missing':<9}  {found.told}")
+        if found.late:
+            late = ", ".join(f"{site} ({examples} examples)" for site, examples in found.late.items())
+            say(f"late       round {found.round_number}, {found.task}: {late}; not counted")
+    if status.short_rounds:
+        say(f"WARNING    {_short(status)}: more was missing than the plan tolerates")
+    for aside in status.set_aside:
+        say(f"set aside  {aside.site}: {aside.told}")
+    for awaited in status.awaited:
+        say(f"waits for  {waited_for(awaited)}")

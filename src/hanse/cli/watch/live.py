@@ -1,0 +1,130 @@
+"""A run as people watch it: lines for what happened, and on a terminal below them what is under way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from hanse.cli.output import moment, printable, say
+from hanse.control.timeline import Story, figure, in_order
+from hanse.core.run.events import Event
+from hanse.core.values.wording import and_more
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from hanse.wire.messages.runs import Awaited, RunStatus
+
+MOST_ROWS = 20
+"""Sites in the table on a terminal; those that are waited for come first."""
+
+
+class View:
+    """Shows a run while it goes on; a context, at whose end only the lines are left.
+
+    Args:
+        shown: Whether to; else its history is all that is kept.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self._shown = shown
+        self._story = Story()
+        self._awaited: Mapping[str, Awaited] = {}
+        self._told = False
+        self._reminder = ""
+        self._live: Live | None = None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The committed rounds, as JSON: number, means, and the figures of each site."""
+        return self._story.history
+
+    def __enter__(self) -> Self:
+        if self._shown and sys.stdout.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(markup=False, highlight=False, emoji=False)
+            if not console.is_dumb_terminal:
+                self._live = Live(console=console, transient=True, refresh_per_second=8)
+                self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def tell(self, line: str) -> None:
+        """Show a line."""
+        if self._shown:
+            say(line)
+
+    def event(self, event: Event, *, silent: bool = False) -> None:
+        """Show what happened; in the picture only, where `silent`."""
+        self._told = True
+        for line in self._story.take(event):
+            if not silent:
+                self.tell(line)
+        self._draw()
+
+    def status(self, status: RunStatus) -> None:
+        """Take in whom the run waits for."""
+        self._awaited = {awaited.site: awaited for awaited in status.awaited}
+        self._draw()
+
+    def remind(self) -> None:
+        """Say whom the run waits for, where nothing was told since the last time and no picture shows it."""
+        told, self._told = self._told, False
+        if told or self._live is not None or not self._shown:
+            return
+        some = [waited_for(awaited) for awaited in list(self._awaited.values())[:MOST_ROWS]]
+        line = "; ".join(and_more(some, MOST_ROWS, len(self._awaited)))
+        if line and line != self._reminder:
+            self._reminder = line
+            say(f"waiting for {line}")
+
+    def _draw(self) -> None:
+        if self._live is not None:
+            self._live.update(self._picture())
+
+    def _picture(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        story = self._story
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            f"round {story.committed}/{story.rounds}",
+            ProgressBar(total=max(story.rounds, 1), completed=story.committed, width=40),
+        )
+        columns = in_order(name for metrics in story.metrics.values() for name in metrics)
+        table = Table("site", "", "waited for (UTC)", *columns, box=None, header_style="dim")
+        sites = sorted(story.doing.keys() | self._awaited, key=lambda site: (site not in self._awaited, site))
+        for site in sites[:MOST_ROWS]:
+            awaited = self._awaited.get(site)
+            figures = story.metrics.get(site, {})
+            table.add_row(
+                printable(site),
+                printable(story.doing.get(site, "")),
+                "" if awaited is None else _times(awaited),
+                *(figure(figures[name]) if name in figures else "" for name in columns),
+            )
+        return Group(bar, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
+
+
+def waited_for(awaited: Awaited) -> str:
+    """Who is waited for, for what, since when and until when."""
+    away = "" if awaited.connected else ", not connected"
+    times = f"{moment(awaited.since_ms)}, until {moment(awaited.deadline_ms)}"
+    return f"{awaited.site} ({awaited.what}, {awaited.state} {times}{away})"
+
+
+def _times(awaited: Awaited) -> str:
+    """The same in few characters."""
+    begin, end = moment(awaited.since_ms), moment(awaited.deadline_ms)
+    same_day = begin[:10] == end[:10]
+    away = "" if awaited.connected else ", not connected"
+    return f"{begin[11:19]} until {end[11:19] if same_day else end[:16]}{away}"

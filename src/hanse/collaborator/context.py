@@ -1,0 +1,181 @@
+"""A site as its agent finds it: its folders, its settings, who it is, and the way to the aggregator."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hanse.collaborator.identity import Identity
+from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.task_worker.progress import cpu_time
+from hanse.concurrency import in_thread
+from hanse.config.layout import PLANS
+from hanse.config.settings import SiteSettings
+from hanse.errors import StorageError, TamperedError, TransportError
+from hanse.sandbox.process import StartsWorkers, WorkerProcess
+from hanse.storage.base import ABANDONED_MS, BlobStore
+from hanse.storage.disk_space import free_space
+from hanse.transport.base import Upstream
+from hanse.transport.client.retry import Retry, retrying
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """What every part of an agent works with.
+
+    Attributes:
+        directory: The site's folder.
+        settings: What `site.yaml` says.
+        identity: The site's credentials.
+        upstream: The aggregator; one try a call.
+        blobs: Where files lie on their way in and out.
+        clock: Tells the time, with its zone.
+        retry: How soon to try again; without end.
+        worker_process: Starts task workers.
+        cpu_time_of: A sign of the progress of a worker, by its process id; see `Progress`.
+        first_sign_s: When to tell the aggregator first that a task has begun, seconds.
+        speaking: Tasks that are just having their last word, see `tell`.
+    """
+
+    directory: Path
+    settings: SiteSettings
+    identity: Identity
+    upstream: Upstream
+    blobs: BlobStore
+    clock: Callable[[], datetime]
+    retry: Retry = Retry()  # noqa: RUF009 - frozen
+    worker_process: StartsWorkers = WorkerProcess
+    cpu_time_of: Callable[[int], object] = cpu_time
+    first_sign_s: float = 1.0
+    speaking: set[asyncio.Task[Any]] = field(default_factory=set)
+    _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def plans(self) -> Plans:
+        """The plans that this site has seen."""
+        return Plans(self.directory / PLANS)
+
+    @property
+    def now_ms(self) -> int:
+        """The time, milliseconds since 1970."""
+        return round(self.clock().timestamp() * 1000)
+
+    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until it succeeds, or fails for good.
+
+        Raises:
+            HanseError: Not a `TransportError`.
+        """
+        return await retrying(call, self.retry)
+
+    async def insist_on_room(self, call: Callable[[], Awaitable[T]]) -> T:
+        """As `insist`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
+        return await self.insist(partial(_full_disk_may_pass, call))
+
+    async def tell(self, call: Callable[[], Awaitable[T]]) -> T:
+        """As `insist_on_room`, for a last word.
+
+        Once it has that, the aggregator wants the task no more, which may be heard before
+        its reply is here; that is no reason to break off.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self.speaking.add(task)
+        try:
+            return await self.insist_on_room(call)
+        finally:
+            self.speaking.discard(task)
+
+    async def fetch(self, digest: str, max_bytes: int) -> Path:
+        """Bring a blob here.
+
+        Raises:
+            StorageError: The disk here has too little room.
+        """
+        if self.blobs.has(digest):
+            return self.blobs.path(digest)
+        self.check_room(max_bytes)
+        bring = partial(
+            self.upstream.fetch, digest, self.blobs, owner=self.identity.site, max_bytes=max_bytes
+        )
+        return await self.insist(bring)
+
+    async def take(self, digest: str, max_bytes: int, use: Callable[[Path], None]) -> None:
+        """Bring a blob here, use it, and delete it.
+
+        One at a time: of two runs that need the same, neither deletes what the other still needs.
+
+        Raises:
+            StorageError: The disk here has too little room.
+        """
+
+        def use_up() -> None:
+            try:
+                use(blob)
+            finally:
+                self.blobs.delete(digest)
+                self.blobs.reclaim(keep=True)
+                self._sweep()
+
+        async with self._taking:
+            try:
+                blob = await self.fetch(digest, max_bytes)
+            except BaseException:
+                self.blobs.delete(digest)
+                raise
+            await in_thread(use_up)
+
+    def drop_leftovers(self) -> None:
+        """Delete what an agent before this one had brought here, and died before it could delete it.
+
+        To be called before anything is brought. What came in part, and not long ago, stays, and is
+        gone on with.
+        """
+        self._sweep()
+        try:
+            self.blobs.drop_unfinished()
+            for digest in self.blobs.digests():
+                self.blobs.delete(digest)
+            self.blobs.reclaim()
+        except StorageError as error:  # it only takes up space
+            logger.warning("what an earlier agent left here stays: %s", error)
+
+    def _sweep(self) -> None:
+        try:
+            self.blobs.sweep(self.now_ms - ABANDONED_MS)
+        except StorageError as error:
+            logger.warning("what came in part, and is not wanted any more, stays: %s", error)
+
+    def check_room(self, num_bytes: int) -> None:
+        """Refuse what would leave less of the disk free than the settings reserve.
+
+        Raises:
+            StorageError: There is too little room.
+        """
+        reserve = self.settings.disk_reserve
+        free = free_space(self.directory, self.blobs, num_bytes + reserve)
+        if free < num_bytes + reserve:
+            raise StorageError(
+                f"the disk of {self.directory} has {free} bytes free; {num_bytes} are needed on top of the "
+                f"reserve of {reserve}",
+                mend="Free some space, or lower `disk_reserve` in site.yaml.",
+            )
+
+
+async def _full_disk_may_pass(call: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await call()
+    except TamperedError:
+        raise
+    except StorageError as error:
+        raise TransportError(error.message, mend=error.mend) from error

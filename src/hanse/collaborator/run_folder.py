@@ -1,0 +1,192 @@
+"""The folder of one run at a site, `runs/RUN/`: what its worker sees, and what came of its tasks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hanse.core.values.digests import Algorithm
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import DisclosureError
+from hanse.files.atomic import PART, replacing
+from hanse.files.copying import copy_hashed, is_whole
+from hanse.files.errors import file_errors
+from hanse.files.reuse import overwriting
+from hanse.updates.residuals import Memory
+from hanse.wire.messages.sites import UpdateFile
+
+
+class RunFolder:
+    """Files of one run.
+
+    Args:
+        directory: The folder; made where it is missing.
+
+    Attributes:
+        models: What the worker may read: the models of its tasks.
+        work: What it may write to; its home. What the plan's code leaves here stays.
+        log: What it prints.
+        memory: What compression left out of its updates.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._outcomes = directory / "outcomes"
+        self.models = directory / "in"
+        self.work = directory / "work"
+        self.log = directory / "worker.log"
+        self.memory = Memory(directory / "memory")
+        if self.work.is_dir():  # made last
+            return
+        with file_errors(f"make {directory}"):
+            for folder in (directory, self._outcomes, self.models, self.work):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def model(self, digest: str) -> Path:
+        """Where the worker finds a model that was shown to it."""
+        return self.models / f"{digest}.safetensors"
+
+    def show(self, digest: str, blob: Path) -> None:
+        """Let the worker read a model, without a copy where the file system can."""
+        place = self.model(digest)
+        with file_errors(f"show {blob} as {place}"):
+            try:
+                os.link(blob, place)
+            except OSError:
+                with replacing(place) as part:
+                    shutil.copyfile(blob, part)
+
+    def drop_damaged(self) -> None:
+        """Delete models of which a power failure left less than all; the disk is not waited for."""
+        with file_errors(f"look through {self.models}"):
+            for path in self.models.glob("*.safetensors"):
+                if not is_whole(path, path.stem):
+                    path.unlink()
+
+    def clear(self, models: Collection[str] = (), exchange: int | None = None) -> None:
+        """Delete models and updates: what earlier tasks left, also those that came to no end.
+
+        To be called while no task of the run is performed.
+
+        Args:
+            models: Those to leave.
+            exchange: Whose update to leave; None where there will be no more.
+        """
+        kept = {self.model(digest).name for digest in models}
+        if exchange is not None:
+            kept |= {self.outgoing(exchange).name, self._spare.name}
+        with file_errors(f"tidy up {self.work.parent}"):
+            for folder in (self.models, self._outcomes):
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name.endswith((".safetensors", PART)) and entry.name not in kept:
+                            Path(entry).unlink()
+            if exchange is None:
+                spare_of(self.written).unlink(missing_ok=True)
+
+    @property
+    def _spare(self) -> Path:
+        """The copy of an update that was delivered; the next is written over it."""
+        return self._outcomes / "spare.safetensors"
+
+    @property
+    def written(self) -> Path:
+        """Where the worker writes its update; a child of its home, so that it cannot turn it elsewhere."""
+        return self.work / "update.safetensors"
+
+    def outgoing(self, exchange: int) -> Path:
+        """Where an update lies that was taken over, until it is delivered."""
+        return self._outcomes / f"{exchange}.safetensors"
+
+    def take_over(self, exchange: int, max_bytes: int, algorithm: Algorithm) -> UpdateFile | None:
+        """Copy what the worker wrote to where it cannot change it: it may keep open what is moved away.
+
+        Args:
+            exchange: Whose update it is.
+            max_bytes: Most bytes that are taken.
+            algorithm: What makes its digest.
+
+        Returns:
+            The copy in `outgoing`; None where the worker wrote nothing.
+
+        Raises:
+            DisclosureError: It is too large, or no file.
+            StorageError: It cannot be copied.
+        """
+        with file_errors(f"copy {self.written}"):
+            try:
+                descriptor = os.open(self.written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:
+                return None
+            with os.fdopen(descriptor, "rb", 0) as source:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
+                    raise DisclosureError(
+                        f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
+                    )
+                with overwriting(self.outgoing(exchange), self._spare) as copy:
+                    digest, size = copy_hashed(source, copy, found.st_size, algorithm)
+                    copy.truncate()
+                return UpdateFile(digest=digest, size=size)
+
+    def holds(self, exchange: int, update: UpdateFile | None) -> bool:
+        """Whether an update that was taken over is still whole; none always is."""
+        path = self.outgoing(exchange)
+        if update is None:
+            return True
+        if not path.is_file():
+            return False
+        with file_errors(f"read {path}"):
+            return is_whole(path, update.digest)
+
+    def drop_update(self, exchange: int) -> None:
+        """Put an update away, what the worker wrote and the copy, for the next to be written over them."""
+        with file_errors(f"put the update of exchange {exchange} away"):
+            for path, spare in (
+                (self.written, spare_of(self.written)),
+                (self.outgoing(exchange), self._spare),
+            ):
+                with suppress(FileNotFoundError):
+                    path.replace(spare)
+
+    def has_memory_of(self, exchange: int) -> bool:
+        """Whether there may be something to take up: an outcome, or what compression left out."""
+        return self._outcome(exchange).is_file() or not self.memory.empty
+
+    def outcome(self, exchange: int) -> SignedStatement | None:
+        """What was said of an exchange before, if anything was."""
+        path = self._outcome(exchange)
+        if not path.is_file():
+            return None
+        try:
+            with file_errors(f"read {path}"):
+                return SignedStatement.model_validate_json(path.read_bytes())
+        except ValidationError:
+            return None  # damaged: the task is performed again, and gives the same
+
+    def keep_outcome(self, exchange: int, statement: SignedStatement) -> None:
+        """Write down what is about to be said of an exchange.
+
+        The disk is not waited for: where a power failure loses it, the task is performed again.
+        """
+        place = self._outcome(exchange)
+        with file_errors(f"write {place}"), replacing(place) as part:
+            part.write_bytes(statement.model_dump_json().encode())
+
+    def forget_outcome(self, exchange: int) -> None:
+        """Be ready to perform an exchange anew."""
+        with file_errors(f"forget exchange {exchange} in {self._outcomes}"):
+            self._outcome(exchange).unlink(missing_ok=True)
+
+    def _outcome(self, exchange: int) -> Path:
+        return self._outcomes / f"{exchange}.json"
+
+
+def spare_of(written: Path) -> Path:
+    """Where a worker finds the file of an earlier update, to write the next one over it."""
+    return written.with_suffix(".spare")

@@ -1,0 +1,221 @@
+"""One task that a run asks of this site, from the question to the signed outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hanse.collaborator.context import Premises
+from hanse.collaborator.review import Reviewer
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.pool import Workers
+from hanse.collaborator.task_worker.progress import Progress
+from hanse.collaborator.task_worker.protocol import Order, Report
+from hanse.compression.update import upload_codec
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.errors import (
+    DisclosureError,
+    HanseError,
+    PolicyError,
+    ProtocolError,
+    StorageError,
+    TaskError,
+    UpdateError,
+)
+from hanse.updates.model_delta import patch_model
+from hanse.updates.outgoing import Outgoing, check_outgoing, compress_file
+from hanse.wire.messages.sites import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
+
+logger = logging.getLogger(__name__)
+
+_MAX_REASON = 4_096
+_INITIALISE_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A task, and what it takes to carry it out.
+
+    Attributes:
+        premises: The site.
+        reviewer: Knows which plans the site takes part in.
+        workers: Perform tasks.
+        folder: The run's.
+        run: The run that asks.
+        assignment: What it asks.
+        progress: Told what to look at for signs of life.
+    """
+
+    premises: Premises
+    reviewer: Reviewer
+    workers: Workers
+    folder: RunFolder
+    run: RunWork
+    assignment: Assignment
+    progress: Progress
+
+    def __str__(self) -> str:
+        asked = self.assignment
+        return f"run {self.run.run_id}: {asked.task} of round {asked.round_number}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which task it is, for structured logs."""
+        return {"run_id": self.run.run_id} | self.assignment.model_dump(
+            include={"exchange", "round_number", "task"}
+        )
+
+    async def carry_out(self) -> TaskOutcome:
+        """Perform the task, and check what would leave.
+
+        Raises:
+            HanseError: It failed, or may not be performed or disclosed here.
+        """
+        manifest = await self.reviewer.agreed(self.run)
+        self._check_asked(manifest.plan)
+        model = await self._model()
+        logger.info("%s begins", self, extra=self.facts)
+        report = await self._perform(manifest, model)
+        update = await asyncio.to_thread(self._release, manifest.plan, report, model)
+        return self._said(
+            outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
+        )
+
+    def failed(self, error: HanseError) -> TaskOutcome:
+        """What is said when the task failed: as much as the site permits."""
+        permitted = self.premises.settings.policy.discloses.failures
+        tail = error.log_tail if permitted == "log" and isinstance(error, TaskError) else ""
+        reason = str(error)
+        # Whatever the worker had a hand in may carry its words: names of tensors, of metrics.
+        ours = isinstance(error, PolicyError) and not isinstance(error, DisclosureError)
+        if permitted == "kind" and not ours:
+            reason = f"task {self.assignment.task} failed ({error.code}); the site's own log says more"
+        return self._said(outcome="failed", reason=reason[:_MAX_REASON], log_tail=tail[-MAX_LOG_TAIL:])
+
+    def answered_by(self, outcome: TaskOutcome) -> bool:
+        """Whether an outcome is about this very task, and its update is still here."""
+        about = self._said(outcome=outcome.outcome).model_dump(exclude=_TOLD)
+        return outcome.model_dump(exclude=_TOLD) == about and self.folder.holds(
+            self.assignment.exchange, outcome.update
+        )
+
+    def _said(self, **told: Any) -> TaskOutcome:
+        asked, party = self.assignment, self.premises.identity.credentials.party
+        return TaskOutcome(
+            federation=party.federation,
+            site=party.name,
+            run_id=self.run.run_id,
+            plan_digest=self.run.plan_digest,
+            exchange=asked.exchange,
+            round_number=asked.round_number,
+            task=asked.task,
+            model=asked.model,
+            **told,
+        )
+
+    def _check_asked(self, plan: Plan) -> None:
+        """Refuse what the plan does not say that this site would be asked."""
+        asked = self.assignment
+        if asked.task == INITIALISE:
+            if plan.initial_model is not None or asked.round_number != 0:
+                raise DisclosureError(f"{self}: by the plan, no first model may be asked for here")
+            return
+        disclosure_of(plan, asked.task)
+        if asked.model is None or not 1 <= asked.round_number <= plan.rounds:
+            raise PolicyError(f"{self}: the plan has {plan.rounds} rounds, and every task a model")
+
+    async def _model(self) -> Path | None:
+        """The parameters to start from, where the worker can read them."""
+        digest, size, here = self.assignment.model, self.assignment.model_bytes, self.premises
+        if digest is None or self.assignment.task == INITIALISE:
+            return None
+        place = self.folder.model(digest)
+        # The update may become as large as the model.
+        here.check_room(size if place.exists() else 2 * size)
+        if not place.exists():
+            self.progress.sign = partial(here.blobs.partial_size, digest, here.identity.site)
+            if not await self._by_delta(digest):
+                await here.take(digest, size, partial(self.folder.show, digest))
+        return place
+
+    async def _by_delta(self, model: str) -> bool:
+        """Make the model of the one before, where that is still here; whether that came off."""
+        delta, folder = self.assignment.delta, self.folder
+        if delta is None or not folder.model(delta.base).exists():
+            return False
+        self.progress.sign = partial(
+            self.premises.blobs.partial_size, delta.digest, self.premises.identity.site
+        )
+        try:
+            make = partial(patch_model, folder.model(delta.base), place=folder.model(model), digest=model)
+            await self.premises.take(delta.digest, delta.size, make)
+        except (PolicyError, ProtocolError, StorageError, UpdateError) as error:
+            logger.info("%s: the model is fetched whole: %s", self, error, extra=self.facts)
+            return False
+        told = "%s: the model was made of the one before and %d bytes instead of %d"
+        logger.info(told, self, delta.size, self.assignment.model_bytes, extra=self.facts)
+        return True
+
+    async def _perform(self, manifest: Manifest, model: Path | None) -> Report:
+        asked = self.assignment
+        order = Order(
+            exchange=asked.exchange,
+            round_number=asked.round_number,
+            task=asked.task,
+            model=None if model is None else str(model.absolute()),
+            update=str(self.folder.written.absolute()),
+        )
+        tries = 1 + manifest.plan.tasks[asked.task].retries if asked.task != INITIALISE else _INITIALISE_TRIES
+        failed = 0
+        while True:
+            self.folder.drop_update(asked.exchange)
+            try:
+                return await self.workers.carry_out(
+                    self.run.run_id, manifest, self.folder, order, self.progress
+                )
+            except TaskError as error:
+                failed += 1
+                told = f"{error}\n{error.log_tail}".rstrip()
+                logger.warning("%s failed, try %d of %d: %s", self, failed, tries, told, extra=self.facts)
+                if failed >= tries:
+                    raise
+
+    def _release(self, plan: Plan, report: Report, model: Path | None) -> UpdateFile | None:
+        """Take over what the worker wrote, out of its reach, and check it there."""
+        asked = self.assignment
+        try:
+            update = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
+            outgoing = Outgoing(
+                report.num_examples,
+                report.metrics,
+                None if update is None else self.folder.outgoing(asked.exchange),
+            )
+            check_outgoing(
+                outgoing, plan, asked.task, self.premises.identity.site, model, asked.max_update_bytes
+            )
+            codec = upload_codec(plan, asked.task)
+            if update is not None and codec is not None:
+                # Only what was checked is compressed, and by nobody but us.
+                update = compress_file(
+                    self.folder.outgoing(asked.exchange),
+                    codec,
+                    plan,
+                    self.premises.identity.site,
+                    asked,
+                    self.folder.memory,
+                )
+        except HanseError:
+            self.folder.drop_update(asked.exchange)
+            raise
+        return update
+
+
+_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail"}
+"""What an outcome says beside which task it is about."""

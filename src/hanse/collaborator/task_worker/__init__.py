@@ -1,0 +1,1 @@
+"""The task worker's process, the pool of them, and the messages between agent and worker."""

@@ -1,0 +1,219 @@
+"""Task workers: one a run, kept warm between its tasks, and only so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from hanse.checkpoints import Point, reach_async
+from hanse.collaborator.context import Premises
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.progress import Progress, always
+from hanse.collaborator.task_worker.protocol import Order, Report, Setup, read_report
+from hanse.config.layout import IDENTITY
+from hanse.core.plan.manifest import Manifest
+from hanse.errors import (
+    ConfigError,
+    PolicyError,
+    ProtocolError,
+    StorageError,
+    TaskError,
+    TransportError,
+    UpdateError,
+    rebuild,
+)
+from hanse.pki.credentials import KEY_FILE
+from hanse.sandbox.confine import Confined, Confinement
+from hanse.sandbox.process import WorkerProcess, WorkerSpec
+
+logger = logging.getLogger(__name__)
+
+MOST_WORKERS = 4
+"""Most workers at a time, busy and idle; further tasks wait for their turn."""
+
+_ENDING_S = 60.0
+"""How long the plan's code may take to end, once its run has."""
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+_REPORTED = (ConfigError, StorageError, UpdateError)
+"""What a worker may say that a task failed with, besides a `TaskError`."""
+
+
+class Workers:
+    """The task workers of a site.
+
+    Args:
+        premises: The site.
+        bring_code: Has the code of a plan in its place, whole; called before a worker starts.
+        most: Most workers at a time.
+    """
+
+    def __init__(
+        self,
+        premises: Premises,
+        bring_code: Callable[[Manifest], Awaitable[None]],
+        most: int = MOST_WORKERS,
+    ) -> None:
+        self._here = premises
+        self._bring_code = bring_code
+        self._most = most
+        self._turns = asyncio.Semaphore(most)
+        self._idle: dict[str, WorkerProcess] = {}
+        """By run; the one that was used longest ago comes first."""
+        self._all: dict[WorkerProcess, None] = {}
+        self._told_gaps: tuple[str, ...] = ()
+
+    async def carry_out(
+        self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
+    ) -> Report:
+        """Have the worker of a run perform a task; it is started where there is none.
+
+        Cancelled, or when it fails, the worker is ended.
+
+        Returns:
+            What it says; nobody has checked it.
+
+        Raises:
+            TaskError: The user's code failed, or the worker died; with the end of its log.
+            ConfigError, PolicyError, StorageError, UpdateError: What the worker met, or stands against
+                starting it.
+        """
+        async with self._turns:
+            progress.sign = always()
+            worker = await self._begin(run_id, manifest, folder, order)
+            progress.sign = partial(self._here.cpu_time_of, worker.pid)
+            try:
+                report = await _report(worker, order)
+            except BaseException:
+                await self._end(worker, grace_s=0)
+                raise
+            finally:
+                progress.sign = always()
+            self._idle[run_id] = worker
+            return _checked(report)
+
+    async def end_run(self, run_id: str) -> None:
+        """End the worker of a run that is over, after what its code does at the end."""
+        if (worker := self._idle.pop(run_id, None)) is not None:
+            ended = await self._end(worker, _ENDING_S)
+            logger.info("run %s: its worker %s", run_id, ended)
+
+    async def close(self) -> None:
+        """End all workers, at once: their runs go on later."""
+        self._idle.clear()
+        for worker in tuple(self._all):
+            await self._end(worker, grace_s=0)
+
+    async def _begin(self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order) -> WorkerProcess:
+        """Give the order to the run's worker, or to a new one where that has died in idleness."""
+        worker = self._idle.pop(run_id, None) or await self._start(run_id, manifest, folder)
+        try:
+            if not await _tell(worker, order):
+                logger.warning("run %s: its idle worker %s", run_id, await self._end(worker, grace_s=0))
+                worker = await self._start(run_id, manifest, folder)
+                await _tell(worker, order)
+        except BaseException:
+            await self._end(worker, grace_s=0)
+            raise
+        return worker
+
+    async def _start(self, run_id: str, manifest: Manifest, folder: RunFolder) -> WorkerProcess:
+        while self._idle and len(self._all) >= self._most:
+            other = next(iter(self._idle))
+            logger.info("run %s: its idle worker makes room for one of run %s", other, run_id)
+            await self._end(self._idle.pop(other), grace_s=0)
+        await self._bring_code(manifest)
+        worker = await self._here.worker_process.start(self._spec(manifest, folder))
+        self._all[worker] = None
+        try:
+            self._check(worker.confined)
+        except PolicyError:
+            await self._end(worker, grace_s=0)
+            raise
+        return worker
+
+    async def _end(self, worker: WorkerProcess, grace_s: float) -> str:
+        ended = await worker.stop(grace_s)
+        self._all.pop(worker, None)
+        return ended
+
+    def _spec(self, manifest: Manifest, folder: RunFolder) -> WorkerSpec:
+        here, settings = self._here, self._here.settings
+        digest = manifest.digest
+        # What the plan does not name it does not see, whatever else the site has.
+        data = {name: path for name, path in settings.data.items() if name in manifest.plan.data}
+        plan, bundle = here.plans.file(digest).absolute(), here.plans.bundle(digest).absolute()
+        setup = Setup(
+            manifest=str(plan),
+            digest=digest,
+            bundle=str(bundle),
+            site=here.identity.site,
+            data={name: str(path) for name, path in data.items()},
+        )
+        threads = settings.worker.threads
+        return WorkerSpec(
+            module="hanse.collaborator.task_worker.process",
+            workspace=folder.work.absolute(),
+            log=folder.log,
+            confinement=Confinement(
+                read=(plan, bundle, folder.models.absolute(), *filter(Path.exists, data.values())),
+                network=settings.worker.network,
+                memory_bytes=settings.worker.memory,
+                secrets=((here.directory / IDENTITY / KEY_FILE).absolute(),),
+            ),
+            arguments=(setup.model_dump_json(),),
+            environment={} if threads is None else dict.fromkeys(_THREADS, str(threads)),
+        )
+
+    def _check(self, confined: Confined) -> None:
+        """Hold what confines a worker against what the settings require."""
+        settings = self._here.settings
+        locked_in = confined.files and confined.processes and (confined.network or settings.worker.network)
+        gaps = "; ".join(confined.gaps)
+        if settings.sandbox == "required" and not locked_in:
+            raise PolicyError(
+                f"site.yaml says `sandbox: required`, and plan code cannot be locked in here: {gaps}",
+                mend="`hanse doctor` says what this machine lacks.",
+            )
+        if confined.gaps and confined.gaps != self._told_gaps:
+            self._told_gaps = confined.gaps
+            logger.warning("plan code is not fully locked in on this machine: %s", gaps)
+
+
+async def _tell(worker: WorkerProcess, order: Order) -> bool:
+    """Give an order; whether the worker was there to take it."""
+    await reach_async(Point.BEFORE_ORDER, task=order.task, round_number=order.round_number)
+    told = True
+    try:
+        await worker.channel.send(order.model_dump())
+    except TransportError:
+        told = False
+    await reach_async(Point.AFTER_ORDER, task=order.task, round_number=order.round_number)
+    return told
+
+
+async def _report(worker: WorkerProcess, order: Order) -> Report:
+    """Wait for what comes of an order."""
+    try:
+        message = await worker.channel.receive()
+        if message is not None:
+            report = read_report(message)
+            await reach_async(Point.AFTER_REPORT, task=order.task, round_number=order.round_number)
+            return report
+    except ProtocolError as error:
+        raise TaskError(f"the worker gave no report on task {order.task}: {error}") from error
+    raise TaskError(f"the worker {await worker.wait()} during task {order.task}", log_tail=worker.log_tail())
+
+
+def _checked(report: Report) -> Report:
+    """Raise the error that a worker reports, if it is one that it can know of."""
+    if not report.error:
+        return report
+    error = rebuild(report.error, report.reason, report.mend)
+    if isinstance(error, _REPORTED):
+        raise error
+    raise TaskError(report.reason, mend=report.mend, log_tail=report.log_tail)

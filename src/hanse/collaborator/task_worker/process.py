@@ -1,0 +1,82 @@
+"""The task worker: plan code beside the site's data, in a process without keys or network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hanse.collaborator.run_folder import spare_of
+from hanse.collaborator.task_worker.protocol import Order, Report, Setup
+from hanse.core.plan.manifest import Manifest
+from hanse.core.values.site import DataSources, Site
+from hanse.errors import HanseError, TaskError
+from hanse.learners.base import Session
+from hanse.learners.bundle import load_factory
+from hanse.learners.perform import Ask, perform, setup_seed
+from hanse.learners.script import ScriptSession
+from hanse.learners.session import LearnerSession
+from hanse.sandbox.channel import Channel
+from hanse.sandbox.confine import Confined
+from hanse.wire.tensors import open_file, write_file
+
+
+def main(channel: Channel, _confined: Confined, arguments: tuple[str, ...]) -> None:
+    """Perform one order after another, until the agent hangs up.
+
+    Args:
+        channel: To the agent.
+        arguments: A `Setup`, as JSON.
+    """
+    host = TaskHost(Setup.model_validate_json(arguments[0]))
+    while (message := channel.receive()) is not None:
+        channel.send(host.carry_out(Order.model_validate(message)).model_dump())
+    host.close()
+
+
+class TaskHost:
+    """Holds the user's code from its first task to its last; works in the current directory."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._plan = Manifest.from_bytes(Path(setup.manifest).read_bytes(), setup.digest).plan
+        self._session: Session | None = None
+
+    def carry_out(self, order: Order) -> Report:
+        """Perform a task; a failure is a report too."""
+        try:
+            return self._perform(order)
+        except HanseError as error:
+            tail = error.log_tail if isinstance(error, TaskError) else ""
+            return Report(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)
+
+    def close(self) -> None:
+        """End the user's code."""
+        if self._session is not None:
+            self._session.close()
+
+    def _perform(self, order: Order) -> Report:
+        self._session = self._session or self._begin()
+        received = None if order.model is None else open_file(Path(order.model))
+        ask = Ask(order.exchange, order.round_number, order.task)
+        performed = perform(self._session, self._plan, self._setup.site, ask, received)
+        if performed.update is not None:
+            path = Path(order.update)
+            write_file(path, performed.update, spare=spare_of(path))
+        return Report(num_examples=performed.num_examples, metrics=dict(performed.metrics))
+
+    def _begin(self) -> Session:
+        plan, bundle = self._plan, Path(self._setup.bundle)
+        data = {name: Path(path) for name, path in self._setup.data.items()}
+        own = Path("site")
+        own.mkdir(exist_ok=True)
+        site = Site(
+            name=self._setup.site,
+            data=DataSources(self._setup.site, data),
+            seed=setup_seed(plan),
+            options=plan.options,
+            state_dir=own.resolve(),
+        )
+        state = Path("state").resolve()
+        if plan.script is not None:
+            return ScriptSession(bundle / plan.script, site, state)
+        assert plan.learner is not None  # the schema sees to it
+        return LearnerSession(load_factory(bundle, plan.learner), site, state)

@@ -1,0 +1,71 @@
+"""What an agent and its task worker say to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hanse.core.values.schema import Name, Strict
+from hanse.wire.messages.basics import decode_value
+
+
+class Setup(Strict):
+    """What a worker is started with.
+
+    Attributes:
+        manifest: File with the plan.
+        digest: The plan's digest.
+        bundle: Folder with the plan's code.
+        site: The site's name.
+        data: Paths of the site's data sources, by name.
+    """
+
+    manifest: str
+    digest: str
+    bundle: str
+    site: Name
+    data: dict[str, str]
+
+
+class Order(Strict):
+    """One task for the worker.
+
+    Attributes:
+        model: File with the parameters to start from; None for the first model.
+        update: File to write the update to, where there is one.
+    """
+
+    exchange: int
+    round_number: int
+    task: str
+    model: str | None
+    update: str
+
+
+class Report(Strict):
+    """A worker's word on an order; nobody has checked it.
+
+    Attributes:
+        error: Code of the error that the task failed with; empty where it is done.
+        reason: The error's message.
+        mend: What to do about it.
+        log_tail: End of the traceback.
+    """
+
+    error: str = ""
+    reason: str = ""
+    mend: str = ""
+    log_tail: str = ""
+    num_examples: int = 0
+    # A NaN passes here, so that the check on what leaves can name it.
+    metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)
+
+
+def read_report(message: dict[str, Any]) -> Report:
+    """Read what a worker, whom nobody trusts, says of an order.
+
+    Raises:
+        ProtocolError: It is no report; says where.
+    """
+    return decode_value(Report, message)

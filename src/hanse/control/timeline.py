@@ -1,0 +1,276 @@
+"""What happened in a run, told line by line; the same for a simulated run, a watched one and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hanse.control.report import participation_json
+from hanse.core.run.attendance import MOST_KEPT, Participation
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    ResultRefused,
+    RoundCommitted,
+    SiteIdle,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+)
+from hanse.core.run.run_events import (
+    PlanAnswered,
+    RunFailed,
+    RunFinished,
+    RunRecovered,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+    RunSubmitted,
+    SiteInvited,
+    SiteLeft,
+    WorkerRestarted,
+)
+from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.values.wording import named, shortened
+
+MOST_SITES = 8
+"""Sites that have a column of their own; of more, only the range of their figures is told."""
+MOST_FIGURES = 2
+"""Figures of each site in a line; all of them are in the history."""
+
+
+class Story:
+    """Follows a run by its events.
+
+    Attributes:
+        rounds: Rounds that the plan asks for.
+        committed: The last committed round.
+        doing: What each site is at: `train`, `train failed`, ...
+        metrics: The latest figures of each site.
+        history: The committed rounds, as JSON: number, means, the figures of each site, and who
+            took part in each exchange.
+        short: Rounds in which more data was missing than the plan tolerates.
+    """
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.committed = 0
+        self.doing: dict[str, str] = {}
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.history: list[dict[str, Any]] = []
+        self.short: list[int] = []
+        self._rest = ""
+        self._reasons: dict[tuple[int, str], str] = {}
+        self._exchanges: dict[int, dict[str, Any]] = {}
+        self._tasks: dict[int, ExchangeOpened] = {}
+        self._in_round: dict[str, dict[str, float]] = {}
+        self._heads: tuple[str, ...] = ()
+
+    def take(self, event: Event) -> list[str]:
+        """Take in an event; what there is to tell of it."""
+        match event:
+            case ExchangeOpened():
+                self._tasks[event.exchange] = event
+                self.doing |= dict.fromkeys(event.cohort, f"{event.task} asked")
+                return []
+            case TaskStarted():
+                self.doing[event.site] = self._task(event.exchange)
+                return []
+            case UpdateAccepted():
+                self.doing[event.site] = f"{self._task(event.exchange)} done"
+                # What is measured later in a round stands before what is measured earlier, as in `fedavg`.
+                self._in_round.setdefault(event.site, {}).update(event.metrics)
+                self.metrics.setdefault(event.site, {}).update(event.metrics)
+                return []
+            case TaskFailed():
+                self._reasons[event.exchange, event.site] = event.reason
+                self.doing[event.site] = f"{self._task(event.exchange)} failed"
+                return [
+                    f"{self._at(event.exchange)}: {event.site} failed: {event.reason}",
+                    *_tail(event.log_tail),
+                ]
+            case SiteIdle():
+                self.doing[event.site] = f"{self._task(event.exchange)} idle"
+                silent = f"no sign of {event.site} for {event.silent_s:.0f} s; it is no longer waited for"
+                return [f"{self._at(event.exchange)}: {silent}"]
+            case RoundCommitted():
+                return self._round(event)
+            case RunSubmitted():
+                self.rounds = event.manifest.plan.rounds
+                self._rest = event.manifest.plan.cohort.rest
+                return _told(event)
+            case ExchangeClosed():
+                return self._closed(event)
+            case ResultRefused(num_examples=int()):
+                return self._late(event)
+            case SiteSetAside():
+                self.doing[event.site] = "set aside"
+                rest = f"; its rest: {self._rest}" if self._rest else ""
+                return [f"warning: {event.site} is set aside: {event.reason}{rest}"]
+            case SiteTakenBack():
+                self.doing.pop(event.site, None)
+                return _told(event)
+            case RunFinished():
+                return [*_told(event), *self._shortage()]
+            case _:
+                return _told(event)
+
+    def _closed(self, event: ExchangeClosed) -> list[str]:
+        """Keep who took part, and tell whom the exchange went without."""
+        opened = self._tasks.get(event.exchange)
+        if opened is None or event.data is None:
+            return []
+        found = Participation(
+            exchange=event.exchange,
+            round_number=opened.round_number,
+            index=opened.index,
+            task=opened.task,
+            cause=event.cause,
+            asked=opened.cohort,
+            answered=event.answered,
+            failed={
+                site: shortened(self._reasons.get((event.exchange, site), "takes no part any more"))
+                for site in event.failed
+            },
+            idle=event.idle,
+            unanswered=tuple(site for site in event.missing if site not in event.idle),
+            set_aside=event.set_aside,
+            data=event.data,
+        )
+        self._exchanges[event.exchange] = told = participation_json(found)
+        if found.too_little:
+            if found.round_number not in self.short:
+                self.short.append(found.round_number)
+            return [f"warning: {told['told']}"]
+        # Who is set aside was told when that began.
+        new = event.failed or event.missing or set(event.data.unknown) - {*event.set_aside}
+        return [told["told"]] if new and event.data.tolerated is not None else []
+
+    def _late(self, event: ResultRefused) -> list[str]:
+        if event.exchange in self._exchanges:
+            self._exchanges[event.exchange]["late"][event.site] = event.num_examples
+        late = f"{event.site} answered after the close; its {event.num_examples} examples are not in it"
+        return [f"{self._at(event.exchange)}: {late}"]
+
+    def _shortage(self) -> list[str]:
+        """How often too much data was missing, at the end of a run."""
+        if not self.short:
+            return []
+        which = "round" if len(self.short) == 1 else "rounds"
+        shown = named([str(number) for number in self.short])
+        return [f"warning: in {which} {shown}, more data was missing than the plan tolerates"]
+
+    def _round(self, event: RoundCommitted) -> list[str]:
+        self.committed = event.round_number
+        sites, self._in_round = self._in_round, {}
+        if event.round_number == 0:
+            return []
+        of_round = [told for told in self._exchanges.values() if told["round"] == event.round_number]
+        self.history.append(
+            {
+                "round": event.round_number,
+                "metrics": dict(event.metrics),
+                "sites": sites,
+                "exchanges": of_round,
+            }
+        )
+        self._reasons.clear()
+        self._exchanges = dict(list(self._exchanges.items())[-MOST_KEPT:])
+        names = in_order(name for metrics in self.metrics.values() for name in metrics)[:MOST_FIGURES]
+        cells = {"round": f"{event.round_number}/{self.rounds}"}
+        cells |= {name: figure(event.metrics[name]) for name in in_order(event.metrics)}
+        if len(self.metrics) <= MOST_SITES:
+            cells |= {site: _figures(sites.get(site, {}), names) for site in sorted(self.metrics)}
+        else:
+            cells |= {f"{name} of {len(sites)} sites": _range(sites.values(), name) for name in names}
+        row = "  ".join(f"{cell:>{self._width(head, names)}}" for head, cell in cells.items())
+        return [*self._head(tuple(cells), names), f"{row}  best so far" if event.best else row]
+
+    def _head(self, heads: tuple[str, ...], names: tuple[str, ...]) -> list[str]:
+        """The heads of the columns, where they are others than in the round before."""
+        if heads == self._heads:
+            return []
+        self._heads = heads
+        row = "  ".join(f"{head:>{self._width(head, names)}}" for head in heads)
+        legend = f"Means over the sites, and of each site {'/'.join(names)}:"
+        return [legend, row] if set(heads) & self.metrics.keys() else [row]
+
+    def _width(self, head: str, names: tuple[str, ...]) -> int:
+        """Width of a column, by what usually stands in it."""
+        if head == "round":
+            return max(5, 2 * len(str(self.rounds)) + 1)
+        return max(len(head), 5 * len(names) - 1 if head in self.metrics else 5)
+
+    def _task(self, exchange: int) -> str:
+        return self._tasks[exchange].task if exchange in self._tasks else "task"
+
+    def _at(self, exchange: int) -> str:
+        opened = self._tasks.get(exchange)
+        return f"exchange {exchange}" if opened is None else f"round {opened.round_number}, {opened.task}"
+
+
+def in_order(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Names of metrics as they are shown, each once: the loss first."""
+    return tuple(sorted(set(metrics), key=lambda name: (name != "loss", name)))
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A number in a few characters."""
+    plain = value == 0 or 0.1**digits <= abs(value) < 1000
+    return f"{value:.{digits}f}" if plain else f"{value:.{digits}g}"
+
+
+def _figures(metrics: Mapping[str, float], names: Iterable[str]) -> str:
+    """One site's figures; a dash for each that it did not give."""
+    return "/".join(figure(metrics[name], 2) if name in metrics else "-" for name in names)
+
+
+def _range(sites: Iterable[Mapping[str, float]], name: str) -> str:
+    """The lowest and the highest of a metric."""
+    values = [metrics[name] for metrics in sites if name in metrics]
+    return f"{figure(min(values))} to {figure(max(values))}" if values else "-"
+
+
+def _tail(log: str) -> list[str]:
+    return [f"  | {line}" for line in log.splitlines()]
+
+
+def _told(event: Event) -> list[str]:
+    """Events that need no knowledge of those before."""
+    match event:
+        case RunSubmitted():
+            plan = f"plan {event.manifest.plan.name} ({event.plan_digest[:12]})"
+            asked = ", ".join(event.invited) or "nobody yet"
+            return [f"{event.submitted_by} submitted {plan} as run {event.run_id}; asked: {asked}"]
+        case SiteInvited():
+            return [f"{event.site} is asked too"]
+        case PlanAnswered():
+            return [f"{event.site} {'accepts' if event.accepted else 'refuses'}: {'; '.join(event.reasons)}"]
+        case SiteLeft():
+            return [f"{event.site} left: {event.reason}"]
+        case RunStarted():
+            return [f"the run begins with {', '.join(event.population)}"]
+        case SiteKept():
+            return [f"warning: {event.site} is asked on: {event.reason}"]
+        case SiteTakenBack():
+            if event.by:
+                return [f"{event.site} is taken back by {event.by}; it is asked from the next round on"]
+            return [f"{event.site} is taken back: {event.reason}"]
+        case ResultRefused():
+            return [f"a result of {event.site} was not taken: {event.reason}"]
+        case WorkerRestarted():
+            return [f"the workflow's process was started again: {event.reason}"]
+        case RunRecovered():
+            return ["the aggregator is back; the run goes on"]
+        case RunResumed():
+            return [f"resumed by {event.by}"]
+        case RunStopped():
+            return [f"stopped by {event.by}: {event.reason}"]
+        case RunFailed():
+            return [f"failed: {event.reason}"]
+        case RunFinished():
+            best = "" if event.best_round is None else f"; the best was round {event.best_round}"
+            return [f"finished after {event.rounds} round{'s' if event.rounds != 1 else ''}{best}"]
+        case _:
+            return []

@@ -1,0 +1,1 @@
+"""Records of a journal: the hash chain and the membership."""

@@ -1,0 +1,179 @@
+"""Who belongs to a federation: a fold over the journal's stream `federation`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from hanse.core.values.identity import Role
+from hanse.core.values.schema import Digest, Strict
+from hanse.errors import CredentialError, TamperedError, TokenError, TrustError
+
+STREAM = "federation"
+"""Name of the journal's stream that keeps the members; no run can have it as its id."""
+
+
+class PartyEnrolled(Strict):
+    """A party's key was signed for the first time.
+
+    Attributes:
+        certificate: SHA-256 of the certificate (DER).
+        token_id: The invitation it came with; None when an operator carried the request by hand.
+    """
+
+    kind: Literal["PartyEnrolled"] = "PartyEnrolled"
+    name: str
+    role: Role
+    certificate: Digest
+    not_after_ms: int
+    token_id: str | None = None
+
+
+class CertificateRenewed(Strict):
+    """A party got its next certificate; the one that it asked with stays good until it ends.
+
+    Attributes:
+        asked_with: The certificate that it asked with. If the reply is lost, it has no other.
+    """
+
+    kind: Literal["CertificateRenewed"] = "CertificateRenewed"
+    name: str
+    certificate: Digest
+    not_after_ms: int
+    asked_with: Digest
+
+
+class PartyRemoved(Strict):
+    """A party was taken off the allow list."""
+
+    kind: Literal["PartyRemoved"] = "PartyRemoved"
+    name: str
+    by: str
+
+
+MembershipEvent = PartyEnrolled | CertificateRenewed | PartyRemoved
+
+_ANY: TypeAdapter[MembershipEvent] = TypeAdapter(Annotated[MembershipEvent, Field(discriminator="kind")])
+
+
+def read_membership_event(kind: str, body: dict[str, Any]) -> MembershipEvent:
+    """Read an event from a journal record.
+
+    Raises:
+        ValueError: This version knows no such event.
+    """
+    return _ANY.validate_python({"kind": kind, **body})
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One party.
+
+    Attributes:
+        certificates: Digests of the certificates that it may use; the latest last, at most two.
+        not_after_ms: When the latest ends, milliseconds since 1970.
+    """
+
+    name: str
+    role: Role
+    certificates: tuple[str, ...]
+    not_after_ms: int
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The allow list of a federation."""
+
+    parties: Mapping[str, Enrolled] = field(default_factory=dict)
+    tokens_used: frozenset[str] = frozenset()
+
+    def names(self, role: Role) -> tuple[str, ...]:
+        """Parties in a role that are not removed, in order."""
+        found = (p.name for p in self.parties.values() if p.role is role and not p.removed)
+        return tuple(sorted(found))
+
+    def member(self, name: str, role: Role) -> Enrolled:
+        """Find a party that belongs to the federation now.
+
+        Raises:
+            CredentialError: It is unknown in this role, or removed.
+        """
+        party = self.parties.get(name)
+        if party is None or party.role is not role:
+            raise CredentialError(
+                f"no {role} named {name} is enrolled here", mend="Join with a new invitation."
+            )
+        if party.removed:
+            raise CredentialError(
+                f"{name} was removed from the federation", mend="Ask its operator for a new invitation."
+            )
+        return party
+
+    def admit(self, name: str, role: Role, certificate: str) -> None:
+        """Let a party in.
+
+        Raises:
+            CredentialError: It is unknown, removed, or shows a certificate that was replaced.
+        """
+        if certificate not in self.member(name, role).certificates:
+            raise CredentialError(
+                f"the certificate of {name} was replaced by a newer one",
+                mend="Another copy of this site may be running; use only the newest, or join again.",
+            )
+
+    def may_enrol(self, name: str, token_id: str | None) -> None:
+        """Check that a name and an invitation are still free.
+
+        Raises:
+            TokenError: The invitation was used before.
+            TrustError: A party of that name is enrolled.
+        """
+        if token_id is not None and token_id in self.tokens_used:
+            raise TokenError(
+                f"the invitation for {name} was used already", mend="Ask the operator for a new one."
+            )
+        if name in self.parties and not self.parties[name].removed:
+            raise TrustError(
+                f"a party named {name} is enrolled already",
+                mend=f"Use another name, or `hanse federation remove {name}` first.",
+            )
+
+
+def join(membership: Membership, event: MembershipEvent) -> Membership:
+    """Apply one event.
+
+    Raises:
+        TamperedError: It is of a party that was never enrolled; no federation writes such a journal.
+    """
+    if not isinstance(event, PartyEnrolled) and event.name not in membership.parties:
+        raise TamperedError(
+            f"the journal's list of members has {event.kind} of {event.name[:80]!r}, which was never enrolled"
+        )
+    parties = dict(membership.parties)
+    tokens = membership.tokens_used
+    match event:
+        case PartyEnrolled():
+            parties[event.name] = Enrolled(event.name, event.role, (event.certificate,), event.not_after_ms)
+            if event.token_id is not None:
+                tokens = tokens | {event.token_id}
+        case CertificateRenewed():
+            parties[event.name] = replace(
+                parties[event.name],
+                certificates=(event.asked_with, event.certificate),
+                not_after_ms=event.not_after_ms,
+            )
+        case PartyRemoved():
+            parties[event.name] = replace(parties[event.name], removed=True)
+    return Membership(parties, tokens)
+
+
+def members(events: Iterable[MembershipEvent]) -> Membership:
+    """Fold events into the allow list."""
+    membership = Membership()
+    for event in events:
+        membership = join(membership, event)
+    return membership

@@ -1,0 +1,81 @@
+"""Manifest of a plan: the plan with the digests of its files.
+
+Its canonical JSON is what travels; the SHA-256 of that is the plan's name everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from hanse.core.plan.plan import Plan
+from hanse.core.values.canonical import canonical_json, sha256
+from hanse.core.values.schema import CodePath, Digest, Strict, problem_of
+from hanse.errors import PlanError, TamperedError
+
+MAX_CODE_BYTES = 50_000_000
+"""Largest file of code; it is read whole."""
+
+
+class CodeFile(Strict):
+    """One file of a plan's bundle: of its code, or the model it starts from."""
+
+    path: CodePath
+    sha256: Digest
+    size: int = Field(ge=0, le=1 << 40)
+
+
+class Manifest(Strict):
+    """A plan with its exact code: what the plan's digest is the SHA-256 of."""
+
+    format: Literal["hanse-plan/1"] = "hanse-plan/1"
+    plan: Plan
+    files: tuple[CodeFile, ...] = Field(max_length=500)
+    initial_model: CodeFile | None = None
+
+    @model_validator(mode="after")
+    def _files_are_the_code(self) -> Self:
+        if sorted(file.path for file in self.files) != sorted(self.plan.code):
+            raise ValueError("the files of the manifest are not the files that the plan lists under `code`")
+        for file in self.files:
+            if file.size > MAX_CODE_BYTES:
+                raise ValueError(f"{file.path} is larger than {MAX_CODE_BYTES // 10**6} MB")
+        if (self.initial_model.path if self.initial_model else None) != self.plan.initial_model:
+            raise ValueError("the `initial_model` of the manifest is not the one that the plan names")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The canonical form."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """The plan's digest: SHA-256 of the canonical form."""
+        return sha256(self.to_bytes())
+
+    @staticmethod
+    def from_bytes(data: bytes, digest: str) -> Manifest:
+        """Read a manifest that somebody else sent.
+
+        Raises:
+            TamperedError: The bytes are not those that `digest` names.
+            PlanError: They are no manifest in canonical form.
+        """
+        if sha256(data) != digest:
+            raise TamperedError(f"the plan received is not plan {digest[:12]}: its SHA-256 differs")
+        try:
+            # Strict: read leniently, "20" and 20 would be two plans that mean the same.
+            manifest = Manifest.model_validate_json(data, strict=True)
+            # Held at the level of JSON: a later version may know more fields, with defaults.
+            canonical = canonical_json(json.loads(data))
+        except ValidationError as error:
+            raise PlanError(
+                f"this version of Hanse does not understand plan {digest[:12]}: {problem_of(error)}"
+            ) from None
+        except ValueError as error:
+            raise PlanError(f"plan {digest[:12]} holds what no plan can hold: {error}") from None
+        if canonical != data:
+            raise PlanError(f"plan {digest[:12]} is not in canonical form")
+        return manifest

@@ -1,0 +1,137 @@
+"""Plan of a run: one strict schema of what all parties agree on.
+
+A plan as its author writes it is YAML (`hanse.config.load`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from hanse.core.plan.aggregation import Aggregation
+from hanse.core.plan.cohort import Cohort
+from hanse.core.plan.goals import EarlyStop, Goal
+from hanse.core.plan.tasks import INITIALISE, TaskPlan
+from hanse.core.plan.transforms import Compression
+from hanse.core.values.digests import Algorithm
+from hanse.core.values.schema import CodePath, Label, Name, Reference, Strict, check_reference
+
+BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
+
+
+class Plan(Strict):
+    """What all parties agree on before a run."""
+
+    name: Name = Field(description="Name of the plan, for people.")
+    code: tuple[CodePath, ...] = Field(
+        (), max_length=500, description="Files of the plan's code, relative to the plan file."
+    )
+    learner: Reference | None = Field(None, description="`module:function` that makes the learner of a site.")
+    script: CodePath | None = Field(
+        None, description="A training script with `hanse.rounds`, instead of a learner."
+    )
+    workflow: str = Field("fedavg", max_length=200, description="`fedavg`, `evaluate`, or `module:function`.")
+    rounds: int = Field(1, ge=1, le=1_000_000, description="Rounds of the run.")
+    seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice of the run.")
+    data: tuple[Label, ...] = Field((), max_length=100, description="Data sources that every site must have.")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="For the plan's own code: `site.options`, `federation.options`."
+    )
+    digests: Algorithm = Field(
+        "blake3",
+        description="What names models and updates by their content: `blake3`, or `sha256` where a rule asks "
+        "for FIPS 180-4; rounds of large models then take longer.",
+    )
+    initial_model: CodePath | None = Field(
+        None,
+        description="A .safetensors file to start from; unset: the first site of the population is asked for "
+        "the parameters of its freshly made learner.",
+    )
+    cohort: Cohort = Field(default_factory=Cohort, description="Who is asked, and for whom a round waits.")
+    aggregation: Aggregation = Field(default_factory=Aggregation, description="How updates become one model.")
+    tasks: dict[Label, TaskPlan] = Field(min_length=1, max_length=50, description="The tasks, by name.")
+    keep_best: Goal | None = Field(None, description="Keep the best model too, by this metric.")
+    early_stop: EarlyStop | None = Field(None, description="End when a metric no longer improves.")
+    privacy: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Not available in this version; a plan that asks for it is refused."
+    )
+    compression: Compression = Field(
+        default_factory=Compression, description="How tensors travel; a list is short for `upload`."
+    )
+
+    @field_validator("code")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a file is listed twice")
+        return value
+
+    @field_validator("workflow")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if ":" not in value and value not in BUILT_IN_WORKFLOWS:
+            known = ", ".join(BUILT_IN_WORKFLOWS)
+            raise ValueError(f"unknown workflow {value!r}; known are {known}, or your own module:function")
+        return check_reference(value) if ":" in value else value
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_free(cls, value: dict[str, TaskPlan]) -> dict[str, TaskPlan]:
+        if INITIALISE in value:
+            raise ValueError(f"the name {INITIALISE!r} is taken; use `initial_model` to set the first model")
+        return value
+
+    @field_validator("privacy")
+    @classmethod
+    def _available(cls, value: Any) -> Any:
+        # Never served with less than it asks for.
+        if value:
+            raise ValueError(f"{', '.join(sorted(value))}: not available in this version of Hanse")
+        return value
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if (self.learner is None) == (self.script is None):
+            raise ValueError("a plan has either a `learner` or a `script`")
+        if self.script is not None and self.script not in self.code:
+            raise ValueError(f"`script: {self.script}` must be listed under `code`")
+        for reference in (self.learner, self.workflow):
+            if reference is not None and ":" in reference and self.module_file(reference) is None:
+                module = reference.partition(":")[0].replace(".", "/")
+                raise ValueError(f"{reference!r} needs {module}.py listed under `code`")
+        for name, task in self.tasks.items():
+            if task.discloses.aggregated_by == "secure_aggregation" and self.aggregation.needs != "sums":
+                raise ValueError(
+                    f"`aggregation: {{rule: {self.aggregation.rule}}}` needs {self.aggregation.needs}, which "
+                    f"nobody sees of {name!r} where `aggregated_by` is secure_aggregation"
+                )
+        sparse = self.compression.sparse
+        if sparse and self.aggregation.needs != "sums":
+            raise ValueError(
+                f"`aggregation: {{rule: {self.aggregation.rule}}}` of updates that `{sparse}` leaves mostly "
+                f"zero is zero: leave `{sparse}` out of `compression`, or take a mean"
+            )
+        if self.workflow in BUILT_IN_WORKFLOWS:
+            self._check_built_in()
+        return self
+
+    def _check_built_in(self) -> None:
+        task = {"fedavg": "train", "evaluate": "evaluate"}[self.workflow]
+        if task not in self.tasks:
+            raise ValueError(f"workflow {self.workflow} needs a task named `{task}` under `tasks`")
+        if self.workflow == "fedavg" and self.tasks["train"].discloses.update == "none":
+            raise ValueError(
+                "workflow fedavg needs `train` to disclose an update: `aggregate` or `individual`"
+            )
+        if self.workflow == "evaluate" and self.initial_model is None:
+            raise ValueError("workflow evaluate needs `initial_model`: the model to evaluate")
+        measured = {metric for task in self.tasks.values() for metric in task.discloses.metrics}
+        for key, goal in (("keep_best", self.keep_best), ("early_stop", self.early_stop)):
+            if goal is not None and goal.metric not in measured:
+                raise ValueError(f"`{key}` looks at the metric {goal.metric!r}, which no task discloses")
+
+    def module_file(self, reference: str) -> str | None:
+        """The file under `code` that holds the module of a `module:function`; None where none does."""
+        module = reference.partition(":")[0].replace(".", "/")
+        return next((file for file in (f"{module}.py", f"{module}/__init__.py") if file in self.code), None)

@@ -1,0 +1,83 @@
+"""Tasks of a plan: what each does, and what it discloses."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from hanse.core.values.schema import Label, Pattern, Strict
+
+INITIALISE = "initialise"
+"""The task by which the first model is asked of a site; its name is taken."""
+
+
+class Disclosure(Strict):
+    """What a task sends out of a site. The number of examples always goes with it."""
+
+    update: Literal["none", "aggregate", "individual"] = Field(
+        "none",
+        description="What the workflow may see of the trained tensors: nothing, only their sum over the "
+        "cohort, or each site's own.",
+    )
+    aggregated_by: Literal["aggregator", "secure_aggregation"] | None = Field(
+        None,
+        description="Who sums when only the aggregate is disclosed. `aggregator` trusts the aggregator's "
+        "service to show its workflow no more than the sum; the other is not available in this version.",
+    )
+    tensors: tuple[Pattern, ...] = Field(
+        ("*",),
+        min_length=1,
+        max_length=1000,
+        description="Patterns (`encoder.*`) of the tensors that are sent.",
+    )
+    metrics: tuple[Label, ...] = Field(
+        (), max_length=100, description="Metrics that are sent, each site's own, to aggregator and operators."
+    )
+
+    @field_validator("aggregated_by")
+    @classmethod
+    def _available(cls, value: str | None) -> str | None:
+        # Never served with less than it asks for.
+        if value == "secure_aggregation":
+            raise ValueError("`secure_aggregation` is not available in this version of Hanse")
+        return value
+
+    @model_validator(mode="after")
+    def _aggregated_by_whom(self) -> Self:
+        if self.update == "aggregate" and self.aggregated_by is None:
+            raise ValueError("`update: aggregate` must say who aggregates: add `aggregated_by: aggregator`")
+        if self.update != "aggregate" and self.aggregated_by is not None:
+            raise ValueError("`aggregated_by` goes with `update: aggregate` only")
+        return self
+
+
+_LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr")
+
+
+class TaskPlan(Strict):
+    """One task: the settings its learner gets, and what it discloses."""
+
+    epochs: int | None = Field(None, ge=1, le=100_000, description="Passes over the site's training data.")
+    batches: int | None = Field(None, ge=1, description="Local batches instead of whole epochs.")
+    batch_size: int | None = Field(None, ge=1, description="Examples a batch.")
+    lr: float | None = Field(None, gt=0, description="Local learning rate.")
+    settings: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Whatever else the learner reads."
+    )
+    retries: int = Field(1, ge=0, le=10, description="How often a site tries again when the task fails.")
+    discloses: Disclosure = Field(default_factory=Disclosure, description="What leaves the site.")
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        if self.epochs is not None and self.batches is not None:
+            raise ValueError("a task has `epochs` or `batches`, not both")
+        for name in _LEARNER_SETTINGS:
+            if name in self.settings:
+                raise ValueError(f"`{name}` stands beside `settings`, not in it")
+        return self
+
+    def learner_settings(self) -> dict[str, Any]:
+        """What the learner finds in `task.settings`."""
+        own = {name: getattr(self, name) for name in _LEARNER_SETTINGS}
+        return {**{name: value for name, value in own.items() if value is not None}, **self.settings}

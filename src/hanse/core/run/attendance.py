@@ -1,0 +1,210 @@
+"""Who took part in an exchange and with how much data: told at its close, and kept of it for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hanse.core.plan.cohort import Cohort
+from hanse.core.plan.disclosure import MAX_EXAMPLES
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.round_events import Data, ExchangeClosed, ResultRefused
+from hanse.core.values.wording import named, percent, shortened
+
+Sites = tuple[str, ...]
+
+MOST_KEPT = 50
+"""Closed exchanges of which a run remembers who took part; a later answer counts to its round until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participation:
+    """Who took part in a closed exchange.
+
+    Attributes:
+        cause: Why it closed.
+        asked: Its cohort.
+        failed: Those whose task failed, or that left, with the reason.
+        idle: Those that had fallen silent.
+        unanswered: Those that had neither answered nor failed nor fallen silent.
+        set_aside: Sites that were not asked because they are set aside.
+        late: Those whose answer came after the close, with the examples that it stated.
+        data: What the answers stand for; None in the journals of earlier versions.
+    """
+
+    exchange: int
+    round_number: int
+    index: int
+    task: str
+    cause: str
+    asked: Sites
+    answered: Sites
+    failed: Mapping[str, str]
+    idle: Sites
+    unanswered: Sites
+    set_aside: Sites
+    data: Data | None
+    late: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> Sites:
+        """Sites that the exchange went without, in site order."""
+        return tuple(sorted({*self.failed, *self.idle, *self.unanswered, *self.set_aside}))
+
+    @property
+    def too_little(self) -> bool:
+        """Whether more data is missing than the plan tolerates."""
+        return self.data is not None and self.data.too_little
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Who took part in a run of late, and how much data each site has.
+
+    Attributes:
+        closed: The last closed exchanges, by number.
+        known: Examples that each site stated when it last answered, by task and site.
+        short_rounds: Rounds in which more data was missing than the plan tolerates.
+    """
+
+    closed: Mapping[int, Participation] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    short_rounds: int = 0
+
+    def close(self, exchange: Exchange, cause: str, set_aside: Sites, rules: Cohort) -> ExchangeClosed:
+        """What is told of an exchange at its close.
+
+        Args:
+            exchange: As it stands.
+            cause: Why it closes.
+            set_aside: Sites that its round goes without.
+            rules: The plan's.
+        """
+        # An exchange whose sites the workflow chose goes without nobody else.
+        without = set_aside if exchange.needed and exchange.index >= 0 else ()
+        return ExchangeClosed.model_validate(
+            {
+                "exchange": exchange.number,
+                "cause": cause,
+                "answered": exchange.answered,
+                "failed": exchange.failed,
+                "missing": exchange.unanswered,
+                "idle": exchange.sites(MemberState.IDLE),
+                "set_aside": without,
+                "data": _data(exchange, self.known.get(exchange.task, {}), without, rules),
+            }
+        )
+
+    def closed_with(self, exchange: Exchange, event: ExchangeClosed) -> Roll:
+        """With an exchange that has closed."""
+        found = _took_part(exchange, event)
+        answers = {
+            site: m.answer.num_examples for site, m in exchange.members.items() if m.answer is not None
+        }
+        others = [other for other in self.closed.values() if other.round_number == found.round_number]
+        first = found.too_little and not any(other.too_little for other in others)
+        last = sorted({*self.closed, found.exchange})[-MOST_KEPT:]
+        return Roll(
+            closed={number: self.closed.get(number, found) for number in last},
+            known=self._stated(exchange.task, answers),
+            short_rounds=self.short_rounds + first,
+        )
+
+    def awaits(self, number: int, site: str) -> bool:
+        """Whether an answer of this site would be its first to an exchange that has closed without it."""
+        found = self.closed.get(number)
+        return found is not None and site in (*found.idle, *found.unanswered) and site not in found.late
+
+    def refused(self, event: ResultRefused) -> Roll:
+        """With a result that was not taken: one that was only late counts to its exchange."""
+        number, site, examples = event.exchange, event.site, event.num_examples
+        if examples is None or not 0 <= examples <= MAX_EXAMPLES or not self.awaits(number, site):
+            return self
+        found = self.closed[number]
+        noted = replace(found, late={**found.late, site: examples})
+        known = self._stated(found.task, {site: examples})
+        return replace(self, closed={**self.closed, number: noted}, known=known)
+
+    def forget(self, site: str) -> Roll:
+        """With nothing known of a site's data."""
+        known = {
+            task: {other: n for other, n in stated.items() if other != site}
+            for task, stated in self.known.items()
+        }
+        return replace(self, known=known)
+
+    def _stated(self, task: str, examples: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
+        return {**self.known, task: {**self.known.get(task, {}), **examples}} if examples else self.known
+
+
+def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
+    idle = exchange.sites(MemberState.IDLE)
+    return Participation(
+        exchange=exchange.number,
+        round_number=exchange.round_number,
+        index=exchange.index,
+        task=exchange.task,
+        cause=event.cause,
+        asked=tuple(sorted(exchange.members)),
+        answered=exchange.answered,
+        failed={site: shortened(exchange.members[site].reason) for site in exchange.failed},
+        idle=idle,
+        unanswered=tuple(site for site in exchange.unanswered if site not in idle),
+        set_aside=event.set_aside,
+        data=event.data,
+    )
+
+
+def told_absent(found: Participation) -> str:
+    """Who is not in an exchange and how much data that is, as a sentence; empty where nobody is missing."""
+    absent, data = found.absent, found.data
+    if not absent:
+        return ""
+    place = f"round {found.round_number}, {found.task}"
+    if data is None:
+        return f"{place}: {named(_why(found, absent))} {_are(absent)} not in it"
+    known = tuple(site for site in absent if site not in data.unknown)
+    parts = []
+    if known:
+        share = f"{percent(data.share)} of the data known so far"
+        parts.append(f"{named(_why(found, known))}, {share}, {_are(known)} not in it")
+    if data.unknown:
+        one = len(data.unknown) == 1
+        has, it, never = ("has", "it", "it has never") if one else ("have", "they", "they have never")
+        also = " either" if known else ""
+        parts.append(
+            f"{named(_why(found, data.unknown))} {_are(data.unknown)} not in it{also}, and "
+            f"how much data {it} {has} is not known: {never} answered {found.task}"
+        )
+    if data.too_little and data.tolerated is not None:
+        parts.append(f"the plan tolerates {percent(data.tolerated)}")
+    return f"{place}: {'; '.join(parts)}"
+
+
+def _why(found: Participation, sites: Sequence[str]) -> list[str]:
+    """Sites, each with why it is not in an exchange."""
+    whys = {
+        **dict.fromkeys(found.unanswered, "no answer in time"),
+        **dict.fromkeys(found.idle, "silent"),
+        **dict.fromkeys(found.failed, "failed"),
+        **dict.fromkeys(found.set_aside, "set aside"),
+    }
+    return [f"{site} ({whys[site]})" for site in sites]
+
+
+def _are(sites: Sequence[str]) -> str:
+    return "is" if len(sites) == 1 else "are"
+
+
+def _data(exchange: Exchange, stated: Mapping[str, int], set_aside: Sites, rules: Cohort) -> Data:
+    answers = (member.answer for member in exchange.members.values())
+    absent = {*exchange.failed, *exchange.unanswered, *set_aside}
+    tolerated = 1 - rules.quorum if rules.tolerated_missing is None else rules.tolerated_missing
+    judged = exchange.index >= 0 and exchange.task != INITIALISE
+    return Data(
+        answered=sum(answer.num_examples for answer in answers if answer is not None),
+        missing=sum(stated.get(site, 0) for site in absent),
+        unknown=tuple(sorted(absent - stated.keys())),
+        tolerated=round(tolerated, 9) if judged else None,
+    )

@@ -1,0 +1,132 @@
+"""Decisions of a run: the events that follow from a command, or an error.
+
+Pure: the state, the command and the time come in, events go out. The caller
+writes the events down and applies them with `hanse.core.run.evolve.evolve`.
+"""
+
+from __future__ import annotations
+
+from hanse.core.run import clock as timing
+from hanse.core.run import lifecycle
+from hanse.core.run import suspension as resting
+from hanse.core.run import tasks as answers
+from hanse.core.run import workflow as requests
+from hanse.core.run.clock import Tick, settle
+from hanse.core.run.events import Events
+from hanse.core.run.evolve import evolve
+from hanse.core.run.lifecycle import (
+    AnswerPlan,
+    Fail,
+    Finish,
+    Invite,
+    Leave,
+    Recover,
+    RestartWorker,
+    Resume,
+    Stop,
+    Submit,
+)
+from hanse.core.run.run import Run
+from hanse.core.run.suspension import TakeBack
+from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.errors import RunError
+
+Command = (
+    Submit
+    | Invite
+    | AnswerPlan
+    | Leave
+    | OpenRound
+    | OpenExchange
+    | OpenStream
+    | StartTask
+    | AcceptResult
+    | FailTask
+    | RefuseResult
+    | RecordAggregate
+    | Commit
+    | Tick
+    | RestartWorker
+    | Recover
+    | Resume
+    | TakeBack
+    | Stop
+    | Fail
+    | Finish
+)
+"""Commands of a run, each with everything that its decision needs."""
+
+
+def decide(run: Run | None, command: Command, now_ms: int) -> Events:
+    """Decide on a command.
+
+    Args:
+        run: The run as it stands; None before `Submit`.
+        command: What is asked.
+        now_ms: The time, milliseconds since 1970.
+
+    Returns:
+        Events in order; none where the command changes nothing (a repetition).
+
+    Raises:
+        RunError: The run's phase, or what happened before, forbids the command.
+    """
+    if isinstance(command, Submit):
+        if run is not None:
+            raise RunError(f"run {run.run_id} was submitted already")
+        events: Events = (lifecycle.submit(command),)
+    elif run is None:
+        raise RunError(f"there is no run yet to take {type(command).__name__}")
+    else:
+        events = _direct(run, command, now_ms)
+    for event in events:
+        run = evolve(run, event, now_ms)
+    assert run is not None
+    return (*events, *settle(run, now_ms))
+
+
+def _direct(run: Run, command: Command, now_ms: int) -> Events:
+    match command:
+        case Submit():
+            raise AssertionError("handled by decide")
+        case Invite():
+            return lifecycle.invite(run, command)
+        case AnswerPlan():
+            return lifecycle.answer_plan(run, command)
+        case Leave():
+            return lifecycle.leave(run, command)
+        case OpenRound():
+            return requests.open_round(run, command, now_ms)
+        case OpenExchange():
+            return requests.open_exchange(run, command)
+        case OpenStream():
+            return requests.open_stream(run, command, now_ms)
+        case StartTask():
+            return answers.start_task(run, command)
+        case AcceptResult():
+            return answers.accept_result(run, command)
+        case FailTask():
+            return answers.fail_task(run, command)
+        case RefuseResult():
+            return answers.refuse_result(run, command)
+        case RecordAggregate():
+            return requests.record_aggregate(run, command)
+        case Commit():
+            return requests.commit(run, command, now_ms)
+        case Tick():
+            return timing.tick(run, command, now_ms)
+        case RestartWorker():
+            return lifecycle.restart_worker(run, command)
+        case Recover():
+            return lifecycle.recover(run)
+        case Resume():
+            return lifecycle.resume(run, command)
+        case TakeBack():
+            return resting.take_back(run, command)
+        case Stop():
+            return lifecycle.stop(run, command)
+        case Fail():
+            return lifecycle.fail(run, command)
+        case Finish():
+            return lifecycle.finish(run)

@@ -1,0 +1,83 @@
+"""Events of a run: all kinds, and their form in the journal; the run's state is a fold over them.
+
+An event's time is that of its journal record. Names of sites are in site
+order (sorted) wherever there are several.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from hanse.core.run.round_events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    ResultRefused,
+    RoundCommitted,
+    RoundOpened,
+    SiteIdle,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
+from hanse.core.run.run_events import (
+    PlanAnswered,
+    RunFailed,
+    RunFinished,
+    RunRecovered,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+    RunSubmitted,
+    SiteInvited,
+    SiteLeft,
+    WorkerRestarted,
+)
+from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+
+Event = (
+    RunSubmitted
+    | SiteInvited
+    | PlanAnswered
+    | SiteLeft
+    | RunStarted
+    | RoundOpened
+    | ExchangeOpened
+    | TaskStarted
+    | SiteIdle
+    | UpdateAccepted
+    | TaskFailed
+    | ResultRefused
+    | ExchangeClosed
+    | UpdatesAggregated
+    | RoundCommitted
+    | SiteSetAside
+    | SiteKept
+    | SiteTakenBack
+    | WorkerRestarted
+    | RunRecovered
+    | RunResumed
+    | RunStopped
+    | RunFailed
+    | RunFinished
+)
+
+Events = tuple[Event, ...]
+
+_ANY: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def event_body(event: Event) -> dict[str, Any]:
+    """The event as the journal keeps it, without its kind."""
+    return event.model_dump(mode="json", exclude={"kind"})
+
+
+def read_event(kind: str, body: dict[str, Any]) -> Event:
+    """Read an event from a journal record.
+
+    Raises:
+        ValueError: This version knows no such event, or not with such a body.
+    """
+    return _ANY.validate_python({"kind": kind, **body})

@@ -1,0 +1,192 @@
+"""Decisions about a run as a whole: submission, answers to the plan, interruptions and the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hanse.core.plan.manifest import Manifest
+from hanse.core.run.events import Events
+from hanse.core.run.run import TERMINAL, Phase, Run, must_run
+from hanse.core.run.run_events import (
+    PlanAnswered,
+    RunFailed,
+    RunFinished,
+    RunRecovered,
+    RunResumed,
+    RunStopped,
+    RunSubmitted,
+    SiteInvited,
+    SiteLeft,
+    WorkerRestarted,
+)
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import RunError, WorkflowError
+
+MAX_RESTARTS = 3
+"""Restarts of a run's worker within one round before the run fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Begin a run of a plan."""
+
+    run_id: str
+    manifest: Manifest
+    plan_digest: str
+    submitted_by: str
+    invited: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Ask one more site for its answer to the plan."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPlan:
+    """A site's answer to the plan."""
+
+    site: str
+    accepted: bool
+    reasons: tuple[str, ...] = ()
+    statement: SignedStatement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A site no longer takes part."""
+
+    site: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartWorker:
+    """The workflow's process ended early."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The aggregator came back after a crash or an upgrade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """An operator takes the run up again."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An operator ends the run."""
+
+    by: str
+    reason: str = "stopped by an operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The run cannot go on."""
+
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The workflow's function returned."""
+
+
+def submit(command: Submit) -> RunSubmitted:
+    """Begin the run."""
+    return RunSubmitted(
+        run_id=command.run_id,
+        plan_digest=command.plan_digest,
+        manifest=command.manifest,
+        submitted_by=command.submitted_by,
+        invited=tuple(sorted(command.invited)),
+    )
+
+
+def invite(run: Run, command: Invite) -> Events:
+    """Ask a site that has not been asked yet, or that had left."""
+    if run.phase in TERMINAL or _takes_part(run, command.site):
+        return ()
+    return (SiteInvited(site=command.site),)
+
+
+def answer_plan(run: Run, command: AnswerPlan) -> Events:
+    """Count a site's answer to the plan; the same answer again changes nothing."""
+    if run.phase in TERMINAL:
+        raise RunError(f"run {run.run_id} is {run.phase}; its plan needs no answer any more")
+    if not _takes_part(run, command.site):
+        raise RunError(f"{command.site} is not invited to run {run.run_id}")
+    if run.answers.get(command.site) is command.accepted:
+        return ()
+    return (
+        PlanAnswered(
+            site=command.site,
+            accepted=command.accepted,
+            reasons=command.reasons,
+            statement=command.statement,
+        ),
+    )
+
+
+def leave(run: Run, command: Leave) -> Events:
+    """Note that a site is gone; noting it again changes nothing."""
+    if run.phase in TERMINAL or not _takes_part(run, command.site):
+        return ()
+    return (SiteLeft(site=command.site, reason=command.reason),)
+
+
+def restart_worker(run: Run, command: RestartWorker) -> Events:
+    """Restart the workflow's process, a few times in one round; then the run fails."""
+    must_run(run)
+    if run.restarts >= MAX_RESTARTS:
+        times = f"{run.restarts + 1} times in one round"
+        why = f"the workflow's process ended {times}; at last: {command.reason}"
+        return (RunFailed(error=WorkflowError.code, reason=why),)
+    return (WorkerRestarted(reason=command.reason),)
+
+
+def recover(run: Run) -> Events:
+    """Note that the aggregator came back."""
+    return () if run.phase in TERMINAL else (RunRecovered(),)
+
+
+def resume(run: Run, command: Resume) -> Events:
+    """Resume a run that was stopped or has failed."""
+    if run.phase not in (Phase.FAILED, Phase.STOPPED):
+        raise RunError(f"run {run.run_id} is {run.phase}; only a stopped or failed run can be resumed")
+    return (RunResumed(by=command.by),)
+
+
+def stop(run: Run, command: Stop) -> Events:
+    """Stop a run that is not finished; stopping it again changes nothing."""
+    if run.phase is Phase.STOPPED:
+        return ()
+    if run.phase is Phase.FINISHED:
+        raise RunError(f"run {run.run_id} is finished already")
+    return (RunStopped(by=command.by, reason=command.reason),)
+
+
+def fail(run: Run, command: Fail) -> Events:
+    """End the run with an error, unless it is over."""
+    return () if run.phase in TERMINAL else (RunFailed(error=command.error, reason=command.reason),)
+
+
+def finish(run: Run) -> Events:
+    """End the run with its last model."""
+    must_run(run)
+    best = run.best.round_number if run.best else None
+    return (RunFinished(rounds=max(run.committed, 0), model=run.model, best_round=best),)
+
+
+def _takes_part(run: Run, site: str) -> bool:
+    return site in run.invited and site not in run.left

@@ -1,0 +1,184 @@
+"""Events of a round: cohorts, tasks and their results, sums and commits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hanse.core.values.schema import BlobDigest, Strict
+from hanse.core.values.statements import SignedStatement
+
+Sites = tuple[str, ...]
+Metrics = dict[str, float]
+
+
+class RoundOpened(Strict):
+    """A round began with a cohort drawn from the population.
+
+    Attributes:
+        set_aside: Sites that the round goes without because they are set aside, and nobody
+            could be asked in their place.
+    """
+
+    kind: Literal["RoundOpened"] = "RoundOpened"
+    round_number: int
+    cohort: Sites
+    population: Sites
+    set_aside: Sites = ()
+
+
+class ExchangeOpened(Strict):
+    """A task was asked of sites; each of them is assigned it.
+
+    Attributes:
+        exchange: Number within the run, counted from 1.
+        index: Place among the exchanges of its round, from 0; -1 in a stream.
+        model: Digest of the parameters that the sites receive; None for `initialise`.
+        needed: Answers without which the round fails; 0 where the workflow chose the
+            sites itself and deals with those that do not answer.
+    """
+
+    kind: Literal["ExchangeOpened"] = "ExchangeOpened"
+    exchange: int
+    round_number: int
+    index: int
+    task: str
+    model: BlobDigest | None
+    cohort: Sites
+    needed: int
+
+
+class TaskStarted(Strict):
+    """A site took up its task."""
+
+    kind: Literal["TaskStarted"] = "TaskStarted"
+    exchange: int
+    site: str
+
+
+class SiteIdle(Strict):
+    """A site's task showed no progress for the idle limit; it is no longer waited for."""
+
+    kind: Literal["SiteIdle"] = "SiteIdle"
+    exchange: int
+    site: str
+    silent_s: float
+
+
+class UpdateAccepted(Strict):
+    """A site's result is here, checked and durable."""
+
+    kind: Literal["UpdateAccepted"] = "UpdateAccepted"
+    exchange: int
+    site: str
+    num_examples: int
+    metrics: Metrics
+    update: BlobDigest | None
+    statement: SignedStatement | None = None
+
+
+class TaskFailed(Strict):
+    """A site could not do its task, or refused to disclose what it gave."""
+
+    kind: Literal["TaskFailed"] = "TaskFailed"
+    exchange: int
+    site: str
+    reason: str
+    log_tail: str = ""
+    statement: SignedStatement | None = None
+
+
+class ResultRefused(Strict):
+    """A result was not taken: late, forged, malformed, or from outside the cohort.
+
+    Attributes:
+        round_number: Round of the exchange; None where the run does not know (any more) which.
+        num_examples: What a late answer said, as its site signed it; None of any other result.
+    """
+
+    kind: Literal["ResultRefused"] = "ResultRefused"
+    exchange: int
+    site: str
+    error: str
+    reason: str
+    round_number: int | None = None
+    num_examples: int | None = None
+
+
+class Data(Strict):
+    """How much data an exchange's answers stand for, and how much is missing from them, in examples.
+
+    Attributes:
+        answered: Sum over the sites that answered.
+        missing: Sum over those that did not, of what each said when it last answered this task.
+        unknown: Those that did not answer and never have answered this task.
+        tolerated: Part of the data known that the plan lets be missing without a warning; None
+            where it says nothing: in a stream, and for the first model.
+    """
+
+    answered: int = Field(ge=0, le=10**18)
+    missing: int = Field(ge=0, le=10**18)
+    unknown: Sites = ()
+    tolerated: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Part of the data known that is missing, from 0 to 1."""
+        known = self.answered + self.missing
+        return round(self.missing / known, 9) if known else 0.0
+
+    @property
+    def too_little(self) -> bool:
+        """Whether more is missing than the plan tolerates."""
+        return self.tolerated is not None and self.share > round(self.tolerated, 9)
+
+
+class ExchangeClosed(Strict):
+    """An exchange ended; what came is what counts.
+
+    Attributes:
+        missing: Sites that had not answered, and had not failed either.
+        idle: Those of `missing` that had fallen silent.
+        set_aside: Sites that were not asked because they are set aside; see `RoundOpened`.
+        data: What the answers stand for; None in the journals of earlier versions.
+    """
+
+    kind: Literal["ExchangeClosed"] = "ExchangeClosed"
+    exchange: int
+    cause: Literal["all", "grace", "deadline", "idle"]
+    answered: Sites
+    failed: Sites
+    missing: Sites
+    idle: Sites = ()
+    set_aside: Sites = ()
+    data: Data | None = None
+
+
+class UpdatesAggregated(Strict):
+    """The aggregator summed an exchange's updates, in site order."""
+
+    kind: Literal["UpdatesAggregated"] = "UpdatesAggregated"
+    exchange: int
+    sites: Sites
+    num_examples: int
+    aggregate: BlobDigest | None
+
+
+class RoundCommitted(Strict):
+    """A round's model, metrics and workflow state became the run's.
+
+    Attributes:
+        round_number: 0 for the first model.
+        state: Digest of the workflow's own state, or None.
+        best: Whether this is the best model so far, by the plan's `keep_best`.
+        consumed: Exchanges of a stream that went into this model.
+    """
+
+    kind: Literal["RoundCommitted"] = "RoundCommitted"
+    round_number: int
+    model: BlobDigest
+    metrics: Metrics
+    state: BlobDigest | None = None
+    best: bool = False
+    consumed: tuple[int, ...] = ()

@@ -1,0 +1,132 @@
+"""State of a run: a fold over its events, made by `hanse.core.run.evolve`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hanse.core.plan.goals import Best
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.run.attendance import Roll
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.failure_streaks import Conduct
+from hanse.errors import RunError
+
+
+class Phase(StrEnum):
+    """Where a run stands."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+TERMINAL = frozenset({Phase.FINISHED, Phase.FAILED, Phase.STOPPED})
+"""Phases in which nothing happens any more, unless an operator resumes the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a plan.
+
+    Attributes:
+        answers: Each site's latest answer to the plan.
+        left: Sites that are gone, with the reason.
+        cohort: Who is asked in the open round; the same as long as it is open.
+        excused: Those of the cohort that had left when the run was taken up again; they are not asked.
+        round_open: The open round; None between rounds and in a stream.
+        committed: Last committed round; -1 before the first model.
+        model: Digest of the last committed model.
+        exchanges: Exchanges that still matter, by number: those of the open
+            round, and of a stream those not yet consumed.
+        last_exchange: Highest number given out.
+        accepted: Each site's last exchange whose result was accepted, to know a repetition by.
+        quiet: Sites that were idle when last awaited and have not been heard of since. They are
+            still asked, but a new exchange does not wait another idle limit for them.
+        restarts: Restarts of the run's worker since the last commit.
+        roll: Who took part of late, and how much data each site has.
+        conduct: Who has failed in rounds in a row, and who is set aside for it.
+        without: Sites set aside that the open round goes without.
+    """
+
+    run_id: str
+    manifest: Manifest
+    plan_digest: str
+    submitted_by: str
+    submitted_ms: int
+    clock_ms: int
+    phase: Phase = Phase.SUBMITTED
+    reason: str = ""
+    started: bool = False
+    invited: tuple[str, ...] = ()
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+    cohort: tuple[str, ...] = ()
+    excused: Set[str] = frozenset()
+    round_open: int | None = None
+    committed: int = -1
+    model: str | None = None
+    state: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Best | None = None
+    stop_best: Best | None = None
+    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
+    last_exchange: int = 0
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    quiet: frozenset[str] = frozenset()
+    refused_results: int = 0
+    restarts: int = 0
+    roll: Roll = field(default_factory=Roll)
+    conduct: Conduct = field(default_factory=Conduct)
+    without: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that this run executes."""
+        return self.manifest.plan
+
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Sites that accepted the plan and have not left, in site order."""
+        return tuple(sorted(s for s, accepted in self.answers.items() if accepted and s not in self.left))
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Invited sites whose answer to the plan is still awaited, in site order."""
+        return tuple(sorted(s for s in self.invited if s not in self.answers and s not in self.left))
+
+    def in_round(self) -> tuple[Exchange, ...]:
+        """Exchanges of the open round, in the order in which they were asked."""
+        found = (e for e in self.exchanges.values() if e.index >= 0 and e.round_number == self.round_open)
+        return tuple(sorted(found, key=lambda e: e.index))
+
+    def stream(self) -> tuple[Exchange, ...]:
+        """Exchanges of a stream that no commit has consumed, in order of their numbers."""
+        return tuple(e for _, e in sorted(self.exchanges.items()) if e.index < 0)
+
+    def open_exchanges(self) -> tuple[Exchange, ...]:
+        """Exchanges that wait for answers."""
+        return tuple(e for _, e in sorted(self.exchanges.items()) if e.closed is None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the plan asks for no further round: all are committed, or it is to stop early."""
+        rule, best = self.plan.early_stop, self.stop_best
+        stale = rule is not None and best is not None and self.committed - best.round_number >= rule.patience
+        return self.committed >= self.plan.rounds or stale
+
+
+def must_run(run: Run) -> None:
+    """Refuse what only a running run can do.
+
+    Raises:
+        RunError: The run is in another phase.
+    """
+    if run.phase is not Phase.RUNNING:
+        tail = f" ({run.reason})" if run.reason else ""
+        raise RunError(f"run {run.run_id} is {run.phase}{tail}")

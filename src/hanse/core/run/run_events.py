@@ -1,0 +1,97 @@
+"""Events of a run as a whole: submission, answers to the plan, interruptions and the end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hanse.core.plan.manifest import Manifest
+from hanse.core.values.schema import BlobDigest, Digest, Strict
+from hanse.core.values.statements import SignedStatement
+
+
+class RunSubmitted(Strict):
+    """A plan was submitted; the invited sites are asked for their answers."""
+
+    kind: Literal["RunSubmitted"] = "RunSubmitted"
+    run_id: str
+    plan_digest: Digest
+    manifest: Manifest
+    submitted_by: str
+    invited: tuple[str, ...]
+
+
+class SiteInvited(Strict):
+    """A site that enrolled later is asked too."""
+
+    kind: Literal["SiteInvited"] = "SiteInvited"
+    site: str
+
+
+class PlanAnswered(Strict):
+    """A site accepted or refused the plan; its signed word is kept."""
+
+    kind: Literal["PlanAnswered"] = "PlanAnswered"
+    site: str
+    accepted: bool
+    reasons: tuple[str, ...]
+    statement: SignedStatement | None = None
+
+
+class SiteLeft(Strict):
+    """A site was removed from the federation, or withdrew."""
+
+    kind: Literal["SiteLeft"] = "SiteLeft"
+    site: str
+    reason: str
+
+
+class RunStarted(Strict):
+    """Enough sites accepted; the workflow begins."""
+
+    kind: Literal["RunStarted"] = "RunStarted"
+    population: tuple[str, ...]
+
+
+class WorkerRestarted(Strict):
+    """The run's worker ended before the workflow did, and was started again."""
+
+    kind: Literal["WorkerRestarted"] = "WorkerRestarted"
+    reason: str
+
+
+class RunRecovered(Strict):
+    """The aggregator came back; open exchanges get their whole time again."""
+
+    kind: Literal["RunRecovered"] = "RunRecovered"
+
+
+class RunResumed(Strict):
+    """An operator took a stopped or failed run up again."""
+
+    kind: Literal["RunResumed"] = "RunResumed"
+    by: str
+
+
+class RunStopped(Strict):
+    """An operator ended the run; terminal unless resumed."""
+
+    kind: Literal["RunStopped"] = "RunStopped"
+    by: str
+    reason: str
+
+
+class RunFailed(Strict):
+    """The run cannot go on; terminal unless resumed."""
+
+    kind: Literal["RunFailed"] = "RunFailed"
+    error: str
+    reason: str
+
+
+class RunFinished(Strict):
+    """The workflow ended; terminal."""
+
+    kind: Literal["RunFinished"] = "RunFinished"
+    rounds: int
+    model: BlobDigest | None
+    best_round: int | None = None

@@ -1,0 +1,153 @@
+"""Decisions about a site's word on its task, whenever it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hanse.core.run.events import Events
+from hanse.core.run.exchange import MemberState
+from hanse.core.run.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
+from hanse.core.run.run import Phase, Run
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import LateResultError, RunError
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """A site took up its task."""
+
+    exchange: int
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptResult:
+    """A site's result, already checked and durable."""
+
+    exchange: int
+    site: str
+    num_examples: int
+    metrics: Mapping[str, float]
+    update: str | None
+    statement: SignedStatement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailTask:
+    """A site's word that its task failed for good."""
+
+    exchange: int
+    site: str
+    reason: str
+    log_tail: str = ""
+    statement: SignedStatement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseResult:
+    """A result that must not count; recorded so that it can be asked about later.
+
+    Attributes:
+        num_examples: What the answer said, where it was only late; None of any other result.
+    """
+
+    exchange: int
+    site: str
+    error: str
+    reason: str
+    num_examples: int | None = None
+
+
+MAX_REFUSALS = 1_000
+"""Refused results that are recorded in one run; a hostile site must not fill the disk."""
+
+
+def start_task(run: Run, command: StartTask) -> Events:
+    """Note that a site works; noting it again changes nothing."""
+    state = member_state(run, command.exchange, command.site)
+    resting = state in (MemberState.ASSIGNED, MemberState.IDLE)
+    return (TaskStarted(exchange=command.exchange, site=command.site),) if resting else ()
+
+
+def accept_result(run: Run, command: AcceptResult) -> Events:
+    """Count a result, once."""
+    state = member_state(run, command.exchange, command.site)
+    if state is MemberState.ANSWERED:
+        return ()  # a retry whose reply was lost: the first one counts
+    if state is MemberState.FAILED:
+        raise LateResultError(f"{command.site} reported exchange {command.exchange} as failed before")
+    return (
+        UpdateAccepted(
+            exchange=command.exchange,
+            site=command.site,
+            num_examples=command.num_examples,
+            metrics=dict(command.metrics),
+            update=command.update,
+            statement=command.statement,
+        ),
+    )
+
+
+def fail_task(run: Run, command: FailTask) -> Events:
+    """Note that a site gave its task up; noting it again changes nothing."""
+    state = member_state(run, command.exchange, command.site)
+    if state in (MemberState.ANSWERED, MemberState.FAILED):
+        return ()
+    return (
+        TaskFailed(
+            exchange=command.exchange,
+            site=command.site,
+            reason=command.reason,
+            log_tail=command.log_tail,
+            statement=command.statement,
+        ),
+    )
+
+
+def refuse_result(run: Run, command: RefuseResult) -> Events:
+    """Record a result that does not count, under the round that it was meant for.
+
+    A first late answer is recorded always, for there can be no more of those than were asked for.
+    """
+    late = command.num_examples is not None and run.roll.awaits(command.exchange, command.site)
+    if run.refused_results >= MAX_REFUSALS and not late:
+        return ()
+    known = run.exchanges.get(command.exchange) or run.roll.closed.get(command.exchange)
+    return (
+        ResultRefused(
+            exchange=command.exchange,
+            site=command.site,
+            error=command.error,
+            reason=command.reason,
+            round_number=None if known is None else known.round_number,
+            num_examples=command.num_examples if late else None,
+        ),
+    )
+
+
+def member_state(run: Run, number: int, site: str) -> MemberState:
+    """Where a site stands in an exchange, if its word on it still counts.
+
+    Raises:
+        LateResultError: The exchange is over, and the site had not answered it.
+        RunError: There is no such exchange, or the site was not asked in it.
+    """
+    if run.accepted.get(site) == number:
+        return MemberState.ANSWERED  # whatever has happened since: its reply was lost
+    if run.phase is not Phase.RUNNING:
+        raise LateResultError(f"run {run.run_id} is {run.phase}; results are no longer taken")
+    if number > run.last_exchange:
+        raise RunError(f"run {run.run_id} has no exchange {number}")
+    exchange = run.exchanges.get(number)
+    if exchange is None:
+        raise LateResultError(f"exchange {number} of run {run.run_id} is over; {site} joins the next round")
+    if site not in exchange.members:
+        raise RunError(f"{site} was not asked in exchange {number} of run {run.run_id}")
+    state = exchange.members[site].state
+    if exchange.closed is not None and state is not MemberState.ANSWERED:
+        raise LateResultError(
+            f"exchange {number} of run {run.run_id} closed ({exchange.closed}) before {site} answered; "
+            f"it joins the next round"
+        )
+    return state

@@ -1,0 +1,1 @@
+"""Values of the field: parameters, digests, identities, sites, statements, and their wording."""

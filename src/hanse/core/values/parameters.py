@@ -1,0 +1,184 @@
+"""The model's arrays by name, and the arithmetic that updates need.
+
+Floating-point tensors travel as differences. Integer tensors travel as
+differences too, computed in their own width with wrap-around, so that adding
+the difference gives back the trained value exactly. Booleans have no
+difference and travel as values.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.core.values.lazy import AsRead, computed, flat_reader
+from hanse.core.values.wording import named
+
+Array = npt.NDArray[Any]
+Parameters = Mapping[str, Array]
+
+MAX_TENSORS = 100_000
+"""Most tensors one set of parameters may have; bounds what a header can cost."""
+
+_CHECKED_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and dtype of one tensor; dtype by its NumPy name (`float32`, `bfloat16`)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def specs(parameters: Parameters) -> dict[str, TensorSpec]:
+    """Shape and dtype of every tensor, by name."""
+    return {
+        name: TensorSpec(tuple(array.shape), dtype_name(array.dtype)) for name, array in parameters.items()
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """A dtype's NumPy name, which NumPy itself puts together anew each time it is asked."""
+    return str(dtype.name)
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether values of this dtype are real numbers, bfloat16 and float8 included."""
+    return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
+
+
+def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
+    """What training changed: trained minus received, computed where it is read; see `AsRead`.
+
+    Args:
+        trained: Parameters after training; names, shapes and dtypes of `received`.
+        received: Parameters before training.
+
+    Returns:
+        The delta, with the dtype of each tensor kept. Boolean tensors are the
+        trained values themselves.
+
+    Raises:
+        ValueError: Names, shapes or dtypes differ.
+    """
+    problem = mismatch(specs(trained), specs(received))
+    if problem:
+        raise ValueError(problem)
+    return {
+        name: array if array.dtype == np.bool_ else _combined(array, received[name], np.subtract).as_array
+        for name, array in trained.items()
+    }
+
+
+def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
+    """Apply a delta made by `difference_as_read` (or a mean of such deltas) to `base`.
+
+    Tensors that `delta` does not name are kept as they are. Integer deltas are
+    rounded to the nearest whole number, boolean ones are true from 0.5 on.
+
+    Raises:
+        ValueError: `delta` names a tensor that `base` lacks, or with another shape.
+    """
+    return computed(add_as_read(base, delta))
+
+
+def add_as_read(base: Parameters, delta: Parameters) -> dict[str, Array]:
+    """As `add`, but computed where it is read; see `AsRead`.
+
+    Raises:
+        ValueError: As `add`.
+    """
+    result: dict[str, Array] = dict(base)
+    for name, change in delta.items():
+        if name not in base:
+            raise ValueError(f"the update has a tensor {name!r} that the model lacks")
+        old = base[name]
+        if change.shape != old.shape:
+            raise ValueError(
+                f"tensor {name!r} has shape {change.shape} in the update, {old.shape} in the model"
+            )
+        result[name] = _combined(old, change, _added).as_array
+    return result
+
+
+def _combined(first: Array, second: Array, combine: Callable[[Array, Array], Array]) -> AsRead:
+    """What is made of two tensors number by number, with the dtype of the first."""
+    (left, left_block), (right, right_block) = flat_reader(first), flat_reader(second)
+    return AsRead(
+        first.shape,
+        first.dtype.newbyteorder("="),
+        lambda begin, end: combine(left(begin, end), right(begin, end)),
+        math.lcm(left_block, right_block),
+    )
+
+
+def _added(old: Array, change: Array) -> Array:
+    dtype = old.dtype.newbyteorder("=")
+    if dtype == np.bool_:
+        return np.asarray(np.asarray(change, dtype=np.float64) >= 0.5)
+    if is_floating(dtype):
+        # One rounding only: the sum is taken in the wider of the two types.
+        return np.asarray(np.add(old, change)).astype(dtype, copy=False)
+    # By way of int64: what a negative number becomes as an unsigned one is left to the machine.
+    whole = change if change.dtype.kind in "iu" else np.rint(change).astype(np.int64)
+    return np.asarray(np.add(old, whole.astype(dtype, copy=False)))
+
+
+def mismatch(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]) -> str:
+    """Say in words where two sets of tensors differ; empty where they do not."""
+    for name in sorted(found.keys() - expected.keys()):
+        return f"tensor {name!r} was not expected; expected are {_some(expected)}"
+    for name in sorted(expected.keys() - found.keys()):
+        return f"tensor {name!r} is missing; found are {_some(found)}"
+    for name, spec in expected.items():
+        if found[name].shape != spec.shape:
+            return f"tensor {name!r} has shape {found[name].shape}, expected {spec.shape}"
+        if found[name].dtype != spec.dtype:
+            return f"tensor {name!r} has dtype {found[name].dtype}, expected {spec.dtype}"
+    return ""
+
+
+def not_finite(parameters: Parameters) -> str:
+    """Name of the first tensor that holds a NaN or an infinity; empty where none does."""
+    for name, array in parameters.items():
+        if is_floating(array.dtype) and not _all_finite(array):
+            return name
+    return ""
+
+
+def num_bytes(parameters: Parameters) -> int:
+    """Size of all tensors together, in bytes."""
+    return sum(int(array.nbytes) for array in parameters.values())
+
+
+def _all_finite(array: Array) -> bool:
+    read, block = flat_reader(array)
+    # By block: neither booleans nor zeros for all of a model are ever needed.
+    step = -(-_CHECKED_AT_ONCE // block) * block
+    blocks = (read(begin, min(begin + step, array.size)) for begin in range(0, array.size, step))
+    if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        return all(bool(np.isfinite(values).all()) for values in blocks)
+    # Zero times a number is zero; times a NaN or an infinity it is a NaN, and so is the sum of all (IEEE 754,
+    # section 7.2). That takes less time than `isfinite`, and every byte of every update goes through this.
+    zeros = _zeros(step, array.dtype.newbyteorder("="))
+    with np.errstate(invalid="ignore"):
+        return all(bool(np.dot(values, zeros[: len(values)]) == 0) for values in blocks)
+
+
+@functools.lru_cache(maxsize=4)
+def _zeros(count: int, dtype: np.dtype[Any]) -> Array:
+    zeros = np.zeros(count, dtype)
+    zeros.flags.writeable = False
+    return zeros
+
+
+def _some(found: Mapping[str, TensorSpec]) -> str:
+    return named([repr(name) for name in sorted(found)], 5) or "none"

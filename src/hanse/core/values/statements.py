@@ -1,0 +1,34 @@
+"""Signatures of parties, and the statements that they sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from hanse.core.values.schema import Strict
+
+
+class Signature(Strict):
+    """A signature and the certificate to check it with; see `hanse.pki.signatures`.
+
+    Attributes:
+        certificate: The signer's certificate, PEM.
+        signature: Over the canonical JSON of purpose and body: ECDSA P-256 with SHA-256 (DER)
+            or Ed25519, as the certificate's key is; base64.
+    """
+
+    certificate: str = Field(max_length=16_384)
+    signature: str = Field(max_length=1_024)
+
+
+class SignedStatement(Signature):
+    """A statement with the signature of the party that made it.
+
+    Attributes:
+        body: What was stated, JSON.
+        certificate: The signer's certificate, PEM.
+        signature: Over the canonical JSON of purpose and body, base64.
+    """
+
+    body: dict[str, Any]

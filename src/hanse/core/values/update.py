@@ -1,0 +1,88 @@
+"""What a task is asked to do and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hanse.core.values.parameters import Parameters
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One unit of local work, as a learner sees it.
+
+    Attributes:
+        name: The task's name in the plan: `train`, `evaluate`, ...
+        round_number: Round it belongs to, counted from 1.
+        seed: Seed of every random choice in this task; differs between sites,
+            rounds and tasks, and is the same when the task is run again.
+            Python's, NumPy's and torch's global generators are seeded with it
+            before the task starts.
+        settings: The task's settings in the plan (`epochs`, `lr`, ...).
+    """
+
+    name: str
+    round_number: int
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskResult:
+    """What a learner's task gives back to the agent; not yet what leaves the site.
+
+    Attributes:
+        num_examples: Examples the task worked on; the weight of its update
+            and metrics in a mean. At least 0.
+        metrics: Numbers by name (`loss`, `accuracy`).
+        parameters: The trained parameters (not a difference), or None for a
+            task that changes none. Names, shapes and dtypes of what it received.
+    """
+
+    num_examples: int
+    metrics: Metrics = field(default_factory=dict)
+    parameters: Parameters | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Update:
+    """One collaborator's answer in one exchange, as a workflow sees it.
+
+    Attributes:
+        site: Name of the collaborator.
+        num_examples: Examples it worked on; at least 0.
+        metrics: The metrics that the plan lets it disclose.
+        delta: Trained minus received parameters by tensor name (see
+            `hanse.core.values.parameters`); None for a task without an update. Arrays
+            are read-only memory maps.
+        staleness: Rounds committed since the model it trained on was sent;
+            0 except in `Federation.stream`.
+    """
+
+    site: str
+    num_examples: int
+    metrics: Metrics
+    delta: Parameters | None = None
+    staleness: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aggregate:
+    """What a round's updates come to, without any one of them.
+
+    Attributes:
+        num_examples: Examples of all sites together.
+        metrics: Mean of each metric over the sites that gave it, weighted by `num_examples`.
+        delta: Mean of the deltas, weighted by `num_examples`; float64 or
+            float32 sums cast back to each tensor's dtype. None for a task without an update.
+        sites: Who took part, in site order.
+    """
+
+    num_examples: int
+    metrics: Metrics
+    delta: Parameters | None
+    sites: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Checks of a machine, a site and a federation."""

@@ -1,0 +1,1 @@
+"""Files: atomic writes, copies with digests, locks, and errors that name the mend."""

@@ -1,0 +1,54 @@
+"""Files that have had their use, written over by new ones."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+def may_keep(directory: Path) -> int:
+    """Most bytes to keep on the disk of a directory only for something to be written over them.
+
+    A quarter of what is free besides, so that they are not what a disk lacks soon.
+
+    Raises:
+        OSError: The disk cannot be asked.
+    """
+    return shutil.disk_usage(directory).free // 4
+
+
+def overwriting(path: Path, spare: Path | None) -> BinaryIO:
+    """Open a file to write, made of one that is of no more use where there is such a one.
+
+    To overwrite pages costs less than to get new ones. What was longer has to be truncated at the end.
+    """
+    if spare is not None:
+        with suppress(FileNotFoundError):
+            spare.replace(path)
+            return path.open("r+b")
+    return path.open("wb")
+
+
+def unused(path: Path) -> Path | None:
+    """The file, if it is there and nobody can read it: has it open, mapped, or by another name.
+
+    Linux tells; None is the answer wherever the system does not.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return None
+    try:
+        with path.open("r+b", buffering=0) as file:
+            if os.fstat(file.fileno()).st_nlink != 1:
+                return None
+            # Granted only where no other open file refers to it, and given back as it is closed.
+            # Whoever opens it in between would have us sent a signal: one that is ignored.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError:
+        return None
+    return path

@@ -1,0 +1,1 @@
+"""The table of requests: paths, roles, messages, dispatch, and its OpenAPI description."""

@@ -1,0 +1,71 @@
+"""Requests about members."""
+
+from __future__ import annotations
+
+from hanse.transport.api.route import ANYONE, OPERATORS, PARTIES, Bulk, Route
+from hanse.wire.messages.basics import Empty
+from hanse.wire.messages.members import (
+    Certificates,
+    EnrolRequest,
+    InviteReply,
+    InviteRequest,
+    Members,
+    RenewRequest,
+    SignRequest,
+)
+
+AUTHORITY = Bulk("GET", "/v1/authority", "The federation's CA certificate.", ANYONE, "application/x-pem-file")
+ENROL = Route(
+    "POST",
+    "/v1/enrol",
+    "Trade a one-time token for a certificate.",
+    ANYONE,
+    EnrolRequest,
+    Certificates,
+    lambda call: call.service.member_requests.enrol(call.message),
+)
+RENEW = Route(
+    "POST",
+    "/v1/renew",
+    "Get the next certificate.",
+    PARTIES,
+    RenewRequest,
+    Certificates,
+    lambda call: call.service.member_requests.renew(call.party, call.message),
+)
+MEMBERS = Route(
+    "GET",
+    "/v1/members",
+    "The parties ever enrolled.",
+    OPERATORS,
+    Empty,
+    Members,
+    lambda call: call.service.member_requests.members(call.party),
+)
+SIGN = Route(
+    "POST",
+    "/v1/members",
+    "Enrol a party from a request that was carried by hand.",
+    OPERATORS,
+    SignRequest,
+    Certificates,
+    lambda call: call.service.member_requests.sign(call.party, call.message),
+)
+REMOVE = Route(
+    "DELETE",
+    "/v1/members/{name}",
+    "Take a party off the allow list, at once.",
+    OPERATORS,
+    Empty,
+    Members,
+    lambda call: call.service.member_requests.remove(call.party, call.params["name"]),
+)
+INVITE = Route(
+    "POST",
+    "/v1/invitations",
+    "Make a one-time token.",
+    OPERATORS,
+    InviteRequest,
+    InviteReply,
+    lambda call: call.service.member_requests.invite(call.party, call.message),
+)

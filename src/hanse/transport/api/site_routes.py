@@ -1,0 +1,52 @@
+"""Requests of a site about its work."""
+
+from __future__ import annotations
+
+from hanse.transport.api.route import SITES, Route
+from hanse.wire.messages.basics import Empty
+from hanse.wire.messages.sites import (
+    AnswerRequest,
+    NextRequest,
+    ProgressRequest,
+    ResultReply,
+    ResultRequest,
+    Work,
+)
+
+NEXT = Route(
+    "POST",
+    "/v1/next",
+    "Wait until the site's work differs from what it knows.",
+    SITES,
+    NextRequest,
+    Work,
+    lambda call: call.service.site_requests.next(call.party, call.message),
+    waits=True,
+)
+ANSWER = Route(
+    "POST",
+    "/v1/answers",
+    "Give a site's signed answer to a plan; twice is no error.",
+    SITES,
+    AnswerRequest,
+    Empty,
+    lambda call: call.service.site_requests.answer(call.party, call.message),
+)
+RESULT = Route(
+    "POST",
+    "/v1/results",
+    "Give the signed outcome of a task; durable once answered, twice is no error.",
+    SITES,
+    ResultRequest,
+    ResultReply,
+    lambda call: call.service.site_requests.result(call.party, call.message),
+)
+PROGRESS = Route(
+    "POST",
+    "/v1/progress",
+    "Say that a task is under way.",
+    SITES,
+    ProgressRequest,
+    Empty,
+    lambda call: call.service.site_requests.progress(call.party, call.message),
+)

@@ -1,0 +1,1 @@
+"""The HTTPS client of sites and operators."""

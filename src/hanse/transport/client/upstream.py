@@ -1,0 +1,91 @@
+"""An aggregator reached over HTTPS, as a collaborator sees it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from hanse.storage.base import BlobStore
+from hanse.transport.api.common_routes import HELLO
+from hanse.transport.api.member_routes import RENEW
+from hanse.transport.api.site_routes import ANSWER, NEXT, PROGRESS, RESULT
+from hanse.transport.base import Upstream
+from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
+from hanse.transport.client.connection import HttpsConnection
+from hanse.wire.messages.basics import Empty, Hello
+from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.sites import (
+    AnswerRequest,
+    NextRequest,
+    ProgressRequest,
+    ResultReply,
+    ResultRequest,
+    Work,
+)
+from hanse.wire.protocol import Versions
+
+
+class HttpsUpstream(Upstream):
+    """One try a call; `hanse.transport.client.retry.retrying` makes several.
+
+    Args:
+        url: `https://HOST[:PORT]` of the aggregator.
+        ssl_context: From `hanse.pki.tls.client_context`.
+        proxy: `http://[USER:PASSWORD@]HOST:PORT`, `"env"` for what the environment says, None for none.
+        patience: How long to wait.
+        spoken: Versions of the protocol to speak; those of this Hanse unless they are given.
+
+    Raises:
+        ConfigError: An address is malformed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        ssl_context: ssl.SSLContext,
+        *,
+        proxy: str | None = FROM_ENVIRONMENT,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        spoken: Versions | None = None,
+    ) -> None:
+        self._connection = HttpsConnection(url, ssl_context, proxy=proxy, patience=patience, spoken=spoken)
+
+    def set_ssl_context(self, ssl_context: ssl.SSLContext) -> None:
+        """Show another certificate from the next request on; those under way end as they began."""
+        self._connection.switch(ssl_context)
+
+    async def hello(self) -> Hello:
+        """See `Upstream.hello`."""
+        return await self._connection.call(HELLO, Empty())
+
+    async def next(self, request: NextRequest) -> Work:
+        """See `Upstream.next`."""
+        return await self._connection.call(NEXT, request, wait_s=request.wait_s)
+
+    async def answer(self, request: AnswerRequest) -> None:
+        """See `Upstream.answer`."""
+        await self._connection.call(ANSWER, request)
+
+    async def result(self, request: ResultRequest) -> ResultReply:
+        """See `Upstream.result`."""
+        return await self._connection.call(RESULT, request)
+
+    async def progress(self, request: ProgressRequest) -> None:
+        """See `Upstream.progress`."""
+        await self._connection.call(PROGRESS, request)
+
+    async def renew(self, request: RenewRequest) -> Certificates:
+        """See `Upstream.renew`."""
+        return await self._connection.call(RENEW, request)
+
+    async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
+        """See `Upstream.fetch`."""
+        return await self._connection.fetch(digest, blobs, owner=owner, max_bytes=max_bytes)
+
+    async def deliver(self, digest: str, path: Path) -> None:
+        """See `Upstream.deliver`."""
+        await self._connection.deliver(digest, path)
+
+    async def close(self) -> None:
+        """See `Upstream.close`."""
+        await self._connection.close()

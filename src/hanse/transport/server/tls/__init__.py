@@ -1,0 +1,1 @@
+"""TLS connections that can be lent to a thread."""

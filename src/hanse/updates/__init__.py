@@ -1,0 +1,1 @@
+"""Updates on their way: out of a site, into the aggregator, and into a sum."""

@@ -1,0 +1,161 @@
+"""Messages about a site's work: its tasks, its answers and its results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+
+from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
+from hanse.core.values.statements import SignedStatement
+from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
+
+MAX_LOG_TAIL = 8_192
+
+PLAN_ANSWER = "hanse plan answer 1"
+TASK_RESULT = "hanse task result 1"
+"""Purposes of signatures: one for a plan's answer cannot pass for one of a result."""
+
+
+class NextRequest(Strict):
+    """A collaborator's long poll: answer as soon as its work differs from what it knows.
+
+    Attributes:
+        known: `Work.version` of the last answer; empty to be answered at once.
+        wait_s: Longest to wait.
+    """
+
+    known: str = Field("", max_length=64)
+    wait_s: float = Field(30.0, ge=0, le=MAX_WAIT_S)
+
+
+class ModelDelta(Strict):
+    """A blob by which a site that still has one model makes the next.
+
+    Attributes:
+        base: Digest of the model that it has to have.
+    """
+
+    base: BlobDigest
+    digest: BlobDigest
+    size: int = Field(ge=0)
+
+
+class Assignment(Strict):
+    """One task for one site.
+
+    Attributes:
+        exchange: Number of the exchange in its run; also the task's place in the order of tasks.
+        model: Digest of the parameters to start from; None for the task `initialise`.
+        max_update_bytes: Largest update file that will be taken.
+        delta: What makes `model` of the one before; it is always to be had whole too.
+        accepted: Where compression feeds its error back, the site's last exchange whose result was
+            accepted: what was left out then is what the next update makes up for. Else, or for none, 0.
+    """
+
+    exchange: int = Field(ge=1)
+    round_number: int = Field(ge=0)
+    task: Label
+    model: BlobDigest | None = None
+    model_bytes: int = Field(0, ge=0)
+    max_update_bytes: int = Field(0, ge=0)
+    accepted: int = Field(0, ge=0)
+    deadline_ms: Time
+    delta: ModelDelta | None = None
+
+
+class RunWork(Strict):
+    """What a run wants of a site.
+
+    Attributes:
+        review: Whether the site's answer to the plan is wanted.
+        progress_s: How often a task under way has to show progress.
+        set_aside: Why the site is not asked at present, and until when; empty where it is.
+    """
+
+    run_id: str = RunId
+    plan_digest: Digest
+    plan_bytes: int = Field(ge=0, le=MAX_MESSAGE * 16)
+    review: bool = False
+    progress_s: float = Field(gt=0)
+    set_aside: str = Field("", max_length=2_000)
+    assignments: tuple[Assignment, ...] = Field((), max_length=100)
+
+
+class Work(Strict):
+    """All that is wanted of a site now; a run that is not listed is over for it.
+
+    Attributes:
+        version: Changes whenever the content does.
+    """
+
+    version: str = Field(max_length=64)
+    runs: tuple[RunWork, ...] = Field((), max_length=1_000)
+
+
+class PlanAnswer(Strict):
+    """A site's word on a plan; the body of a signed statement."""
+
+    federation: Name
+    site: Name
+    plan_digest: Digest
+    accepted: bool
+    reasons: tuple[str, ...] = Field((), max_length=100)
+    decided_ms: Time
+
+
+class UpdateFile(Strict):
+    """The blob that holds an update."""
+
+    # Statements in journals of before 0.1 say `sha256`.
+    digest: BlobDigest = Field(validation_alias=AliasChoices("digest", "sha256"))
+    size: int = Field(ge=0)
+
+
+class TaskOutcome(Strict):
+    """What came of a task at a site; the body of a signed statement."""
+
+    federation: Name
+    site: Name
+    run_id: str = RunId
+    plan_digest: Digest
+    exchange: int = Field(ge=1)
+    round_number: int = Field(ge=0)
+    task: Label
+    model: BlobDigest | None
+    outcome: Literal["done", "failed"]
+    num_examples: int = Field(0, ge=0)
+    metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)
+    update: UpdateFile | None = None
+    reason: str = Field("", max_length=4_096)
+    log_tail: str = Field("", max_length=MAX_LOG_TAIL)
+
+
+class AnswerRequest(Strict):
+    """A site's signed answer to the plan of a run."""
+
+    run_id: str = RunId
+    statement: SignedStatement
+
+
+class ResultRequest(Strict):
+    """A site's signed outcome of a task; sending it twice changes nothing."""
+
+    statement: SignedStatement
+
+
+class ResultReply(Strict):
+    """The outcome is durable.
+
+    Attributes:
+        duplicate: It was here already.
+    """
+
+    duplicate: bool = False
+
+
+class ProgressRequest(Strict):
+    """A task under way made progress."""
+
+    run_id: str = RunId
+    exchange: int = Field(ge=1)

@@ -1,0 +1,276 @@
+"""What a run wants of a site, and what an operator sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
+
+from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, touched
+from hanse.aggregator.run.status import CONTACT_MS, MOST_AWAITED, status_of
+from hanse.core.run.clock import Tick
+from hanse.core.run.failure_streaks import Aside, Conduct
+from hanse.core.run.lifecycle import Fail, Leave, Resume, Stop
+from hanse.core.run.round_events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    RoundCommitted,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+)
+from hanse.core.run.run_events import RunFinished
+from hanse.core.run.suspension import TakeBack
+from hanse.core.run.tasks import FailTask
+from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.wire.messages.basics import MAX_MESSAGE, encode
+from hanse.wire.messages.sites import Work
+
+
+def work(site: str, *drivers: Driver) -> Work:
+    return WorkList(lambda digest: 100, 10**6).of(site, [driver.state for driver in drivers])
+
+
+class TestWork:
+    def test_a_site_is_asked_for_its_answer_to_the_plan(self) -> None:
+        (run,) = work("a", Driver("ab")).runs
+
+        assert (run.run_id, run.review, run.assignments) == ("demo-1", True, ())
+
+    def test_a_site_is_asked_its_task(self) -> None:
+        (run,) = work("a", Driver("ab").asked()).runs
+
+        (asked,) = run.assignments
+        assert (asked.exchange, asked.task, asked.round_number, asked.model) == (1, "train", 1, MODEL)
+        assert (asked.model_bytes, asked.max_update_bytes) == (100, 100 + HEADER_SLACK)
+        assert not run.review
+
+    def test_a_task_without_an_update_takes_none(self) -> None:
+        assert work("a", Driver("ab").asked("evaluate")).runs[0].assignments[0].max_update_bytes == 0
+
+    def test_a_first_model_may_be_of_any_size(self) -> None:
+        driver = Driver("ab").started()
+        driver.do(OpenRound(0))
+        driver.do(OpenExchange(0, 0, "initialise", None, ("a",)))
+
+        (asked,) = work("a", driver).runs[0].assignments
+
+        assert (asked.model, asked.max_update_bytes) == (None, 10**6)
+
+    def test_an_answer_ends_the_task(self) -> None:
+        driver = Driver("ab").asked()
+        driver.accept("a")
+
+        assert work("a", driver).runs[0].assignments == ()
+
+    def test_a_silent_site_may_still_answer(self) -> None:
+        driver = Driver("ab", cohort={"idle_limit": 1, "quorum": 0.5}).asked()
+        driver.do(Tick(), after_s=2)
+
+        assert len(work("a", driver).runs[0].assignments) == 1
+
+    @pytest.mark.parametrize("end", [Stop("operator"), Fail("workflow", "boom"), Leave("a", "removed")])
+    def test_a_run_that_is_over_for_a_site_is_not_listed(self, end: Stop | Fail | Leave) -> None:
+        driver = Driver("abc", cohort={"quorum": 0.5}).asked()
+        driver.do(end)
+
+        assert work("a", driver).runs == ()
+
+    def test_a_stranger_is_wanted_for_nothing(self) -> None:
+        assert work("z", Driver("ab").asked()).runs == ()
+
+    def test_the_version_changes_with_the_content_and_only_with_it(self) -> None:
+        driver = Driver("ab").asked()
+        versions = [work("a", driver).version]
+        driver.accept("b")
+        versions.append(work("a", driver).version)
+        driver.accept("a")
+        versions.append(work("a", driver).version)
+
+        assert versions[0] == versions[1] != versions[2]
+
+    def test_progress_is_asked_for_well_within_the_idle_limit(self) -> None:
+        assert progress_interval_s(Driver("a", cohort={"idle_limit": 40}).state) == 10.0
+        assert progress_interval_s(Driver("a", cohort={"idle_limit": "10ms"}).state) == 0.2
+        assert progress_interval_s(Driver("a", cohort={"idle_limit": "1d"}).state) == 60.0
+
+
+class TestMemory:
+    def test_what_is_wanted_of_many_alike_is_put_together_once(self) -> None:
+        looked_up: list[str] = []
+
+        def size_of(digest: str) -> int:
+            looked_up.append(digest)
+            return 100
+
+        works, run = WorkList(size_of, 10**6), Driver("abc").asked().state
+        first = works.of("a", [run])
+        looked_up.clear()
+
+        assert works.of("b", [run]) == works.of("c", [run]) == first
+        assert not looked_up
+
+    def test_what_is_wanted_changes_with_every_step_of_a_run(self) -> None:
+        works, driver = WorkList(lambda digest: 100, 10**6), Driver("ab")
+
+        def fresh() -> bool:
+            told = works.of("a", [driver.state])
+            return told == WorkList(lambda digest: 100, 10**6).of("a", [driver.state])
+
+        assert fresh()
+        driver.asked()
+        assert fresh()
+        driver.now_ms += 1_000
+        driver.do(Stop("operator"))
+        assert fresh()
+        driver.do(Resume("operator"))
+        assert fresh()
+        driver.accept("a")
+        assert fresh()
+
+    def test_it_does_not_grow_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("hanse.aggregator.run.site_work._MOST_REMEMBERED", 2)
+        works, driver = WorkList(lambda digest: 100, 10**6), Driver("ab").asked()
+        for name in "wxyz":
+            works.of("a", [replace(driver.state, run_id=name)])
+
+        assert len(works._told) <= 2
+
+
+class TestSetAside:
+    def set_aside(self) -> Driver:
+        driver = Driver("abc", rounds=9, cohort={"quorum": 0.5, "set_aside_after": 1}).asked()
+        driver.accept("a")
+        driver.accept("b")
+        driver.do(FailTask(1, "c", "out of memory"))
+        driver.do(Commit(1, NEXT_MODEL))
+        return driver
+
+    def test_a_site_that_is_set_aside_is_told_why_and_until_when(self) -> None:
+        (run,) = work("c", self.set_aside()).runs
+
+        assert run.set_aside == (
+            "it failed in round 1, train: out of memory; it is asked again from round 12 on, or when it is "
+            "taken back"
+        )
+        assert work("a", self.set_aside()).runs[0].set_aside == ""
+
+    def test_its_work_changes_when_it_is_taken_back(self) -> None:
+        driver = self.set_aside()
+        works = WorkList(lambda digest: 100, 10**6)
+        before = works.of("c", [driver.state]).version
+        driver.do(TakeBack("c", "ada"))
+
+        after = works.of("c", [driver.state])
+
+        assert after.version != before
+        assert after.runs[0].set_aside == ""
+
+    def test_the_status_says_who_took_part_and_who_is_set_aside(self) -> None:
+        status = status_of(self.set_aside().state, 1, {}, 0)
+
+        (found,) = status.took_part
+        assert (found.asked, found.answered, found.failed) == (3, 2, {"c": "out of memory"})
+        assert (found.num_examples, found.unknown) == (20, ("c",))
+        (aside,) = status.set_aside
+        assert (aside.site, aside.round_number, aside.back_round, aside.back_ms) == ("c", 1, 12, None)
+        assert status.short_rounds == 0
+
+    def test_a_fleet_that_does_not_answer_fits_into_a_message(self) -> None:
+        fleet = tuple(f"site-{number:04}-{'x' * 50}" for number in range(2_000))
+        driver = Driver("ab", rounds=9, cohort={"quorum": 0.5}).asked()
+        driver.accept("a")
+        driver.accept("b")
+        found = driver.state.roll.closed[1]
+        crowded = replace(
+            found, failed=dict.fromkeys(fleet, "r" * 200), idle=fleet, unanswered=fleet, set_aside=fleet
+        )
+        roll = replace(driver.state.roll, closed=dict.fromkeys(range(1, 51), crowded))
+        aside = dict.fromkeys(fleet, Aside(1, 0, "it failed in round 1, train: " + "r" * 200))
+        run = replace(driver.state, roll=roll, conduct=Conduct(aside=aside))
+
+        assert len(encode(status_of(run, 1, {}, 0))) < MAX_MESSAGE
+
+
+class TestTouched:
+    def test_those_who_are_asked_are(self) -> None:
+        opened = ExchangeOpened(
+            exchange=1, round_number=1, index=0, task="train", model=None, cohort=("a", "b"), needed=2
+        )
+
+        assert touched([opened], None) == {"a", "b"}
+
+    def test_a_close_touches_those_it_came_too_early_for(self) -> None:
+        closed = ExchangeClosed(exchange=1, cause="grace", answered=("a",), failed=(), missing=("b",))
+
+        assert touched([closed], None) == {"b"}
+
+    def test_what_a_site_has_said_itself_is_no_news_to_it(self) -> None:
+        accepted = UpdateAccepted(exchange=1, site="a", num_examples=1, metrics={}, update=UPDATE)
+        failed = TaskFailed(exchange=1, site="b", reason="no data")
+
+        assert touched([accepted, failed], None) == frozenset()
+
+    def test_what_only_operators_see_touches_nobody(self) -> None:
+        assert touched([TaskStarted(exchange=1, site="a")], None) == frozenset()
+
+    def test_a_commit_touches_those_whose_answer_it_does_not_wait_for(self) -> None:
+        driver = Driver("ab").asked()
+        driver.accept("a")
+        committed = RoundCommitted(round_number=1, model=MODEL, metrics={})
+
+        assert touched([committed], driver.state) == {"b"}
+
+    def test_the_rest_touches_everybody(self) -> None:
+        assert touched([RunFinished(rounds=1, model=MODEL, best_round=None)], None) is None
+
+
+class TestStatus:
+    def test_a_run_that_waits_for_answers_names_who_has_not_given_one(self) -> None:
+        driver = Driver("ab")
+
+        status = status_of(driver.state, 1, {"a": 990}, 1_000)
+
+        assert [(w.site, w.what, w.connected) for w in status.awaited] == [
+            ("a", "answer to the plan", True),
+            ("b", "answer to the plan", False),
+        ]
+        assert status.awaited[0].deadline_ms == 500_000
+        assert status.answers == {"a": "awaited", "b": "awaited"}
+
+    def test_a_round_names_who_has_not_sent_a_result_and_since_when(self) -> None:
+        driver = Driver("ab").asked()
+        driver.now_ms = 5_000
+        driver.accept("a")
+
+        (awaited,) = status_of(driver.state, 1, {"b": 0}, CONTACT_MS).awaited
+
+        assert (awaited.site, awaited.what, awaited.state, awaited.since_ms) == ("b", "train", "assigned", 0)
+        assert (awaited.deadline_ms, awaited.connected) == (100_000, False)
+
+    def test_a_run_that_is_over_awaits_nobody_and_says_why(self) -> None:
+        driver = Driver("ab").asked()
+        driver.do(Fail("workflow", "boom"))
+
+        status = status_of(driver.state, 7, {}, 0)
+
+        assert (status.phase, status.reason, status.awaited, status.events) == ("failed", "boom", (), 7)
+
+    def test_rounds_are_counted_from_1_though_there_is_a_first_model(self) -> None:
+        driver = Driver("a").in_round()
+        driver.do(Commit(1, "f" * 64, {"loss": 0.5}))
+
+        status = status_of(driver.state, 1, {}, 0)
+
+        assert (status.rounds_committed, status.model, dict(status.metrics)) == (1, "f" * 64, {"loss": 0.5})
+        assert status_of(Driver("a").state, 1, {}, 0).rounds_committed == 0
+
+    def test_a_status_of_a_fleet_fits_into_a_message(self) -> None:
+        fleet = tuple(f"site-{number:05}" for number in range(10_000))
+        run = replace(Driver("").state, invited=fleet, reason="too few; " * 10_000)
+
+        status = status_of(run, 1, {}, 0)
+
+        assert len(status.awaited) == MOST_AWAITED
+        assert len(encode(status)) < MAX_MESSAGE

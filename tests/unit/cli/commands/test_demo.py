@@ -1,0 +1,75 @@
+"""`hanse demo` before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.commands import Hanse
+
+from hanse.cli.commands import demo
+from hanse.config.load import load_plan
+
+
+@pytest.mark.parametrize("learner", ["torch", "sklearn"])
+def test_an_extra_that_is_missing_is_told_with_how_to_install_it(
+    learner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    ended = hanse("demo", "--learner", learner)
+
+    assert ended.code == 3
+    assert f"pip install 'hanse[{learner}]'" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_there_is_left_alone(tmp_path: Path, hanse: Hanse) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+
+    ended = hanse("demo", "--directory", tmp_path / "mine", "--no-keep")
+
+    assert ended.code == 3
+    assert "mine exists already" in ended.err
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The directories that demos were run in; none is."""
+    directories: list[Path] = []
+
+    def run(root: Path, *_: Any, **__: Any) -> dict[str, Any]:
+        directories.append(root)
+        return {}
+
+    monkeypatch.setattr(demo, "_run", run)
+    return directories
+
+
+def test_each_demo_gets_a_directory_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Path], hanse: Hanse
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    for _ in range(3):
+        hanse("demo")
+
+    assert [path.name for path in made] == ["hanse-demo", "hanse-demo-2", "hanse-demo-3"]
+
+
+def test_nothing_is_left_where_nothing_is_to_be_kept(tmp_path: Path, made: list[Path], hanse: Hanse) -> None:
+    hanse("demo", "--directory", tmp_path / "new", "--no-keep")
+
+    assert made == [tmp_path / "new"]
+    assert not (tmp_path / "new").exists()
+
+
+def test_other_rounds_stand_in_the_plan_that_is_kept(tmp_path: Path) -> None:
+    loaded = demo._plan(tmp_path, demo.Library.NUMPY, 3)
+
+    assert loaded.manifest.plan.rounds == 3
+    assert load_plan(tmp_path / "plan.yaml").digest == loaded.digest

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.commands import Hanse
+
+from hanse.collaborator.plan_store import Plans
+from hanse.config.load import LoadedPlan, load_plan
+from hanse.config.settings import SiteSettings, settings_yaml
+
+PLAN = """\
+name: xrays
+code: [federation.py]
+learner: federation:learner
+rounds: 3
+tasks:
+  train: {discloses: {update: individual, metrics: [loss]}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The folder of a plan and its code."""
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "federation.py").write_text("def learner(site):\n    ...\n")
+    return tmp_path
+
+
+@pytest.fixture
+def loaded(project: Path) -> LoadedPlan:
+    return load_plan(project / "plan.yaml")
+
+
+@pytest.fixture
+def site(tmp_path: Path, loaded: LoadedPlan, join: Callable[[Path, datetime], object]) -> Path:
+    """The directory of a site that has seen the plan, on which a person has to decide."""
+    directory = tmp_path / "site"
+    join(directory, datetime.now(UTC))
+    settings = SiteSettings(
+        name="hospital-a", federation="north", aggregator="https://localhost:1", proxy=None
+    )
+    (directory / "site.yaml").write_text(settings_yaml(settings))
+    plans = Plans(directory / "plans")
+    plans.keep(loaded.manifest)
+    plans.wait_for_person(loaded.digest, ("no rule of this site decides",))
+    bundle = plans.bundle(loaded.digest)
+    bundle.mkdir()
+    (bundle / "federation.py").write_bytes((tmp_path / "federation.py").read_bytes())
+    return directory
+
+
+def allow_individual_updates(site: Path) -> None:
+    settings = site / "site.yaml"
+    settings.write_text(settings.read_text().replace("# update: aggregate", "update: individual"))
+
+
+def test_check_says_what_a_plan_would_run(hanse: Hanse, project: Path, loaded: LoadedPlan) -> None:
+    ended = hanse("plan", "check", project / "plan.yaml")
+
+    assert ended.code == 0
+    assert f"SHA-256 {loaded.digest}" in ended.out
+    assert ended.out.endswith("plan.yaml is in order\n")
+
+
+def test_check_tells_every_mistake_with_its_line(hanse: Hanse, project: Path) -> None:
+    (project / "plan.yaml").write_text(PLAN.replace("rounds: 3", "round: 3") + "seed: -1\n")
+
+    ended = hanse("plan", "check", project / "plan.yaml")
+
+    assert (ended.code, ended.out) == (3, "")
+    assert "plan.yaml:4: round: unknown key; did you mean `rounds`?" in ended.err
+    assert "plan.yaml:7: seed" in ended.err
+
+
+def test_check_as_json_holds_digest_and_manifest(hanse: Hanse, project: Path, loaded: LoadedPlan) -> None:
+    shown = json.loads(hanse("plan", "check", project / "plan.yaml", "--json").out)
+
+    assert shown["digest"] == loaded.digest
+    assert shown["manifest"]["plan"]["rounds"] == 3
+
+
+def test_show_of_a_file_adds_its_settings(hanse: Hanse, project: Path) -> None:
+    out = hanse("plan", "show", project / "plan.yaml").out
+
+    assert "rounds: 3" in out
+    assert f"Its code is in {project}" in out
+
+
+def test_show_at_a_site_takes_the_beginning_of_a_digest(hanse: Hanse, site: Path, loaded: LoadedPlan) -> None:
+    out = hanse("plan", "show", loaded.digest[:6], "--site", site).out
+
+    assert "Plan xrays" in out
+    assert f"Its code is in {site / 'plans' / loaded.digest / 'bundle'}" in out
+    assert out.endswith("This site: waits for a person\n")
+
+
+def test_show_of_a_misspelt_file_names_the_file(hanse: Hanse, project: Path) -> None:
+    ended = hanse("plan", "show", project / "plam.yaml")
+
+    assert ended.code == 3
+    assert "plam.yaml: No such file or directory" in ended.err
+
+
+def test_list_tells_what_waits_for_a_person(hanse: Hanse, site: Path, loaded: LoadedPlan) -> None:
+    _, line = hanse("plan", "list", "--site", site).out.splitlines()
+
+    assert line.split("  ") == [loaded.digest[:12], "xrays", "waits for a person", "-"]
+
+
+def test_list_outside_a_site_says_so(hanse: Hanse, tmp_path: Path) -> None:
+    ended = hanse("plan", "list", "--site", tmp_path)
+
+    assert ended.code == 3
+    assert "there is no site.yaml" in ended.err
+
+
+def test_approving_signs_the_answer_and_keeps_it(hanse: Hanse, site: Path, loaded: LoadedPlan) -> None:
+    allow_individual_updates(site)
+
+    ended = hanse("plan", "approve", loaded.digest[:8], "--site", site, "--reason", "read by Ada")
+
+    assert (ended.code, ended.out) == (0, f"plan {loaded.digest[:8]} is approved\n")
+    answer = Plans(site / "plans").answer(loaded.digest)
+    assert answer is not None
+    assert answer.body.accepted
+    assert answer.body.reasons == ("a person approved it: read by Ada",)
+    (decided,) = json.loads(hanse("plan", "list", "--site", site, "--json").out)
+    assert decided["state"] == "accepted by a person"
+
+
+def test_rejecting_needs_no_permission(hanse: Hanse, site: Path, loaded: LoadedPlan) -> None:
+    assert hanse("plan", "reject", loaded.digest, "--site", site).code == 0
+
+    _, line = hanse("plan", "list", "--site", site).out.splitlines()
+    assert "refused by a person" in line
+
+
+def test_what_the_policy_forbids_cannot_be_approved(hanse: Hanse, site: Path, loaded: LoadedPlan) -> None:
+    ended = hanse("plan", "approve", loaded.digest, "--site", site)
+
+    assert ended.code == 4
+    assert "discloses update: individual; this site permits aggregate" in ended.err
+    assert Plans(site / "plans").pending() == (loaded.digest,)
+
+
+def test_a_run_that_cannot_be_told_is_named_and_the_decision_stands(
+    hanse: Hanse, site: Path, loaded: LoadedPlan
+) -> None:
+    Plans(site / "plans").note_runs({"xrays-1": loaded.digest})
+
+    ended = hanse("plan", "reject", loaded.digest, "--site", site)
+
+    assert ended.code == 0
+    assert ended.err.startswith("warning: xrays-1 was not told: https://localhost:1 cannot be reached")
+    assert Plans(site / "plans").answer(loaded.digest) is not None
+
+
+def test_diff_tells_settings_and_lines_of_code(
+    hanse: Hanse, site: Path, project: Path, loaded: LoadedPlan
+) -> None:
+    (project / "plan.yaml").write_text(PLAN.replace("rounds: 3", "rounds: 5"))
+    (project / "federation.py").write_text("def learner(site):\n    return None\n")
+
+    out = hanse("plan", "diff", loaded.digest[:10], project / "plan.yaml", "--site", site).out
+
+    assert "rounds: 3 -> 5" in out
+    assert "+    return None" in out
+
+
+def test_diff_of_the_same_plan_is_told(hanse: Hanse, site: Path, project: Path, loaded: LoadedPlan) -> None:
+    ended = hanse("plan", "diff", loaded.digest, project / "plan.yaml", "--site", site)
+
+    assert ended.out == "the two plans are the same\n"

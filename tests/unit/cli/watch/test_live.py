@@ -1,0 +1,109 @@
+"""What is shown of a run that is under way, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from hanse.cli.watch.live import MOST_ROWS, View
+from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
+from hanse.wire.messages.runs import Awaited, RunStatus
+
+DIGEST = "a" * 64
+OPENED = ExchangeOpened(
+    exchange=1, round_number=1, index=0, task="train", model=DIGEST, cohort=("a", "b"), needed=2
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def waiting(*sites: str, connected: bool = True) -> RunStatus:
+    awaited = [
+        Awaited(site=s, what="train", state="started", since_ms=0, deadline_ms=60_000, connected=connected)
+        for s in sites
+    ]
+    return RunStatus(
+        run_id="heart-1",
+        plan_name="heart",
+        plan_digest=DIGEST,
+        phase="running",
+        rounds=3,
+        rounds_committed=0,
+        submitted_by="operator",
+        submitted_ms=0,
+        awaited=tuple(awaited),
+    )
+
+
+def test_in_a_pipe_it_is_said_once_who_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with View() as view:
+        view.status(waiting("a", connected=False))
+        view.remind()
+        view.remind()
+
+    assert capsys.readouterr().out == (
+        "waiting for a (train, started 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, not connected)\n"
+    )
+
+
+def test_as_long_as_something_happens_nobody_is_reminded(capsys: pytest.CaptureFixture[str]) -> None:
+    with View() as view:
+        view.status(waiting("a"))
+        view.event(OPENED)
+        view.remind()
+        assert capsys.readouterr().out == ""
+        view.remind()
+
+    assert "waiting for a" in capsys.readouterr().out
+
+
+def test_of_very_many_sites_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with View() as view:
+        view.status(waiting(*(f"s{number:03}" for number in range(MOST_ROWS + 5))))
+        view.remind()
+
+    assert capsys.readouterr().out.endswith("; and 5 more\n")
+
+
+def test_a_view_that_is_not_shown_keeps_the_history(capsys: pytest.CaptureFixture[str]) -> None:
+    with View(shown=False) as view:
+        view.event(RoundCommitted(round_number=1, model=DIGEST, metrics={"loss": 1.0}))
+        view.status(waiting("a"))
+        view.remind()
+
+    assert capsys.readouterr().out == ""
+    assert view.history == [{"round": 1, "metrics": {"loss": 1.0}, "sites": {}, "exchanges": []}]
+
+
+def test_on_a_terminal_a_picture_shows_who_is_at_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+
+    with View() as view:
+        view.event(OPENED)
+        view.event(TaskStarted(exchange=1, site="a"))
+        view.event(UpdateAccepted(exchange=1, site="b", num_examples=1, metrics={"loss": 0.5}, update=None))
+        view.status(waiting("a", connected=False))
+
+    shown = terminal.getvalue()
+    assert "round 0/0" in shown
+    assert "train done" in shown
+    assert "0.500" in shown
+    assert "not connected" in shown
+
+
+def test_a_dumb_terminal_gets_lines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+
+    with View() as view:
+        view.event(RoundCommitted(round_number=1, model=DIGEST, metrics={"loss": 1.0}))
+
+    assert terminal.getvalue() == "round   loss\n  1/0  1.000\n"

@@ -1,0 +1,305 @@
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.collaborator.aggregators import LEARNER, MODEL, Site, manifest_of, until
+
+from hanse.collaborator.context import Premises
+from hanse.collaborator.review import Reviewer
+from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.pool import Workers, _checked
+from hanse.collaborator.task_worker.progress import Progress
+from hanse.collaborator.task_worker.protocol import Order, Report
+from hanse.core.plan.manifest import Manifest
+from hanse.errors import PlanError, PolicyError, TaskError
+from hanse.sandbox.confine import Confined
+from hanse.sandbox.probe import available
+from hanse.wire.tensors import write_file
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[[Any], Any]
+
+WITH_PID = LEARNER.replace('"loss": 0.5', '"loss": float(__import__("os").getpid())')
+KILLED = LEARNER.replace("trained = {", "__import__('os').kill(__import__('os').getpid(), 9); trained = {")
+CHATTING = LEARNER.replace("trained = {", "print('about to end'); __import__('os')._exit(3); trained = {")
+HANGING = LEARNER.replace("trained = {", "import time; time.sleep(60); trained = {")
+
+
+class Desk:
+    """Workers of a site, and what is needed to give them orders."""
+
+    def __init__(self, premises: Premises, manifest: Manifest, most: int = 2) -> None:
+        self.premises = premises
+        self.workers = Workers(premises, Reviewer(premises).bring_code, most)
+        self.manifest = manifest
+        self.pids: list[int] = []
+
+    async def order(self, run_id: str = "demo-1", task: str = "train") -> Report:
+        folder = RunFolder(self.premises.directory / "runs" / run_id)
+        write_file(folder.model("m"), MODEL)
+        order = Order(
+            exchange=1,
+            round_number=1,
+            task=task,
+            model=str(folder.model("m").absolute()),
+            update=str(folder.written.absolute()),
+        )
+        return await self.workers.carry_out(run_id, self.manifest, folder, order, self.progress())
+
+    def progress(self) -> Progress:
+        desk = self
+
+        class Noting(Progress):
+            def __setattr__(self, name: str, value: Any) -> None:
+                if name == "sign" and hasattr(value, "args"):
+                    desk.pids.append(value.args[0])
+                super().__setattr__(name, value)
+
+        async def report() -> None:
+            pass
+
+        return Noting(report, 1.0)
+
+
+Prepare = Callable[..., Awaitable[Desk]]
+
+
+@pytest.fixture
+def prepare(site: Site) -> Prepare:
+    """Accepts a plan of this code, and readies the site for its tasks."""
+
+    async def prepare(
+        code: str = LEARNER, most: int = 2, plan: dict[str, Any] | None = None, **settings: Any
+    ) -> Desk:
+        manifest = manifest_of(code, **(plan or {}))
+        premises = site.premises(**settings)
+        await Reviewer(premises).review(site.publish(manifest, code))
+        return Desk(premises, manifest, most)
+
+    return prepare
+
+
+def test_the_worker_of_a_run_is_kept_between_its_tasks(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(WITH_PID)
+        first, second = await desk.order(), await desk.order()
+        await desk.workers.close()
+
+        assert first.metrics == second.metrics
+        assert desk.pids[0] == desk.pids[1]
+
+    run(scenario())
+
+
+def test_an_idle_worker_that_was_killed_is_replaced(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(WITH_PID)
+        await desk.order()
+        os.killpg(desk.pids[0], signal.SIGKILL)
+        await asyncio.sleep(0.2)
+
+        report = await desk.order()
+
+        await desk.workers.close()
+        assert report.num_examples == 10
+        assert desk.pids[0] != desk.pids[1]
+
+    run(scenario())
+
+
+def test_a_worker_that_dies_says_so_with_its_last_words(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(CHATTING)
+        with pytest.raises(TaskError, match="exited with status 3 during task train") as caught:
+            await desk.order()
+        assert "about to end" in caught.value.log_tail
+
+        desk = await prepare(KILLED)
+        with pytest.raises(TaskError, match=r"was killed by SIGKILL \(out of memory\?\)"):
+            await desk.order()
+
+    run(scenario())
+
+
+def test_a_run_without_a_task_makes_room_for_one_with(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(WITH_PID, most=1)
+        await desk.order("demo-1")
+        await desk.order("demo-2")
+        await desk.order("demo-1")
+        await desk.workers.close()
+
+        assert len(set(desk.pids)) == 3
+        assert [alive(pid) for pid in desk.pids] == [False] * 3
+
+    run(scenario())
+
+
+def test_no_more_workers_are_busy_than_permitted(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(most=1)
+        await asyncio.gather(desk.order("demo-1"), desk.order("demo-2"))
+        await desk.workers.close()
+
+        assert len(desk.pids) == 2
+        assert not any(map(alive, desk.pids))
+
+    run(scenario())
+
+
+def test_a_cancelled_task_ends_its_worker(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(HANGING)
+        task = asyncio.create_task(desk.order())
+        await until(lambda: desk.pids)
+        task.cancel()
+        await asyncio.wait({task})
+
+        assert not alive(desk.pids[0])
+
+    run(scenario())
+
+
+def test_a_worker_whose_run_is_over_ends(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare()
+        await desk.order()
+        await desk.workers.end_run("demo-1")
+        await desk.workers.end_run("demo-2")
+
+        assert not alive(desk.pids[0])
+
+    run(scenario())
+
+
+def test_code_that_was_altered_is_brought_again_before_a_worker_starts_with_it(
+    prepare: Prepare, run: Run
+) -> None:
+    async def scenario() -> None:
+        desk = await prepare()
+        bundle = desk.premises.plans.bundle(desk.manifest.digest)
+        for file in desk.manifest.files:
+            (bundle / file.path).unlink()
+            (bundle / file.path).write_text("steal()")
+
+        report = await desk.order()
+        await desk.workers.close()
+
+        assert report.metrics == {"loss": 0.5}
+
+    run(scenario())
+
+
+def test_a_failure_of_the_plans_code_leaves_the_worker_warm(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(LEARNER.replace("trained = {", "boom(); trained = {"))
+        with pytest.raises(TaskError, match=r"federation\.py:13: NameError"):
+            await desk.order()
+        report = await desk.order(task="evaluate")
+        await desk.workers.close()
+
+        assert report.num_examples == 4
+        assert desk.pids[0] == desk.pids[1]
+
+    run(scenario())
+
+
+def test_the_plans_mistakes_are_not_taken_for_failed_tasks(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare("import nothing_of_the_kind")
+        with pytest.raises(PlanError, match="nothing_of_the_kind"):
+            await desk.order()
+        await desk.workers.close()
+
+    run(scenario())
+
+
+def test_a_worker_cannot_claim_an_error_that_would_end_the_agent() -> None:
+    with pytest.raises(TaskError, match="removed"):
+        _checked(Report(error="credential", reason="the site was removed"))
+
+
+OPEN = Confined(layers=(), files=False, network=False, processes=False, gaps=("no Landlock",))
+CLOSED = Confined(layers=(), files=True, network=True, processes=True, gaps=("the number of processes",))
+
+
+def test_plan_code_that_cannot_be_locked_in_is_refused_where_that_is_required(site: Site) -> None:
+    premises = site.premises(sandbox="required")
+    workers = Workers(premises, Reviewer(premises).bring_code)
+
+    with pytest.raises(PolicyError, match=r"`sandbox: required`, and plan code cannot .*Landlock"):
+        workers._check(OPEN)
+    workers._check(CLOSED)
+
+
+def test_gaps_are_told_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    premises = site.premises()
+    workers = Workers(premises, Reviewer(premises).bring_code)
+
+    workers._check(OPEN)
+    workers._check(OPEN)
+
+    assert caplog.text.count("not fully locked in on this machine: no Landlock") == 1
+
+
+def test_the_site_key_is_out_of_the_workers_reach(prepare: Prepare, site: Site, run: Run) -> None:
+    async def scenario() -> None:
+        await must_be_lockable()
+        key = site.directory / "pki" / "party.key"
+        desk = await prepare(LEARNER.replace("trained = {", f"open({str(key)!r}); trained = {{"))
+        with pytest.raises(TaskError, match=r"federation\.py:13: (FileNotFound|Permission)Error"):
+            await desk.order()
+        await desk.workers.close()
+
+    run(scenario())
+
+
+def test_a_worker_reaches_only_the_data_that_its_plan_names(
+    prepare: Prepare, tmp_path: Path, run: Run
+) -> None:
+    for name in ("xrays", "letters"):
+        (tmp_path / name).write_text("Jane Doe")
+    reading = f"print(open(self.site.data['xrays']).read()); open({str(tmp_path / 'letters')!r})"
+
+    async def scenario() -> None:
+        await must_be_lockable()
+        data = {name: str(tmp_path / name) for name in ("xrays", "letters")}
+        source = LEARNER.replace("trained = {", f"{reading}; trained = {{")
+        desk = await prepare(source, data=data, plan={"data": ("xrays",)})
+        with pytest.raises(TaskError, match=r"(FileNotFound|Permission)Error.*letters"):
+            await desk.order()
+        await desk.workers.close()
+
+    run(scenario())
+    assert (tmp_path / "site" / "runs" / "demo-1" / "worker.log").read_text() == "Jane Doe\n"
+
+
+def test_settings_limit_the_threads_of_a_worker(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        code = LEARNER.replace('"loss": 0.5', '"loss": float(__import__("os").environ["OMP_NUM_THREADS"])')
+        desk = await prepare(code, worker={"threads": 3})
+        report = await desk.order()
+        await desk.workers.close()
+
+        assert report.metrics == {"loss": 3.0}
+
+    run(scenario())
+
+
+async def must_be_lockable() -> None:
+    if not (await available()).files:
+        pytest.skip("this machine cannot keep plan code from files")
+
+
+def alive(pid: int) -> bool:
+    """Whether any process of a worker's group is left."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

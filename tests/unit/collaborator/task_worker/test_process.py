@@ -1,0 +1,145 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.collaborator.aggregators import LEARNER, MODEL, TRAIN, manifest_of
+
+from hanse.collaborator.task_worker.process import TaskHost, main
+from hanse.collaborator.task_worker.protocol import Order, Report, Setup
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.tasks import INITIALISE
+from hanse.sandbox.channel import Channel
+from hanse.wire.tensors import open_file, write_file
+
+SCRIPT = """
+import numpy as np
+import hanse
+
+model = {"weight": np.zeros((2, 3), np.float32), "steps": np.array(0)}
+for round in hanse.rounds(model):
+    model["weight"] += 1
+    round.report(examples=7, loss=float(len(hanse.site().data)))
+"""
+
+Begin = Callable[..., TaskHost]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Sets up a worker in this process, in a folder of its own."""
+    hosts: list[TaskHost] = []
+    monkeypatch.syspath_prepend(str(tmp_path))  # undone, with what the bundle adds, at the end
+
+    def begin(source: str = LEARNER, data: dict[str, str] | None = None, **plan: Any) -> TaskHost:
+        manifest = manifest_of(source, **plan)
+        hosts.append(TaskHost(set_up(tmp_path, manifest, source, data or {})))
+        return hosts[-1]
+
+    write_file(tmp_path / "model", MODEL)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    yield begin
+    for host in hosts:
+        host.close()
+
+
+def set_up(directory: Path, manifest: Manifest, code: str, data: dict[str, str]) -> Setup:
+    bundle = directory / "bundle"
+    bundle.mkdir(exist_ok=True)
+    (bundle / manifest.plan.code[0]).write_text(code, encoding="utf-8")
+    (directory / "manifest.json").write_bytes(manifest.to_bytes())
+    return Setup(
+        manifest=str(directory / "manifest.json"),
+        digest=manifest.digest,
+        bundle=str(bundle),
+        site="hospital-a",
+        data=data,
+    )
+
+
+def order(directory: Path, task: str = "train", exchange: int = 1) -> Order:
+    model = None if task == INITIALISE else str(directory / "model")
+    update = str(directory / "update")
+    return Order(exchange=exchange, round_number=1, task=task, model=model, update=update)
+
+
+def test_a_task_leaves_its_update_in_a_file(begin: Begin, tmp_path: Path) -> None:
+    report = begin().carry_out(order(tmp_path))
+
+    assert report == Report(num_examples=10, metrics={"loss": 0.5})
+    assert np.array_equal(open_file(tmp_path / "update")["weight"], np.ones((2, 3)))
+
+
+def test_a_task_without_an_update_leaves_none(begin: Begin, tmp_path: Path) -> None:
+    report = begin().carry_out(order(tmp_path, "evaluate"))
+
+    assert report.metrics == {"accuracy": 2.5}
+    assert not (tmp_path / "update").exists()
+
+
+def test_the_first_model_is_the_learners_own(begin: Begin, tmp_path: Path) -> None:
+    begin().carry_out(order(tmp_path, INITIALISE))
+
+    assert np.array_equal(open_file(tmp_path / "update")["weight"], np.zeros((2, 3)))
+
+
+def test_a_script_is_driven_too(begin: Begin, tmp_path: Path) -> None:
+    host = begin(
+        SCRIPT, {"xrays": "/srv/xrays"}, code=("train.py",), learner=None, script="train.py",
+        tasks={"train": TRAIN},
+    )  # fmt: skip
+
+    assert host.carry_out(order(tmp_path)) == Report(num_examples=7, metrics={"loss": 1.0})
+    assert host.carry_out(order(tmp_path, exchange=2)).num_examples == 7
+
+
+def test_what_the_learner_is_told_of_its_site(begin: Begin, tmp_path: Path) -> None:
+    code = LEARNER.replace("def learner(site):", "def learner(site):\n    print_site(site)").replace(
+        "class Adder",
+        "def print_site(site):\n"
+        "    told = [site.name, str(site.data['xrays']), str(site.data_root), site.options['k'], site.seed]\n"
+        "    (site.state_dir / 'told').write_text(repr(told))\n\n"
+        "class Adder",
+    )
+    host = begin(code, {"xrays": "/srv/xrays"}, options={"k": "v"}, seed=1)
+
+    host.carry_out(order(tmp_path))
+
+    told = (tmp_path / "work" / "site" / "told").read_text()
+    assert told.startswith("['hospital-a', '/srv/xrays', '/srv/xrays', 'v', ")
+
+
+def test_a_failure_is_reported_with_its_place(begin: Begin, tmp_path: Path) -> None:
+    report = begin(LEARNER.replace("trained = {", "trained = 1 / 0, {")).carry_out(order(tmp_path))
+
+    assert report.error == "task"
+    assert "train failed at federation.py:13: ZeroDivisionError" in report.reason
+    assert "Traceback" in report.log_tail
+
+
+def test_code_that_cannot_be_imported_is_reported(begin: Begin, tmp_path: Path) -> None:
+    report = begin("import nothing_of_the_kind").carry_out(order(tmp_path))
+
+    assert report.error == "plan"
+    assert "nothing_of_the_kind" in report.reason
+
+
+def test_a_worker_serves_until_the_agent_hangs_up(tmp_path: Path, begin: Begin) -> None:
+    class Scripted(Channel):
+        def __init__(self) -> None:
+            self.incoming = [order(tmp_path).model_dump(), order(tmp_path, "evaluate", 2).model_dump(), None]
+            self.sent: list[dict[str, Any]] = []
+
+        def receive(self) -> dict[str, Any] | None:
+            return self.incoming.pop(0)
+
+        def send(self, message: dict[str, Any]) -> None:
+            self.sent.append(message)
+
+    channel = Scripted()
+    setup = set_up(tmp_path, manifest_of(), LEARNER, {})
+    main(channel, None, (setup.model_dump_json(),))  # type: ignore[arg-type]
+
+    assert [message["num_examples"] for message in channel.sent] == [10, 4]

@@ -1,0 +1,113 @@
+"""What may leave a site, held against what is about to."""
+
+import numpy as np
+import pytest
+
+from hanse.core.plan.disclosure import (
+    MAX_EXAMPLES,
+    check_examples,
+    check_metrics,
+    check_update,
+    declared,
+    disclosure_of,
+)
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE, Disclosure
+from hanse.core.values.parameters import Parameters, TensorSpec
+from hanse.errors import DisclosureError, UpdateError
+
+PLAN = Plan.model_validate(
+    {
+        "name": "chest-xray",
+        "code": ["model.py"],
+        "learner": "model:learner",
+        "tasks": {"train": {"discloses": {"update": "individual", "metrics": ["loss"]}}, "evaluate": {}},
+    }
+)
+WEIGHT, BIAS = TensorSpec((2, 3), "float32"), TensorSpec((3,), "float32")
+MODEL = {"encoder.weight": WEIGHT, "encoder.bias": BIAS, "head.bias": BIAS}
+DELTA = {"bias": np.zeros(3, np.float32)}
+
+
+def test_a_task_discloses_what_the_plan_says() -> None:
+    assert disclosure_of(PLAN, "train").metrics == ("loss",)
+    assert disclosure_of(PLAN, "evaluate") == Disclosure()
+
+
+def test_the_first_model_is_disclosed_whole_and_without_metrics() -> None:
+    assert disclosure_of(PLAN, INITIALISE) == Disclosure(update="individual", tensors=("*",), metrics=())
+
+
+def test_a_task_that_the_plan_lacks_discloses_nothing() -> None:
+    with pytest.raises(DisclosureError, match="chest-xray has no task 'spy'; it has: train, evaluate"):
+        disclosure_of(PLAN, "spy")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (("*",), {"encoder.weight", "encoder.bias", "head.bias"}),
+        (("encoder.*",), {"encoder.weight", "encoder.bias"}),
+        (("head.bias", "*.weight"), {"encoder.weight", "head.bias"}),
+        (("ENCODER.*",), set()),
+    ],
+)
+def test_patterns_choose_the_tensors_that_are_sent(patterns: tuple[str, ...], names: set[str]) -> None:
+    assert declared(MODEL, Disclosure(update="individual", tensors=patterns)).keys() == names
+
+
+def test_a_task_without_an_update_sends_no_tensor() -> None:
+    assert declared(MODEL, Disclosure(update="none", tensors=("*",))) == {}
+
+
+def test_declared_metrics_may_leave() -> None:
+    check_metrics({"loss": 0.5}, Disclosure(metrics=("loss", "accuracy")), "task train at cleveland")
+
+
+def test_an_undeclared_metric_stays_and_the_message_says_what_is_declared() -> None:
+    expected = "task train at cleveland would disclose the metric 'age'; the plan declares: loss"
+    with pytest.raises(DisclosureError, match=expected):
+        check_metrics({"loss": 0.5, "age": 63.0}, Disclosure(metrics=("loss",)), "task train at cleveland")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_metric_that_is_no_number_stays(value: float) -> None:
+    with pytest.raises(UpdateError, match="task train at cleveland reports loss ="):
+        check_metrics({"loss": value}, Disclosure(metrics=("loss",)), "task train at cleveland")
+
+
+@pytest.mark.parametrize("count", [0, 1, MAX_EXAMPLES])
+def test_a_possible_number_of_examples_may_leave(count: int) -> None:
+    check_examples(count, "task train at cleveland")
+
+
+@pytest.mark.parametrize("count", [-1, MAX_EXAMPLES + 1])
+def test_an_impossible_number_of_examples_stays(count: int) -> None:
+    with pytest.raises(UpdateError, match=f"task train at cleveland reports {count} examples"):
+        check_examples(count, "task train at cleveland")
+
+
+def test_an_update_as_declared_may_leave() -> None:
+    check_update(DELTA, {"bias": BIAS}, "cleveland")
+
+
+@pytest.mark.parametrize(
+    ("delta", "problem"),
+    [
+        (DELTA | {"patients": np.zeros(2)}, "tensor 'patients' was not expected"),
+        ({}, "tensor 'bias' is missing"),
+        ({"bias": np.zeros(4, np.float32)}, r"has shape \(4,\), expected \(3,\)"),
+        ({"bias": np.zeros(3, np.float64)}, "has dtype float64, expected float32"),
+    ],
+)
+def test_an_update_that_is_not_what_was_declared_stays(delta: Parameters, problem: str) -> None:
+    with pytest.raises(DisclosureError, match=f"the update of cleveland is not .*: .*{problem}"):
+        check_update(delta, {"bias": BIAS}, "cleveland")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_update_with_a_value_that_is_no_number_stays(value: float) -> None:
+    delta = {"bias": np.array([0, value, 0], np.float32)}
+
+    with pytest.raises(UpdateError, match="NaN or an infinity in tensor 'bias'"):
+        check_update(delta, {"bias": BIAS}, "cleveland")

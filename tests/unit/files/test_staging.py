@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hanse.errors import StorageError
+from hanse.files.staging import staged
+
+
+def fail_after_writing(directory: Path, error: BaseException) -> None:
+    with staged(directory) as stage:
+        (stage / "notes").write_text("new")
+        raise error
+
+
+def test_what_was_staged_stands_in_the_directory_afterwards(tmp_path: Path) -> None:
+    with staged(tmp_path / "site") as stage:
+        (stage / "pki").mkdir()
+        (stage / "pki" / "key").write_text("secret")
+        (stage / "site.yaml").write_text("name: a")
+
+    assert (tmp_path / "site" / "pki" / "key").read_text() == "secret"
+    assert {path.name for path in (tmp_path / "site").iterdir()} == {"pki", "site.yaml"}
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()])
+def test_after_an_error_nothing_is_left(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        fail_after_writing(tmp_path / "site", error)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_after_an_error_a_directory_that_was_there_is_as_before(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_writing(tmp_path, ZeroDivisionError())
+
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes"]
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageError, match="cannot write in"), staged(tmp_path / "file" / "site"):
+        pass

@@ -1,0 +1,178 @@
+"""Long bodies at the server: whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.parties import Run
+
+from hanse.transport.body_io import PIECE
+from hanse.transport.server.tls.connection import TlsConnection
+from hanse.transport.server.transfer_threads import Bodies
+
+SIZE = 4 * PIECE
+SLOW = 1_000
+"""Bytes a second."""
+LONG_S = 60.0
+
+
+class Clock:
+    """Tells the time that it is set to."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Peer:
+    """Takes a piece whenever it is let, for which `clock` goes on by `piece_s`."""
+
+    def __init__(self, clock: Clock, piece_s: float = 0.0) -> None:
+        self._clock, self._piece_s = clock, piece_s
+        self.began = False
+        self.taken = 0
+        self.may_go_on = asyncio.Event()
+
+    def sendall(self, piece: memoryview) -> None:
+        self.taken += len(piece)
+        self._clock.now_s += self._piece_s
+
+    async def on_thread(self, work: Callable[[Any], None], _idle_s: float, threads: Executor) -> None:
+        self.began = True
+        await asyncio.get_running_loop().run_in_executor(threads, work, self)
+        await self.may_go_on.wait()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    path.write_bytes(bytes(SIZE))
+    return path
+
+
+def sending(bodies: Bodies, peer: Peer, model: Path, idle_s: float = LONG_S) -> asyncio.Task[None]:
+    """Send the model to a peer."""
+    return asyncio.create_task(bodies.send(cast(TlsConnection, peer), model, 0, SIZE, idle_s))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have bodies wait for their turn for as long as they may."""
+    monkeypatch.setattr("hanse.transport.server.transfer_threads.FULL_SPEED", SLOW)
+
+
+def test_a_body_waits_until_one_before_it_is_sent(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch)
+
+    async def scenario() -> None:
+        clock = Clock()
+        bodies, first, second = Bodies(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
+        tasks = [sending(bodies, first, model), sending(bodies, second, model)]
+        await until(lambda: first.taken == SIZE)
+        await asyncio.sleep(0.05)
+        assert not second.began
+
+        first.may_go_on.set()
+
+        await until(lambda: second.taken == SIZE)
+        second.may_go_on.set()
+        await asyncio.gather(*tasks)
+        bodies.close()
+
+    run(scenario())
+
+
+def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch)
+
+    async def scenario() -> None:
+        clock = Clock()
+        slow, next_one = Peer(clock, piece_s=1.1 * PIECE / SLOW), Peer(clock)
+        bodies = Bodies(4, at_once=1, clock=clock)
+        tasks = [sending(bodies, slow, model), sending(bodies, next_one, model)]
+
+        await until(lambda: next_one.taken == SIZE)
+
+        assert not tasks[0].done()
+        slow.may_go_on.set()
+        next_one.may_go_on.set()
+        await asyncio.gather(*tasks)
+        bodies.close()
+
+    run(scenario())
+
+
+def test_nobody_waits_longer_than_the_body_would_take(run: Run, model: Path) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        bodies, stuck, other = Bodies(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
+        tasks = [sending(bodies, stuck, model), sending(bodies, other, model)]
+
+        await until(lambda: other.taken == SIZE)  # of a megabyte: 21 ms
+
+        assert not tasks[0].done()
+        stuck.may_go_on.set()
+        other.may_go_on.set()
+        await asyncio.gather(*tasks)
+        bodies.close()
+
+    run(scenario())
+
+
+def test_turns_come_back_however_a_body_ends(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient(monkeypatch)
+
+    async def scenario() -> None:
+        clock = Clock()
+        bodies = Bodies(4, at_once=1, clock=clock)
+        for _ in range(3):
+            given_up = sending(bodies, Peer(clock), model)
+            await asyncio.sleep(0.01)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+        last = Peer(clock)
+        last.may_go_on.set()
+
+        await asyncio.wait_for(sending(bodies, last, model), 5)
+
+        assert bodies.free()
+        bodies.close()
+
+    run(scenario())
+
+
+def test_bodies_that_wait_have_their_threads_already(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch)
+
+    async def scenario() -> None:
+        clock = Clock()
+        bodies, peers = Bodies(2, at_once=1, clock=clock), [Peer(clock), Peer(clock)]
+        tasks = [sending(bodies, peer, model) for peer in peers]
+        await asyncio.sleep(0)
+
+        assert not bodies.free()
+
+        for peer in peers:
+            peer.may_go_on.set()
+        await asyncio.gather(*tasks)
+        assert bodies.free()
+        bodies.close()
+
+    run(scenario())

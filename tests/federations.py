@@ -16,7 +16,7 @@ from tests.blobs import named, put
 from tests.in_memory_transport import MemoryUpstream
 from tests.parties import der, new_authority
 
-from hanse.aggregator.members.membership import Lifetimes, Registry
+from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.service import AggregatorService
@@ -124,7 +124,9 @@ class Grounds:
     def open(self) -> AggregatorService:
         self.journal = SqlJournal(self.directory / "journal.db")
         self.blobs = FileBlobStore(self.directory)
-        self.registry = Registry(self.journal, self.authority, lifetimes=Lifetimes(), clock=now)
+        self.registry = MemberRegistry(
+            self.journal, self.authority, lifetimes=CertificateLifetimes(), clock=now
+        )
         self.service = AggregatorService(
             self.options, self.identity, self.registry, self.journal, self.blobs, now, lambda: "0" * 32
         )
@@ -193,7 +195,7 @@ class Grounds:
         ).run_id
 
     def controller(self, run_id: str) -> RunController:
-        return self.service._keeper.find(run_id)
+        return self.service._run_registry.find(run_id)
 
     def run(self, run_id: str) -> Run:
         return self.controller(run_id).run

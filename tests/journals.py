@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.blobs import named
 
-from hanse.aggregator.export import Exports
+from hanse.aggregator.export import JournalExporter
 from hanse.core.journal.chain import GENESIS, link
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
@@ -25,7 +25,7 @@ from hanse.pki.keys import new_key
 from hanse.pki.signatures import sign
 from hanse.pki.statements import state
 from hanse.storage.journal_memory import MemoryJournal
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.journal_file import JOURNAL_SEAL
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
@@ -75,7 +75,7 @@ class Author:
         self.sites = {name: world.party(name) for name in SITES}
         self.aggregator = world.party("hub", Role.AGGREGATOR)
         self.journal = MemoryJournal()
-        self.ledger = Ledger(self.journal, RUN)
+        self.ledger = JournaledRun(self.journal, RUN)
         self.do(Submit(RUN, MANIFEST, MANIFEST.digest, "operator", SITES))
 
     def do(self, command: Command) -> None:
@@ -138,7 +138,7 @@ class Author:
         self.do(Finish())
 
     def export(self, path: Path) -> Path:
-        exports = Exports(self.journal, self.aggregator, path.parent, lambda: NOW_MS)
+        exports = JournalExporter(self.journal, self.aggregator, path.parent, lambda: NOW_MS)
         return exports.write(RUN).replace(path)
 
 

@@ -21,7 +21,7 @@ from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state
 from hanse.errors import RunError
 from hanse.storage.journal_memory import MemoryJournal
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 
 if TYPE_CHECKING:
     from tests.deterministic.core_world import CoreWorld
@@ -74,7 +74,7 @@ class Aggregator:
         self._kept = MemoryJournal()
         self.life = 0
         self.up = False
-        self._ledger: Ledger
+        self._ledger: JournaledRun
         self._workflow: Workflow | None = None
         self._polls: list[Callable[[], None]] = []
         self._progress: dict[tuple[int, str], int] = {}
@@ -86,7 +86,7 @@ class Aggregator:
         """Come up, and take up the run where the journal has it."""
         self.life, self.up = self.life + 1, True
         self._polls, self._progress, self._workflow = [], {}, None
-        self._ledger = Ledger(
+        self._ledger = JournaledRun(
             DyingJournal(self._kept, lambda place: self._world.dies(f"aggregator {place}")), RUN
         )
         manifest, shape = self._world.shape.manifest(), self._world.shape
@@ -256,7 +256,7 @@ class Aggregator:
         self._serve(take, reply)
 
     def _verified(self, outcome: Outcome) -> Command:
-        """As `hanse.aggregator.requests.verify.Verifier`, without signatures and tensors."""
+        """As `hanse.aggregator.requests.verify.StatementVerifier`, without signatures and tensors."""
         site, about = outcome.site, outcome.about
         accept = AcceptResult(
             about.exchange, site, outcome.num_examples, {"loss": 0.5}, _tensors(about.task, outcome.update)

@@ -20,7 +20,7 @@ from hanse.core.run.round_events import (
 )
 from hanse.core.run.run import Run
 from hanse.errors import QuorumError, WorkflowError
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 
 if TYPE_CHECKING:
     from tests.deterministic.core_aggregator import Asked
@@ -53,7 +53,7 @@ class Checks:
         again = [task.exchange for task in tasks if (site, task.exchange) in self._taken]
         assert not again, f"{site} is asked again for exchanges {again}"
 
-    def survived(self, before: Ledger, records: list[Record]) -> None:
+    def survived(self, before: JournaledRun, records: list[Record]) -> None:
         """The aggregator died: what it believed last is what the journal has, or that plus one append."""
         known = records[: before.events]
         if known:

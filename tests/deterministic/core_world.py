@@ -1,6 +1,6 @@
 """A federation in virtual time around the pure core: one seed, one schedule of everything that happens.
 
-The decisions are the real ones (`decide`, `evolve`, `Ledger`); sites, network and workflow are small
+The decisions are the real ones (`decide`, `evolve`, `JournaledRun`); sites, network and workflow are small
 models of what the services do. The same seed gives the same journal, to the byte.
 """
 
@@ -120,7 +120,7 @@ class CoreWorld:
         """Carry a request to the aggregator and its reply back; `then` gets None where none comes."""
         settled = False
 
-        def settle(reply: Any) -> None:
+        def follow_up_events(reply: Any) -> None:
             nonlocal settled
             if not settled:
                 settled = True
@@ -128,25 +128,25 @@ class CoreWorld:
 
         def arrive() -> None:
             if self.aggregator.up:
-                self._connected.append(settle)
+                self._connected.append(follow_up_events)
                 serve(answer)
             else:
-                self.after(self._delay_s(), lambda: settle(None))
+                self.after(self._delay_s(), lambda: follow_up_events(None))
 
         def answer(reply: Any) -> None:
             if not self.chance(self.weather.lost):
-                self.after(self._delay_s(), lambda: settle(reply))
+                self.after(self._delay_s(), lambda: follow_up_events(reply))
 
         for _ in range(2 if self.chance(self.weather.duplicated) else 1):
             if not self.chance(self.weather.lost):
                 self.after(self._delay_s(), arrive)
-        self.after(TIMEOUT_S, lambda: settle(None))
+        self.after(TIMEOUT_S, lambda: follow_up_events(None))
 
     def cut(self) -> None:
         """The aggregator has died: whoever waits for its reply learns it, most likely."""
-        for settle in self._connected:
+        for follow_up_events in self._connected:
             if not self.chance(self.weather.lost):
-                self.after(self._delay_s(), partial(settle, None))
+                self.after(self._delay_s(), partial(follow_up_events, None))
         self._connected.clear()
 
     def _delay_s(self) -> float:

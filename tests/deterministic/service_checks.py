@@ -12,7 +12,7 @@ from tests.deterministic.undisturbed import undisturbed
 from tests.replays import replay
 
 from hanse.aggregator.blobs.retention import references
-from hanse.aggregator.export import Exports
+from hanse.aggregator.export import JournalExporter
 from hanse.control.audit import verify
 from hanse.core.journal.chain import check_chain
 from hanse.core.run.events import read_event
@@ -89,7 +89,7 @@ class ServiceChecks:
         kept = {path.name for path in (directory / "blobs").rglob("*") if path.is_file()}
         assert world.aggregator.service is not None
         # An upload may end after its claim; the next occasion deletes it.
-        leaked = kept - references(run) - set(world.aggregator.service._keeper.retention._late)
+        leaked = kept - references(run) - set(world.aggregator.service._run_registry.retention._late)
         assert not leaked, f"blobs that nobody needs: {leaked}"
         left = [path for path in (directory / "runs").rglob("life-*") if path.is_dir()]
         assert not left, f"folders of workers that have ended: {left}"
@@ -98,7 +98,7 @@ class ServiceChecks:
         world, here = self._world, ground()
         directory = world.aggregator.folders.now
         now_ms = round(world.clock("aggregator").timestamp() * 1000)
-        exports = Exports(world.aggregator.kept, here.identity(directory), world.root, lambda: now_ms)
+        exports = JournalExporter(world.aggregator.kept, here.identity(directory), world.root, lambda: now_ms)
         report = verify(exports.write(RUN), here.authority.certificate)
         assert not report.failed, report.failed
 

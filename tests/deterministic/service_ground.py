@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.blobs import put
 from tests.deterministic.weather import Shape
 
-from hanse.aggregator.members.membership import Lifetimes, Registry
+from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
 from hanse.core.journal.membership import STREAM
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.values.canonical import sha256
@@ -28,7 +28,7 @@ from hanse.wire.tensors import encode
 
 BEGIN = datetime(2026, 5, 4, 10, tzinfo=UTC)
 SITES = ("a", "b", "c")
-LIFETIMES = Lifetimes(collaborator=timedelta(days=30), operator=timedelta(days=30))
+LIFETIMES = CertificateLifetimes(collaborator=timedelta(days=30), operator=timedelta(days=30))
 
 CODE = b"""
 import numpy as np
@@ -107,7 +107,7 @@ def ground() -> Ground:
     since = BEGIN - timedelta(hours=1)
     authority = Authority.create("north", BEGIN - timedelta(days=1), timedelta(days=3650))
     journal = MemoryJournal()
-    registry = Registry(journal, authority, lifetimes=LIFETIMES, clock=lambda: since)
+    registry = MemberRegistry(journal, authority, lifetimes=LIFETIMES, clock=lambda: since)
     key, hub = new_key(), Party("north", Role.AGGREGATOR, "hub")
     certificate = authority.issue(
         key.public_key(), hub, now=since, lifetime=timedelta(days=30), hosts=("localhost",)

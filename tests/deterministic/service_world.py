@@ -24,11 +24,11 @@ from tests.deterministic.virtual_loop import Process, VirtualLoop
 from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
 from tests.parties import der
 
-from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.service import AggregatorService
 from hanse.collaborator.agent import Agent
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.identity import Identity
 from hanse.config.settings import SiteSettings
 from hanse.core.journal.chain import Record
@@ -191,7 +191,7 @@ class AggregatorLives:
     @property
     def run(self) -> Run | None:
         """The run as the living service has it."""
-        return None if self.service is None else self.service._keeper.find(RUN).run
+        return None if self.service is None else self.service._run_registry.find(RUN).run
 
     @property
     def where(self) -> str:
@@ -212,7 +212,7 @@ class AggregatorLives:
             return world.clock("aggregator")
 
         journal = DyingJournal(self.kept, lambda place: world.dies(process, place))
-        registry = Registry(journal, here.authority, lifetimes=LIFETIMES, clock=clock)
+        registry = MemberRegistry(journal, here.authority, lifetimes=LIFETIMES, clock=clock)
         options = Options(
             directory=directory,
             url="https://localhost:1",
@@ -290,7 +290,7 @@ class AgentLives:
                 "disk_reserve": 0,
             }
         )
-        premises = Premises(
+        context = SiteContext(
             directory=directory,
             settings=settings,
             identity=identity,
@@ -302,7 +302,7 @@ class AgentLives:
             cpu_time_of=world.workers.cpu_time_of,
         )
         try:
-            await Agent(premises).run()
+            await Agent(context).run()
         except HanseError as error:
             world.loop.faults.append(f"the agent of {name} ended: {error!r}")
 

@@ -23,7 +23,7 @@ from hanse.core.run.round_events import (
     UpdateAccepted,
 )
 from hanse.core.values.canonical import sha256
-from hanse.core.values.lazy import computed
+from hanse.core.values.lazy import materialize
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Aggregate, Update
@@ -93,7 +93,7 @@ class _Replayed(Host):
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         sites = self._answered.get((request.round_number, request.index), ())
-        model = None if request.model is None else computed(request.model)
+        model = None if request.model is None else materialize(request.model)
         return tuple(self._update(site, request.round_number, request.task, model) for site in sites)
 
     def sum(self, request: Request) -> Aggregate:
@@ -108,7 +108,7 @@ class _Replayed(Host):
         return exchange, Update(site, update.num_examples, update.metrics, update.delta, stale)
 
     def commit(self, request: CommitRequest) -> Standing:
-        self._models.append(computed(request.model))
+        self._models.append(materialize(request.model))
         self._state = dict(request.state)
         # What comes with the plan keeps the name that it has there.
         name = sha256 if self._given and request.round_number == 0 else named
@@ -119,5 +119,7 @@ class _Replayed(Host):
         made = Site(site, DataSources(site, {}), setup_seed(self._plan), self._plan.options, Path("/nowhere"))
         session = LearnerSession(self._learner, made, Path("/nowhere"))
         ask = Ask(1, round_number, task)
-        performed = perform(session, self._plan, site, ask, None if task == INITIALISE else model).computed()
+        performed = perform(
+            session, self._plan, site, ask, None if task == INITIALISE else model
+        ).materialize()
         return Update(site, performed.num_examples, dict(performed.metrics), performed.update)

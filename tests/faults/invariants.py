@@ -24,7 +24,7 @@ from hanse.core.run.run import Run as State
 from hanse.core.run.run_events import RunFailed, RunStopped
 from hanse.files.copying import is_whole
 from hanse.storage.journal_sql import SqlJournal
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 
 EXIT = {"finished": 0, "failed": 5, "stopped": 5}
 """What `hanse run submit --watch` ends with, by what became of the run."""
@@ -210,6 +210,6 @@ def _states(trial: Trial) -> dict[str, State]:
     journal = SqlJournal(trial.federation.directory / JOURNAL)
     try:
         streams = [name for name in journal.streams() if name != STREAM]
-        return {name: Ledger(journal, name).run for name in streams}
+        return {name: JournaledRun(journal, name).run for name in streams}
     finally:
         journal.close()

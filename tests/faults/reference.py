@@ -20,7 +20,7 @@ from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
 from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
-from hanse.simulation.host import InlineHost, Submission
+from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.built_in import BUILT_IN
 
@@ -43,7 +43,7 @@ def undisturbed_model(plan: Path, sites: Mapping[str, DeployedSite], took_part: 
             name: _Sometimes(_session(loaded, site, Path(scratch)), name, took_part)
             for name, site in sites.items()
         }
-        host = InlineHost(
+        host = SimulationHost(
             Submission(loaded.manifest, loaded.digest),
             sessions,
             MemoryJournal(),

@@ -1,4 +1,4 @@
-"""Who is missing from a round is told, and a site that keeps failing is set aside until it is taken back."""
+"""Who is missing from a round is told, and a site that keeps failing is suspended until it is reinstated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tests.integration.deployment import Deployment, done
 
 from hanse.core.run.round_events import ExchangeClosed, RoundCommitted, RoundOpened
-from hanse.core.run.site_events import SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 
 COHORT = {
     "deadline": "5m",
@@ -50,20 +50,20 @@ def test_a_site_that_keeps_failing_is_set_aside_told_so_and_taken_back(
     federation.start_aggregator()
     aside = json.loads(done("run", "status", run.run_id, *directory, "--json"))
     listed = done("run", "list", *directory)
-    federation.agent("b").says(f"run {run.run_id}: this site is set aside: it failed in 2 rounds in a row")
+    federation.agent("b").says(f"run {run.run_id}: this site is suspended: it failed in 2 rounds in a row")
     told = done("run", "take-back", run.run_id, "b", *directory)
     b.recover()
     federation.release()
     run.finished()
 
-    assert [(found["site"], found["round_number"]) for found in aside["set_aside"]] == [("b", 4)]
+    assert [(found["site"], found["round_number"]) for found in aside["suspended"]] == [("b", 4)]
     assert aside["took_part"][-1]["failed"].keys() == {"b"}
-    assert "b set aside; too little data in 2 rounds" in listed
-    assert told == f"b is taken back in run {run.run_id}; it is asked from the next round on\n"
+    assert "b suspended; too little data in 2 rounds" in listed
+    assert told == f"b is reinstated in run {run.run_id}; it is asked from the next round on\n"
     cohorts = {event.round_number: event.cohort for event in run.events if isinstance(event, RoundOpened)}
     assert [cohorts[number] for number in range(1, 7)] == [("a", "b")] * 4 + [("a",), ("a", "b")]
-    assert run.until(SiteSetAside, site="b").round_number == 4
-    assert run.until(SiteTakenBack, site="b").by == "operator"
+    assert run.until(SiteSuspended, site="b").round_number == 4
+    assert run.until(SiteReinstated, site="b").by == "operator"
     shares = [event.data.share for event in run.events if isinstance(event, ExchangeClosed) and event.data]
     assert shares == [0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.0]
     watched = done("run", "watch", run.run_id, *directory)
@@ -71,4 +71,4 @@ def test_a_site_that_keeps_failing_is_set_aside_told_so_and_taken_back(
     assert "warning: in rounds 3, 4 and 5, more data was missing than the plan tolerates" in watched
     run.export(tmp_path)
     audited = done("audit", "show", tmp_path / "journal.jsonl")
-    assert "set aside: it failed in 2 rounds in a row, at last in round 4, train: " in audited
+    assert "suspended: it failed in 2 rounds in a row, at last in round 4, train: " in audited

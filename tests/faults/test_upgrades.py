@@ -20,7 +20,7 @@ TRAIN_2 = 4
 """Number of an exchange."""
 
 
-def speaking(versions: str) -> Start:
+def uncancellable(versions: str) -> Start:
     """Starts a command of a Hanse that speaks these versions of the protocol."""
 
     def start(log: Path, arguments: list[str]) -> Started:
@@ -38,7 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("federation")) as deployment:
         for name in ("a", "b"):
             deployment.join(name)
-            deployment.start_agent(name, speaking("1"))
+            deployment.start_agent(name, uncancellable("1"))
         yield deployment
 
 
@@ -66,7 +66,7 @@ def test_an_upgrade_too_far_is_waited_out_and_can_be_taken_back(
     agents = [federation.agent(name) for name in federation.sites]
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(speaking("2-3"))
+    federation.start_aggregator(uncancellable("2-3"))
     told = (
         "speaks protocol 2-3, and this end 1. Upgrade Hanse at this end to a version that speaks protocol 2."
     )
@@ -90,9 +90,9 @@ def test_a_run_goes_on_while_aggregator_and_sites_are_upgraded_one_by_one(
     run = training(federation)
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(speaking("1-2"))
+    federation.start_aggregator(uncancellable("1-2"))
     federation.agent("a").end(signal.SIGTERM)
-    federation.start_agent("a", speaking("1-2")).says("connected to the aggregator")
+    federation.start_agent("a", uncancellable("1-2")).says("connected to the aggregator")
     federation.release()
 
     assert run.finished() == undisturbed
@@ -102,11 +102,11 @@ def test_a_site_upgraded_too_early_waits_for_the_aggregator(federation: Deployme
     federation.aggregator.end(signal.SIGTERM)
     federation.start_aggregator()
     federation.agent("a").end(signal.SIGTERM)
-    early = federation.start_agent("a", speaking("2"))
+    early = federation.start_agent("a", uncancellable("2"))
     early.says("and this end 2. Upgrade Hanse at https://")
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(speaking("1-2"))
+    federation.start_aggregator(uncancellable("1-2"))
     early.says("connected to the aggregator")
 
     assert federation.submit().finished() == undisturbed

@@ -23,9 +23,9 @@ from hanse.wire.messages.runs import (
     JournalRecord,
     Runs,
     RunStatus,
-    SetAside,
     StopRequest,
     SubmitRequest,
+    SuspendedSite,
     TookPart,
 )
 from hanse.wire.messages.sites import (
@@ -64,7 +64,7 @@ TOOK_PART = {
     "idle": ["c"],
     "unanswered": ["d"],
     "late": {"d": 5},
-    "set_aside": ["e"],
+    "suspended": ["e"],
     "num_examples": 10,
     "missing_examples": 5,
     "missing_share": 0.5,
@@ -102,7 +102,7 @@ STATUS = {
     "metrics": {"loss": 0.5},
     "took_part": [TOOK_PART],
     "short_rounds": 1,
-    "set_aside": [SET_ASIDE],
+    "suspended": [SET_ASIDE],
     "events": 3,
 }
 RECORD = {
@@ -130,7 +130,7 @@ WORK = {
     "plan_bytes": 10,
     "review": True,
     "progress_s": 10.0,
-    "set_aside": "it failed",
+    "suspended": "it failed",
     "assignments": [ASSIGNMENT],
 }
 ANSWER = {
@@ -187,7 +187,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     Members: {"members": [MEMBER]},
     Awaited: AWAITED,
     TookPart: TOOK_PART,
-    SetAside: SET_ASIDE,
+    SuspendedSite: SET_ASIDE,
     RunStatus: STATUS,
     Runs: {"runs": [STATUS]},
     JournalRecord: RECORD,

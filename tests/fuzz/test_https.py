@@ -17,7 +17,7 @@ from tests.parties import DIGEST, PROGRESS, FakeService, Run
 from hanse.errors import HanseError
 from hanse.transport.client.address import Patience
 from hanse.transport.client.upstream import HttpsUpstream
-from hanse.transport.server.server import HttpsServer, Limits
+from hanse.transport.server.server import ConnectionLimits, HttpsServer
 from hanse.wire.messages.sites import NextRequest
 
 PATIENCE_S = 20.0
@@ -84,7 +84,7 @@ REQUESTS = {
 
 @asynccontextmanager
 async def open_port(service: FakeService, context: ssl.SSLContext) -> AsyncIterator[HttpsServer]:
-    server = HttpsServer(service, context, "127.0.0.1", limits=Limits(idle_s=0.2, keepalive_s=1.0))
+    server = HttpsServer(service, context, "127.0.0.1", limits=ConnectionLimits(idle_s=0.2, keepalive_s=1.0))
     await server.start()
     try:
         yield server

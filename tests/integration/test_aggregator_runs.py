@@ -268,7 +268,7 @@ def test_a_worker_that_hangs_at_the_end_is_ended(grounds: Grounds, run: Run) -> 
         async with grounds.serving() as service, fake_sites(grounds):
             run_id = await grounds.submit(**own("hangs"))
             assert (await until_phase(grounds, run_id, *TERMINAL)).phase is Phase.FINISHED
-            await until(lambda: not service._keeper._tasks)
+            await until(lambda: not service._run_registry._tasks)
 
     run(main())
 
@@ -286,7 +286,7 @@ def test_a_run_is_stopped_while_its_workflow_computes(grounds: Grounds, run: Run
             log = grounds.options.runs / run_id / "worker.log"
             await until(lambda: log.exists() and "computing" in log.read_text())
             await service.run_requests.stop(grounds.operator, run_id, StopRequest())
-            await until(lambda: not service._keeper._tasks)
+            await until(lambda: not service._run_registry._tasks)
 
     run(main())
 

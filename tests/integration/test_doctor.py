@@ -18,7 +18,7 @@ from tests.parties import run as run
 from hanse.config.settings import OperatorSettings, SiteSettings, settings_yaml
 from hanse.core.values.identity import Role
 from hanse.doctor.checks import Finding, Grade
-from hanse.doctor.examine import Places, examine
+from hanse.doctor.examine import ExaminedPaths, examine
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import server_context
@@ -88,7 +88,7 @@ def site(authority: Authority, tmp_path: Path, port: int) -> Path:
 
 async def checked(*sites: Path, operators: tuple[Path, ...] = ()) -> dict[str, Finding]:
     """What was found, by check; where there was more than one finding, the worst."""
-    found = await examine(Places(sites=sites, operators=operators), confined)
+    found = await examine(ExaminedPaths(sites=sites, operators=operators), confined)
     order = list(Grade)
     return {finding.check: finding for finding in sorted(found, key=lambda each: order.index(each.grade))}
 

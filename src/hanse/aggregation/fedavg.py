@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hanse.aggregation.answers import Combine, aggregate_of
-from hanse.aggregation.fold import weighted_mean, weighted_mean_as_read
+from hanse.aggregation.fold import lazy_weighted_mean, weighted_mean
 from hanse.core.values.update import Aggregate, Update
 
 
@@ -31,13 +31,13 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
     return _averaged(updates, uniform, weighted_mean)
 
 
-def fed_avg_as_read(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
-    """As `fed_avg`, but its delta is computed where it is read; see `hanse.core.values.lazy.AsRead`.
+def lazy_fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
+    """As `fed_avg`, but its delta is computed where it is read; see `hanse.core.values.lazy.LazyTensor`.
 
     Raises:
         UpdateError: As `fed_avg`.
     """
-    return _averaged(updates, uniform, weighted_mean_as_read)
+    return _averaged(updates, uniform, lazy_weighted_mean)
 
 
 def _averaged(updates: Iterable[Update], uniform: bool, mean: Combine) -> Aggregate:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hanse.aggregation.dtypes import as_number, check_alike, rounded
-from hanse.core.values.lazy import AsRead, flat_reader
+from hanse.core.values.lazy import LazyTensor, flat_reader
 from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.update import Metrics
 from hanse.errors import UpdateError
@@ -52,8 +52,8 @@ def weighted_mean(
     return {name: _whole(mean, block_bytes) for name, mean in means.items()}
 
 
-def weighted_mean_as_read(updates: Sequence[Parameters], weights: Sequence[float]) -> dict[str, Array]:
-    """As `weighted_mean`, but computed where it is read; see `hanse.core.values.lazy.AsRead`.
+def lazy_weighted_mean(updates: Sequence[Parameters], weights: Sequence[float]) -> dict[str, Array]:
+    """As `weighted_mean`, but computed where it is read; see `hanse.core.values.lazy.LazyTensor`.
 
     Raises:
         UpdateError: As `weighted_mean`.
@@ -101,7 +101,9 @@ def total_weight(weights: Sequence[float]) -> float:
     return total
 
 
-def _means(updates: Sequence[Parameters], weights: Sequence[float], block_bytes: int) -> dict[str, AsRead]:
+def _means(
+    updates: Sequence[Parameters], weights: Sequence[float], block_bytes: int
+) -> dict[str, LazyTensor]:
     if len(updates) != len(weights):
         raise ValueError(f"{len(updates)} updates, but {len(weights)} weights")
     total = total_weight(weights)
@@ -113,7 +115,7 @@ def _means(updates: Sequence[Parameters], weights: Sequence[float], block_bytes:
     }
 
 
-def _mean(parts: Sequence[tuple[Array, float]], total: float, step: int) -> AsRead:
+def _mean(parts: Sequence[tuple[Array, float]], total: float, step: int) -> LazyTensor:
     """Weighted mean of one tensor, summed `step` numbers at a time."""
     first = parts[0][0]
     dtype = first.dtype.newbyteorder("=")
@@ -139,10 +141,10 @@ def _mean(parts: Sequence[tuple[Array, float]], total: float, step: int) -> AsRe
             mean[at - begin : until - begin] = rounded(folded, dtype).view(dtype)
         return mean
 
-    return AsRead(first.shape, dtype, read, block)
+    return LazyTensor(first.shape, dtype, read, block)
 
 
-def _whole(mean: AsRead, block_bytes: int) -> Array:
+def _whole(mean: LazyTensor, block_bytes: int) -> Array:
     """The mean as an array; a large one is computed on several threads."""
     whole = np.empty(mean.size, mean.dtype)
     step = max(block_bytes // 8, mean.block)

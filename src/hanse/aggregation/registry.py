@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hanse.aggregation.answers import aggregate_of
 from hanse.aggregation.base import ServerOptimizer
-from hanse.aggregation.fedavg import fed_avg_as_read
+from hanse.aggregation.fedavg import lazy_fed_avg
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.aggregation.robust import median, trimmed_mean
 from hanse.core.plan.aggregation import Aggregation
@@ -22,16 +22,16 @@ def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
 
     Returns:
         The aggregate. Tensors of its delta may be computed where they are read, from those of
-        the updates; see `hanse.core.values.lazy.AsRead`.
+        the updates; see `hanse.core.values.lazy.LazyTensor`.
 
     Raises:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
     """
     match aggregation.rule:
         case "weighted_mean":
-            return fed_avg_as_read(updates)
+            return lazy_fed_avg(updates)
         case "mean":
-            return fed_avg_as_read(updates, uniform=True)
+            return lazy_fed_avg(updates, uniform=True)
         case "median":
             return aggregate_of(updates, lambda deltas, _: median(deltas))
         case "trimmed_mean":

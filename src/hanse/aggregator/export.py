@@ -19,7 +19,7 @@ from hanse.storage.base import Journal
 from hanse.wire.journal_file import JOURNAL_SEAL, Head, Header
 
 
-class Exports:
+class JournalExporter:
     """Writes runs' journals to files, `journal-RECORDS.jsonl` in the folder of each run.
 
     Methods may be called from any thread.

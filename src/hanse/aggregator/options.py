@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanse.aggregator.run_worker.supervisor import Limits
+from hanse.aggregator.run_worker.supervisor import MakeConfinement
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 
 
@@ -27,7 +27,7 @@ class Options:
     url: str
     max_blob: int
     disk_reserve: int
-    worker: Limits
+    worker: MakeConfinement
     max_runs: int = 32
     worker_process: StartsWorkers = WorkerProcess
 

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from hanse.aggregator.blobs.model_deltas import Downloads
+from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
-from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
-from hanse.aggregator.run.status import status_of, told
-from hanse.aggregator.run_worker.supervisor import Supervisor, Workshop
+from hanse.aggregator.run.status import format_awaited, status_of
+from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
 from hanse.concurrency import Signals
 from hanse.core.journal.membership import STREAM
@@ -23,7 +23,7 @@ from hanse.core.values.identity import Role
 from hanse.core.values.wording import and_more
 from hanse.errors import HanseError, RunError
 from hanse.storage.base import BlobStore, Journal
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _SILENCE_S = 5.0
 _MOST_NAMED = 20
 
 
-class RunKeeper:
+class RunRegistry:
     """Holds every run, and drives those that are under way; belongs to one event loop.
 
     Attributes:
@@ -47,7 +47,7 @@ class RunKeeper:
     def __init__(
         self,
         options: Options,
-        registry: Registry,
+        registry: MemberRegistry,
         journal: Journal,
         blobs: BlobStore,
         clock_ms: Callable[[], int],
@@ -66,8 +66,8 @@ class RunKeeper:
         self._options = options
         self._registry = registry
         self._journal = journal
-        self.downloads = Downloads(options.directory / "downloads", blobs)
-        self._workshop = Workshop(
+        self.downloads = ModelDeltas(options.directory / "downloads", blobs)
+        self._workshop = WorkerDependencies(
             directory=options.runs,
             blobs=blobs,
             retention=self.retention,
@@ -170,7 +170,7 @@ class RunKeeper:
         return controller
 
     def _load(self, run_id: str) -> RunController:
-        return RunController(Ledger(self._journal, run_id), self.signals, self._clock_ms)
+        return RunController(JournaledRun(self._journal, run_id), self.signals, self._clock_ms)
 
     def _next_id(self, plan_name: str) -> str:
         number = 1
@@ -199,12 +199,12 @@ class RunKeeper:
         """Log whom a run waits for, once each time that nothing has happened for a while."""
         while True:
             seen = controller.events
-            if await controller.goes_on_after(seen, _SILENCE_S):
+            if await controller.wait_for_events(seen, _SILENCE_S):
                 continue
-            awaited = [told(each) for each in self.status(controller).awaited]
+            awaited = [format_awaited(each) for each in self.status(controller).awaited]
             listed = "; ".join(and_more(awaited, _MOST_NAMED))
             logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
-            await controller.goes_on_after(seen)
+            await controller.wait_for_events(seen)
 
     async def _reconcile(self, controller: RunController) -> None:
         """Tell a run who joined and who was removed while nobody could tell it."""

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hanse import __version__
-from hanse.aggregator.export import Exports
-from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.export import JournalExporter
+from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.requests.blobs import TransferRequests
 from hanse.aggregator.requests.members import MemberRequests
 from hanse.aggregator.requests.runs import ControlRequests
 from hanse.aggregator.requests.sites import SiteRequests
-from hanse.aggregator.requests.verify import Verifier
-from hanse.aggregator.run_registry import RunKeeper
+from hanse.aggregator.requests.verify import StatementVerifier
+from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.values.identity import Party
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -33,7 +33,7 @@ class AggregatorService:
         self,
         options: Options,
         credentials: Credentials,
-        registry: Registry,
+        registry: MemberRegistry,
         journal: Journal,
         blobs: BlobStore,
         clock: Callable[[], datetime],
@@ -57,21 +57,21 @@ class AggregatorService:
         self._credentials = credentials
         self._now_ms = now_ms
         self._registry = registry
-        self._keeper = keeper = RunKeeper(options, registry, journal, blobs, now_ms)
-        self._exports = Exports(journal, credentials, options.runs, now_ms)
-        verifier = Verifier(credentials, blobs, clock)
-        self.member_requests = MemberRequests(registry, keeper, options.url, token_id)
-        self.site_requests = SiteRequests(registry, keeper, verifier, blobs, options.max_blob)
-        self.blob_requests = TransferRequests(keeper, blobs, options)
-        self.run_requests = ControlRequests(registry, keeper, journal, blobs, self._exports)
+        self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
+        self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
+        verifier = StatementVerifier(credentials, blobs, clock)
+        self.member_requests = MemberRequests(registry, run_registry, options.url, token_id)
+        self.site_requests = SiteRequests(registry, run_registry, verifier, blobs, options.max_blob)
+        self.blob_requests = TransferRequests(run_registry, blobs, options)
+        self.run_requests = ControlRequests(registry, run_registry, journal, blobs, self._exports)
 
     async def start(self) -> None:
         """Take up the runs of the journal."""
-        await self._keeper.start()
+        await self._run_registry.start()
 
     async def close(self) -> None:
         """Let go of the runs; the journal has all of them."""
-        await self._keeper.close()
+        await self._run_registry.close()
 
     def present(self, credentials: Credentials) -> None:
         """Go on with renewed credentials of the same aggregator."""

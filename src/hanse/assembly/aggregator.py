@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.members.own_certificates import RENEW_AT, certify, renew_operator
 from hanse.assembly import tuning
 from hanse.assembly.federation import _registry, logger
@@ -27,10 +27,10 @@ from hanse.pki.tls import present, server_context
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.probe import available
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.server.server import HttpsServer, Limits
+from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
 if TYPE_CHECKING:
-    from hanse.aggregator.run_worker.supervisor import Limits as WorkerLimits
+    from hanse.aggregator.run_worker.supervisor import MakeConfinement
     from hanse.aggregator.service import AggregatorService
 
 
@@ -71,7 +71,7 @@ async def aggregator(directory: Path) -> AsyncIterator[RunningAggregator]:
         stack.push_async_callback(service.close)
         await service.start()
         listen, connections = parts.settings.listen, parts.settings.limits.connections
-        limits = Limits(connections=connections, worth_lending=tuning.current.worth_lending)
+        limits = ConnectionLimits(connections=connections, worth_lending=tuning.current.worth_lending)
         server = HttpsServer(service, context, listen.host, listen.port, limits)
         stack.push_async_callback(server.close)
         await server.start()
@@ -88,7 +88,7 @@ class _Parts:
     directory: Path
     settings: AggregatorSettings
     authority: Authority
-    registry: Registry
+    registry: MemberRegistry
     credentials: Credentials
     service: AggregatorService
 
@@ -130,7 +130,7 @@ def _token_id() -> str:
     return secrets.token_hex(16)
 
 
-def _worker_limits(directory: Path, settings: AggregatorSettings) -> WorkerLimits:
+def _worker_limits(directory: Path, settings: AggregatorSettings) -> MakeConfinement:
     private = (directory / AUTHORITY / "ca.key", directory / IDENTITY / KEY_FILE, directory / JOURNAL)
 
     def limits(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:

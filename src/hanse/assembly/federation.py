@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.aggregator.members.membership import Lifetimes, Registry
+from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.members.own_certificates import certify, enrol_operator
 from hanse.assembly import tuning
 from hanse.assembly.tuning import now
@@ -68,12 +68,12 @@ def create_federation(directory: Path, settings: AggregatorSettings) -> str:
     return authority.fingerprint
 
 
-def _registry(settings: AggregatorSettings, journal: Journal, authority: Authority) -> Registry:
-    lifetimes = Lifetimes(
+def _registry(settings: AggregatorSettings, journal: Journal, authority: Authority) -> MemberRegistry:
+    lifetimes = CertificateLifetimes(
         collaborator=timedelta(seconds=settings.certificates.collaborators),
         operator=timedelta(seconds=settings.certificates.operators),
     )
-    return Registry(journal, authority, lifetimes=lifetimes, clock=now)
+    return MemberRegistry(journal, authority, lifetimes=lifetimes, clock=now)
 
 
 def _upstream(settings: SiteSettings | OperatorSettings, context: ssl.SSLContext) -> HttpsUpstream:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
-from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.review import decide_plan
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.load import load_plan
@@ -65,19 +65,19 @@ def known_plan(named: str, site: Path) -> KnownPlan:
     if path.is_file() or path.suffix:  # a digest has none
         loaded = load_plan(path)
         return KnownPlan(loaded.digest, loaded.manifest, loaded.root)
-    plans = Plans(site / PLANS)
+    plans = PlanStore(site / PLANS)
     return _at_site(plans, plans.find(named))
 
 
 def plans_of(site: Path) -> list[KnownPlan]:
     """The plans that a site has seen; first those that wait for a person."""
     load_site(site)  # says so where this is no site's directory
-    plans = Plans(site / PLANS)
+    plans = PlanStore(site / PLANS)
     seen = [_at_site(plans, path.parent.name) for path in (site / PLANS).glob("*/manifest.json")]
     return sorted(seen, key=lambda plan: (plan.decided_ms is not None, plan.name, plan.digest))
 
 
-def _at_site(plans: Plans, digest: str) -> KnownPlan:
+def _at_site(plans: PlanStore, digest: str) -> KnownPlan:
     answer = plans.answer(digest)
     if answer is None:
         state, reasons, decided_ms = "waits for a person" if digest in plans.pending() else "new", "", None

@@ -32,7 +32,7 @@ def agent(directory: Path) -> Agent:
         CredentialError: The site's key and certificate are missing, expired or foreign.
     """
     from hanse.collaborator.agent import Agent
-    from hanse.collaborator.context import Premises
+    from hanse.collaborator.context import SiteContext
 
     directory = directory.absolute()  # workers are told of it, and stand elsewhere
     settings = load_site(directory)
@@ -47,7 +47,7 @@ def agent(directory: Path) -> Agent:
     chosen = tuning.current
     # Not durable: all that comes can be had again.
     blobs = FileBlobStore(directory, durable=False, spare_from=chosen.spare_from)
-    premises = Premises(
+    premises = SiteContext(
         directory=directory,
         settings=settings,
         identity=identity,

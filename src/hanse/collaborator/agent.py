@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
@@ -53,8 +53,8 @@ class Agent:
         premises: The site.
     """
 
-    def __init__(self, premises: Premises) -> None:
-        self._here = replace(premises, retry=replace(premises.retry, on_retry=self._note_failure))
+    def __init__(self, context: SiteContext) -> None:
+        self._here = replace(context, retry=replace(context.retry, on_retry=self._note_failure))
         self._reviewer = Reviewer(self._here)
         self._workers = Workers(self._here, self._reviewer.bring_code)
         self._tasks = Tasks(self._here, self._reviewer, self._workers)
@@ -111,7 +111,7 @@ class Agent:
     async def _greet(self) -> None:
         here = self._here
         logger.info("connecting to %s as %s", here.settings.aggregator, here.identity.credentials.party.uri)
-        hello = await here.insist(here.upstream.hello)
+        hello = await here.retry_call(here.upstream.hello)
         if hello.federation != here.identity.federation:
             raise TrustError(
                 f"{here.settings.aggregator} serves the federation {hello.federation}, and this site is of "
@@ -136,7 +136,7 @@ class Agent:
         while True:
             await self._renew()
             question = NextRequest(known=known, wait_s=_WAIT_S)
-            work = await here.insist_on_room(partial(here.upstream.next, question))
+            work = await here.retry_while_disk_full(partial(here.upstream.next, question))
             if self._cut_off:
                 self._cut_off = False
                 logger.info("the aggregator answers again")
@@ -145,18 +145,18 @@ class Agent:
 
     async def _renew(self) -> None:
         try:
-            await self._here.insist(partial(self._here.identity.renew_if_due, self._here.upstream))
+            await self._here.retry_call(partial(self._here.identity.renew_if_due, self._here.upstream))
         except StorageError as error:  # there is time: the next turn tries again
             logger.warning("the certificate cannot be renewed now: %s", error)
 
     def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
         """Begin what is new, end what is not listed any more."""
         self._note_runs(work)
-        self._say_where_set_aside({run.run_id: run.set_aside for run in work.runs if run.set_aside})
+        self._say_where_set_aside({run.run_id: run.suspended for run in work.runs if run.suspended})
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in [key for key in self._jobs if key not in wanted]:
             task = self._jobs.pop(key).task
-            if task not in self._here.speaking:
+            if task not in self._here.uncancellable:
                 task.cancel()
         for key, (asked_ms, see_to) in wanted.items():
             job = self._jobs.get(key)
@@ -188,7 +188,7 @@ class Agent:
                 decided_ms = answer.body.decided_ms if answer else 0
                 yield (run.run_id, _REVIEW), decided_ms, partial(self._reviewer.review, run)
             for asked in run.assignments:
-                settle = partial(self._tasks.settle, run, asked)
+                settle = partial(self._tasks.run, run, asked)
                 yield (run.run_id, asked.exchange), asked.deadline_ms, settle
 
     def _say_what_is_awaited(self, ended: asyncio.Task[None] | None = None) -> None:
@@ -207,12 +207,12 @@ class Agent:
         for run_id, why in runs.items():
             if self._set_aside.get(run_id) != why:
                 logger.warning(
-                    "run %s: this site is set aside: %s. The run's operator can take it back at once, by: "
+                    "run %s: this site is suspended: %s. The run's operator can take it back at once, by: "
                     "hanse run take-back %s %s",
                     *(run_id, why, run_id, self._here.settings.name),
                 )
         for run_id in self._set_aside.keys() - runs.keys():
-            logger.info("run %s: this site is no longer set aside", run_id)
+            logger.info("run %s: this site is no longer suspended", run_id)
         self._set_aside = runs
 
     def _check_settings(self) -> None:

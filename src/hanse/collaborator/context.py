@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hanse.collaborator.identity import Identity
-from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.task_worker.progress import cpu_time
 from hanse.concurrency import in_thread
 from hanse.config.layout import PLANS
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Premises:
+class SiteContext:
     """What every part of an agent works with.
 
     Attributes:
@@ -57,20 +57,20 @@ class Premises:
     worker_process: StartsWorkers = WorkerProcess
     cpu_time_of: Callable[[int], object] = cpu_time
     first_sign_s: float = 1.0
-    speaking: set[asyncio.Task[Any]] = field(default_factory=set)
+    uncancellable: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
-    def plans(self) -> Plans:
+    def plans(self) -> PlanStore:
         """The plans that this site has seen."""
-        return Plans(self.directory / PLANS)
+        return PlanStore(self.directory / PLANS)
 
     @property
     def now_ms(self) -> int:
         """The time, milliseconds since 1970."""
         return round(self.clock().timestamp() * 1000)
 
-    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def retry_call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it succeeds, or fails for good.
 
         Raises:
@@ -78,23 +78,23 @@ class Premises:
         """
         return await retrying(call, self.retry)
 
-    async def insist_on_room(self, call: Callable[[], Awaitable[T]]) -> T:
-        """As `insist`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
-        return await self.insist(partial(_full_disk_may_pass, call))
+    async def retry_while_disk_full(self, call: Callable[[], Awaitable[T]]) -> T:
+        """As `retry_call`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
+        return await self.retry_call(partial(_full_disk_may_pass, call))
 
-    async def tell(self, call: Callable[[], Awaitable[T]]) -> T:
-        """As `insist_on_room`, for a last word.
+    async def deliver_final(self, call: Callable[[], Awaitable[T]]) -> T:
+        """As `retry_while_disk_full`, for a last word.
 
         Once it has that, the aggregator wants the task no more, which may be heard before
         its reply is here; that is no reason to break off.
         """
         task = asyncio.current_task()
         assert task is not None
-        self.speaking.add(task)
+        self.uncancellable.add(task)
         try:
-            return await self.insist_on_room(call)
+            return await self.retry_while_disk_full(call)
         finally:
-            self.speaking.discard(task)
+            self.uncancellable.discard(task)
 
     async def fetch(self, digest: str, max_bytes: int) -> Path:
         """Bring a blob here.
@@ -108,7 +108,7 @@ class Premises:
         bring = partial(
             self.upstream.fetch, digest, self.blobs, owner=self.identity.site, max_bytes=max_bytes
         )
-        return await self.insist(bring)
+        return await self.retry_call(bring)
 
     async def take(self, digest: str, max_bytes: int, use: Callable[[Path], None]) -> None:
         """Bring a blob here, use it, and delete it.

@@ -24,7 +24,7 @@ _PENDING = "pending"
 _RUNS = "runs.json"
 
 
-class Answer(Strict):
+class StoredAnswer(Strict):
     """A site's answer to a plan.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answer(Strict):
         return datetime.fromtimestamp(self.body.decided_ms / 1000, UTC)
 
 
-class Plans:
+class PlanStore:
     """Reads and writes the folders of plans.
 
     Args:
@@ -104,7 +104,7 @@ class Plans:
         """Write a plan down."""
         write_file(self.file(manifest.digest), manifest.to_bytes())
 
-    def answer(self, digest: str) -> Answer | None:
+    def answer(self, digest: str) -> StoredAnswer | None:
         """The site's answer to a plan; None where it has not answered.
 
         Raises:
@@ -115,14 +115,14 @@ class Plans:
             return None
         try:
             with file_errors(f"read {path}"):
-                return Answer.model_validate_json(path.read_bytes())
+                return StoredAnswer.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise StorageError(
                 f"{path} is damaged",
                 mend=f"Decide again: `hanse plan approve {digest[:12]}`.",
             ) from error
 
-    def record(self, digest: str, answer: Answer) -> None:
+    def record(self, digest: str, answer: StoredAnswer) -> None:
         """Write the site's answer down, in place of an earlier one."""
         write_file(self._directory / digest / _ANSWER, answer.model_dump_json(indent=2).encode())
         with file_errors(f"write in {self._directory / digest}"):

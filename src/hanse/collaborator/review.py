@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from hanse.collaborator.context import Premises
-from hanse.collaborator.plan_store import Answer, Plans
+from hanse.collaborator.context import SiteContext
+from hanse.collaborator.plan_store import PlanStore, StoredAnswer
 from hanse.config.bundle import write_bundle
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.settings import SiteSettings, load_site
@@ -77,7 +77,7 @@ def decide_plan(
     """
     settings = load_site(directory)
     credentials = Credentials.load(directory / IDENTITY, now)
-    plans = Plans(directory / PLANS)
+    plans = PlanStore(directory / PLANS)
     digest = plans.find(prefix)
     if approve and (excess := _refusals(judge(settings, plans.manifest(digest), digest))):
         raise PolicyError(
@@ -94,11 +94,11 @@ def decide_plan(
 class Reviewer:
     """Reads the plans that runs ask about, and answers them."""
 
-    def __init__(self, premises: Premises) -> None:
-        self._here = premises
+    def __init__(self, context: SiteContext) -> None:
+        self._here = context
         # Two runs of one plan must not write it at the same time.
         self._bringing = asyncio.Lock()
-        self._vouched: deque[Answer] = deque(maxlen=8)
+        self._vouched: deque[StoredAnswer] = deque(maxlen=8)
 
     async def review(self, run: RunWork) -> None:
         """Answer a run's question whether this site takes part, or leave it to a person.
@@ -108,11 +108,11 @@ class Reviewer:
             ProtocolError: It speaks another language.
         """
         try:
-            answer = await self._here.insist_on_room(partial(self._answer, run))
+            answer = await self._here.retry_while_disk_full(partial(self._answer, run))
             if answer is not None:
                 statement = restate(self._here.identity.credentials, PLAN_ANSWER, answer.statement)
                 request = AnswerRequest(run_id=run.run_id, statement=statement)
-                await self._here.tell(partial(self._here.upstream.answer, request))
+                await self._here.deliver_final(partial(self._here.upstream.answer, request))
         except (PolicyError, RunError) as error:  # the plan is not for us any more, or the run is over
             logger.warning("run %s: the answer to its plan is not wanted: %s", run.run_id, error)
 
@@ -155,7 +155,7 @@ class Reviewer:
                 for file in manifest.files:
                     self._here.blobs.delete(file.sha256)
 
-    async def _answer(self, run: RunWork) -> Answer | None:
+    async def _answer(self, run: RunWork) -> StoredAnswer | None:
         digest, name = run.plan_digest, run.plan_digest[:12]
         try:
             manifest = await self._manifest(run)
@@ -185,7 +185,7 @@ class Reviewer:
         self._here.plans.record(digest, answer)
         return answer
 
-    def kept(self, digest: str) -> Answer | None:
+    def kept(self, digest: str) -> StoredAnswer | None:
         """The answer on disk, if this site gave it, and to this plan."""
         try:
             answer = self._here.plans.answer(digest)
@@ -229,7 +229,7 @@ def _sign(
     reasons: tuple[str, ...],
     by: Literal["rule", "person"],
     now: datetime,
-) -> Answer:
+) -> StoredAnswer:
     body = PlanAnswer(
         federation=credentials.party.federation,
         site=credentials.party.name,
@@ -238,7 +238,7 @@ def _sign(
         reasons=reasons[:_MOST_REASONS],
         decided_ms=round(now.timestamp() * 1000),
     )
-    return Answer(by=by, statement=state(credentials, PLAN_ANSWER, body))
+    return StoredAnswer(by=by, statement=state(credentials, PLAN_ANSWER, body))
 
 
 def _refusals(decision: Decision) -> tuple[str, ...]:

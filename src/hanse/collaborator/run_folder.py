@@ -18,7 +18,7 @@ from hanse.files.atomic import PART, replacing
 from hanse.files.copying import copy_hashed, is_whole
 from hanse.files.errors import file_errors
 from hanse.files.reuse import overwriting
-from hanse.updates.residuals import Memory
+from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import UpdateFile
 
 
@@ -40,7 +40,7 @@ class RunFolder:
         self.models = directory / "in"
         self.work = directory / "work"
         self.log = directory / "worker.log"
-        self.memory = Memory(directory / "memory")
+        self.memory = Residuals(directory / "memory")
         if self.work.is_dir():  # made last
             return
         with file_errors(f"make {directory}"):

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.progress import Progress
-from hanse.collaborator.task_worker.protocol import Order, Report
+from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.manifest import Manifest
@@ -40,7 +40,7 @@ _INITIALISE_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class TaskRun:
     """A task, and what it takes to carry it out.
 
     Attributes:
@@ -53,7 +53,7 @@ class Errand:
         progress: Told what to look at for signs of life.
     """
 
-    premises: Premises
+    context: SiteContext
     reviewer: Reviewer
     workers: Workers
     folder: RunFolder
@@ -90,7 +90,7 @@ class Errand:
 
     def failed(self, error: HanseError) -> TaskOutcome:
         """What is said when the task failed: as much as the site permits."""
-        permitted = self.premises.settings.policy.discloses.failures
+        permitted = self.context.settings.policy.discloses.failures
         tail = error.log_tail if permitted == "log" and isinstance(error, TaskError) else ""
         reason = str(error)
         # Whatever the worker had a hand in may carry its words: names of tensors, of metrics.
@@ -107,7 +107,7 @@ class Errand:
         )
 
     def _said(self, **told: Any) -> TaskOutcome:
-        asked, party = self.assignment, self.premises.identity.credentials.party
+        asked, party = self.assignment, self.context.identity.credentials.party
         return TaskOutcome(
             federation=party.federation,
             site=party.name,
@@ -133,7 +133,7 @@ class Errand:
 
     async def _model(self) -> Path | None:
         """The parameters to start from, where the worker can read them."""
-        digest, size, here = self.assignment.model, self.assignment.model_bytes, self.premises
+        digest, size, here = self.assignment.model, self.assignment.model_bytes, self.context
         if digest is None or self.assignment.task == INITIALISE:
             return None
         place = self.folder.model(digest)
@@ -151,11 +151,11 @@ class Errand:
         if delta is None or not folder.model(delta.base).exists():
             return False
         self.progress.sign = partial(
-            self.premises.blobs.partial_size, delta.digest, self.premises.identity.site
+            self.context.blobs.partial_size, delta.digest, self.context.identity.site
         )
         try:
             make = partial(patch_model, folder.model(delta.base), place=folder.model(model), digest=model)
-            await self.premises.take(delta.digest, delta.size, make)
+            await self.context.take(delta.digest, delta.size, make)
         except (PolicyError, ProtocolError, StorageError, UpdateError) as error:
             logger.info("%s: the model is fetched whole: %s", self, error, extra=self.facts)
             return False
@@ -163,7 +163,7 @@ class Errand:
         logger.info(told, self, delta.size, self.assignment.model_bytes, extra=self.facts)
         return True
 
-    async def _perform(self, manifest: Manifest, model: Path | None) -> Report:
+    async def _perform(self, manifest: Manifest, model: Path | None) -> TaskReport:
         asked = self.assignment
         order = Order(
             exchange=asked.exchange,
@@ -187,7 +187,7 @@ class Errand:
                 if failed >= tries:
                     raise
 
-    def _release(self, plan: Plan, report: Report, model: Path | None) -> UpdateFile | None:
+    def _release(self, plan: Plan, report: TaskReport, model: Path | None) -> UpdateFile | None:
         """Take over what the worker wrote, out of its reach, and check it there."""
         asked = self.assignment
         try:
@@ -198,7 +198,7 @@ class Errand:
                 None if update is None else self.folder.outgoing(asked.exchange),
             )
             check_outgoing(
-                outgoing, plan, asked.task, self.premises.identity.site, model, asked.max_update_bytes
+                outgoing, plan, asked.task, self.context.identity.site, model, asked.max_update_bytes
             )
             codec = upload_codec(plan, asked.task)
             if update is not None and codec is not None:
@@ -207,7 +207,7 @@ class Errand:
                     self.folder.outgoing(asked.exchange),
                     codec,
                     plan,
-                    self.premises.identity.site,
+                    self.context.identity.site,
                     asked,
                     self.folder.memory,
                 )

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
-from hanse.collaborator.task_run import Errand
+from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.progress import Progress
 from hanse.errors import (
@@ -48,13 +48,13 @@ _FAILURES = (*_REFUSED, RunError, StorageError, TaskError)
 class Tasks:
     """Sees to what runs ask of this site; to the tasks of one run one after another."""
 
-    def __init__(self, premises: Premises, reviewer: Reviewer, workers: Workers) -> None:
-        self._here = premises
+    def __init__(self, context: SiteContext, reviewer: Reviewer, workers: Workers) -> None:
+        self._here = context
         self._reviewer = reviewer
         self._workers = workers
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def settle(self, run: RunWork, assignment: Assignment) -> None:
+    async def run(self, run: RunWork, assignment: Assignment) -> None:
         """See a task through until the aggregator has what came of it, or does not want it.
 
         What an earlier agent signed, and did not get rid of before it ended, is handed in
@@ -65,12 +65,14 @@ class Tasks:
             ProtocolError: It speaks another language.
         """
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
-            folder = await self._here.insist_on_room(partial(self._folder, run.run_id, assignment))
-            errand = Errand(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
+            folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
+            task_run = TaskRun(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
             said = None
             if folder.has_memory_of(assignment.exchange):
-                said = await self._here.insist_on_room(partial(asyncio.to_thread, self._said_before, errand))
-            await self._hand_in(errand, said or await self._outcome(errand))
+                said = await self._here.retry_while_disk_full(
+                    partial(asyncio.to_thread, self._said_before, task_run)
+                )
+            await self._hand_in(task_run, said or await self._outcome(task_run))
 
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
@@ -109,36 +111,36 @@ class Tasks:
 
     async def _show(self, request: ProgressRequest) -> None:
         try:
-            await self._here.insist(partial(self._here.upstream.progress, request))
+            await self._here.retry_call(partial(self._here.upstream.progress, request))
         except HanseError as error:  # what matters of it, the question for work meets too
             logger.info("run %s: progress was not taken: %s", request.run_id, error)
 
-    async def _outcome(self, errand: Errand) -> TaskOutcome:
+    async def _outcome(self, task_run: TaskRun) -> TaskOutcome:
         try:
-            return await errand.carry_out()
+            return await task_run.carry_out()
         except _FAILURES as error:
-            logger.error("%s failed: %s", errand, error, extra=errand.facts)
-            return errand.failed(error)
+            logger.error("%s failed: %s", task_run, error, extra=task_run.facts)
+            return task_run.failed(error)
 
-    def _said_before(self, errand: Errand) -> TaskOutcome | None:
+    def _said_before(self, task_run: TaskRun) -> TaskOutcome | None:
         """What an earlier agent signed about this very task, if it can still be handed in.
 
         What compression left out is settled first, whichever agent performed what counted.
         """
-        errand.folder.memory.settle(errand.assignment.accepted, errand.assignment.exchange)
-        statement = errand.folder.outcome(errand.assignment.exchange)
+        task_run.folder.memory.apply_acceptance(task_run.assignment.accepted, task_run.assignment.exchange)
+        statement = task_run.folder.outcome(task_run.assignment.exchange)
         if statement is None:
             return None
         try:
             check_own(self._here.identity.credentials, TASK_RESULT, statement, self._here.clock())
             outcome = decode_value(TaskOutcome, statement.body)
         except (TrustError, ProtocolError) as error:
-            logger.warning("%s: what was kept of it does not count: %s", errand, error)
+            logger.warning("%s: what was kept of it does not count: %s", task_run, error)
             return None
-        return outcome if errand.answered_by(outcome) else None
+        return outcome if task_run.answered_by(outcome) else None
 
-    async def _hand_in(self, errand: Errand, outcome: TaskOutcome) -> None:
-        here, folder, exchange = self._here, errand.folder, outcome.exchange
+    async def _hand_in(self, task_run: TaskRun, outcome: TaskOutcome) -> None:
+        here, folder, exchange = self._here, task_run.folder, outcome.exchange
 
         async def keep() -> None:
             folder.keep_outcome(exchange, statement)  # a line of text, and the disk is not waited for
@@ -146,21 +148,21 @@ class Tasks:
         # Signed now, also what was kept: the certificate of then may have run out.
         statement = state(here.identity.credentials, TASK_RESULT, outcome)
         # Kept before it leaves, so that an agent that comes after this one says the same.
-        await here.insist_on_room(keep)
+        await here.retry_while_disk_full(keep)
         counts = False
         try:
             if outcome.update is not None:
                 deliver = partial(here.upstream.deliver, outcome.update.digest, folder.outgoing(exchange))
-                await here.insist_on_room(deliver)
-            await here.tell(partial(here.upstream.result, ResultRequest(statement=statement)))
-            logger.info("%s: sent: %s", errand, _told(outcome), extra=errand.facts)
+                await here.retry_while_disk_full(deliver)
+            await here.deliver_final(partial(here.upstream.result, ResultRequest(statement=statement)))
+            logger.info("%s: sent: %s", task_run, _told(outcome), extra=task_run.facts)
             counts = outcome.outcome == "done"
         except RunError as error:
-            logger.warning("%s: the result is dropped: %s", errand, error, extra=errand.facts)
+            logger.warning("%s: the result is dropped: %s", task_run, error, extra=task_run.facts)
         except _REFUSED as error:
-            logger.error("%s: the aggregator refuses the result: %s", errand, error, extra=errand.facts)
+            logger.error("%s: the aggregator refuses the result: %s", task_run, error, extra=task_run.facts)
             if outcome.outcome == "done":  # told that it failed, the run need not wait for it
-                return await self._hand_in(errand, errand.failed(error))
+                return await self._hand_in(task_run, task_run.failed(error))
         with suppress(StorageError):  # what is left is seen to before the next task
             (folder.memory.accept if counts else folder.memory.refuse)(exchange)
             folder.drop_update(exchange)

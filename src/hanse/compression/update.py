@@ -16,7 +16,7 @@ from hanse.compression.tensor import TensorCodec
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.transforms import SEGMENT, Compression
-from hanse.core.values.lazy import AsRead
+from hanse.core.values.lazy import LazyTensor
 from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
 from hanse.core.values.seeds import derive
 from hanse.errors import DisclosureError, UpdateError
@@ -157,7 +157,7 @@ class UpdateCodec:
         return EncodedTensor(name, codec.join(segments), left)
 
 
-def _decoded(codec: TensorCodec, encoded: Array, seed: int) -> AsRead:
+def _decoded(codec: TensorCodec, encoded: Array, seed: int) -> LazyTensor:
     """A tensor that is decoded where it is read."""
     spec, segments = codec.spec, codec.split(encoded)
     special = spec.dtype.startswith(("bfloat", "float8"))
@@ -169,7 +169,7 @@ def _decoded(codec: TensorCodec, encoded: Array, seed: int) -> AsRead:
         whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return whole[begin - first * SEGMENT : end - first * SEGMENT]
 
-    return AsRead(spec.shape, dtype, read, SEGMENT)
+    return LazyTensor(spec.shape, dtype, read, SEGMENT)
 
 
 def update_seed(plan_seed: int, site: str, exchange: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from hanse.config.dialect import Loc
 from hanse.config.schema import Node, spell
 from hanse.config.show import visible
-from hanse.config.write import readable, said
+from hanse.config.write import non_default_values, readable
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 
@@ -33,7 +33,7 @@ def diff_manifests(old: Manifest, new: Manifest, contents: Mapping[str, bytes] |
         A line a change, keys before files; none where the plans are the same.
     """
     lines = [
-        *_values(said(old.plan), said(new.plan), Node.of(Plan)),
+        *_values(non_default_values(old.plan), non_default_values(new.plan), Node.of(Plan)),
         *_files(_by_path(old), _by_path(new), contents or {}),
     ]
     return [visible(line.expandtabs()) for line in lines]

@@ -17,10 +17,10 @@ def to_yaml(plan: Plan) -> str:
 
     Reading it gives back the same plan.
     """
-    return dump(said(plan))
+    return dump(non_default_values(plan))
 
 
-def said(model: Strict) -> dict[str, Any]:
+def non_default_values(model: Strict) -> dict[str, Any]:
     """What a model holds beyond its defaults, readable."""
     top = Node.of(type(model))
     own = _with_names(
@@ -76,7 +76,7 @@ def commented(model: Strict, heading: str) -> str:
         heading: What stands at the top, to tell what the file is.
     """
     top = Node.of(type(model))
-    lines = _table(readable(model.model_dump(mode="json"), top), said(model), top)
+    lines = _table(readable(model.model_dump(mode="json"), top), non_default_values(model), top)
     return "\n".join([*_comment(heading), "", *lines, ""])
 
 

@@ -13,16 +13,16 @@ from pydantic import ValidationError
 from hanse.control.report import (
     MODEL,
     Account,
-    Answer,
+    AuditReport,
     Check,
     Disclosed,
     Failed,
     Missed,
-    Report,
+    ReportedAnswer,
     Sparing,
     participation_json,
 )
-from hanse.control.statements import Setting, check_answer, check_outcome, check_seal
+from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_examples, check_metrics, disclosure_of
 from hanse.core.run.events import Event, read_event
@@ -39,7 +39,7 @@ from hanse.core.run.round_events import (
 )
 from hanse.core.run.run import Run
 from hanse.core.run.run_events import PlanAnswered, RunSubmitted
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.schema import problem_of
 from hanse.errors import CredentialError, HanseError, TamperedError
@@ -50,7 +50,7 @@ from hanse.wire.journal_file import Header, Seal, read_lines
 from hanse.wire.messages.runs import JournalRecord
 
 
-def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
+def verify(path: Path, authority: x509.Certificate | None = None) -> AuditReport:
     """Examine an exported journal.
 
     Args:
@@ -58,7 +58,7 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
         authority: The certificate of the federation's authority; None to take the journal's own.
 
     Returns:
-        The verdict of every check (look at `Report.failed` first), and each site's account.
+        The verdict of every check (look at `AuditReport.failed` first), and each site's account.
 
     Raises:
         TamperedError: The file is no exported journal.
@@ -75,7 +75,7 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
         ) from error
     trusted = authority or own
     federation = federation_of(trusted)
-    report = Report(header.federation, header.run_id, fingerprint(trusted), authority is not None)
+    report = AuditReport(header.federation, header.run_id, fingerprint(trusted), authority is not None)
     check = report.checks["authority"]
     if own != trusted:
         check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
@@ -85,7 +85,7 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> Report:
     return report
 
 
-def check_model(report: Report, path: Path) -> None:
+def check_model(report: AuditReport, path: Path) -> None:
     """Add to a report whether a file is the run's model, or its best one.
 
     Raises:
@@ -101,10 +101,10 @@ def check_model(report: Report, path: Path) -> None:
 class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
-    def __init__(self, report: Report, authority: x509.Certificate) -> None:
+    def __init__(self, report: AuditReport, authority: x509.Certificate) -> None:
         self._report = report
         self._checks = report.checks
-        self._setting = Setting(report.federation, report.run_id, "", authority)
+        self._setting = StatementContext(report.federation, report.run_id, "", authority)
         self._last = (0, GENESIS)
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
@@ -176,7 +176,7 @@ class _Examination:
                 self._told(event, record.time_ms, where)
             case ExchangeClosed() | UpdatesAggregated():
                 self._counted(event, where)
-            case RoundOpened() | SiteSetAside() | SiteKept() | SiteTakenBack():
+            case RoundOpened() | SiteSuspended() | SuspensionWaived() | SiteReinstated():
                 self._spared(event, record.time_ms, where)
             case _:
                 pass
@@ -196,7 +196,7 @@ class _Examination:
             check_answer(event, self._setting, time_ms)
         except HanseError as error:
             self._checks["statements"].fail(f"{where}: {error.message}")
-        self._account(event.site).answers.append(Answer(event.accepted, event.reasons, time_ms))
+        self._account(event.site).answers.append(ReportedAnswer(event.accepted, event.reasons, time_ms))
 
     def _told(self, event: UpdateAccepted | TaskFailed, time_ms: int, where: str) -> None:
         """A site's word on its task."""
@@ -259,33 +259,33 @@ class _Examination:
         if self._run is None:
             return ()
         rules = self._run.plan.cohort
-        now = self._run.roll.close(exchange, event.cause, self._run.without, rules)
+        now = self._run.attendance.close(exchange, event.cause, self._run.without, rules)
         self._recounted = now
-        return now, now.model_copy(update={"idle": (), "set_aside": (), "data": None})
+        return now, now.model_copy(update={"idle": (), "suspended": (), "data": None})
 
     def _spared(
-        self, event: RoundOpened | SiteSetAside | SiteKept | SiteTakenBack, time_ms: int, where: str
+        self, event: RoundOpened | SiteSuspended | SuspensionWaived | SiteReinstated, time_ms: int, where: str
     ) -> None:
-        """Hold what is told of sites that are set aside against what they did."""
+        """Hold what is told of sites that are suspended against what they did."""
         if not isinstance(event, RoundOpened):
             self._account(event.site).sparing.append(Sparing(time_ms, _told(event)))
         if self._run is None:
             return
-        conduct, limit = self._run.conduct, self._run.plan.cohort.set_aside_after
+        failure_record, limit = self._run.failure_record, self._run.plan.cohort.set_aside_after
         problem = ""
         match event:
             case RoundOpened():
-                if wrong := sorted({*event.cohort} & conduct.aside.keys()):
-                    problem = f"the round asks {', '.join(wrong)}, set aside before"
-                elif wrong := sorted({*event.set_aside} - conduct.aside.keys()):
-                    problem = f"the round goes without {', '.join(wrong)}, never set aside"
-            case SiteSetAside() | SiteKept():
-                strikes = conduct.strikes.get(event.site)
-                if not limit or strikes is None or strikes.rounds < limit:
+                if wrong := sorted({*event.cohort} & failure_record.suspensions.keys()):
+                    problem = f"the round asks {', '.join(wrong)}, suspended before"
+                elif wrong := sorted({*event.suspended} - failure_record.suspensions.keys()):
+                    problem = f"the round goes without {', '.join(wrong)}, never suspended"
+            case SiteSuspended() | SuspensionWaived():
+                streaks = failure_record.streaks.get(event.site)
+                if not limit or streaks is None or streaks.rounds < limit:
                     problem = f"{event.site} had not failed in {limit} rounds in a row"
-            case SiteTakenBack():
-                if event.site not in conduct.aside:
-                    problem = f"{event.site} was not set aside"
+            case SiteReinstated():
+                if event.site not in failure_record.suspensions:
+                    problem = f"{event.site} was not suspended"
         if problem:
             self._checks["history"].fail(f"{where}: {problem}")
 
@@ -293,13 +293,13 @@ class _Examination:
         """Keep who took part in an exchange, and who did not, once the event is replayed."""
         if self._run is None or not isinstance(event, ExchangeClosed | ResultRefused):
             return
-        found = self._run.roll.closed.get(event.exchange)
+        found = self._run.attendance.closed.get(event.exchange)
         if found is None:
             return
         place = (found.round_number, found.exchange, found.task, time_ms)
         if isinstance(event, ExchangeClosed):
             now = self._recounted or event  # what an earlier version did not tell can be counted still
-            found = replace(found, set_aside=now.set_aside, data=now.data)
+            found = replace(found, suspended=now.suspended, data=now.data)
             self._closed[event.exchange] = participation_json(found)
             self._report.exchanges.append(self._closed[event.exchange])
             for site in event.missing:
@@ -344,11 +344,11 @@ class _Examination:
         return self._report.sites.setdefault(site, Account())
 
 
-def _told(event: SiteSetAside | SiteKept | SiteTakenBack) -> str:
+def _told(event: SiteSuspended | SuspensionWaived | SiteReinstated) -> str:
     match event:
-        case SiteSetAside():
-            return f"set aside: {event.reason}"
-        case SiteKept():
+        case SiteSuspended():
+            return f"suspended: {event.reason}"
+        case SuspensionWaived():
             return f"asked on: {event.reason}"
-        case SiteTakenBack():
-            return f"taken back by {event.by}" if event.by else f"taken back: {event.reason}"
+        case SiteReinstated():
+            return f"reinstated by {event.by}" if event.by else f"reinstated: {event.reason}"

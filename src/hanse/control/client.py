@@ -16,12 +16,12 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.api.run_routes import (
     EVENTS,
     EXPORT,
+    REINSTATE,
     RESUME,
     RUN,
     RUNS,
     STOP,
     SUBMIT,
-    TAKE_BACK,
     EventsQuery,
 )
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
@@ -100,9 +100,9 @@ class ControlClient:
         """Take a stopped or failed run up again."""
         return await self._connection.call(RESUME, Empty(), run_id=run_id)
 
-    async def take_back(self, run_id: str, site: str) -> RunStatus:
-        """Have a site asked again that was set aside."""
-        return await self._connection.call(TAKE_BACK, Empty(), run_id=run_id, name=site)
+    async def reinstate(self, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was suspended."""
+        return await self._connection.call(REINSTATE, Empty(), run_id=run_id, name=site)
 
     async def events(self, run_id: str, after: int = 0, wait_s: float = 0.0) -> EventsReply:
         """Records of a run's journal after the one numbered `after`.

@@ -53,7 +53,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReportedAnswer:
     """A site's answer to the plan."""
 
     accepted: bool
@@ -112,7 +112,7 @@ class Sparing:
     """What was done about a site that had failed again and again.
 
     Attributes:
-        told: `set aside: it failed in 3 rounds in a row, ...`
+        told: `suspended: it failed in 3 rounds in a row, ...`
     """
 
     time_ms: int
@@ -123,7 +123,7 @@ class Sparing:
 class Account:
     """One site's part in a run."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[ReportedAnswer] = field(default_factory=list)
     disclosed: list[Disclosed] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     missed: list[Missed] = field(default_factory=list)
@@ -131,7 +131,7 @@ class Account:
 
 
 @dataclass(slots=True)
-class Report:
+class AuditReport:
     """What a journal says, and how far it is proved.
 
     Attributes:

@@ -21,7 +21,7 @@ from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class StatementContext:
     """What every statement in a journal has to be about.
 
     Attributes:
@@ -37,7 +37,7 @@ class Setting:
     authority: x509.Certificate
 
 
-def check_answer(event: PlanAnswered, setting: Setting, time_ms: int) -> None:
+def check_answer(event: PlanAnswered, setting: StatementContext, time_ms: int) -> None:
     """Check that a site gave this answer to the plan.
 
     Raises:
@@ -56,7 +56,7 @@ def check_answer(event: PlanAnswered, setting: Setting, time_ms: int) -> None:
 
 
 def check_outcome(
-    event: UpdateAccepted | TaskFailed, opened: ExchangeOpened, setting: Setting, time_ms: int
+    event: UpdateAccepted | TaskFailed, opened: ExchangeOpened, setting: StatementContext, time_ms: int
 ) -> TaskOutcome:
     """Check that a site said this of its task.
 
@@ -90,7 +90,7 @@ def check_outcome(
     return stated
 
 
-def check_seal(seal: Seal, setting: Setting) -> Party:
+def check_seal(seal: Seal, setting: StatementContext) -> Party:
     """Check who sealed a journal.
 
     Raises:
@@ -103,7 +103,7 @@ def check_seal(seal: Seal, setting: Setting) -> Party:
     return party
 
 
-def _site(setting: Setting, site: str) -> Party:
+def _site(setting: StatementContext, site: str) -> Party:
     return Party(setting.federation, Role.COLLABORATOR, site)
 
 
@@ -112,7 +112,7 @@ def _stated(
     purpose: str,
     statement: SignedStatement | None,
     by: Party,
-    setting: Setting,
+    setting: StatementContext,
     time_ms: int,
 ) -> M:
     if statement is None:

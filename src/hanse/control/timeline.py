@@ -31,7 +31,7 @@ from hanse.core.run.run_events import (
     SiteLeft,
     WorkerRestarted,
 )
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.wording import named, shortened
 
 MOST_SITES = 8
@@ -40,7 +40,7 @@ MOST_FIGURES = 2
 """Figures of each site in a line; all of them are in the history."""
 
 
-class Story:
+class Timeline:
     """Follows a run by its events.
 
     Attributes:
@@ -67,7 +67,7 @@ class Story:
         self._in_round: dict[str, dict[str, float]] = {}
         self._heads: tuple[str, ...] = ()
 
-    def take(self, event: Event) -> list[str]:
+    def lines_for(self, event: Event) -> list[str]:
         """Take in an event; what there is to tell of it."""
         match event:
             case ExchangeOpened():
@@ -104,11 +104,11 @@ class Story:
                 return self._closed(event)
             case ResultRefused(num_examples=int()):
                 return self._late(event)
-            case SiteSetAside():
-                self.doing[event.site] = "set aside"
+            case SiteSuspended():
+                self.doing[event.site] = "suspended"
                 rest = f"; its rest: {self._rest}" if self._rest else ""
-                return [f"warning: {event.site} is set aside: {event.reason}{rest}"]
-            case SiteTakenBack():
+                return [f"warning: {event.site} is suspended: {event.reason}{rest}"]
+            case SiteReinstated():
                 self.doing.pop(event.site, None)
                 return _told(event)
             case RunFinished():
@@ -135,7 +135,7 @@ class Story:
             },
             idle=event.idle,
             unanswered=tuple(site for site in event.missing if site not in event.idle),
-            set_aside=event.set_aside,
+            suspended=event.suspended,
             data=event.data,
         )
         self._exchanges[event.exchange] = told = participation_json(found)
@@ -143,8 +143,8 @@ class Story:
             if found.round_number not in self.short:
                 self.short.append(found.round_number)
             return [f"warning: {told['told']}"]
-        # Who is set aside was told when that began.
-        new = event.failed or event.missing or set(event.data.unknown) - {*event.set_aside}
+        # Who is suspended was told when that began.
+        new = event.failed or event.missing or set(event.data.unknown) - {*event.suspended}
         return [told["told"]] if new and event.data.tolerated is not None else []
 
     def _late(self, event: ResultRefused) -> list[str]:
@@ -251,12 +251,12 @@ def _told(event: Event) -> list[str]:
             return [f"{event.site} left: {event.reason}"]
         case RunStarted():
             return [f"the run begins with {', '.join(event.population)}"]
-        case SiteKept():
+        case SuspensionWaived():
             return [f"warning: {event.site} is asked on: {event.reason}"]
-        case SiteTakenBack():
+        case SiteReinstated():
             if event.by:
-                return [f"{event.site} is taken back by {event.by}; it is asked from the next round on"]
-            return [f"{event.site} is taken back: {event.reason}"]
+                return [f"{event.site} is reinstated by {event.by}; it is asked from the next round on"]
+            return [f"{event.site} is reinstated: {event.reason}"]
         case ResultRefused():
             return [f"a result of {event.site} was not taken: {event.reason}"]
         case WorkerRestarted():

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from hanse import __version__
-from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.review import is_whole
 from hanse.config.settings import AggregatorSettings, SiteSettings
 from hanse.config.units import format_size
@@ -183,7 +183,7 @@ def check_data(settings: SiteSettings) -> Iterator[Finding]:
 
 def check_plans(directory: Path) -> Iterator[Finding]:
     """Hold the plans of a site, and their code, against their digests."""
-    plans, good = Plans(directory), 0
+    plans, good = PlanStore(directory), 0
     for folder in sorted(directory.glob("*/")):
         digest = folder.name
         try:

@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ExaminedPaths:
     """The directories to examine."""
 
     sites: tuple[Path, ...] = ()
@@ -58,19 +58,23 @@ class Places:
     operators: tuple[Path, ...] = ()
 
     @staticmethod
-    def named(site: Path | None, federation: Path | None, operator: Path | None) -> Places:
+    def named(site: Path | None, federation: Path | None, operator: Path | None) -> ExaminedPaths:
         """Those that are named or, where none is, those that are found here."""
         if site or federation or operator:
-            return Places(*(() if place is None else (place,) for place in (site, federation, operator)))
+            return ExaminedPaths(
+                *(() if place is None else (place,) for place in (site, federation, operator))
+            )
         here = (Path(), Path("federation"))
-        return Places(
+        return ExaminedPaths(
             sites=tuple(place for place in here[:1] if (place / SITE_FILE).exists()),
             federations=tuple(place for place in here if (place / AGGREGATOR_FILE).exists()),
             operators=tuple(place for place in here[:1] if (place / OPERATOR_FILE).exists()),
         )
 
 
-async def examine(places: Places, probe: Callable[[], Awaitable[Confined]] = available) -> list[Finding]:
+async def examine(
+    places: ExaminedPaths, probe: Callable[[], Awaitable[Confined]] = available
+) -> list[Finding]:
     """Examine the machine and some directories of parties.
 
     Args:

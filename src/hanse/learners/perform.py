@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from hanse.core.plan.disclosure import declared, disclosure_of
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.values.lazy import computed
-from hanse.core.values.parameters import Parameters, difference_as_read, specs
+from hanse.core.values.lazy import materialize
+from hanse.core.values.parameters import Parameters, lazy_difference, specs
 from hanse.core.values.seeds import derive
 from hanse.core.values.update import Metrics, Task
 from hanse.errors import TaskError
@@ -40,18 +40,18 @@ class Performed:
         update: The declared tensors: trained minus received parameters, for `INITIALISE` the
             parameters themselves; None for a task that discloses no update. The arrays may be
             the learner's own, or computed from those when they are read (see
-            `hanse.core.values.lazy.AsRead`), and hold until its next task.
+            `hanse.core.values.lazy.LazyTensor`), and hold until its next task.
     """
 
     num_examples: int
     metrics: Metrics = field(default_factory=dict)
     update: Parameters | None = None
 
-    def computed(self) -> Performed:
+    def materialize(self) -> Performed:
         """The same with arrays for an update, for whoever looks at it more than once."""
         if self.update is None:
             return self
-        return replace(self, update=computed(self.update))
+        return replace(self, update=materialize(self.update))
 
 
 def setup_seed(plan: Plan) -> int:
@@ -94,7 +94,7 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
             mend="Return the trained parameters in `TaskResult.parameters`, or declare `update: none`.",
         )
     names = declared(specs(received), disclosure)
-    update = difference_as_read(
+    update = lazy_difference(
         {name: result.parameters[name] for name in names}, {name: received[name] for name in names}
     )
     return Performed(result.num_examples, result.metrics, update)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.values.lazy import AsRead
+from hanse.core.values.lazy import LazyTensor
 from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import TaskResult
 from hanse.errors import TaskError
@@ -80,10 +80,10 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
     for name, value in parameters.items():
         _name(name, doing)
         # A NumPy scalar is what arithmetic makes of an array without dimensions.
-        if not isinstance(value, np.ndarray | np.generic | AsRead):
+        if not isinstance(value, np.ndarray | np.generic | LazyTensor):
             raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
     return {
-        name: value.as_array if isinstance(value, AsRead) else np.asarray(value)
+        name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value)
         for name, value in parameters.items()
     }
 

@@ -22,7 +22,7 @@ from hanse.core.run.run_events import RunFailed
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.digests import digest_of_bytes
-from hanse.core.values.lazy import computed
+from hanse.core.values.lazy import materialize
 from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError, rebuild
@@ -30,7 +30,7 @@ from hanse.learners.base import Session
 from hanse.learners.failures import describe, place
 from hanse.learners.perform import Ask, Performed, perform
 from hanse.storage.base import Journal
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.tensors import decode, encode
 from hanse.workflow.base import CommitRequest, Request, Standing
 from hanse.workflow.federation import Federation
@@ -47,7 +47,7 @@ class Submission:
     initial_model: Parameters | None = None
 
 
-class InlineHost:
+class SimulationHost:
     """Answers a workflow by performing each site's task at once; see `hanse.workflow.base.Host`.
 
     Drives the state machine that the aggregator drives, checks what the
@@ -79,7 +79,7 @@ class InlineHost:
         self._initial = submission.initial_model
         self._listener = listener
         self._ticks = itertools.count(started_ms)
-        self._ledger = Ledger(journal, run_id)
+        self._ledger = JournaledRun(journal, run_id)
         self._tensors: dict[str, Parameters] = {}
         self._left_out: dict[tuple[str, str], Parameters] = {}
         invited = tuple(sorted(sessions))
@@ -200,7 +200,7 @@ class InlineHost:
         received = None if exchange.model is None else self._tensors[exchange.model]
         ask = Ask(exchange.number, exchange.round_number, exchange.task)
         try:
-            performed = perform(self._sessions[site], self.plan, site, ask, received).computed()
+            performed = perform(self._sessions[site], self.plan, site, ask, received).materialize()
             self._check(performed, exchange, site, received)
             travels, left_out = self._compress(performed, exchange, site)
         except (TaskError, DisclosureError, UpdateError) as error:
@@ -285,7 +285,7 @@ def _whole(update: Update) -> Update:
     """An update whose tensors are arrays, for a workflow to work with."""
     if update.delta is None:
         return update
-    return replace(update, delta=computed(update.delta))
+    return replace(update, delta=materialize(update.delta))
 
 
 def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:

@@ -22,7 +22,7 @@ from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.perform import setup_seed
 from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
-from hanse.simulation.host import InlineHost, Listener, Submission
+from hanse.simulation.host import Listener, SimulationHost, Submission
 from hanse.simulation.partition import Partition
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
@@ -110,7 +110,7 @@ def simulate(
     initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
     submission = Submission(loaded.manifest, loaded.digest, initial)
     try:
-        host = InlineHost(
+        host = SimulationHost(
             submission, sessions, MemoryJournal(), started_ms=settings.started_ms, listener=listener
         )
         run = host.drive(_workflow(plan, bundle))

@@ -19,7 +19,7 @@ from hanse.files.copying import Readable, Writeback, copy_hashed, digest_of_file
 from hanse.files.errors import file_errors
 from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.disk_space import free_space
-from hanse.storage.recycled_files import WORTH_BYTES, Spares
+from hanse.storage.recycled_files import WORTH_BYTES, RecycledFiles
 from hanse.storage.upload_file import PARTIAL, UNFINISHED, UploadFile, drop_partial, partial_size
 
 _DIGEST = re.compile(DIGEST_PATTERN)
@@ -58,7 +58,7 @@ class FileBlobStore(BlobStore):
         with file_errors(f"make {directory}"):
             for made in (directory, self._blobs, self._uploads, deleted):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._spares = Spares(deleted, spare_from)
+        self._spares = RecycledFiles(deleted, spare_from)
         self.reclaim()
         if not durable:
             self._drop_damaged()

@@ -13,7 +13,7 @@ WORTH_BYTES = 4 << 20
 """Size from which on it pays to write over a file instead of making a new one."""
 
 
-class Spares:
+class RecycledFiles:
     """What was deleted and takes up space still.
 
     New pages of memory cost several times what the copy into them costs, and a

@@ -15,7 +15,7 @@ from hanse.errors import StorageError, TransportError, UpdateError
 from hanse.files.copying import Readable, Writeback, pieces
 from hanse.files.errors import file_errors
 from hanse.storage.base import BlobWriter
-from hanse.storage.recycled_files import Spares
+from hanse.storage.recycled_files import RecycledFiles
 
 PARTIAL = ".part"
 """Ends the name of a file that is as long as what came of the blob."""
@@ -58,7 +58,7 @@ class UploadFile(BlobWriter):
         place: Path,
         size: int,
         install: Callable[[IO[bytes], Path, Path], None],
-        spares: Spares,
+        spares: RecycledFiles,
         *,
         durable: bool,
     ) -> None:
@@ -196,7 +196,7 @@ class UploadFile(BlobWriter):
             )
 
 
-def _over(stem: Path, size: int, spares: Spares) -> bool:
+def _over(stem: Path, size: int, spares: RecycledFiles) -> bool:
     """Whether the upload goes over another file: the one that it began with, or one that there is to have."""
     over = _ending(stem, OVER)
     if over.exists():

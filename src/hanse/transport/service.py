@@ -131,8 +131,8 @@ class RunHandler(Protocol):
         """Take a stopped or failed run up again."""
         ...
 
-    async def take_back(self, party: Party, run_id: str, site: str) -> RunStatus:
-        """Have a site asked again that was set aside."""
+    async def reinstate(self, party: Party, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was suspended."""
         ...
 
     async def export(self, party: Party, run_id: str) -> Path:

@@ -12,7 +12,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import specs
 from hanse.errors import DisclosureError
 from hanse.files.errors import file_errors
-from hanse.updates.residuals import Memory
+from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import Assignment, UpdateFile
 from hanse.wire.spool import Spool
 from hanse.wire.tensors import open_file, read_specs, tensors_size, write_hashed
@@ -74,7 +74,7 @@ def check_outgoing(
 
 
 def compress_file(
-    path: Path, codec: UpdateCodec, plan: Plan, site: str, asked: Assignment, memory: Memory
+    path: Path, codec: UpdateCodec, plan: Plan, site: str, asked: Assignment, memory: Residuals
 ) -> UpdateFile:
     """Replace an update file, which was checked, by what travels of it.
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _KEPT, _PENDING = ".kept.safetensors", ".pending.safetensors"
 
 
-class Memory:
+class Residuals:
     """The error feedback of one run at a site: for each task, what its last update that counts left out.
 
     What an update leaves out is noted under its exchange, and is pending until it is known
@@ -53,7 +53,7 @@ class Memory:
         # Before the outcome is signed: an update that counts must not be without its memory.
         write_file(self._place(task, exchange, _PENDING), left_out, fsync=True)
 
-    def settle(self, accepted: int, asked: int) -> None:
+    def apply_acceptance(self, accepted: int, asked: int) -> None:
         """Learn from an assignment which exchange counted last; earlier ones that pend do not.
 
         Args:

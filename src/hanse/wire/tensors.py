@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from hanse.core.values.digests import Algorithm, Hasher
-from hanse.core.values.lazy import AsRead, flat_reader
+from hanse.core.values.lazy import LazyTensor, flat_reader
 from hanse.core.values.parameters import Array, Parameters, TensorSpec, dtype_name, specs
 from hanse.errors import UpdateError
 from hanse.files.atomic import replacing
@@ -158,19 +158,19 @@ def _chunks(parameters: Parameters) -> Iterator[bytes | memoryview]:
     yield header_of(entries)
     for entry in entries:
         array = parameters[entry.name]
-        if not isinstance(array, AsRead):
+        if not isinstance(array, LazyTensor):
             # `ascontiguousarray` copies only what is strided or of the other byte order.
             array = np.ascontiguousarray(array, dtype=entry.dtype)
         for part in _parts(array):
             yield np.ascontiguousarray(part, dtype=entry.dtype).view(np.uint8).data
 
 
-def _parts(array: Array | AsRead) -> Iterator[Array]:
+def _parts(array: Array | LazyTensor) -> Iterator[Array]:
     """A flat tensor piece by piece; what is computed for it is computed ahead, on threads."""
     read, block = flat_reader(array)
     step = max(_BLOCK_BYTES // (block * array.dtype.itemsize), 1) * block
     ranges = [(begin, min(begin + step, array.size)) for begin in range(0, array.size, step)]
-    if not isinstance(array, AsRead) or len(ranges) <= _AHEAD:
+    if not isinstance(array, LazyTensor) or len(ranges) <= _AHEAD:
         yield from itertools.starmap(read, ranges)
         return
     with ThreadPoolExecutor(_AHEAD, thread_name_prefix="compute") as pool:

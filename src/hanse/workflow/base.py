@@ -38,7 +38,7 @@ class Request:
         index: Place among the requests of its round, from 0; a workflow that is run
             again from the last commit asks the same at the same place.
         model: Parameters to start from; None for the first model of a run. They may be computed
-            where they are read (`hanse.core.values.lazy.AsRead`).
+            where they are read (`hanse.core.values.lazy.LazyTensor`).
         sites: Ask only these; None for the round's cohort.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedopt import FedSgd
 from hanse.aggregation.registry import server_optimizer
-from hanse.core.values.parameters import Parameters, add_as_read
+from hanse.core.values.parameters import Parameters, lazy_add
 from hanse.errors import WorkflowError
 from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation, Round
@@ -44,7 +44,7 @@ def _average(round: Round, optimizer: ServerOptimizer) -> None:
         raise WorkflowError("workflow fedavg needs task `train` to disclose an update")
     if optimizer == FedSgd():
         # What it would make, but on the way to the file: a model more in memory is dear.
-        model, state = add_as_read(round.model, update.delta), dict(round.state)
+        model, state = lazy_add(round.model, update.delta), dict(round.state)
     else:
         model, state = optimizer.step(round.model, update.delta, round.state)
     round.commit(model, metrics={**update.metrics, **_scores(round, model)}, state=state)

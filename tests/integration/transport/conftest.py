@@ -15,7 +15,7 @@ from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, server_context
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.client.upstream import HttpsUpstream
-from hanse.transport.server.server import HttpsServer, Limits
+from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def service(authority: Authority, tmp_path: Path) -> FakeService:
 
 @pytest.fixture
 def server(run: Run, service: FakeService, aggregator: ssl.SSLContext) -> Iterator[HttpsServer]:
-    limits = Limits(connections=3, closing_s=0.05)
+    limits = ConnectionLimits(connections=3, closing_s=0.05)
     server = HttpsServer(service, aggregator, "127.0.0.1", limits=limits)
     run(server.start())
     yield server

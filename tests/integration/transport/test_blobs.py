@@ -19,7 +19,7 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.client.address import Patience
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.server.server import HttpsServer
-from hanse.transport.server.transfer_threads import Bodies
+from hanse.transport.server.transfer_threads import TransferThreads
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -273,7 +273,7 @@ def test_bodies_for_which_there_is_no_thread_go_by_the_event_loop(
     blobs: FileBlobStore,
     update: Path,
 ) -> None:
-    class Busy(Bodies):
+    class Busy(TransferThreads):
         def free(self) -> bool:
             return False
 

@@ -21,7 +21,7 @@ from tests.parties import (
 from hanse.core.values.identity import Role
 from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
-from hanse.transport.server.server import HttpsServer, Limits
+from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
 VERSION = {"Hanse-Protocol": "1"}
 
@@ -124,7 +124,7 @@ def test_a_malformed_query_is_refused(
 def test_a_body_that_does_not_come_is_not_waited_for(
     run: Run, service: FakeService, aggregator: ssl.SSLContext, context: ssl.SSLContext
 ) -> None:
-    hasty = HttpsServer(service, aggregator, "127.0.0.1", limits=Limits(idle_s=0.1))
+    hasty = HttpsServer(service, aggregator, "127.0.0.1", limits=ConnectionLimits(idle_s=0.1))
 
     async def body() -> Any:
         yield b"{"

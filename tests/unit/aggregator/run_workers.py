@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from tests.fake_sites import until
 from tests.federations import INDIVIDUAL, MODEL, Grounds
 
-from hanse.aggregator.run_worker.host import WorkflowHost
+from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import (
     Call,
     CohortReply,
@@ -39,12 +39,12 @@ class Worker:
     def __init__(self, grounds: Grounds, run_id: str) -> None:
         self.grounds = grounds
         self.run_id = run_id
-        controller, retention = grounds.controller(run_id), grounds.service._keeper.retention
+        controller, retention = grounds.controller(run_id), grounds.service._run_registry.retention
         self.workspace = Workspace(
             grounds.options.runs / run_id, grounds.blobs, max_bytes=10**6, algorithm="blake3"
         )
-        downloads = grounds.service._keeper.downloads
-        self.host = WorkflowHost(controller, grounds.blobs, retention, self.workspace, downloads)
+        downloads = grounds.service._run_registry.downloads
+        self.host = CallHandler(controller, grounds.blobs, retention, self.workspace, downloads)
 
     def again(self) -> Worker:
         return Worker(self.grounds, self.run_id)

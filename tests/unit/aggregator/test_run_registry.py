@@ -66,7 +66,7 @@ class TestRestart:
                 before = grounds.run(run_id)
                 await grounds.restart()
                 assert grounds.run(run_id) == before
-                assert grounds.service._keeper._tasks == {}
+                assert grounds.service._run_registry._tasks == {}
 
         run(main())
 
@@ -140,7 +140,7 @@ class TestDriving:
                     return_exceptions=True,
                 )
                 assert sorted(type(reply).__name__ for reply in replies) == ["RunError", "RunStatus"]
-                assert len(grounds.service._keeper._tasks) == 1
+                assert len(grounds.service._run_registry._tasks) == 1
 
         run(main())
 
@@ -180,7 +180,7 @@ class TestDriving:
                 for _ in range(2):
                     await working.accepted(await working.submit())
                 await until(lambda: len(ThreadWorker.started) == 2)
-            assert working.service._keeper._tasks == {}
+            assert working.service._run_registry._tasks == {}
             assert not any(worker._thread.is_alive() for worker in ThreadWorker.started)
 
         run(main())

@@ -14,7 +14,7 @@ import numpy as np
 from tests.blobs import put
 from tests.parties import DAY, NOW, enrolled
 
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.identity import Identity
 from hanse.config.settings import SiteSettings
 from hanse.core.plan.manifest import CodeFile, Manifest
@@ -214,7 +214,7 @@ class Site:
     shown: list[Credentials] = field(default_factory=list)
     clock: Callable[[], datetime] = lambda: NOW
 
-    def premises(self, **settings: Any) -> Premises:
+    def context(self, **settings: Any) -> SiteContext:
         """The site with these settings, as an agent that starts finds it."""
         told = {
             "name": "hospital-a",
@@ -229,7 +229,7 @@ class Site:
             clock=self.clock,
             present=self.shown.append,
         )
-        return Premises(
+        return SiteContext(
             directory=self.directory,
             settings=SiteSettings.model_validate(told | settings),
             identity=identity,

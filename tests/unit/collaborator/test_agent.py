@@ -49,7 +49,7 @@ HANGING_ONCE = doing(
 @asynccontextmanager
 async def at_work(site: Site, **settings: Any) -> AsyncIterator[Agent]:
     """An agent that runs until the block ends."""
-    agent = Agent(site.premises(**settings))
+    agent = Agent(site.context(**settings))
     running = asyncio.create_task(agent.run())
     try:
         yield agent
@@ -268,7 +268,7 @@ def test_what_cannot_pass_ends_the_agent_with_the_reason(
         site.upstream.want(site.publish(manifest_of()))
         site.upstream.fail(method, error)
         async with asyncio.timeout(30):
-            await Agent(site.premises()).run()
+            await Agent(site.context()).run()
 
     with pytest.raises(type(error), match=str(error)):
         run(scenario())
@@ -287,7 +287,7 @@ def test_an_upgrade_is_waited_for_and_told_as_an_error(
     site.upstream.fail("hello", VersionError("it speaks protocol 2, and this end 1"))
 
     async def scenario() -> None:
-        agent = Agent(replace(site.premises(), retry=retry))
+        agent = Agent(replace(site.context(), retry=retry))
         running = asyncio.create_task(agent.run())
         await until(lambda: "connected to the aggregator" in caplog.text)
         await agent.stop()
@@ -337,7 +337,7 @@ def test_only_one_agent_uses_a_folder(site: Site, run: Run) -> None:
         async with at_work(site):
             await accepted(site)
             with pytest.raises(StorageError, match="another collaborator"):
-                await Agent(site.premises()).run()
+                await Agent(site.context()).run()
 
     run(scenario())
 
@@ -346,18 +346,18 @@ def test_another_federation_is_not_served(site: Site, run: Run) -> None:
     site.upstream.federation = "south"
 
     with pytest.raises(TrustError, match="serves the federation south, and this site is of north"):
-        run(Agent(site.premises()).run())
+        run(Agent(site.context()).run())
 
 
 def test_settings_of_another_site_are_refused(site: Site, run: Run) -> None:
     with pytest.raises(ConfigError, match=r"site\.yaml is that of hospital-b in north"):
-        run(Agent(site.premises(name="hospital-b")).run())
+        run(Agent(site.context(name="hospital-b")).run())
 
 
 @pytest.mark.parametrize("place", [".", ".."])
 def test_data_that_hold_the_sites_own_folder_are_refused(site: Site, run: Run, place: str) -> None:
     with pytest.raises(ConfigError, match="holds this site's own folder with its key"):
-        run(Agent(site.premises(data={"all": str(site.directory / place)})).run())
+        run(Agent(site.context(data={"all": str(site.directory / place)})).run())
 
 
 def test_a_wrong_clock_is_told(site: Site, run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -388,7 +388,7 @@ def test_a_certificate_is_renewed_while_the_agent_works_also_after_a_full_disk(
 
 
 def test_an_agent_that_was_stopped_does_not_begin(site: Site, run: Run) -> None:
-    agent = Agent(site.premises())
+    agent = Agent(site.context())
 
     run(agent.stop())
     run(agent.run())
@@ -412,7 +412,7 @@ def test_a_run_that_ended_while_no_agent_ran_is_tidied_up(site: Site, run: Run) 
 def test_what_an_agent_brought_that_died_before_it_could_delete_it_is_deleted_by_the_next(
     site: Site, run: Run
 ) -> None:
-    blobs = site.premises().blobs
+    blobs = site.context().blobs
     left = put(blobs, b"a model that was shown to the worker already")
 
     async def scenario() -> None:
@@ -423,7 +423,7 @@ def test_what_an_agent_brought_that_died_before_it_could_delete_it_is_deleted_by
 
 
 def test_what_came_in_part_and_long_ago_is_deleted_by_the_next_agent(site: Site, run: Run) -> None:
-    blobs = site.premises().blobs
+    blobs = site.context().blobs
     with closing(blobs.write("0" * 64, "a", 100)) as writer:
         writer.write(b"the first bytes of a model that nobody asks for any more")
     long_ago = (NOW - 2 * DAY).timestamp()
@@ -444,12 +444,12 @@ def test_a_site_that_is_set_aside_is_told_so_once_and_when_it_no_longer_is(
         async with at_work(site):
             work = await accepted(site)
             for reason in ("it failed in 3 rounds in a row", "it failed in 3 rounds in a row", ""):
-                site.upstream.want(work.model_copy(update={"set_aside": reason}))
-                words = reason or "no longer set aside"
+                site.upstream.want(work.model_copy(update={"suspended": reason}))
+                words = reason or "no longer suspended"
                 await until(lambda words=words: words in caplog.text)
 
     with caplog.at_level("INFO"):
         run(main())
 
-    assert caplog.text.count("run demo-1: this site is set aside: it failed in 3 rounds in a row.") == 1
+    assert caplog.text.count("run demo-1: this site is suspended: it failed in 3 rounds in a row.") == 1
     assert "hanse run take-back demo-1 " in caplog.text

@@ -13,7 +13,7 @@ from tests.unit.collaborator.aggregators import MODEL, Site, manifest_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.progress import Progress
-from hanse.collaborator.task_worker.protocol import Order, Report
+from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.collaborator.tasks import Tasks
 from hanse.compression.delta import model_delta
 from hanse.compression.update import UpdateCodec, update_seed
@@ -39,10 +39,10 @@ class Trainer:
 
     async def carry_out(
         self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
-    ) -> Report:
+    ) -> TaskReport:
         self.times += 1
         write_file(folder.written, self.update)
-        return Report(num_examples=10, metrics={"loss": 0.5})
+        return TaskReport(num_examples=10, metrics={"loss": 0.5})
 
     async def end_run(self, run_id: str) -> None: ...
 
@@ -55,7 +55,7 @@ class Agents:
         self.manifest = manifest_of(compression=COMPRESSION)
         self.codec = UpdateCodec(self.manifest.plan.compression)
         self.work: RunWork = site.publish(self.manifest)
-        run(Reviewer(site.premises()).review(self.work))
+        run(Reviewer(site.context()).review(self.work))
         self.folder = site.directory / "runs" / self.work.run_id
         self.trainer = Trainer()
 
@@ -63,9 +63,9 @@ class Agents:
         return self.site.assignment(exchange=exchange, accepted=accepted, max_update_bytes=10_000)
 
     def settle(self, exchange: int, accepted: int = 0) -> TaskOutcome:
-        premises = self.site.premises()
-        tasks = Tasks(premises, Reviewer(premises), self.trainer)  # type: ignore[arg-type]
-        self._run(tasks.settle(self.work, self.asked(exchange, accepted)))
+        context = self.site.context()
+        tasks = Tasks(context, Reviewer(context), self.trainer)  # type: ignore[arg-type]
+        self._run(tasks.run(self.work, self.asked(exchange, accepted)))
         return self.site.upstream.outcomes[-1]
 
     def dies(self, at: str, exchange: int, accepted: int = 0) -> None:
@@ -165,18 +165,18 @@ def test_an_update_that_the_aggregator_never_took_leaves_no_trace(agents: Agents
 
 def test_an_update_that_came_too_late_leaves_no_trace(agents: Agents) -> None:
     agents.site.upstream.fail("result", LateResultError("exchange 1 is over"))
-    premises = agents.site.premises()
-    tasks = Tasks(premises, Reviewer(premises), agents.trainer)  # type: ignore[arg-type]
-    agents._run(tasks.settle(agents.work, agents.asked(1)))
+    context = agents.site.context()
+    tasks = Tasks(context, Reviewer(context), agents.trainer)  # type: ignore[arg-type]
+    agents._run(tasks.run(agents.work, agents.asked(1)))
 
     assert agents.decoded(agents.settle(3)).tolist() == NEXT
 
 
 def test_the_memory_stays_with_the_run_when_its_tasks_are_over(agents: Agents, run: Run) -> None:
     agents.settle(1)
-    premises = agents.site.premises()
+    context = agents.site.context()
 
-    run(Tasks(premises, Reviewer(premises), agents.trainer).end_run(agents.work.run_id))  # type: ignore[arg-type]
+    run(Tasks(context, Reviewer(context), agents.trainer).end_run(agents.work.run_id))  # type: ignore[arg-type]
 
     assert agents.decoded(agents.settle(3, accepted=1)).tolist() == CAUGHT_UP
 
@@ -193,10 +193,10 @@ class Reader(Trainer):
 
     async def carry_out(
         self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
-    ) -> Report:
+    ) -> TaskReport:
         assert order.model is not None
         self.shown = Path(order.model).read_bytes()
-        return Report(num_examples=10, metrics={"accuracy": 0.5})
+        return TaskReport(num_examples=10, metrics={"accuracy": 0.5})
 
 
 def evaluate(
@@ -208,7 +208,7 @@ def evaluate(
 ) -> bytes:
     """Have a site with the model `BEFORE` evaluate `AFTER`; the model that its worker was shown."""
     work = site.publish(manifest_of(compression={"download": ["delta", "zstd"]}))
-    run(Reviewer(site.premises()).review(work))
+    run(Reviewer(site.context()).review(work))
     before, after, reader = encode(BEFORE), encode(AFTER), Reader()
     folder = RunFolder(site.directory / "runs" / work.run_id)
     shown(folder.model(sha256(before))).write_bytes(before)
@@ -216,10 +216,10 @@ def evaluate(
     if delta is not None:
         told = {"base": sha256(before), "digest": site.upstream.add(delta), "size": len(delta)}
     asked = site.assignment("evaluate", model=site.upstream.add(after), model_bytes=len(after), delta=told)
-    premises = site.premises()
+    context = site.context()
     if failing is not None:
         site.upstream.fail("fetch", failing)
-    run(Tasks(premises, Reviewer(premises), reader).settle(work, asked))  # type: ignore[arg-type]
+    run(Tasks(context, Reviewer(context), reader).run(work, asked))  # type: ignore[arg-type]
     assert site.upstream.outcomes[-1].outcome == "done"
     return reader.shown
 

@@ -11,14 +11,14 @@ LATE = NOW + 0.8 * DAY
 
 
 def test_a_certificate_with_time_left_is_not_renewed(site: Site, run) -> None:
-    run(site.premises().identity.renew_if_due(site.upstream))
+    run(site.context().identity.renew_if_due(site.upstream))
 
     assert site.upstream.renewed == 0
 
 
 def test_a_certificate_near_its_end_is_renewed_for_a_new_key_and_shown(site: Site, run) -> None:
     site.clock = lambda: LATE
-    identity = site.premises().identity
+    identity = site.context().identity
 
     run(identity.renew_if_due(site.upstream))
 
@@ -31,7 +31,7 @@ def test_a_certificate_near_its_end_is_renewed_for_a_new_key_and_shown(site: Sit
 def test_a_renewed_certificate_is_left_alone(site: Site, run) -> None:
     times = [LATE, LATE, NOW + timedelta(hours=1)]
     site.clock = lambda: times.pop(0)
-    identity = site.premises().identity
+    identity = site.context().identity
 
     run(identity.renew_if_due(site.upstream))
     run(identity.renew_if_due(site.upstream))
@@ -42,7 +42,7 @@ def test_a_renewed_certificate_is_left_alone(site: Site, run) -> None:
 def test_a_site_that_was_removed_gets_no_certificate(site: Site, run) -> None:
     site.clock = lambda: LATE
     site.upstream.fail("renew", CredentialError("hospital-a was removed"))
-    identity = site.premises().identity
+    identity = site.context().identity
 
     with pytest.raises(CredentialError, match="removed"):
         run(identity.renew_if_due(site.upstream))

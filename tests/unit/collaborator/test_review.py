@@ -6,7 +6,7 @@ import pytest
 from tests.parties import NOW, enrolled
 from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
 
-from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.review import Reviewer, decide_plan, is_whole
 from hanse.config.settings import settings_yaml
 from hanse.core.plan.manifest import CodeFile, Manifest
@@ -21,12 +21,12 @@ INDIVIDUAL = {"train": {"discloses": {"update": "individual"}}}
 
 
 def reviewed(site: Site, run: Run, work: RunWork, **settings: Any) -> None:
-    run(Reviewer(site.premises(**settings)).review(work))
+    run(Reviewer(site.context(**settings)).review(work))
 
 
 def decided(site: Site, digest: str, *, approve: bool, **settings: Any) -> tuple[AnswerRequest, ...]:
     """What `hanse plan approve` or `reject` does."""
-    text = settings_yaml(site.premises(**settings).settings)
+    text = settings_yaml(site.context(**settings).settings)
     (site.directory / "site.yaml").write_text(text, encoding="utf-8")
     return decide_plan(site.directory, digest[:8], approve=approve, reason="as agreed", now=NOW)
 
@@ -40,7 +40,7 @@ def test_a_plan_that_a_rule_accepts_is_accepted_at_once(site: Site, run: Run) ->
     assert answer.accepted
     assert answer.plan_digest == work.plan_digest
     assert answer.reasons == ("its name matches the rule 'demo'",)
-    assert is_whole(site.premises().plans.bundle(work.plan_digest), manifest_of())
+    assert is_whole(site.context().plans.bundle(work.plan_digest), manifest_of())
 
 
 def test_a_plan_that_discloses_too_much_is_refused_without_its_code(site: Site, run: Run) -> None:
@@ -82,14 +82,14 @@ def test_a_plan_that_no_rule_decides_waits_for_a_person(
     reviewed(site, run, work, **ASK)
 
     assert site.upstream.answers == []
-    assert Plans(site.directory / "plans").pending() == (work.plan_digest,)
+    assert PlanStore(site.directory / "plans").pending() == (work.plan_digest,)
     assert f"`hanse plan approve {work.plan_digest[:12]}`" in caplog.text
 
 
 def test_a_persons_word_is_given_to_each_run_that_waits_for_it(site: Site, run: Run) -> None:
     work = site.publish(manifest_of())
     reviewed(site, run, work, **ASK)
-    site.premises().plans.note_runs({"demo-1": work.plan_digest, "demo-2": work.plan_digest})
+    site.context().plans.note_runs({"demo-1": work.plan_digest, "demo-2": work.plan_digest})
 
     requests = decided(site, work.plan_digest, approve=True, **ASK)
 
@@ -125,7 +125,7 @@ def test_a_rules_word_ends_with_the_rule(site: Site, run: Run) -> None:
     reviewed(site, run, work, **ASK)
 
     assert len(site.upstream.answers) == 1
-    assert Plans(site.directory / "plans").pending() == (work.plan_digest,)
+    assert PlanStore(site.directory / "plans").pending() == (work.plan_digest,)
 
 
 def test_a_persons_consent_does_not_outlast_a_stricter_policy(site: Site, run: Run) -> None:
@@ -163,19 +163,19 @@ def test_an_answer_of_another_site_on_disk_does_not_count(
     (tmp_path / "own").rename(site.directory / "pki")
 
     with pytest.raises(PolicyError, match="has not accepted"):
-        run(Reviewer(site.premises(**ASK)).agreed(work))
+        run(Reviewer(site.context(**ASK)).agreed(work))
 
 
 def test_a_plan_that_was_accepted_is_agreed_on(site: Site, run: Run) -> None:
     work = site.publish(manifest_of())
     reviewed(site, run, work)
 
-    assert run(Reviewer(site.premises()).agreed(work)) == manifest_of()
+    assert run(Reviewer(site.context()).agreed(work)) == manifest_of()
 
 
 def test_nothing_is_agreed_on_before_it_was_accepted(site: Site, run: Run) -> None:
     with pytest.raises(PolicyError, match=r"has not accepted plan .*`hanse plan show"):
-        run(Reviewer(site.premises()).agreed(site.publish(manifest_of())))
+        run(Reviewer(site.context()).agreed(site.publish(manifest_of())))
 
 
 def test_an_agreed_plan_must_still_be_permitted(site: Site, run: Run) -> None:
@@ -183,7 +183,7 @@ def test_an_agreed_plan_must_still_be_permitted(site: Site, run: Run) -> None:
     reviewed(site, run, work)
 
     with pytest.raises(PolicyError, match="does not permit the plan"):
-        run(Reviewer(site.premises(policy={"max_rounds": 1})).agreed(work))
+        run(Reviewer(site.context(policy={"max_rounds": 1})).agreed(work))
 
 
 @pytest.mark.parametrize("file", ["federation.py", "numpy.py"])
@@ -191,12 +191,12 @@ def test_code_that_was_altered_is_brought_again(site: Site, run: Run, file: str)
     manifest = manifest_of()
     work = site.publish(manifest)
     reviewed(site, run, work)
-    bundle = site.premises().plans.bundle(work.plan_digest)
+    bundle = site.context().plans.bundle(work.plan_digest)
     (bundle / file).unlink(missing_ok=True)
     (bundle / file).write_text("steal()")
     assert not is_whole(bundle, manifest)
 
-    run(Reviewer(site.premises()).bring_code(manifest))
+    run(Reviewer(site.context()).bring_code(manifest))
 
     assert is_whole(bundle, manifest)
 
@@ -208,10 +208,10 @@ def test_code_of_which_not_all_can_be_had_is_not_kept(site: Site, run: Run) -> N
     work = site.publish(Manifest(plan=plan, files=(*one.files, missing)))
 
     with pytest.raises(KeyError, match="f" * 64):
-        run(Reviewer(site.premises()).review(work))
+        run(Reviewer(site.context()).review(work))
 
     assert one.files[0].sha256 in site.upstream.fetched
-    assert site.premises().blobs.digests() == []
+    assert site.context().blobs.digests() == []
 
 
 def test_a_full_disk_delays_the_answer(site: Site, run: Run, caplog: pytest.LogCaptureFixture) -> None:

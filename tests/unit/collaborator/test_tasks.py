@@ -12,7 +12,7 @@ from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.progress import Progress
-from hanse.collaborator.task_worker.protocol import Order, Report
+from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.collaborator.tasks import Tasks
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.parameters import Parameters
@@ -36,15 +36,15 @@ UPDATE = {"weight": np.ones((2, 3), np.float32), "steps": np.array(1)}
 class FakeWorkers:
     """Writes and reports what a test has it, or raises it; without a process."""
 
-    def __init__(self, *results: Report | Exception, update: Parameters | None = UPDATE) -> None:
-        self.results = list(results) or [Report(num_examples=10, metrics={"loss": 0.5})]
+    def __init__(self, *results: TaskReport | Exception, update: Parameters | None = UPDATE) -> None:
+        self.results = list(results) or [TaskReport(num_examples=10, metrics={"loss": 0.5})]
         self.update = update
         self.orders: list[Order] = []
         self.ended: list[str] = []
 
     async def carry_out(
         self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
-    ) -> Report:
+    ) -> TaskReport:
         self.orders.append(order)
         assert order.model is None or open_file(Path(order.model)).keys() == MODEL.keys()
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
@@ -62,7 +62,7 @@ class FakeWorkers:
 def work(site: Site, run: Run) -> RunWork:
     """A run whose plan the site has accepted."""
     work = site.publish(manifest_of())
-    run(Reviewer(site.premises()).review(work))
+    run(Reviewer(site.context()).review(work))
     return work
 
 
@@ -70,9 +70,9 @@ def settled(
     site: Site, run: Run, work: RunWork, assignment: Assignment, workers: FakeWorkers, **settings: Any
 ) -> TaskOutcome:
     """Have an agent that just started settle a task; what the aggregator got of it last."""
-    premises = site.premises(**settings)
-    tasks = Tasks(premises, Reviewer(premises), workers)  # type: ignore[arg-type]
-    run(tasks.settle(work, assignment))
+    context = site.context(**settings)
+    tasks = Tasks(context, Reviewer(context), workers)  # type: ignore[arg-type]
+    run(tasks.run(work, assignment))
     return site.upstream.outcomes[-1]
 
 
@@ -93,7 +93,7 @@ def test_what_was_trained_is_delivered_and_told(site: Site, run: Run, work: RunW
 
 def test_a_task_that_takes_long_is_reported_while_it_does(site: Site, run: Run, work: RunWork) -> None:
     class SlowWorkers(FakeWorkers):
-        async def carry_out(self, *arguments: Any) -> Report:
+        async def carry_out(self, *arguments: Any) -> TaskReport:
             await until(lambda: 3 in site.upstream.progressed)
             return await super().carry_out(*arguments)
 
@@ -117,20 +117,20 @@ def test_what_is_not_declared_is_told_as_a_failure_and_stays(
 @pytest.mark.parametrize(
     ("report", "update", "reason"),
     [
-        (Report(num_examples=1, metrics={"age": 41.0}), UPDATE, "metric 'age'"),
-        (Report(num_examples=1, metrics={"loss": np.nan}), UPDATE, "reports loss = nan"),
-        (Report(num_examples=-1), UPDATE, "-1 examples"),
-        (Report(num_examples=1), UPDATE | {"steps": np.array(1.0)}, "dtype float64"),
+        (TaskReport(num_examples=1, metrics={"age": 41.0}), UPDATE, "metric 'age'"),
+        (TaskReport(num_examples=1, metrics={"loss": np.nan}), UPDATE, "reports loss = nan"),
+        (TaskReport(num_examples=-1), UPDATE, "-1 examples"),
+        (TaskReport(num_examples=1), UPDATE | {"steps": np.array(1.0)}, "dtype float64"),
         (
-            Report(num_examples=1),
+            TaskReport(num_examples=1),
             UPDATE | {"weight": np.full((2, 3), np.nan, np.float32)},
             "NaN or an infinity",
         ),
-        (Report(num_examples=1), None, "gave no update"),
+        (TaskReport(num_examples=1), None, "gave no update"),
     ],
 )
 def test_nothing_leaves_that_may_not(
-    site: Site, run: Run, work: RunWork, report: Report, update: Parameters | None, reason: str
+    site: Site, run: Run, work: RunWork, report: TaskReport, update: Parameters | None, reason: str
 ) -> None:
     outcome = settled(site, run, work, site.assignment(), FakeWorkers(report, update=update))
 
@@ -140,7 +140,7 @@ def test_nothing_leaves_that_may_not(
 
 
 def test_a_task_without_an_update_delivers_none(site: Site, run: Run, work: RunWork) -> None:
-    workers = FakeWorkers(Report(num_examples=4, metrics={"accuracy": 0.5}))
+    workers = FakeWorkers(TaskReport(num_examples=4, metrics={"accuracy": 0.5}))
 
     outcome = settled(site, run, work, site.assignment("evaluate"), workers)
 
@@ -150,7 +150,7 @@ def test_a_task_without_an_update_delivers_none(site: Site, run: Run, work: RunW
 def test_the_first_model_is_delivered_whole(site: Site, run: Run, work: RunWork) -> None:
     asked = site.assignment("initialise", round_number=0, model=None, model_bytes=0, max_update_bytes=10_000)
 
-    outcome = settled(site, run, work, asked, FakeWorkers(Report(), update=MODEL))
+    outcome = settled(site, run, work, asked, FakeWorkers(TaskReport(), update=MODEL))
 
     assert np.array_equal(site.upstream.update(outcome)["weight"], MODEL["weight"])
 
@@ -185,14 +185,14 @@ def test_a_task_of_a_plan_that_was_not_accepted_is_not_done(site: Site, run: Run
 
 
 def test_a_failed_task_is_tried_again(site: Site, run: Run, work: RunWork) -> None:
-    workers = FakeWorkers(TaskError("boom"), Report(num_examples=1))
+    workers = FakeWorkers(TaskError("boom"), TaskReport(num_examples=1))
 
     assert settled(site, run, work, site.assignment(), workers).outcome == "done"
 
 
 def test_a_task_that_fails_as_often_as_the_plan_permits_is_given_up(site: Site, run: Run) -> None:
     work = site.publish(manifest_of(tasks={"train": TRAIN | {"retries": 2}}))
-    run(Reviewer(site.premises()).review(work))
+    run(Reviewer(site.context()).review(work))
     workers = FakeWorkers(TaskError("train failed at federation.py:5"))
 
     outcome = settled(site, run, work, site.assignment(), workers, policy=telling("log"))
@@ -223,7 +223,7 @@ def test_a_failure_discloses_as_much_as_the_site_permits(
 
 def test_names_that_the_plans_code_chose_are_no_way_out_either(site: Site, run: Run, work: RunWork) -> None:
     policy = {"accept": ["demo"], "discloses": {"failures": "kind"}}
-    workers = FakeWorkers(Report(num_examples=1, metrics={"Jane Doe": 41.0}))
+    workers = FakeWorkers(TaskReport(num_examples=1, metrics={"Jane Doe": 41.0}))
 
     outcome = settled(site, run, work, site.assignment(), workers, policy=policy)
 
@@ -312,9 +312,9 @@ def test_a_result_that_comes_too_late_is_dropped(
     site: Site, run: Run, work: RunWork, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.upstream.fail("result", LateResultError("exchange 1 had closed"))
-    premises = site.premises()
+    context = site.context()
 
-    run(Tasks(premises, Reviewer(premises), FakeWorkers()).settle(work, site.assignment()))  # type: ignore[arg-type]
+    run(Tasks(context, Reviewer(context), FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
 
     assert site.upstream.outcomes == []
     assert "dropped: exchange 1 had closed" in caplog.text
@@ -332,9 +332,9 @@ def test_a_result_that_the_aggregator_refuses_is_told_as_a_failure(
 
 def test_not_even_a_failure_that_is_refused_ends_the_agent(site: Site, run: Run, work: RunWork) -> None:
     site.upstream.fail("result", UpdateError("no"), UpdateError("still no"))
-    premises = site.premises()
+    context = site.context()
 
-    run(Tasks(premises, Reviewer(premises), FakeWorkers()).settle(work, site.assignment()))  # type: ignore[arg-type]
+    run(Tasks(context, Reviewer(context), FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
 
     assert site.upstream.outcomes == []
 
@@ -370,7 +370,7 @@ def test_a_task_that_failed_is_done_anew_when_it_is_asked_again(site: Site, run:
 def test_a_model_is_fetched_once_for_the_tasks_that_start_from_it(
     site: Site, run: Run, work: RunWork
 ) -> None:
-    settled(site, run, work, site.assignment("evaluate", 1), FakeWorkers(Report(num_examples=1)))
+    settled(site, run, work, site.assignment("evaluate", 1), FakeWorkers(TaskReport(num_examples=1)))
     settled(site, run, work, site.assignment("train", 2), FakeWorkers())
 
     assert site.upstream.fetched.count(site.assignment().model or "") == 1
@@ -385,19 +385,19 @@ def test_what_is_needed_no_more_is_deleted(site: Site, run: Run, work: RunWork) 
 
     folder = RunFolder(site.directory / "runs" / "demo-1")
     assert list(folder.models.iterdir()) == [folder.model(second.model or "")]
-    blobs = site.premises().blobs
+    blobs = site.context().blobs
     assert not any(blobs.has(asked.model or "") for asked in (first, second))
     assert not folder.outgoing(1).exists()
     assert not folder.written.exists()
 
 
 def test_runs_of_one_model_do_not_take_it_from_each_other(site: Site, run: Run, work: RunWork) -> None:
-    premises = site.premises()
-    tasks = Tasks(premises, Reviewer(premises), FakeWorkers())  # type: ignore[arg-type]
+    context = site.context()
+    tasks = Tasks(context, Reviewer(context), FakeWorkers())  # type: ignore[arg-type]
     other = work.model_copy(update={"run_id": "demo-2"})
 
     async def both() -> None:
-        await asyncio.gather(*(tasks.settle(each, site.assignment()) for each in (work, other)))
+        await asyncio.gather(*(tasks.run(each, site.assignment()) for each in (work, other)))
 
     run(both())
 
@@ -405,9 +405,9 @@ def test_runs_of_one_model_do_not_take_it_from_each_other(site: Site, run: Run, 
 
 
 def test_a_run_that_is_over_leaves_no_model_and_no_worker(site: Site, run: Run, work: RunWork) -> None:
-    premises, workers = site.premises(), FakeWorkers()
-    tasks = Tasks(premises, Reviewer(premises), workers)  # type: ignore[arg-type]
-    run(tasks.settle(work, site.assignment()))
+    context, workers = site.context(), FakeWorkers()
+    tasks = Tasks(context, Reviewer(context), workers)  # type: ignore[arg-type]
+    run(tasks.run(work, site.assignment()))
 
     run(tasks.end_run("demo-1"))
 

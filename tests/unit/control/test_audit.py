@@ -11,7 +11,7 @@ import pytest
 from tests.journals import MODEL, NOW_MS, RUN, SITES, UPDATE, Author, Lines, World, new_world, reseal
 
 from hanse.control.audit import verify
-from hanse.control.report import MOST_PROBLEMS, Report
+from hanse.control.report import MOST_PROBLEMS, AuditReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
@@ -39,14 +39,14 @@ def genuine(author: Author, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def forged(author: Author, world: World, genuine: Path) -> Callable[..., Report]:
+def forged(author: Author, world: World, genuine: Path) -> Callable[..., AuditReport]:
     """Examine the journal after a forger was at it.
 
     What the forger may do without any key is done to the lines as they stand; `resealed` is a forger who
     holds the aggregator's key, and so makes the chain and the seal anew.
     """
 
-    def examine(change: Callable[[Lines], object], *, resealed: Credentials | None = None) -> Report:
+    def examine(change: Callable[[Lines], object], *, resealed: Credentials | None = None) -> AuditReport:
         lines = [json.loads(line) for line in genuine.read_text().splitlines()]
         change(lines)
         if resealed is not None:
@@ -66,7 +66,7 @@ def find(lines: Lines, kind: str, site: str | None = None) -> dict[str, Any]:
     )
 
 
-def problems(report: Report) -> dict[str, list[str]]:
+def problems(report: AuditReport) -> dict[str, list[str]]:
     return {check.name: check.problems for check in report.failed}
 
 
@@ -110,14 +110,14 @@ def test_the_report_can_be_written_as_json(genuine: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 19))
-def test_a_dropped_record_is_noticed(forged: Callable[..., Report], number: int) -> None:
+def test_a_dropped_record_is_noticed(forged: Callable[..., AuditReport], number: int) -> None:
     report = forged(lambda lines: lines.pop(number))
 
     assert problems(report).keys() & {"chain", "seal"}
 
 
 @pytest.mark.parametrize("number", range(1, 18))
-def test_swapped_records_are_noticed(forged: Callable[..., Report], number: int) -> None:
+def test_swapped_records_are_noticed(forged: Callable[..., AuditReport], number: int) -> None:
     def swap(lines: Lines) -> None:
         lines[number], lines[number + 1] = lines[number + 1], lines[number]
 
@@ -125,34 +125,34 @@ def test_swapped_records_are_noticed(forged: Callable[..., Report], number: int)
 
 
 @pytest.mark.parametrize("number", range(1, 19))
-def test_an_edited_record_is_noticed(forged: Callable[..., Report], number: int) -> None:
+def test_an_edited_record_is_noticed(forged: Callable[..., AuditReport], number: int) -> None:
     report = forged(lambda lines: lines[number].update(time_ms=lines[number]["time_ms"] + 1))
 
     (problem,) = problems(report)["chain"]
     assert f"record {number} of {RUN}" in problem
 
 
-def test_a_repeated_record_is_noticed(forged: Callable[..., Report]) -> None:
+def test_a_repeated_record_is_noticed(forged: Callable[..., AuditReport]) -> None:
     assert "chain" in problems(forged(lambda lines: lines.insert(5, lines[5])))
 
 
-def test_records_cut_off_before_the_seal_are_noticed(forged: Callable[..., Report]) -> None:
+def test_records_cut_off_before_the_seal_are_noticed(forged: Callable[..., AuditReport]) -> None:
     report = forged(lambda lines: lines.__delitem__(slice(10, -1)))
 
     assert problems(report).keys() == {"seal"}
 
 
-def test_a_missing_seal_is_noticed(forged: Callable[..., Report]) -> None:
+def test_a_missing_seal_is_noticed(forged: Callable[..., AuditReport]) -> None:
     assert problems(forged(lambda lines: lines.pop()))["seal"] == [
         "no seal follows record 18, the last that was read"
     ]
 
 
-def test_what_follows_the_seal_is_noticed(forged: Callable[..., Report]) -> None:
+def test_what_follows_the_seal_is_noticed(forged: Callable[..., AuditReport]) -> None:
     assert "seal" in problems(forged(lambda lines: lines.append(lines[3])))
 
 
-def test_an_edited_seal_is_noticed(forged: Callable[..., Report]) -> None:
+def test_an_edited_seal_is_noticed(forged: Callable[..., AuditReport]) -> None:
     report = forged(lambda lines: lines[-1]["seal"].update(sealed_ms=NOW_MS + 1))
 
     assert "was altered" in problems(report)["seal"][0]
@@ -205,7 +205,9 @@ def test_a_journal_of_a_strangers_federation_is_noticed(tmp_path: Path, world: W
     assert problems(verify(path, world.authority.certificate)).keys() == {"authority", "seal", "statements"}
 
 
-def test_a_seal_by_a_strangers_aggregator_is_noticed(forged: Callable[..., Report], tmp_path: Path) -> None:
+def test_a_seal_by_a_strangers_aggregator_is_noticed(
+    forged: Callable[..., AuditReport], tmp_path: Path
+) -> None:
     impostor = new_world(tmp_path).party("hub", Role.AGGREGATOR)
 
     report = forged(lambda lines: None, resealed=impostor)
@@ -213,7 +215,7 @@ def test_a_seal_by_a_strangers_aggregator_is_noticed(forged: Callable[..., Repor
     assert "another federation's authority" in problems(report)["seal"][0]
 
 
-def test_a_seal_by_a_site_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_a_seal_by_a_site_is_noticed(forged: Callable[..., AuditReport], author: Author) -> None:
     report = forged(lambda lines: None, resealed=author.sites["zurich"])
 
     assert "which is for the aggregator to do" in problems(report)["seal"][0]
@@ -236,7 +238,7 @@ def test_a_seal_by_a_site_is_noticed(forged: Callable[..., Report], author: Auth
     ],
 )
 def test_a_word_put_into_a_sites_mouth_is_noticed(
-    forged: Callable[..., Report], author: Author, kind: str, change: dict[str, Any], complaint: str
+    forged: Callable[..., AuditReport], author: Author, kind: str, change: dict[str, Any], complaint: str
 ) -> None:
     report = forged(lambda lines: find(lines, kind).update(change), resealed=author.aggregator)
 
@@ -257,7 +259,7 @@ def test_an_answer_that_was_a_refusal_is_noticed(world: World, tmp_path: Path) -
     assert "zurich signed accepted False, and the journal says True" in problems(report)["statements"][0]
 
 
-def test_a_statement_of_another_site_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_a_statement_of_another_site_is_noticed(forged: Callable[..., AuditReport], author: Author) -> None:
     def swap(lines: Lines) -> None:
         theirs = find(lines, "UpdateAccepted", "zurich")["statement"]
         find(lines, "UpdateAccepted", "budapest")["statement"] = theirs
@@ -267,7 +269,9 @@ def test_a_statement_of_another_site_is_noticed(forged: Callable[..., Report], a
     assert "collaborator/zurich signed what is told of budapest" in problems(report)["statements"][0]
 
 
-def test_a_statement_for_another_purpose_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_a_statement_for_another_purpose_is_noticed(
+    forged: Callable[..., AuditReport], author: Author
+) -> None:
     def misuse(lines: Lines) -> None:
         find(lines, "PlanAnswered", "zurich")["statement"] = find(lines, "UpdateAccepted", "zurich")[
             "statement"
@@ -279,7 +283,7 @@ def test_a_statement_for_another_purpose_is_noticed(forged: Callable[..., Report
 
 
 def test_a_record_dated_after_the_certificates_end_is_noticed(
-    forged: Callable[..., Report], author: Author
+    forged: Callable[..., AuditReport], author: Author
 ) -> None:
     def postdate(lines: Lines) -> None:
         line = next(line for line in lines if line.get("kind") == "UpdateAccepted")
@@ -291,14 +295,14 @@ def test_a_record_dated_after_the_certificates_end_is_noticed(
 
 
 def test_a_record_from_before_the_one_before_it_is_noticed(
-    forged: Callable[..., Report], author: Author
+    forged: Callable[..., AuditReport], author: Author
 ) -> None:
     report = forged(lambda lines: lines[9].update(time_ms=NOW_MS - 1), resealed=author.aggregator)
 
     assert problems(report)["history"] == ["record 9: it is from before the record before it"]
 
 
-def test_a_record_of_no_possible_time_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_a_record_of_no_possible_time_is_noticed(forged: Callable[..., AuditReport], author: Author) -> None:
     def never(lines: Lines) -> None:
         next(line for line in lines if line.get("kind") == "UpdateAccepted")["time_ms"] = 10**20
 
@@ -307,7 +311,9 @@ def test_a_record_of_no_possible_time_is_noticed(forged: Callable[..., Report], 
     assert "is no time" in problems(report)["statements"][0]
 
 
-def test_another_plan_under_the_same_digest_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_another_plan_under_the_same_digest_is_noticed(
+    forged: Callable[..., AuditReport], author: Author
+) -> None:
     def swap_code(lines: Lines) -> None:
         find(lines, "RunSubmitted")["manifest"]["files"][0]["sha256"] = "1" * 64
 
@@ -316,7 +322,7 @@ def test_another_plan_under_the_same_digest_is_noticed(forged: Callable[..., Rep
     assert problems(report).keys() == {"plan"}
 
 
-def test_a_plan_that_no_site_accepted_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_a_plan_that_no_site_accepted_is_noticed(forged: Callable[..., AuditReport], author: Author) -> None:
     def other_plan(lines: Lines) -> None:
         body = find(lines, "RunSubmitted")
         body["manifest"]["plan"]["rounds"] = 7
@@ -328,7 +334,7 @@ def test_a_plan_that_no_site_accepted_is_noticed(forged: Callable[..., Report], 
 
 
 def test_a_site_that_was_asked_without_consent_is_noticed(
-    forged: Callable[..., Report], author: Author
+    forged: Callable[..., AuditReport], author: Author
 ) -> None:
     def drop_answer(lines: Lines) -> None:
         lines.remove(next(line for line in lines if line.get("kind") == "PlanAnswered"))
@@ -362,7 +368,7 @@ def test_what_the_plan_does_not_declare_is_noticed_though_the_site_signed_it(
     assert complaint in problems(report)["consent"][0]
 
 
-def test_an_aggregate_of_other_sites_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_an_aggregate_of_other_sites_is_noticed(forged: Callable[..., AuditReport], author: Author) -> None:
     report = forged(
         lambda lines: find(lines, "UpdatesAggregated").update(sites=["budapest"]), resealed=author.aggregator
     )
@@ -380,21 +386,21 @@ def test_an_aggregate_of_other_sites_is_noticed(forged: Callable[..., Report], a
     ],
 )
 def test_an_event_that_cannot_be_is_noticed(
-    forged: Callable[..., Report], author: Author, kind: str, change: dict[str, Any]
+    forged: Callable[..., AuditReport], author: Author, kind: str, change: dict[str, Any]
 ) -> None:
     report = forged(lambda lines: find(lines, kind).update(change), resealed=author.aggregator)
 
     assert "history" in problems(report)
 
 
-def test_a_record_of_another_run_is_noticed(forged: Callable[..., Report], author: Author) -> None:
+def test_a_record_of_another_run_is_noticed(forged: Callable[..., AuditReport], author: Author) -> None:
     report = forged(lambda lines: lines[3].update(stream="heart-2"), resealed=author.aggregator)
 
     assert problems(report)["chain"] == ["record 3 is of heart-2"]
 
 
 def test_of_many_problems_some_are_told_and_all_counted() -> None:
-    check = Report("north", RUN, "", True).checks["chain"]
+    check = AuditReport("north", RUN, "", True).checks["chain"]
 
     for number in range(MOST_PROBLEMS + 5):
         check.fail(str(number))

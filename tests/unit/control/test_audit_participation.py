@@ -11,10 +11,10 @@ import pytest
 from tests.journals import MANIFEST, MODEL, NOW_MS, SITES, UPDATE, Author, Lines, World, new_world, reseal
 
 from hanse.control.audit import verify
-from hanse.control.report import Report
+from hanse.control.report import AuditReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.clock import Tick
-from hanse.core.run.suspension import TakeBack
+from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import RefuseResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
@@ -41,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def author(world: World) -> Author:
-    """A run in which zurich is late in round 2, fails in round 3, is set aside, and taken back."""
+    """A run in which zurich is late in round 2, fails in round 3, is suspended, and reinstated."""
     with pytest.MonkeyPatch.context() as patch:
         manifest = Manifest.model_validate(MANIFEST.model_dump(mode="json") | {"plan": SETTINGS})
         patch.setattr("tests.journals.MANIFEST", manifest)
@@ -60,7 +60,7 @@ def author(world: World) -> Author:
         author.do(Commit(3, MODEL))
         ask(author, 4)
         author.do(Commit(4, MODEL))
-        author.do(TakeBack("zurich", "ada"))
+        author.do(Reinstate("zurich", "ada"))
     return author
 
 
@@ -83,7 +83,7 @@ def forged(author: Author, world: World, genuine: Path) -> Callable[..., list[st
     return examine
 
 
-def report(genuine: Path, world: World) -> Report:
+def report(genuine: Path, world: World) -> AuditReport:
     found = verify(genuine, world.authority.certificate)
     assert [check.problems for check in found.failed] == []
     return found
@@ -103,7 +103,7 @@ def test_the_report_says_of_each_exchange_who_took_part(genuine: Path, world: Wo
         ([], {}),
     ]
     assert exchanges[2]["failed"] == {"zurich": "out of memory"}
-    assert exchanges[3]["set_aside"] == ["zurich"]
+    assert exchanges[3]["suspended"] == ["zurich"]
 
 
 def test_the_report_says_how_much_data_is_missing(genuine: Path, world: World) -> None:
@@ -127,8 +127,8 @@ def test_the_account_of_a_site_says_what_it_missed_and_when_it_was_set_aside(
         (2, "it answered after the close; its 7 examples are not in it"),
     ]
     assert [spared.told for spared in zurich.sparing] == [
-        "set aside: it failed in 2 rounds in a row, at last in round 3, train: out of memory",
-        "taken back by ada",
+        "suspended: it failed in 2 rounds in a row, at last in round 3, train: out of memory",
+        "reinstated by ada",
     ]
 
 
@@ -138,7 +138,7 @@ def test_the_figures_of_a_journal_without_them_are_counted(
     lines: Lines = [json.loads(line) for line in genuine.read_text().splitlines()]
     for line in lines:
         if line.get("kind") == "ExchangeClosed":
-            for name in ("idle", "set_aside", "data"):
+            for name in ("idle", "suspended", "data"):
                 del line["body"][name]
     reseal(lines, author.aggregator)
     genuine.write_bytes(b"".join(canonical_json(line) + b"\n" for line in lines))
@@ -156,11 +156,11 @@ def test_the_figures_of_a_journal_without_them_are_counted(
             {"data": {"answered": 5, "missing": 0, "unknown": [], "tolerated": 0.2}},
             "ExchangeClosed does not say who answered",
         ),
-        ("ExchangeClosed", 3, {"set_aside": []}, "ExchangeClosed does not say who answered"),
-        ("RoundOpened", 4, {"cohort": ["budapest", "zurich"]}, "the round asks zurich, set aside before"),
-        ("RoundOpened", 2, {"set_aside": ["zurich"]}, "the round goes without zurich, never set aside"),
-        ("SiteSetAside", 0, {"site": "budapest"}, "budapest had not failed in 2 rounds in a row"),
-        ("SiteTakenBack", 0, {"site": "budapest"}, "budapest was not set aside"),
+        ("ExchangeClosed", 3, {"suspended": []}, "ExchangeClosed does not say who answered"),
+        ("RoundOpened", 4, {"cohort": ["budapest", "zurich"]}, "the round asks zurich, suspended before"),
+        ("RoundOpened", 2, {"suspended": ["zurich"]}, "the round goes without zurich, never suspended"),
+        ("SiteSuspended", 0, {"site": "budapest"}, "budapest had not failed in 2 rounds in a row"),
+        ("SiteReinstated", 0, {"site": "budapest"}, "budapest was not suspended"),
     ],
 )
 def test_what_is_not_told_as_it_was_is_noticed(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hanse.control.timeline import MOST_SITES, Story, figure
+from hanse.control.timeline import MOST_SITES, Timeline, figure
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import (
     Data,
@@ -19,7 +19,7 @@ from hanse.core.run.round_events import (
     UpdateAccepted,
 )
 from hanse.core.run.run_events import PlanAnswered, RunFinished
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 
 MODEL = "a" * 64
 
@@ -45,9 +45,9 @@ def committed(round_number: int = 1, best: bool = False, **metrics: float) -> Ev
 
 
 def lines(*events: Event) -> list[str]:
-    story = Story()
+    story = Timeline()
     story.rounds = 9
-    return [line for event in events for line in story.take(event)]
+    return [line for event in events for line in story.lines_for(event)]
 
 
 def test_a_round_is_a_row_with_the_means_and_each_sites_figures() -> None:
@@ -140,9 +140,9 @@ def test_a_refusal_tells_its_reasons() -> None:
 
 
 def test_the_history_is_kept_as_json() -> None:
-    story = Story()
+    story = Timeline()
     for event in (opened(1, "train"), answered(1, "a", loss=0.5), committed(loss=0.5)):
-        story.take(event)
+        story.lines_for(event)
 
     assert story.history == [
         {"round": 1, "metrics": {"loss": 0.5}, "sites": {"a": {"loss": 0.5}}, "exchanges": []}
@@ -188,7 +188,7 @@ def test_whoever_is_missing_is_told_though_the_plan_tolerates_it() -> None:
 @pytest.mark.parametrize(
     "quiet",
     [
-        closed(1, ENOUGH, missing=(), idle=(), set_aside=("b",)),
+        closed(1, ENOUGH, missing=(), idle=(), suspended=("b",)),
         closed(1, Data(answered=60, missing=0, tolerated=0.5), missing=(), idle=()),
         closed(1, None),
     ],
@@ -198,10 +198,10 @@ def test_of_what_is_known_already_or_cannot_be_known_nothing_is_told(quiet: Even
 
 
 def test_the_history_has_who_took_part_and_who_was_late_after_all() -> None:
-    story = Story()
+    story = Timeline()
     late = ResultRefused(exchange=1, site="b", error="late", reason="over", round_number=1, num_examples=40)
     for event in (opened(1, "train"), answered(1, "a"), closed(1, LITTLE), committed(), late):
-        story.take(event)
+        story.lines_for(event)
 
     (told,) = story.history[0]["exchanges"]
     assert (told["asked"], told["answered"], told["idle"]) == (["a", "b"], ["a"], ["b"])
@@ -234,17 +234,17 @@ def test_the_end_says_in_which_rounds_too_little_data_was() -> None:
     ("event", "told"),
     [
         (
-            SiteSetAside(site="b", round_number=3, reason="it failed in 3 rounds"),
-            "warning: b is set aside: it failed in 3 rounds",
+            SiteSuspended(site="b", round_number=3, reason="it failed in 3 rounds"),
+            "warning: b is suspended: it failed in 3 rounds",
         ),
         (
-            SiteKept(site="b", round_number=3, reason="it failed; without it 1 would be left"),
+            SuspensionWaived(site="b", round_number=3, reason="it failed; without it 1 would be left"),
             "warning: b is asked on: it failed; without it 1 would be left",
         ),
-        (SiteTakenBack(site="b", reason="its rest is over"), "b is taken back: its rest is over"),
+        (SiteReinstated(site="b", reason="its rest is over"), "b is reinstated: its rest is over"),
         (
-            SiteTakenBack(site="b", by="ada", reason="taken back by an operator"),
-            "b is taken back by ada; it is asked from the next round on",
+            SiteReinstated(site="b", by="ada", reason="reinstated by an operator"),
+            "b is reinstated by ada; it is asked from the next round on",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def federated(make_learner: Callable[[Site], Learner], scratch: Path) -> Paramet
     model = sessions["budapest"].initial_parameters()
     for number in range(1, PLAN.rounds + 1):
         answers = {
-            name: perform(session, PLAN, name, Ask(number, number, "train"), model).computed()
+            name: perform(session, PLAN, name, Ask(number, number, "train"), model).materialize()
             for name, session in sessions.items()
         }
         updates = [Update(name, one.num_examples, one.metrics, one.update) for name, one in answers.items()]

@@ -14,11 +14,11 @@ from hanse.core.run.events import Event
 from hanse.core.run.round_events import ResultRefused, RoundOpened, TaskFailed, UpdateAccepted
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
-from hanse.core.run.site_events import SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, QuorumError, TaskError, WorkflowError
-from hanse.simulation.host import InlineHost, Submission
+from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.averages import mean_metrics
 from hanse.workflow.built_in import evaluate, fedavg
@@ -87,7 +87,7 @@ class Simulation:
         start = CodeFile(path="m.safetensors", sha256="1" * 64, size=1) if agreed.initial_model else None
         code = (CodeFile(path="adding.py", sha256="0" * 64, size=1),)
         manifest = Manifest(plan=agreed, files=code, initial_model=start)
-        self.host = InlineHost(
+        self.host = SimulationHost(
             Submission(manifest, manifest.digest, INITIAL if start else None),
             sites,
             MemoryJournal(),
@@ -349,9 +349,9 @@ def test_a_site_that_keeps_failing_is_set_aside_and_comes_back_after_its_rest() 
     run = simulation.drive()
 
     assert [len(event.cohort) for event in simulation.of(RoundOpened)] == [3, 3, 3, 3, 2, 2, 3, 3]
-    assert [event.round_number for event in simulation.of(SiteSetAside)] == [3]
-    assert len(simulation.of(SiteTakenBack)) == 1
-    assert run.roll.short_rounds == 4
+    assert [event.round_number for event in simulation.of(SiteSuspended)] == [3]
+    assert len(simulation.of(SiteReinstated)) == 1
+    assert run.attendance.short_rounds == 4
 
 
 def test_a_simulation_done_again_tells_the_same_of_who_took_part() -> None:

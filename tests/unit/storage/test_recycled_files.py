@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hanse.files.reuse import unused
-from hanse.storage.recycled_files import Spares
+from hanse.storage.recycled_files import RecycledFiles
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux tells who reads a file")
 
@@ -23,8 +23,8 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spares(directory: Path) -> Spares:
-    return Spares(directory, worth_bytes=100)
+def spares(directory: Path) -> RecycledFiles:
+    return RecycledFiles(directory, worth_bytes=100)
 
 
 def blob(directory: Path, name: str = "blob", size: int = 1_000) -> Path:
@@ -35,7 +35,7 @@ def blob(directory: Path, name: str = "blob", size: int = 1_000) -> Path:
     return path
 
 
-def test_a_file_that_nobody_reads_is_taken(spares: Spares, directory: Path) -> None:
+def test_a_file_that_nobody_reads_is_taken(spares: RecycledFiles, directory: Path) -> None:
     spares.add(blob(directory))
 
     taken = spares.take(1_000, directory.parent / "new")
@@ -46,19 +46,21 @@ def test_a_file_that_nobody_reads_is_taken(spares: Spares, directory: Path) -> N
 
 
 @pytest.mark.parametrize(("size", "taken"), [(400, False), (600, True), (1_900, True), (2_100, False)])
-def test_only_one_of_about_the_size_is_taken(spares: Spares, directory: Path, size: int, taken: bool) -> None:
+def test_only_one_of_about_the_size_is_taken(
+    spares: RecycledFiles, directory: Path, size: int, taken: bool
+) -> None:
     spares.add(blob(directory))
 
     assert spares.take(size, directory.parent / "new") == taken
 
 
-def test_small_files_are_not_worth_it(spares: Spares, directory: Path) -> None:
+def test_small_files_are_not_worth_it(spares: RecycledFiles, directory: Path) -> None:
     spares.add(blob(directory, size=99))
 
     assert not spares.take(99, directory.parent / "new")
 
 
-def test_a_file_that_somebody_has_open_is_left(spares: Spares, directory: Path) -> None:
+def test_a_file_that_somebody_has_open_is_left(spares: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
 
     with path.open("rb"):
@@ -68,7 +70,7 @@ def test_a_file_that_somebody_has_open_is_left(spares: Spares, directory: Path) 
     assert spares.take(1_000, directory.parent / "new")
 
 
-def test_a_file_that_somebody_has_mapped_is_left(spares: Spares, directory: Path) -> None:
+def test_a_file_that_somebody_has_mapped_is_left(spares: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -81,7 +83,7 @@ def test_a_file_that_somebody_has_mapped_is_left(spares: Spares, directory: Path
     mapped.close()
 
 
-def test_a_file_with_another_name_is_left(spares: Spares, directory: Path) -> None:
+def test_a_file_with_another_name_is_left(spares: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
     os.link(path, directory.parent / "lent")
     spares.add(path)
@@ -90,7 +92,7 @@ def test_a_file_with_another_name_is_left(spares: Spares, directory: Path) -> No
     assert (directory.parent / "lent").stat().st_mode & 0o777 == 0o400
 
 
-def test_freed_is_all_but_as_much_as_was_asked_for(spares: Spares, directory: Path) -> None:
+def test_freed_is_all_but_as_much_as_was_asked_for(spares: RecycledFiles, directory: Path) -> None:
     spares.take(1_000, directory.parent / "new")
     spares.take(1_000, directory.parent / "new")
     for number in range(3):
@@ -105,7 +107,7 @@ def test_freed_is_all_but_as_much_as_was_asked_for(spares: Spares, directory: Pa
 
 
 def test_no_more_is_kept_than_a_quarter_of_what_is_free(
-    spares: Spares, directory: Path, monkeypatch: pytest.MonkeyPatch
+    spares: RecycledFiles, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spares.take(3_000, directory.parent / "new")
     for number in range(3):
@@ -118,7 +120,7 @@ def test_no_more_is_kept_than_a_quarter_of_what_is_free(
     assert len(list(directory.iterdir())) == 2
 
 
-def test_what_has_another_name_is_kept_until_that_is_gone(spares: Spares, directory: Path) -> None:
+def test_what_has_another_name_is_kept_until_that_is_gone(spares: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
     lent = directory.parent / "lent"
     os.link(path, lent)
@@ -130,7 +132,7 @@ def test_what_has_another_name_is_kept_until_that_is_gone(spares: Spares, direct
     assert spares.take(1_000, directory.parent / "new")
 
 
-def test_all_is_freed_where_nothing_is_to_be_kept(spares: Spares, directory: Path) -> None:
+def test_all_is_freed_where_nothing_is_to_be_kept(spares: RecycledFiles, directory: Path) -> None:
     spares.take(1_000, directory.parent / "new")
     os.link(blob(directory), directory.parent / "lent")
     spares.add(directory.parent / "blob")

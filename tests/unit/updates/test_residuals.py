@@ -7,41 +7,41 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanse.updates.residuals import Memory
+from hanse.updates.residuals import Residuals
 
 
 def left(value: float) -> dict[str, np.ndarray]:
     return {"w": np.full(3, value, np.float32)}
 
 
-def value(memory: Memory, task: str = "train") -> float | None:
+def value(memory: Residuals, task: str = "train") -> float | None:
     before = memory.before(task)
     return None if before is None else float(before["w"][0])
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
+def memory(tmp_path: Path) -> Residuals:
     """One in which the update of exchange 2 counts."""
-    memory = Memory(tmp_path / "memory")
+    memory = Residuals(tmp_path / "memory")
     memory.note("train", 2, left(2.0))
     memory.accept(2)
     return memory
 
 
 def test_nothing_is_known_at_first(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "memory")
+    memory = Residuals(tmp_path / "memory")
 
     assert memory.before("train") is None
     assert not (tmp_path / "memory").exists()
 
 
-def test_what_pends_is_not_what_the_next_update_starts_from(memory: Memory) -> None:
+def test_what_pends_is_not_what_the_next_update_starts_from(memory: Residuals) -> None:
     memory.note("train", 4, left(4.0))
 
     assert value(memory) == 2.0
 
 
-def test_what_counts_takes_the_place_of_what_was_before(memory: Memory, tmp_path: Path) -> None:
+def test_what_counts_takes_the_place_of_what_was_before(memory: Residuals, tmp_path: Path) -> None:
     memory.note("train", 4, left(4.0))
     memory.accept(4)
 
@@ -49,7 +49,7 @@ def test_what_counts_takes_the_place_of_what_was_before(memory: Memory, tmp_path
     assert len(list((tmp_path / "memory").iterdir())) == 1
 
 
-def test_what_does_not_count_leaves_no_trace(memory: Memory, tmp_path: Path) -> None:
+def test_what_does_not_count_leaves_no_trace(memory: Residuals, tmp_path: Path) -> None:
     memory.note("train", 4, left(4.0))
     memory.refuse(4)
 
@@ -57,7 +57,7 @@ def test_what_does_not_count_leaves_no_trace(memory: Memory, tmp_path: Path) -> 
     assert len(list((tmp_path / "memory").iterdir())) == 1
 
 
-def test_a_task_that_is_performed_again_overwrites_what_pends(memory: Memory) -> None:
+def test_a_task_that_is_performed_again_overwrites_what_pends(memory: Residuals) -> None:
     memory.note("train", 4, left(4.0))
     memory.note("train", 4, left(5.0))
     memory.accept(4)
@@ -65,37 +65,37 @@ def test_a_task_that_is_performed_again_overwrites_what_pends(memory: Memory) ->
     assert value(memory) == 5.0
 
 
-def test_an_assignment_tells_which_exchange_counted(memory: Memory) -> None:
+def test_an_assignment_tells_which_exchange_counted(memory: Residuals) -> None:
     memory.note("train", 4, left(4.0))
-    memory.settle(accepted=4, asked=5)
+    memory.apply_acceptance(accepted=4, asked=5)
 
     assert value(memory) == 4.0
 
 
-def test_an_earlier_exchange_that_did_not_count_is_dropped(memory: Memory) -> None:
+def test_an_earlier_exchange_that_did_not_count_is_dropped(memory: Residuals) -> None:
     memory.note("train", 4, left(4.0))
-    memory.settle(accepted=2, asked=6)
+    memory.apply_acceptance(accepted=2, asked=6)
     memory.accept(4)
 
     assert value(memory) == 2.0
 
 
-def test_what_pends_of_the_exchange_that_is_asked_again_stays(memory: Memory) -> None:
+def test_what_pends_of_the_exchange_that_is_asked_again_stays(memory: Residuals) -> None:
     memory.note("train", 4, left(4.0))
-    memory.settle(accepted=2, asked=4)
+    memory.apply_acceptance(accepted=2, asked=4)
     memory.accept(4)
 
     assert value(memory) == 4.0
 
 
-def test_each_task_has_its_own(memory: Memory) -> None:
+def test_each_task_has_its_own(memory: Residuals) -> None:
     memory.note("fine/tune", 3, left(3.0))
     memory.accept(3)
 
     assert (value(memory), value(memory, "fine/tune")) == (2.0, 3.0)
 
 
-def test_after_a_crash_between_two_files_the_later_one_counts(memory: Memory, tmp_path: Path) -> None:
+def test_after_a_crash_between_two_files_the_later_one_counts(memory: Residuals, tmp_path: Path) -> None:
     kept = next((tmp_path / "memory").iterdir())
     saved = kept.read_bytes()
     memory.note("train", 10, left(10.0))
@@ -106,7 +106,7 @@ def test_after_a_crash_between_two_files_the_later_one_counts(memory: Memory, tm
 
 
 def test_a_damaged_file_costs_accuracy_and_is_told(
-    memory: Memory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    memory: Residuals, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     next((tmp_path / "memory").iterdir()).write_bytes(b"none of ours")
 

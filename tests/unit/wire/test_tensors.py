@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from tests.deltas import difference
 
 from hanse.core.values.digests import ALGORITHMS, Algorithm, digest_of_bytes
-from hanse.core.values.parameters import Array, Parameters, TensorSpec, difference_as_read, specs
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, lazy_difference, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.wire import tensor_headers, tensors
 from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file, write_hashed
@@ -137,7 +137,7 @@ def test_what_is_computed_as_it_is_read_is_written_as_its_array(tmp_path: Path) 
     generator = np.random.default_rng(1)
     trained, received = ({"w": generator.normal(size=(700, 1000)).astype(np.float32)} for _ in range(2))
 
-    write_file(tmp_path / "delta", difference_as_read(trained, received))
+    write_file(tmp_path / "delta", lazy_difference(trained, received))
 
     assert (tmp_path / "delta").read_bytes() == encode(difference(trained, received))
 

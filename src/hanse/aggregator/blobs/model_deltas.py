@@ -27,7 +27,7 @@ _KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class OfferedDelta:
     """What makes a model of the one before.
 
     Attributes:
@@ -41,7 +41,7 @@ class Offered:
     path: Path
 
 
-class Downloads:
+class ModelDeltas:
     """Makes and keeps what is new in the models of runs whose plans ask for it.
 
     Nothing depends on it: a site fetches the whole model where it lacks the one before,
@@ -58,7 +58,7 @@ class Downloads:
         """
         self._directory = directory
         self._blobs = blobs
-        self._offers: dict[str, dict[str, Offered]] = {}
+        self._offers: dict[str, dict[str, OfferedDelta]] = {}
         self._making = threading.Lock()
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -67,7 +67,7 @@ class Downloads:
         found = self._offers.get(run_id, {}).get(model)
         return None if found is None else found.delta
 
-    def find(self, digest: str) -> Offered | None:
+    def find(self, digest: str) -> OfferedDelta | None:
         """What is offered under a digest."""
         offers = (offered for of_run in list(self._offers.values()) for offered in list(of_run.values()))
         return next((offered for offered in offers if offered.delta.digest == digest), None)
@@ -97,7 +97,7 @@ class Downloads:
             for offered in self._offers.pop(run_id, {}).values():
                 offered.path.unlink(missing_ok=True)
 
-    def _make(self, model: str, base: str, level: int, algorithm: Algorithm) -> Offered | None:
+    def _make(self, model: str, base: str, level: int, algorithm: Algorithm) -> OfferedDelta | None:
         path = self._blobs.path(model)
         now, before = open_file(path), open_file(self._blobs.path(base))
         # A file that others wrote may hold more than tensors, which nobody could make again.
@@ -113,4 +113,4 @@ class Downloads:
         if size >= self._blobs.size(model):
             part.unlink(missing_ok=True)
             return None
-        return Offered(model, ModelDelta(base=base, digest=digest, size=size), part)
+        return OfferedDelta(model, ModelDelta(base=base, digest=digest, size=size), part)

@@ -42,7 +42,7 @@ def references(run: Run) -> frozenset[str]:
 
 
 def superseded(before: Run | None) -> frozenset[str]:
-    """Blobs that a run's last commit, say, may have made useless; see `Ledger.before`."""
+    """Blobs that a run's last commit, say, may have made useless; see `JournaledRun.before`."""
     return frozenset() if before is None else references(before)
 
 

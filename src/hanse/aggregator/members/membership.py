@@ -28,7 +28,7 @@ from hanse.wire.messages.members import Certificates
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetimes:
+class CertificateLifetimes:
     """How long certificates last before their holders have to renew them."""
 
     collaborator: timedelta = timedelta(days=7)
@@ -58,7 +58,7 @@ class _Vouched:
     end: datetime
 
 
-class Registry:
+class MemberRegistry:
     """Who belongs to the federation, and how one comes to.
 
     Works on the journal alone, so that a stopped aggregator's directory can
@@ -73,7 +73,7 @@ class Registry:
         journal: Journal,
         authority: Authority,
         *,
-        lifetimes: Lifetimes,
+        lifetimes: CertificateLifetimes,
         clock: Callable[[], datetime],
     ) -> None:
         self._journal = journal

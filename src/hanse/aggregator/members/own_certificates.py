@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hanse.aggregator.members.membership import Registry
+from hanse.aggregator.members.membership import MemberRegistry
 from hanse.config.layout import IDENTITY, OPERATOR
 from hanse.config.settings import OPERATOR_FILE, AggregatorSettings, OperatorSettings, settings_yaml
 from hanse.core.values.identity import Party, Role
@@ -52,7 +52,9 @@ def certify(
     return Credentials.save_new(identity, key, certificate, pem_of(authority.certificate), now)
 
 
-def enrol_operator(directory: Path, settings: AggregatorSettings, registry: Registry, now: datetime) -> None:
+def enrol_operator(
+    directory: Path, settings: AggregatorSettings, registry: MemberRegistry, now: datetime
+) -> None:
     """Make the operator who is at home in the federation's directory."""
     home = directory / OPERATOR
     key, party = new_key(), Party(settings.federation, Role.OPERATOR, OPERATOR)
@@ -69,7 +71,7 @@ def enrol_operator(directory: Path, settings: AggregatorSettings, registry: Regi
     write_file(home / OPERATOR_FILE, settings_yaml(operator).encode())
 
 
-def renew_operator(directory: Path, registry: Registry, now: datetime) -> None:
+def renew_operator(directory: Path, registry: MemberRegistry, now: datetime) -> None:
     """Renew the certificate of the operator at home where that is due, also an expired one."""
     identity = directory / OPERATOR / IDENTITY
     if not (identity / CERTIFICATE_FILE).exists():

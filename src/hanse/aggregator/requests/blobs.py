@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hanse.aggregator.options import Options
 from hanse.aggregator.requests.access import check_may_read, upload_limit
-from hanse.aggregator.run_registry import RunKeeper
+from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.values.identity import Party
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import BlobStore, BlobWriter
@@ -19,33 +19,33 @@ from hanse.wire.messages.basics import BlobState
 class TransferRequests:
     """Serves the requests of `hanse.transport.service.BlobHandler`."""
 
-    def __init__(self, keeper: RunKeeper, blobs: BlobStore, options: Options) -> None:
-        self._keeper = keeper
+    def __init__(self, run_registry: RunRegistry, blobs: BlobStore, options: Options) -> None:
+        self._run_registry = run_registry
         self._blobs = blobs
         self._options = options
 
     def blob_to_send(self, party: Party, digest: str) -> Path:
         """Where a blob is that this party may have."""
-        offered = self._keeper.downloads.find(digest)
+        offered = self._run_registry.downloads.find(digest)
         if offered is not None:  # whoever may have the model may have what makes it
-            check_may_read(party, offered.model, self._keeper.states())
+            check_may_read(party, offered.model, self._run_registry.states())
             return offered.path
-        check_may_read(party, digest, self._keeper.states())
+        check_may_read(party, digest, self._run_registry.states())
         return self._blobs.path(digest)
 
     def blob_state(self, party: Party, digest: str) -> BlobState:
         """How much of this party's upload is here."""
-        self._keeper.retention.claim(party, digest)
+        self._run_registry.retention.claim(party, digest)
         if self._blobs.has(digest):
             return BlobState(complete=True, offset=self._blobs.size(digest))
         return BlobState(complete=False, offset=self._blobs.partial_size(digest, party.name))
 
     def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
         """What begins or resumes an upload that this party may make."""
-        self._keeper.retention.claim(party, digest)
+        self._run_registry.retention.claim(party, digest)
         if self._blobs.has(digest):
             return None
-        limit = upload_limit(party, self._keeper.states(), self._blobs.size, self._options.max_blob)
+        limit = upload_limit(party, self._run_registry.states(), self._blobs.size, self._options.max_blob)
         if size > limit:
             raise PolicyError(
                 f"{party.name} wants to upload {size} bytes; the limit is {limit}",

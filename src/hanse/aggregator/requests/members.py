@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from hanse.aggregator.members.membership import Registry
-from hanse.aggregator.run_registry import REMOVED, RunKeeper
+from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.run_registry import REMOVED, RunRegistry
 from hanse.core.run.lifecycle import Invite, Leave
 from hanse.core.values.identity import Party, Role
 from hanse.errors import HanseError
@@ -29,9 +29,11 @@ logger = logging.getLogger(__name__)
 class MemberRequests:
     """Serves the requests of `hanse.transport.service.MemberHandler`."""
 
-    def __init__(self, registry: Registry, keeper: RunKeeper, url: str, token_id: Callable[[], str]) -> None:
+    def __init__(
+        self, registry: MemberRegistry, run_registry: RunRegistry, url: str, token_id: Callable[[], str]
+    ) -> None:
         self._registry = registry
-        self._keeper = keeper
+        self._run_registry = run_registry
         self._url = url
         self._token_id = token_id
 
@@ -67,8 +69,8 @@ class MemberRequests:
     async def remove(self, party: Party, name: str) -> Members:
         """Take a party off the allow list; its open requests end at once."""
         await asyncio.to_thread(self._registry.remove, name, party.name)
-        self._keeper.signals.notify([name])
-        for controller in self._keeper.alive():
+        self._run_registry.signals.notify([name])
+        for controller in self._run_registry.alive():
             await controller.execute(Leave(name, REMOVED))
         return await self.members(party)
 
@@ -91,7 +93,7 @@ class MemberRequests:
         """Ask a new site for its answers to the plans of the runs under way."""
         if party.role is not Role.COLLABORATOR:
             return
-        for controller in self._keeper.alive():
+        for controller in self._run_registry.alive():
             try:
                 await controller.execute(Invite(party.name))
             except HanseError as error:

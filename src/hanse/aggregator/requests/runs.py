@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from hanse.aggregator.export import Exports
-from hanse.aggregator.members.membership import Registry
-from hanse.aggregator.run_registry import RunKeeper
+from hanse.aggregator.export import JournalExporter
+from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.run import TERMINAL
-from hanse.core.run.suspension import TakeBack
+from hanse.core.run.suspension import Reinstate
 from hanse.core.values.identity import Party
 from hanse.core.values.schema import Strict
 from hanse.errors import PlanError
@@ -36,10 +36,15 @@ class ControlRequests:
     """Serves the requests of `hanse.transport.service.RunHandler`."""
 
     def __init__(
-        self, registry: Registry, keeper: RunKeeper, journal: Journal, blobs: BlobStore, exports: Exports
+        self,
+        registry: MemberRegistry,
+        run_registry: RunRegistry,
+        journal: Journal,
+        blobs: BlobStore,
+        exports: JournalExporter,
     ) -> None:
         self._registry = registry
-        self._keeper = keeper
+        self._run_registry = run_registry
         self._journal = journal
         self._blobs = blobs
         self._exports = exports
@@ -47,29 +52,29 @@ class ControlRequests:
     async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
         """Begin a run."""
         manifest = await asyncio.to_thread(self._manifest, request.plan_digest)
-        controller = await self._keeper.begin(manifest, request.plan_digest, party.name)
-        self._keeper.retention.release(party)
-        return self._keeper.status(controller)
+        controller = await self._run_registry.begin(manifest, request.plan_digest, party.name)
+        self._run_registry.retention.release(party)
+        return self._run_registry.status(controller)
 
     async def runs(self, party: Party) -> Runs:
         """List the runs, newest first: as many as fit in a message."""
-        found = sorted(self._keeper.all(), key=lambda c: c.run.submitted_ms, reverse=True)
-        return Runs(runs=tuple(_fitting((self._keeper.status(c) for c in found), MAX_MESSAGE - _SLACK)))
+        found = sorted(self._run_registry.all(), key=lambda c: c.run.submitted_ms, reverse=True)
+        return Runs(runs=tuple(_fitting((self._run_registry.status(c) for c in found), MAX_MESSAGE - _SLACK)))
 
     async def run(self, party: Party, run_id: str) -> RunStatus:
         """One run as it stands."""
-        return self._keeper.status(self._keeper.find(run_id))
+        return self._run_registry.status(self._run_registry.find(run_id))
 
     async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
         """Records of a run's journal after `after`, waiting for one where there is none."""
-        controller = self._keeper.find(run_id)
+        controller = self._run_registry.find(run_id)
 
         def look() -> bool | None:
             self._registry.membership.member(party.name, party.role)  # it may be removed while it waits
             return controller.events > after or controller.run.phase in TERMINAL or None
 
-        await self._keeper.signals.until([run_id, party.name], look, wait_s)
-        status = self._keeper.status(controller)
+        await self._run_registry.signals.until([run_id, party.name], look, wait_s)
+        status = self._run_registry.status(controller)
         records = await asyncio.to_thread(self._journal.read, run_id, after=after, limit=_RECORDS_A_REPLY)
         written = (JournalRecord.model_validate(record.as_json()) for record in records)
         room = MAX_MESSAGE - _SLACK - len(encode(status))
@@ -77,23 +82,23 @@ class ControlRequests:
 
     async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:
         """End a run."""
-        controller = self._keeper.find(run_id)
+        controller = self._run_registry.find(run_id)
         await controller.execute(Stop(party.name, request.reason))
-        return self._keeper.status(controller)
+        return self._run_registry.status(controller)
 
     async def resume(self, party: Party, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""
-        return self._keeper.status(await self._keeper.resume(run_id, party.name))
+        return self._run_registry.status(await self._run_registry.resume(run_id, party.name))
 
-    async def take_back(self, party: Party, run_id: str, site: str) -> RunStatus:
-        """Have a site asked again that was set aside."""
-        controller = self._keeper.find(run_id)
-        await controller.execute(TakeBack(site, party.name))
-        return self._keeper.status(controller)
+    async def reinstate(self, party: Party, run_id: str, site: str) -> RunStatus:
+        """Have a site asked again that was suspended."""
+        controller = self._run_registry.find(run_id)
+        await controller.execute(Reinstate(site, party.name))
+        return self._run_registry.status(controller)
 
     async def export(self, party: Party, run_id: str) -> Path:
         """Write the run's journal with its seal to a file."""
-        self._keeper.find(run_id)
+        self._run_registry.find(run_id)
         return await asyncio.to_thread(self._exports.write, run_id)
 
     def _manifest(self, digest: str) -> Manifest:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from hanse.aggregator.members.membership import Registry
-from hanse.aggregator.requests.verify import Verifier
+from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.site_work import WorkList
-from hanse.aggregator.run_registry import RunKeeper
+from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.run.tasks import RefuseResult, StartTask
 from hanse.core.values.identity import Party
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
@@ -34,12 +34,17 @@ class SiteRequests:
     """Serves the requests of `hanse.transport.service.SiteHandler`."""
 
     def __init__(
-        self, registry: Registry, keeper: RunKeeper, verifier: Verifier, blobs: BlobStore, max_blob: int
+        self,
+        registry: MemberRegistry,
+        run_registry: RunRegistry,
+        verifier: StatementVerifier,
+        blobs: BlobStore,
+        max_blob: int,
     ) -> None:
         self._registry = registry
-        self._keeper = keeper
+        self._run_registry = run_registry
         self._verifier = verifier
-        self._work_list = WorkList(blobs.size, max_blob, keeper.downloads.offer)
+        self._work_list = WorkList(blobs.size, max_blob, run_registry.downloads.offer)
 
     async def next(self, party: Party, request: NextRequest) -> Work:
         """Wait for the site's work to change."""
@@ -49,7 +54,7 @@ class SiteRequests:
             work = self._work(party)
             return None if work.version == request.known else work
 
-        found = await self._keeper.signals.until([party.name], look, request.wait_s)
+        found = await self._run_registry.signals.until([party.name], look, request.wait_s)
         return found or self._work(party)
 
     async def answer(self, party: Party, request: AnswerRequest) -> Empty:
@@ -83,10 +88,10 @@ class SiteRequests:
         return Empty()
 
     def _work(self, party: Party) -> Work:
-        return self._work_list.of(party.name, self._keeper.states())
+        return self._work_list.of(party.name, self._run_registry.states())
 
     def _find(self, party: Party, run_id: str) -> RunController:
-        controller = self._keeper.find(run_id)
+        controller = self._run_registry.find(run_id)
         if party.name not in controller.run.invited:
             raise RunError(f"{party.name} was not asked to take part in run {run_id}")
         return controller

@@ -26,7 +26,7 @@ _LONGEST_STATEMENT = 65_536
 """Bytes of what a site states; it goes into the journal, and the journal into messages."""
 
 
-class Verifier:
+class StatementVerifier:
     """Checks signed statements against the federation's authority and the blobs that came with them."""
 
     def __init__(self, credentials: Credentials, blobs: BlobStore, clock: Callable[[], datetime]) -> None:

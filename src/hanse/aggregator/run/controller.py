@@ -7,18 +7,18 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from hanse.aggregator.run.site_work import touched
+from hanse.aggregator.run.site_work import sites_to_wake
 from hanse.concurrency import Signals
-from hanse.core.run.attendance import told_absent
+from hanse.core.run.attendance import format_absent
 from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange, MemberState
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
-from hanse.core.run.site_events import SiteKept, SiteSetAside
+from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
 from hanse.errors import RunError, StorageError
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class RunController:
             work may have changed.
     """
 
-    def __init__(self, ledger: Ledger, signals: Signals, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, ledger: JournaledRun, signals: Signals, clock_ms: Callable[[], int]) -> None:
         self._ledger = ledger
         self._clock_ms = clock_ms
         self._told: list[tuple[Command, _Waiting]] = []
@@ -59,9 +59,9 @@ class RunController:
         return self._ledger.run
 
     @property
-    def before(self) -> Run | None:
-        """The run as it stood before it last let go of blobs; see `Ledger.before`."""
-        return self._ledger.before
+    def before_last_commit(self) -> Run | None:
+        """The run as it stood before it last let go of blobs; see `JournaledRun.before`."""
+        return self._ledger.before_last_commit
 
     @property
     def events(self) -> int:
@@ -104,7 +104,7 @@ class RunController:
             seen = self.events
             wakeup_ms = next_wakeup_ms(self.run, self._tick())
             left_s = None if wakeup_ms is None else (wakeup_ms - self._clock_ms()) / 1000
-            if await self.goes_on_after(seen, left_s):
+            if await self.wait_for_events(seen, left_s):
                 await asyncio.sleep(_BETWEEN_LOOKS_S)  # a thousand answers need no thousand looks
                 continue
             try:
@@ -129,7 +129,7 @@ class RunController:
         assert closed is not None  # there is no timeout
         return closed
 
-    async def goes_on_after(self, seen: int, timeout_s: float | None = None) -> bool:
+    async def wait_for_events(self, seen: int, timeout_s: float | None = None) -> bool:
         """Wait until there are records after the one numbered `seen`; whether there are in time."""
 
         def look() -> bool | None:
@@ -180,7 +180,7 @@ class RunController:
             logger.info("%s %s", run.run_id, _line(event), extra={"run": run.run_id})
             if warning := _warning(run, event):
                 logger.warning("run %s: %s", run.run_id, warning, extra={"run": run.run_id})
-        sites = touched(events, self.before)
+        sites = sites_to_wake(events, self.before_last_commit)
         self.signals.notify([run.run_id, *(run.invited if sites is None else sorted(sites))])
 
 
@@ -188,11 +188,11 @@ def _warning(run: Run, event: Event) -> str:
     """What an operator should know of an event, in words; empty for nothing."""
     match event:
         case ExchangeClosed() if event.data is not None and event.data.too_little:
-            found = run.roll.closed.get(event.exchange)
-            return "" if found is None else told_absent(found)
-        case SiteSetAside():
-            return f"{event.site} is set aside: {event.reason}; its rest: {run.plan.cohort.rest}"
-        case SiteKept():
+            found = run.attendance.closed.get(event.exchange)
+            return "" if found is None else format_absent(found)
+        case SiteSuspended():
+            return f"{event.site} is suspended: {event.reason}; its rest: {run.plan.cohort.rest}"
+        case SuspensionWaived():
             return f"{event.site} is asked on: {event.reason}"
         case _:
             return ""

@@ -21,8 +21,8 @@ from hanse.core.run.round_events import (
 )
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.run_events import PlanAnswered, SiteInvited, SiteLeft
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
-from hanse.core.run.suspension import told_aside
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.suspension import format_suspension
 from hanse.core.values.canonical import digest_of
 from hanse.wire.messages.sites import Assignment, ModelDelta, RunWork, Work
 
@@ -68,7 +68,7 @@ class WorkList:
         concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
         standing = tuple(
             (
-                *(run.run_id, run.plan_digest, site not in run.answers, _aside(run, site)),
+                *(run.run_id, run.plan_digest, site not in run.answers, suspension_reason(run, site)),
                 _accepted(run, site),
                 # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
                 tuple((exchange.number, exchange.clock_ms) for exchange in asked),
@@ -91,7 +91,7 @@ class WorkList:
             plan_bytes=size_of(run.plan_digest),
             review=site not in run.answers,
             progress_s=progress_interval_s(run),
-            set_aside=_aside(run, site),
+            suspended=suspension_reason(run, site),
             assignments=tuple(
                 Assignment(
                     exchange=e.number,
@@ -110,13 +110,13 @@ class WorkList:
 
 
 _Standing = tuple[str, str, bool, str, int, tuple[tuple[int, int], ...]]
-"""Run, plan, whether the site is to answer, why it is set aside, what it has to know counts, exchanges with
+"""Run, plan, whether the site is to answer, why it is suspended, what it has to know counts, exchanges with
 their clocks: all that its work follows from."""
 
 
-def _aside(run: Run, site: str) -> str:
+def suspension_reason(run: Run, site: str) -> str:
     """Why a site is not asked at present, and until when; empty where it is."""
-    return told_aside(run, site) if site in run.conduct.aside else ""
+    return format_suspension(run, site) if site in run.failure_record.suspensions else ""
 
 
 def concerns(run: Run, site: str) -> bool:
@@ -124,7 +124,7 @@ def concerns(run: Run, site: str) -> bool:
     return run.phase not in TERMINAL and site in run.invited and site not in run.left
 
 
-def touched(events: Iterable[Event], before: Run | None) -> frozenset[str] | None:
+def sites_to_wake(events: Iterable[Event], before: Run | None) -> frozenset[str] | None:
     """Sites whose work an event may have changed; None for all that were invited.
 
     What a site itself has said is no news to it: it is not woken to hear that it counts.
@@ -140,9 +140,16 @@ def touched(events: Iterable[Event], before: Run | None) -> frozenset[str] | Non
                 sites |= set(event.cohort)
             case ExchangeClosed():
                 sites |= set(event.missing)
-            case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSetAside() | SiteTakenBack():
+            case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSuspended() | SiteReinstated():
                 sites.add(event.site)
-            case TaskStarted() | UpdateAccepted() | TaskFailed() | SiteIdle() | SiteKept() | ResultRefused():
+            case (
+                TaskStarted()
+                | UpdateAccepted()
+                | TaskFailed()
+                | SiteIdle()
+                | SuspensionWaived()
+                | ResultRefused()
+            ):
                 pass
             case RoundOpened() | UpdatesAggregated():
                 pass

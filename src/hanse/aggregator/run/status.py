@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from hanse.core.run.exchange import deadline_ms
 from hanse.core.run.run import Phase, Run
-from hanse.core.run.suspension import back_ms, back_round, told_aside
-from hanse.wire.messages.runs import Awaited, RunStatus, SetAside, TookPart
+from hanse.core.run.suspension import format_suspension, reinstatement_ms, reinstatement_round
+from hanse.wire.messages.runs import Awaited, RunStatus, SuspendedSite, TookPart
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""
@@ -60,13 +60,13 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         best_model=run.best.model if run.best else None,
         metrics=dict(run.metrics),
         took_part=_took_part(run),
-        short_rounds=run.roll.short_rounds,
-        set_aside=_set_aside(run)[:MOST_NAMED],
+        short_rounds=run.attendance.short_rounds,
+        suspended=_set_aside(run)[:MOST_NAMED],
         events=events,
     )
 
 
-def told(awaited: Awaited) -> str:
+def format_awaited(awaited: Awaited) -> str:
     """Who is waited for, for what, since when and until when (UTC)."""
     since, until = (
         datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -79,22 +79,22 @@ def told(awaited: Awaited) -> str:
 def _took_part(run: Run) -> tuple[TookPart, ...]:
     """The exchanges of the last round committed and of the open one; of a stream, the last few."""
     rounds = (run.committed, run.round_open)
-    last = [found for found in run.roll.closed.values() if found.round_number in rounds]
+    last = [found for found in run.attendance.closed.values() if found.round_number in rounds]
     return tuple(TookPart.of(found, MOST_NAMED) for found in last[-MOST_EXCHANGES:])
 
 
-def _set_aside(run: Run) -> tuple[SetAside, ...]:
+def _set_aside(run: Run) -> tuple[SuspendedSite, ...]:
     return tuple(
-        SetAside(
+        SuspendedSite(
             site=site,
-            reason=aside.reason,
-            round_number=aside.round_number,
-            since_ms=aside.since_ms,
-            back_round=back_round(run, site),
-            back_ms=back_ms(run, site),
-            told=told_aside(run, site),
+            reason=found.reason,
+            round_number=found.round_number,
+            since_ms=found.since_ms,
+            reinstatement_round=reinstatement_round(run, site),
+            reinstatement_ms=reinstatement_ms(run, site),
+            told=format_suspension(run, site),
         )
-        for site, aside in sorted(run.conduct.aside.items())
+        for site, found in sorted(run.failure_record.suspensions.items())
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import assert_never
 
 from hanse.aggregation.registry import aggregate as aggregate_updates
-from hanse.aggregator.blobs.model_deltas import Downloads
+from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention, superseded
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run_worker.protocol import (
@@ -30,7 +30,7 @@ from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
-from hanse.core.run.exchange import Answer, Exchange
+from hanse.core.run.exchange import AcceptedResult, Exchange
 from hanse.core.run.lifecycle import Fail, Finish
 from hanse.core.run.run import Run
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
@@ -43,7 +43,7 @@ from hanse.updates.incoming import open_update
 from hanse.wire.tensors import open_file
 
 
-class WorkflowHost:
+class CallHandler:
     """Carries out a run worker's calls, one after another.
 
     What a worker does again after it died gets the same answers: all that it
@@ -57,7 +57,7 @@ class WorkflowHost:
         blobs: BlobStore,
         retention: Retention,
         workspace: Workspace,
-        downloads: Downloads,
+        downloads: ModelDeltas,
     ) -> None:
         self._controller = controller
         self._blobs = blobs
@@ -164,13 +164,13 @@ class WorkflowHost:
                 first = min(ready, key=lambda e: e.members[e.order[0]].since_ms)
                 staleness = self._run.committed + 1 - first.round_number
                 return AnswersReply(answers=(await self._answer(first, first.order[0], staleness),))
-            await self._controller.goes_on_after(seen)
+            await self._controller.wait_for_events(seen)
 
     async def _commit(self, call: CommitCall) -> StandingReply:
         model, state = await asyncio.to_thread(self._take_in, call)
         dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
         await self._execute(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
-        await self._retention.collect(superseded(self._controller.before) | self._workspace.taken)
+        await self._retention.collect(superseded(self._controller.before_last_commit) | self._workspace.taken)
         return await asyncio.to_thread(self._begin_anew)
 
     def _begin_anew(self) -> StandingReply:
@@ -274,7 +274,7 @@ def _sum_file(exchange: Exchange) -> str:
     return f"sum-{exchange.number}.safetensors"
 
 
-def _answered(exchange: Exchange, site: str) -> Answer:
+def _answered(exchange: Exchange, site: str) -> AcceptedResult:
     answer = exchange.members[site].answer
     if answer is None:
         raise RunError(f"{site} has not answered exchange {exchange.number}")

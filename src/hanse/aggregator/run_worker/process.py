@@ -59,7 +59,7 @@ def main(channel: Channel, _confined: Confined, arguments: tuple[str, ...]) -> N
     service = ServiceLink(channel, inbox)
     try:
         plan = Plan.model_validate(service.receive()["plan"])
-        service.tell(_last_word(plan, bundle, ServiceHost(service, plan, inbox, outbox)))
+        service.tell(_last_word(plan, bundle, RemoteHost(service, plan, inbox, outbox)))
     except ServiceGoneError:
         return
 
@@ -131,7 +131,7 @@ class ServiceLink:
             raise ServiceGoneError from None
 
 
-class ServiceHost:
+class RemoteHost:
     """Answers a workflow by asking the service; see `hanse.workflow.base.Host`."""
 
     def __init__(self, service: ServiceLink, plan: Plan, inbox: Path, outbox: Path) -> None:

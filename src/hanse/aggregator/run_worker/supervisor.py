@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hanse.aggregator.blobs.model_deltas import Downloads
+from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention, superseded
 from hanse.aggregator.run.controller import RunController
-from hanse.aggregator.run_worker.host import WorkflowHost
+from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.run_worker.workspace import Workspace
 from hanse.checkpoints import Point, reach_async
@@ -38,7 +38,7 @@ _OWN_TREE = "own file tree"
 """The layer of a confinement that shows a worker what it may read on a read-only mount."""
 
 
-class Limits(Protocol):
+class MakeConfinement(Protocol):
     """Makes a worker's confinement from what it has to read and write."""
 
     def __call__(self, *, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
@@ -47,7 +47,7 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class WorkerDependencies:
     """What the workers of all runs have in common.
 
     Attributes:
@@ -63,8 +63,8 @@ class Workshop:
     directory: Path
     blobs: BlobStore
     retention: Retention
-    downloads: Downloads
-    limits: Limits
+    downloads: ModelDeltas
+    limits: MakeConfinement
     max_bytes: int
     worker_process: StartsWorkers
 
@@ -72,7 +72,7 @@ class Workshop:
 class Supervisor:
     """Runs the workflow of one run, in one worker after another, until the run ends."""
 
-    def __init__(self, controller: RunController, workshop: Workshop) -> None:
+    def __init__(self, controller: RunController, workshop: WorkerDependencies) -> None:
         self._controller = controller
         self._workshop = workshop
         self._directory = workshop.directory / controller.run.run_id
@@ -85,7 +85,7 @@ class Supervisor:
             while await controller.in_phase(Phase.RUNNING, *TERMINAL) is Phase.RUNNING:
                 seen = controller.events
                 try:
-                    await self._live()
+                    await self._run_one_worker()
                     tries = 0
                 except StorageError as error:
                     # Nothing is lost: the next worker begins again from the last commit.
@@ -95,7 +95,7 @@ class Supervisor:
                     await self._wait_for_storage(error, tries)
             clock.cancel()
 
-    async def _live(self) -> None:
+    async def _run_one_worker(self) -> None:
         """One life of the worker.
 
         Raises:
@@ -103,7 +103,7 @@ class Supervisor:
         """
         workshop = self._workshop
         # A run that was taken up again may have begun its round anew.
-        await workshop.retention.collect(superseded(self._controller.before))
+        await workshop.retention.collect(superseded(self._controller.before_last_commit))
         workspace = await asyncio.to_thread(
             Workspace,
             self._directory,
@@ -116,13 +116,15 @@ class Supervisor:
             if worker is not None:
                 await self._work(worker, workspace)
         finally:
-            await to_the_end(self._tidy(workspace))
+            await to_the_end(self._clean_up(workspace))
 
-    async def _tidy(self, workspace: Workspace) -> None:
+    async def _clean_up(self, workspace: Workspace) -> None:
         await asyncio.to_thread(workspace.delete)
         if self._controller.run.phase in TERMINAL:
             self._workshop.downloads.forget(self._controller.run.run_id)
-        await self._workshop.retention.collect(superseded(self._controller.before) | workspace.taken)
+        await self._workshop.retention.collect(
+            superseded(self._controller.before_last_commit) | workspace.taken
+        )
 
     async def _start(self, workspace: Workspace) -> WorkerProcess | None:
         """Start the worker; None where that cannot be, and the run has failed for it."""
@@ -163,7 +165,7 @@ class Supervisor:
     async def _serve(self, worker: WorkerProcess, workspace: Workspace) -> str:
         """Answer the worker, which gets its plan first, until it ends; what it did wrong, if it did."""
         shop = self._workshop
-        host = WorkflowHost(self._controller, shop.blobs, shop.retention, workspace, shop.downloads)
+        host = CallHandler(self._controller, shop.blobs, shop.retention, workspace, shop.downloads)
         message: dict[str, Any] = {"plan": self._controller.run.plan.model_dump(mode="json")}
         try:
             await worker.channel.send(await asyncio.to_thread(workspace.post, message))
@@ -206,7 +208,7 @@ async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
     return await worker.stop(_GRACE_S)
 
 
-async def _answer(host: WorkflowHost, call: Call) -> dict[str, Any]:
+async def _answer(host: CallHandler, call: Call) -> dict[str, Any]:
     facts = call.model_dump(include=_FACTS)
     try:
         await reach_async(Point.BEFORE_CALL, **facts)

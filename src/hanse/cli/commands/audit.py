@@ -13,7 +13,7 @@ from hanse.core.values.wording import and_more
 from hanse.errors import ConfigError, TrustError
 
 if TYPE_CHECKING:
-    from hanse.control.report import Account, Report
+    from hanse.control.report import Account, AuditReport
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -96,7 +96,7 @@ def show(
     conclude(journal, report)
 
 
-def examine(journal: Path, ca: Path | None) -> Report:
+def examine(journal: Path, ca: Path | None) -> AuditReport:
     """Examine a journal; see `hanse.control.audit.verify`.
 
     Raises:
@@ -112,7 +112,7 @@ def examine(journal: Path, ca: Path | None) -> Report:
         raise TrustError(error.message, mend=error.mend) from error
 
 
-def say_verdict(report: Report) -> None:
+def say_verdict(report: AuditReport) -> None:
     """Print what was checked."""
     say(_about(report))
     for check in report.checks.values():
@@ -123,14 +123,14 @@ def say_verdict(report: Report) -> None:
         say(f"verified: {report.records} records, sealed by {report.sealed_by} {moment(report.sealed_ms)}")
 
 
-def _about(report: Report) -> str:
+def _about(report: AuditReport) -> str:
     return (
         f"run {report.run_id} of plan {report.plan_name} ({report.plan_digest[:12]}) in federation "
         f"{report.federation}: {report.phase}, {report.rounds} rounds"
     )
 
 
-def _show_exchanges(report: Report) -> None:
+def _show_exchanges(report: AuditReport) -> None:
     """Who took part in each exchange, and with how much data."""
     if not report.exchanges:
         return
@@ -194,7 +194,7 @@ def _show_site(account: Account) -> None:
     say_table(("  TIME", "ROUND", "TASK", "EXAMPLES", "METRICS", "UPDATE"), rows)
 
 
-def conclude(journal: Path, report: Report) -> None:
+def conclude(journal: Path, report: AuditReport) -> None:
     """Say how far the journal can be believed.
 
     Raises:

@@ -15,7 +15,7 @@ from hanse.cli.output import say, say_json
 from hanse.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hanse.cli.demo.hospitals import Places
+    from hanse.cli.demo.hospitals import DemoPaths
     from hanse.cli.watch.live import View
     from hanse.config.load import LoadedPlan
     from hanse.demo.comparison import Comparison
@@ -97,10 +97,10 @@ def _make(root: Path) -> None:
 def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> dict[str, Any]:
     """Do all of it; what came of it, as JSON."""
     from hanse.cli.commands import audit
-    from hanse.cli.demo.hospitals import Places
+    from hanse.cli.demo.hospitals import DemoPaths
     from hanse.cli.watch.live import View
 
-    places, view = Places(root), View(shown=shown)
+    places, view = DemoPaths(root), View(shown=shown)
     loaded = _plan(places.plan, learner, rounds)
     files = asyncio.run(_deploy(places, loaded, view))
     comparison = _compare(loaded, files["model"])
@@ -134,7 +134,7 @@ def _plan(folder: Path, learner: Library, rounds: int | None) -> LoadedPlan:
     return load_plan(path)
 
 
-async def _deploy(places: Places, loaded: LoadedPlan, view: View) -> dict[str, Path]:
+async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str, Path]:
     """Run the plan in a federation of real processes; the files that are brought home."""
     from hanse.assembly.operator import control_client
     from hanse.cli.demo.hospitals import enrol, found, open_hospital

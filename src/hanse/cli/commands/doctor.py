@@ -35,9 +35,9 @@ def doctor(
     sandbox. Ends with 1 when a check fails; a warning is no failure.
     """
     from hanse.doctor.checks import Grade
-    from hanse.doctor.examine import Places, examine
+    from hanse.doctor.examine import ExaminedPaths, examine
 
-    found = asyncio.run(examine(Places.named(site, federation, operator)))
+    found = asyncio.run(examine(ExaminedPaths.named(site, federation, operator)))
     if json:
         say_json([asdict(finding) for finding in found])
     else:

@@ -149,21 +149,21 @@ def resume(
 
 
 @app.command("take-back")
-def take_back(
+def reinstate(
     run: RunId,
-    site: Annotated[str, typer.Argument(metavar="SITE", help="A site that is set aside.")],
+    site: Annotated[str, typer.Argument(metavar="SITE", help="A suspended site.")],
     directory: FederationDirectory = FEDERATION,
     json: Json = False,
 ) -> None:
-    """Have a site asked again, from the next round on, that was set aside for failing again and again.
+    """Have a site asked again, from the next round on, that was suspended for failing again and again.
 
-    `hanse run status` says which sites are set aside and why; without this, the plan's `rest` decides.
+    `hanse run status` says which sites are suspended and why; without this, the plan's `rest` decides.
     """
-    found = _ask(directory, lambda client: client.take_back(run, site))
+    found = _ask(directory, lambda client: client.reinstate(run, site))
     if json:
         say_json(found.model_dump(mode="json"))
     else:
-        say(f"{site} is taken back in run {run}; it is asked from the next round on")
+        say(f"{site} is reinstated in run {run}; it is asked from the next round on")
 
 
 @app.command()
@@ -200,7 +200,7 @@ def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
 
 def _remarks(status: RunStatus) -> str:
     """What an operator should look at, in a few words."""
-    aside = [f"{', '.join(found.site for found in status.set_aside)} set aside"] if status.set_aside else []
+    aside = [f"{', '.join(found.site for found in status.suspended)} suspended"] if status.suspended else []
     return "; ".join([*aside, *([_short(status)] if status.short_rounds else [])]) or "-"
 
 
@@ -240,7 +240,7 @@ def _say_status(status: RunStatus) -> None:
             say(f"late       round {found.round_number}, {found.task}: {late}; not counted")
     if status.short_rounds:
         say(f"WARNING    {_short(status)}: more was missing than the plan tolerates")
-    for aside in status.set_aside:
-        say(f"set aside  {aside.site}: {aside.told}")
+    for aside in status.suspended:
+        say(f"suspended  {aside.site}: {aside.told}")
     for awaited in status.awaited:
         say(f"waits for  {waited_for(awaited)}")

@@ -231,8 +231,8 @@ def _summary(loaded: LoadedPlan, outcome: Outcome, history: list[dict[str, Any]]
     return {
         "plan": {"name": plan.name, "digest": loaded.digest, "seed": plan.seed},
         "phase": run.phase.value,
-        "short_rounds": run.roll.short_rounds,
-        "set_aside": {site: aside.reason for site, aside in sorted(run.conduct.aside.items())},
+        "short_rounds": run.attendance.short_rounds,
+        "suspended": {site: found.reason for site, found in sorted(run.failure_record.suspensions.items())},
         "rounds": history,
         "model": run.model,
         "best": None if run.best is None else {"round": run.best.round_number, "model": run.best.model},

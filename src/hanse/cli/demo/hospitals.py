@@ -31,7 +31,7 @@ FEDERATION = "heart-demo"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class DemoPaths:
     """Where things stand in the demo's directory."""
 
     root: Path
@@ -65,7 +65,7 @@ class Places:
         return self.root / "logs" / f"{name}.log"
 
 
-def found(places: Places) -> AggregatorSettings:
+def found(places: DemoPaths) -> AggregatorSettings:
     """Make the federation, at a port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
@@ -81,7 +81,7 @@ def found(places: Places) -> AggregatorSettings:
     return settings
 
 
-def open_hospital(places: Places, hospital: str, settings: AggregatorSettings, plan_name: str) -> None:
+def open_hospital(places: DemoPaths, hospital: str, settings: AggregatorSettings, plan_name: str) -> None:
     """Give a hospital its directory: its own patients, and what it permits."""
     directory = places.site(hospital)
     patients = directory / "patients.csv"
@@ -101,7 +101,7 @@ def open_hospital(places: Places, hospital: str, settings: AggregatorSettings, p
     write_file(directory / SITE_FILE, settings_yaml(site).encode())
 
 
-async def enrol(places: Places, hospitals: list[str]) -> None:
+async def enrol(places: DemoPaths, hospitals: list[str]) -> None:
     """Invite the hospitals, and let each join with its one-time token."""
     async with administration(places.federation) as members:
         tokens = [(await members.invite(InviteRequest(name=name))).token for name in hospitals]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from hanse.cli.output import moment, printable, say
-from hanse.control.timeline import Story, figure, in_order
+from hanse.control.timeline import Timeline, figure, in_order
 from hanse.core.run.events import Event
 from hanse.core.values.wording import and_more
 
@@ -30,7 +30,7 @@ class View:
 
     def __init__(self, *, shown: bool = True) -> None:
         self._shown = shown
-        self._story = Story()
+        self._story = Timeline()
         self._awaited: Mapping[str, Awaited] = {}
         self._told = False
         self._reminder = ""
@@ -64,7 +64,7 @@ class View:
     def event(self, event: Event, *, silent: bool = False) -> None:
         """Show what happened; in the picture only, where `silent`."""
         self._told = True
-        for line in self._story.take(event):
+        for line in self._story.lines_for(event):
             if not silent:
                 self.tell(line)
         self._draw()

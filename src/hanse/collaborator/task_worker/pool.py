@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from hanse.checkpoints import Point, reach_async
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.progress import Progress, always
-from hanse.collaborator.task_worker.protocol import Order, Report, Setup, read_report
+from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport, read_report
 from hanse.config.layout import IDENTITY
 from hanse.core.plan.manifest import Manifest
 from hanse.errors import (
@@ -54,11 +54,11 @@ class Workers:
 
     def __init__(
         self,
-        premises: Premises,
+        context: SiteContext,
         bring_code: Callable[[Manifest], Awaitable[None]],
         most: int = MOST_WORKERS,
     ) -> None:
-        self._here = premises
+        self._here = context
         self._bring_code = bring_code
         self._most = most
         self._turns = asyncio.Semaphore(most)
@@ -69,7 +69,7 @@ class Workers:
 
     async def carry_out(
         self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
-    ) -> Report:
+    ) -> TaskReport:
         """Have the worker of a run perform a task; it is started where there is none.
 
         Cancelled, or when it fails, the worker is ended.
@@ -196,7 +196,7 @@ async def _tell(worker: WorkerProcess, order: Order) -> bool:
     return told
 
 
-async def _report(worker: WorkerProcess, order: Order) -> Report:
+async def _report(worker: WorkerProcess, order: Order) -> TaskReport:
     """Wait for what comes of an order."""
     try:
         message = await worker.channel.receive()
@@ -209,7 +209,7 @@ async def _report(worker: WorkerProcess, order: Order) -> Report:
     raise TaskError(f"the worker {await worker.wait()} during task {order.task}", log_tail=worker.log_tail())
 
 
-def _checked(report: Report) -> Report:
+def _checked(report: TaskReport) -> TaskReport:
     """Raise the error that a worker reports, if it is one that it can know of."""
     if not report.error:
         return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hanse.collaborator.run_folder import spare_of
-from hanse.collaborator.task_worker.protocol import Order, Report, Setup
+from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.site import DataSources, Site
 from hanse.errors import HanseError, TaskError
@@ -40,20 +40,20 @@ class TaskHost:
         self._plan = Manifest.from_bytes(Path(setup.manifest).read_bytes(), setup.digest).plan
         self._session: Session | None = None
 
-    def carry_out(self, order: Order) -> Report:
+    def carry_out(self, order: Order) -> TaskReport:
         """Perform a task; a failure is a report too."""
         try:
             return self._perform(order)
         except HanseError as error:
             tail = error.log_tail if isinstance(error, TaskError) else ""
-            return Report(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)
+            return TaskReport(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)
 
     def close(self) -> None:
         """End the user's code."""
         if self._session is not None:
             self._session.close()
 
-    def _perform(self, order: Order) -> Report:
+    def _perform(self, order: Order) -> TaskReport:
         self._session = self._session or self._begin()
         received = None if order.model is None else open_file(Path(order.model))
         ask = Ask(order.exchange, order.round_number, order.task)
@@ -61,7 +61,7 @@ class TaskHost:
         if performed.update is not None:
             path = Path(order.update)
             write_file(path, performed.update, spare=spare_of(path))
-        return Report(num_examples=performed.num_examples, metrics=dict(performed.metrics))
+        return TaskReport(num_examples=performed.num_examples, metrics=dict(performed.metrics))
 
     def _begin(self) -> Session:
         plan, bundle = self._plan, Path(self._setup.bundle)

@@ -43,7 +43,7 @@ class Order(Strict):
     update: str
 
 
-class Report(Strict):
+class TaskReport(Strict):
     """A worker's word on an order; nobody has checked it.
 
     Attributes:
@@ -62,10 +62,10 @@ class Report(Strict):
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)
 
 
-def read_report(message: dict[str, Any]) -> Report:
+def read_report(message: dict[str, Any]) -> TaskReport:
     """Read what a worker, whom nobody trusts, says of an order.
 
     Raises:
         ProtocolError: It is no report; says where.
     """
-    return decode_value(Report, message)
+    return decode_value(TaskReport, message)

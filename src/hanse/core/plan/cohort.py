@@ -71,7 +71,7 @@ class Cohort(Strict):
         "which it is not asked for a while; 0: never.",
     )
     rest: Rest = Field(
-        "10 rounds", description="How long a site that was set aside is not asked, unless taken back before."
+        "10 rounds", description="How long a suspended site is not asked, unless reinstated before."
     )
     approvals: Duration = Field(86400.0, description="Longest wait for the sites' answers to the plan.")
 
@@ -91,11 +91,11 @@ def select(
         seed: The plan's seed.
         round_number: Counted from 1.
         population: Sites that take part in the run.
-        aside: Those of them that are set aside. Others are asked in their place, where there are any.
+        aside: Those of them that are suspended. Others are asked in their place, where there are any.
 
     Returns:
         The cohort in site order (sorted): a `fraction` of the population, rounded up, and at
-        least `minimum`; all of them where there are fewer. And the sites set aside whose place
+        least `minimum`; all of them where there are fewer. And the sites suspended whose place
         nobody takes, so that the round goes without them.
     """
     sites = sorted(population)

@@ -170,7 +170,7 @@ def stage_of(transform: Transform) -> Stage:
     return _STAGES[type(transform)]
 
 
-def unlawful(transforms: Sequence[Transform]) -> str:
+def order_problem(transforms: Sequence[Transform]) -> str:
     """Say in words what is wrong with a list of transforms, and the mend; empty where nothing is."""
     names = [transform.name for transform in transforms]
     if "stc" in names and {"top_k", "random_k"} & set(names):
@@ -224,7 +224,7 @@ class Compression(Strict):
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
-        problem = unlawful(self.upload)
+        problem = order_problem(self.upload)
         if problem:
             raise ValueError(problem)
         if [step.name for step in self.download] not in ([], ["delta", "zstd"]):

@@ -28,7 +28,7 @@ class Participation:
         failed: Those whose task failed, or that left, with the reason.
         idle: Those that had fallen silent.
         unanswered: Those that had neither answered nor failed nor fallen silent.
-        set_aside: Sites that were not asked because they are set aside.
+        suspended: Sites that were not asked because they are suspended.
         late: Those whose answer came after the close, with the examples that it stated.
         data: What the answers stand for; None in the journals of earlier versions.
     """
@@ -43,14 +43,14 @@ class Participation:
     failed: Mapping[str, str]
     idle: Sites
     unanswered: Sites
-    set_aside: Sites
+    suspended: Sites
     data: Data | None
     late: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def absent(self) -> Sites:
         """Sites that the exchange went without, in site order."""
-        return tuple(sorted({*self.failed, *self.idle, *self.unanswered, *self.set_aside}))
+        return tuple(sorted({*self.failed, *self.idle, *self.unanswered, *self.suspended}))
 
     @property
     def too_little(self) -> bool:
@@ -59,7 +59,7 @@ class Participation:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class Attendance:
     """Who took part in a run of late, and how much data each site has.
 
     Attributes:
@@ -72,17 +72,17 @@ class Roll:
     known: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     short_rounds: int = 0
 
-    def close(self, exchange: Exchange, cause: str, set_aside: Sites, rules: Cohort) -> ExchangeClosed:
+    def close(self, exchange: Exchange, cause: str, suspended: Sites, rules: Cohort) -> ExchangeClosed:
         """What is told of an exchange at its close.
 
         Args:
             exchange: As it stands.
             cause: Why it closes.
-            set_aside: Sites that its round goes without.
+            suspended: Sites that its round goes without.
             rules: The plan's.
         """
         # An exchange whose sites the workflow chose goes without nobody else.
-        without = set_aside if exchange.needed and exchange.index >= 0 else ()
+        without = suspended if exchange.needed and exchange.index >= 0 else ()
         return ExchangeClosed.model_validate(
             {
                 "exchange": exchange.number,
@@ -91,12 +91,12 @@ class Roll:
                 "failed": exchange.failed,
                 "missing": exchange.unanswered,
                 "idle": exchange.sites(MemberState.IDLE),
-                "set_aside": without,
+                "suspended": without,
                 "data": _data(exchange, self.known.get(exchange.task, {}), without, rules),
             }
         )
 
-    def closed_with(self, exchange: Exchange, event: ExchangeClosed) -> Roll:
+    def closed_with(self, exchange: Exchange, event: ExchangeClosed) -> Attendance:
         """With an exchange that has closed."""
         found = _took_part(exchange, event)
         answers = {
@@ -105,7 +105,7 @@ class Roll:
         others = [other for other in self.closed.values() if other.round_number == found.round_number]
         first = found.too_little and not any(other.too_little for other in others)
         last = sorted({*self.closed, found.exchange})[-MOST_KEPT:]
-        return Roll(
+        return Attendance(
             closed={number: self.closed.get(number, found) for number in last},
             known=self._stated(exchange.task, answers),
             short_rounds=self.short_rounds + first,
@@ -116,7 +116,7 @@ class Roll:
         found = self.closed.get(number)
         return found is not None and site in (*found.idle, *found.unanswered) and site not in found.late
 
-    def refused(self, event: ResultRefused) -> Roll:
+    def refused(self, event: ResultRefused) -> Attendance:
         """With a result that was not taken: one that was only late counts to its exchange."""
         number, site, examples = event.exchange, event.site, event.num_examples
         if examples is None or not 0 <= examples <= MAX_EXAMPLES or not self.awaits(number, site):
@@ -126,7 +126,7 @@ class Roll:
         known = self._stated(found.task, {site: examples})
         return replace(self, closed={**self.closed, number: noted}, known=known)
 
-    def forget(self, site: str) -> Roll:
+    def forget(self, site: str) -> Attendance:
         """With nothing known of a site's data."""
         known = {
             task: {other: n for other, n in stated.items() if other != site}
@@ -151,12 +151,12 @@ def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
         failed={site: shortened(exchange.members[site].reason) for site in exchange.failed},
         idle=idle,
         unanswered=tuple(site for site in exchange.unanswered if site not in idle),
-        set_aside=event.set_aside,
+        suspended=event.suspended,
         data=event.data,
     )
 
 
-def told_absent(found: Participation) -> str:
+def format_absent(found: Participation) -> str:
     """Who is not in an exchange and how much data that is, as a sentence; empty where nobody is missing."""
     absent, data = found.absent, found.data
     if not absent:
@@ -188,7 +188,7 @@ def _why(found: Participation, sites: Sequence[str]) -> list[str]:
         **dict.fromkeys(found.unanswered, "no answer in time"),
         **dict.fromkeys(found.idle, "silent"),
         **dict.fromkeys(found.failed, "failed"),
-        **dict.fromkeys(found.set_aside, "set aside"),
+        **dict.fromkeys(found.suspended, "suspended"),
     }
     return [f"{site} ({whys[site]})" for site in sites]
 
@@ -197,9 +197,9 @@ def _are(sites: Sequence[str]) -> str:
     return "is" if len(sites) == 1 else "are"
 
 
-def _data(exchange: Exchange, stated: Mapping[str, int], set_aside: Sites, rules: Cohort) -> Data:
+def _data(exchange: Exchange, stated: Mapping[str, int], suspended: Sites, rules: Cohort) -> Data:
     answers = (member.answer for member in exchange.members.values())
-    absent = {*exchange.failed, *exchange.unanswered, *set_aside}
+    absent = {*exchange.failed, *exchange.unanswered, *suspended}
     tolerated = 1 - rules.quorum if rules.tolerated_missing is None else rules.tolerated_missing
     judged = exchange.index >= 0 and exchange.task != INITIALISE
     return Data(

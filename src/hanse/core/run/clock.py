@@ -55,7 +55,7 @@ def next_wakeup_ms(run: Run, command: Tick) -> int | None:
     return min(times, default=None)
 
 
-def settle(run: Run, now_ms: int) -> Events:
+def follow_up_events(run: Run, now_ms: int) -> Events:
     """Events that follow of themselves: a run that can start, exchanges that can close."""
     if run.phase is Phase.SUBMITTED:
         return _settle_start(run, now_ms)
@@ -67,7 +67,7 @@ def settle(run: Run, now_ms: int) -> Events:
         if isinstance(cause, Shortfall):
             return (*found, RunFailed(error=QuorumError.code, reason=cause.reason))
         if cause is not None:
-            found.append(run.roll.close(exchange, cause, run.without, run.plan.cohort))
+            found.append(run.attendance.close(exchange, cause, run.without, run.plan.cohort))
     return tuple(found)
 
 

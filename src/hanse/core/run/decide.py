@@ -11,7 +11,7 @@ from hanse.core.run import lifecycle
 from hanse.core.run import suspension as resting
 from hanse.core.run import tasks as answers
 from hanse.core.run import workflow as requests
-from hanse.core.run.clock import Tick, settle
+from hanse.core.run.clock import Tick, follow_up_events
 from hanse.core.run.events import Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import (
@@ -27,7 +27,7 @@ from hanse.core.run.lifecycle import (
     Submit,
 )
 from hanse.core.run.run import Run
-from hanse.core.run.suspension import TakeBack
+from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError
@@ -50,7 +50,7 @@ Command = (
     | RestartWorker
     | Recover
     | Resume
-    | TakeBack
+    | Reinstate
     | Stop
     | Fail
     | Finish
@@ -83,7 +83,7 @@ def decide(run: Run | None, command: Command, now_ms: int) -> Events:
     for event in events:
         run = evolve(run, event, now_ms)
     assert run is not None
-    return (*events, *settle(run, now_ms))
+    return (*events, *follow_up_events(run, now_ms))
 
 
 def _direct(run: Run, command: Command, now_ms: int) -> Events:
@@ -122,8 +122,8 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
             return lifecycle.recover(run)
         case Resume():
             return lifecycle.resume(run, command)
-        case TakeBack():
-            return resting.take_back(run, command)
+        case Reinstate():
+            return resting.reinstate(run, command)
         case Stop():
             return lifecycle.stop(run, command)
         case Fail():

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from hanse.core.run.renamed_events import with_present_names
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -35,7 +36,7 @@ from hanse.core.run.run_events import (
     SiteLeft,
     WorkerRestarted,
 )
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 
 Event = (
     RunSubmitted
@@ -53,9 +54,9 @@ Event = (
     | ExchangeClosed
     | UpdatesAggregated
     | RoundCommitted
-    | SiteSetAside
-    | SiteKept
-    | SiteTakenBack
+    | SiteSuspended
+    | SuspensionWaived
+    | SiteReinstated
     | WorkerRestarted
     | RunRecovered
     | RunResumed
@@ -75,9 +76,10 @@ def event_body(event: Event) -> dict[str, Any]:
 
 
 def read_event(kind: str, body: dict[str, Any]) -> Event:
-    """Read an event from a journal record.
+    """Read an event from a journal record, of this version or of 0.1.
 
     Raises:
         ValueError: This version knows no such event, or not with such a body.
     """
+    kind, body = with_present_names(kind, body)
     return _ANY.validate_python({"kind": kind, **body})

@@ -13,7 +13,7 @@ from typing import TypeVar
 from hanse.core.plan.goals import Best, improves
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange, move, restart
-from hanse.core.run.resume import Setting, answered_by_none, stand
+from hanse.core.run.resume import ResumeContext, answered_by_none, surviving_exchanges
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -40,7 +40,7 @@ from hanse.core.run.run_events import (
     SiteLeft,
     WorkerRestarted,
 )
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.errors import TamperedError
 
 T = TypeVar("T")
@@ -69,9 +69,9 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     ExchangeClosed: _stay(Phase.RUNNING),
     UpdatesAggregated: _stay(Phase.RUNNING),
     RoundCommitted: _stay(Phase.RUNNING),
-    SiteSetAside: _stay(Phase.RUNNING),
-    SiteKept: _stay(Phase.RUNNING),
-    SiteTakenBack: _stay(*_ALIVE),
+    SiteSuspended: _stay(Phase.RUNNING),
+    SuspensionWaived: _stay(Phase.RUNNING),
+    SiteReinstated: _stay(*_ALIVE),
     WorkerRestarted: _stay(Phase.RUNNING),
     RunRecovered: _stay(*_ALIVE),
     # `evolve` sends a run that never started, or that has too few sites left, to SUBMITTED.
@@ -127,13 +127,15 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             return _answered(run, event, time_ms)
         case SiteLeft():
             left = {**run.left, event.site: event.reason}
-            return _without_the_gone(replace(run, left=left, conduct=run.conduct.fresh(event.site)), time_ms)
+            return _without_the_gone(
+                replace(run, left=left, failure_record=run.failure_record.fresh(event.site)), time_ms
+            )
         case RunStarted():
             # For the second time where a resumed run had to wait for sites to agree.
             return _taken_up(run, event, time_ms) if run.started else replace(run, started=True)
         case RoundOpened():
             run = replace(run, round_open=event.round_number, cohort=event.cohort)
-            return replace(run, without=event.set_aside, excused=frozenset())
+            return replace(run, without=event.suspended, excused=frozenset())
         case ExchangeOpened():
             opened = _put(run, Exchange.opened(event, run.quiet, time_ms))
             return _without_the_gone(replace(opened, last_exchange=event.exchange), time_ms)
@@ -145,20 +147,20 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             return _put(replace(run, quiet=quiet, accepted={**run.accepted, **counted}), moved)
         case ResultRefused():
             refused = run.refused_results + (event.num_examples is None)  # a late answer is none of those
-            return replace(run, refused_results=refused, roll=run.roll.refused(event))
+            return replace(run, refused_results=refused, attendance=run.attendance.refused(event))
         case ExchangeClosed():
             closed = replace(_exchange(run, event), closed=event.cause)
-            return replace(_put(run, closed), roll=run.roll.closed_with(closed, event))
+            return replace(_put(run, closed), attendance=run.attendance.closed_with(closed, event))
         case UpdatesAggregated():
             return _put(run, replace(_exchange(run, event), aggregated=True))
         case RoundCommitted():
             return _committed(run, event)
-        case SiteSetAside():
-            return replace(run, conduct=run.conduct.set_aside(event, time_ms))
-        case SiteKept() | SiteTakenBack():
+        case SiteSuspended():
+            return replace(run, failure_record=run.failure_record.suspend(event, time_ms))
+        case SuspensionWaived() | SiteReinstated():
             # Waited for again too: it is asked so that it can show that it works.
-            quiet = run.quiet - {event.site} if isinstance(event, SiteTakenBack) else run.quiet
-            return replace(run, conduct=run.conduct.fresh(event.site), quiet=quiet)
+            quiet = run.quiet - {event.site} if isinstance(event, SiteReinstated) else run.quiet
+            return replace(run, failure_record=run.failure_record.fresh(event.site), quiet=quiet)
         case WorkerRestarted():
             return replace(run, restarts=run.restarts + 1)
         case RunRecovered():
@@ -195,8 +197,8 @@ def _invited(run: Run, site: str) -> Run:
     # Whoever comes back does so with another key, and has agreed to nothing with it.
     return replace(
         run,
-        conduct=run.conduct.fresh(site),
-        roll=run.roll.forget(site),
+        failure_record=run.failure_record.fresh(site),
+        attendance=run.attendance.forget(site),
         invited=tuple(sorted({*run.invited, site})),
         left=_others(run.left, site),
         answers=_others(run.answers, site),
@@ -221,8 +223,10 @@ def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
 def _without_the_gone(run: Run, time_ms: int) -> Run:
     """Have open exchanges wait for nobody who takes no part (any more): a workflow may still name them."""
     refused = {site: f"refused the plan: {reason}" for site, reason in run.refusals.items()}
-    aside = {site: f"set aside: {aside.reason}" for site, aside in run.conduct.aside.items()}
-    reasons, there = {**aside, **refused, **run.left}, set(run.population) - aside.keys()
+    suspensions = {
+        site: f"suspended: {found.reason}" for site, found in run.failure_record.suspensions.items()
+    }
+    reasons, there = {**suspensions, **refused, **run.left}, set(run.population) - suspensions.keys()
     for exchange in run.open_exchanges():
         for site in exchange.members.keys() - there:
             gone = SiteLeft(site=site, reason=reasons.get(site, "has yet to answer the plan"))
@@ -233,7 +237,9 @@ def _without_the_gone(run: Run, time_ms: int) -> Run:
 
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
-    standing = stand(run.in_round(), Setting(run.cohort, run.population, len(run.without), run.plan.cohort))
+    standing = surviving_exchanges(
+        run.in_round(), ResumeContext(run.cohort, run.population, len(run.without), run.plan.cohort)
+    )
     kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
     run = replace(run, exchanges={e.number: e for e in kept}, excused={*run.cohort} - {*run.population})
     if not standing:
@@ -279,6 +285,6 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         stop_best=stop_best,
         exchanges=going,
         restarts=0,
-        conduct=run.conduct.after(over, run.population),
+        failure_record=run.failure_record.after(over, run.population),
         without=(),
     )

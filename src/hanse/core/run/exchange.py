@@ -48,7 +48,7 @@ UNANSWERED = frozenset({_A, _S, _I})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AcceptedResult:
     """What a site's accepted result said; the update itself is a blob."""
 
     num_examples: int
@@ -70,7 +70,7 @@ class Member:
 
     state: MemberState
     since_ms: int
-    answer: Answer | None = None
+    answer: AcceptedResult | None = None
     reason: str = ""
     gone: bool = False
 
@@ -161,7 +161,7 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
     answer, reason, order, enough = member.answer, member.reason, exchange.order, exchange.enough_ms
     match event:
         case UpdateAccepted():
-            answer = Answer(event.num_examples, event.metrics, event.update)
+            answer = AcceptedResult(event.num_examples, event.metrics, event.update)
             order = (*order, site)
             if enough is None and len(order) >= exchange.needed:
                 enough = time_ms

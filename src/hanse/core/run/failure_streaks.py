@@ -1,4 +1,4 @@
-"""In how many rounds in a row each site has failed, and which sites are set aside for it."""
+"""Streaks of failed rounds by site, and the suspensions that follow from them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hanse.core.run.exchange import UNANSWERED, Exchange, MemberState
-from hanse.core.run.site_events import SiteSetAside
+from hanse.core.run.site_events import SiteSuspended
 from hanse.core.values.wording import shortened
 
 
 @dataclass(frozen=True, slots=True)
-class Strikes:
+class FailureStreak:
     """Rounds in a row in which a site has failed.
 
     Attributes:
@@ -24,8 +24,8 @@ class Strikes:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A site that is set aside.
+class Suspension:
+    """A site that is suspended.
 
     Attributes:
         round_number: The last committed round when it was.
@@ -39,29 +39,29 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
-    """What there is against the sites of a run.
+class FailureRecord:
+    """Failures and suspensions of the sites of a run.
 
     Attributes:
-        strikes: Rounds in a row in which sites have failed.
-        aside: Sites that are not asked at present.
+        streaks: Rounds in a row in which sites have failed.
+        suspensions: Sites that are not asked at present.
     """
 
-    strikes: Mapping[str, Strikes] = field(default_factory=dict)
-    aside: Mapping[str, Aside] = field(default_factory=dict)
+    streaks: Mapping[str, FailureStreak] = field(default_factory=dict)
+    suspensions: Mapping[str, Suspension] = field(default_factory=dict)
 
-    def after(self, exchanges: Iterable[Exchange], population: Collection[str]) -> Conduct:
-        """Once a round is over.
+    def after(self, exchanges: Iterable[Exchange], population: Collection[str]) -> FailureRecord:
+        """The record once a round is over.
 
-        A site that failed in any exchange of the round has one strike more, one that only
-        answered has none any more. A site that was at work when the round went on without it,
-        after the grace period, has done nothing wrong: its strikes stay as they are.
+        A site that failed in any exchange of the round has one failed round more, a site that
+        only answered has none any more. A site that was at work when the round closed without
+        it, after the grace period, has done nothing wrong: its streak stays as it is.
 
         Args:
             exchanges: Those of the round, in the order in which they were asked.
             population: Sites that take part.
         """
-        judged = {*population} - self.aside.keys()
+        judged = {*population} - self.suspensions.keys()
         failed: dict[str, str] = {}
         answered: set[str] = set()
         for exchange in exchanges:
@@ -72,22 +72,22 @@ class Conduct:
                     answered.add(site)
                 elif what := _failure(exchange, site):
                     failed[site] = f"round {exchange.round_number}, {exchange.task}: {what}"
-        strikes = {site: before for site, before in self.strikes.items() if site not in answered}
+        streaks = {site: before for site, before in self.streaks.items() if site not in answered}
         for site in sorted(failed):
-            before = self.strikes.get(site)
-            strikes[site] = Strikes(1 + (before.rounds if before else 0), failed[site])
-        return replace(self, strikes=strikes)
+            before = self.streaks.get(site)
+            streaks[site] = FailureStreak(1 + (before.rounds if before else 0), failed[site])
+        return replace(self, streaks=streaks)
 
-    def set_aside(self, event: SiteSetAside, time_ms: int) -> Conduct:
-        """With a site set aside."""
-        aside = Aside(event.round_number, time_ms, event.reason)
-        return replace(self.fresh(event.site), aside={**self.aside, event.site: aside})
+    def suspend(self, event: SiteSuspended, time_ms: int) -> FailureRecord:
+        """The record with a site suspended."""
+        suspension = Suspension(event.round_number, time_ms, event.reason)
+        return replace(self.fresh(event.site), suspensions={**self.suspensions, event.site: suspension})
 
-    def fresh(self, site: str) -> Conduct:
-        """With nothing against a site."""
-        return Conduct(
-            strikes={other: strikes for other, strikes in self.strikes.items() if other != site},
-            aside={other: aside for other, aside in self.aside.items() if other != site},
+    def fresh(self, site: str) -> FailureRecord:
+        """The record without what it holds against a site."""
+        return FailureRecord(
+            streaks={other: streak for other, streak in self.streaks.items() if other != site},
+            suspensions={other: found for other, found in self.suspensions.items() if other != site},
         )
 
 

@@ -10,7 +10,7 @@ from hanse.core.run.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ResumeContext:
     """What a round is taken up with.
 
     Attributes:
@@ -26,7 +26,7 @@ class Setting:
     rules: Cohort
 
 
-def stand(asked: Sequence[Exchange], now: Setting) -> tuple[Exchange, ...]:
+def surviving_exchanges(asked: Sequence[Exchange], now: ResumeContext) -> tuple[Exchange, ...]:
     """Say which exchanges of the open round stand, and whose answers they need now.
 
     What the workflow asked last, and nobody answered, it asks anew: it would only be told again that
@@ -60,7 +60,7 @@ def _in_vain(exchange: Exchange, population: Collection[str]) -> bool:
     return answered_by_none(exchange) or lone
 
 
-def _of_those_there(exchange: Exchange, now: Setting) -> Exchange:
+def _of_those_there(exchange: Exchange, now: ResumeContext) -> Exchange:
     if exchange.closed is not None or not exchange.needed:
         return exchange
     members = {s: m for s, m in exchange.members.items() if s in now.population or m.answer is not None}

@@ -17,7 +17,7 @@ class RoundOpened(Strict):
     """A round began with a cohort drawn from the population.
 
     Attributes:
-        set_aside: Sites that the round goes without because they are set aside, and nobody
+        suspended: Sites that the round goes without because they are suspended, and nobody
             could be asked in their place.
     """
 
@@ -25,7 +25,7 @@ class RoundOpened(Strict):
     round_number: int
     cohort: Sites
     population: Sites
-    set_aside: Sites = ()
+    suspended: Sites = ()
 
 
 class ExchangeOpened(Strict):
@@ -140,7 +140,7 @@ class ExchangeClosed(Strict):
     Attributes:
         missing: Sites that had not answered, and had not failed either.
         idle: Those of `missing` that had fallen silent.
-        set_aside: Sites that were not asked because they are set aside; see `RoundOpened`.
+        suspended: Sites that were not asked because they are suspended; see `RoundOpened`.
         data: What the answers stand for; None in the journals of earlier versions.
     """
 
@@ -151,7 +151,7 @@ class ExchangeClosed(Strict):
     failed: Sites
     missing: Sites
     idle: Sites = ()
-    set_aside: Sites = ()
+    suspended: Sites = ()
     data: Data | None = None
 
 

@@ -9,9 +9,9 @@ from enum import StrEnum
 from hanse.core.plan.goals import Best
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
-from hanse.core.run.attendance import Roll
+from hanse.core.run.attendance import Attendance
 from hanse.core.run.exchange import Exchange
-from hanse.core.run.failure_streaks import Conduct
+from hanse.core.run.failure_streaks import FailureRecord
 from hanse.errors import RunError
 
 
@@ -48,9 +48,9 @@ class Run:
         quiet: Sites that were idle when last awaited and have not been heard of since. They are
             still asked, but a new exchange does not wait another idle limit for them.
         restarts: Restarts of the run's worker since the last commit.
-        roll: Who took part of late, and how much data each site has.
-        conduct: Who has failed in rounds in a row, and who is set aside for it.
-        without: Sites set aside that the open round goes without.
+        attendance: Who took part of late, and how much data each site has.
+        failure_record: Who has failed in rounds in a row, and who is suspended for it.
+        without: Sites suspended that the open round goes without.
     """
 
     run_id: str
@@ -81,8 +81,8 @@ class Run:
     quiet: frozenset[str] = frozenset()
     refused_results: int = 0
     restarts: int = 0
-    roll: Roll = field(default_factory=Roll)
-    conduct: Conduct = field(default_factory=Conduct)
+    attendance: Attendance = field(default_factory=Attendance)
+    failure_record: FailureRecord = field(default_factory=FailureRecord)
     without: tuple[str, ...] = ()
 
     @property

@@ -7,32 +7,32 @@ from typing import Literal
 from hanse.core.values.schema import Strict
 
 
-class SiteSetAside(Strict):
-    """A site failed in too many rounds in a row; it is not asked until it is taken back."""
+class SiteSuspended(Strict):
+    """A site failed in too many rounds in a row; it is not asked until it is reinstated."""
 
-    kind: Literal["SiteSetAside"] = "SiteSetAside"
+    kind: Literal["SiteSuspended"] = "SiteSuspended"
     site: str
     round_number: int
     reason: str
 
 
-class SiteKept(Strict):
-    """A site would have been set aside, but then too few would be left; it is asked on."""
+class SuspensionWaived(Strict):
+    """A site would have been suspended, but then too few would be left; it is asked on."""
 
-    kind: Literal["SiteKept"] = "SiteKept"
+    kind: Literal["SuspensionWaived"] = "SuspensionWaived"
     site: str
     round_number: int
     reason: str
 
 
-class SiteTakenBack(Strict):
-    """A site that was set aside is asked again from the next round on.
+class SiteReinstated(Strict):
+    """A site that was suspended is asked again from the next round on.
 
     Attributes:
         by: The operator who took it back; empty where the run did of itself.
     """
 
-    kind: Literal["SiteTakenBack"] = "SiteTakenBack"
+    kind: Literal["SiteReinstated"] = "SiteReinstated"
     site: str
     by: str = ""
     reason: str

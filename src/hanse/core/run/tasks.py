@@ -110,10 +110,10 @@ def refuse_result(run: Run, command: RefuseResult) -> Events:
 
     A first late answer is recorded always, for there can be no more of those than were asked for.
     """
-    late = command.num_examples is not None and run.roll.awaits(command.exchange, command.site)
+    late = command.num_examples is not None and run.attendance.awaits(command.exchange, command.site)
     if run.refused_results >= MAX_REFUSALS and not late:
         return ()
-    known = run.exchanges.get(command.exchange) or run.roll.closed.get(command.exchange)
+    known = run.exchanges.get(command.exchange) or run.attendance.closed.get(command.exchange)
     return (
         ResultRefused(
             exchange=command.exchange,

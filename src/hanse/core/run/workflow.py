@@ -14,7 +14,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, RoundOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
 from hanse.core.run.run_events import RunFailed
-from hanse.core.run.suspension import askable, returns, set_aside
+from hanse.core.run.suspension import active_sites, reinstatements, suspend_failing
 from hanse.errors import QuorumError, RunError, WorkflowError
 
 
@@ -94,11 +94,11 @@ def open_round(run: Run, command: OpenRound, now_ms: int) -> Events:
         why = f"round {round_number}: the plan needs {plan.cohort.minimum} sites, {len(population)} take part"
         gone = "".join(f"; {site} left: {text}" for site, text in sorted(run.left.items()))
         return (RunFailed(error=QuorumError.code, reason=why + gone),)
-    back = returns(run, round_number, now_ms)
+    back = reinstatements(run, round_number, now_ms)
     for event in back:
         run = evolve(run, event, now_ms)
-    cohort, without = select(plan.cohort, plan.seed, round_number, population, run.conduct.aside)
-    opened = RoundOpened(round_number=round_number, cohort=cohort, population=population, set_aside=without)
+    cohort, without = select(plan.cohort, plan.seed, round_number, population, run.failure_record.suspensions)
+    opened = RoundOpened(round_number=round_number, cohort=cohort, population=population, suspended=without)
     return (*back, opened)
 
 
@@ -158,7 +158,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     if command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow streams a task {command.task!r}; the plan's tasks are: {known}")
-    back = returns(run, run.committed + 1, now_ms, stream=True)
+    back = reinstatements(run, run.committed + 1, now_ms, stream=True)
     for event in back:
         run = evolve(run, event, now_ms)
     pending = [e for e in run.stream() if e.number not in command.taken]
@@ -166,7 +166,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     # One that failed rests until the next commit, so that it cannot fail in a tight circle.
     busy = {site for e in pending for site in e.members}
     busy |= {site for e in run.stream() for site in e.failed}
-    free = [site for site in askable(run) if site not in busy]
+    free = [site for site in active_sites(run) if site not in busy]
     if not free and all(e.closed is not None and not e.answered for e in pending):
         why = "; ".join(f"{s}: {e.members[s].reason}" for e in pending for s in e.members)
         return (RunFailed(error=QuorumError.code, reason=f"no site of the stream answers any more: {why}"),)
@@ -230,4 +230,4 @@ def commit(run: Run, command: Commit, now_ms: int) -> Events:
         best=best,
         consumed=command.consumed,
     )
-    return (committed, *set_aside(run, committed, now_ms))
+    return (committed, *suspend_failing(run, committed, now_ms))

@@ -16,7 +16,7 @@ FlatReader = Callable[[int, int], _Array]
 _BLOCK = 1 << 18
 
 
-class AsRead:
+class LazyTensor:
     """Stands for a tensor that is computed where it is read, and turns into an array where one is needed.
 
     It has the few attributes of an array that are asked for on the way to a
@@ -65,18 +65,18 @@ class AsRead:
         return np.asarray(whole.reshape(self.shape), dtype)
 
 
-def flat_reader(array: _Array | AsRead) -> tuple[FlatReader, int]:
+def flat_reader(array: _Array | LazyTensor) -> tuple[FlatReader, int]:
     """How to read a tensor in ranges, be it an array or what is computed when it is read.
 
     Returns:
         What gives a range, and of how many numbers ranges had best be multiples.
     """
-    if isinstance(array, AsRead):
+    if isinstance(array, LazyTensor):
         return array.flat_range, array.block
     whole = array.reshape(-1)
     return (lambda begin, end: whole[begin:end]), 1
 
 
-def computed(parameters: Mapping[str, _Array]) -> dict[str, _Array]:
+def materialize(parameters: Mapping[str, _Array]) -> dict[str, _Array]:
     """Tensors as arrays, whether they were or not."""
     return {name: np.asarray(array) for name, array in parameters.items()}

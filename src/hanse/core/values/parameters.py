@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hanse.core.values.lazy import AsRead, computed, flat_reader
+from hanse.core.values.lazy import LazyTensor, flat_reader, materialize
 from hanse.core.values.wording import named
 
 Array = npt.NDArray[Any]
@@ -55,8 +55,8 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
-def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, Array]:
-    """What training changed: trained minus received, computed where it is read; see `AsRead`.
+def lazy_difference(trained: Parameters, received: Parameters) -> dict[str, Array]:
+    """What training changed: trained minus received, computed where it is read; see `LazyTensor`.
 
     Args:
         trained: Parameters after training; names, shapes and dtypes of `received`.
@@ -79,7 +79,7 @@ def difference_as_read(trained: Parameters, received: Parameters) -> dict[str, A
 
 
 def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
-    """Apply a delta made by `difference_as_read` (or a mean of such deltas) to `base`.
+    """Apply a delta made by `lazy_difference` (or a mean of such deltas) to `base`.
 
     Tensors that `delta` does not name are kept as they are. Integer deltas are
     rounded to the nearest whole number, boolean ones are true from 0.5 on.
@@ -87,11 +87,11 @@ def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
     Raises:
         ValueError: `delta` names a tensor that `base` lacks, or with another shape.
     """
-    return computed(add_as_read(base, delta))
+    return materialize(lazy_add(base, delta))
 
 
-def add_as_read(base: Parameters, delta: Parameters) -> dict[str, Array]:
-    """As `add`, but computed where it is read; see `AsRead`.
+def lazy_add(base: Parameters, delta: Parameters) -> dict[str, Array]:
+    """As `add`, but computed where it is read; see `LazyTensor`.
 
     Raises:
         ValueError: As `add`.
@@ -109,10 +109,10 @@ def add_as_read(base: Parameters, delta: Parameters) -> dict[str, Array]:
     return result
 
 
-def _combined(first: Array, second: Array, combine: Callable[[Array, Array], Array]) -> AsRead:
+def _combined(first: Array, second: Array, combine: Callable[[Array, Array], Array]) -> LazyTensor:
     """What is made of two tensors number by number, with the dtype of the first."""
     (left, left_block), (right, right_block) = flat_reader(first), flat_reader(second)
-    return AsRead(
+    return LazyTensor(
         first.shape,
         first.dtype.newbyteorder("="),
         lambda begin, end: combine(left(begin, end), right(begin, end)),

@@ -9,14 +9,14 @@ from hanse.core.values.digests import DIGEST_PATTERN
 from hanse.transport.api.common_routes import BLOB, BLOB_HEAD, HELLO, OPENAPI, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.member_routes import AUTHORITY, ENROL, INVITE, MEMBERS, REMOVE, RENEW, SIGN
 from hanse.transport.api.route import AnyRoute
-from hanse.transport.api.run_routes import EVENTS, EXPORT, RESUME, RUN, RUNS, STOP, SUBMIT, TAKE_BACK
+from hanse.transport.api.run_routes import EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
 from hanse.transport.api.site_routes import ANSWER, NEXT, PROGRESS, RESULT
 
 ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
     *(NEXT, ANSWER, RESULT, PROGRESS),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
-    *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, TAKE_BACK, EXPORT),
+    *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE),
 )
 

@@ -79,14 +79,14 @@ RESUME = Route(
     RunStatus,
     lambda call: call.service.run_requests.resume(call.party, call.params["run_id"]),
 )
-TAKE_BACK = Route(
+REINSTATE = Route(
     "POST",
     "/v1/runs/{run_id}/sites/{name}/take-back",
-    "Have a site asked again that was set aside.",
+    "Have a site asked again that was suspended.",
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.run_requests.take_back(call.party, call.params["run_id"], call.params["name"]),
+    lambda call: call.service.run_requests.reinstate(call.party, call.params["run_id"], call.params["name"]),
 )
 EXPORT = Bulk(
     "GET", "/v1/runs/{run_id}/export", "A run's journal with its seal.", OPERATORS, "application/x-ndjson"

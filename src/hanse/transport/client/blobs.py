@@ -21,9 +21,9 @@ from hanse.transport.api.common_routes import BLOB, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.route import AnyRoute, expand
 from hanse.transport.body_io import send, size_of
 from hanse.transport.client.address import HEADERS, REST_S, Address, Patience
-from hanse.transport.client.blocking_connection import Line, connected
+from hanse.transport.client.blocking_connection import BlockingConnection, connected
 from hanse.transport.client.errors import explain, not_hanse
-from hanse.transport.client.version_negotiation import Agreement
+from hanse.transport.client.version_negotiation import NegotiatedVersion
 from hanse.wire.messages.basics import BlobState, decode, reported
 
 WORTH_ASKING = 4 << 20
@@ -48,13 +48,13 @@ class BlobTransfers:
     """
 
     def __init__(
-        self, address: Address, ssl_context: ssl.SSLContext, patience: Patience, agreement: Agreement
+        self, address: Address, ssl_context: ssl.SSLContext, patience: Patience, agreement: NegotiatedVersion
     ) -> None:
         self._address = address
         self._ssl_context = ssl_context
         self._patience = patience
         self._agreement = agreement
-        self._at_rest: list[Line] = []
+        self._at_rest: list[BlockingConnection] = []
 
     def switch(self, ssl_context: ssl.SSLContext) -> None:
         """Show another certificate from the next request on."""
@@ -84,7 +84,7 @@ class BlobTransfers:
             await self._deliver_rest(digest, source)
 
     async def _fetch_rest(self, digest: str, blobs: BlobStore, owner: str, max_bytes: int) -> Path:
-        def save(line: Line, reply: HTTPResponse) -> Path:
+        def save(line: BlockingConnection, reply: HTTPResponse) -> Path:
             match = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
             if match is None:
                 raise not_hanse(self._address.url, "part of a blob without its size")
@@ -115,7 +115,7 @@ class BlobTransfers:
         part = f"{start}-{size - 1}" if start < size else "*"
         headers = {"Content-Range": f"bytes {part}/{size}", "Content-Length": str(size - start)}
 
-        def body(line: Line) -> bool:
+        def body(line: BlockingConnection) -> bool:
             return send(source, start, size, line.send)
 
         state = await self._ask(UPLOAD, digest, headers, _state, body=body, accept=(200, 201))
@@ -129,9 +129,9 @@ class BlobTransfers:
         route: AnyRoute,
         digest: str,
         headers: Mapping[str, str],
-        take: Callable[[Line, HTTPResponse], T],
+        take: Callable[[BlockingConnection, HTTPResponse], T],
         *,
-        body: Callable[[Line], bool] | None = None,
+        body: Callable[[BlockingConnection], bool] | None = None,
         accept: Collection[int] = (200,),
     ) -> T:
         """Send a request about a blob, and give what `take` makes of the reply, on a thread.
@@ -141,13 +141,16 @@ class BlobTransfers:
         """
         url = self._address.of(expand(route.path, {"digest": digest}))
 
-        def exchange(line: Line, last: bool) -> tuple[T] | None:
+        def exchange(line: BlockingConnection, last: bool) -> tuple[T] | None:
             version = self._agreement.version
             line.ask(route.method, url, HEADERS | self._agreement.headers() | dict(headers))
             if body is None or body(line):
                 line.sent()
             reply = line.reply(route.method)
-            if not self._agreement.settle(reply.status, CIMultiDict(reply.headers), version) and not last:
+            if (
+                not self._agreement.learn_from_reply(reply.status, CIMultiDict(reply.headers), version)
+                and not last
+            ):
                 return None
             if not self._agreement.accepts(reply.status, accept):
                 raise reported(line.message())
@@ -159,11 +162,11 @@ class BlobTransfers:
                 return done[0]
         raise AssertionError("the last exchange gives an answer")
 
-    async def _exchange(self, work: Callable[[Line], T]) -> T:
+    async def _exchange(self, work: Callable[[BlockingConnection], T]) -> T:
         """Have a line for some work on a thread."""
         context = self._ssl_context
 
-        def begin(line: Line) -> T:
+        def begin(line: BlockingConnection) -> T:
             if line.context is None:
                 line.start(context)
             return work(line)
@@ -181,7 +184,7 @@ class BlobTransfers:
         self._put_to_rest(line)
         return done
 
-    async def _line(self) -> Line:
+    async def _line(self) -> BlockingConnection:
         while self._at_rest:
             line = self._at_rest.pop()
             if line.usable(self._ssl_context, REST_S):
@@ -189,12 +192,12 @@ class BlobTransfers:
             line.close()
         return await connected(self._address, self._patience)
 
-    def _put_to_rest(self, line: Line) -> None:
+    def _put_to_rest(self, line: BlockingConnection) -> None:
         if line.rest() and len(self._at_rest) < _MOST_AT_REST:
             self._at_rest.append(line)
         else:
             line.close()
 
 
-def _state(line: Line, _: HTTPResponse) -> BlobState:
+def _state(line: BlockingConnection, _: HTTPResponse) -> BlobState:
     return decode(BlobState, line.message())

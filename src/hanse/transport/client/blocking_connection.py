@@ -30,8 +30,8 @@ _FIRST_ADDRESS_S = 0.25
 """Before the next of a host's addresses is tried beside it (RFC 8305, section 8)."""
 
 
-async def connected(address: Address, patience: Patience) -> Line:
-    """Connect to an aggregator, or to the proxy on the way to it; TLS begins with `Line.start`.
+async def connected(address: Address, patience: Patience) -> BlockingConnection:
+    """Connect to an aggregator, or to the proxy on the way to it; TLS begins with `BlockingConnection.start`.
 
     Raises:
         TransportError: It cannot be reached, or not in time.
@@ -53,10 +53,10 @@ async def connected(address: Address, patience: Patience) -> Line:
     except OSError as error:
         raise _away(address, error.strerror or str(error)) from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-    return Line(plain, address, patience, deadline_s)
+    return BlockingConnection(plain, address, patience, deadline_s)
 
 
-class Line:
+class BlockingConnection:
     """A connection, from the first request to the last.
 
     Everything but `abort` belongs to the thread that has it.
@@ -83,19 +83,19 @@ class Line:
         url = self._address.of("")
         self._socket.settimeout(max(self._deadline_s - time.monotonic(), 0.01))
         if self._address.proxy is not None:
-            self._pass(self._address.proxy, f"{url.host_subcomponent}:{url.port}")
+            self._connect_through_proxy(self._address.proxy, f"{url.host_subcomponent}:{url.port}")
         # The handshake comes after the assignment, so that `abort` reaches it.
         self._socket = context.wrap_socket(
             self._socket, server_hostname=url.host, do_handshake_on_connect=False
         )
-        self._go_on()
+        self._raise_if_aborted()
         self._socket.do_handshake()
         self._socket.settimeout(self._patience.idle_s)
         self.context = context
 
     def ask(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
         """Send the head of a request."""
-        self._go_on()
+        self._raise_if_aborted()
         self._unsent = True
         host = {"Host": url.host_port_subcomponent or ""}
         self._socket.sendall(_head(method, url.raw_path_qs, host | dict(headers)))
@@ -194,7 +194,7 @@ class Line:
         assert self._reply is not None
         return self._reply
 
-    def _go_on(self) -> None:
+    def _raise_if_aborted(self) -> None:
         if self._aborted:
             raise ConnectionAbortedError("nobody waits for this connection any more")
 
@@ -205,7 +205,7 @@ class Line:
         watch.register(self._socket, select.POLLIN)
         return bool(watch.poll(0))
 
-    def _pass(self, proxy: URL, goal: str) -> None:
+    def _connect_through_proxy(self, proxy: URL, goal: str) -> None:
         """Have the proxy connect this to the aggregator (RFC 9110, section 9.3.6)."""
         headers = {"Host": goal}
         if proxy.user:

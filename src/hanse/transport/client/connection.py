@@ -19,7 +19,7 @@ from hanse.transport.body_io import PIECE, pour, read_message
 from hanse.transport.client.address import FROM_ENVIRONMENT, HEADERS, REST_S, Address, Patience
 from hanse.transport.client.blobs import BlobTransfers
 from hanse.transport.client.errors import explain
-from hanse.transport.client.version_negotiation import Agreement
+from hanse.transport.client.version_negotiation import NegotiatedVersion
 from hanse.wire import protocol
 from hanse.wire.messages.basics import decode, reported, written
 from hanse.wire.protocol import Versions
@@ -53,7 +53,7 @@ class HttpsConnection:
         self._address = Address.read(url, proxy)
         self._ssl_context = ssl_context
         self._patience = patience
-        self._agreement = Agreement(self.url, spoken or protocol.SPOKEN)
+        self._agreement = NegotiatedVersion(self.url, spoken or protocol.SPOKEN)
         self._blobs = BlobTransfers(self._address, ssl_context, patience, self._agreement)
         self._session: aiohttp.ClientSession | None = None
 
@@ -151,7 +151,7 @@ class HttpsConnection:
                 if message is not None:
                     options["data"] = written(message, agreement.older)
                 async with self._pool().request(route.method, url, **options) as response:
-                    if agreement.settle(response.status, response.headers, version) or not again:
+                    if agreement.learn_from_reply(response.status, response.headers, version) or not again:
                         if not agreement.accepts(response.status, accept):
                             raise reported(await read_message(response.content, self._patience.idle_s))
                         yield response

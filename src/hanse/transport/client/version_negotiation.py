@@ -15,7 +15,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 """What a proxy in front of an aggregator answers while that is away."""
 
 
-class Agreement:
+class NegotiatedVersion:
     """The version that is spoken to one aggregator.
 
     Args:
@@ -37,7 +37,7 @@ class Agreement:
         """What a request states."""
         return protocol.headers(self.version, self._spoken)
 
-    def settle(self, status: int, headers: Mapping[str, str], asked_in: int) -> bool:
+    def learn_from_reply(self, status: int, headers: Mapping[str, str], asked_in: int) -> bool:
         """Learn from a reply what the aggregator speaks.
 
         Args:

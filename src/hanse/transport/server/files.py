@@ -26,7 +26,7 @@ from hanse.transport.api.run_routes import EXPORT
 from hanse.transport.body_io import opened, pieces, pour, receive, size_of
 from hanse.transport.server.replies import headers, refuse, reply
 from hanse.transport.server.tls.connection import TlsConnection
-from hanse.transport.server.transfer_threads import Bodies
+from hanse.transport.server.transfer_threads import TransferThreads
 from hanse.transport.service import OpenUpload
 from hanse.wire.messages.basics import BlobState, Empty, encode
 
@@ -48,7 +48,7 @@ class Asked:
 
     http: web.BaseRequest
     call: Call[Empty]
-    bodies: Bodies
+    bodies: TransferThreads
     idle_s: float
     worth_lending: int
 
@@ -93,21 +93,21 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     begin = partial(_begin, upload, start)
     try:
-        if length >= asked.worth_lending and asked.bodies.free():
+        if length >= asked.worth_lending and asked.bodies.has_free_thread():
             state = await _take_over(asked, begin, length, size)
         else:
             with closing(await opened(begin)) as writer:
                 if length:
                     await pour(asked.http.content, writer.write, asked.idle_s)
                 state = await in_thread(partial(_end, writer, size))
-    except _ElsewhereError as found:
+    except OffsetMismatchError as found:
         # Worth trying again: whoever does asks first how much is here.
         error = TransportError(f"the upload goes on at byte {found.offset}, not at {start}")
         return refuse(asked.http, error, status=409)
     return reply(asked.http, 201 if state.complete else 200, encode(state))
 
 
-class _ElsewhereError(Exception):
+class OffsetMismatchError(Exception):
     """A body begins where the upload does not go on."""
 
     def __init__(self, offset: int) -> None:
@@ -122,7 +122,7 @@ def _begin(upload: OpenUpload, start: int | None) -> BlobWriter:
         if start == 0 and writer.offset:
             writer.restart()  # whoever sends all of it need not know what is here
         if start not in (None, writer.offset):
-            raise _ElsewhereError(writer.offset)
+            raise OffsetMismatchError(writer.offset)
     except BaseException:
         writer.close()
         raise
@@ -162,7 +162,7 @@ async def _take_over(asked: Asked, begin: Callable[[], BlobWriter], length: int,
             request.protocol.close()  # after the answer, whatever that is
             request.content.feed_eof()  # aiohttp would wait for the rest before it closes the connection
         if came == "all" and request.keep_alive:
-            connection.renew()
+            connection.replace_protocol()
 
 
 def _connection(request: web.BaseRequest) -> TlsConnection:
@@ -190,7 +190,7 @@ async def _send(
     if request.method == "HEAD" or writer is None:
         return response
     try:
-        if stop - start >= asked.worth_lending and asked.bodies.free():
+        if stop - start >= asked.worth_lending and asked.bodies.has_free_thread():
             writer.send_headers()
             await asked.bodies.send(_connection(request), path, start, stop, asked.idle_s)
         else:

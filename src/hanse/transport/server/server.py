@@ -23,7 +23,7 @@ from hanse.transport.server import server as malformed
 from hanse.transport.server.files import HANDLERS, Asked
 from hanse.transport.server.replies import agree, certificate_of, refuse, reply
 from hanse.transport.server.tls.listener import Bounds, TlsListener
-from hanse.transport.server.transfer_threads import WORTH_LENDING, Bodies
+from hanse.transport.server.transfer_threads import WORTH_LENDING, TransferThreads
 from hanse.transport.service import Service
 from hanse.wire.messages.basics import Empty
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What a server puts up with.
 
     The request line and each header end at 8190 bytes, as aiohttp sets it, and a
@@ -73,9 +73,9 @@ class HttpsServer:
         ssl_context: ssl.SSLContext,
         host: str | None = None,
         port: int = 0,
-        limits: Limits = Limits(),
+        limits: ConnectionLimits = ConnectionLimits(),
         *,
-        bodies: Bodies | None = None,
+        bodies: TransferThreads | None = None,
     ) -> None:
         self._service = service
         self._ssl_context = ssl_context
@@ -84,7 +84,7 @@ class HttpsServer:
         self._limits = limits
         self._listener: TlsListener | None = None
         self._http: web.Server | None = None
-        self._bodies = bodies or Bodies()
+        self._bodies = bodies or TransferThreads()
 
     @property
     def port(self) -> int:

@@ -27,7 +27,7 @@ _FIRST_S = 0.05
 """Before that, the system's own buffers take what the peer does not."""
 
 
-class Bodies:
+class TransferThreads:
     """Moves bodies on threads; belongs to one event loop.
 
     All at once, bodies that only this machine limits would each take as long as all together: no site
@@ -51,7 +51,7 @@ class Bodies:
         self._turns = asyncio.Semaphore(at_once)
         self._clock = clock
 
-    def free(self) -> bool:
+    def has_free_thread(self) -> bool:
         """Whether there is a thread. A body for which there is none goes by the event loop, more slowly:
         peers who let theirs trickle must not have others wait."""
         return self._left > 0

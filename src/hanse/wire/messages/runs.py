@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import Field
 
-from hanse.core.run.attendance import Participation, told_absent
+from hanse.core.run.attendance import Participation, format_absent
 from hanse.core.run.round_events import Data
 from hanse.core.values.schema import BlobDigest, Digest, Strict
 from hanse.wire.messages.basics import Time
 
 
-class SetAside(Strict):
+class SuspendedSite(Strict):
     """A site that is not asked at present.
 
     Attributes:
@@ -26,8 +26,8 @@ class SetAside(Strict):
     reason: str
     round_number: int
     since_ms: int
-    back_round: int | None = None
-    back_ms: int | None = None
+    reinstatement_round: int | None = None
+    reinstatement_ms: int | None = None
     told: str
 
 
@@ -43,7 +43,7 @@ class TookPart(Strict):
         idle: Those that fell silent.
         unanswered: Those that were still at it at the close.
         late: Those whose answer came after the close, with its examples.
-        set_aside: Sites that were not asked because they are set aside.
+        suspended: Sites that were not asked because they are suspended.
         num_examples: Sum over those that answered.
         missing_examples: Sum over those that did not, by what they said in earlier rounds.
         missing_share: Part of the data known that is missing.
@@ -63,7 +63,7 @@ class TookPart(Strict):
     idle: tuple[str, ...]
     unanswered: tuple[str, ...]
     late: dict[str, int]
-    set_aside: tuple[str, ...]
+    suspended: tuple[str, ...]
     num_examples: int
     missing_examples: int
     missing_share: float
@@ -92,14 +92,14 @@ class TookPart(Strict):
             idle=found.idle[:most],
             unanswered=found.unanswered[:most],
             late=dict(islice(found.late.items(), most)),
-            set_aside=found.set_aside[:most],
+            suspended=found.suspended[:most],
             num_examples=data.answered,
             missing_examples=data.missing,
             missing_share=data.share,
             unknown=data.unknown[:most],
             tolerated=data.tolerated,
             too_little=data.too_little,
-            told=told_absent(found),
+            told=format_absent(found),
         )
 
 
@@ -138,7 +138,7 @@ class RunStatus(Strict):
     Attributes:
         took_part: Who took part in the last exchanges that have closed.
         short_rounds: Rounds in which more data was missing than the plan tolerates.
-        set_aside: Sites that are not asked at present.
+        suspended: Sites that are not asked at present.
     """
 
     run_id: str
@@ -160,7 +160,7 @@ class RunStatus(Strict):
     metrics: dict[str, float] = Field(default_factory=dict)
     took_part: tuple[TookPart, ...] = ()
     short_rounds: int = 0
-    set_aside: tuple[SetAside, ...] = ()
+    suspended: tuple[SuspendedSite, ...] = ()
     events: int = 0
 
 

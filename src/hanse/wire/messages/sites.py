@@ -70,7 +70,7 @@ class RunWork(Strict):
     Attributes:
         review: Whether the site's answer to the plan is wanted.
         progress_s: How often a task under way has to show progress.
-        set_aside: Why the site is not asked at present, and until when; empty where it is.
+        suspended: Why the site is not asked at present, and until when; empty where it is.
     """
 
     run_id: str = RunId
@@ -78,7 +78,7 @@ class RunWork(Strict):
     plan_bytes: int = Field(ge=0, le=MAX_MESSAGE * 16)
     review: bool = False
     progress_s: float = Field(gt=0)
-    set_aside: str = Field("", max_length=2_000)
+    suspended: str = Field("", max_length=2_000)
     assignments: tuple[Assignment, ...] = Field((), max_length=100)
 
 

@@ -77,7 +77,7 @@ def test_of_a_run_the_last_two_are_kept(grounds: Grounds, run: Run) -> None:
             for number, model in enumerate([FIRST, SECOND, THIRD, FIRST, SECOND]):
                 await committed(w, number, model)
             assert len(list((grounds.directory / "downloads").iterdir())) == 2
-            grounds.service._keeper.downloads.forget(w.run_id)
+            grounds.service._run_registry.downloads.forget(w.run_id)
             assert list((grounds.directory / "downloads").iterdir()) == []
 
     run(main())
@@ -88,7 +88,7 @@ def test_nothing_is_offered_unless_the_plan_asks(grounds: Grounds, run: Run) -> 
         async with worker(grounds, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            assert grounds.service._keeper.downloads.offer(w.run_id, named(encode(SECOND))) is None
+            assert grounds.service._run_registry.downloads.offer(w.run_id, named(encode(SECOND))) is None
             assert not (grounds.directory / "downloads").exists()
 
     run(main())
@@ -101,7 +101,10 @@ def test_what_saves_nothing_is_not_offered(grounds: Grounds, run: Run) -> None:
         async with worker(grounds, compression=DOWNLOAD, initial={"w": noise[0]}) as w:
             await committed(w, 0, {"w": noise[0]})
             await committed(w, 1, {"w": noise[1]})
-            assert grounds.service._keeper.downloads.offer(w.run_id, named(encode({"w": noise[1]}))) is None
+            assert (
+                grounds.service._run_registry.downloads.offer(w.run_id, named(encode({"w": noise[1]})))
+                is None
+            )
 
     run(main())
 
@@ -111,7 +114,7 @@ def test_who_may_not_have_the_model_may_not_have_what_makes_it(grounds: Grounds,
         async with worker(grounds, compression=DOWNLOAD, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            delta = grounds.service._keeper.downloads.offer(w.run_id, named(encode(SECOND)))
+            delta = grounds.service._run_registry.downloads.offer(w.run_id, named(encode(SECOND)))
             assert delta is not None
             with pytest.raises(PolicyError):  # no task of site `a` starts from it
                 grounds.service.blob_requests.blob_to_send(grounds.party("a"), delta.digest)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.federations import Grounds, now
 from tests.parties import der, new_authority
 
-from hanse.aggregator.members.membership import Lifetimes, Registry
+from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
 from hanse.core.journal.membership import STREAM
 from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError, RunError, TamperedError, TokenError, TrustError
@@ -27,13 +27,13 @@ def request(party: Party = D, key: PrivateKey | None = None) -> str:
     return request_certificate(key or new_key(), party)
 
 
-def token(registry: Registry, name: str = "d", token_id: str = "0" * 32) -> str:
+def token(registry: MemberRegistry, name: str = "d", token_id: str = "0" * 32) -> str:
     return registry.invite(name, Role.COLLABORATOR, url=URL, token_id=token_id, lifetime=HOUR)
 
 
-def again(grounds: Grounds) -> Registry:
+def again(grounds: Grounds) -> MemberRegistry:
     """The registry as the next aggregator finds it."""
-    return Registry(grounds.journal, grounds.authority, lifetimes=Lifetimes(), clock=now)
+    return MemberRegistry(grounds.journal, grounds.authority, lifetimes=CertificateLifetimes(), clock=now)
 
 
 class TestEnrolment:
@@ -154,4 +154,4 @@ def test_a_list_of_members_that_was_altered_is_not_believed(grounds: Grounds) ->
     journal.append(STREAM, [("PartyRemoved", {"name": "z", "by": "operator"})], time_ms=0)
 
     with pytest.raises(TamperedError, match="list of members"):
-        Registry(journal, grounds.authority, lifetimes=Lifetimes(), clock=now)
+        MemberRegistry(journal, grounds.authority, lifetimes=CertificateLifetimes(), clock=now)

@@ -136,7 +136,7 @@ def test_a_plans_files_stay_until_it_is_submitted(grounds: Grounds, run: Run) ->
         async with grounds.serving() as service:
             digest = put(grounds.blobs, b"code")
             assert service.blob_requests.blob_state(grounds.operator, digest).complete
-            await asyncio.gather(grounds.service._keeper.retention.collect([digest]))
+            await asyncio.gather(grounds.service._run_registry.retention.collect([digest]))
             assert grounds.blobs.has(digest)
 
     run(main())

@@ -15,7 +15,7 @@ from hanse.aggregator.requests.runs import MAX_MANIFEST
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Fail, Finish
-from hanse.core.run.site_events import SiteTakenBack
+from hanse.core.run.site_events import SiteReinstated
 from hanse.core.run.workflow import Commit
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Role
@@ -316,19 +316,19 @@ class TestTakeBack:
                 committed = grounds.run(run_id).model
                 assert committed is not None
                 await grounds.controller(run_id).execute(Commit(1, committed))
-                (aside,) = (await service.run_requests.run(grounds.operator, run_id)).set_aside
+                (aside,) = (await service.run_requests.run(grounds.operator, run_id)).suspended
                 assert (aside.site, aside.reason) == ("c", "it failed in round 1, train: no memory")
 
-                status = await service.run_requests.take_back(grounds.operator, run_id, "c")
+                status = await service.run_requests.reinstate(grounds.operator, run_id, "c")
 
-                assert status.set_aside == ()
+                assert status.suspended == ()
                 event = grounds.events(run_id)[-1]
-                assert isinstance(event, SiteTakenBack)
+                assert isinstance(event, SiteReinstated)
                 assert (event.site, event.by) == ("c", "operator")
-                with pytest.raises(RunError, match="c is not set aside"):
-                    await service.run_requests.take_back(grounds.operator, run_id, "c")
+                with pytest.raises(RunError, match="c is not suspended"):
+                    await service.run_requests.reinstate(grounds.operator, run_id, "c")
 
         with caplog.at_level("WARNING"):
             run(main())
 
-        assert "run demo-1: c is set aside: it failed in round 1, train: no memory" in caplog.text
+        assert "run demo-1: c is suspended: it failed in round 1, train: no memory" in caplog.text

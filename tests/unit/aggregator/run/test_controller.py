@@ -22,7 +22,7 @@ from hanse.core.run.tasks import AcceptResult, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.errors import RunError, StorageError
 from hanse.storage.journal_memory import MemoryJournal
-from hanse.storage.ledger import Ledger
+from hanse.storage.journaled_run import JournaledRun
 
 Run = Callable[[Any], Any]
 
@@ -54,7 +54,7 @@ def stopped() -> int:
 
 
 def controlled(journal: MemoryJournal | None = None, clock: Callable[[], int] = stopped) -> RunController:
-    return RunController(Ledger(journal or MemoryJournal(), "demo-1"), Signals(), clock)
+    return RunController(JournaledRun(journal or MemoryJournal(), "demo-1"), Signals(), clock)
 
 
 async def asked(controller: RunController, submission: Submit | None = None) -> None:
@@ -260,8 +260,8 @@ class TestWaiting:
         async def main() -> tuple[bool, bool]:
             await asked(controller)
             seen = controller.events
-            in_time = await controller.goes_on_after(seen, timeout_s=0.01)
-            waiting = asyncio.create_task(controller.goes_on_after(seen))
+            in_time = await controller.wait_for_events(seen, timeout_s=0.01)
+            waiting = asyncio.create_task(controller.wait_for_events(seen))
             await controller.execute(StartTask(1, "a"))
             return in_time, await waiting
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
-from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, touched
+from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, sites_to_wake
 from hanse.aggregator.run.status import CONTACT_MS, MOST_AWAITED, status_of
 from hanse.core.run.clock import Tick
-from hanse.core.run.failure_streaks import Aside, Conduct
+from hanse.core.run.failure_streaks import FailureRecord, Suspension
 from hanse.core.run.lifecycle import Fail, Leave, Resume, Stop
 from hanse.core.run.round_events import (
     ExchangeClosed,
@@ -21,7 +21,7 @@ from hanse.core.run.round_events import (
     UpdateAccepted,
 )
 from hanse.core.run.run_events import RunFinished
-from hanse.core.run.suspension import TakeBack
+from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
@@ -139,7 +139,7 @@ class TestMemory:
 
 
 class TestSetAside:
-    def set_aside(self) -> Driver:
+    def suspended(self) -> Driver:
         driver = Driver("abc", rounds=9, cohort={"quorum": 0.5, "set_aside_after": 1}).asked()
         driver.accept("a")
         driver.accept("b")
@@ -148,33 +148,38 @@ class TestSetAside:
         return driver
 
     def test_a_site_that_is_set_aside_is_told_why_and_until_when(self) -> None:
-        (run,) = work("c", self.set_aside()).runs
+        (run,) = work("c", self.suspended()).runs
 
-        assert run.set_aside == (
+        assert run.suspended == (
             "it failed in round 1, train: out of memory; it is asked again from round 12 on, or when it is "
-            "taken back"
+            "reinstated"
         )
-        assert work("a", self.set_aside()).runs[0].set_aside == ""
+        assert work("a", self.suspended()).runs[0].suspended == ""
 
     def test_its_work_changes_when_it_is_taken_back(self) -> None:
-        driver = self.set_aside()
+        driver = self.suspended()
         works = WorkList(lambda digest: 100, 10**6)
         before = works.of("c", [driver.state]).version
-        driver.do(TakeBack("c", "ada"))
+        driver.do(Reinstate("c", "ada"))
 
         after = works.of("c", [driver.state])
 
         assert after.version != before
-        assert after.runs[0].set_aside == ""
+        assert after.runs[0].suspended == ""
 
     def test_the_status_says_who_took_part_and_who_is_set_aside(self) -> None:
-        status = status_of(self.set_aside().state, 1, {}, 0)
+        status = status_of(self.suspended().state, 1, {}, 0)
 
         (found,) = status.took_part
         assert (found.asked, found.answered, found.failed) == (3, 2, {"c": "out of memory"})
         assert (found.num_examples, found.unknown) == (20, ("c",))
-        (aside,) = status.set_aside
-        assert (aside.site, aside.round_number, aside.back_round, aside.back_ms) == ("c", 1, 12, None)
+        (suspensions,) = status.suspended
+        assert (
+            suspensions.site,
+            suspensions.round_number,
+            suspensions.reinstatement_round,
+            suspensions.reinstatement_ms,
+        ) == ("c", 1, 12, None)
         assert status.short_rounds == 0
 
     def test_a_fleet_that_does_not_answer_fits_into_a_message(self) -> None:
@@ -182,13 +187,15 @@ class TestSetAside:
         driver = Driver("ab", rounds=9, cohort={"quorum": 0.5}).asked()
         driver.accept("a")
         driver.accept("b")
-        found = driver.state.roll.closed[1]
+        found = driver.state.attendance.closed[1]
         crowded = replace(
-            found, failed=dict.fromkeys(fleet, "r" * 200), idle=fleet, unanswered=fleet, set_aside=fleet
+            found, failed=dict.fromkeys(fleet, "r" * 200), idle=fleet, unanswered=fleet, suspended=fleet
         )
-        roll = replace(driver.state.roll, closed=dict.fromkeys(range(1, 51), crowded))
-        aside = dict.fromkeys(fleet, Aside(1, 0, "it failed in round 1, train: " + "r" * 200))
-        run = replace(driver.state, roll=roll, conduct=Conduct(aside=aside))
+        attendance = replace(driver.state.attendance, closed=dict.fromkeys(range(1, 51), crowded))
+        suspensions = dict.fromkeys(fleet, Suspension(1, 0, "it failed in round 1, train: " + "r" * 200))
+        run = replace(
+            driver.state, attendance=attendance, failure_record=FailureRecord(suspensions=suspensions)
+        )
 
         assert len(encode(status_of(run, 1, {}, 0))) < MAX_MESSAGE
 
@@ -199,31 +206,31 @@ class TestTouched:
             exchange=1, round_number=1, index=0, task="train", model=None, cohort=("a", "b"), needed=2
         )
 
-        assert touched([opened], None) == {"a", "b"}
+        assert sites_to_wake([opened], None) == {"a", "b"}
 
     def test_a_close_touches_those_it_came_too_early_for(self) -> None:
         closed = ExchangeClosed(exchange=1, cause="grace", answered=("a",), failed=(), missing=("b",))
 
-        assert touched([closed], None) == {"b"}
+        assert sites_to_wake([closed], None) == {"b"}
 
     def test_what_a_site_has_said_itself_is_no_news_to_it(self) -> None:
         accepted = UpdateAccepted(exchange=1, site="a", num_examples=1, metrics={}, update=UPDATE)
         failed = TaskFailed(exchange=1, site="b", reason="no data")
 
-        assert touched([accepted, failed], None) == frozenset()
+        assert sites_to_wake([accepted, failed], None) == frozenset()
 
     def test_what_only_operators_see_touches_nobody(self) -> None:
-        assert touched([TaskStarted(exchange=1, site="a")], None) == frozenset()
+        assert sites_to_wake([TaskStarted(exchange=1, site="a")], None) == frozenset()
 
     def test_a_commit_touches_those_whose_answer_it_does_not_wait_for(self) -> None:
         driver = Driver("ab").asked()
         driver.accept("a")
         committed = RoundCommitted(round_number=1, model=MODEL, metrics={})
 
-        assert touched([committed], driver.state) == {"b"}
+        assert sites_to_wake([committed], driver.state) == {"b"}
 
     def test_the_rest_touches_everybody(self) -> None:
-        assert touched([RunFinished(rounds=1, model=MODEL, best_round=None)], None) is None
+        assert sites_to_wake([RunFinished(rounds=1, model=MODEL, best_round=None)], None) is None
 
 
 class TestStatus:

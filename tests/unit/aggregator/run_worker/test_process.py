@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.blobs import named
 
-from hanse.aggregator.run_worker.process import ServiceGoneError, ServiceHost, ServiceLink
+from hanse.aggregator.run_worker.process import RemoteHost, ServiceGoneError, ServiceLink
 from hanse.aggregator.run_worker.protocol import Reply, StandingReply, SumReply
 from hanse.core.plan.plan import Plan
 from hanse.core.values.schema import Strict
@@ -39,7 +39,7 @@ class Service:
             folder.mkdir()
         self.sent: list[dict[str, Any]] = []
         self.replies: deque[dict[str, Any]] = deque()
-        self.host = ServiceHost(ServiceLink(self, self.inbox), PLAN, self.inbox, self.outbox)  # type: ignore[arg-type]
+        self.host = RemoteHost(ServiceLink(self, self.inbox), PLAN, self.inbox, self.outbox)  # type: ignore[arg-type]
 
     def will(self, reply: Strict) -> None:
         self.replies.append(Reply(ok=reply.model_dump(mode="json")).model_dump(mode="json"))

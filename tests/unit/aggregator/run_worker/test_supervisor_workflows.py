@@ -112,7 +112,7 @@ class TestWorkflows:
             async with working.serving() as service, fake_sites(working):
                 ended = await self.ended(working, body, rounds=3, tasks=individually)
                 assert (ended.phase, ended.committed) == (Phase.FINISHED, 3)
-                await until(lambda: not service._keeper._tasks)
+                await until(lambda: not service._run_registry._tasks)
                 left = {path.name for path in working.directory.glob("blobs/*/*")}
                 assert left == references(ended)
 

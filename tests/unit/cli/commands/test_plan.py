@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.commands import Hanse
 
-from hanse.collaborator.plan_store import Plans
+from hanse.collaborator.plan_store import PlanStore
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.config.settings import SiteSettings, settings_yaml
 
@@ -44,7 +44,7 @@ def site(tmp_path: Path, loaded: LoadedPlan, join: Callable[[Path, datetime], ob
         name="hospital-a", federation="north", aggregator="https://localhost:1", proxy=None
     )
     (directory / "site.yaml").write_text(settings_yaml(settings))
-    plans = Plans(directory / "plans")
+    plans = PlanStore(directory / "plans")
     plans.keep(loaded.manifest)
     plans.wait_for_person(loaded.digest, ("no rule of this site decides",))
     bundle = plans.bundle(loaded.digest)
@@ -124,7 +124,7 @@ def test_approving_signs_the_answer_and_keeps_it(hanse: Hanse, site: Path, loade
     ended = hanse("plan", "approve", loaded.digest[:8], "--site", site, "--reason", "read by Ada")
 
     assert (ended.code, ended.out) == (0, f"plan {loaded.digest[:8]} is approved\n")
-    answer = Plans(site / "plans").answer(loaded.digest)
+    answer = PlanStore(site / "plans").answer(loaded.digest)
     assert answer is not None
     assert answer.body.accepted
     assert answer.body.reasons == ("a person approved it: read by Ada",)
@@ -144,19 +144,19 @@ def test_what_the_policy_forbids_cannot_be_approved(hanse: Hanse, site: Path, lo
 
     assert ended.code == 4
     assert "discloses update: individual; this site permits aggregate" in ended.err
-    assert Plans(site / "plans").pending() == (loaded.digest,)
+    assert PlanStore(site / "plans").pending() == (loaded.digest,)
 
 
 def test_a_run_that_cannot_be_told_is_named_and_the_decision_stands(
     hanse: Hanse, site: Path, loaded: LoadedPlan
 ) -> None:
-    Plans(site / "plans").note_runs({"xrays-1": loaded.digest})
+    PlanStore(site / "plans").note_runs({"xrays-1": loaded.digest})
 
     ended = hanse("plan", "reject", loaded.digest, "--site", site)
 
     assert ended.code == 0
     assert ended.err.startswith("warning: xrays-1 was not told: https://localhost:1 cannot be reached")
-    assert Plans(site / "plans").answer(loaded.digest) is not None
+    assert PlanStore(site / "plans").answer(loaded.digest) is not None
 
 
 def test_diff_tells_settings_and_lines_of_code(

@@ -17,7 +17,15 @@ from hanse.core.run.round_events import RoundCommitted
 from hanse.core.run.run_events import RunFinished
 from hanse.core.values.canonical import sha256
 from hanse.errors import PlanError, TransportError
-from hanse.wire.messages.runs import Awaited, EventsReply, JournalRecord, Runs, RunStatus, SetAside, TookPart
+from hanse.wire.messages.runs import (
+    Awaited,
+    EventsReply,
+    JournalRecord,
+    Runs,
+    RunStatus,
+    SuspendedSite,
+    TookPart,
+)
 
 MODEL, BEST = b"the last model", b"the best model"
 RUN = RunStatus(
@@ -80,8 +88,8 @@ class Aggregator:
         self.asked.append(("resume", run_id))
         return RUN
 
-    async def take_back(self, run_id: str, site: str) -> RunStatus:
-        self.asked.append(("take_back", run_id, site))
+    async def reinstate(self, run_id: str, site: str) -> RunStatus:
+        self.asked.append(("reinstate", run_id, site))
         return RUN
 
     async def follow(self, run_id: str) -> AsyncIterator[EventsReply]:
@@ -287,14 +295,14 @@ def test_an_aggregator_that_is_away_is_named(
 SHORT = RUN.model_copy(
     update={
         "short_rounds": 2,
-        "set_aside": (
-            SetAside(
+        "suspended": (
+            SuspendedSite(
                 site="b",
                 reason="it failed",
                 round_number=1,
                 since_ms=0,
-                back_round=12,
-                told="it failed; it is asked again from round 12 on, or when it is taken back",
+                reinstatement_round=12,
+                told="it failed; it is asked again from round 12 on, or when it is reinstated",
             ),
         ),
         "took_part": (
@@ -309,7 +317,7 @@ SHORT = RUN.model_copy(
                 idle=("b",),
                 unanswered=(),
                 late={"b": 7},
-                set_aside=(),
+                suspended=(),
                 num_examples=10,
                 missing_examples=5,
                 missing_share=0.333,
@@ -331,7 +339,7 @@ def test_the_list_says_what_an_operator_should_look_at(
 
     monkeypatch.setattr(aggregator, "runs", runs)
 
-    assert hanse("run", "list").out.rstrip().endswith("b set aside; too little data in 2 rounds")
+    assert hanse("run", "list").out.rstrip().endswith("b suspended; too little data in 2 rounds")
 
 
 def test_the_status_says_who_took_part_and_who_is_set_aside(
@@ -347,14 +355,14 @@ def test_the_status_says_who_took_part_and_who_is_set_aside(
     assert "WARNING    round 1, train: b (silent), 33.3 % of the data known so far, is not in it\n" in out
     assert "late       round 1, train: b (7 examples); not counted\n" in out
     assert "WARNING    too little data in 2 rounds: more was missing than the plan tolerates\n" in out
-    assert "set aside  b: it failed; it is asked again from round 12 on, or when it is taken back\n" in out
+    assert "suspended  b: it failed; it is asked again from round 12 on, or when it is reinstated\n" in out
 
 
 def test_a_site_is_taken_back(aggregator: Aggregator, hanse: Hanse) -> None:
     ended = hanse("run", "take-back", "xrays-1", "b")
 
-    assert aggregator.asked == [("take_back", "xrays-1", "b")]
-    assert ended.out == "b is taken back in run xrays-1; it is asked from the next round on\n"
+    assert aggregator.asked == [("reinstate", "xrays-1", "b")]
+    assert ended.out == "b is reinstated in run xrays-1; it is asked from the next round on\n"
 
 
 def test_taking_a_site_back_prints_the_run_as_json(aggregator: Aggregator, hanse: Hanse) -> None:

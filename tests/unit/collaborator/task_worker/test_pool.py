@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tests.unit.collaborator.aggregators import LEARNER, MODEL, Site, manifest_of, until
 
-from hanse.collaborator.context import Premises
+from hanse.collaborator.context import SiteContext
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers, _checked
 from hanse.collaborator.task_worker.progress import Progress
-from hanse.collaborator.task_worker.protocol import Order, Report
+from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.core.plan.manifest import Manifest
 from hanse.errors import PlanError, PolicyError, TaskError
 from hanse.sandbox.confine import Confined
@@ -33,14 +33,14 @@ HANGING = LEARNER.replace("trained = {", "import time; time.sleep(60); trained =
 class Desk:
     """Workers of a site, and what is needed to give them orders."""
 
-    def __init__(self, premises: Premises, manifest: Manifest, most: int = 2) -> None:
-        self.premises = premises
-        self.workers = Workers(premises, Reviewer(premises).bring_code, most)
+    def __init__(self, context: SiteContext, manifest: Manifest, most: int = 2) -> None:
+        self.context = context
+        self.workers = Workers(context, Reviewer(context).bring_code, most)
         self.manifest = manifest
         self.pids: list[int] = []
 
-    async def order(self, run_id: str = "demo-1", task: str = "train") -> Report:
-        folder = RunFolder(self.premises.directory / "runs" / run_id)
+    async def order(self, run_id: str = "demo-1", task: str = "train") -> TaskReport:
+        folder = RunFolder(self.context.directory / "runs" / run_id)
         write_file(folder.model("m"), MODEL)
         order = Order(
             exchange=1,
@@ -77,9 +77,9 @@ def prepare(site: Site) -> Prepare:
         code: str = LEARNER, most: int = 2, plan: dict[str, Any] | None = None, **settings: Any
     ) -> Desk:
         manifest = manifest_of(code, **(plan or {}))
-        premises = site.premises(**settings)
-        await Reviewer(premises).review(site.publish(manifest, code))
-        return Desk(premises, manifest, most)
+        context = site.context(**settings)
+        await Reviewer(context).review(site.publish(manifest, code))
+        return Desk(context, manifest, most)
 
     return prepare
 
@@ -182,7 +182,7 @@ def test_code_that_was_altered_is_brought_again_before_a_worker_starts_with_it(
 ) -> None:
     async def scenario() -> None:
         desk = await prepare()
-        bundle = desk.premises.plans.bundle(desk.manifest.digest)
+        bundle = desk.context.plans.bundle(desk.manifest.digest)
         for file in desk.manifest.files:
             (bundle / file.path).unlink()
             (bundle / file.path).write_text("steal()")
@@ -221,7 +221,7 @@ def test_the_plans_mistakes_are_not_taken_for_failed_tasks(prepare: Prepare, run
 
 def test_a_worker_cannot_claim_an_error_that_would_end_the_agent() -> None:
     with pytest.raises(TaskError, match="removed"):
-        _checked(Report(error="credential", reason="the site was removed"))
+        _checked(TaskReport(error="credential", reason="the site was removed"))
 
 
 OPEN = Confined(layers=(), files=False, network=False, processes=False, gaps=("no Landlock",))
@@ -229,8 +229,8 @@ CLOSED = Confined(layers=(), files=True, network=True, processes=True, gaps=("th
 
 
 def test_plan_code_that_cannot_be_locked_in_is_refused_where_that_is_required(site: Site) -> None:
-    premises = site.premises(sandbox="required")
-    workers = Workers(premises, Reviewer(premises).bring_code)
+    context = site.context(sandbox="required")
+    workers = Workers(context, Reviewer(context).bring_code)
 
     with pytest.raises(PolicyError, match=r"`sandbox: required`, and plan code cannot .*Landlock"):
         workers._check(OPEN)
@@ -238,8 +238,8 @@ def test_plan_code_that_cannot_be_locked_in_is_refused_where_that_is_required(si
 
 
 def test_gaps_are_told_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    premises = site.premises()
-    workers = Workers(premises, Reviewer(premises).bring_code)
+    context = site.context()
+    workers = Workers(context, Reviewer(context).bring_code)
 
     workers._check(OPEN)
     workers._check(OPEN)

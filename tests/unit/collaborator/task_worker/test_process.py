@@ -7,7 +7,7 @@ import pytest
 from tests.unit.collaborator.aggregators import LEARNER, MODEL, TRAIN, manifest_of
 
 from hanse.collaborator.task_worker.process import TaskHost, main
-from hanse.collaborator.task_worker.protocol import Order, Report, Setup
+from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.tasks import INITIALISE
 from hanse.sandbox.channel import Channel
@@ -68,7 +68,7 @@ def order(directory: Path, task: str = "train", exchange: int = 1) -> Order:
 def test_a_task_leaves_its_update_in_a_file(begin: Begin, tmp_path: Path) -> None:
     report = begin().carry_out(order(tmp_path))
 
-    assert report == Report(num_examples=10, metrics={"loss": 0.5})
+    assert report == TaskReport(num_examples=10, metrics={"loss": 0.5})
     assert np.array_equal(open_file(tmp_path / "update")["weight"], np.ones((2, 3)))
 
 
@@ -91,7 +91,7 @@ def test_a_script_is_driven_too(begin: Begin, tmp_path: Path) -> None:
         tasks={"train": TRAIN},
     )  # fmt: skip
 
-    assert host.carry_out(order(tmp_path)) == Report(num_examples=7, metrics={"loss": 1.0})
+    assert host.carry_out(order(tmp_path)) == TaskReport(num_examples=7, metrics={"loss": 1.0})
     assert host.carry_out(order(tmp_path, exchange=2)).num_examples == 7
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.replays import replay
 from tests.unit.core.run.runs import MODEL, UPDATE, Driver
 
-from hanse.core.run.attendance import MOST_KEPT, Participation, told_absent
+from hanse.core.run.attendance import MOST_KEPT, Participation, format_absent
 from hanse.core.run.clock import Tick
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.lifecycle import Invite, Leave, Stop
@@ -93,7 +93,7 @@ class TestClose:
         driver.do(Leave("c", "removed"))
         driver.do(Invite("c"))
 
-        assert driver.state.roll.known == {"train": {"a": 10, "b": 20}}
+        assert driver.state.attendance.known == {"train": {"a": 10, "b": 20}}
 
     @pytest.mark.parametrize(
         ("rules", "tolerated"),
@@ -142,8 +142,8 @@ class TestWarning:
         driver.do(FailTask(exchange, "c", "no"))
         accept(driver, exchange, a=10, b=58)
 
-        assert driver.state.roll.closed[exchange].too_little
-        assert driver.state.roll.short_rounds == 1
+        assert driver.state.attendance.closed[exchange].too_little
+        assert driver.state.attendance.short_rounds == 1
 
     def test_as_much_as_the_plan_tolerates_is_no_warning(self) -> None:
         driver = first_round(cohort={"quorum": 0.6, "tolerated_missing": 0.3}, a=10, b=60, c=30)
@@ -151,8 +151,8 @@ class TestWarning:
         driver.do(FailTask(exchange, "c", "no"))
         accept(driver, exchange, a=10, b=60)
 
-        assert not driver.state.roll.closed[exchange].too_little
-        assert driver.state.roll.short_rounds == 0
+        assert not driver.state.attendance.closed[exchange].too_little
+        assert driver.state.attendance.short_rounds == 0
 
     def test_a_round_with_two_such_exchanges_counts_once(self) -> None:
         driver = first_round(cohort={"tolerated_missing": 0.1}, a=10, b=10, c=10)
@@ -162,7 +162,7 @@ class TestWarning:
             driver.do(FailTask(2 + index, "c", "no"))
             accept(driver, 2 + index, a=10, b=10)
 
-        assert driver.state.roll.short_rounds == 1
+        assert driver.state.attendance.short_rounds == 1
 
 
 class TestLate:
@@ -174,14 +174,16 @@ class TestLate:
         event = driver.history[-1][0]
         assert isinstance(event, ResultRefused)
         assert (event.round_number, event.site, event.num_examples) == (1, "c", 40)
-        assert driver.state.roll.closed[1].late == {"c": 40}
-        assert driver.state.roll.closed[1].data == Data(answered=30, missing=0, unknown=("c",), tolerated=0.5)
+        assert driver.state.attendance.closed[1].late == {"c": 40}
+        assert driver.state.attendance.closed[1].data == Data(
+            answered=30, missing=0, unknown=("c",), tolerated=0.5
+        )
 
     def test_it_tells_how_much_data_the_site_has(self) -> None:
         driver = first_round(a=10, b=20)
         driver.do(late("c"))
 
-        assert driver.state.roll.known["train"]["c"] == 40
+        assert driver.state.attendance.known["train"]["c"] == 40
 
     @pytest.mark.parametrize(
         "refused",
@@ -195,25 +197,25 @@ class TestLate:
     )
     def test_any_other_result_that_is_refused_is_none(self, refused: RefuseResult) -> None:
         driver = first_round(a=10, b=20)
-        before = driver.state.roll
+        before = driver.state.attendance
 
         driver.do(refused)
 
-        assert driver.state.roll == before
+        assert driver.state.attendance == before
 
     def test_the_same_answer_again_does_not_count_again(self) -> None:
         driver = first_round(a=10, b=20)
         driver.do(late("c"))
         driver.do(late("c", examples=99))
 
-        assert driver.state.roll.closed[1].late == {"c": 40}
+        assert driver.state.attendance.closed[1].late == {"c": 40}
 
     def test_a_run_that_is_over_still_notes_it(self) -> None:
         driver = first_round(a=10, b=20)
         driver.do(Stop("operator"))
 
         assert driver.do(late("c")) == ["ResultRefused"]
-        assert driver.state.roll.closed[1].late == {"c": 40}
+        assert driver.state.attendance.closed[1].late == {"c": 40}
 
     def test_a_run_remembers_the_last_exchanges_only(self) -> None:
         driver = first_round(a=10, b=20, c=30)
@@ -222,7 +224,7 @@ class TestLate:
             accept(driver, exchange, a=10, b=20, c=30)
             driver.do(Commit(number, MODEL))
 
-        assert sorted(driver.state.roll.closed) == list(range(3, MOST_KEPT + 3))
+        assert sorted(driver.state.attendance.closed) == list(range(3, MOST_KEPT + 3))
 
 
 class TestOldJournals:
@@ -233,15 +235,15 @@ class TestOldJournals:
         run = replay([(_as_before(event), time_ms) for event, time_ms in driver.history])
 
         assert run is not None
-        found = run.roll.closed[1]
+        found = run.attendance.closed[1]
         assert (found.answered, found.unanswered, found.data, found.late) == (("a", "b"), ("c",), None, {})
-        assert run.roll.known == {"train": {"a": 10, "b": 20}}
-        assert told_absent(found) == "round 1, train: c (no answer in time) is not in it"
+        assert run.attendance.known == {"train": {"a": 10, "b": 20}}
+        assert format_absent(found) == "round 1, train: c (no answer in time) is not in it"
 
 
 def _as_before(event: Event) -> Event:
     """An event with what earlier versions knew of it."""
-    new = {"idle", "set_aside", "data", "round_number", "num_examples"}
+    new = {"idle", "suspended", "data", "round_number", "num_examples"}
     kept = event_body(event)
     if isinstance(event, ExchangeClosed | ResultRefused) or event.kind == "RoundOpened":
         kept = {name: value for name, value in kept.items() if name not in new or name == "round_number"}
@@ -252,7 +254,7 @@ def _as_before(event: Event) -> Event:
 
 class TestWords:
     def participation(self, data: Data | None, **groups: Any) -> Participation:
-        empty: dict[str, Any] = {"failed": {}, "idle": (), "unanswered": (), "set_aside": ()}
+        empty: dict[str, Any] = {"failed": {}, "idle": (), "unanswered": (), "suspended": ()}
         place: dict[str, Any] = {"exchange": 7, "round_number": 3, "index": 0, "task": "train"}
         return Participation(
             **place, cause="grace", asked=("a", "b"), answered=("a",), data=data, **(empty | groups)
@@ -265,7 +267,7 @@ class TestWords:
             idle=("zurich",),
         )
 
-        assert told_absent(found) == (
+        assert format_absent(found) == (
             "round 3, train: cleveland (failed) and zurich (silent), 31 % of the data known so far, are "
             "not in it; the plan tolerates 20 %"
         )
@@ -275,7 +277,7 @@ class TestWords:
             Data(answered=5, missing=0, unknown=("b",), tolerated=0.5), unanswered=("b",)
         )
 
-        assert told_absent(found) == (
+        assert format_absent(found) == (
             "round 3, train: b (no answer in time) is not in it, and how much data it has is not known: it "
             "has never answered train"
         )
@@ -283,15 +285,15 @@ class TestWords:
     def test_both_can_be(self) -> None:
         found = self.participation(
             Data(answered=90, missing=10, unknown=("b", "c"), tolerated=0.5),
-            set_aside=("d",),
+            suspended=("d",),
             unanswered=("b", "c"),
         )
 
-        assert told_absent(found) == (
-            "round 3, train: d (set aside), 10 % of the data known so far, is not in it; b (no answer in "
+        assert format_absent(found) == (
+            "round 3, train: d (suspended), 10 % of the data known so far, is not in it; b (no answer in "
             "time) and c (no answer in time) are not in it either, and how much data they have is not known: "
             "they have never answered train"
         )
 
     def test_where_nobody_is_missing_nothing_is_said(self) -> None:
-        assert told_absent(self.participation(Data(answered=1, missing=0, tolerated=0.0))) == ""
+        assert format_absent(self.participation(Data(answered=1, missing=0, tolerated=0.0))) == ""

@@ -48,8 +48,8 @@ from hanse.core.run.run_events import (
     SiteInvited,
     SiteLeft,
 )
-from hanse.core.run.site_events import SiteSetAside, SiteTakenBack
-from hanse.core.run.suspension import TakeBack
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended
+from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError, TamperedError
@@ -73,7 +73,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Commit, ROUNDS, MODELS),
     st.just(Tick()),
     st.builds(RefuseResult, EXCHANGES, SITES, st.just("late"), st.just("over"), st.sampled_from([None, 10])),
-    st.builds(TakeBack, SITES, st.just("operator")),
+    st.builds(Reinstate, SITES, st.just("operator")),
     st.just(RestartWorker("killed")),
     st.just(Recover()),
     st.just(Resume("operator")),
@@ -231,7 +231,7 @@ def test_whatever_happens_every_site_that_is_asked_is_accounted_for_at_the_close
         if isinstance(event, ExchangeClosed):
             assert sorted((*event.answered, *event.failed, *event.missing)) == sorted(cohorts[event.exchange])
             assert set(event.idle) <= set(event.missing)
-            assert not set(event.set_aside) & set(cohorts[event.exchange])
+            assert not set(event.suspended) & set(cohorts[event.exchange])
             assert event.data is not None
             assert event.data.answered == sum(counted[event.exchange, site] for site in event.answered)
 
@@ -241,20 +241,20 @@ def test_whatever_happens_every_site_that_is_asked_is_accounted_for_at_the_close
 def test_whatever_happens_nobody_is_drawn_who_is_set_aside(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
 ) -> None:
-    aside: set[str] = set()
+    suspensions: set[str] = set()
     for event, _ in driven(head_start, rules, steps).history:
         match event:
-            case SiteSetAside(site=site):
-                assert site not in aside
-                aside.add(site)
-            case SiteTakenBack(site=site):
-                assert site in aside
-                aside.remove(site)
+            case SiteSuspended(site=site):
+                assert site not in suspensions
+                suspensions.add(site)
+            case SiteReinstated(site=site):
+                assert site in suspensions
+                suspensions.remove(site)
             case SiteLeft(site=site) | SiteInvited(site=site):
-                aside.discard(site)
+                suspensions.discard(site)
             case RoundOpened():
-                assert not aside & set(event.cohort)
-                assert set(event.set_aside) <= aside
+                assert not suspensions & set(event.cohort)
+                assert set(event.suspended) <= suspensions
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,4 +1,4 @@
-"""Sites that fail again and again: set aside, and taken back."""
+"""Sites that fail again and again: suspended, and reinstated."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hanse.core.run.clock import Tick
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Resume, Stop
 from hanse.core.run.round_events import ExchangeClosed, ExchangeOpened, RoundOpened
 from hanse.core.run.run import Phase
-from hanse.core.run.site_events import SiteKept, SiteSetAside, SiteTakenBack
-from hanse.core.run.suspension import TakeBack, told_aside
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.suspension import Reinstate, format_suspension
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.errors import RunError
@@ -80,12 +80,12 @@ def opened(driver: Driver) -> RoundOpened:
     return [event for event, _ in driver.history if isinstance(event, RoundOpened)][-1]
 
 
-def set_aside(sites: str = "abcd", **rules: Any) -> Driver:
-    """A run in which d has been set aside, after round 2."""
+def suspended(sites: str = "abcd", **rules: Any) -> Driver:
+    """A run in which d has been suspended, after round 2."""
     driver = begun(sites, **rules)
     for _ in range(2):
         a_round(driver, failing="d")
-    assert [*driver.state.conduct.aside] == ["d"]
+    assert [*driver.state.failure_record.suspensions] == ["d"]
     return driver
 
 
@@ -95,12 +95,12 @@ class TestSettingAside:
         driver = begun()
 
         assert a_round(driver, **{how: "d"}) == ["RoundCommitted"]
-        assert a_round(driver, **{how: "d"}) == ["RoundCommitted", "SiteSetAside"]
+        assert a_round(driver, **{how: "d"}) == ["RoundCommitted", "SiteSuspended"]
 
     def test_the_reason_says_what_happened(self) -> None:
-        event = set_aside().history[-1][0]
+        event = suspended().history[-1][0]
 
-        assert isinstance(event, SiteSetAside)
+        assert isinstance(event, SiteSuspended)
         assert (event.site, event.round_number) == ("d", 2)
         assert event.reason == "it failed in 2 rounds in a row, at last in round 2, train: out of memory"
 
@@ -123,7 +123,7 @@ class TestSettingAside:
 
         closes = [event.cause for event, _ in driver.history if isinstance(event, ExchangeClosed)]
         assert closes == ["grace"] * 4
-        assert driver.state.conduct.strikes == {}
+        assert driver.state.failure_record.streaks == {}
 
     def test_one_failed_task_of_a_round_is_a_failed_round(self) -> None:
         driver = begun()
@@ -138,7 +138,7 @@ class TestSettingAside:
                 driver.accept("d", 2)
         driver.do(Commit(1, MODEL))
 
-        assert driver.state.conduct.strikes["d"].rounds == 1
+        assert driver.state.failure_record.streaks["d"].rounds == 1
 
     def test_a_site_that_leaves_has_not_failed(self) -> None:
         driver = begun()
@@ -149,7 +149,7 @@ class TestSettingAside:
             driver.accept(site)
         driver.do(Commit(1, MODEL))
 
-        assert driver.state.conduct.strikes == {}
+        assert driver.state.failure_record.streaks == {}
 
     def test_a_plan_can_have_nobody_set_aside(self) -> None:
         driver = begun(set_aside_after=0)
@@ -157,7 +157,7 @@ class TestSettingAside:
         for _ in range(10):
             a_round(driver, failing="d")
 
-        assert not any(isinstance(event, SiteSetAside | SiteKept) for event, _ in driver.history)
+        assert not any(isinstance(event, SiteSuspended | SuspensionWaived) for event, _ in driver.history)
 
     def test_a_site_is_kept_where_the_others_would_be_too_few(self) -> None:
         driver = begun(minimum=3)
@@ -169,10 +169,10 @@ class TestSettingAside:
             driver.accept(site, 2)
         driver.do(Leave("c", "removed"))
 
-        assert driver.do(Commit(2, MODEL)) == ["RoundCommitted", "SiteKept"]
+        assert driver.do(Commit(2, MODEL)) == ["RoundCommitted", "SuspensionWaived"]
 
         event = driver.history[-1][0]
-        assert isinstance(event, SiteKept)
+        assert isinstance(event, SuspensionWaived)
         assert event.reason.endswith("; without it 2 would be left to ask, and 3 are needed")
         driver.do(OpenRound(3))
         assert opened(driver).cohort == ("a", "b", "d")
@@ -182,7 +182,7 @@ class TestSettingAside:
         for _ in range(2):
             a_commit_of_a_stream(driver, failing="b")
 
-        assert driver.history[-1][0].kind == "SiteKept"
+        assert driver.history[-1][0].kind == "SuspensionWaived"
 
     def test_after_the_last_round_nobody_is(self) -> None:
         driver = Driver("abcd", cohort=RULES, rounds=2).started()
@@ -195,25 +195,25 @@ class TestSettingAside:
 
 class TestBeingAside:
     def test_it_is_not_asked_and_the_round_says_that_it_goes_without_it(self) -> None:
-        driver = set_aside()
+        driver = suspended()
 
         a_round(driver)
 
-        assert (opened(driver).cohort, opened(driver).set_aside) == (("a", "b", "c"), ("d",))
-        assert driver.state.roll.closed[3].set_aside == ("d",)
+        assert (opened(driver).cohort, opened(driver).suspended) == (("a", "b", "c"), ("d",))
+        assert driver.state.attendance.closed[3].suspended == ("d",)
 
     def test_where_another_can_be_asked_in_its_place_the_round_goes_without_nobody(self) -> None:
         driver = begun(fraction=0.5)
-        while not driver.state.conduct.aside:
+        while not driver.state.failure_record.suspensions:
             a_round(driver, failing="d")
         a_round(driver)
 
         assert len(opened(driver).cohort) == 2
         assert "d" not in opened(driver).cohort
-        assert opened(driver).set_aside == ()
+        assert opened(driver).suspended == ()
 
     def test_the_quorum_stays_that_of_the_sites_that_the_plan_wants_asked(self) -> None:
-        driver = set_aside(quorum=0.7)  # 3 of 4
+        driver = suspended(quorum=0.7)  # 3 of 4
 
         a_round(driver)
 
@@ -227,22 +227,22 @@ class TestBeingAside:
             a_round(driver, failing="d")
         a_round(driver)
 
-        data = driver.state.roll.closed[4].data
+        data = driver.state.attendance.closed[4].data
         assert data is not None
         assert (data.answered, data.missing, data.too_little) == (30, 10, True)
 
     def test_a_workflow_that_names_it_gets_no_answer_of_it(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         driver.do(OpenRound(3))
 
         assert driver.do(OpenExchange(3, 0, "train", MODEL, sites=("d",))) == [
             "ExchangeOpened",
             "ExchangeClosed",
         ]
-        assert "set aside: it failed in 2 rounds" in driver.state.roll.closed[3].failed["d"]
+        assert "suspended: it failed in 2 rounds" in driver.state.attendance.closed[3].failed["d"]
 
     def test_a_run_that_is_resumed_does_not_ask_it_either(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         driver.do(OpenRound(3))
         driver.do(OpenExchange(3, 0, "train", MODEL, sites=("a", "d")))
         driver.do(Stop("operator"))
@@ -252,13 +252,13 @@ class TestBeingAside:
         assert driver.state.exchanges[3].unanswered == ("a",)
 
     def test_that_is_not_held_against_it(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         driver.do(OpenRound(3))
         driver.do(OpenExchange(3, 0, "train", MODEL, sites=("a", "d")))
         driver.accept("a", 3)
         driver.do(Commit(3, MODEL))
 
-        assert driver.state.conduct.strikes == {}
+        assert driver.state.failure_record.streaks == {}
 
     def test_a_stream_does_not_ask_it_either(self) -> None:
         driver = begun("ab")
@@ -266,80 +266,80 @@ class TestBeingAside:
             a_commit_of_a_stream(driver, failing="b")
         driver.do(OpenStream("train", MODEL))
 
-        assert [*driver.state.conduct.aside] == ["b"]
+        assert [*driver.state.failure_record.suspensions] == ["b"]
         assert [tuple(e.members) for e in driver.state.stream()] == [("a",)]
 
     def test_it_is_told_why_and_until_when(self) -> None:
-        assert told_aside(set_aside().state, "d") == (
+        assert format_suspension(suspended().state, "d") == (
             "it failed in 2 rounds in a row, at last in round 2, train: out of memory; it is asked again "
-            "from round 6 on, or when it is taken back"
+            "from round 6 on, or when it is reinstated"
         )
-        assert "from the first round after 1970-01-01T00:30:00Z on" in told_aside(
-            set_aside(rest="30m").state, "d"
+        assert "from the first round after 1970-01-01T00:30:00Z on" in format_suspension(
+            suspended(rest="30m").state, "d"
         )
 
 
 class TestTakingBack:
     def test_it_is_asked_again_after_so_many_rounds(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         for _ in range(3):
             a_round(driver)
             assert "d" not in opened(driver).cohort
 
-        assert driver.do(OpenRound(6)) == ["SiteTakenBack", "RoundOpened"]
+        assert driver.do(OpenRound(6)) == ["SiteReinstated", "RoundOpened"]
         assert opened(driver).cohort == ("a", "b", "c", "d")
 
     def test_it_is_asked_again_after_so_long(self) -> None:
-        driver = set_aside(rest="30m")
+        driver = suspended(rest="30m")
         a_round(driver)
 
         driver.now_ms += 30 * 60_000
 
-        assert driver.do(OpenRound(4)) == ["SiteTakenBack", "RoundOpened"]
+        assert driver.do(OpenRound(4)) == ["SiteReinstated", "RoundOpened"]
 
     def test_an_operator_can_take_it_back_at_once(self) -> None:
-        driver = set_aside()
+        driver = suspended()
 
-        assert driver.do(TakeBack("d", "ada")) == ["SiteTakenBack"]
+        assert driver.do(Reinstate("d", "ada")) == ["SiteReinstated"]
 
         event = driver.history[-1][0]
-        assert isinstance(event, SiteTakenBack)
+        assert isinstance(event, SiteReinstated)
         assert event.by == "ada"
         assert driver.do(OpenRound(3)) == ["RoundOpened"]
         assert opened(driver).cohort == ("a", "b", "c", "d")
 
     def test_within_a_round_it_stays_out(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         driver.do(OpenRound(3))
-        driver.do(TakeBack("d", "ada"))
+        driver.do(Reinstate("d", "ada"))
 
         driver.do(OpenExchange(3, 0, "train", MODEL))
 
         assert driver.state.exchanges[3].unanswered == ("a", "b", "c")
 
     def test_only_a_site_that_is_set_aside_can_be_taken_back(self) -> None:
-        with pytest.raises(RunError, match="a is not set aside in run demo-1; set aside: d"):
-            set_aside().do(TakeBack("a", "ada"))
+        with pytest.raises(RunError, match="a is not suspended in run demo-1; suspended: d"):
+            suspended().do(Reinstate("a", "ada"))
 
     def test_a_run_that_is_over_asks_nobody(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         driver.do(Stop("operator"))
 
         with pytest.raises(RunError, match="is stopped"):
-            driver.do(TakeBack("d", "ada"))
+            driver.do(Reinstate("d", "ada"))
 
     def test_it_begins_with_nothing_against_it(self) -> None:
-        driver = set_aside()
-        driver.do(TakeBack("d", "ada"))
+        driver = suspended()
+        driver.do(Reinstate("d", "ada"))
 
         assert a_round(driver, failing="d") == ["RoundCommitted"]
-        assert a_round(driver, failing="d") == ["RoundCommitted", "SiteSetAside"]
+        assert a_round(driver, failing="d") == ["RoundCommitted", "SiteSuspended"]
 
     def test_a_site_that_had_fallen_silent_is_waited_for_again(self) -> None:
         driver = begun()
         for _ in range(2):
             a_round(driver, silent="d")
-        driver.do(TakeBack("d", "ada"))
+        driver.do(Reinstate("d", "ada"))
         driver.do(OpenRound(3))
 
         driver.do(OpenExchange(3, 0, "train", MODEL))
@@ -347,19 +347,19 @@ class TestTakingBack:
         assert driver.state.exchanges[3].awaited == ("a", "b", "c", "d")
 
     def test_it_is_taken_back_where_without_it_too_few_are_left(self) -> None:
-        driver = set_aside(quorum=0.7)  # 3 of 4
+        driver = suspended(quorum=0.7)  # 3 of 4
         a_round(driver)
         driver.do(AnswerPlan("c", accepted=False))
         driver.do(Invite("c"))
 
-        assert driver.do(OpenRound(4)) == ["SiteTakenBack", "RoundOpened"]
+        assert driver.do(OpenRound(4)) == ["SiteReinstated", "RoundOpened"]
         assert opened(driver).cohort == ("a", "b", "d")
         event = driver.history[-2][0]
-        assert isinstance(event, SiteTakenBack)
+        assert isinstance(event, SiteReinstated)
         assert event.reason == "without it 2 would be left to ask, and 3 are needed"
 
     def test_a_site_that_leaves_and_comes_back_begins_anew(self) -> None:
-        driver = set_aside()
+        driver = suspended()
         driver.do(Leave("d", "removed"))
         driver.do(Invite("d"))
         driver.do(AnswerPlan("d", accepted=True))
@@ -394,7 +394,7 @@ def test_whoever_fails_the_next_round_can_always_have_its_quorum(
         driver.do(OpenExchange(number, 0, "train", MODEL))
         exchange = driver.state.exchanges[driver.state.last_exchange]
         assert len(exchange.members) >= exchange.needed
-        assert not exchange.members.keys() & driver.state.conduct.aside.keys()
+        assert not exchange.members.keys() & driver.state.failure_record.suspensions.keys()
         can_fail = len(exchange.members) - exchange.needed
         unlucky = sorted(exchange.members.keys() & failing)[:can_fail]
         for site in exchange.members:

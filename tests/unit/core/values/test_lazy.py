@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hanse.core.values.lazy import AsRead, computed, flat_reader
-from hanse.core.values.parameters import add, add_as_read, not_finite
+from hanse.core.values.lazy import LazyTensor, flat_reader, materialize
+from hanse.core.values.parameters import add, lazy_add, not_finite
 
 
-def counted(size: int, block: int = 1) -> tuple[AsRead, list[tuple[int, int]]]:
+def counted(size: int, block: int = 1) -> tuple[LazyTensor, list[tuple[int, int]]]:
     """A tensor of the numbers from 0 on, and the ranges that were read of it."""
     seen: list[tuple[int, int]] = []
 
@@ -17,7 +17,7 @@ def counted(size: int, block: int = 1) -> tuple[AsRead, list[tuple[int, int]]]:
         seen.append((begin, end))
         return np.arange(begin, end, dtype=np.float32)
 
-    return AsRead((size // 2, 2), np.dtype(np.float32), read, block), seen
+    return LazyTensor((size // 2, 2), np.dtype(np.float32), read, block), seen
 
 
 def test_it_turns_into_the_array_that_it_stands_for() -> None:
@@ -66,7 +66,7 @@ def test_arrays_and_what_is_computed_are_read_alike() -> None:
 def test_a_sum_is_the_same_computed_at_once_or_as_it_is_read(dtype: type, change: np.ndarray) -> None:
     base, delta = {"w": np.ones(2, dtype), "kept": np.ones(1)}, {"w": change}
 
-    lazily, at_once = computed(add_as_read(base, delta)), add(base, delta)
+    lazily, at_once = materialize(lazy_add(base, delta)), add(base, delta)
 
     assert lazily["w"].tobytes() == at_once["w"].tobytes()
     assert lazily["w"].dtype == at_once["w"].dtype == dtype
@@ -77,6 +77,6 @@ def test_a_sum_that_overflows_is_seen_before_it_is_written() -> None:
     largest = np.full(300_000, np.finfo(np.float32).max)
 
     with np.errstate(over="ignore"):
-        bad = not_finite(add_as_read({"w": largest}, {"w": largest}))
+        bad = not_finite(lazy_add({"w": largest}, {"w": largest}))
 
     assert bad == "w"

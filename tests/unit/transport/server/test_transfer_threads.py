@@ -13,7 +13,7 @@ from tests.parties import Run
 
 from hanse.transport.body_io import PIECE
 from hanse.transport.server.tls.connection import TlsConnection
-from hanse.transport.server.transfer_threads import Bodies
+from hanse.transport.server.transfer_threads import TransferThreads
 
 SIZE = 4 * PIECE
 SLOW = 1_000
@@ -56,7 +56,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def sending(bodies: Bodies, peer: Peer, model: Path, idle_s: float = LONG_S) -> asyncio.Task[None]:
+def sending(bodies: TransferThreads, peer: Peer, model: Path, idle_s: float = LONG_S) -> asyncio.Task[None]:
     """Send the model to a peer."""
     return asyncio.create_task(bodies.send(cast(TlsConnection, peer), model, 0, SIZE, idle_s))
 
@@ -79,7 +79,7 @@ def test_a_body_waits_until_one_before_it_is_sent(
 
     async def scenario() -> None:
         clock = Clock()
-        bodies, first, second = Bodies(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
+        bodies, first, second = TransferThreads(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
         tasks = [sending(bodies, first, model), sending(bodies, second, model)]
         await until(lambda: first.taken == SIZE)
         await asyncio.sleep(0.05)
@@ -103,7 +103,7 @@ def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
     async def scenario() -> None:
         clock = Clock()
         slow, next_one = Peer(clock, piece_s=1.1 * PIECE / SLOW), Peer(clock)
-        bodies = Bodies(4, at_once=1, clock=clock)
+        bodies = TransferThreads(4, at_once=1, clock=clock)
         tasks = [sending(bodies, slow, model), sending(bodies, next_one, model)]
 
         await until(lambda: next_one.taken == SIZE)
@@ -120,7 +120,7 @@ def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
 def test_nobody_waits_longer_than_the_body_would_take(run: Run, model: Path) -> None:
     async def scenario() -> None:
         clock = Clock()
-        bodies, stuck, other = Bodies(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
+        bodies, stuck, other = TransferThreads(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
         tasks = [sending(bodies, stuck, model), sending(bodies, other, model)]
 
         await until(lambda: other.taken == SIZE)  # of a megabyte: 21 ms
@@ -139,7 +139,7 @@ def test_turns_come_back_however_a_body_ends(run: Run, model: Path, monkeypatch:
 
     async def scenario() -> None:
         clock = Clock()
-        bodies = Bodies(4, at_once=1, clock=clock)
+        bodies = TransferThreads(4, at_once=1, clock=clock)
         for _ in range(3):
             given_up = sending(bodies, Peer(clock), model)
             await asyncio.sleep(0.01)
@@ -150,7 +150,7 @@ def test_turns_come_back_however_a_body_ends(run: Run, model: Path, monkeypatch:
 
         await asyncio.wait_for(sending(bodies, last, model), 5)
 
-        assert bodies.free()
+        assert bodies.has_free_thread()
         bodies.close()
 
     run(scenario())
@@ -163,16 +163,16 @@ def test_bodies_that_wait_have_their_threads_already(
 
     async def scenario() -> None:
         clock = Clock()
-        bodies, peers = Bodies(2, at_once=1, clock=clock), [Peer(clock), Peer(clock)]
+        bodies, peers = TransferThreads(2, at_once=1, clock=clock), [Peer(clock), Peer(clock)]
         tasks = [sending(bodies, peer, model) for peer in peers]
         await asyncio.sleep(0)
 
-        assert not bodies.free()
+        assert not bodies.has_free_thread()
 
         for peer in peers:
             peer.may_go_on.set()
         await asyncio.gather(*tasks)
-        assert bodies.free()
+        assert bodies.has_free_thread()
         bodies.close()
 
     run(scenario())

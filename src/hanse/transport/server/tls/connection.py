@@ -54,7 +54,7 @@ class TlsConnection(asyncio.Transport):
         self._protocol = protocol
         self._closing_s = closing_s
         self._closed = closed
-        self._anew = anew
+        self._new_protocol = anew
         self._renewing = False
         self._switching = False
         self._unsent = bytearray()
@@ -161,7 +161,7 @@ class TlsConnection(asyncio.Transport):
         """See `asyncio.WriteTransport`: what is written is sent; the peer then has `closing_s` to hang up."""
         if self._closing or self._switching:
             return
-        if self._renewing and (protocol := self._anew()) is not None:
+        if self._renewing and (protocol := self._new_protocol()) is not None:
             self._switch(protocol)
             return
         self._closing = True
@@ -174,7 +174,7 @@ class TlsConnection(asyncio.Transport):
 
     # A protocol that something was read past.
 
-    def renew(self) -> None:
+    def replace_protocol(self) -> None:
         """Give the protocol nothing more to read, and when it closes, go on with a new one instead.
 
         For when a thread has read what the protocol still waits for.

@@ -97,7 +97,7 @@ class TlsListener:
         for handshake in self._handshakes:
             handshake.cancel()
 
-    def _anew(self) -> asyncio.Protocol | None:
+    def _new_protocol(self) -> asyncio.Protocol | None:
         return self._protocol() if self._listening else None
 
     def _accept(self, listening: socket.socket) -> None:
@@ -142,7 +142,7 @@ class TlsListener:
             async with asyncio.timeout(self._bounds.handshake_s):
                 await _handshake(connection)
             carried = TlsConnection(
-                connection, self._protocol(), self._bounds.closing_s, self._open.discard, self._anew
+                connection, self._protocol(), self._bounds.closing_s, self._open.discard, self._new_protocol
             )
         except ssl.SSLError as error:
             logger.warning("refused a TLS handshake: %s", error)

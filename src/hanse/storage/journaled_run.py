@@ -20,7 +20,7 @@ Outcome = tuple[Event, ...] | Exception
 """What a command brought about, or why it brought about nothing."""
 
 
-class Ledger:
+class JournaledRun:
     """Decides, writes down, then applies; what is not in the journal has not happened.
 
     Not thread-safe: whoever owns a run tells it one thing at a time. What a
@@ -56,7 +56,7 @@ class Ledger:
         return self._state.run
 
     @property
-    def before(self) -> Run | None:
+    def before_last_commit(self) -> Run | None:
         """The run as it stood before its last commit, end, or being taken up again; None before the first.
 
         What it referred to, and the run no longer does, has had its use.

@@ -15,14 +15,14 @@ from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.errors import RunError, StorageError, TamperedError
 from hanse.storage.journal_memory import MemoryJournal
-from hanse.storage.ledger import Ledger, Outcome
+from hanse.storage.journaled_run import JournaledRun, Outcome
 
 RUN = "demo-1"
 
 
-def started(journal: MemoryJournal) -> Ledger:
+def started(journal: MemoryJournal) -> JournaledRun:
     """A run of the sites a and b with its first model."""
-    ledger = Ledger(journal, RUN)
+    ledger = JournaledRun(journal, RUN)
     for command in (
         submit("ab"),
         AnswerPlan("a", True),
@@ -49,7 +49,7 @@ def test_a_run_read_back_is_the_run() -> None:
     journal = MemoryJournal()
     ledger = started(journal)
 
-    again = Ledger(journal, RUN)
+    again = JournaledRun(journal, RUN)
 
     assert (again.run, again.events) == (ledger.run, ledger.events)
 
@@ -129,7 +129,7 @@ def test_time_goes_on_after_a_restart_too() -> None:
     journal = MemoryJournal()
     started(journal)
 
-    Ledger(journal, RUN).execute(Stop("operator"), 0)
+    JournaledRun(journal, RUN).execute(Stop("operator"), 0)
 
     assert journal.read(RUN)[-1].time_ms > journal.read(RUN)[-2].time_ms
 
@@ -142,7 +142,7 @@ def test_before_is_the_run_that_the_last_commit_superseded_also_when_read_back()
 
     ledger.execute(Commit(1, NEXT_MODEL), 3_000)
 
-    assert ledger.before == Ledger(journal, RUN).before == open_round
+    assert ledger.before_last_commit == JournaledRun(journal, RUN).before_last_commit == open_round
 
 
 def test_before_is_the_run_at_its_end_once_it_has_finished() -> None:
@@ -151,12 +151,12 @@ def test_before_is_the_run_at_its_end_once_it_has_finished() -> None:
 
     ledger.execute(Finish(), 2_000)
 
-    assert ledger.before == running
+    assert ledger.before_last_commit == running
 
 
 def test_nothing_is_known_of_a_run_that_was_never_submitted() -> None:
     with pytest.raises(RunError, match="no run demo-1"):
-        _ = Ledger(MemoryJournal(), RUN).run
+        _ = JournaledRun(MemoryJournal(), RUN).run
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_a_journal_that_no_run_of_ours_wrote_is_not_believed(entry: Entry) -> No
     journal.append(RUN, [entry], time_ms=2_000)
 
     with pytest.raises(TamperedError):
-        Ledger(journal, RUN)
+        JournaledRun(journal, RUN)
 
 
 class TestSeveralCommandsAtOnce:
-    def training(self, journal: MemoryJournal) -> Ledger:
+    def training(self, journal: MemoryJournal) -> JournaledRun:
         """A run whose sites a and b are asked to train."""
         ledger = started(journal)
         ledger.execute_all([OpenRound(1), OpenExchange(1, 0, "train", MODEL)], 2_000)
@@ -212,9 +212,9 @@ class TestSeveralCommandsAtOnce:
             one_by_one.execute(command, 2_000)
 
         assert together.read(RUN) == apart.read(RUN)
-        assert (at_once.run, at_once.before, at_once.events) == (
+        assert (at_once.run, at_once.before_last_commit, at_once.events) == (
             one_by_one.run,
-            one_by_one.before,
+            one_by_one.before_last_commit,
             one_by_one.events,
         )
 
@@ -230,7 +230,7 @@ class TestSeveralCommandsAtOnce:
         assert isinstance(outcomes[0], RunError)
         assert isinstance(outcomes[1], ValueError)
         assert ledger.run.exchanges[1].answered == ("a",)
-        assert Ledger(journal, RUN).run == ledger.run
+        assert JournaledRun(journal, RUN).run == ledger.run
 
     def test_what_cannot_be_written_has_not_happened_for_any_of_them(self) -> None:
         journal = Full()

@@ -1,0 +1,3 @@
+from tests.unit.joined_sites import join
+
+__all__ = ["join"]

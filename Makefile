@@ -19,6 +19,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_sizes.py
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest -m "not slow" $(PARALLEL)

@@ -118,7 +118,7 @@ def test_a_second_aggregator_on_the_same_directory_is_refused(federation: Deploy
 
     assert second.ended() == STORAGE
     second.says(f"another aggregator (pid {federation.aggregator.pid}) is using {federation.directory}")
-    assert federation.ask(lambda client: client.runs()).runs == ()
+    assert federation.submit().finished()
 
 
 def test_a_second_agent_on_the_same_directory_is_refused(federation: Deployment) -> None:

@@ -78,8 +78,8 @@ SET_ASIDE = {
     "reason": "it failed",
     "round_number": 1,
     "since_ms": 5,
-    "back_round": 12,
-    "back_ms": None,
+    "reinstatement_round": 12,
+    "reinstatement_ms": None,
     "told": "it failed; it is asked again from round 12 on",
 }
 STATUS = {

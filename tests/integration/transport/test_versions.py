@@ -15,8 +15,8 @@ from tests.blobs import put
 from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
 
 from hanse.errors import VersionError
-from hanse.transport.api import routes
 from hanse.transport.api.common_routes import HELLO
+from hanse.transport.api.route import Route
 from hanse.transport.client.connection import HttpsConnection
 from hanse.transport.client.retry import Retry, retrying
 from hanse.transport.client.upstream import HttpsUpstream
@@ -173,7 +173,7 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
     )
 
     monkeypatch.setattr(protocol, "SPOKEN", Versions(1, 2))
-    newer_route: routes.Route[Empty, NewerHello] = routes.Route(**_as_newer(NewerHello))
+    newer_route: Route[Empty, NewerHello] = Route(**_as_newer(NewerHello))
 
     async def scenario() -> tuple[Hello, NewerHello]:
         server = HttpsServer(service, aggregator, "127.0.0.1")
@@ -181,7 +181,7 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
         url = f"https://localhost:{server.port}"
         try:
             async with HttpsConnection(url, context, proxy=None, spoken=Versions(1, 1)) as site:
-                older = await site.call(routes.HELLO, Empty())
+                older = await site.call(HELLO, Empty())
             async with HttpsConnection(url, context, proxy=None, spoken=Versions(1, 2)) as site:
                 return older, await site.call(newer_route, Empty())
         finally:

@@ -17,8 +17,8 @@ class SuspendedSite(Strict):
     """A site that is not asked at present.
 
     Attributes:
-        back_round: Round from which it is asked again; None where its rest is a time.
-        back_ms: When its rest is over; None where it is a number of rounds.
+        reinstatement_round: Round from which it is asked again; None where its rest is a time.
+        reinstatement_ms: When its rest is over; None where it is a number of rounds.
         told: Why, and until when, as a sentence.
     """
 

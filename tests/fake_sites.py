@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from tests.blobs import named
-from tests.federations import MODEL, Grounds, signed
+from tests.federations import MODEL, FederationFixture, signed
 
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.run import Phase, Run
 from hanse.core.values.parameters import Parameters
-from hanse.errors import LateResultError, StorageError
+from hanse.errors import LateResultError, PolicyError, StorageError
 from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
@@ -39,14 +39,14 @@ class FakeSite:
         pause_s: How long a task takes.
     """
 
-    def __init__(self, grounds: Grounds, name: str, step: float) -> None:
+    def __init__(self, fixture: FederationFixture, name: str, step: float) -> None:
         self.name = name
         self.performed: list[tuple[str, int, str]] = []
         self.accepted: set[tuple[str, int]] = set()
         self.asked_again: list[tuple[str, int]] = []
         self.before_result: Callable[[int], None] = lambda exchange: None
         self.pause_s = 0.0
-        self._grounds = grounds
+        self._fixture = fixture
         self._step = step
 
     async def serve(self) -> None:
@@ -54,7 +54,7 @@ class FakeSite:
         known = ""
         while True:
             try:
-                work = await self._grounds.upstream(self.name).next(NextRequest(known=known, wait_s=0.2))
+                work = await self._fixture.upstream(self.name).next(NextRequest(known=known, wait_s=0.2))
                 for run in work.runs:
                     await self._see_to(run)
                 known = work.version
@@ -63,7 +63,7 @@ class FakeSite:
 
     async def _see_to(self, run: RunWork) -> None:
         if run.review:
-            await self._grounds.answer(run.run_id, self.name)
+            await self._fixture.answer(run.run_id, self.name)
         for asked in run.assignments:
             if (run.run_id, asked.exchange) in self.accepted:
                 self.asked_again.append((run.run_id, asked.exchange))
@@ -76,9 +76,9 @@ class FakeSite:
         await asyncio.sleep(self.pause_s)
         self.before_result(asked.exchange)
         body = outcome.model_dump(mode="json")
-        statement = signed(self._grounds.credentials[self.name], TASK_RESULT, body)
+        statement = signed(self._fixture.credentials[self.name], TASK_RESULT, body)
         while (run.run_id, asked.exchange) not in self.accepted:
-            upstream = self._grounds.upstream(self.name)
+            upstream = self._fixture.upstream(self.name)
             try:
                 if update is not None:
                     await upstream.deliver(named(update.read_bytes()), update)
@@ -86,7 +86,7 @@ class FakeSite:
                 self.accepted.add((run.run_id, asked.exchange))
             except StorageError:
                 await asyncio.sleep(0.02)
-            except LateResultError:
+            except (LateResultError, PolicyError):  # the run was stopped meanwhile: asked no more
                 return
 
     async def _perform(self, run: RunWork, asked: Assignment) -> tuple[TaskOutcome, Path | None]:
@@ -100,7 +100,7 @@ class FakeSite:
             tensors = None
         update = None
         if tensors is not None:
-            update = self._grounds.directory / f"{self.name}.safetensors"
+            update = self._fixture.directory / f"{self.name}.safetensors"
             update.write_bytes(encode(tensors))
             data = update.read_bytes()
             said["update"] = UpdateFile(digest=named(data), size=len(data))
@@ -120,16 +120,16 @@ class FakeSite:
         return outcome, update
 
     async def _model(self, digest: str) -> dict[str, Any]:
-        path = self._grounds.service.blob_requests.blob_to_send(self._grounds.party(self.name), digest)
+        path = self._fixture.service.blob_requests.blob_to_send(self._fixture.party(self.name), digest)
         return decode(path.read_bytes())
 
 
 @asynccontextmanager
-async def fake_sites(grounds: Grounds) -> AsyncIterator[dict[str, FakeSite]]:
+async def fake_sites(fixture: FederationFixture) -> AsyncIterator[dict[str, FakeSite]]:
     """All sites of a federation, answering as long as the block lasts."""
     sites = {
-        name: FakeSite(grounds, name, step=place + 1.0)
-        for place, name in enumerate(sorted(grounds.credentials))
+        name: FakeSite(fixture, name, step=place + 1.0)
+        for place, name in enumerate(sorted(fixture.credentials))
     }
     tasks = [asyncio.create_task(site.serve()) for site in sites.values()]
     try:
@@ -149,7 +149,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> Non
             await asyncio.sleep(0.005)
 
 
-async def until_phase(grounds: Grounds, run_id: str, *phases: Phase) -> Run:
+async def until_phase(fixture: FederationFixture, run_id: str, *phases: Phase) -> Run:
     """Wait until a run is in one of these phases, through restarts of the service."""
-    await until(lambda: grounds.run(run_id).phase in phases)
-    return grounds.run(run_id)
+    await until(lambda: fixture.run(run_id).phase in phases)
+    return fixture.run(run_id)

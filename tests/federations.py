@@ -65,7 +65,7 @@ def unconfined(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinemen
     return Confinement(read=read, write=write)
 
 
-class Grounds:
+class FederationFixture:
     """A directory with a federation in it, of which the service can be opened again and again.
 
     Attributes:
@@ -86,10 +86,10 @@ class Grounds:
         self.credentials: dict[str, Credentials] = {}
 
     @classmethod
-    def new(cls, directory: Path, sites: str = "abc") -> Grounds:
+    def new(cls, directory: Path, sites: str = "abc") -> FederationFixture:
         """A federation of these sites, and an operator; it is closed."""
-        grounds = cls(directory, new_authority())
-        key, authority = new_key(), grounds.authority
+        fixture = cls(directory, new_authority())
+        key, authority = new_key(), fixture.authority
         certificate = authority.issue(
             key.public_key(),
             Party("north", Role.AGGREGATOR, "hub"),
@@ -97,23 +97,23 @@ class Grounds:
             lifetime=timedelta(1),
             hosts=("localhost",),
         )
-        grounds.identity = Credentials.save_new(
+        fixture.identity = Credentials.save_new(
             directory / "identity", key, pem_of(certificate), pem_of(authority.certificate), now()
         )
-        grounds.open()
-        grounds.credentials = {name: grounds.enrolled(name) for name in sites}
-        grounds.operator = grounds.enrolled("operator", Role.OPERATOR).party
-        grounds.journal.close()
-        return grounds
+        fixture.open()
+        fixture.credentials = {name: fixture.enrolled(name) for name in sites}
+        fixture.operator = fixture.enrolled("operator", Role.OPERATOR).party
+        fixture.journal.close()
+        return fixture
 
-    def copied(self, directory: Path) -> Grounds:
+    def copied(self, directory: Path) -> FederationFixture:
         """The same federation in another directory, opened; making one takes a while."""
         shutil.copytree(self.directory, directory)
-        grounds = Grounds(directory, self.authority)
-        grounds.identity, grounds.operator = self.identity, self.operator
-        grounds.credentials = dict(self.credentials)
-        grounds.open()
-        return grounds
+        fixture = FederationFixture(directory, self.authority)
+        fixture.identity, fixture.operator = self.identity, self.operator
+        fixture.credentials = dict(self.credentials)
+        fixture.open()
+        return fixture
 
     def reopen(self, **options: Any) -> AggregatorService:
         """Open the service anew, which has not started yet, with other options."""

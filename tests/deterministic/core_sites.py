@@ -93,10 +93,10 @@ class Site:
         kept = self._kept.get(task.exchange)
         if kept is not None and replace(kept.about, asked_ms=task.asked_ms) == task:
             self._hand_in(kept)
-        elif self._world.chance(self._world.weather.hangs):
+        elif self._world.chance(self._world.fault_plan.hangs):
             self._progress(task, until_s=0)
         else:
-            lasts_s = 0.05 + self._world.random.random() * self._world.weather.lasts_s
+            lasts_s = 0.05 + self._world.random.random() * self._world.fault_plan.lasts_s
             self._progress(task, until_s=lasts_s)
             self._later(lasts_s, self._perform, task)
 
@@ -114,7 +114,7 @@ class Site:
         if task.exchange not in self._jobs or self._dies("has performed a task"):
             return  # it is not wanted any more
         update: str | None
-        if self._world.chance(self._world.weather.fails):
+        if self._world.chance(self._world.fault_plan.fails):
             update = None
         elif task.task == INITIALISE:
             update = first_model(self.name)
@@ -143,7 +143,7 @@ class Site:
                 self._kept.pop(outcome.about.exchange, None)
 
         self._world.ask(lambda reply: aggregator.result(outcome, reply), replied)
-        if self._world.chance(self._world.weather.replays):
+        if self._world.chance(self._world.fault_plan.replays):
             self._later(self._world.random.uniform(0, 100), self._say_again)
 
     def _say_again(self) -> None:
@@ -168,7 +168,7 @@ class Site:
         if not self._world.dies(f"{self.name} {place}"):
             return False
         self.die()
-        away_s = LONG_S if self._world.chance(self._world.weather.vanishes) else 5.0
+        away_s = LONG_S if self._world.chance(self._world.fault_plan.vanishes) else 5.0
         life = self.life
         self._world.after(
             self._world.random.uniform(0.1, away_s), lambda: self.start() if life == self.life else None

@@ -13,7 +13,7 @@ from itertools import chain, combinations
 from typing import Any
 
 from tests.deterministic.core_values import examples_of, next_model, sum_of, update_of
-from tests.deterministic.weather import IDLE_S, Shape
+from tests.deterministic.fault_plan import IDLE_S, Shape
 
 from hanse.aggregator.run.site_work import assignments
 from hanse.core.run.clock import Tick

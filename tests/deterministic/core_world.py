@@ -15,7 +15,7 @@ from typing import Any
 from tests.deterministic.core_aggregator import Aggregator
 from tests.deterministic.core_checks import Checks
 from tests.deterministic.core_sites import Site
-from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
+from tests.deterministic.fault_plan import CALM, MOST_JUMP_S, FaultPlan, Shape
 
 from hanse.core.run.lifecycle import Invite, Leave, Resume, Stop
 from hanse.core.run.run import TERMINAL, Phase
@@ -38,7 +38,7 @@ class CoreWorld:
     Args:
         seed: Of everything that is left to chance.
         shape: The federation; drawn where it is not given.
-        weather: What goes wrong; drawn where it is not given.
+        fault_plan: What goes wrong; drawn where it is not given.
         deaths: Numbers of the points, counted from 0, at which the process that gets there dies.
     """
 
@@ -47,13 +47,13 @@ class CoreWorld:
         seed: int,
         *,
         shape: Shape | None = None,
-        weather: Weather | None = None,
+        fault_plan: FaultPlan | None = None,
         deaths: Iterable[int] = (),
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.shape = shape or Shape.drawn(self.random)
-        self.weather = weather or Weather.drawn(self.random)
+        self.fault_plan = fault_plan or FaultPlan.drawn(self.random)
         self.points: list[str] = []
         self._deaths = frozenset(deaths)
         self._time_ms = BEGIN_MS
@@ -72,7 +72,7 @@ class CoreWorld:
         self.aggregator.start()
         for site in self.sites.values():
             site.start()
-        if self.weather != CALM:
+        if self.fault_plan != CALM:
             self.after(STORM_S, self._calm_down)
             for happening in (self._jump, self._leave, self._stop):
                 self.after(self.random.uniform(0, STORM_S / 4), happening)
@@ -112,7 +112,7 @@ class CoreWorld:
         """A numbered point: whether the process that gets there dies there."""
         number = len(self.points)
         self.points.append(place)
-        return number in self._deaths or self.chance(self.weather.dies)
+        return number in self._deaths or self.chance(self.fault_plan.dies)
 
     # ---------------------------------------------------------------- network
 
@@ -134,29 +134,29 @@ class CoreWorld:
                 self.after(self._delay_s(), lambda: follow_up_events(None))
 
         def answer(reply: Any) -> None:
-            if not self.chance(self.weather.lost):
+            if not self.chance(self.fault_plan.lost):
                 self.after(self._delay_s(), lambda: follow_up_events(reply))
 
-        for _ in range(2 if self.chance(self.weather.duplicated) else 1):
-            if not self.chance(self.weather.lost):
+        for _ in range(2 if self.chance(self.fault_plan.duplicated) else 1):
+            if not self.chance(self.fault_plan.lost):
                 self.after(self._delay_s(), arrive)
         self.after(TIMEOUT_S, lambda: follow_up_events(None))
 
     def cut(self) -> None:
         """The aggregator has died: whoever waits for its reply learns it, most likely."""
         for follow_up_events in self._connected:
-            if not self.chance(self.weather.lost):
+            if not self.chance(self.fault_plan.lost):
                 self.after(self._delay_s(), partial(follow_up_events, None))
         self._connected.clear()
 
     def _delay_s(self) -> float:
-        return 0.001 * self.random.randint(1, 40) + self.random.random() * self.weather.slow_s
+        return 0.001 * self.random.randint(1, 40) + self.random.random() * self.fault_plan.slow_s
 
     # --------------------------------------------------------------- operator
 
     def _calm_down(self) -> None:
         """From now on nothing goes wrong, and everything that is down comes up."""
-        self.weather = CALM
+        self.fault_plan = CALM
         for site in self.sites.values():
             site.die()
             site.start()
@@ -174,17 +174,17 @@ class CoreWorld:
         self.after(7.0, self._watch)
 
     def _jump(self) -> None:
-        if self.chance(self.weather.jumps):
+        if self.chance(self.fault_plan.jumps):
             self._jumped_ms = self.random.randint(-1, 1) * self.random.randint(0, round(MOST_JUMP_S * 1000))
-        if self.weather != CALM:
+        if self.fault_plan != CALM:
             self.after(self.random.uniform(1, 60), self._jump)
 
     def _leave(self) -> None:
         name = self.random.choice(self.shape.sites)
-        if self.aggregator.up and self.chance(self.weather.leaves):
+        if self.aggregator.up and self.chance(self.fault_plan.leaves):
             self.aggregator.told(Leave(name, "removed from the federation"))
             self.after(self.random.uniform(1, 100), lambda: self._join(name))
-        if self.weather != CALM:
+        if self.fault_plan != CALM:
             self.after(self.random.uniform(1, 100), self._leave)
 
     def _join(self, name: str) -> None:
@@ -193,7 +193,7 @@ class CoreWorld:
 
     def _stop(self) -> None:
         aggregator = self.aggregator
-        if aggregator.up and aggregator.run.phase not in TERMINAL and self.chance(self.weather.stops):
+        if aggregator.up and aggregator.run.phase not in TERMINAL and self.chance(self.fault_plan.stops):
             aggregator.told(Stop("operator"))
         elif aggregator.up and aggregator.run.phase in TERMINAL and self.chance(0.5):
             try:
@@ -201,7 +201,7 @@ class CoreWorld:
                 aggregator.resume(Resume("operator"))
             except RunError:
                 assert aggregator.run.phase is Phase.FINISHED
-        if self.weather != CALM:
+        if self.fault_plan != CALM:
             self.after(self.random.uniform(1, 60), self._stop)
 
     # ----------------------------------------------------------------- digest

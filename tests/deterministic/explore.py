@@ -64,7 +64,7 @@ def repeat(name: str, seed: int) -> int:
         for record in world.aggregator.records():
             body = {key: value for key, value in record.body.items() if key not in ("manifest", "statement")}
             print(f"{record.sequence:5} {record.time_ms / 1000:.3f} {record.kind} {body}")
-        print(f"{world.shape}\n{world.weather}\n")
+        print(f"{world.shape}\n{world.fault_plan}\n")
         traceback.print_exc()
         return 1
     print(f"{name} seed {seed}: everything held; the journal's digest is {world.digest()}")

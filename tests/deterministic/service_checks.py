@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.deterministic.core_checks import ENDS
-from tests.deterministic.service_ground import ground
+from tests.deterministic.service_fixture import service_fixture
 from tests.deterministic.undisturbed import undisturbed
 from tests.replays import replay
 
@@ -95,7 +95,7 @@ class ServiceChecks:
         assert not left, f"folders of workers that have ended: {left}"
 
     def _check_audit(self) -> None:
-        world, here = self._world, ground()
+        world, here = self._world, service_fixture()
         directory = world.aggregator.folders.now
         now_ms = round(world.clock("aggregator").timestamp() * 1000)
         exports = JournalExporter(world.aggregator.kept, here.identity(directory), world.root, lambda: now_ms)

@@ -116,10 +116,10 @@ class WeatheredUpstream(Upstream):
                 theirs.mourners.append(task.cancel)
                 serving.append(task)
 
-        if not world.chance(world.weather.lost):
+        if not world.chance(world.fault_plan.lost):
             loop.call_later(world.delay_s(), arrive, True)
         # What is doubled on the way may come at any time later; transfers are streams, and are not.
-        if not transfers and world.chance(world.weather.duplicated):
+        if not transfers and world.chance(world.fault_plan.duplicated):
             loop.call_later(world.delay_s() + world.random.random() * 90, arrive, False)
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -141,7 +141,7 @@ class WeatheredUpstream(Upstream):
             result = await call(upstream)
         except HanseError as raised:
             error = raised
-        if reply is None or world.chance(world.weather.lost):
+        if reply is None or world.chance(world.fault_plan.lost):
             return
         loop.call_later(world.delay_s(), _settle, reply, result, error)
 

@@ -16,12 +16,20 @@ from random import Random
 from typing import Any
 
 from tests.deterministic.dying import DyingJournal
+from tests.deterministic.fault_plan import CALM, MOST_JUMP_S, FaultPlan, Shape
 from tests.deterministic.in_process_workers import WorkersInProcess
 from tests.deterministic.service_checks import ServiceChecks
-from tests.deterministic.service_ground import BEGIN, LIFETIMES, SITES, Folders, ground, manifest_of, memory
+from tests.deterministic.service_fixture import (
+    BEGIN,
+    LIFETIMES,
+    SITES,
+    Folders,
+    manifest_of,
+    memory,
+    service_fixture,
+)
 from tests.deterministic.service_network import WeatheredUpstream, cut
 from tests.deterministic.virtual_loop import Process, VirtualLoop
-from tests.deterministic.weather import CALM, MOST_JUMP_S, Shape, Weather
 from tests.parties import der
 
 from hanse.aggregator.members.membership import MemberRegistry
@@ -52,7 +60,7 @@ class ServiceWorld:
     Args:
         seed: Of everything that is left to chance.
         shape: The federation; drawn where it is not given.
-        weather: What goes wrong; drawn where it is not given.
+        fault_plan: What goes wrong; drawn where it is not given.
         deaths: Numbers of the points at which the process that gets there dies.
     """
 
@@ -61,13 +69,13 @@ class ServiceWorld:
         seed: int,
         *,
         shape: Shape | None = None,
-        weather: Weather | None = None,
+        fault_plan: FaultPlan | None = None,
         deaths: Iterable[int] = (),
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.shape = shape or drawn_shape(self.random)
-        self.weather = weather or drawn_weather(self.random)
+        self.fault_plan = fault_plan or drawn_fault_plan(self.random)
         self.points: list[str] = []
         self._deaths = frozenset(deaths)
         self.root = Path(tempfile.mkdtemp(prefix="hanse-world-", dir=memory()))
@@ -114,22 +122,22 @@ class ServiceWorld:
 
     def delay_s(self) -> float:
         """How long a message takes."""
-        return 0.001 * self.random.randint(1, 40) + self.random.random() * self.weather.slow_s
+        return 0.001 * self.random.randint(1, 40) + self.random.random() * self.fault_plan.slow_s
 
     def dies(self, process: Process, place: str) -> bool:
         """A numbered point: whether the process that gets there dies there, which it then has."""
         number = len(self.points)
         self.points.append(f"{process.name}: {place}")
-        if not process.alive or not (number in self._deaths or self.chance(self.weather.dies)):
+        if not process.alive or not (number in self._deaths or self.chance(self.fault_plan.dies)):
             return not process.alive
         process.kill()
         return True
 
     def task_lasts_s(self) -> float | None:
         """How long a task takes; None: it hangs."""
-        if self.chance(self.weather.hangs):
+        if self.chance(self.fault_plan.hangs):
             return None
-        return 0.05 + self.random.random() * self.weather.lasts_s
+        return 0.05 + self.random.random() * self.fault_plan.lasts_s
 
     def clock(self, name: str) -> datetime:
         """The clock of a party's machine."""
@@ -137,14 +145,14 @@ class ServiceWorld:
 
     async def _storm(self) -> None:
         """Things go wrong, and then they do not any more."""
-        if self.weather == CALM:
+        if self.fault_plan == CALM:
             return
         while self.loop.time() < STORM_S:
             await asyncio.sleep(self.random.uniform(1, 60))
-            if self.chance(self.weather.jumps):
+            if self.chance(self.fault_plan.jumps):
                 name = self.random.choice(list(self._skew_s))
                 self._skew_s[name] = self.random.uniform(-1, 1) * MOST_JUMP_S
-        self.weather = CALM
+        self.fault_plan = CALM
         for site in self.sites.values():
             site.process.kill()
 
@@ -152,7 +160,7 @@ class ServiceWorld:
         """An operator stops the run now and then, and takes it up again where it has ended early."""
         while True:
             await asyncio.sleep(
-                self.random.uniform(2, 10) if self.weather == CALM else self.random.uniform(5, 60)
+                self.random.uniform(2, 10) if self.fault_plan == CALM else self.random.uniform(5, 60)
             )
             run = self.aggregator.run
             if run is None or run.phase is Phase.FINISHED:
@@ -160,7 +168,7 @@ class ServiceWorld:
             if run.phase in TERMINAL:
                 self.checks.ended_early(run)
                 await self.aggregator.ask("resume")
-            elif self.chance(self.weather.stops):
+            elif self.chance(self.fault_plan.stops):
                 await self.aggregator.ask("stop")
 
     def committed(self) -> tuple[str, ...]:
@@ -182,7 +190,7 @@ class AggregatorLives:
 
     def __init__(self, world: ServiceWorld) -> None:
         self._world = world
-        self.kept = ground().journal(world.shape.sites)
+        self.kept = service_fixture().journal(world.shape.sites)
         self.folders = Folders(world.root, "aggregator")
         self.process = Process("aggregator")
         self.service: AggregatorService | None = None
@@ -206,7 +214,7 @@ class AggregatorLives:
         self._world.loop.spawn(process, self._live(process), "aggregator")
 
     async def _live(self, process: Process) -> None:
-        world, here, directory = self._world, ground(), self.folders.now
+        world, here, directory = self._world, service_fixture(), self.folders.now
 
         def clock() -> datetime:
             return world.clock("aggregator")
@@ -233,7 +241,7 @@ class AggregatorLives:
 
     async def ask(self, what: str) -> None:
         """Have the operator say something, which may come to nothing."""
-        service, here = self.service, ground()
+        service, here = self.service, service_fixture()
         if service is None:
             return
 
@@ -255,7 +263,7 @@ class AggregatorLives:
         replies, self.connected = self.connected, []
         world = self._world
         for reply in replies:
-            if not world.chance(world.weather.lost):
+            if not world.chance(world.fault_plan.lost):
                 _outside(world, world.delay_s(), cut, reply)
         _outside(world, world.random.uniform(0.1, 15), self.start)
 
@@ -280,7 +288,9 @@ class AgentLives:
         def clock() -> datetime:
             return world.clock(name)
 
-        identity = Identity(ground().identity(directory), renew_at=0.33, clock=clock, present=lambda _: None)
+        identity = Identity(
+            service_fixture().identity(directory), renew_at=0.33, clock=clock, present=lambda _: None
+        )
         settings = SiteSettings.model_validate(
             {
                 "name": name,
@@ -309,7 +319,7 @@ class AgentLives:
     def _mourn(self) -> None:
         self.folders.freeze()
         world = self._world
-        away_s = 120.0 if world.chance(world.weather.vanishes) else 5.0
+        away_s = 120.0 if world.chance(world.fault_plan.vanishes) else 5.0
         _outside(world, world.random.uniform(0.1, away_s), self.start)
 
 
@@ -347,10 +357,10 @@ def drawn_shape(random: Random) -> Shape:
     )
 
 
-def drawn_weather(random: Random) -> Weather:
+def drawn_fault_plan(random: Random) -> FaultPlan:
     """Some faults; processes have more points to die at than around the core."""
-    drawn = Weather.drawn(random)
-    return Weather(
+    drawn = FaultPlan.drawn(random)
+    return FaultPlan(
         lost=drawn.lost,
         duplicated=drawn.duplicated,
         slow_s=drawn.slow_s / 3,

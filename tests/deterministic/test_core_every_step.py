@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.deterministic.core_world import CoreWorld
-from tests.deterministic.weather import CALM, Shape
+from tests.deterministic.fault_plan import CALM, Shape
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ SEED = 7
 
 def in_calm(shape: Shape, *deaths: int) -> CoreWorld:
     try:
-        return CoreWorld(SEED, shape=shape, weather=CALM, deaths=deaths).run()
+        return CoreWorld(SEED, shape=shape, fault_plan=CALM, deaths=deaths).run()
     except AssertionError as error:
         raise AssertionError(f"dying at {deaths} of {shape}: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.deterministic.core_world import CoreWorld
-from tests.deterministic.weather import CALM, Shape
+from tests.deterministic.fault_plan import CALM, Shape
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_other_seeds_give_other_journals() -> None:
 def test_in_calm_weather_the_schedule_does_not_touch_the_model() -> None:
     shape = Shape(sites=("a", "b", "c", "d"), rounds=3)
 
-    worlds = [CoreWorld(seed, shape=shape, weather=CALM).run() for seed in range(10)]
+    worlds = [CoreWorld(seed, shape=shape, fault_plan=CALM).run() for seed in range(10)]
 
     assert len({world.aggregator.run.model for world in worlds}) == 1
     assert len({world.digest() for world in worlds}) > 1

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from tests.deterministic.fault_plan import CALM, Shape
 from tests.deterministic.service_world import ServiceWorld
-from tests.deterministic.weather import CALM, Shape
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ SEED = 3
 
 def in_calm(*deaths: int) -> ServiceWorld:
     try:
-        return ServiceWorld(SEED, shape=SHAPE, weather=CALM, deaths=deaths).run()
+        return ServiceWorld(SEED, shape=SHAPE, fault_plan=CALM, deaths=deaths).run()
     except AssertionError as error:
         raise AssertionError(f"dying at {deaths}: {error}") from error
 

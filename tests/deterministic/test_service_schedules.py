@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.deterministic.fault_plan import CALM, Shape
 from tests.deterministic.service_world import ServiceWorld
-from tests.deterministic.weather import CALM, Shape
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def test_the_same_seed_gives_the_same_journal(seed: int) -> None:
 def test_in_calm_weather_the_schedule_does_not_touch_the_model() -> None:
     shape = Shape(sites=("a", "b", "c"), rounds=2)
 
-    worlds = [ServiceWorld(seed, shape=shape, weather=CALM).run() for seed in range(5)]
+    worlds = [ServiceWorld(seed, shape=shape, fault_plan=CALM).run() for seed in range(5)]
 
     assert len({world.committed() for world in worlds}) == 1
     assert len({world.digest() for world in worlds}) > 1

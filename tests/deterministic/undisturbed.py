@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from tests.blobs import named
-from tests.deterministic.service_ground import CODE, FIRST
+from tests.deterministic.service_fixture import CODE, FIRST
 
 from hanse.aggregation.fedavg import fed_avg
 from hanse.core.plan.manifest import Manifest

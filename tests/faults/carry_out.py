@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.faults import FAULTS, Passing
 from tests.faults.invariants import CUT_OFF, check_everything, check_refusal, check_what_was_told
-from tests.faults.perils import PERILS, Passing
 from tests.faults.processes import Arrival, Step
 from tests.faults.schedule import PLANS, Fault, Schedule
+from tests.faults.small_federation import SmallFederation
 from tests.faults.strikes import ends, is_submission
-from tests.faults.trial import Trial
 from tests.integration.deployment import Run, Running
 
 PATIENCE_S = 240.0
@@ -42,7 +42,7 @@ class Outcome:
 class _Battle:
     """A schedule that is being carried out."""
 
-    trial: Trial
+    small_federation: SmallFederation
     schedule: Schedule
     plan: Path
     watched: list[Running] = field(default_factory=list)
@@ -56,13 +56,13 @@ class _Battle:
     def fight(self) -> None:
         """Submit the plan, strike where the schedule says, and wait for the run's end."""
         self._due = list(self.schedule.faults)
-        self.trial.gates.hold = self._holds
+        self.small_federation.gates.hold = self._holds
         try:
             self._submit()
             self._until_over()
         finally:
             self._let_pass(float("inf"))
-        self.trial.settle()
+        self.small_federation.settle()
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class _Battle:
         over = False
         while not over:
             assert time.monotonic() < deadline, f"it hangs; of {self.schedule} struck: {self.struck}"
-            arrival = self.trial.gates.next(self._until_something_passes())
+            arrival = self.small_federation.gates.next(self._until_something_passes())
             self._let_pass(time.monotonic())
             over = arrival is not None and self._meet(arrival)
             if arrival is None and not self._begun and not self.watched[-1].runs:
@@ -94,7 +94,7 @@ class _Battle:
         for fault in [fault for fault in self._due if self._is_next(fault, step)]:
             self._due.remove(fault)
             self.struck.append(fault)
-            if (passing := PERILS[fault.kind](self.trial, fault)) is not None:
+            if (passing := FAULTS[fault.kind](self.small_federation, fault)) is not None:
                 self._lasting.append((time.monotonic() + passing.seconds, passing))
         arrival.release()
         if not self._begun and is_submission(step) and self._aggregator_died(step):
@@ -112,10 +112,10 @@ class _Battle:
         return ends(step) or is_submission(step) or any(self._met[fault] > fault.skip for fault in met)
 
     def _aggregator_died(self, step: Step) -> bool:
-        return self.trial.party("aggregator").pid != step.pid
+        return self.small_federation.party("aggregator").pid != step.pid
 
     def _submit(self) -> None:
-        self.watched.append(self.trial.begin(self.plan))
+        self.watched.append(self.small_federation.begin(self.plan))
 
     def _until_something_passes(self) -> float:
         soonest = min((when for when, _ in self._lasting), default=float("inf"))
@@ -128,16 +128,18 @@ class _Battle:
                 entry[1].undo()
 
 
-def carry_out(trial: Trial, schedule: Schedule, folder: Path) -> Outcome:
+def carry_out(small_federation: SmallFederation, schedule: Schedule, folder: Path) -> Outcome:
     """Carry out a schedule, take the run up again where a fault ended it, and check everything."""
-    trial.large = schedule.plan == "large"
-    plan = trial.federation.plan(**PLANS[schedule.plan], seed=schedule.seed)
-    before = {run.run_id for run in trial.federation.runs()}
-    battle = _Battle(trial, schedule, plan)
+    small_federation.large = schedule.plan == "large"
+    plan = small_federation.federation.plan(**PLANS[schedule.plan], seed=schedule.seed)
+    before = {run.run_id for run in small_federation.federation.runs()}
+    battle = _Battle(small_federation, schedule, plan)
     battle.fight()
-    for name in trial.federation.sites:
-        assert trial.party(name).runs, f"the agent of {name} has ended: {trial.party(name).log.read_text()}"
-    runs = [run for run in trial.federation.runs() if run.run_id not in before]
+    for name in small_federation.federation.sites:
+        assert small_federation.party(name).runs, (
+            f"the agent of {name} has ended: {small_federation.party(name).log.read_text()}"
+        )
+    runs = [run for run in small_federation.federation.runs() if run.run_id not in before]
     ended = tuple(f"{run.run_id} {run.over().phase}" for run in runs)
     assert len(runs) <= len(battle.watched) - len(battle.refused), "a run began that was refused"
     for watched in battle.watched:
@@ -147,7 +149,7 @@ def carry_out(trial: Trial, schedule: Schedule, folder: Path) -> Outcome:
             check_what_was_told(watched, runs)
     for run in runs:
         _finish(run)
-    check_everything(trial, plan, folder, last=len(runs))
+    check_everything(small_federation, plan, folder, last=len(runs))
     return Outcome(ended, battle.missed)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.reference import participation, undisturbed_model
-from tests.faults.trial import Trial
+from tests.faults.small_federation import SmallFederation
 from tests.integration.deployment import Run, Running, Site, done
 from tests.processes import until
 
@@ -32,7 +32,9 @@ CUT_OFF = 10
 """And where it was cut off before it knew of its run."""
 
 
-def check_everything(trial: Trial, plan: Path, folder: Path, *, last: int | None = None) -> None:
+def check_everything(
+    small_federation: SmallFederation, plan: Path, folder: Path, *, last: int | None = None
+) -> None:
     """Hold the federation's runs, processes and files against what must be true of them now.
 
     Args:
@@ -41,18 +43,18 @@ def check_everything(trial: Trial, plan: Path, folder: Path, *, last: int | None
         folder: For what is brought home.
         last: How many of the last runs to look at closely; None for all.
     """
-    runs = trial.federation.runs()
+    runs = small_federation.federation.runs()
     for run in runs[:last]:
         _check_end(run)
         _check_counts(run.events)
         _check_home(run, folder / run.run_id)
         if run.status.phase == "finished" and run.status.plan_digest == load_plan(plan).digest:
-            expected = undisturbed_model(plan, trial.federation.sites, participation(run.events))
+            expected = undisturbed_model(plan, small_federation.federation.sites, participation(run.events))
             assert run.status.model == expected, f"not the model of an undisturbed run: {run}"
-    _check_list(trial, runs)
-    _check_no_process_is_left(trial)
-    _check_no_file_is_left(trial)
-    _check_logs(trial)
+    _check_list(small_federation, runs)
+    _check_no_process_is_left(small_federation)
+    _check_no_file_is_left(small_federation)
+    _check_logs(small_federation)
 
 
 def check_what_was_told(watched: Running, runs: list[Run]) -> None:
@@ -116,10 +118,10 @@ def _check_home(run: Run, folder: Path) -> None:
         assert is_whole(home / "model.safetensors", digest)
 
 
-def _check_list(trial: Trial, runs: list[Run]) -> None:
+def _check_list(small_federation: SmallFederation, runs: list[Run]) -> None:
     """`hanse run list` says of each run what its journal comes to."""
-    listed = json.loads(done("run", "list", "--json", "-d", trial.federation.directory))
-    states = _states(trial)
+    listed = json.loads(done("run", "list", "--json", "-d", small_federation.federation.directory))
+    states = _states(small_federation)
     assert [run["run_id"] for run in listed] == [run.run_id for run in runs]
     for told in listed:
         state = states[told["run_id"]]
@@ -131,14 +133,16 @@ def _check_list(trial: Trial, runs: list[Run]) -> None:
         )
 
 
-def _check_no_process_is_left(trial: Trial) -> None:
+def _check_no_process_is_left(small_federation: SmallFederation) -> None:
     """No worker is left, of these parties nor of any that were killed."""
-    own = {trial.party(who).pid for who in ("aggregator", *trial.federation.sites)}
+    own = {small_federation.party(who).pid for who in ("aggregator", *small_federation.federation.sites)}
 
     def gone() -> bool:
-        return not _at_home_in(trial.federation.root) - own
+        return not _at_home_in(small_federation.federation.root) - own
 
-    until(gone, f"the end of all workers, but there are {_at_home_in(trial.federation.root) - own}")
+    until(
+        gone, f"the end of all workers, but there are {_at_home_in(small_federation.federation.root) - own}"
+    )
 
 
 def _at_home_in(root: Path) -> set[int]:
@@ -154,10 +158,10 @@ def _at_home_in(root: Path) -> set[int]:
     return found
 
 
-def _check_no_file_is_left(trial: Trial) -> None:
+def _check_no_file_is_left(small_federation: SmallFederation) -> None:
     """Nothing is kept but what a run refers to, and nothing half-written."""
-    home = trial.federation.directory
-    needed = set().union(*(references(state) for state in _states(trial).values()))
+    home = small_federation.federation.directory
+    needed = set().union(*(references(state) for state in _states(small_federation).values()))
     blobs = home / "blobs"
 
     def strays() -> list[Path]:
@@ -166,8 +170,8 @@ def _check_no_file_is_left(trial: Trial) -> None:
             *(home / "uploads").iterdir(),
             *home.glob("runs/*/life-*"),
             *home.glob("runs/*/*.part"),
-            *(path for site in trial.federation.sites.values() for path in _strays_of(site)),
-            *trial.temporary.iterdir(),
+            *(path for site in small_federation.federation.sites.values() for path in _strays_of(site)),
+            *small_federation.temporary.iterdir(),
         ]
 
     until_none(strays)
@@ -199,15 +203,15 @@ def until_none(strays: Callable[[], list[Path]]) -> None:
         raise AssertionError(f"left behind: {strays()}") from None
 
 
-def _check_logs(trial: Trial) -> None:
+def _check_logs(small_federation: SmallFederation) -> None:
     """Nothing happened that nobody had foreseen."""
-    for log in trial.federation.root.glob("*.log"):
+    for log in small_federation.federation.root.glob("*.log"):
         text = log.read_text(errors="replace")
         assert "internal error" not in text, f"{log}:\n{text[text.index('internal error') :][:4_000]}"
 
 
-def _states(trial: Trial) -> dict[str, State]:
-    journal = SqlJournal(trial.federation.directory / JOURNAL)
+def _states(small_federation: SmallFederation) -> dict[str, State]:
+    journal = SqlJournal(small_federation.federation.directory / JOURNAL)
     try:
         streams = [name for name in journal.streams() if name != STREAM]
         return {name: JournaledRun(journal, name).run for name in streams}

@@ -223,9 +223,9 @@ class Launcher:
 
     def _listens(self) -> bool:
         assert self._process.poll() is None, "the launcher ended"
-        with socket.socket(socket.AF_UNIX) as trial:
+        with socket.socket(socket.AF_UNIX) as small_federation:
             try:
-                trial.connect(str(self._socket))
+                small_federation.connect(str(self._socket))
             except OSError:
                 time.sleep(0.02)
                 return False

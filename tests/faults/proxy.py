@@ -26,7 +26,7 @@ _HELD_S = 1.0
 
 
 @dataclass
-class Weather:
+class NetworkCondition:
     """How the network is; all of it may change at any time.
 
     Attributes:
@@ -69,7 +69,7 @@ class _Cut:
 
 
 class Proxy:
-    """Passes connections on to a local port, as well as the weather is; belongs to one event loop.
+    """Passes connections on to a local port, as well as the network is; belongs to one event loop.
 
     Args:
         target: The port.
@@ -77,7 +77,7 @@ class Proxy:
 
     Attributes:
         port: Where it listens itself.
-        weather: How the network is.
+        condition: How the network is.
         connections: How many there were.
         happened: What was done to connections, for people and tests.
     """
@@ -85,7 +85,7 @@ class Proxy:
     def __init__(self, target: int, seed: int = 0) -> None:
         self.target = target
         self.port = 0
-        self.weather = Weather()
+        self.condition = NetworkCondition()
         self.connections = 0
         self.happened: list[str] = []
         self._random = random.Random(seed)
@@ -215,13 +215,13 @@ class Proxy:
         return data, None
 
     async def _travel(self, length: int) -> None:
-        """Take as long as a piece takes in this weather."""
-        while self.weather.hole:
+        """Take as long as a piece takes in this condition."""
+        while self.condition.hole:
             await asyncio.sleep(0.02)
-        if self.weather.delay_s:
-            await asyncio.sleep(self._random.uniform(0, self.weather.delay_s))
-        if self.weather.rate:
-            await asyncio.sleep(length / self.weather.rate)
+        if self.condition.delay_s:
+            await asyncio.sleep(self._random.uniform(0, self.condition.delay_s))
+        if self.condition.rate:
+            await asyncio.sleep(length / self.condition.rate)
 
     async def _replay(self, data: bytes) -> None:
         """Send the bytes of a connection again; the answer is of no interest, only that it does no harm."""
@@ -278,12 +278,12 @@ class Network:
 
 
 @contextmanager
-def lasting(network: Network, proxy: Proxy, seconds: float, **weather: Any) -> Iterator[None]:
-    """Have the weather be bad around a block, and at least for some time."""
-    before, begin = proxy.weather, time.monotonic()
-    network.do(lambda: setattr(proxy, "weather", Weather(**weather)))
+def lasting(network: Network, proxy: Proxy, seconds: float, **condition: Any) -> Iterator[None]:
+    """Have the network be bad around a block, and at least for some time."""
+    before, begin = proxy.condition, time.monotonic()
+    network.do(lambda: setattr(proxy, "condition", NetworkCondition(**condition)))
     try:
         yield
         time.sleep(max(0.0, begin + seconds - time.monotonic()))
     finally:
-        network.do(lambda: setattr(proxy, "weather", before))
+        network.do(lambda: setattr(proxy, "condition", before))

@@ -49,7 +49,7 @@ class Fault:
     """Something that goes wrong once.
 
     Attributes:
-        kind: What, a key of `tests.faults.perils.PERILS`.
+        kind: What, a key of `tests.faults.faults.FAULTS`.
         who: Whom it befalls: the aggregator or a site.
         when: `before` or `after` the step.
         step: How the step's name begins; of an append to the journal, any of what is appended together.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.faults.carry_out import carry_out
 from tests.faults.schedule import SITES, draw
-from tests.faults.trial import Trial, on_trial
+from tests.faults.small_federation import SmallFederation, in_small_federation
 
 _A_FEDERATION = 10
 """Schedules after which a fresh federation is made."""
@@ -56,14 +56,17 @@ def _carry_out(first: int, others: Iterator[int]) -> Iterator[bool]:
     """Carry out schedules in one federation, until one breaks something; whether each did well."""
     seed = first
     try:
-        with tempfile.TemporaryDirectory() as folder, on_trial(*SITES, seed=first, mallory=True) as trial:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            in_small_federation(*SITES, seed=first, mallory=True) as small_federation,
+        ):
             for seed in chain((first,), others):
                 print(draw(seed), flush=True)
                 begin = time.monotonic()
                 try:
-                    came = carry_out(trial, draw(seed), Path(folder))
+                    came = carry_out(small_federation, draw(seed), Path(folder))
                 except Exception:
-                    print(f"  the federation's files are kept in {_keep(trial, seed)}")
+                    print(f"  the federation's files are kept in {_keep(small_federation, seed)}")
                     raise
                 print(f"  held, after {time.monotonic() - begin:.1f} s: {came}", flush=True)
                 yield True
@@ -73,12 +76,12 @@ def _carry_out(first: int, others: Iterator[int]) -> Iterator[bool]:
         yield False
 
 
-def _keep(trial: Trial, seed: int) -> Path:
+def _keep(small_federation: SmallFederation, seed: int) -> Path:
     kept = Path(tempfile.mkdtemp(prefix=f"hanse-soak-{seed}-"))
-    (kept / "steps.txt").write_text("\n".join(trial.gates.passed))
+    (kept / "steps.txt").write_text("\n".join(small_federation.gates.passed))
     with suppress(shutil.Error):  # parties run on, and delete files meanwhile
         shutil.copytree(
-            trial.federation.root,
+            small_federation.federation.root,
             kept,
             dirs_exist_ok=True,
             ignore=lambda folder, names: [name for name in names if not _is_plain(Path(folder, name))],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.processes import Step
-from tests.faults.trial import Trial
+from tests.faults.small_federation import SmallFederation
 from tests.integration.deployment import Running
 
 _ENDS = ("RunFinished", "RunFailed", "RunStopped")
@@ -31,7 +31,7 @@ class Campaign:
         watched: What people were told, of each submission.
     """
 
-    trial: Trial
+    small_federation: SmallFederation
     plan: Path
     where: Where
     strike: Strike
@@ -51,21 +51,21 @@ class Campaign:
         before = len(self.struck)
         self._renew()
         self._begun = False
-        self.trial.gates.hold = self._holds
+        self.small_federation.gates.hold = self._holds
         self._submit()
         while not self._goes_on():
             pass
-        self.trial.settle()
+        self.small_federation.settle()
         self.watched[-1].ended()
         return len(self.struck) > before
 
     def _goes_on(self) -> bool:
         """Deal with the next process that is held at a gate; whether the run is over with that step."""
-        arrival = self.trial.gates.next()
+        arrival = self.small_federation.gates.next()
         assert arrival is not None, f"the run hangs after {self.struck[-3:]}"
         step = arrival.step
         if step.name in self.struck:
-            if self.trial.party(step.who).pid != step.pid:  # it was killed while it stood here
+            if self.small_federation.party(step.who).pid != step.pid:  # it was killed while it stood here
                 self.struck.remove(step.name)
             else:
                 self.strike(step)
@@ -74,7 +74,7 @@ class Campaign:
         return ends(step)
 
     def _submit(self) -> None:
-        self.watched.append(self.trial.begin(self.plan))
+        self.watched.append(self.small_federation.begin(self.plan))
 
     def _submit_again_after(self, step: Step) -> None:
         """Do as people do whose submission was cut off, and who find that there is no run."""

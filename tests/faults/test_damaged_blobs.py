@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.faults.perils import flip
+from tests.faults.faults import flip
 from tests.integration.deployment import Deployment, Run, hanse
 
 from hanse.core.run.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted

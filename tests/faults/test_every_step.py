@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.faults.invariants import check_everything, check_what_was_told
 from tests.faults.processes import Step
+from tests.faults.small_federation import SmallFederation, in_small_federation
 from tests.faults.strikes import Campaign
-from tests.faults.trial import Trial, on_trial
 from tests.integration.deployment import PLAN
 
 from hanse.core.run.lifecycle import MAX_RESTARTS
@@ -31,15 +31,15 @@ LONG = WORTH_ASKING
 
 
 @pytest.fixture(scope="module")
-def trial() -> Iterator[Trial]:
-    with on_trial("a", "b") as trial:
-        yield trial
+def small_federation() -> Iterator[SmallFederation]:
+    with in_small_federation("a", "b") as small_federation:
+        yield small_federation
 
 
 def check(campaign: Campaign, folder: Path) -> None:
-    check_everything(campaign.trial, campaign.plan, folder)
+    check_everything(campaign.small_federation, campaign.plan, folder)
     for watched in campaign.watched:
-        check_what_was_told(watched, campaign.trial.federation.runs())
+        check_what_was_told(watched, campaign.small_federation.federation.runs())
 
 
 def at_the_journal(step: Step) -> bool:
@@ -70,25 +70,25 @@ def at_a_call(step: Step) -> bool:
 
 
 def test_the_aggregator_is_killed_before_and_after_every_record_of_the_journal(
-    trial: Trial, tmp_path: Path
+    small_federation: SmallFederation, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND, tasks={"train": PLAN["tasks"]["train"]})
-    campaign = Campaign(trial, plan, at_the_journal, lambda step: trial.kill(step.who))
+    plan = small_federation.federation.plan(**ONE_ROUND, tasks={"train": PLAN["tasks"]["train"]})
+    campaign = Campaign(small_federation, plan, at_the_journal, lambda step: small_federation.kill(step.who))
 
     campaign.carry_out()
 
     check(campaign, tmp_path)
-    kinds = {event.kind for run in trial.federation.runs() for event in run.events}
+    kinds = {event.kind for run in small_federation.federation.runs() for event in run.events}
     for when in ("before", "after"):
         struck = " ".join(name for name in campaign.struck if name.startswith(when))
         assert all(kind in struck for kind in kinds)
 
 
 def test_the_aggregator_is_killed_while_it_takes_in_each_file_of_the_runs_worker(
-    trial: Trial, tmp_path: Path
+    small_federation: SmallFederation, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND)
-    campaign = Campaign(trial, plan, at_a_copy, lambda step: trial.kill(step.who))
+    plan = small_federation.federation.plan(**ONE_ROUND)
+    campaign = Campaign(small_federation, plan, at_a_copy, lambda step: small_federation.kill(step.who))
 
     campaign.carry_out()
 
@@ -97,10 +97,10 @@ def test_the_aggregator_is_killed_while_it_takes_in_each_file_of_the_runs_worker
 
 
 def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(
-    trial: Trial, tmp_path: Path
+    small_federation: SmallFederation, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND, options={"size": LONG // 4})
-    campaign = Campaign(trial, plan, of_site_a, lambda _: trial.kill("a"))
+    plan = small_federation.federation.plan(**ONE_ROUND, options={"size": LONG // 4})
+    campaign = Campaign(small_federation, plan, of_site_a, lambda _: small_federation.kill("a"))
 
     campaign.carry_out()
 
@@ -110,10 +110,12 @@ def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(
         assert {f"{when} {route.method} {route.path}" for when in ("before", "after")} <= served
 
 
-def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(trial: Trial, tmp_path: Path) -> None:
-    plan = trial.federation.plan(**ONE_ROUND)
-    strike = partial(strike_worker, trial, "aggregator")
-    campaign = Campaign(trial, plan, at_a_call, strike, most=MAX_RESTARTS)
+def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(
+    small_federation: SmallFederation, tmp_path: Path
+) -> None:
+    plan = small_federation.federation.plan(**ONE_ROUND)
+    strike = partial(strike_worker, small_federation, "aggregator")
+    campaign = Campaign(small_federation, plan, at_a_call, strike, most=MAX_RESTARTS)
 
     campaign.carry_out()
 
@@ -123,11 +125,11 @@ def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(trial: Tria
 
 
 def test_the_aggregator_is_killed_before_and_after_everything_that_an_operator_asks_who_submits_and_watches(
-    trial: Trial, tmp_path: Path
+    small_federation: SmallFederation, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**ONE_ROUND, code=["momentum.py", "long.py"])
+    plan = small_federation.federation.plan(**ONE_ROUND, code=["momentum.py", "long.py"])
     (plan.parent / "long.py").write_text("#" * LONG)
-    campaign = Campaign(trial, plan, by_the_operator, lambda step: trial.kill(step.who))
+    campaign = Campaign(small_federation, plan, by_the_operator, lambda step: small_federation.kill(step.who))
 
     campaign.carry_out()
 
@@ -137,13 +139,13 @@ def test_the_aggregator_is_killed_before_and_after_everything_that_an_operator_a
         assert {f"{when} {route.method} {route.path}" for when in ("before", "after")} <= asked
 
 
-@pytest.mark.parametrize("victim", [Trial.kill_worker, Trial.kill_guard])
+@pytest.mark.parametrize("victim", [SmallFederation.kill_worker, SmallFederation.kill_guard])
 def test_a_task_worker_or_its_guard_is_killed_before_and_after_each_order_and_report(
-    trial: Trial, tmp_path: Path, victim: Callable[[Trial, str], None]
+    small_federation: SmallFederation, tmp_path: Path, victim: Callable[[SmallFederation, str], None]
 ) -> None:
     tasks = {name: {**task, "retries": 10} for name, task in PLAN["tasks"].items()}
-    plan = trial.federation.plan(**ONE_ROUND, tasks=tasks)
-    campaign = Campaign(trial, plan, at_a_task_of_a, lambda _: victim(trial, "a"))
+    plan = small_federation.federation.plan(**ONE_ROUND, tasks=tasks)
+    campaign = Campaign(small_federation, plan, at_a_task_of_a, lambda _: victim(small_federation, "a"))
 
     campaign.carry_out()
 
@@ -155,5 +157,5 @@ def test_a_task_worker_or_its_guard_is_killed_before_and_after_each_order_and_re
     }
 
 
-def strike_worker(trial: Trial, who: str, _: Step) -> None:
-    trial.kill_worker(who)
+def strike_worker(small_federation: SmallFederation, who: str, _: Step) -> None:
+    small_federation.kill_worker(who)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from tests.faults.proxy import Network, Proxy, Weather, lasting
+from tests.faults.proxy import Network, NetworkCondition, Proxy, lasting
 from tests.network import serving
 
 DATA = bytes(range(256)) * 4_096
@@ -130,7 +130,7 @@ def test_all_connections_can_be_cut_at_once_with_a_reset_or_without(run: Run, re
 def test_it_slows_to_a_rate(run: Run) -> None:
     async def scenario() -> float:
         async with proxied() as (proxy, _):
-            proxy.weather = Weather(rate=400_000)
+            proxy.condition = NetworkCondition(rate=400_000)
             begin = time.monotonic()
             assert await exchange(proxy, DATA[:100_000]) == DATA[:100_000]
             return time.monotonic() - begin
@@ -149,11 +149,11 @@ def test_it_delays_by_what_its_seed_says(run: Run) -> None:
 def test_a_hole_swallows_everything_until_it_is_closed(run: Run) -> None:
     async def scenario() -> tuple[int, bytes]:
         async with proxied() as (proxy, reached):
-            proxy.weather = Weather(hole=True)
+            proxy.condition = NetworkCondition(hole=True)
             exchanging = asyncio.create_task(exchange(proxy, b"in the hole"))
             await asyncio.sleep(0.2)
             swallowed = sum(map(len, reached))
-            proxy.weather = Weather()
+            proxy.condition = NetworkCondition()
             return swallowed, await exchanging
 
     assert run(scenario()) == (0, b"in the hole")
@@ -190,8 +190,8 @@ def test_bad_weather_ends_with_its_block(run: Run) -> None:
         proxy = network.proxy(1)
 
         with lasting(network, proxy, 0.0, delay_s=0.5):
-            during = proxy.weather
+            during = proxy.condition
 
-        assert (during, proxy.weather) == (Weather(delay_s=0.5), Weather())
+        assert (during, proxy.condition) == (NetworkCondition(delay_s=0.5), NetworkCondition())
     finally:
         network.close()

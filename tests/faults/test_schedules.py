@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from tests.faults.carry_out import carry_out
+from tests.faults.faults import FAULTS
 from tests.faults.invariants import check_everything, check_what_was_told
-from tests.faults.perils import PERILS
 from tests.faults.processes import Arrival, Step
 from tests.faults.schedule import FOR_AGGREGATOR, FOR_ANYBODY, FOR_SITES, PLANS, SITES, Fault, Schedule, draw
+from tests.faults.small_federation import SmallFederation, in_small_federation
 from tests.faults.strikes import ends
-from tests.faults.trial import Trial, on_trial
 
 from hanse.core.run.round_events import ExchangeClosed, ResultRefused
 
@@ -33,9 +33,9 @@ AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
-def trial() -> Iterator[Trial]:
-    with on_trial(*SITES, mallory=True) as trial:
-        yield trial
+def small_federation() -> Iterator[SmallFederation]:
+    with in_small_federation(*SITES, mallory=True) as small_federation:
+        yield small_federation
 
 
 def at_the_aggregator() -> Iterator[Fault]:
@@ -70,23 +70,25 @@ def one_of_each() -> Iterator[Schedule]:
 
 
 def test_every_kind_of_fault_is_among_them() -> None:
-    assert {fault.kind for schedule in one_of_each() for fault in schedule.faults} == PERILS.keys()
+    assert {fault.kind for schedule in one_of_each() for fault in schedule.faults} == FAULTS.keys()
 
 
 @pytest.mark.parametrize(
     "schedule", list(one_of_each()), ids=lambda one: ", ".join(fault.kind for fault in one.faults)
 )
 def test_each_kind_of_fault_leaves_everything_as_it_has_to_be(
-    trial: Trial, tmp_path: Path, schedule: Schedule
+    small_federation: SmallFederation, tmp_path: Path, schedule: Schedule
 ) -> None:
-    outcome = carry_out(trial, schedule, tmp_path)
+    outcome = carry_out(small_federation, schedule, tmp_path)
 
     assert not outcome.missed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_seed_leaves_everything_as_it_has_to_be(trial: Trial, tmp_path: Path, seed: int) -> None:
-    assert carry_out(trial, draw(seed), tmp_path).ended
+def test_a_seed_leaves_everything_as_it_has_to_be(
+    small_federation: SmallFederation, tmp_path: Path, seed: int
+) -> None:
+    assert carry_out(small_federation, draw(seed), tmp_path).ended
 
 
 def test_a_schedule_is_its_seeds() -> None:
@@ -105,10 +107,10 @@ AWAITED = {
 
 
 def test_a_site_that_vanishes_and_returns_with_an_old_round_is_told_so_and_joins_the_next(
-    trial: Trial, tmp_path: Path
+    small_federation: SmallFederation, tmp_path: Path
 ) -> None:
-    plan = trial.federation.plan(**PLANS["partial"])
-    passed, waiting = trial.gates.passed, list[Arrival]()
+    plan = small_federation.federation.plan(**PLANS["partial"])
+    passed, waiting = small_federation.gates.passed, list[Arrival]()
     trained = "after report train 1 at b"
     already = passed.count(trained)
 
@@ -122,29 +124,29 @@ def test_a_site_that_vanishes_and_returns_with_an_old_round_is_told_so_and_joins
         return what is None or any(what in name for name in passed[begin:])
 
     begin = len(passed)
-    trial.gates.hold = hold
-    watched = trial.begin(plan)
+    small_federation.gates.hold = hold
+    watched = small_federation.begin(plan)
     over = False
     while not over:
-        arrival = trial.gates.next()
+        arrival = small_federation.gates.next()
         assert arrival is not None, f"it hangs after {passed[-3:]}"
         over = ends(arrival.step)
         if arrival.step.name == LAST_WORD and not may_go_on(arrival):
-            trial.party("b").send(signal.SIGSTOP)  # with its answer under way
+            small_federation.party("b").send(signal.SIGSTOP)  # with its answer under way
         waiting.append(arrival)
         for each in [each for each in waiting if may_go_on(each)]:
             waiting.remove(each)
             each.release()
             if each.step.name == LAST_WORD:
-                trial.party("b").send(signal.SIGCONT)
-    trial.settle()
+                small_federation.party("b").send(signal.SIGCONT)
+    small_federation.settle()
 
-    run = trial.federation.runs()[0]
+    run = small_federation.federation.runs()[0]
     check_what_was_told(watched, [run])
-    check_everything(trial, plan, tmp_path, last=1)
+    check_everything(small_federation, plan, tmp_path, last=1)
     closed = {event.exchange: event for event in run.events if isinstance(event, ExchangeClosed)}
     refused = [event for event in run.events if isinstance(event, ResultRefused)]
     assert closed[2].answered == ("a",)
     assert [(event.exchange, event.site, event.error) for event in refused] == [(2, "b", "late")]
     assert "b" in closed[4].answered
-    assert "train of round 1: the result is dropped" in trial.party("b").log.read_text()
+    assert "train of round 1: the result is dropped" in small_federation.party("b").log.read_text()

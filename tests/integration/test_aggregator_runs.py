@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.fake_sites import FakeSite, fake_sites, until, until_phase
-from tests.federations import MODEL, Grounds
+from tests.federations import MODEL, FederationFixture
 from tests.stand_ins import ThreadWorker
 
 from hanse import checkpoints
@@ -48,20 +48,20 @@ IN_EXCHANGES = [pytest.param(number, id=task) for number, task in EXCHANGES.item
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Grounds:
-    return Grounds.new(tmp_path_factory.mktemp("federation") / "aggregator")
+def template(tmp_path_factory: pytest.TempPathFactory) -> FederationFixture:
+    return FederationFixture.new(tmp_path_factory.mktemp("federation") / "aggregator")
 
 
 @pytest.fixture
-def grounds(tmp_path: Path, template: Grounds) -> Grounds:
+def fixture(tmp_path: Path, template: FederationFixture) -> FederationFixture:
     return template.copied(tmp_path / "aggregator")
 
 
 @pytest.fixture
-def on_threads(grounds: Grounds, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_threads(fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have runs' workers be threads of this process."""
     monkeypatch.setattr(ThreadWorker, "started", [], raising=False)
-    grounds.reopen(worker_process=ThreadWorker)
+    fixture.reopen(worker_process=ThreadWorker)
 
 
 class Interruption:
@@ -99,9 +99,9 @@ class Interruption:
 class Workers:
     """The real worker processes of a federation; knows the last one."""
 
-    def __init__(self, grounds: Grounds) -> None:
+    def __init__(self, fixture: FederationFixture) -> None:
         self.pids: list[int] = []
-        grounds.reopen(worker_process=self)
+        fixture.reopen(worker_process=self)
 
     async def start(self, spec: WorkerSpec) -> WorkerProcess:
         worker = await WorkerProcess.start(spec)
@@ -112,33 +112,33 @@ class Workers:
         os.killpg(self.pids[-1], signal.SIGKILL)
 
 
-async def finished(grounds: Grounds, sites: dict[str, FakeSite], **plan: Any) -> RunState:
+async def finished(fixture: FederationFixture, sites: dict[str, FakeSite], **plan: Any) -> RunState:
     """A run of one round, to its end."""
-    run_id = await grounds.submit(rounds=1, **plan)
-    return await check(grounds, run_id, sites)
+    run_id = await fixture.submit(rounds=1, **plan)
+    return await check(fixture, run_id, sites)
 
 
-async def check(grounds: Grounds, run_id: str, sites: dict[str, FakeSite]) -> RunState:
+async def check(fixture: FederationFixture, run_id: str, sites: dict[str, FakeSite]) -> RunState:
     """Wait for the end of a run, which has to be what it would be undisturbed."""
-    ended = await until_phase(grounds, run_id, *TERMINAL)
+    ended = await until_phase(fixture, run_id, *TERMINAL)
     assert (ended.phase, ended.reason) == (Phase.FINISHED, "")
     assert all(site.asked_again == [] for site in sites.values())
     assert all(len(site.performed) == len(set(site.performed)) for site in sites.values())
-    sums = [e.aggregate for e in grounds.events(run_id) if isinstance(e, UpdatesAggregated)]
+    sums = [e.aggregate for e in fixture.events(run_id) if isinstance(e, UpdatesAggregated)]
     assert len(sums) == 1
-    left = {path.name for path in grounds.directory.glob("blobs/*/*")}
+    left = {path.name for path in fixture.directory.glob("blobs/*/*")}
     assert left == {ended.plan_digest, ended.manifest.files[0].sha256, ended.model}
     return ended
 
 
 @pytest.fixture(scope="module")
-def undisturbed(template: Grounds, tmp_path_factory: pytest.TempPathFactory) -> str | None:
+def undisturbed(template: FederationFixture, tmp_path_factory: pytest.TempPathFactory) -> str | None:
     """The model that a run ends with when nothing happens."""
-    grounds = template.copied(tmp_path_factory.mktemp("undisturbed") / "aggregator")
+    fixture = template.copied(tmp_path_factory.mktemp("undisturbed") / "aggregator")
 
     async def main() -> str | None:
-        async with grounds.serving(), fake_sites(grounds) as sites:
-            return (await finished(grounds, sites)).model
+        async with fixture.serving(), fake_sites(fixture) as sites:
+            return (await finished(fixture, sites)).model
 
     return asyncio.run(main())
 
@@ -149,17 +149,17 @@ def test_a_worker_is_killed_at_any_call(
     number: int,
     moment: str,
     undisturbed: str,
-    grounds: Grounds,
+    fixture: FederationFixture,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    workers = Workers(grounds)
+    workers = Workers(fixture)
     interruption = Interruption(workers.kill)
     interruption.at_call(number, moment, monkeypatch)
 
     async def main() -> str | None:
-        async with grounds.serving(), fake_sites(grounds) as sites:
-            return (await finished(grounds, sites)).model
+        async with fixture.serving(), fake_sites(fixture) as sites:
+            return (await finished(fixture, sites)).model
 
     assert run(main()) == undisturbed
     assert interruption.calls >= len(CALLS)
@@ -169,18 +169,18 @@ def test_a_worker_is_killed_at_any_call(
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", IN_EXCHANGES)
 def test_a_worker_is_killed_while_it_waits_for_sites(
-    exchange: int, undisturbed: str, grounds: Grounds, run: Run
+    exchange: int, undisturbed: str, fixture: FederationFixture, run: Run
 ) -> None:
-    workers = Workers(grounds)
+    workers = Workers(fixture)
 
     def kill(number: int) -> None:
         if number == exchange and len(workers.pids) == 1:
             os.killpg(workers.pids[0], signal.SIGKILL)
 
     async def main() -> str | None:
-        async with grounds.serving(), fake_sites(grounds) as sites:
+        async with fixture.serving(), fake_sites(fixture) as sites:
             sites["a"].before_result = kill
-            return (await finished(grounds, sites)).model
+            return (await finished(fixture, sites)).model
 
     assert run(main()) == undisturbed
     assert len(workers.pids) == 2
@@ -192,7 +192,7 @@ def test_an_aggregator_is_started_anew_at_any_call(
     number: int,
     moment: str,
     undisturbed: str,
-    grounds: Grounds,
+    fixture: FederationFixture,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -204,11 +204,11 @@ def test_an_aggregator_is_started_anew_at_any_call(
             await asyncio.Event().wait()  # what the service was doing is not done
 
         Interruption(close).at_call(number, moment, monkeypatch)
-        async with grounds.serving(), fake_sites(grounds) as sites:
-            run_id = await grounds.submit(rounds=1)
+        async with fixture.serving(), fake_sites(fixture) as sites:
+            run_id = await fixture.submit(rounds=1)
             await until(here.is_set)
-            await grounds.restart()
-            return (await check(grounds, run_id, sites)).model
+            await fixture.restart()
+            return (await check(fixture, run_id, sites)).model
 
     assert run(main()) == undisturbed
 
@@ -216,26 +216,28 @@ def test_an_aggregator_is_started_anew_at_any_call(
 @pytest.mark.usefixtures("on_threads")
 @pytest.mark.parametrize("exchange", IN_EXCHANGES)
 def test_an_aggregator_is_started_anew_while_sites_work(
-    exchange: int, undisturbed: str, grounds: Grounds, run: Run
+    exchange: int, undisturbed: str, fixture: FederationFixture, run: Run
 ) -> None:
     async def main() -> str | None:
         here = asyncio.Event()
-        async with grounds.serving(), fake_sites(grounds) as sites:
+        async with fixture.serving(), fake_sites(fixture) as sites:
             sites["a"].before_result = lambda number: here.set() if number == exchange else None
-            run_id = await grounds.submit(rounds=1)
+            run_id = await fixture.submit(rounds=1)
             await until(here.is_set)
-            await grounds.restart()
-            return (await check(grounds, run_id, sites)).model
+            await fixture.restart()
+            return (await check(fixture, run_id, sites)).model
 
     assert run(main()) == undisturbed
 
 
 @pytest.mark.usefixtures("on_threads")
-def test_answers_in_another_order_make_the_same_model(undisturbed: str, grounds: Grounds, run: Run) -> None:
+def test_answers_in_another_order_make_the_same_model(
+    undisturbed: str, fixture: FederationFixture, run: Run
+) -> None:
     async def main() -> str | None:
-        async with grounds.serving(), fake_sites(grounds) as sites:
+        async with fixture.serving(), fake_sites(fixture) as sites:
             sites["a"].pause_s = 0.05
-            return (await finished(grounds, sites)).model
+            return (await finished(fixture, sites)).model
 
     assert run(main()) == undisturbed
 
@@ -261,13 +263,13 @@ def own(function: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_at_the_end_is_ended(grounds: Grounds, run: Run) -> None:
-    workers = Workers(grounds)
+def test_a_worker_that_hangs_at_the_end_is_ended(fixture: FederationFixture, run: Run) -> None:
+    workers = Workers(fixture)
 
     async def main() -> None:
-        async with grounds.serving() as service, fake_sites(grounds):
-            run_id = await grounds.submit(**own("hangs"))
-            assert (await until_phase(grounds, run_id, *TERMINAL)).phase is Phase.FINISHED
+        async with fixture.serving() as service, fake_sites(fixture):
+            run_id = await fixture.submit(**own("hangs"))
+            assert (await until_phase(fixture, run_id, *TERMINAL)).phase is Phase.FINISHED
             await until(lambda: not service._run_registry._tasks)
 
     run(main())
@@ -277,15 +279,15 @@ def test_a_worker_that_hangs_at_the_end_is_ended(grounds: Grounds, run: Run) -> 
 
 
 @pytest.mark.slow
-def test_a_run_is_stopped_while_its_workflow_computes(grounds: Grounds, run: Run) -> None:
-    workers = Workers(grounds)
+def test_a_run_is_stopped_while_its_workflow_computes(fixture: FederationFixture, run: Run) -> None:
+    workers = Workers(fixture)
 
     async def main() -> None:
-        async with grounds.serving() as service, fake_sites(grounds):
-            run_id = await grounds.submit(**own("computes"))
-            log = grounds.options.runs / run_id / "worker.log"
+        async with fixture.serving() as service, fake_sites(fixture):
+            run_id = await fixture.submit(**own("computes"))
+            log = fixture.options.runs / run_id / "worker.log"
             await until(lambda: log.exists() and "computing" in log.read_text())
-            await service.run_requests.stop(grounds.operator, run_id, StopRequest())
+            await service.run_requests.stop(fixture.operator, run_id, StopRequest())
             await until(lambda: not service._run_registry._tasks)
 
     run(main())

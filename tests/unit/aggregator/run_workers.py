@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from tests.fake_sites import until
-from tests.federations import INDIVIDUAL, MODEL, Grounds
+from tests.federations import INDIVIDUAL, MODEL, FederationFixture
 
 from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import (
@@ -36,18 +36,18 @@ INDIVIDUALLY = {"train": {"discloses": INDIVIDUAL}, "evaluate": {"discloses": {"
 class Worker:
     """A run worker whose calls the test makes; `again` is what starts after it was killed."""
 
-    def __init__(self, grounds: Grounds, run_id: str) -> None:
-        self.grounds = grounds
+    def __init__(self, fixture: FederationFixture, run_id: str) -> None:
+        self.fixture = fixture
         self.run_id = run_id
-        controller, retention = grounds.controller(run_id), grounds.service._run_registry.retention
+        controller, retention = fixture.controller(run_id), fixture.service._run_registry.retention
         self.workspace = Workspace(
-            grounds.options.runs / run_id, grounds.blobs, max_bytes=10**6, algorithm="blake3"
+            fixture.options.runs / run_id, fixture.blobs, max_bytes=10**6, algorithm="blake3"
         )
-        downloads = grounds.service._run_registry.downloads
-        self.host = CallHandler(controller, grounds.blobs, retention, self.workspace, downloads)
+        downloads = fixture.service._run_registry.downloads
+        self.host = CallHandler(controller, fixture.blobs, retention, self.workspace, downloads)
 
     def again(self) -> Worker:
-        return Worker(self.grounds, self.run_id)
+        return Worker(self.fixture, self.run_id)
 
     async def call(self, call: Call, kind: type[R]) -> R:
         reply = await self.host.handle(call)
@@ -78,8 +78,8 @@ class Worker:
     async def asking(self, call: ExchangeCall) -> asyncio.Task[Strict | None]:
         """Ask, and come back as soon as the sites have been asked."""
         task = asyncio.create_task(self.host.handle(call))
-        known = self.grounds.run(self.run_id).last_exchange
-        await until(lambda: self.grounds.run(self.run_id).last_exchange > known or task.done())
+        known = self.fixture.run(self.run_id).last_exchange
+        await until(lambda: self.fixture.run(self.run_id).last_exchange > known or task.done())
         return task
 
 
@@ -89,15 +89,15 @@ def exchange(kind: str = "sum", task: str = "train", model: ModelRef = FIRST, **
 
 
 @asynccontextmanager
-async def worker(grounds: Grounds, **plan: Any) -> AsyncIterator[Worker]:
+async def worker(fixture: FederationFixture, **plan: Any) -> AsyncIterator[Worker]:
     """A worker of a run that all sites accepted."""
-    async with grounds.serving():
-        run_id = await grounds.submit(**{"initial": MODEL, **plan})
-        await grounds.accepted(run_id)
-        yield Worker(grounds, run_id)
+    async with fixture.serving():
+        run_id = await fixture.submit(**{"initial": MODEL, **plan})
+        await fixture.accepted(run_id)
+        yield Worker(fixture, run_id)
 
 
 async def all_answer(worker: Worker, **changes: Any) -> None:
     """The sites answer 1, 2 and 3, in an order that is not theirs."""
     for value, name in ((3.0, "c"), (1.0, "a"), (2.0, "b")):
-        await worker.grounds.answered(worker.run_id, name, value, **changes)
+        await worker.fixture.answered(worker.run_id, name, value, **changes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.federations import AGGREGATE, INDIVIDUAL, Grounds, signed
+from tests.federations import AGGREGATE, INDIVIDUAL, FederationFixture, signed
 
 from hanse.core.plan.disclosure import MAX_EXAMPLES
 from hanse.core.run.exchange import MemberState
@@ -25,22 +25,22 @@ from hanse.wire.messages.sites import TASK_RESULT, ResultRequest, UpdateFile
 from hanse.wire.tensors import encode
 
 Run = Callable[[Any], Any]
-Attack = Callable[[Grounds, str], Any]
+Attack = Callable[[FederationFixture, str], Any]
 
 
 def update(**tensors: Any) -> Attack:
     """Send these tensors instead of the declared ones."""
-    return lambda grounds, name: {"update": grounds.bring(name, tensors)}
+    return lambda fixture, name: {"update": fixture.bring(name, tensors)}
 
 
 def says(**changes: Any) -> Attack:
     """Send a sound update with a lie about it."""
-    return lambda grounds, name: {"update": grounds.bring(name, {"w": np.ones(3, np.float32)})} | changes
+    return lambda fixture, name: {"update": fixture.bring(name, {"w": np.ones(3, np.float32)})} | changes
 
 
 def raw(data: bytes) -> Attack:
     """Send bytes that are no tensors."""
-    return lambda grounds, name: {"update": grounds.bring(name, data)}
+    return lambda fixture, name: {"update": fixture.bring(name, data)}
 
 
 HOSTILE: dict[str, tuple[Attack, type[HanseError], str]] = {
@@ -80,19 +80,19 @@ HOSTILE: dict[str, tuple[Attack, type[HanseError], str]] = {
 class TestHostileSites:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_what_it_sends_does_not_count_and_is_recorded(
-        self, name: str, grounds: Grounds, run: Run
+        self, name: str, fixture: FederationFixture, run: Run
     ) -> None:
         attack, error, words = HOSTILE[name]
 
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                lie = grounds.outcome(run_id, "a", **attack(grounds, "a"))
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                lie = fixture.outcome(run_id, "a", **attack(fixture, "a"))
                 with pytest.raises(error, match=words):
-                    await grounds.hand_in(lie)
-                (refused,) = (e for e in grounds.events(run_id) if isinstance(e, ResultRefused))
+                    await fixture.hand_in(lie)
+                (refused,) = (e for e in fixture.events(run_id) if isinstance(e, ResultRefused))
                 assert (refused.site, refused.error) == ("a", error.code)
-                assert not (await grounds.answered(run_id, "a")).duplicate
+                assert not (await fixture.answered(run_id, "a")).duplicate
 
         run(main())
 
@@ -100,70 +100,70 @@ class TestHostileSites:
         ("sender", "signer"), [("b", "a"), ("b", "b"), ("a", "b")], ids=["replayed", "forged", "mixed up"]
     )
     def test_a_result_counts_for_who_sent_and_signed_it_only(
-        self, sender: str, signer: str, grounds: Grounds, run: Run
+        self, sender: str, signer: str, fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                outcome = grounds.outcome(
-                    run_id, "a", update=grounds.bring("a", {"w": np.ones(3, np.float32)})
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                outcome = fixture.outcome(
+                    run_id, "a", update=fixture.bring("a", {"w": np.ones(3, np.float32)})
                 )
                 with pytest.raises(TrustError, match="for itself only"):
-                    await grounds.hand_in(outcome, sender=sender, signer=signer)
-                (refused,) = (e for e in grounds.events(run_id) if isinstance(e, ResultRefused))
+                    await fixture.hand_in(outcome, sender=sender, signer=signer)
+                (refused,) = (e for e in fixture.events(run_id) if isinstance(e, ResultRefused))
                 assert refused.site == sender
-                assert grounds.run(run_id).exchanges[1].members["a"].state is MemberState.ASSIGNED
+                assert fixture.run(run_id).exchanges[1].members["a"].state is MemberState.ASSIGNED
 
         run(main())
 
-    def test_a_statement_that_was_altered_does_not_count(self, grounds: Grounds, run: Run) -> None:
+    def test_a_statement_that_was_altered_does_not_count(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked("evaluate")
-                body = grounds.outcome(run_id, "a").model_dump(mode="json")
-                statement = signed(grounds.credentials["a"], TASK_RESULT, body)
+            async with fixture.serving() as service:
+                run_id = await fixture.asked("evaluate")
+                body = fixture.outcome(run_id, "a").model_dump(mode="json")
+                statement = signed(fixture.credentials["a"], TASK_RESULT, body)
                 altered = statement.model_copy(update={"body": body | {"num_examples": 99}})
                 with pytest.raises(TrustError, match="altered"):
-                    await service.site_requests.result(grounds.party("a"), ResultRequest(statement=altered))
+                    await service.site_requests.result(fixture.party("a"), ResultRequest(statement=altered))
 
         run(main())
 
     @pytest.mark.parametrize("body", [{}, {"site": "a"}, {"num_examples": -1}, {"outcome": "maybe"}])
     def test_a_malformed_statement_is_refused_by_name(
-        self, body: dict[str, Any], grounds: Grounds, run: Run
+        self, body: dict[str, Any], fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked("evaluate")
+            async with fixture.serving() as service:
+                run_id = await fixture.asked("evaluate")
                 if body.keys() & {"num_examples", "outcome"}:
-                    body.update(grounds.outcome(run_id, "a").model_dump(mode="json") | body)
-                statement = signed(grounds.credentials["a"], TASK_RESULT, body)
+                    body.update(fixture.outcome(run_id, "a").model_dump(mode="json") | body)
+                statement = signed(fixture.credentials["a"], TASK_RESULT, body)
                 with pytest.raises(ProtocolError, match="malformed TaskOutcome"):
-                    await service.site_requests.result(grounds.party("a"), ResultRequest(statement=statement))
+                    await service.site_requests.result(fixture.party("a"), ResultRequest(statement=statement))
 
         run(main())
 
-    def test_a_first_model_has_to_be_finite_tensors(self, grounds: Grounds, run: Run) -> None:
+    def test_a_first_model_has_to_be_finite_tensors(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.submit()
-                await grounds.accepted(run_id)
-                await grounds.controller(run_id).execute(OpenRound(0))
-                await grounds.controller(run_id).execute(OpenExchange(0, 0, "initialise", None, ("a",)))
-                bad = grounds.bring("a", {"w": np.full(3, np.nan, np.float32)})
+            async with fixture.serving():
+                run_id = await fixture.submit()
+                await fixture.accepted(run_id)
+                await fixture.controller(run_id).execute(OpenRound(0))
+                await fixture.controller(run_id).execute(OpenExchange(0, 0, "initialise", None, ("a",)))
+                bad = fixture.bring("a", {"w": np.full(3, np.nan, np.float32)})
                 with pytest.raises(UpdateError, match="NaN"):
-                    await grounds.hand_in(grounds.outcome(run_id, "a", update=bad))
-                assert not (await grounds.answered(run_id, "a")).duplicate
+                    await fixture.hand_in(fixture.outcome(run_id, "a", update=bad))
+                assert not (await fixture.answered(run_id, "a")).duplicate
 
         run(main())
 
-    def test_another_runs_result_is_none_of_this_ones(self, grounds: Grounds, run: Run) -> None:
+    def test_another_runs_result_is_none_of_this_ones(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                first = await grounds.asked(tasks={"train": {"discloses": AGGREGATE}})
-                other = await grounds.asked(tasks={"train": {"discloses": INDIVIDUAL}})
-                sound = grounds.outcome(first, "a", update=grounds.bring("a", {"w": np.ones(3, np.float32)}))
+            async with fixture.serving():
+                first = await fixture.asked(tasks={"train": {"discloses": AGGREGATE}})
+                other = await fixture.asked(tasks={"train": {"discloses": INDIVIDUAL}})
+                sound = fixture.outcome(first, "a", update=fixture.bring("a", {"w": np.ones(3, np.float32)}))
                 with pytest.raises(ProtocolError, match="another run"):
-                    await grounds.hand_in(sound.model_copy(update={"run_id": other}))
+                    await fixture.hand_in(sound.model_copy(update={"run_id": other}))
 
         run(main())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.blobs import named, put
 from tests.fake_sites import fake_sites, until, until_phase
-from tests.federations import MODEL, Grounds
+from tests.federations import MODEL, FederationFixture
 from tests.stand_ins import IdleSupervisor, ThreadWorker
 
 from hanse.core.run.lifecycle import Fail, Finish, Stop
@@ -25,28 +25,30 @@ Run = Callable[[Any], Any]
 
 
 class TestRestart:
-    async def submitted(self, grounds: Grounds) -> str:
-        return await grounds.submit()
+    async def submitted(self, fixture: FederationFixture) -> str:
+        return await fixture.submit()
 
-    async def asked(self, grounds: Grounds) -> str:
-        run_id = await grounds.asked()
-        await grounds.answered(run_id, "a")
+    async def asked(self, fixture: FederationFixture) -> str:
+        run_id = await fixture.asked()
+        await fixture.answered(run_id, "a")
         return run_id
 
-    async def committed(self, grounds: Grounds) -> str:
-        run_id = await grounds.asked()
-        await grounds.controller(run_id).execute(Commit(1, sha256(encode(MODEL))))
+    async def committed(self, fixture: FederationFixture) -> str:
+        run_id = await fixture.asked()
+        await fixture.controller(run_id).execute(Commit(1, sha256(encode(MODEL))))
         return run_id
 
     @pytest.mark.parametrize("phase", ["submitted", "asked", "committed"])
-    def test_a_run_under_way_is_taken_up_where_it_stood(self, phase: str, grounds: Grounds, run: Run) -> None:
+    def test_a_run_under_way_is_taken_up_where_it_stood(
+        self, phase: str, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await getattr(self, phase)(grounds)
-                before = grounds.run(run_id)
-                await grounds.restart()
-                after = grounds.run(run_id)
-                assert grounds.events(run_id)[-1].kind == "RunRecovered"
+            async with fixture.serving():
+                run_id = await getattr(self, phase)(fixture)
+                before = fixture.run(run_id)
+                await fixture.restart()
+                after = fixture.run(run_id)
+                assert fixture.events(run_id)[-1].kind == "RunRecovered"
                 assert (after.phase, after.committed, after.model) == (
                     before.phase,
                     before.committed,
@@ -58,47 +60,53 @@ class TestRestart:
         run(main())
 
     @pytest.mark.parametrize("end", [Finish(), Fail("workflow", "boom"), Stop("operator")])
-    def test_a_run_that_is_over_stays_so(self, end: Finish | Fail | Stop, grounds: Grounds, run: Run) -> None:
+    def test_a_run_that_is_over_stays_so(
+        self, end: Finish | Fail | Stop, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                await grounds.controller(run_id).execute(end)
-                before = grounds.run(run_id)
-                await grounds.restart()
-                assert grounds.run(run_id) == before
-                assert grounds.service._run_registry._tasks == {}
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                await fixture.controller(run_id).execute(end)
+                before = fixture.run(run_id)
+                await fixture.restart()
+                assert fixture.run(run_id) == before
+                assert fixture.service._run_registry._tasks == {}
 
         run(main())
 
-    def test_what_a_commit_left_just_before_the_crash_is_deleted(self, grounds: Grounds, run: Run) -> None:
+    def test_what_a_commit_left_just_before_the_crash_is_deleted(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                await grounds.answered(run_id, "a")
-                new = put(grounds.blobs, encode({"w": np.full(3, 8.0, np.float32)}))
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                await fixture.answered(run_id, "a")
+                new = put(fixture.blobs, encode({"w": np.full(3, 8.0, np.float32)}))
                 # Without the workflow's host: as if the aggregator had ended right after it.
-                await grounds.controller(run_id).execute(Commit(1, new))
+                await fixture.controller(run_id).execute(Commit(1, new))
                 update = named(encode({"w": np.ones(3, np.float32)}))
-                assert grounds.blobs.has(update)
-                await grounds.restart()
-                assert not grounds.blobs.has(update)
-                assert grounds.blobs.has(new)
+                assert fixture.blobs.has(update)
+                await fixture.restart()
+                assert not fixture.blobs.has(update)
+                assert fixture.blobs.has(new)
 
         run(main())
 
-    def test_what_a_worker_left_when_the_machine_failed_is_deleted(self, grounds: Grounds, run: Run) -> None:
+    def test_what_a_worker_left_when_the_machine_failed_is_deleted(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                await grounds.controller(run_id).execute(Finish())
-                left = grounds.options.runs / run_id / "life-x" / "in"
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                await fixture.controller(run_id).execute(Finish())
+                left = fixture.options.runs / run_id / "life-x" / "in"
                 left.mkdir(parents=True)
-                await grounds.restart()
+                await fixture.restart()
                 assert not left.parent.exists()
 
         run(main())
 
-    def test_a_stopped_run_is_resumed_after_a_restart(self, working: Grounds, run: Run) -> None:
+    def test_a_stopped_run_is_resumed_after_a_restart(self, working: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working) as sites:
                 stop = asyncio.Event()
@@ -114,7 +122,9 @@ class TestRestart:
 
 
 class TestDriving:
-    def test_a_failed_run_is_resumed_and_asks_the_failed_site_again(self, working: Grounds, run: Run) -> None:
+    def test_a_failed_run_is_resumed_and_asks_the_failed_site_again(
+        self, working: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
             async with working.serving() as service:
                 run_id = await working.submit(initial=MODEL)
@@ -130,21 +140,21 @@ class TestDriving:
 
         run(main())
 
-    def test_of_two_operators_who_resume_at_once_one_does(self, grounds: Grounds, run: Run) -> None:
+    def test_of_two_operators_who_resume_at_once_one_does(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked()
-                await grounds.controller(run_id).execute(Stop("operator"))
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                await fixture.controller(run_id).execute(Stop("operator"))
                 replies = await asyncio.gather(
-                    *(service.run_requests.resume(grounds.operator, run_id) for _ in range(2)),
+                    *(service.run_requests.resume(fixture.operator, run_id) for _ in range(2)),
                     return_exceptions=True,
                 )
                 assert sorted(type(reply).__name__ for reply in replies) == ["RunError", "RunStatus"]
-                assert len(grounds.service._run_registry._tasks) == 1
+                assert len(fixture.service._run_registry._tasks) == 1
 
         run(main())
 
-    def test_several_runs_go_on_at_one_time(self, working: Grounds, run: Run) -> None:
+    def test_several_runs_go_on_at_one_time(self, working: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working):
                 run_ids = [await working.submit(rounds=1) for _ in range(3)]
@@ -155,7 +165,11 @@ class TestDriving:
         run(main())
 
     def test_a_fault_of_the_aggregator_fails_the_run_and_says_so(
-        self, grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self,
+        fixture: FederationFixture,
+        run: Run,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         async def broken(_self: IdleSupervisor) -> None:
             raise ZeroDivisionError("a fault of ours")
@@ -163,9 +177,9 @@ class TestDriving:
         monkeypatch.setattr(IdleSupervisor, "supervise", broken)
 
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.submit()
-                ended = await until_phase(grounds, run_id, *TERMINAL)
+            async with fixture.serving():
+                run_id = await fixture.submit()
+                ended = await until_phase(fixture, run_id, *TERMINAL)
                 assert ended.phase is Phase.FAILED
                 assert "a fault of ours" in ended.reason
 
@@ -174,7 +188,7 @@ class TestDriving:
 
         assert "ZeroDivisionError" in caplog.text
 
-    def test_nothing_is_left_running_when_it_closes(self, working: Grounds, run: Run) -> None:
+    def test_nothing_is_left_running_when_it_closes(self, working: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with working.serving():
                 for _ in range(2):
@@ -186,20 +200,20 @@ class TestDriving:
         run(main())
 
 
-def test_an_unknown_run_is_told_as_such(grounds: Grounds) -> None:
+def test_an_unknown_run_is_told_as_such(fixture: FederationFixture) -> None:
     with pytest.raises(RunError, match="no run 'demo-1'"):
-        grounds.controller("demo-1")
+        fixture.controller("demo-1")
 
 
 def test_the_log_says_whom_a_silent_run_waits_for(
-    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("hanse.aggregator.run_registry._SILENCE_S", 0.01)
 
     async def main() -> None:
-        async with grounds.serving(), asyncio.timeout(20):
-            run_id = await grounds.asked()
-            await grounds.answered(run_id, "a")
+        async with fixture.serving(), asyncio.timeout(20):
+            run_id = await fixture.asked()
+            await fixture.answered(run_id, "a")
             while f"run {run_id} waits for b (train, assigned since 20" not in caplog.text:
                 await asyncio.sleep(0.01)
             assert "; c (train, assigned since 20" in caplog.text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.federations import Grounds, now
+from tests.federations import FederationFixture, now
 from tests.parties import der
 
 from hanse.pki.certificates import pem_of
@@ -18,42 +18,42 @@ from hanse.transport.service import Service
 Run = Callable[[Any], Any]
 
 
-def test_every_request_is_served_as_it_was_promised(grounds: Grounds) -> None:
+def test_every_request_is_served_as_it_was_promised(fixture: FederationFixture) -> None:
     promised = {name: method for name, method in vars(Service).items() if inspect.isfunction(method)}
 
     for name, method in promised.items():
         if not name.startswith("_"):
-            served = getattr(grounds.service, name)
+            served = getattr(fixture.service, name)
             assert inspect.iscoroutinefunction(served) == inspect.iscoroutinefunction(method), name
             assert (
                 list(inspect.signature(served).parameters) == list(inspect.signature(method).parameters)[1:]
             ), name
 
 
-def test_it_says_who_it_is(grounds: Grounds) -> None:
-    hello = grounds.service.hello()
+def test_it_says_who_it_is(fixture: FederationFixture) -> None:
+    hello = fixture.service.hello()
 
     assert hello.federation == "north"
     assert abs(hello.time_ms / 1000 - now().timestamp()) < 60
-    assert grounds.service.authority_pem() == pem_of(grounds.authority.certificate)
+    assert fixture.service.authority_pem() == pem_of(fixture.authority.certificate)
 
 
-def test_a_party_is_known_by_its_certificate(grounds: Grounds) -> None:
-    assert grounds.service.admit(der(grounds.credentials["a"])) == grounds.party("a")
+def test_a_party_is_known_by_its_certificate(fixture: FederationFixture) -> None:
+    assert fixture.service.admit(der(fixture.credentials["a"])) == fixture.party("a")
 
 
-def test_a_journal_is_sealed_with_the_renewed_certificate(grounds: Grounds, run: Run) -> None:
-    key, party = new_key(), grounds.identity.party
-    certificate = grounds.authority.issue(
+def test_a_journal_is_sealed_with_the_renewed_certificate(fixture: FederationFixture, run: Run) -> None:
+    key, party = new_key(), fixture.identity.party
+    certificate = fixture.authority.issue(
         key.public_key(), party, now=now(), lifetime=timedelta(1), hosts=("localhost",)
     )
-    renewed = Credentials(grounds.identity.directory, key, certificate, grounds.authority.certificate)
+    renewed = Credentials(fixture.identity.directory, key, certificate, fixture.authority.certificate)
 
     async def main() -> None:
-        async with grounds.serving() as service:
-            run_id = await grounds.submit()
+        async with fixture.serving() as service:
+            run_id = await fixture.submit()
             service.present(renewed)
-            path = await service.run_requests.export(grounds.operator, run_id)
+            path = await service.run_requests.export(fixture.operator, run_id)
             assert pem_of(certificate).splitlines()[1] in path.read_text()
 
     run(main())

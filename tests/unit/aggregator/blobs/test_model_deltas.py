@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.blobs import named
-from tests.federations import Grounds
+from tests.federations import FederationFixture
 from tests.unit.aggregator.run_workers import Run, Worker, exchange, worker
 
 from hanse.aggregator.run_worker.protocol import CohortReply, OpenRoundCall
@@ -23,7 +23,7 @@ THIRD = {"w": SECOND["w"] + np.float32(1 / 64)}
 
 async def assignment(w: Worker) -> Assignment:
     """What site `a` is asked."""
-    work = await w.grounds.service.site_requests.next(w.grounds.party("a"), NextRequest())
+    work = await w.fixture.service.site_requests.next(w.fixture.party("a"), NextRequest())
     ((asked,),) = [run.assignments for run in work.runs]
     return asked
 
@@ -35,15 +35,17 @@ async def committed(w: Worker, number: int, model: Parameters) -> None:
 def made(w: Worker, delta: ModelDelta | None, base: Parameters) -> str:
     """Digest of the model that a site makes of what it is offered."""
     assert delta is not None
-    path = w.grounds.service.blob_requests.blob_to_send(w.grounds.party("a"), delta.digest)
+    path = w.fixture.service.blob_requests.blob_to_send(w.fixture.party("a"), delta.digest)
     assert (path.stat().st_size, named(path.read_bytes())) == (delta.size, delta.digest)
     model = apply_delta(open_file(path), base)
     return named(encode({name: np.asarray(array) for name, array in model.items()}))
 
 
-def test_a_site_is_offered_what_is_new_against_the_committed_model(grounds: Grounds, run: Run) -> None:
+def test_a_site_is_offered_what_is_new_against_the_committed_model(
+    fixture: FederationFixture, run: Run
+) -> None:
     async def main() -> None:
-        async with worker(grounds, compression=DOWNLOAD, initial=FIRST) as w:
+        async with worker(fixture, compression=DOWNLOAD, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
             await w.call(OpenRoundCall(round_number=2), CohortReply)
@@ -58,9 +60,9 @@ def test_a_site_is_offered_what_is_new_against_the_committed_model(grounds: Grou
     run(main())
 
 
-def test_a_model_that_is_not_committed_yet_is_offered_too(grounds: Grounds, run: Run) -> None:
+def test_a_model_that_is_not_committed_yet_is_offered_too(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with worker(grounds, compression=DOWNLOAD, initial=FIRST) as w:
+        async with worker(fixture, compression=DOWNLOAD, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await w.call(OpenRoundCall(round_number=1), CohortReply)
             asking = await w.asking(exchange(task="evaluate", model=w.written(SECOND)))
@@ -71,52 +73,52 @@ def test_a_model_that_is_not_committed_yet_is_offered_too(grounds: Grounds, run:
     run(main())
 
 
-def test_of_a_run_the_last_two_are_kept(grounds: Grounds, run: Run) -> None:
+def test_of_a_run_the_last_two_are_kept(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with worker(grounds, compression=DOWNLOAD, initial=FIRST, rounds=9) as w:
+        async with worker(fixture, compression=DOWNLOAD, initial=FIRST, rounds=9) as w:
             for number, model in enumerate([FIRST, SECOND, THIRD, FIRST, SECOND]):
                 await committed(w, number, model)
-            assert len(list((grounds.directory / "downloads").iterdir())) == 2
-            grounds.service._run_registry.downloads.forget(w.run_id)
-            assert list((grounds.directory / "downloads").iterdir()) == []
+            assert len(list((fixture.directory / "downloads").iterdir())) == 2
+            fixture.service._run_registry.downloads.forget(w.run_id)
+            assert list((fixture.directory / "downloads").iterdir()) == []
 
     run(main())
 
 
-def test_nothing_is_offered_unless_the_plan_asks(grounds: Grounds, run: Run) -> None:
+def test_nothing_is_offered_unless_the_plan_asks(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with worker(grounds, initial=FIRST) as w:
+        async with worker(fixture, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            assert grounds.service._run_registry.downloads.offer(w.run_id, named(encode(SECOND))) is None
-            assert not (grounds.directory / "downloads").exists()
+            assert fixture.service._run_registry.downloads.offer(w.run_id, named(encode(SECOND))) is None
+            assert not (fixture.directory / "downloads").exists()
 
     run(main())
 
 
-def test_what_saves_nothing_is_not_offered(grounds: Grounds, run: Run) -> None:
+def test_what_saves_nothing_is_not_offered(fixture: FederationFixture, run: Run) -> None:
     noise = np.random.default_rng(0).integers(0, 2**62, (2, 3000))
 
     async def main() -> None:
-        async with worker(grounds, compression=DOWNLOAD, initial={"w": noise[0]}) as w:
+        async with worker(fixture, compression=DOWNLOAD, initial={"w": noise[0]}) as w:
             await committed(w, 0, {"w": noise[0]})
             await committed(w, 1, {"w": noise[1]})
             assert (
-                grounds.service._run_registry.downloads.offer(w.run_id, named(encode({"w": noise[1]})))
+                fixture.service._run_registry.downloads.offer(w.run_id, named(encode({"w": noise[1]})))
                 is None
             )
 
     run(main())
 
 
-def test_who_may_not_have_the_model_may_not_have_what_makes_it(grounds: Grounds, run: Run) -> None:
+def test_who_may_not_have_the_model_may_not_have_what_makes_it(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with worker(grounds, compression=DOWNLOAD, initial=FIRST) as w:
+        async with worker(fixture, compression=DOWNLOAD, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            delta = grounds.service._run_registry.downloads.offer(w.run_id, named(encode(SECOND)))
+            delta = fixture.service._run_registry.downloads.offer(w.run_id, named(encode(SECOND)))
             assert delta is not None
             with pytest.raises(PolicyError):  # no task of site `a` starts from it
-                grounds.service.blob_requests.blob_to_send(grounds.party("a"), delta.digest)
+                fixture.service.blob_requests.blob_to_send(fixture.party("a"), delta.digest)
 
     run(main())

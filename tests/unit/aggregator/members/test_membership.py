@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.federations import Grounds, now
+from tests.federations import FederationFixture, now
 from tests.parties import der, new_authority
 
 from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
@@ -31,127 +31,127 @@ def token(registry: MemberRegistry, name: str = "d", token_id: str = "0" * 32) -
     return registry.invite(name, Role.COLLABORATOR, url=URL, token_id=token_id, lifetime=HOUR)
 
 
-def again(grounds: Grounds) -> MemberRegistry:
+def again(fixture: FederationFixture) -> MemberRegistry:
     """The registry as the next aggregator finds it."""
-    return MemberRegistry(grounds.journal, grounds.authority, lifetimes=CertificateLifetimes(), clock=now)
+    return MemberRegistry(fixture.journal, fixture.authority, lifetimes=CertificateLifetimes(), clock=now)
 
 
 class TestEnrolment:
-    def test_a_token_is_traded_for_a_certificate_once(self, grounds: Grounds) -> None:
-        invitation = token(grounds.registry)
+    def test_a_token_is_traded_for_a_certificate_once(self, fixture: FederationFixture) -> None:
+        invitation = token(fixture.registry)
 
-        party, certificates = grounds.registry.enrol(invitation, request())
+        party, certificates = fixture.registry.enrol(invitation, request())
 
         assert party == D
         assert read_certificate(certificates.certificate)
         with pytest.raises(TokenError, match="used already"):
-            grounds.registry.enrol(invitation, request())
+            fixture.registry.enrol(invitation, request())
 
-    def test_a_token_stays_used_after_a_restart_and_a_removal(self, grounds: Grounds) -> None:
-        invitation = token(grounds.registry)
-        grounds.registry.enrol(invitation, request())
-        grounds.registry.remove("d", "operator")
+    def test_a_token_stays_used_after_a_restart_and_a_removal(self, fixture: FederationFixture) -> None:
+        invitation = token(fixture.registry)
+        fixture.registry.enrol(invitation, request())
+        fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="used already"):
-            again(grounds).enrol(invitation, request())
+            again(fixture).enrol(invitation, request())
 
-    def test_the_first_of_two_tokens_for_a_name_counts(self, grounds: Grounds) -> None:
-        first, second = (token(grounds.registry, token_id=digit * 32) for digit in "12")
-        grounds.registry.enrol(first, request())
+    def test_the_first_of_two_tokens_for_a_name_counts(self, fixture: FederationFixture) -> None:
+        first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
+        fixture.registry.enrol(first, request())
 
         with pytest.raises(TrustError, match="enrolled already"):
-            grounds.registry.enrol(second, request())
+            fixture.registry.enrol(second, request())
 
-    def test_a_name_in_use_is_not_invited(self, grounds: Grounds) -> None:
+    def test_a_name_in_use_is_not_invited(self, fixture: FederationFixture) -> None:
         with pytest.raises(TrustError, match="enrolled already"):
-            token(grounds.registry, "a")
+            token(fixture.registry, "a")
 
-    def test_an_aggregator_is_neither_invited_nor_enrolled(self, grounds: Grounds) -> None:
+    def test_an_aggregator_is_neither_invited_nor_enrolled(self, fixture: FederationFixture) -> None:
         with pytest.raises(TrustError, match="hanse federation create"):
-            grounds.registry.invite("d", Role.AGGREGATOR, url=URL, token_id="0" * 32, lifetime=HOUR)
+            fixture.registry.invite("d", Role.AGGREGATOR, url=URL, token_id="0" * 32, lifetime=HOUR)
         with pytest.raises(TrustError, match="hanse federation create"):
-            grounds.registry.sign("d", Role.AGGREGATOR, request())
+            fixture.registry.sign("d", Role.AGGREGATOR, request())
 
-    def test_a_malformed_request_uses_up_nothing(self, grounds: Grounds) -> None:
-        invitation = token(grounds.registry)
+    def test_a_malformed_request_uses_up_nothing(self, fixture: FederationFixture) -> None:
+        invitation = token(fixture.registry)
         with pytest.raises(CredentialError):
-            grounds.registry.enrol(invitation, "no request")
+            fixture.registry.enrol(invitation, "no request")
 
-        assert grounds.registry.enrol(invitation, request())
+        assert fixture.registry.enrol(invitation, request())
 
 
 class TestAdmission:
-    def test_a_party_is_known_by_its_certificate(self, grounds: Grounds) -> None:
-        before = grounds.registry.seen_ms.get("a")
+    def test_a_party_is_known_by_its_certificate(self, fixture: FederationFixture) -> None:
+        before = fixture.registry.seen_ms.get("a")
 
-        assert grounds.registry.admit(der(grounds.credentials["a"])) == grounds.party("a")
+        assert fixture.registry.admit(der(fixture.credentials["a"])) == fixture.party("a")
         assert before is None
-        assert grounds.registry.seen_ms["a"] > 0
+        assert fixture.registry.seen_ms["a"] > 0
 
-    def test_a_removed_party_is_not_admitted_though_it_was_before(self, grounds: Grounds) -> None:
-        grounds.registry.admit(der(grounds.credentials["a"]))
-        grounds.registry.remove("a", "operator")
+    def test_a_removed_party_is_not_admitted_though_it_was_before(self, fixture: FederationFixture) -> None:
+        fixture.registry.admit(der(fixture.credentials["a"]))
+        fixture.registry.remove("a", "operator")
 
         with pytest.raises(CredentialError, match="removed"):
-            grounds.registry.admit(der(grounds.credentials["a"]))
+            fixture.registry.admit(der(fixture.credentials["a"]))
 
-    def test_a_certificate_of_another_authority_is_not_admitted(self, grounds: Grounds) -> None:
+    def test_a_certificate_of_another_authority_is_not_admitted(self, fixture: FederationFixture) -> None:
         certificate = new_authority().issue(
-            new_key().public_key(), grounds.party("a"), now=now(), lifetime=HOUR
+            new_key().public_key(), fixture.party("a"), now=now(), lifetime=HOUR
         )
         with pytest.raises(CredentialError):
-            grounds.registry.admit(certificate.public_bytes(Encoding.DER))
+            fixture.registry.admit(certificate.public_bytes(Encoding.DER))
 
     def test_a_certificate_that_was_good_is_not_after_its_time(
-        self, grounds: Grounds, monkeypatch: pytest.MonkeyPatch
+        self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        grounds.registry.admit(der(grounds.credentials["a"]))
-        monkeypatch.setattr(grounds.registry, "_clock", lambda: now() + timedelta(days=8))
+        fixture.registry.admit(der(fixture.credentials["a"]))
+        monkeypatch.setattr(fixture.registry, "_clock", lambda: now() + timedelta(days=8))
 
         with pytest.raises(CredentialError, match="expired"):
-            grounds.registry.admit(der(grounds.credentials["a"]))
+            fixture.registry.admit(der(fixture.credentials["a"]))
 
 
 class TestRenewal:
-    def test_both_certificates_are_good_after_it(self, grounds: Grounds) -> None:
-        credentials = grounds.credentials["a"]
-        grounds.registry.admit(der(credentials))
+    def test_both_certificates_are_good_after_it(self, fixture: FederationFixture) -> None:
+        credentials = fixture.credentials["a"]
+        fixture.registry.admit(der(credentials))
 
-        issued = grounds.registry.renew(credentials.party, request(credentials.party, credentials.key))
+        issued = fixture.registry.renew(credentials.party, request(credentials.party, credentials.key))
         renewed = credentials.replace_certificate(issued.certificate, now())
 
-        assert grounds.registry.admit(der(credentials)) == grounds.registry.admit(der(renewed))
+        assert fixture.registry.admit(der(credentials)) == fixture.registry.admit(der(renewed))
 
-    def test_lost_replies_lock_nobody_out_also_after_a_restart(self, grounds: Grounds) -> None:
-        credentials = grounds.credentials["a"]
+    def test_lost_replies_lock_nobody_out_also_after_a_restart(self, fixture: FederationFixture) -> None:
+        credentials = fixture.credentials["a"]
         for _ in range(3):
-            grounds.registry.admit(der(credentials))
-            grounds.registry.renew(credentials.party, request(credentials.party, credentials.key))
+            fixture.registry.admit(der(credentials))
+            fixture.registry.renew(credentials.party, request(credentials.party, credentials.key))
 
-        assert again(grounds).admit(der(credentials)) == credentials.party
+        assert again(fixture).admit(der(credentials)) == credentials.party
 
-    def test_a_removed_party_gets_none(self, grounds: Grounds) -> None:
-        grounds.registry.remove("a", "operator")
+    def test_a_removed_party_gets_none(self, fixture: FederationFixture) -> None:
+        fixture.registry.remove("a", "operator")
 
         with pytest.raises(CredentialError, match="removed"):
-            grounds.registry.renew(grounds.party("a"), request(grounds.party("a")))
+            fixture.registry.renew(fixture.party("a"), request(fixture.party("a")))
 
 
 class TestRemoval:
-    def test_removing_twice_is_no_error_and_leaves_one_trace(self, grounds: Grounds) -> None:
+    def test_removing_twice_is_no_error_and_leaves_one_trace(self, fixture: FederationFixture) -> None:
         for _ in range(2):
-            grounds.registry.remove("a", "operator")
+            fixture.registry.remove("a", "operator")
 
-        assert [record.kind for record in grounds.journal.read(STREAM)].count("PartyRemoved") == 1
+        assert [record.kind for record in fixture.journal.read(STREAM)].count("PartyRemoved") == 1
 
-    def test_removing_a_stranger_tells_who_there_is(self, grounds: Grounds) -> None:
+    def test_removing_a_stranger_tells_who_there_is(self, fixture: FederationFixture) -> None:
         with pytest.raises(RunError, match="enrolled are: a, b, c, operator"):
-            grounds.registry.remove("z", "operator")
+            fixture.registry.remove("z", "operator")
 
 
-def test_a_list_of_members_that_was_altered_is_not_believed(grounds: Grounds) -> None:
+def test_a_list_of_members_that_was_altered_is_not_believed(fixture: FederationFixture) -> None:
     journal = MemoryJournal()
     journal.append(STREAM, [("PartyRemoved", {"name": "z", "by": "operator"})], time_ms=0)
 
     with pytest.raises(TamperedError, match="list of members"):
-        MemberRegistry(journal, grounds.authority, lifetimes=CertificateLifetimes(), clock=now)
+        MemberRegistry(journal, fixture.authority, lifetimes=CertificateLifetimes(), clock=now)

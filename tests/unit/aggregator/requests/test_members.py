@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.federations import Grounds
+from tests.federations import FederationFixture
 from tests.parties import der
 
 from hanse.core.run.exchange import MemberState
@@ -25,70 +25,70 @@ def request(name: str) -> str:
     return request_certificate(new_key(), Party("north", Role.COLLABORATOR, name))
 
 
-def test_a_site_joins_with_an_invitation(grounds: Grounds, run: Run) -> None:
+def test_a_site_joins_with_an_invitation(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            reply = await service.member_requests.invite(grounds.operator, InviteRequest(name="d"))
-            assert read_token(reply.token).url == grounds.options.url
+        async with fixture.serving() as service:
+            reply = await service.member_requests.invite(fixture.operator, InviteRequest(name="d"))
+            assert read_token(reply.token).url == fixture.options.url
             await service.member_requests.enrol(EnrolRequest(token=reply.token, csr=request("d")))
             assert "d" in [
-                member.name for member in (await service.member_requests.members(grounds.operator)).members
+                member.name for member in (await service.member_requests.members(fixture.operator)).members
             ]
 
     run(main())
 
 
-def test_a_site_that_joins_is_asked_about_the_runs_under_way(grounds: Grounds, run: Run) -> None:
+def test_a_site_that_joins_is_asked_about_the_runs_under_way(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            run_id = await grounds.submit()
-            await service.member_requests.sign(grounds.operator, SignRequest(name="d", csr=request("d")))
-            assert "d" in grounds.run(run_id).invited
+        async with fixture.serving() as service:
+            run_id = await fixture.submit()
+            await service.member_requests.sign(fixture.operator, SignRequest(name="d", csr=request("d")))
+            assert "d" in fixture.run(run_id).invited
 
     run(main())
 
 
-def test_an_operator_that_joins_is_not(grounds: Grounds, run: Run) -> None:
+def test_an_operator_that_joins_is_not(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            run_id = await grounds.submit()
+        async with fixture.serving() as service:
+            run_id = await fixture.submit()
             signing = SignRequest(name="olga", role=Role.OPERATOR, csr=request("olga"))
-            await service.member_requests.sign(grounds.operator, signing)
-            assert "olga" not in grounds.run(run_id).invited
+            await service.member_requests.sign(fixture.operator, signing)
+            assert "olga" not in fixture.run(run_id).invited
 
     run(main())
 
 
 def test_a_site_gets_its_certificate_though_a_run_cannot_be_told(
-    grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+    fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            run_id = await grounds.submit()
-            execute = grounds.controller(run_id).execute
+        async with fixture.serving() as service:
+            run_id = await fixture.submit()
+            execute = fixture.controller(run_id).execute
 
             async def full(command: Any) -> Any:
                 if isinstance(command, Invite):
                     raise StorageError("the disk is full")
                 return await execute(command)
 
-            monkeypatch.setattr(grounds.controller(run_id), "execute", full)
+            monkeypatch.setattr(fixture.controller(run_id), "execute", full)
             issued = await service.member_requests.sign(
-                grounds.operator, SignRequest(name="d", csr=request("d"))
+                fixture.operator, SignRequest(name="d", csr=request("d"))
             )
             assert issued.certificate
-            await grounds.restart()
-            assert "d" in grounds.run(run_id).invited
+            await fixture.restart()
+            assert "d" in fixture.run(run_id).invited
 
     run(main())
 
 
-def test_a_removed_site_leaves_the_round_that_it_was_asked_in(grounds: Grounds, run: Run) -> None:
+def test_a_removed_site_leaves_the_round_that_it_was_asked_in(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            run_id = await grounds.asked(cohort={"quorum": 0.6})
-            removed = await service.member_requests.remove(grounds.operator, "c")
-            member = grounds.run(run_id).exchanges[1].members["c"]
+        async with fixture.serving() as service:
+            run_id = await fixture.asked(cohort={"quorum": 0.6})
+            removed = await service.member_requests.remove(fixture.operator, "c")
+            member = fixture.run(run_id).exchanges[1].members["c"]
             assert (member.state, member.reason) == (MemberState.FAILED, "removed from the federation")
             assert [member.name for member in removed.members if member.removed] == ["c"]
 
@@ -96,43 +96,43 @@ def test_a_removed_site_leaves_the_round_that_it_was_asked_in(grounds: Grounds, 
 
 
 def test_who_was_removed_while_the_service_was_down_leaves_at_the_next_start(
-    grounds: Grounds, run: Run
+    fixture: FederationFixture, run: Run
 ) -> None:
     async def main() -> None:
-        async with grounds.serving():
-            run_id = await grounds.asked(cohort={"quorum": 0.6})
-            await grounds.close()
-            grounds.open()
-            grounds.registry.remove("c", "operator")
-            await grounds.service.start()
-            assert "c" in grounds.run(run_id).left
+        async with fixture.serving():
+            run_id = await fixture.asked(cohort={"quorum": 0.6})
+            await fixture.close()
+            fixture.open()
+            fixture.registry.remove("c", "operator")
+            await fixture.service.start()
+            assert "c" in fixture.run(run_id).left
 
     run(main())
 
 
 def test_who_was_removed_while_a_run_was_stopped_leaves_when_it_is_resumed(
-    grounds: Grounds, run: Run
+    fixture: FederationFixture, run: Run
 ) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            run_id = await grounds.asked(cohort={"quorum": 0.6})
-            await service.run_requests.stop(grounds.operator, run_id, StopRequest())
-            await service.member_requests.remove(grounds.operator, "c")
-            await service.run_requests.resume(grounds.operator, run_id)
-            assert "c" in grounds.run(run_id).left
+        async with fixture.serving() as service:
+            run_id = await fixture.asked(cohort={"quorum": 0.6})
+            await service.run_requests.stop(fixture.operator, run_id, StopRequest())
+            await service.member_requests.remove(fixture.operator, "c")
+            await service.run_requests.resume(fixture.operator, run_id)
+            assert "c" in fixture.run(run_id).left
 
     run(main())
 
 
-def test_a_certificate_is_renewed_for_who_asks(grounds: Grounds, run: Run) -> None:
+def test_a_certificate_is_renewed_for_who_asks(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
-        async with grounds.serving() as service:
-            credentials = grounds.credentials["a"]
+        async with fixture.serving() as service:
+            credentials = fixture.credentials["a"]
             party = service.admit(der(credentials))
             issued = await service.member_requests.renew(party, RenewRequest(csr=request("a")))
             assert issued.certificate
             (member,) = (
-                m for m in (await service.member_requests.members(grounds.operator)).members if m.name == "a"
+                m for m in (await service.member_requests.members(fixture.operator)).members if m.name == "a"
             )
             assert member.seen_ms is not None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.federations import MODEL, Grounds, signed
+from tests.federations import MODEL, FederationFixture, signed
 
 from hanse.core.run.clock import Tick
 from hanse.core.run.lifecycle import Stop
@@ -35,290 +35,306 @@ Run = Callable[[Any], Any]
 
 
 class TestNext:
-    def test_a_site_that_knows_nothing_is_told_at_once(self, grounds: Grounds, run: Run) -> None:
+    def test_a_site_that_knows_nothing_is_told_at_once(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked()
-                work = await service.site_requests.next(grounds.party("a"), NextRequest())
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                work = await service.site_requests.next(fixture.party("a"), NextRequest())
                 assert [asked.task for asked in work.runs[0].assignments] == ["train"]
                 assert work.runs[0].run_id == run_id
 
         run(main())
 
-    def test_a_site_that_knows_all_waits_until_it_is_asked(self, grounds: Grounds, run: Run) -> None:
+    def test_a_site_that_knows_all_waits_until_it_is_asked(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.submit(initial=MODEL)
-                await grounds.accepted(run_id)
-                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+            async with fixture.serving() as service:
+                run_id = await fixture.submit(initial=MODEL)
+                await fixture.accepted(run_id)
+                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(grounds.party("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.party("a"), NextRequest(known=known))
                 )
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
-                await grounds.ask(run_id)
+                await fixture.ask(run_id)
                 assert (await waiting).runs[0].assignments
 
         run(main())
 
-    def test_what_does_not_concern_a_site_does_not_end_its_wait(self, grounds: Grounds, run: Run) -> None:
+    def test_what_does_not_concern_a_site_does_not_end_its_wait(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked()
-                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(grounds.party("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.party("a"), NextRequest(known=known))
                 )
-                await grounds.answered(run_id, "b")
+                await fixture.answered(run_id, "b")
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
-                await grounds.answered(run_id, "a")
+                await fixture.answered(run_id, "a")
                 assert (await waiting).runs[0].assignments == ()
 
         run(main())
 
-    def test_a_wait_without_news_ends_in_time(self, grounds: Grounds, run: Run) -> None:
+    def test_a_wait_without_news_ends_in_time(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                work = await service.site_requests.next(grounds.party("a"), NextRequest())
+            async with fixture.serving() as service:
+                work = await service.site_requests.next(fixture.party("a"), NextRequest())
                 again = await service.site_requests.next(
-                    grounds.party("a"), NextRequest(known=work.version, wait_s=0.01)
+                    fixture.party("a"), NextRequest(known=work.version, wait_s=0.01)
                 )
                 assert again == work
 
         run(main())
 
-    def test_the_wait_of_a_site_that_is_removed_ends_at_once(self, grounds: Grounds, run: Run) -> None:
+    def test_the_wait_of_a_site_that_is_removed_ends_at_once(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
+            async with fixture.serving() as service:
+                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(grounds.party("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.party("a"), NextRequest(known=known))
                 )
                 await asyncio.sleep(0)
-                await service.member_requests.remove(grounds.operator, "a")
+                await service.member_requests.remove(fixture.operator, "a")
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(waiting, 1)
 
         run(main())
 
     def test_a_site_that_was_removed_before_it_began_to_wait_does_not_wait(
-        self, grounds: Grounds, run: Run
+        self, fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                known = (await service.site_requests.next(grounds.party("a"), NextRequest())).version
-                await service.member_requests.remove(grounds.operator, "a")
+            async with fixture.serving() as service:
+                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
+                await service.member_requests.remove(fixture.operator, "a")
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(
-                        service.site_requests.next(grounds.party("a"), NextRequest(known=known)), 1
+                        service.site_requests.next(fixture.party("a"), NextRequest(known=known)), 1
                     )
 
         run(main())
 
 
 class TestAnswers:
-    def test_the_last_acceptance_starts_the_run(self, grounds: Grounds, run: Run) -> None:
+    def test_the_last_acceptance_starts_the_run(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.submit()
-                await grounds.accepted(run_id)
-                assert grounds.run(run_id).phase is Phase.RUNNING
+            async with fixture.serving():
+                run_id = await fixture.submit()
+                await fixture.accepted(run_id)
+                assert fixture.run(run_id).phase is Phase.RUNNING
 
         run(main())
 
-    def test_an_answer_to_another_plan_is_refused(self, grounds: Grounds, run: Run) -> None:
+    def test_an_answer_to_another_plan_is_refused(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.submit()
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
                 with pytest.raises(ProtocolError, match="answered plan ffff"):
                     await service.site_requests.answer(
-                        grounds.party("a"), answer(grounds, run_id, plan_digest="f" * 64)
+                        fixture.party("a"), answer(fixture, run_id, plan_digest="f" * 64)
                     )
 
         run(main())
 
-    def test_a_site_cannot_answer_for_another(self, grounds: Grounds, run: Run) -> None:
+    def test_a_site_cannot_answer_for_another(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.submit()
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
                 with pytest.raises(TrustError, match="for itself only"):
-                    await service.site_requests.answer(grounds.party("b"), answer(grounds, run_id))
-                assert grounds.run(run_id).answers == {}
+                    await service.site_requests.answer(fixture.party("b"), answer(fixture, run_id))
+                assert fixture.run(run_id).answers == {}
 
         run(main())
 
-    def test_reasons_cannot_fill_the_journal(self, grounds: Grounds, run: Run) -> None:
+    def test_reasons_cannot_fill_the_journal(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.submit()
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
                 with pytest.raises(ProtocolError, match="at most 65536 are kept"):
                     await service.site_requests.answer(
-                        grounds.party("a"), answer(grounds, run_id, reasons=("x" * 70_000,))
+                        fixture.party("a"), answer(fixture, run_id, reasons=("x" * 70_000,))
                     )
 
         run(main())
 
-    def test_the_signature_of_a_result_is_none_of_an_answer(self, grounds: Grounds, run: Run) -> None:
+    def test_the_signature_of_a_result_is_none_of_an_answer(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.submit()
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
                 with pytest.raises(TrustError):
                     await service.site_requests.answer(
-                        grounds.party("a"), answer(grounds, run_id, purpose=TASK_RESULT)
+                        fixture.party("a"), answer(fixture, run_id, purpose=TASK_RESULT)
                     )
 
         run(main())
 
 
-def answer(grounds: Grounds, run_id: str, purpose: str = PLAN_ANSWER, **changes: Any) -> AnswerRequest:
+def answer(
+    fixture: FederationFixture, run_id: str, purpose: str = PLAN_ANSWER, **changes: Any
+) -> AnswerRequest:
     """The answer of a."""
     said = {
         "federation": "north",
         "site": "a",
-        "plan_digest": grounds.run(run_id).plan_digest,
+        "plan_digest": fixture.run(run_id).plan_digest,
         "accepted": True,
         "decided_ms": 0,
     }
     body = PlanAnswer.model_validate(said | changes).model_dump(mode="json")
-    return AnswerRequest(run_id=run_id, statement=signed(grounds.credentials["a"], purpose, body))
+    return AnswerRequest(run_id=run_id, statement=signed(fixture.credentials["a"], purpose, body))
 
 
 class TestResults:
-    def test_a_result_is_counted_and_kept_with_its_signature(self, grounds: Grounds, run: Run) -> None:
+    def test_a_result_is_counted_and_kept_with_its_signature(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                reply = await grounds.answered(run_id, "a", metrics={"loss": 0.5})
-                (accepted,) = (e for e in grounds.events(run_id) if isinstance(e, UpdateAccepted))
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                reply = await fixture.answered(run_id, "a", metrics={"loss": 0.5})
+                (accepted,) = (e for e in fixture.events(run_id) if isinstance(e, UpdateAccepted))
                 assert not reply.duplicate
                 assert (accepted.site, accepted.num_examples, accepted.metrics) == ("a", 10, {"loss": 0.5})
                 assert accepted.statement is not None
 
         run(main())
 
-    def test_a_result_sent_twice_counts_once(self, grounds: Grounds, run: Run) -> None:
+    def test_a_result_sent_twice_counts_once(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                replies = [await grounds.answered(run_id, "a") for _ in range(2)]
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                replies = [await fixture.answered(run_id, "a") for _ in range(2)]
                 assert [reply.duplicate for reply in replies] == [False, True]
 
         run(main())
 
-    def test_two_results_at_once_count_once(self, grounds: Grounds, run: Run) -> None:
+    def test_two_results_at_once_count_once(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
+            async with fixture.serving():
+                run_id = await fixture.asked()
                 replies = await asyncio.gather(
-                    *(grounds.answered(run_id, "a", value) for value in (1.0, 2.0))
+                    *(fixture.answered(run_id, "a", value) for value in (1.0, 2.0))
                 )
                 assert sorted(reply.duplicate for reply in replies) == [False, True]
-                assert sum(isinstance(e, UpdateAccepted) for e in grounds.events(run_id)) == 1
+                assert sum(isinstance(e, UpdateAccepted) for e in fixture.events(run_id)) == 1
 
         run(main())
 
-    def test_a_task_that_failed_is_told_to_the_run_with_its_log(self, grounds: Grounds, run: Run) -> None:
+    def test_a_task_that_failed_is_told_to_the_run_with_its_log(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked(cohort={"quorum": 0.5})
+            async with fixture.serving():
+                run_id = await fixture.asked(cohort={"quorum": 0.5})
                 told = {"outcome": "failed", "reason": "out of memory", "log_tail": "Killed"}
-                await grounds.hand_in(grounds.outcome(run_id, "a", **told))
-                (failed,) = (e for e in grounds.events(run_id) if isinstance(e, TaskFailed))
+                await fixture.hand_in(fixture.outcome(run_id, "a", **told))
+                (failed,) = (e for e in fixture.events(run_id) if isinstance(e, TaskFailed))
                 assert (failed.reason, failed.log_tail) == ("out of memory", "Killed")
 
         run(main())
 
-    def test_an_evaluation_needs_no_update(self, grounds: Grounds, run: Run) -> None:
+    def test_an_evaluation_needs_no_update(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked("evaluate")
-                assert not (await grounds.hand_in(grounds.outcome(run_id, "a"))).duplicate
+            async with fixture.serving():
+                run_id = await fixture.asked("evaluate")
+                assert not (await fixture.hand_in(fixture.outcome(run_id, "a"))).duplicate
 
         run(main())
 
     def test_a_full_disk_is_not_held_against_the_site(
-        self, grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(*args: Any, **kwargs: Any) -> Any:
             raise StorageError("the disk is full")
 
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
+            async with fixture.serving():
+                run_id = await fixture.asked()
                 with monkeypatch.context() as patch:
-                    patch.setattr(grounds.journal, "append", full)
+                    patch.setattr(fixture.journal, "append", full)
                     with pytest.raises(StorageError, match="full"):
-                        await grounds.answered(run_id, "a")
-                assert not (await grounds.answered(run_id, "a")).duplicate
-                assert not any(isinstance(e, ResultRefused) for e in grounds.events(run_id))
+                        await fixture.answered(run_id, "a")
+                assert not (await fixture.answered(run_id, "a")).duplicate
+                assert not any(isinstance(e, ResultRefused) for e in fixture.events(run_id))
 
         run(main())
 
-    def test_a_result_that_came_too_late_is_told_so(self, grounds: Grounds, run: Run) -> None:
+    def test_a_result_that_came_too_late_is_told_so(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked()
-                outcome = grounds.outcome(
-                    run_id, "a", update=grounds.bring("a", {"w": np.ones(3, np.float32)})
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                outcome = fixture.outcome(
+                    run_id, "a", update=fixture.bring("a", {"w": np.ones(3, np.float32)})
                 )
-                await grounds.controller(run_id).execute(Stop("operator"))
+                await fixture.controller(run_id).execute(Stop("operator"))
                 with pytest.raises(LateResultError, match="stopped"):
-                    await grounds.hand_in(outcome)
+                    await fixture.hand_in(outcome)
 
         run(main())
 
     def test_an_answer_after_the_close_is_recorded_under_its_round_with_its_examples(
-        self, grounds: Grounds, run: Run
+        self, fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                run_id = await grounds.asked(cohort={"quorum": 0.5, "grace": "1ms"})
-                outcome = grounds.outcome(run_id, "c", update=grounds.bring("c", MODEL), num_examples=7)
+            async with fixture.serving():
+                run_id = await fixture.asked(cohort={"quorum": 0.5, "grace": "1ms"})
+                outcome = fixture.outcome(run_id, "c", update=fixture.bring("c", MODEL), num_examples=7)
                 for name in "ab":
-                    await grounds.answered(run_id, name)
+                    await fixture.answered(run_id, name)
                 await asyncio.sleep(0.01)
-                await grounds.controller(run_id).execute(Tick())
+                await fixture.controller(run_id).execute(Tick())
                 with pytest.raises(LateResultError, match="closed"):
-                    await grounds.hand_in(outcome)
-                event = grounds.events(run_id)[-1]
+                    await fixture.hand_in(outcome)
+                event = fixture.events(run_id)[-1]
                 assert isinstance(event, ResultRefused)
                 assert (event.round_number, event.site, event.num_examples) == (1, "c", 7)
 
         run(main())
 
-    def test_a_run_that_does_not_exist_has_no_results(self, grounds: Grounds, run: Run) -> None:
+    def test_a_run_that_does_not_exist_has_no_results(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving():
-                outcome = grounds.outcome(await grounds.asked(), "a")
+            async with fixture.serving():
+                outcome = fixture.outcome(await fixture.asked(), "a")
                 with pytest.raises(RunError, match="no run 'demo-9'"):
-                    await grounds.hand_in(outcome.model_copy(update={"run_id": "demo-9"}))
+                    await fixture.hand_in(outcome.model_copy(update={"run_id": "demo-9"}))
 
         run(main())
 
 
 class TestProgress:
-    def test_the_first_sign_is_recorded_and_later_ones_are_not(self, grounds: Grounds, run: Run) -> None:
+    def test_the_first_sign_is_recorded_and_later_ones_are_not(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked()
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
                 for _ in range(3):
                     await service.site_requests.progress(
-                        grounds.party("a"), ProgressRequest(run_id=run_id, exchange=1)
+                        fixture.party("a"), ProgressRequest(run_id=run_id, exchange=1)
                     )
-                kinds = [event.kind for event in grounds.events(run_id)]
+                kinds = [event.kind for event in fixture.events(run_id)]
                 assert kinds.count("TaskStarted") == 1
 
         run(main())
 
-    def test_a_site_that_was_not_asked_has_no_progress(self, grounds: Grounds, run: Run) -> None:
+    def test_a_site_that_was_not_asked_has_no_progress(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with grounds.serving() as service:
-                run_id = await grounds.asked()
-                grounds.credentials["d"] = grounds.enrolled("d")
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                fixture.credentials["d"] = fixture.enrolled("d")
                 with pytest.raises(RunError, match="d was not asked"):
                     await service.site_requests.progress(
-                        grounds.party("d"), ProgressRequest(run_id=run_id, exchange=1)
+                        fixture.party("d"), ProgressRequest(run_id=run_id, exchange=1)
                     )
 
         run(main())

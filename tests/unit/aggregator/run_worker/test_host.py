@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.blobs import named
-from tests.federations import Grounds
+from tests.federations import FederationFixture
 from tests.unit.aggregator.run_workers import FIRST, INDIVIDUALLY, Run, all_answer, exchange, worker
 
 from hanse.aggregator.run.controller import RunController
@@ -33,9 +33,11 @@ from hanse.wire.tensors import encode
 
 
 class TestStanding:
-    def test_before_the_first_commit_the_plans_model_is_lent(self, grounds: Grounds, run: Run) -> None:
+    def test_before_the_first_commit_the_plans_model_is_lent(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 standing = await w.call(StandingCall(), StandingReply)
                 assert (standing.committed, standing.digest) == (-1, FIRST.digest)
                 assert w.read(standing.model) == [0.0, 0.0, 0.0]
@@ -43,17 +45,17 @@ class TestStanding:
 
         run(main())
 
-    def test_without_one_there_is_no_model_at_first(self, grounds: Grounds, run: Run) -> None:
+    def test_without_one_there_is_no_model_at_first(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds, initial=None) as w:
+            async with worker(fixture, initial=None) as w:
                 standing = await w.call(StandingCall(), StandingReply)
                 assert (standing.committed, standing.digest, standing.model) == (-1, None, None)
 
         run(main())
 
-    def test_a_commit_leaves_model_and_state_for_the_next(self, grounds: Grounds, run: Run) -> None:
+    def test_a_commit_leaves_model_and_state_for_the_next(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds, rounds=1) as w:
+            async with worker(fixture, rounds=1) as w:
                 await w.in_round()
                 model, state = w.written({"w": np.ones(3, np.float32)}), "2.safetensors"
                 w.written({"w": np.full(1, 7.0)}, state)
@@ -66,20 +68,20 @@ class TestStanding:
 
 
 class TestAsking:
-    def test_to_ask_begins_the_round(self, grounds: Grounds, run: Run) -> None:
+    def test_to_ask_begins_the_round(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.commit(0, FIRST)
                 asked = await w.asking(exchange())
                 await all_answer(w)
                 await asked
-                assert grounds.run(w.run_id).round_open == 1
+                assert fixture.run(w.run_id).round_open == 1
 
         run(main())
 
-    def test_a_round_before_its_turn_is_refused(self, grounds: Grounds, run: Run) -> None:
+    def test_a_round_before_its_turn_is_refused(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.commit(0, FIRST)
                 with pytest.raises(WorkflowError, match="opened round 2; the next round is 1"):
                     await w.host.handle(exchange(round_number=2))
@@ -88,14 +90,14 @@ class TestAsking:
 
 
 class TestSum:
-    def test_the_sum_is_taken_in_site_order_and_weighted(self, grounds: Grounds, run: Run) -> None:
+    def test_the_sum_is_taken_in_site_order_and_weighted(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
-                await w.grounds.answered(w.run_id, "b", 2.0, num_examples=30)
-                await w.grounds.answered(w.run_id, "c", 5.0, num_examples=0)
-                await w.grounds.answered(w.run_id, "a", 1.0, num_examples=10)
+                await w.fixture.answered(w.run_id, "b", 2.0, num_examples=30)
+                await w.fixture.answered(w.run_id, "c", 5.0, num_examples=0)
+                await w.fixture.answered(w.run_id, "a", 1.0, num_examples=10)
                 reply = await asked
                 assert isinstance(reply, SumReply)
                 assert (reply.num_examples, reply.sites) == (40, ("a", "b", "c"))
@@ -113,15 +115,15 @@ class TestSum:
         ],
     )
     def test_other_rules_weigh_all_sites_alike(
-        self, grounds: Grounds, run: Run, aggregation: dict[str, Any], expected: float
+        self, fixture: FederationFixture, run: Run, aggregation: dict[str, Any], expected: float
     ) -> None:
         async def main() -> None:
-            async with worker(grounds, aggregation=aggregation) as w:
+            async with worker(fixture, aggregation=aggregation) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
-                await w.grounds.answered(w.run_id, "a", 1.0, num_examples=1)
-                await w.grounds.answered(w.run_id, "b", 2.0, num_examples=1)
-                await w.grounds.answered(w.run_id, "c", 6.0, num_examples=98)
+                await w.fixture.answered(w.run_id, "a", 1.0, num_examples=1)
+                await w.fixture.answered(w.run_id, "b", 2.0, num_examples=1)
+                await w.fixture.answered(w.run_id, "c", 6.0, num_examples=98)
                 reply = await asked
                 assert isinstance(reply, SumReply)
                 assert w.read(reply.delta) == [expected] * 3
@@ -129,10 +131,10 @@ class TestSum:
         run(main())
 
     def test_a_worker_that_begins_again_gets_the_same_sum_without_asking(
-        self, grounds: Grounds, run: Run
+        self, fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
                 await all_answer(w)
@@ -143,7 +145,7 @@ class TestSum:
                 assert second.delta is not None
                 content = (again.workspace.inbox / second.delta).read_bytes()
                 await again.commit(1, FIRST)
-                recorded = [e for e in grounds.events(w.run_id) if isinstance(e, UpdatesAggregated)]
+                recorded = [e for e in fixture.events(w.run_id) if isinstance(e, UpdatesAggregated)]
                 assert first == second
                 assert len(recorded) == 1
                 assert recorded[0].aggregate == named(content)
@@ -151,22 +153,22 @@ class TestSum:
         run(main())
 
     def test_which_sum_a_worker_was_given_is_written_down_before_what_it_does_next(
-        self, grounds: Grounds, run: Run
+        self, fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with worker(grounds, rounds=1) as w:
+            async with worker(fixture, rounds=1) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
                 await all_answer(w)
                 await asked
                 await w.commit(1, FIRST)
-                kinds = [event.kind for event in grounds.events(w.run_id)]
+                kinds = [event.kind for event in fixture.events(w.run_id)]
                 assert kinds[-2:] == ["UpdatesAggregated", "RoundCommitted"]
 
         run(main())
 
     def test_nothing_that_a_worker_does_next_counts_where_its_sum_cannot_be_written_down(
-        self, grounds: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         execute = RunController.execute
 
@@ -176,7 +178,7 @@ class TestSum:
             return await execute(self, *commands)
 
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
                 await all_answer(w)
@@ -184,40 +186,42 @@ class TestSum:
                 await asked
                 with pytest.raises(StorageError, match="the disk is full"):
                     await w.commit(1, FIRST)
-                assert grounds.run(w.run_id).committed == 0
+                assert fixture.run(w.run_id).committed == 0
 
         run(main())
 
-    def test_updates_that_are_disclosed_one_by_one_have_a_sum_too(self, grounds: Grounds, run: Run) -> None:
+    def test_updates_that_are_disclosed_one_by_one_have_a_sum_too(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with worker(grounds, tasks=INDIVIDUALLY) as w:
+            async with worker(fixture, tasks=INDIVIDUALLY) as w:
                 await w.in_round()
                 asked = await w.asking(exchange(sites=("a", "b")))
                 for name, value in (("a", 1.0), ("b", 2.0)):
-                    await w.grounds.answered(w.run_id, name, value)
+                    await w.fixture.answered(w.run_id, name, value)
                 reply = await asked
                 assert isinstance(reply, SumReply)
                 assert reply.sites == ("a", "b")
 
         run(main())
 
-    def test_an_evaluation_has_metrics_and_no_delta(self, grounds: Grounds, run: Run) -> None:
+    def test_an_evaluation_has_metrics_and_no_delta(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 asked = await w.asking(exchange(task="evaluate"))
                 for name in "abc":
-                    said = grounds.outcome(w.run_id, name, metrics={"loss": 0.5})
-                    await grounds.hand_in(said)
+                    said = fixture.outcome(w.run_id, name, metrics={"loss": 0.5})
+                    await fixture.hand_in(said)
                 reply = await asked
                 assert isinstance(reply, SumReply)
                 assert (reply.metrics, reply.delta) == ({"loss": 0.5}, None)
 
         run(main())
 
-    def test_nothing_comes_of_sites_without_examples(self, grounds: Grounds, run: Run) -> None:
+    def test_nothing_comes_of_sites_without_examples(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
                 await all_answer(w, num_examples=0)
@@ -228,9 +232,11 @@ class TestSum:
 
 
 class TestAsk:
-    def test_updates_come_in_site_order_each_with_its_own_file(self, grounds: Grounds, run: Run) -> None:
+    def test_updates_come_in_site_order_each_with_its_own_file(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with worker(grounds, tasks=INDIVIDUALLY) as w:
+            async with worker(fixture, tasks=INDIVIDUALLY) as w:
                 await w.in_round()
                 asked = await w.asking(exchange("ask"))
                 await all_answer(w, metrics={"loss": 0.5})
@@ -245,36 +251,36 @@ class TestAsk:
 
         run(main())
 
-    def test_a_first_model_is_asked_of_one_site(self, grounds: Grounds, run: Run) -> None:
+    def test_a_first_model_is_asked_of_one_site(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds, initial=None) as w:
+            async with worker(fixture, initial=None) as w:
                 await w.call(OpenRoundCall(round_number=0), CohortReply)
                 call = exchange("ask", INITIALISE, ModelRef(), round_number=0, sites=("a",))
                 asked = await w.asking(call)
-                await grounds.answered(w.run_id, "a", 7.0)
+                await fixture.answered(w.run_id, "a", 7.0)
                 reply = await asked
                 assert isinstance(reply, AnswersReply)
                 assert w.read(reply.answers[0].update) == [7.0, 7.0, 7.0]
 
         run(main())
 
-    def test_a_candidate_model_is_taken_in_and_sent_out(self, grounds: Grounds, run: Run) -> None:
+    def test_a_candidate_model_is_taken_in_and_sent_out(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 candidate = {"w": np.ones(3, np.float32)}
                 asked = await w.asking(exchange("ask", "evaluate", w.written(candidate)))
-                assert grounds.run(w.run_id).exchanges[1].model == named(encode(candidate))
+                assert fixture.run(w.run_id).exchanges[1].model == named(encode(candidate))
                 asked.cancel()
 
         run(main())
 
-    def test_the_end_of_the_run_ends_the_wait(self, grounds: Grounds, run: Run) -> None:
+    def test_the_end_of_the_run_ends_the_wait(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 asked = await w.asking(exchange())
-                await grounds.controller(w.run_id).execute(Stop("operator"))
+                await fixture.controller(w.run_id).execute(Stop("operator"))
                 with pytest.raises(RunError, match="stopped by an operator"):
                     await asked
 
@@ -292,20 +298,22 @@ class TestDisclosure:
         ids=["each update", "a sum over one site", "a stream"],
     )
     def test_what_is_disclosed_in_aggregate_is_not_to_be_had_one_by_one(
-        self, call: Call, grounds: Grounds, run: Run
+        self, call: Call, fixture: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 with pytest.raises(DisclosureError, match="only in aggregate over the cohort"):
                     await w.host.handle(call)
-                assert grounds.run(w.run_id).last_exchange == 0
+                assert fixture.run(w.run_id).last_exchange == 0
 
         run(main())
 
-    def test_first_models_are_not_to_be_had_in_later_rounds(self, grounds: Grounds, run: Run) -> None:
+    def test_first_models_are_not_to_be_had_in_later_rounds(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
-            async with worker(grounds, tasks=INDIVIDUALLY) as w:
+            async with worker(fixture, tasks=INDIVIDUALLY) as w:
                 await w.in_round()
                 for kind in ("ask", "sum"):
                     with pytest.raises(DisclosureError, match="before the first round only"):
@@ -313,9 +321,9 @@ class TestDisclosure:
 
         run(main())
 
-    def test_an_unknown_task_is_told_with_those_there_are(self, grounds: Grounds, run: Run) -> None:
+    def test_an_unknown_task_is_told_with_those_there_are(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(grounds) as w:
+            async with worker(fixture) as w:
                 await w.in_round()
                 with pytest.raises(WorkflowError, match="tasks are: evaluate, train"):
                     await w.host.handle(exchange(task="segment"))

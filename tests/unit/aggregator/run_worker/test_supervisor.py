@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.fake_sites import fake_sites, until_phase
-from tests.federations import MODEL, Grounds
+from tests.federations import MODEL, FederationFixture
 from tests.stand_ins import ThreadWorker, run_worker
 
 from hanse.core.run.lifecycle import MAX_RESTARTS
@@ -55,13 +55,13 @@ def says(data: bytes) -> Main:
     return main
 
 
-def restarts(grounds: Grounds, run_id: str) -> list[str]:
-    return [event.reason for event in grounds.events(run_id) if isinstance(event, WorkerRestarted)]
+def restarts(fixture: FederationFixture, run_id: str) -> list[str]:
+    return [event.reason for event in fixture.events(run_id) if isinstance(event, WorkerRestarted)]
 
 
 class TestDeath:
     def test_a_worker_that_dies_is_started_again_and_the_run_goes_on(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lives(monkeypatch, dies)
 
@@ -74,7 +74,7 @@ class TestDeath:
         run(main())
 
     def test_a_worker_that_dies_again_and_again_fails_the_run(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lives(monkeypatch, *[dies] * (MAX_RESTARTS + 1))
 
@@ -99,7 +99,7 @@ class TestDeath:
         ids=["an unknown call", "half a call", "no JSON", "too long", "a failure without a reason"],
     )
     def test_a_worker_that_talks_rubbish_is_ended_and_started_again(
-        self, data: bytes, words: str, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, data: bytes, words: str, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lives(monkeypatch, says(data))
 
@@ -116,7 +116,7 @@ class TestDeath:
 
 class TestEnds:
     def test_a_run_is_stopped_while_its_worker_computes(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         computing, done = threading.Event(), threading.Event()
 
@@ -138,7 +138,7 @@ class TestEnds:
         run(main())
 
     def test_a_run_that_is_resumed_gets_a_worker_of_its_own(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         computing, done = threading.Event(), threading.Event()
 
@@ -165,7 +165,7 @@ class TestEnds:
         run(main())
 
     def test_a_service_that_closes_while_a_worker_ends_waits_for_that(
-        self, working: Grounds, run: Run
+        self, working: FederationFixture, run: Run
     ) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working):
@@ -179,7 +179,7 @@ class TestEnds:
 
 class TestStart:
     def test_a_worker_that_cannot_start_fails_the_run(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def start(_spec: Any) -> Any:
             raise TaskError("no worker process can be started: too many")
@@ -193,7 +193,9 @@ class TestStart:
 
         run(main())
 
-    def test_code_that_was_altered_on_the_disk_does_not_run(self, working: Grounds, run: Run) -> None:
+    def test_code_that_was_altered_on_the_disk_does_not_run(
+        self, working: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
             async with working.serving():
                 run_id = await working.submit()
@@ -208,7 +210,11 @@ class TestStart:
         run(main())
 
     def test_what_is_not_confined_is_told_in_the_log(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self,
+        working: FederationFixture,
+        run: Run,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         confined = Confined((), False, False, False, gaps=("the worker can reach the network",))
         monkeypatch.setattr(ThreadWorker, "layers", confined, raising=False)
@@ -229,7 +235,7 @@ class TestStart:
         self,
         layers: tuple[str, ...],
         links: int,
-        working: Grounds,
+        working: FederationFixture,
         run: Run,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -269,7 +275,7 @@ class TestStorage:
 
         return refuse
 
-    def journal(self, working: Grounds, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    def journal(self, working: FederationFixture, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         append, refuse = working.journal.append, self.full(times)
 
         def maybe(stream: str, entries: Any, *, time_ms: int) -> Any:
@@ -280,7 +286,7 @@ class TestStorage:
         monkeypatch.setattr("hanse.aggregator.run_worker.supervisor._LONGEST_PAUSE_S", 0.01)
 
     def test_a_full_disk_is_waited_for_and_nothing_is_lost(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.journal(working, monkeypatch, times=5)
 
@@ -295,7 +301,7 @@ class TestStorage:
         run(main())
 
     def test_a_run_whose_disk_stays_full_is_failed_as_soon_as_that_can_be_written(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.journal(working, monkeypatch, times=4)
         monkeypatch.setattr("hanse.aggregator.run_worker.supervisor._STORAGE_TRIES", 2)

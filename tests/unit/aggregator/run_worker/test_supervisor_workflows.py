@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.fake_sites import fake_sites, until, until_phase
-from tests.federations import MODEL, TASKS, Grounds
+from tests.federations import MODEL, TASKS, FederationFixture
 from tests.stand_ins import ThreadWorker
 
 from hanse.aggregator.blobs.retention import references
@@ -34,14 +34,14 @@ FAILURES = {
 
 
 class TestWorkflows:
-    async def ended(self, working: Grounds, body: str, **changes: Any) -> Any:
+    async def ended(self, working: FederationFixture, body: str, **changes: Any) -> Any:
         """How a run of a workflow of one's own ends."""
         code = WORKFLOW.format(body=body).encode()
         plan = {"initial": MODEL, "workflow": "flow:workflow", "code": code, "path": "flow.py"}
         return await until_phase(working, await working.submit(**plan | changes), *TERMINAL)
 
     @pytest.mark.parametrize("body", FAILURES)
-    def test_the_reason_for_a_failure_is_told(self, body: str, working: Grounds, run: Run) -> None:
+    def test_the_reason_for_a_failure_is_told(self, body: str, working: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working):
                 ended = await self.ended(working, body)
@@ -50,7 +50,9 @@ class TestWorkflows:
 
         run(main())
 
-    def test_a_workflow_that_is_not_there_is_told_with_what_is(self, working: Grounds, run: Run) -> None:
+    def test_a_workflow_that_is_not_there_is_told_with_what_is(
+        self, working: FederationFixture, run: Run
+    ) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working):
                 ended = await self.ended(working, "pass", workflow="flow:workflw")
@@ -58,7 +60,7 @@ class TestWorkflows:
 
         run(main())
 
-    def test_a_workflow_may_end_early(self, working: Grounds, run: Run) -> None:
+    def test_a_workflow_may_end_early(self, working: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with working.serving(), fake_sites(working):
                 body = "round = next(federation.rounds()); round.commit(round.model)"
@@ -68,7 +70,7 @@ class TestWorkflows:
         run(main())
 
     def test_one_that_does_something_else_when_it_begins_again_is_caught(
-        self, working: Grounds, run: Run, tmp_path: Path
+        self, working: FederationFixture, run: Run, tmp_path: Path
     ) -> None:
         body = f"""
     import pathlib, numpy as np
@@ -87,7 +89,7 @@ class TestWorkflows:
         run(main())
 
     def test_many_answers_reach_the_workflow_though_they_fit_in_no_message(
-        self, working: Grounds, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("hanse.aggregator.run_worker.workspace._LONGEST_INLINE", 10)
 
@@ -99,7 +101,7 @@ class TestWorkflows:
         run(main())
 
     def test_a_stream_goes_on_to_its_last_round_and_leaves_no_update(
-        self, working: Grounds, run: Run
+        self, working: FederationFixture, run: Run
     ) -> None:
         body = """
     for number, update in enumerate(federation.stream("train"), start=1):

@@ -82,7 +82,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
+class FaultPlan:
     """What may go wrong, each with its probability where it is not said otherwise.
 
     Attributes:
@@ -114,7 +114,7 @@ class Weather:
     jumps: float = 0.0
 
     @staticmethod
-    def drawn(random: Random) -> Weather:
+    def drawn(random: Random) -> FaultPlan:
         """Some faults, not all at once: a rare one shows where no frequent one ends everything first."""
         most = {
             "lost": 0.4,
@@ -130,9 +130,9 @@ class Weather:
             "stops": 0.3,
             "jumps": 0.5,
         }
-        assert set(most) == {field.name for field in fields(Weather)}
+        assert set(most) == {field.name for field in fields(FaultPlan)}
         drawn = {name: random.random() * limit for name, limit in most.items() if random.random() < 0.4}
-        return Weather(**drawn)
+        return FaultPlan(**drawn)
 
 
-CALM = Weather()
+CALM = FaultPlan()

@@ -13,7 +13,7 @@ from tests.faults.proxy import Network, Proxy
 from tests.integration.deployment import Deployment, Running, Site, deployed
 
 
-class Trial:
+class SmallFederation:
     """A federation in which everybody's process stops at gates, and each site is behind a proxy.
 
     Attributes:
@@ -100,7 +100,7 @@ class Trial:
 
 
 @contextmanager
-def on_trial(*names: str, seed: int = 0, mallory: bool = False) -> Iterator[Trial]:
+def in_small_federation(*names: str, seed: int = 0, mallory: bool = False) -> Iterator[SmallFederation]:
     """A federation of these sites, started, each behind a proxy; nothing of it is left after the block.
 
     Args:
@@ -116,12 +116,12 @@ def on_trial(*names: str, seed: int = 0, mallory: bool = False) -> Iterator[Tria
         stack.callback(network.close)
         federation = stack.enter_context(deployed(home / "parties", start=launcher.start))
         stack.callback(launcher.gates.open)
-        trial = Trial(federation, launcher, network)
+        small_federation = SmallFederation(federation, launcher, network)
         for name in names:
             federation.join(name)
-        trial.put_behind_proxies(seed)
+        small_federation.put_behind_proxies(seed)
         for name in names:
             federation.start_agent(name)
         if mallory:
-            trial.invite_mallory()
-        yield trial
+            small_federation.invite_mallory()
+        yield small_federation

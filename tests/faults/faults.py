@@ -15,9 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.faults.hostile import Hostile
-from tests.faults.proxy import Proxy, Weather
+from tests.faults.proxy import NetworkCondition, Proxy
 from tests.faults.schedule import MEGABYTE, Fault
-from tests.faults.trial import Trial
+from tests.faults.small_federation import SmallFederation
 
 from hanse.config.layout import JOURNAL
 from hanse.errors import HanseError
@@ -38,7 +38,7 @@ class Passing:
     undo: Undo
 
 
-Peril = Callable[[Trial, Fault], Passing | None]
+ApplyFault = Callable[[SmallFederation, Fault], Passing | None]
 
 _STORAGE = 7
 """What a command ends with that the disk does not let work."""
@@ -50,36 +50,36 @@ _AHEAD_S = 200.0
 """Less than the validity of certificates is dated back, and than exchanges wait."""
 
 
-def _kill(trial: Trial, fault: Fault) -> None:
-    trial.kill(fault.who)
+def _kill(small_federation: SmallFederation, fault: Fault) -> None:
+    small_federation.kill(fault.who)
 
 
-def _kill_everybody(trial: Trial, fault: Fault) -> None:
+def _kill_everybody(small_federation: SmallFederation, fault: Fault) -> None:
     """As a power failure does."""
-    parties = ("aggregator", *trial.federation.sites)
+    parties = ("aggregator", *small_federation.federation.sites)
     for who in parties:
-        trial.party(who).send(signal.SIGKILL)
+        small_federation.party(who).send(signal.SIGKILL)
     for who in parties:
-        trial.party(who).must_be_gone()
-        trial.restart(who)
+        small_federation.party(who).must_be_gone()
+        small_federation.restart(who)
 
 
-def _kill_worker(trial: Trial, fault: Fault) -> None:
-    trial.kill_worker(fault.who)
+def _kill_worker(small_federation: SmallFederation, fault: Fault) -> None:
+    small_federation.kill_worker(fault.who)
 
 
-def _kill_guard(trial: Trial, fault: Fault) -> None:
-    trial.kill_guard(fault.who)
+def _kill_guard(small_federation: SmallFederation, fault: Fault) -> None:
+    small_federation.kill_guard(fault.who)
 
 
-def _freeze(trial: Trial, fault: Fault) -> Passing:
-    party = trial.party(fault.who)
+def _freeze(small_federation: SmallFederation, fault: Fault) -> Passing:
+    party = small_federation.party(fault.who)
     party.send(signal.SIGSTOP)
     return Passing(fault.part * _LONGEST_S, lambda: party.send(signal.SIGCONT))
 
 
-def _freeze_worker(trial: Trial, fault: Fault) -> Passing:
-    workers = trial.party(fault.who).workers()
+def _freeze_worker(small_federation: SmallFederation, fault: Fault) -> Passing:
+    workers = small_federation.party(fault.who).workers()
     for worker in workers:
         worker.send(signal.SIGSTOP)
 
@@ -90,22 +90,22 @@ def _freeze_worker(trial: Trial, fault: Fault) -> Passing:
     return Passing(fault.part * _LONGEST_S, go_on)
 
 
-def _away(trial: Trial, fault: Fault) -> Passing:
+def _away(small_federation: SmallFederation, fault: Fault) -> Passing:
     """A site is gone, and returns with what it knew."""
-    party = trial.party(fault.who)
+    party = small_federation.party(fault.who)
     party.end(signal.SIGKILL)
     party.must_be_gone()
-    return Passing(fault.part * _LONGEST_AWAY_S, lambda: trial.restart(fault.who))
+    return Passing(fault.part * _LONGEST_AWAY_S, lambda: small_federation.restart(fault.who))
 
 
-def _clock(trial: Trial, fault: Fault) -> Passing:
-    trial.set_clock(fault.who, (2 * fault.part - 1) * _AHEAD_S)
-    return Passing(_LONGEST_S, lambda: trial.set_clock(fault.who, 0.0))
+def _clock(small_federation: SmallFederation, fault: Fault) -> Passing:
+    small_federation.set_clock(fault.who, (2 * fault.part - 1) * _AHEAD_S)
+    return Passing(_LONGEST_S, lambda: small_federation.set_clock(fault.who, 0.0))
 
 
-def _disk_full(trial: Trial, fault: Fault) -> Passing | None:
+def _disk_full(small_federation: SmallFederation, fault: Fault) -> Passing | None:
     """No file grows beyond a few bytes."""
-    party = trial.party(fault.who)
+    party = small_federation.party(fault.who)
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)  # not the party's own: its disk may be full already
     resource.prlimit(party.pid, resource.RLIMIT_FSIZE, (int(fault.part * 4_096), usual[1]))
 
@@ -114,15 +114,17 @@ def _disk_full(trial: Trial, fault: Fault) -> Passing | None:
             for pid in (party.pid, *(worker.pid for worker in party.workers())):
                 with suppress(ProcessLookupError):
                     resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
-        elif trial.party(fault.who) is party and party.ended() == _STORAGE:
-            trial.restart(fault.who)  # it had just been started, and on a full disk it does not begin
+        elif small_federation.party(fault.who) is party and party.ended() == _STORAGE:
+            small_federation.restart(
+                fault.who
+            )  # it had just been started, and on a full disk it does not begin
 
     return Passing(_LONGEST_S, empty)
 
 
-def _read_only(trial: Trial, fault: Fault) -> Passing | None:
+def _read_only(small_federation: SmallFederation, fault: Fault) -> Passing | None:
     """Nothing can be brought, as on a disk that the kernel has made read-only; takes the superuser."""
-    uploads = trial.federation.directory / "uploads"
+    uploads = small_federation.federation.directory / "uploads"
     if not _mounts("--bind", uploads, uploads):
         return None
     _mounts("-o", "remount,bind,ro", uploads)
@@ -141,9 +143,9 @@ def _unmount(place: Path) -> None:
     subprocess.run(("umount", "-l", place), check=True)
 
 
-def _journal_locked(trial: Trial, fault: Fault) -> Passing | None:
+def _journal_locked(small_federation: SmallFederation, fault: Fault) -> Passing | None:
     """Another process has the journal's database to itself."""
-    database = sqlite3.connect(trial.federation.directory / JOURNAL, isolation_level=None)
+    database = sqlite3.connect(small_federation.federation.directory / JOURNAL, isolation_level=None)
     try:
         database.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError:  # whoever writes to it just now is frozen
@@ -152,10 +154,10 @@ def _journal_locked(trial: Trial, fault: Fault) -> Passing | None:
     return Passing(fault.part * _LONGEST_LOCK_S, database.close)
 
 
-def _garbage(trial: Trial, fault: Fault) -> Passing:
+def _garbage(small_federation: SmallFederation, fault: Fault) -> Passing:
     """A site that is enrolled sends what nobody asked it for."""
-    assert trial.mallory is not None
-    hostile, chance = Hostile(trial.mallory), random.Random(fault.part)
+    assert small_federation.mallory is not None
+    hostile, chance = Hostile(small_federation.mallory), random.Random(fault.part)
 
     def send() -> None:
         with suppress(OSError, HanseError):  # the aggregator may be away, or stand at a gate
@@ -169,9 +171,9 @@ def _garbage(trial: Trial, fault: Fault) -> Passing:
     return Passing(float("inf"), sending.join)
 
 
-def _blob_damaged(trial: Trial, fault: Fault) -> Passing | None:
+def _blob_damaged(small_federation: SmallFederation, fault: Fault) -> Passing | None:
     """One bit of a blob is another one than was written, until somebody puts back a copy."""
-    blobs = sorted(trial.federation.directory.glob("blobs/*/*"))
+    blobs = sorted(small_federation.federation.directory.glob("blobs/*/*"))
     if not blobs:
         return None
     blob = blobs[int(fault.part * len(blobs))]
@@ -203,62 +205,72 @@ def flip(path: Path, place: int) -> None:
 # --------------------------------------------------------------------- the network
 
 
-def _cut(direction: str, *, reset: bool = False) -> Peril:
-    def peril(trial: Trial, fault: Fault) -> None:
-        most = 30 * MEGABYTE if trial.large else 5_000
-        trial.on_way_of(fault.who, lambda proxy: proxy.cut(direction, int(fault.part * most), reset=reset))
-
-    return peril
-
-
-def _lose_reply(trial: Trial, fault: Fault) -> None:
-    trial.on_way_of(fault.who, lambda proxy: proxy.cut("down", 0))
-
-
-def _cut_all(*, reset: bool) -> Peril:
-    return lambda trial, fault: trial.on_way_of(fault.who, lambda proxy: proxy.cut_all(reset=reset))
-
-
-def _weather(weather: Callable[[float], Weather], seconds: float) -> Peril:
-    def peril(trial: Trial, fault: Fault) -> Passing:
-        trial.on_way_of(fault.who, lambda proxy: setattr(proxy, "weather", weather(fault.part)))
-        return Passing(
-            seconds, lambda: trial.on_way_of(fault.who, lambda proxy: setattr(proxy, "weather", Weather()))
+def _cut(direction: str, *, reset: bool = False) -> ApplyFault:
+    def apply(small_federation: SmallFederation, fault: Fault) -> None:
+        most = 30 * MEGABYTE if small_federation.large else 5_000
+        small_federation.on_way_of(
+            fault.who, lambda proxy: proxy.cut(direction, int(fault.part * most), reset=reset)
         )
 
-    return peril
+    return apply
 
 
-def _hole(trial: Trial, fault: Fault) -> Passing:
-    trial.on_way_of(fault.who, lambda proxy: setattr(proxy, "weather", Weather(hole=True)))
+def _lose_reply(small_federation: SmallFederation, fault: Fault) -> None:
+    small_federation.on_way_of(fault.who, lambda proxy: proxy.cut("down", 0))
+
+
+def _cut_all(*, reset: bool) -> ApplyFault:
+    return lambda small_federation, fault: small_federation.on_way_of(
+        fault.who, lambda proxy: proxy.cut_all(reset=reset)
+    )
+
+
+def _condition(condition: Callable[[float], NetworkCondition], seconds: float) -> ApplyFault:
+    def apply(small_federation: SmallFederation, fault: Fault) -> Passing:
+        present = condition(fault.part)
+        small_federation.on_way_of(fault.who, lambda proxy: setattr(proxy, "condition", present))
+        return Passing(
+            seconds,
+            lambda: small_federation.on_way_of(
+                fault.who, lambda proxy: setattr(proxy, "condition", NetworkCondition())
+            ),
+        )
+
+    return apply
+
+
+def _hole(small_federation: SmallFederation, fault: Fault) -> Passing:
+    small_federation.on_way_of(
+        fault.who, lambda proxy: setattr(proxy, "condition", NetworkCondition(hole=True))
+    )
 
     def climb_out() -> None:
         def both(proxy: Proxy) -> None:
             proxy.cut_all(reset=True)
-            proxy.weather = Weather()
+            proxy.condition = NetworkCondition()
 
-        trial.on_way_of(fault.who, both)
+        small_federation.on_way_of(fault.who, both)
 
     return Passing(fault.part * _LONGEST_S, climb_out)
 
 
-def _repeat(trial: Trial, fault: Fault) -> None:
+def _repeat(small_federation: SmallFederation, fault: Fault) -> None:
     def both(proxy: Proxy) -> None:
         proxy.repeat_next()
         proxy.cut_all()
 
-    trial.on_way_of(fault.who, both)
+    small_federation.on_way_of(fault.who, both)
 
 
-def _reorder(trial: Trial, fault: Fault) -> None:
+def _reorder(small_federation: SmallFederation, fault: Fault) -> None:
     def both(proxy: Proxy) -> None:
         proxy.hold_next()
         proxy.cut_all()
 
-    trial.on_way_of(fault.who, both)
+    small_federation.on_way_of(fault.who, both)
 
 
-PERILS: MappingProxyType[str, Peril] = MappingProxyType(
+FAULTS: MappingProxyType[str, ApplyFault] = MappingProxyType(
     {
         "kill": _kill,
         "kill everybody": _kill_everybody,
@@ -281,8 +293,8 @@ PERILS: MappingProxyType[str, Peril] = MappingProxyType(
         "cut all": _cut_all(reset=False),
         "reset all": _cut_all(reset=True),
         "hole": _hole,
-        "slow": _weather(lambda part: Weather(rate=20_000 + part * 20 * MEGABYTE), _LONGEST_S),
-        "delay": _weather(lambda part: Weather(delay_s=part * 0.3), _LONGEST_S),
+        "slow": _condition(lambda part: NetworkCondition(rate=20_000 + part * 20 * MEGABYTE), _LONGEST_S),
+        "delay": _condition(lambda part: NetworkCondition(delay_s=part * 0.3), _LONGEST_S),
         "repeat": _repeat,
         "reorder": _reorder,
     }

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.blobs import put
-from tests.deterministic.weather import Shape
+from tests.deterministic.fault_plan import Shape
 
 from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
 from hanse.core.journal.membership import STREAM
@@ -74,7 +74,7 @@ FIRST = {"w": [0.5, 0.25, 0.125, 1.5, -2.0], "b": [0.0, 1.0, 2.0]}
 
 
 @dataclass(frozen=True)
-class Ground:
+class ServiceFixture:
     """A federation whose members have their keys; made once.
 
     Attributes:
@@ -101,7 +101,7 @@ class Ground:
 
 
 @cache
-def ground() -> Ground:
+def service_fixture() -> ServiceFixture:
     """The one federation of this process."""
     directory = Path(tempfile.mkdtemp(prefix="hanse-deterministic-", dir=memory()))
     since = BEGIN - timedelta(hours=1)
@@ -123,7 +123,7 @@ def ground() -> Ground:
     operator, _ = registry.sign(
         "operator", Role.OPERATOR, request_certificate(new_key(), Party("north", Role.OPERATOR, "operator"))
     )
-    return Ground(directory, authority, operator, journal)
+    return ServiceFixture(directory, authority, operator, journal)
 
 
 def memory() -> str | None:
@@ -159,7 +159,7 @@ class Folders:
         self._root = root
         self._name = name
         self._life = 0
-        self.now = ground().directory / ("aggregator" if name == "aggregator" else name)
+        self.now = service_fixture().directory / ("aggregator" if name == "aggregator" else name)
         self.freeze()
 
     def freeze(self) -> Path:

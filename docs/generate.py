@@ -157,7 +157,7 @@ def _visible(text: str) -> str:
 
 
 def cli_reference() -> str:
-    """What `--help` says of every command."""
+    """Write the page of every command, from its `--help`."""
     intro = (
         "# Command line\n\n"
         "What `hanse COMMAND --help` says, for every command. Every command ends with 0 when it did what was "
@@ -199,7 +199,7 @@ def _spelled(option: Any, hints: dict[str, Any]) -> str:
 
 
 def _value(param: Any, hints: dict[str, Any]) -> str:
-    """What stands for the value of a parameter; not every version of Typer says it in the same way."""
+    """Name the placeholder of a parameter's value; versions of Typer write it in different ways."""
     if param.metavar:
         return str(param.metavar)
     if param.param_type_name == "argument":
@@ -289,7 +289,7 @@ def _message(name: str, schema: dict[str, Any]) -> str:
 
 
 def _kind(spec: dict[str, Any]) -> str:
-    """What a field may hold."""
+    """Describe the values of a field."""
     match spec:
         case {"$ref": reference}:
             name = reference.rpartition("/")[2]

@@ -9,6 +9,7 @@ import sys
 import tomllib
 import types
 import typing
+import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import pairwise
@@ -30,6 +31,7 @@ from hanse.wire.messages.basics import Empty
 from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 DOCS = Path(__file__).resolve().parent
+VECTORS = DOCS.parent / "tests" / "vectors" / "canonical.json"
 _MARKED = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -63,8 +65,8 @@ def pages() -> dict[Path, str]:
         reference / "openapi.json": json.dumps(openapi(), indent=1, sort_keys=True) + "\n",
         reference / "errors.md": error_reference(),
         **{
-            page: with_diagrams(page.read_text("utf-8"))
-            for page in (DOCS / "round.md", DOCS / "architecture.md")
+            page: with_generated_parts(page.read_text("utf-8"))
+            for page in (DOCS / "round.md", DOCS / "architecture.md", DOCS / "canonical-json.md")
         },
     }
 
@@ -72,10 +74,19 @@ def pages() -> dict[Path, str]:
 # ------------------------------------------------------------------- diagrams
 
 
-def with_diagrams(text: str) -> str:
-    """A page with each of its diagrams, between its marks, drawn anew."""
-    drawn = {"run diagram": run_diagram, "member diagram": member_diagram, "imports": import_diagram}
-    return _MARKED.sub(lambda mark: f"{mark[1]}\n```mermaid\n{drawn[mark[2]]()}\n```\n\n{mark[3]}", text)
+def with_generated_parts(text: str) -> str:
+    """A page with the parts between its marks, diagrams and tables, made again."""
+    parts = {
+        "run diagram": lambda: _mermaid(run_diagram()),
+        "member diagram": lambda: _mermaid(member_diagram()),
+        "imports": lambda: _mermaid(import_diagram()),
+        "canonical vectors": vector_tables,
+    }
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n{parts[mark[2]]()}\n\n{mark[3]}", text)
+
+
+def _mermaid(diagram: str) -> str:
+    return f"```mermaid\n{diagram}\n```"
 
 
 def import_diagram() -> str:
@@ -115,11 +126,38 @@ def _arrows() -> Iterator[tuple[str, str]]:
             yield top.removeprefix("hanse."), other.removeprefix("hanse.")
 
 
+# ------------------------------------------------------------- canonical JSON
+
+
+def vector_tables() -> str:
+    """The test vectors of canonical JSON: values with their bytes, and texts that are refused."""
+    vectors = json.loads(VECTORS.read_text("utf-8"))
+    values = (
+        (vector["name"], f"`{vector['input']}`", f"`{_visible(vector['canonical'])}`", vector["sha256"][:16])
+        for vector in vectors["values"]
+    )
+    refused = ((vector["name"], f"`{vector['input']}`") for vector in vectors["refused"])
+    tables = (
+        _table(("value", "input", "canonical", "SHA-256 begins"), values),
+        _table(("refused", "input"), refused),
+    )
+    digests = ((f"`{name}`", f"`{vectors[name]['sha256']}`") for name in ("manifest", "record", "statement"))
+    return "\n".join([*tables, _table(("bytes", "SHA-256"), digests)]).rstrip()
+
+
+def _visible(text: str) -> str:
+    """A text with each character that has no glyph of its own as its code point."""
+    return "".join(
+        char if char.isprintable() and not unicodedata.combining(char) else f"<U+{ord(char):04X}>"
+        for char in text
+    )
+
+
 # --------------------------------------------------------------- command line
 
 
 def cli_reference() -> str:
-    """What `--help` says of every command."""
+    """Write the page of every command, from its `--help`."""
     intro = (
         "# Command line\n\n"
         "What `hanse COMMAND --help` says, for every command. Every command ends with 0 when it did what was "
@@ -161,7 +199,7 @@ def _spelled(option: Any, hints: dict[str, Any]) -> str:
 
 
 def _value(param: Any, hints: dict[str, Any]) -> str:
-    """What stands for the value of a parameter; not every version of Typer says it in the same way."""
+    """Name the placeholder of a parameter's value; versions of Typer write it in different ways."""
     if param.metavar:
         return str(param.metavar)
     if param.param_type_name == "argument":
@@ -251,7 +289,7 @@ def _message(name: str, schema: dict[str, Any]) -> str:
 
 
 def _kind(spec: dict[str, Any]) -> str:
-    """What a field may hold."""
+    """Describe the values of a field."""
     match spec:
         case {"$ref": reference}:
             name = reference.rpartition("/")[2]

@@ -17,6 +17,7 @@ from hanse.config.settings import (
 )
 from hanse.config.write import readable
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.section import SINCE
 from hanse.core.plan.transforms import TRANSFORMS
 from hanse.core.values.schema import Strict
 
@@ -40,7 +41,7 @@ def plan_reference() -> str:
         "A plan is one YAML file beside the code that it names. What is not listed here is refused. "
         "Durations are numbers of seconds, or have a unit: ms, s, m, h, d."
     )
-    return f"# Plan\n\n{intro}\n\n{_tables('plan.yaml', Plan)}\n{_transforms()}"
+    return f"# Plan\n\n{intro}\n\n{tables_of('plan.yaml', Plan)}\n{_transforms()}"
 
 
 def settings_reference() -> str:
@@ -54,11 +55,16 @@ def settings_reference() -> str:
         AGGREGATOR_FILE: AggregatorSettings,
         OPERATOR_FILE: OperatorSettings,
     }
-    return "\n".join([f"# Settings\n\n{intro}\n", *(_tables(file, model) for file, model in files.items())])
+    return "\n".join([f"# Settings\n\n{intro}\n", *(tables_of(file, model) for file, model in files.items())])
 
 
-def _tables(file: str, model: type[Strict]) -> str:
-    """One Markdown table for each table of a schema."""
+def tables_of(file: str, model: type[Strict]) -> str:
+    """Write one Markdown table for each table of a schema.
+
+    Args:
+        file: Heading of the top table.
+        model: The schema.
+    """
     parts = []
     for loc, node in Node.of(model).tables():
         heading = f"## {file}" if not loc else f"### {spell(loc)}"
@@ -95,7 +101,10 @@ def _transforms() -> str:
 
 
 def _row(key: str, node: Node) -> str:
-    cells = (f"`{key}`", _kind(node), _default(node), node.spec.get("description", ""))
+    description = node.spec.get("description", "")
+    if SINCE in node.spec:
+        description = f"{description} Since {node.spec[SINCE]}.".lstrip()
+    cells = (f"`{key}`", _kind(node), _default(node), description)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

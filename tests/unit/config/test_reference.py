@@ -1,11 +1,14 @@
 """The reference pages of plan and settings."""
 
 import pytest
+from pydantic import Field
 
-from hanse.config.reference import plan_reference, settings_reference
+from hanse.config.reference import plan_reference, settings_reference, tables_of
 from hanse.config.schema import Node
 from hanse.config.settings import AggregatorSettings, OperatorSettings, SiteSettings
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.section import new_since
+from hanse.core.values.schema import Duration
 
 
 def test_every_key_of_a_plan_is_told_with_kind_range_default_and_meaning() -> None:
@@ -44,3 +47,16 @@ def test_every_row_of_a_table_has_four_cells() -> None:
     rows = [line for line in (plan_reference() + settings_reference()).splitlines() if line.startswith("|")]
 
     assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+
+
+class NewerPlan(Plan):
+    """A plan of a later version."""
+
+    wait: Duration = Field(60.0, json_schema_extra=new_since("0.2"), description="Longest wait.")
+
+
+def test_a_key_that_is_new_is_marked_with_its_version() -> None:
+    rows = tables_of("plan.yaml", NewerPlan).splitlines()
+
+    assert "| `wait` | duration (`90s`, `30m`, `1.5h`) | `1m` | Longest wait. Since 0.2. |" in rows
+    assert not any("Since" in row for row in rows if "`wait`" not in row)

@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from hanse.core.values.schema import Strict
+from hanse.core.plan.section import PlanSection
 
 
-class ServerOptimizer(Strict):
+class ServerOptimizer(PlanSection):
     """Optimiser at the aggregator (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2)."""
 
     name: Literal["sgd", "adagrad", "adam", "yogi"] = Field(description="Which one.")
@@ -20,7 +20,7 @@ class ServerOptimizer(Strict):
     tau: float = Field(1e-8, gt=0, description="Degree of adaptivity.")
 
 
-class Aggregation(Strict):
+class Aggregation(PlanSection):
     """How updates become one model."""
 
     rule: Literal["weighted_mean", "mean", "median", "trimmed_mean"] = Field(

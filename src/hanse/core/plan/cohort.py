@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from hanse.core.values.schema import MAX_DURATION_S, Duration, Fraction, Strict, parse_duration
+from hanse.core.plan.section import PlanSection
+from hanse.core.values.schema import MAX_DURATION_S, Duration, Fraction, parse_duration
 from hanse.core.values.seeds import derive
 
 Sites = tuple[str, ...]
@@ -40,7 +41,7 @@ def rest_rounds(rest: str) -> int | None:
 Rest = Annotated[str, Field(json_schema_extra={"format": "rest"}), BeforeValidator(parse_rest)]
 
 
-class Cohort(Strict):
+class Cohort(PlanSection):
     """Who is asked in a round and for whom it waits."""
 
     fraction: Fraction = Field(1.0, description="Part of the population asked in each round.")

@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from hanse.core.values.schema import Label, Strict
+from hanse.core.plan.section import PlanSection
+from hanse.core.values.schema import Label
 
 
-class Goal(Strict):
+class Goal(PlanSection):
     """A metric and which way it is better."""
 
     metric: Label = Field(description="Metric of the committed round.")

@@ -12,15 +12,16 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
+from hanse.core.plan.section import PlanSection
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression
 from hanse.core.values.digests import Algorithm
-from hanse.core.values.schema import CodePath, Label, Name, Reference, Strict, check_reference
+from hanse.core.values.schema import CodePath, Label, Name, Reference, check_reference
 
 BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
 
 
-class Plan(Strict):
+class Plan(PlanSection):
     """What all parties agree on before a run."""
 
     name: Name = Field(description="Name of the plan, for people.")

@@ -6,13 +6,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from hanse.core.values.schema import Label, Pattern, Strict
+from hanse.core.plan.section import PlanSection
+from hanse.core.values.schema import Label, Pattern
 
 INITIALISE = "initialise"
 """The task by which the first model is asked of a site; its name is taken."""
 
 
-class Disclosure(Strict):
+class Disclosure(PlanSection):
     """What a task sends out of a site. The number of examples always goes with it."""
 
     update: Literal["none", "aggregate", "individual"] = Field(
@@ -55,7 +56,7 @@ class Disclosure(Strict):
 _LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr")
 
 
-class TaskPlan(Strict):
+class TaskPlan(PlanSection):
     """One task: the settings its learner gets, and what it discloses."""
 
     epochs: int | None = Field(None, ge=1, le=100_000, description="Passes over the site's training data.")

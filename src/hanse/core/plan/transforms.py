@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from hanse.core.values.schema import Strict
+from hanse.core.plan.section import PlanSection
 
 SEGMENT = 1 << 17
 """Numbers that are encoded together: a longer tensor is cut into segments of so many.
@@ -36,13 +36,13 @@ class Stage(StrEnum):
     MASK = "masking"
 
 
-class Fp16(Strict):
+class Fp16(PlanSection):
     """IEEE half precision, with one power of two a segment so that nothing over- or underflows."""
 
     name: Literal["fp16"] = "fp16"
 
 
-class Bf16(Strict):
+class Bf16(PlanSection):
     """The upper half of a float32."""
 
     name: Literal["bf16"] = "bf16"
@@ -51,7 +51,7 @@ class Bf16(Strict):
     )
 
 
-class Int8(Strict):
+class Int8(PlanSection):
     """Whole numbers from -127 to 127, rounded at random so that they are right on average."""
 
     name: Literal["int8"] = "int8"
@@ -60,7 +60,7 @@ class Int8(Strict):
     )
 
 
-class Int4(Strict):
+class Int4(PlanSection):
     """Whole numbers from -7 to 7, two a byte, rounded at random so that they are right on average."""
 
     name: Literal["int4"] = "int4"
@@ -69,20 +69,20 @@ class Int4(Strict):
     )
 
 
-class Drive(Strict):
+class Drive(PlanSection):
     """One bit a number after a random rotation, with the scale that makes it right on average."""
 
     name: Literal["drive"] = "drive"
 
 
-class Eden(Strict):
+class Eden(PlanSection):
     """As `drive`, with a few bits a number."""
 
     name: Literal["eden"] = "eden"
     bits: Literal[1, 2, 4] = Field(4, description="Bits a number.")
 
 
-class TopK(Strict):
+class TopK(PlanSection):
     """The largest numbers of each segment; what is left out is added to the next update."""
 
     name: Literal["top_k"] = "top_k"
@@ -90,7 +90,7 @@ class TopK(Strict):
     error_feedback: bool = Field(True, description="Whether the site keeps what was left out.")
 
 
-class RandomK(Strict):
+class RandomK(PlanSection):
     """Numbers drawn at random; which ones follows from the plan's seed and is not sent."""
 
     name: Literal["random_k"] = "random_k"
@@ -102,7 +102,7 @@ class RandomK(Strict):
     )
 
 
-class Stc(Strict):
+class Stc(PlanSection):
     """Sparse ternary compression: the largest numbers, by sign and one common magnitude."""
 
     name: Literal["stc"] = "stc"
@@ -110,26 +110,26 @@ class Stc(Strict):
     error_feedback: bool = Field(True, description="Whether the site keeps what was left out.")
 
 
-class Rotate(Strict):
+class Rotate(PlanSection):
     """A random rotation, which spreads what is large over all numbers before they are quantised."""
 
     name: Literal["rotate"] = "rotate"
 
 
-class Zstd(Strict):
+class Zstd(PlanSection):
     """Bytes grouped by significance, then Zstandard; loses nothing."""
 
     name: Literal["zstd"] = "zstd"
     level: int = Field(1, ge=1, le=19, description="Effort.")
 
 
-class Delta(Strict):
+class Delta(PlanSection):
     """The difference to the model that the site had before, bit by bit; loses nothing."""
 
     name: Literal["delta"] = "delta"
 
 
-_STAGES: dict[type[Strict], Stage] = {
+_STAGES: dict[type[PlanSection], Stage] = {
     TopK: Stage.SPARSIFY,
     RandomK: Stage.SPARSIFY,
     Rotate: Stage.ROTATE,
@@ -145,7 +145,7 @@ _STAGES: dict[type[Strict], Stage] = {
 
 Transform = TopK | RandomK | Rotate | Fp16 | Bf16 | Int8 | Int4 | Drive | Eden | Stc | Zstd
 """One entry of the list for uploads."""
-TRANSFORMS: tuple[type[Strict], ...] = (*get_args(Transform), Delta)
+TRANSFORMS: tuple[type[PlanSection], ...] = (*get_args(Transform), Delta)
 """All of them, for the reference."""
 
 
@@ -190,7 +190,7 @@ def order_problem(transforms: Sequence[Transform]) -> str:
     return ""
 
 
-class Compression(Strict):
+class Compression(PlanSection):
     """How tensors travel."""
 
     upload: tuple[Upload, ...] = Field(

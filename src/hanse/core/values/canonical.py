@@ -1,4 +1,8 @@
-"""One way to write a value as bytes, so that its SHA-256 means something."""
+"""Canonical JSON: the one way to write a value as bytes that are hashed or signed.
+
+The form is specified in `docs/canonical-json.md`, with test vectors, and never changes: digests
+of plans, chains of journals and signatures rest on it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 def canonical_json(value: Any) -> bytes:
-    """Write a JSON value with sorted keys and no spaces, in UTF-8.
+    """Write a JSON value with keys sorted by code point and no white space, in UTF-8.
 
     Raises:
-        ValueError: The value holds a NaN or an infinity, which JSON lacks.
+        ValueError: The value holds a NaN, an infinity, a lone surrogate, or an integer of more
+            than 4,300 digits.
     """
     return _encoder.encode(value).encode("utf-8")
 

@@ -50,6 +50,10 @@ def test_bytes_that_the_digest_does_not_name_are_refused() -> None:
         (b'"options":{}', b'"options":{"a":"\\ud800"}'),
         (b'"options":{}', b'"options":{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"),
         (b'"options":{}', b'"options":{"a":' + b"9" * 5_000 + b"}"),
+        (b'"rounds":1,', b""),  # a key of 0.1 is written at its default too
+        (b'"deadline":3600.0', b'"deadline":3600'),
+        (b'"deadline":3600.0', b'"deadline":"1h"'),
+        (b'"compression":{"download":[],"smallest":256,"upload":[]}', b'"compression":[]'),
         (b'"rounds":1', b'"rounds":0'),
         (b'"rounds":1', b'"rounds":1,"surprise":1'),
         (b"hanse-plan/1", b"hanse-plan/2"),

@@ -14,10 +14,9 @@ from pydantic import ValidationError
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import DisclosureError
-from hanse.files.atomic import PART, replacing
+from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
 from hanse.files.errors import file_errors
-from hanse.files.reuse import overwriting
 from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import UpdateFile
 
@@ -58,8 +57,8 @@ class RunFolder:
             try:
                 os.link(blob, place)
             except OSError:
-                with replacing(place) as part:
-                    shutil.copyfile(blob, part)
+                with blob.open("rb") as source, writing(place) as file:
+                    shutil.copyfileobj(source, file)
 
     def drop_damaged(self) -> None:
         """Delete models of which a power failure left less than all; the disk is not waited for."""
@@ -129,9 +128,8 @@ class RunFolder:
                     raise DisclosureError(
                         f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
                     )
-                with overwriting(self.outgoing(exchange), self._spare) as copy:
+                with writing(self.outgoing(exchange), over=self._spare) as copy:
                     digest, size = copy_hashed(source, copy, found.st_size, algorithm)
-                    copy.truncate()
                 return UpdateFile(digest=digest, size=size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
@@ -175,8 +173,8 @@ class RunFolder:
         The disk is not waited for: where a power failure loses it, the task is performed again.
         """
         place = self._outcome(exchange)
-        with file_errors(f"write {place}"), replacing(place) as part:
-            part.write_bytes(statement.model_dump_json().encode())
+        with file_errors(f"write {place}"), writing(place) as file:
+            file.write(statement.model_dump_json().encode())
 
     def forget_outcome(self, exchange: int) -> None:
         """Be ready to perform an exchange anew."""

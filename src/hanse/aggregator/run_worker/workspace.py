@@ -14,7 +14,7 @@ from typing import Any
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.parameters import Parameters
 from hanse.errors import WorkflowError
-from hanse.files.atomic import replacing
+from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
 from hanse.files.reuse import may_keep, unused
 from hanse.storage.base import BlobStore
@@ -84,15 +84,15 @@ class Workspace:
         place, blob = self.inbox / name, self._blobs.whole(digest)
         with file_errors(f"show {blob} to the run's worker"):
             if not place.exists() and not (self.share and _linked(blob, place)):
-                with replacing(place) as part:
-                    shutil.copyfile(blob, part)
+                with blob.open("rb") as source, writing(place) as file:
+                    shutil.copyfileobj(source, file)
         return name
 
     def show(self, name: str, parameters: Parameters) -> str:
         """Write tensors for the worker to read; the digest of the file."""
         place = self.inbox / name
         self._shown.add(place)
-        return write_hashed(place, parameters, self._algorithm, spare=unused(self._spare))[0]
+        return write_hashed(place, parameters, self._algorithm, over=unused(self._spare))[0]
 
     def take(self, name: str) -> str:
         """Take in a file that the worker wrote; its digest.

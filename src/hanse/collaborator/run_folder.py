@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import stat
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
 from hanse.files.errors import file_errors
+from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import UpdateFile
 
@@ -54,11 +53,7 @@ class RunFolder:
         """Let the worker read a model, without a copy where the file system can."""
         place = self.model(digest)
         with file_errors(f"show {blob} as {place}"):
-            try:
-                os.link(blob, place)
-            except OSError:
-                with blob.open("rb") as source, writing(place) as file:
-                    shutil.copyfileobj(source, file)
+            lend(blob, place)
 
     def drop_damaged(self) -> None:
         """Delete models of which a power failure left less than all; the disk is not waited for."""
@@ -114,23 +109,19 @@ class RunFolder:
             The copy in `outgoing`; None where the worker wrote nothing.
 
         Raises:
-            DisclosureError: It is too large, or no file.
+            DisclosureError: It is too large, or not a file.
             StorageError: It cannot be copied.
         """
         with file_errors(f"copy {self.written}"):
             try:
-                descriptor = os.open(self.written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                source, size = open_foreign(
+                    self.written, max_bytes, lambda problem: DisclosureError(f"the update {problem}")
+                )
             except FileNotFoundError:
                 return None
-            with os.fdopen(descriptor, "rb", 0) as source:
-                found = os.fstat(descriptor)
-                if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
-                    raise DisclosureError(
-                        f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
-                    )
-                with writing(self.outgoing(exchange), over=self._spare) as copy:
-                    digest, size = copy_hashed(source, copy, found.st_size, algorithm)
-                return UpdateFile(digest=digest, size=size)
+            with source, writing(self.outgoing(exchange), over=self._spare) as copy:
+                digest, size = copy_hashed(source, copy, size, algorithm)
+            return UpdateFile(digest=digest, size=size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
         """Whether an update that was taken over is still whole; none always is."""

@@ -61,6 +61,19 @@ class Deployment:
                 process.kill()
                 process.wait()
 
+    def cpu_seconds(self) -> float:
+        """Processor time so far of all processes of the federation, those that have ended included."""
+        children: dict[int, list[int]] = {}
+        for path in Path("/proc").iterdir():
+            if path.name.isdigit() and (fields := _stat(int(path.name))):
+                children.setdefault(int(fields[1]), []).append(int(path.name))
+        pending, ticks = [process.pid for process in self.processes], 0
+        while pending:
+            pid = pending.pop()
+            pending += children.get(pid, ())
+            ticks += sum(map(int, _stat(pid)[11:15]))  # its own, and of children that it has waited for
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """The run's journal."""
         out = self.root / f"export-{run_id}"
@@ -161,5 +174,13 @@ def private_bytes(pid: int) -> int:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on; none where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return []

@@ -10,7 +10,7 @@ from typing import Any
 from hanse.core.journal.chain import GENESIS, Record
 from hanse.core.values.canonical import canonical_json
 from hanse.errors import RunError
-from hanse.files.atomic import replacing
+from hanse.files.atomic import PART, writing
 from hanse.files.errors import file_errors
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -31,7 +31,7 @@ class JournalExporter:
     def __init__(
         self, journal: Journal, credentials: Credentials, directory: Path, clock_ms: Callable[[], int]
     ) -> None:
-        """Write nothing yet.
+        """Write nothing yet; what a service that was killed left half written is deleted.
 
         Args:
             journal: With all runs.
@@ -44,6 +44,9 @@ class JournalExporter:
         self._directory = directory
         self._clock_ms = clock_ms
         self._one_at_a_time = threading.Lock()
+        with file_errors(f"tidy up {directory}"):
+            for part in directory.glob(f"*/journal-*.jsonl{PART}"):
+                part.unlink(missing_ok=True)
 
     def write(self, run_id: str) -> Path:
         """Write a run's records between a header and a signed seal, one JSON object a line.
@@ -65,7 +68,7 @@ class JournalExporter:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for earlier in folder.glob("journal-*.jsonl"):
                 earlier.unlink()
-            with replacing(path) as part, part.open("wb") as file:
+            with writing(path) as file:
                 for line in _lines(records, self.credentials, self._clock_ms()):
                     file.write(canonical_json(line) + b"\n")
         return path

@@ -30,7 +30,7 @@ from hanse.errors import (
 )
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
-from hanse.pki.statements import check_own, restate, state
+from hanse.pki.statements import check_statement, restate, state
 from hanse.wire.messages.sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,15 @@ class Reviewer:
                 return None
             if answer in self._vouched:  # it is asked for at every task
                 return answer
-            check_own(self._here.identity.credentials, PLAN_ANSWER, answer.statement, answer.decided)
+            own = self._here.identity.credentials
+            check_statement(
+                answer.statement,
+                PlanAnswer,
+                PLAN_ANSWER,
+                by=own.party,
+                authority=own.authority,
+                at=answer.decided,
+            )
             self._vouched.append(answer)
         except (StorageError, TrustError) as error:
             logger.error("the answer to plan %s on disk does not count: %s", digest[:12], error)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import stat
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +12,10 @@ from pydantic import ValidationError
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import DisclosureError
-from hanse.files.atomic import PART, replacing
+from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
 from hanse.files.errors import file_errors
-from hanse.files.reuse import overwriting
+from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import UpdateFile
 
@@ -55,11 +53,7 @@ class RunFolder:
         """Let the worker read a model, without a copy where the file system can."""
         place = self.model(digest)
         with file_errors(f"show {blob} as {place}"):
-            try:
-                os.link(blob, place)
-            except OSError:
-                with replacing(place) as part:
-                    shutil.copyfile(blob, part)
+            lend(blob, place)
 
     def drop_damaged(self) -> None:
         """Delete models of which a power failure left less than all; the disk is not waited for."""
@@ -115,24 +109,19 @@ class RunFolder:
             The copy in `outgoing`; None where the worker wrote nothing.
 
         Raises:
-            DisclosureError: It is too large, or no file.
+            DisclosureError: It is too large, or not a file.
             StorageError: It cannot be copied.
         """
         with file_errors(f"copy {self.written}"):
             try:
-                descriptor = os.open(self.written, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                source, size = open_foreign(
+                    self.written, max_bytes, lambda problem: DisclosureError(f"the update {problem}")
+                )
             except FileNotFoundError:
                 return None
-            with os.fdopen(descriptor, "rb", 0) as source:
-                found = os.fstat(descriptor)
-                if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
-                    raise DisclosureError(
-                        f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
-                    )
-                with overwriting(self.outgoing(exchange), self._spare) as copy:
-                    digest, size = copy_hashed(source, copy, found.st_size, algorithm)
-                    copy.truncate()
-                return UpdateFile(digest=digest, size=size)
+            with source, writing(self.outgoing(exchange), over=self._spare) as copy:
+                digest, size = copy_hashed(source, copy, size, algorithm)
+            return UpdateFile(digest=digest, size=size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
         """Whether an update that was taken over is still whole; none always is."""
@@ -175,8 +164,8 @@ class RunFolder:
         The disk is not waited for: where a power failure loses it, the task is performed again.
         """
         place = self._outcome(exchange)
-        with file_errors(f"write {place}"), replacing(place) as part:
-            part.write_bytes(statement.model_dump_json().encode())
+        with file_errors(f"write {place}"), writing(place) as file:
+            file.write(statement.model_dump_json().encode())
 
     def forget_outcome(self, exchange: int) -> None:
         """Be ready to perform an exchange anew."""

@@ -26,8 +26,7 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.pki.statements import check_own, state
-from hanse.wire.messages.basics import decode_value
+from hanse.pki.statements import check_statement, state
 from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
@@ -132,8 +131,10 @@ class Tasks:
         if statement is None:
             return None
         try:
-            check_own(self._here.identity.credentials, TASK_RESULT, statement, self._here.clock())
-            outcome = decode_value(TaskOutcome, statement.body)
+            own, now = self._here.identity.credentials, self._here.clock()
+            outcome = check_statement(
+                statement, TaskOutcome, TASK_RESULT, by=own.party, authority=own.authority, at=now
+            )
         except (TrustError, ProtocolError) as error:
             logger.warning("%s: what was kept of it does not count: %s", task_run, error)
             return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from hanse.core.run.run import TERMINAL
+from hanse.files.atomic import move_file
 from hanse.files.errors import file_errors
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.api.run_routes import (
@@ -161,5 +162,5 @@ class ControlClient:
             fetch = partial(self._connection.fetch, digest, blobs, owner="operator", max_bytes=_LARGEST_BLOB)
             blob = await retrying(fetch, self._retry)
             with file_errors(f"write {path}"):
-                blob.replace(path)
-                path.chmod(0o644)
+                blob.chmod(0o644)
+                move_file(blob, path)

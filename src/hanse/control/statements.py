@@ -15,8 +15,8 @@ from hanse.core.values.identity import Party, Role
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.signatures import verify
+from hanse.pki.statements import S, check_statement
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal
-from hanse.wire.messages.basics import M, decode_value
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
 
 
@@ -46,8 +46,6 @@ def check_answer(event: PlanAnswered, setting: StatementContext, time_ms: int) -
     """
     stated = _stated(PlanAnswer, PLAN_ANSWER, event.statement, _site(setting, event.site), setting, time_ms)
     expected = {
-        "federation": setting.federation,
-        "site": event.site,
         "plan_digest": setting.plan_digest,
         "accepted": event.accepted,
         "reasons": event.reasons,
@@ -70,8 +68,6 @@ def check_outcome(
     stated = _stated(TaskOutcome, TASK_RESULT, event.statement, _site(setting, event.site), setting, time_ms)
     said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.digest}
     expected = {
-        "federation": setting.federation,
-        "site": event.site,
         "run_id": setting.run_id,
         "plan_digest": setting.plan_digest,
         "exchange": event.exchange,
@@ -108,19 +104,16 @@ def _site(setting: StatementContext, site: str) -> Party:
 
 
 def _stated(
-    kind: type[M],
+    kind: type[S],
     purpose: str,
     statement: SignedStatement | None,
     by: Party,
     setting: StatementContext,
     time_ms: int,
-) -> M:
+) -> S:
     if statement is None:
         raise TrustError(f"{by.name} signed nothing")
-    party = verify(statement, purpose, statement.body, setting.authority, _time(time_ms))
-    if party != by:
-        raise TrustError(f"{party.uri} signed what is told of {by.name}")
-    return decode_value(kind, statement.body)
+    return check_statement(statement, kind, purpose, by=by, authority=setting.authority, at=_time(time_ms))
 
 
 def _must_agree(said: Mapping[str, Any], told: Mapping[str, Any], site: str) -> None:

@@ -6,9 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 
 def may_keep(directory: Path) -> int:
@@ -20,18 +18,6 @@ def may_keep(directory: Path) -> int:
         OSError: The disk cannot be asked.
     """
     return shutil.disk_usage(directory).free // 4
-
-
-def overwriting(path: Path, spare: Path | None) -> BinaryIO:
-    """Open a file to write, made of one that is of no more use where there is such a one.
-
-    To overwrite pages costs less than to get new ones. What was longer has to be truncated at the end.
-    """
-    if spare is not None:
-        with suppress(FileNotFoundError):
-            spare.replace(path)
-            return path.open("r+b")
-    return path.open("wb")
 
 
 def unused(path: Path) -> Path | None:

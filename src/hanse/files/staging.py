@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from hanse.files.atomic import sync_folder
 from hanse.files.errors import file_errors
 
 
@@ -41,8 +41,4 @@ def _move_up(stage: Path) -> None:
     for entry in stage.iterdir():
         entry.replace(stage.parent / entry.name)
     stage.rmdir()
-    directory = os.open(stage.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_folder(stage.parent)

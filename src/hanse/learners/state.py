@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from hanse.core.values.parameters import Parameters
 from hanse.errors import StorageError
+from hanse.files.atomic import PART, writing
 from hanse.files.errors import file_errors
-from hanse.wire.tensors import open_file, write_hashed
+from hanse.wire.tensors import digest_of, open_file, write_file
 
 KEPT_ROUNDS = 2
 """Rounds whose versions are kept; the tasks of older ones are not asked for again."""
@@ -54,11 +54,8 @@ class StateStore:
         with file_errors(f"keep the learner's state in {self._folder}"):
             self._folder.mkdir(parents=True, exist_ok=True)
             groups = {name: self._write(arrays) for name, arrays in state.items()}
-            new = self._folder / "new.json"
-            new.write_text(json.dumps(groups), encoding="utf-8")
-            _sync(new)
-            new.replace(self._folder / f"state-{sequence}-{round_number}.json")
-            _sync(self._folder)
+            with writing(self._folder / f"state-{sequence}-{round_number}.json", durable=True) as file:
+                file.write(json.dumps(groups).encode())
             self._prune()
 
     def _versions(self) -> dict[tuple[int, int], Path]:
@@ -70,13 +67,9 @@ class StateStore:
         return self._folder / f"{digest}.safetensors"
 
     def _write(self, arrays: Parameters) -> str:
-        new = self._folder / "new.safetensors"
-        digest, _ = write_hashed(new, arrays, "blake3")
-        if self._tensors(digest).exists():
-            new.unlink()
-        else:
-            _sync(new)
-            new.replace(self._tensors(digest))
+        digest = digest_of(arrays, "blake3")
+        if not self._tensors(digest).exists():
+            write_file(self._tensors(digest), arrays, durable=True)
         return digest
 
     def _prune(self) -> None:
@@ -91,6 +84,8 @@ class StateStore:
         for path in self._folder.glob("*.safetensors"):
             if path not in used:
                 path.unlink()
+        for path in self._folder.glob(f"*{PART}"):
+            path.unlink()  # of a process that was killed
 
 
 def _groups(path: Path) -> dict[str, str]:
@@ -104,11 +99,3 @@ def _groups(path: Path) -> dict[str, str]:
             f"{path} is damaged: {error}", mend="Remove its folder: the learner then starts afresh."
         ) from error
     return groups
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

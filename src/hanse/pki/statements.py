@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from cryptography import x509
+
+from hanse.core.values.identity import Party, Role
 from hanse.core.values.schema import Strict
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import TrustError
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign, verify
+from hanse.wire.messages.basics import decode_value
+from hanse.wire.messages.sites import PlanAnswer, TaskOutcome
+
+S = TypeVar("S", PlanAnswer, TaskOutcome)
 
 
 def state(credentials: Credentials, purpose: str, body: Strict) -> SignedStatement:
@@ -25,15 +32,43 @@ def restate(credentials: Credentials, purpose: str, statement: SignedStatement) 
     return _signed(credentials, purpose, statement.body)
 
 
-def check_own(credentials: Credentials, purpose: str, statement: SignedStatement, at: datetime) -> None:
-    """Check that a statement read from disk is one that this site made.
+def check_statement(
+    statement: SignedStatement,
+    kind: type[S],
+    purpose: str,
+    *,
+    by: Party,
+    authority: x509.Certificate,
+    at: datetime,
+) -> S:
+    """Check that a party made a statement, and of itself.
+
+    Args:
+        statement: The statement.
+        kind: The kind of its body.
+        purpose: What the statement has to have been signed for.
+        by: The party that has to have signed it, and that the body has to speak of.
+        authority: The certificate of the authority of the party's federation.
+        at: When the statement was made; the party's certificate has to be valid then.
+
+    Returns:
+        The body.
 
     Raises:
-        TrustError: It was altered, or another party made it.
+        CredentialError: The certificate is foreign, or was not valid at `at`.
+        TrustError: The statement was altered or signed for another purpose, another party
+            made it, or it speaks of another party.
+        ProtocolError: The body is malformed.
     """
-    party = verify(statement, purpose, statement.body, credentials.authority, at)
-    if party != credentials.party:
-        raise TrustError(f"the {purpose} was signed by {party.uri}, not by {credentials.party.uri}")
+    signer = verify(statement, purpose, statement.body, authority, at)
+    body = decode_value(kind, statement.body)
+    stated = Party(body.federation, Role.COLLABORATOR, body.site)
+    if signer != by or stated != by:
+        raise TrustError(
+            f"the {purpose} of {by.uri} speaks of {stated.uri} and was signed by {signer.uri}",
+            mend="A site can speak for itself only.",
+        )
+    return body
 
 
 def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from hanse.checkpoints import Point, reach
 from hanse.core.values.digests import DIGEST_PATTERN, Algorithm, algorithm_of
 from hanse.core.values.identity import check_name
 from hanse.errors import StorageError, TamperedError
+from hanse.files.atomic import put_in_place, sync_folder
 from hanse.files.copying import Readable, Writeback, copy_hashed, digest_of_file
 from hanse.files.errors import file_errors
 from hanse.storage.base import BlobStore, BlobWriter
@@ -151,9 +151,13 @@ class FileBlobStore(BlobStore):
 
     def _install(self, file: IO[bytes], source: Path, place: Path) -> None:
         """Make a blob of a file that was just written, and hashed on the way."""
-        folder = place.parent.name
-        _install(file, source, place, durable=self._durable, folder_is_durable=folder in self._folders)
-        self._folders.add(folder)
+        folder = place.parent
+        if folder.name not in self._folders or not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if self._durable:
+                sync_folder(folder.parent)
+            self._folders.add(folder.name)
+        put_in_place(file, source, place, mode=0o400, durable=self._durable)
         self._seen[place.name] = _mark(place)
 
     def _drop_damaged(self) -> None:
@@ -196,26 +200,3 @@ def _mark(path: Path) -> _Mark | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _install(file: IO[bytes], source: Path, place: Path, *, durable: bool, folder_is_durable: bool) -> None:
-    """Make a finished file durable, then visible: in this order, no crash can show half of it."""
-    file.truncate()  # something longer may have been in it
-    file.flush()
-    if durable:
-        os.fsync(file.fileno())
-    try:
-        source.replace(place)
-    except FileNotFoundError:
-        folder_is_durable = False
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        source.replace(place)
-    os.fchmod(file.fileno(), 0o400)  # not before: an upload that was cut off here is to be taken up again
-    if not durable:
-        return
-    for directory in (place.parent,) if folder_is_durable else (place.parent, place.parent.parent):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

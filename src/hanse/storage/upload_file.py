@@ -132,7 +132,6 @@ class UploadFile(BlobWriter):
         with self._file, file_errors(f"store blob {self._place}"):
             try:
                 self._check_digest()
-                self._file.truncate(self._size)
                 self._install(self._file, self._part, self._place)
             except (UpdateError, OSError):
                 # What did not match is of no use, and what the disk did not take may be lost already.

@@ -14,8 +14,10 @@ from hanse.files.errors import file_errors
 from hanse.storage.base import BlobWriter
 from hanse.wire.messages.basics import MAX_MESSAGE
 
-PIECE = 1 << 18
-"""Bytes that are received or sent at a time: few enough to stay in a processor's own cache."""
+PIECE = 1 << 20
+"""Bytes that the event loop has a thread read, write or hash at a time."""
+CACHED_PIECE = 1 << 18
+"""Bytes that a thread receives or sends at a time: few enough to stay in a processor's own cache."""
 
 
 class Source(Protocol):
@@ -47,7 +49,7 @@ def receive(source: Source, length: int, first: bytes, write: Callable[[memoryvi
     if first:
         write(memoryview(first))
     left, filled = length - len(first), 0
-    buffer = memoryview(bytearray(min(PIECE, left)))
+    buffer = memoryview(bytearray(min(CACHED_PIECE, left)))
     try:
         while left:
             if filled == len(buffer):
@@ -83,12 +85,12 @@ def send(source: Path | bytes, start: int, stop: int, take: Callable[[memoryview
     """
     if isinstance(source, bytes):
         whole = memoryview(source)
-        return all(take(whole[at : min(at + PIECE, stop)]) for at in range(start, stop, PIECE))
+        return all(take(whole[at : min(at + CACHED_PIECE, stop)]) for at in range(start, stop, CACHED_PIECE))
     with file_errors(f"read {source}"):
         file = source.open("rb", buffering=0)
     with file:
         file.seek(start)
-        buffer = memoryview(bytearray(min(PIECE, stop - start)))
+        buffer = memoryview(bytearray(min(CACHED_PIECE, stop - start)))
         while start < stop:
             with file_errors(f"read {source}"):
                 count = file.readinto(buffer[: stop - start])
@@ -98,10 +100,6 @@ def send(source: Path | bytes, start: int, stop: int, take: Callable[[memoryview
             if not take(buffer[:count]):
                 return False
     return True
-
-
-PIECE = 1 << 20
-"""Bytes that are read, written and hashed at a time."""
 
 
 class Body(Protocol):

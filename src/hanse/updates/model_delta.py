@@ -7,8 +7,6 @@ from pathlib import Path
 from hanse.compression.delta import apply_delta
 from hanse.core.values.digests import algorithm_of
 from hanse.errors import UpdateError
-from hanse.files.atomic import replacing
-from hanse.files.errors import file_errors
 from hanse.wire.tensors import open_file, write_hashed
 
 
@@ -25,8 +23,10 @@ def patch_model(base: Path, delta: Path, *, place: Path, digest: str) -> None:
         UpdateError: What came is none of ours, or does not make that model.
         StorageError: The disk is full or cannot be written.
     """
-    with file_errors(f"show {place}"), replacing(place) as part:
-        made = apply_delta(open_file(delta), open_file(base))
-        found, _ = write_hashed(part, made, algorithm_of(digest))
+
+    def check(found: str) -> None:
         if found != digest:
             raise UpdateError(f"what came makes model {found[:12]}, not {digest[:12]}")
+
+    made = apply_delta(open_file(delta), open_file(base))
+    write_hashed(place, made, algorithm_of(digest), check=check)

@@ -94,7 +94,7 @@ def compress_file(
     """
     seed = update_seed(plan.seed, site, asked.exchange)
     before = memory.before(asked.task) if codec.error_feedback else None
-    with Spool(path.with_suffix(".encoded")) as encoded, Spool(path.with_suffix(".left")) as left:
+    with Spool(path.parent) as encoded, Spool(path.parent) as left:
         for tensor in codec.encode(open_file(path), seed, before):
             encoded.add(tensor.name, tensor.data)
             if tensor.left_out is not None:

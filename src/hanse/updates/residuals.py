@@ -51,7 +51,7 @@ class Residuals:
         with file_errors(f"make {self._directory}"):
             self._directory.mkdir(mode=0o700, exist_ok=True)
         # Before the outcome is signed: an update that counts must not be without its memory.
-        write_file(self._place(task, exchange, _PENDING), left_out, fsync=True)
+        write_file(self._place(task, exchange, _PENDING), left_out, durable=True)
 
     def apply_acceptance(self, accepted: int, asked: int) -> None:
         """Learn from an assignment which exchange counted last; earlier ones that pend do not.

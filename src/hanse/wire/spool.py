@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 
@@ -13,30 +14,28 @@ from hanse.files.errors import file_errors
 
 
 class Spool:
-    """Tensors on disk, gone at the end of the block.
+    """Tensors on disk, gone at the end of the block, or of the process.
 
     Args:
-        path: The file that they lie in meanwhile.
+        folder: Where the file lies meanwhile, without a name.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._places: dict[str, tuple[int, np.dtype[np.generic], tuple[int, ...]]] = {}
-        self._file: BinaryIO
+        self._file: IO[bytes]
 
     def __enter__(self) -> Spool:
-        with file_errors(f"write {self._path}"):
-            self._file = self._path.open("w+b")
+        with file_errors(f"write in {self._folder}"):
+            self._file = TemporaryFile(dir=self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-        with file_errors(f"delete {self._path}"):
-            self._path.unlink(missing_ok=True)
 
     def add(self, name: str, array: Array) -> None:
         """Write a tensor."""
-        with file_errors(f"write {self._path}"):
+        with file_errors(f"write in {self._folder}"):
             # Aligned for every dtype.
             begin = self._file.seek(-(-self._file.seek(0, os.SEEK_END) // 8) * 8)
             self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
@@ -44,7 +43,7 @@ class Spool:
 
     def tensors(self) -> dict[str, Array]:
         """All tensors, mapped into memory; for as long as nothing is added."""
-        with file_errors(f"read {self._path}"):
+        with file_errors(f"read in {self._folder}"):
             self._file.flush()
             empty = os.fstat(self._file.fileno()).st_size == 0
             mapped = np.empty(0, np.uint8) if empty else np.memmap(self._file, np.uint8, "r")

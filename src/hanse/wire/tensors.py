@@ -12,7 +12,7 @@ import io
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,9 +22,8 @@ from hanse.core.values.digests import Algorithm, Hasher
 from hanse.core.values.lazy import LazyTensor, flat_reader
 from hanse.core.values.parameters import Array, Parameters, TensorSpec, dtype_name, specs
 from hanse.errors import UpdateError
-from hanse.files.atomic import replacing
+from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
-from hanse.files.reuse import overwriting
 from hanse.wire.tensor_headers import Entry, header_of, layout, read_header
 
 _BLOCK_BYTES = 1 << 20
@@ -54,15 +53,14 @@ def decode(data: bytes) -> dict[str, Array]:
     return _views(np.frombuffer(data, dtype=np.uint8)[start:], entries, "the tensors")
 
 
-def write_file(path: Path, parameters: Parameters, *, fsync: bool = False, spare: Path | None = None) -> int:
+def write_file(path: Path, parameters: Parameters, *, durable: bool = False, over: Path | None = None) -> int:
     """Write tensors to a file, which appears whole or not at all.
 
     Args:
         path: The file; replaced where it exists.
         parameters: The tensors; contiguous ones are not copied.
-        fsync: Wait until the disk has the content.
-        spare: A file that is of no more use; where it exists, it is overwritten and becomes the new
-            one, since new pages of memory cost more than the copy into them.
+        durable: Whether the file outlasts a power failure once this returns.
+        over: A file that is of no more use, see `hanse.files.atomic.writing`.
 
     Returns:
         Its size in bytes.
@@ -71,7 +69,7 @@ def write_file(path: Path, parameters: Parameters, *, fsync: bool = False, spare
         UpdateError: A name or a dtype cannot be written; names the tensor.
         StorageError: The disk is full or cannot be written.
     """
-    return _write(path, _chunks(parameters), fsync, spare)
+    return _write(path, _chunks(parameters), durable, over)
 
 
 def write_hashed(
@@ -79,17 +77,33 @@ def write_hashed(
     parameters: Parameters,
     algorithm: Algorithm,
     *,
-    spare: Path | None = None,
+    durable: bool = False,
+    over: Path | None = None,
+    check: Callable[[str], object] | None = None,
 ) -> tuple[str, int]:
-    """As `write_file`; the digest of the file, and its size in bytes."""
+    """As `write_file`, hashed on the way.
+
+    Args:
+        path: See `write_file`.
+        parameters: See `write_file`.
+        algorithm: What makes the digest.
+        durable: See `write_file`.
+        over: See `write_file`.
+        check: Called with the digest before the file is put in place, which an error of it prevents.
+
+    Returns:
+        The digest of the file, and its size in bytes.
+    """
     hasher = Hasher(algorithm)
 
     def hashed() -> Iterator[bytes | memoryview]:
         for chunk in _chunks(parameters):
             hasher.update(chunk)
             yield chunk
+        if check is not None:
+            check(hasher.digest())
 
-    size = _write(path, hashed(), False, spare)
+    size = _write(path, hashed(), durable, over)
     return hasher.digest(), size
 
 
@@ -141,14 +155,10 @@ def tensors_size(specs: Mapping[str, TensorSpec]) -> int:
     return len(header_of(entries)) + sum(entry.end - entry.begin for entry in entries)
 
 
-def _write(path: Path, chunks: Iterable[bytes | memoryview], fsync: bool, spare: Path | None = None) -> int:
-    with file_errors(f"write {path}"), replacing(path) as part, overwriting(part, spare) as file:
+def _write(path: Path, chunks: Iterable[bytes | memoryview], durable: bool, over: Path | None) -> int:
+    with file_errors(f"write {path}"), writing(path, durable=durable, over=over) as file:
         for chunk in chunks:
             file.write(chunk)
-        file.truncate()
-        file.flush()
-        if fsync:
-            os.fsync(file.fileno())
         return file.tell()
 
 

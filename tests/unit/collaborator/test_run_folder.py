@@ -43,14 +43,14 @@ def test_a_link_to_a_file_of_the_site_is_not_followed(folder: RunFolder, tmp_pat
     (tmp_path / "patients.csv").write_text("Jane Doe")
     folder.written.symlink_to(tmp_path / "patients.csv")
 
-    with pytest.raises(StorageError, match="cannot copy"):
+    with pytest.raises(DisclosureError, match="is a link"):
         folder.take_over(1, 100, "blake3")
 
 
 def test_what_is_no_file_is_not_waited_for(folder: RunFolder) -> None:
     os.mkfifo(folder.written)
 
-    with pytest.raises(DisclosureError, match="no file"):
+    with pytest.raises(DisclosureError, match="is not a file"):
         folder.take_over(1, 100, "blake3")
 
 

@@ -266,7 +266,7 @@ def test_a_statement_of_another_site_is_noticed(forged: Callable[..., AuditRepor
 
     report = forged(swap, resealed=author.aggregator)
 
-    assert "collaborator/zurich signed what is told of budapest" in problems(report)["statements"][0]
+    assert "was signed by hanse://north/collaborator/zurich" in problems(report)["statements"][0]
 
 
 def test_a_statement_for_another_purpose_is_noticed(

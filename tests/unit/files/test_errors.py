@@ -1,12 +1,10 @@
 import os
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from tests.blobs import named
 
 from hanse.core.values.digests import ALGORITHMS, Algorithm, digest_of_bytes
-from hanse.files.atomic import replacing
 from hanse.files.copying import Writeback, copy_hashed
 
 MEGABYTE = 1 << 20
@@ -63,30 +61,3 @@ def test_the_disk_is_given_each_byte_once_and_in_large_pieces(monkeypatch: pytes
         writeback.reached(size)
 
     assert given == [(0, 8 * MEGABYTE), (8 * MEGABYTE, 32 * MEGABYTE)]
-
-
-def test_a_file_is_replaced_once_the_new_one_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    with replacing(path) as part:
-        part.write_text("new")
-        assert path.read_text() == "old"
-
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_cannot_be_written_stays_as_it_was_with_nothing_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def write() -> None:
-        with replacing(path) as part:
-            part.write_text("ne")
-            raise OSError("the disk is full")
-
-    with pytest.raises(OSError, match="full"):
-        write()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -71,12 +71,19 @@ def test_a_group_that_does_not_change_is_kept_once(tmp_path: Path) -> None:
 def test_a_crash_amid_a_save_leaves_the_version_before(tmp_path: Path) -> None:
     store = StateStore(tmp_path)
     store.save(1, 1, STATE)
-    (tmp_path / "new.json").write_text('{"optimi')
-    (tmp_path / "new.safetensors").write_bytes(b"half")
+    (tmp_path / "state-2-1.json.part").write_text('{"optimi')
+    (tmp_path / f"{'0' * 64}-blake3.safetensors.part").write_bytes(b"half")
 
     assert StateStore(tmp_path).newest_before(9) == 1
-    store.save(2, 1, STATE)
-    assert store.newest_before(9) == 2
+
+
+def test_what_a_crash_left_is_gone_after_the_next_save(tmp_path: Path) -> None:
+    (tmp_path / "state-2-1.json.part").write_text('{"optimi')
+    (tmp_path / f"{'0' * 64}-blake3.safetensors.part").write_bytes(b"half")
+
+    StateStore(tmp_path).save(3, 1, STATE)
+
+    assert not [name for name in files(tmp_path) if name.endswith(".part")]
 
 
 def test_a_damaged_version_is_told_with_its_file(tmp_path: Path) -> None:

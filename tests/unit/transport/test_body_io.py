@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hanse.errors import StorageError, TransportError
-from hanse.transport.body_io import PIECE, receive, send
+from hanse.transport.body_io import CACHED_PIECE, receive, send
 
-DATA = random.Random(1).randbytes(5 * PIECE + 4321)
+DATA = random.Random(1).randbytes(5 * CACHED_PIECE + 4321)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def sent(end: socket.socket, data: bytes, *, seed: int = 0, hang_up: bool = Fals
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("begun", [0, 1, PIECE, 2 * PIECE + 7, len(DATA)])
+@pytest.mark.parametrize("begun", [0, 1, CACHED_PIECE, 2 * CACHED_PIECE + 7, len(DATA)])
 def test_a_body_is_written_whole_however_it_comes(
     ends: tuple[socket.socket, socket.socket], begun: int, seed: int
 ) -> None:
@@ -99,7 +99,7 @@ def keep(pieces: list[bytes]) -> Callable[[memoryview], bool]:
     return take
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, len(DATA)), (PIECE + 3, len(DATA) - 1), (7, 7)])
+@pytest.mark.parametrize(("start", "stop"), [(0, len(DATA)), (CACHED_PIECE + 3, len(DATA) - 1), (7, 7)])
 @pytest.mark.parametrize("in_file", [True, False])
 def test_what_is_sent_is_what_was_asked_for(tmp_path: Path, start: int, stop: int, in_file: bool) -> None:
     path, pieces = tmp_path / "update", list[bytes]()
@@ -108,7 +108,7 @@ def test_what_is_sent_is_what_was_asked_for(tmp_path: Path, start: int, stop: in
     assert send(path if in_file else DATA, start, stop, keep(pieces))
 
     assert b"".join(pieces) == DATA[start:stop]
-    assert all(len(piece) <= PIECE for piece in pieces)
+    assert all(len(piece) <= CACHED_PIECE for piece in pieces)
 
 
 @pytest.mark.parametrize("in_file", [True, False])
@@ -121,7 +121,7 @@ def test_it_ends_where_nobody_takes_any_more(tmp_path: Path, in_file: bool) -> N
         return False
 
     assert not send(path if in_file else DATA, 0, len(DATA), refuse)
-    assert offered == [PIECE]
+    assert offered == [CACHED_PIECE]
 
 
 def test_a_file_that_became_shorter_is_an_error(tmp_path: Path) -> None:

@@ -111,6 +111,16 @@ def test_a_file_says_its_digest_and_size(tmp_path: Path, algorithm: Algorithm) -
     assert (digest, size) == (digest_of_bytes(content, algorithm), len(content))
 
 
+def test_a_file_whose_digest_is_refused_is_not_put_in_place(tmp_path: Path) -> None:
+    def refuse(digest: str) -> None:
+        raise UpdateError(f"{digest} is not it")
+
+    with pytest.raises(UpdateError, match=digest_of_bytes(encode(MODEL), "blake3")):
+        write_hashed(tmp_path / "model.safetensors", MODEL, "blake3", check=refuse)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_tensor_of_many_blocks_is_written_whole(tmp_path: Path) -> None:
     model = {"large": np.arange(3 * tensors._BLOCK_BYTES // 4 + 1, dtype=np.float32)}
     path = tmp_path / "model.safetensors"
@@ -126,7 +136,7 @@ def test_a_spare_file_is_overwritten_and_becomes_the_new_one(tmp_path: Path, bef
     spare.write_bytes(b"x" * before)
     inode = spare.stat().st_ino
 
-    size = write_file(path, MODEL, spare=spare)
+    size = write_file(path, MODEL, over=spare)
 
     assert path.read_bytes() == encode(MODEL)
     assert (size, inode) == (path.stat().st_size, path.stat().st_ino)

@@ -106,7 +106,7 @@ class ModelDeltas:
         with file_errors(f"make {self._directory}"):
             self._directory.mkdir(mode=0o700, exist_ok=True)
         part = self._directory / f"{model}.safetensors"
-        with Spool(part.with_suffix(".spool")) as spool:
+        with Spool(self._directory) as spool:
             for name, array in model_delta(now, before, level):
                 spool.add(name, array)
             digest, size = write_hashed(part, spool.tensors(), algorithm)

@@ -14,12 +14,12 @@ from hanse.core.run.tasks import AcceptResult, FailTask, member_state
 from hanse.core.values.digests import algorithm_of
 from hanse.core.values.identity import Party
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import DisclosureError, ProtocolError, TrustError, UpdateError
+from hanse.errors import DisclosureError, ProtocolError, UpdateError
 from hanse.pki.credentials import Credentials
-from hanse.pki.signatures import verify
+from hanse.pki.statements import S, check_statement
 from hanse.storage.base import BlobStore
 from hanse.updates.incoming import check_update_blob
-from hanse.wire.messages.basics import decode_value, encode
+from hanse.wire.messages.basics import encode
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
 
 _LONGEST_STATEMENT = 65_536
@@ -37,7 +37,6 @@ class StatementVerifier:
             blobs: What sites have brought.
             clock: The time, with its zone.
         """
-        self._federation = credentials.party.federation
         self._authority = credentials.authority
         self._blobs = blobs
         self._clock = clock
@@ -49,8 +48,7 @@ class StatementVerifier:
             TrustError: Somebody else signed it, or it is about somebody else.
             ProtocolError: It is malformed, or about another plan.
         """
-        answer = decode_value(PlanAnswer, statement.body)
-        self._check_stated(PLAN_ANSWER, party, answer, statement)
+        answer = self._check_stated(PlanAnswer, PLAN_ANSWER, party, statement)
         if answer.plan_digest != run.plan_digest:
             raise ProtocolError(
                 f"{party.name} answered plan {answer.plan_digest[:12]}, but run {run.run_id} is of plan "
@@ -77,7 +75,7 @@ class StatementVerifier:
             DisclosureError: It holds something that the plan does not declare.
             UpdateError: The update is unusable.
         """
-        self._check_stated(TASK_RESULT, party, outcome, statement)
+        self._check_stated(TaskOutcome, TASK_RESULT, party, statement)
         accept = AcceptResult(
             outcome.exchange,
             outcome.site,
@@ -107,20 +105,15 @@ class StatementVerifier:
         if outcome.update is not None:
             self._check_update(run, exchange, outcome.site, outcome.update)
 
-    def _check_stated(
-        self, purpose: str, party: Party, stated: PlanAnswer | TaskOutcome, statement: SignedStatement
-    ) -> None:
+    def _check_stated(self, kind: type[S], purpose: str, party: Party, statement: SignedStatement) -> S:
         length = len(encode(statement))
         if length > _LONGEST_STATEMENT:
             raise ProtocolError(
                 f"{party.name} made a statement of {length} bytes; at most {_LONGEST_STATEMENT} are kept"
             )
-        signer = verify(statement, purpose, statement.body, self._authority, self._clock())
-        if signer != party or (stated.site, stated.federation) != (party.name, self._federation):
-            raise TrustError(
-                f"{party.name} sent a statement of {stated.site} signed by {signer.name}",
-                mend="A site can speak for itself only.",
-            )
+        return check_statement(
+            statement, kind, purpose, by=party, authority=self._authority, at=self._clock()
+        )
 
     def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
         algorithm, agreed = algorithm_of(update.digest), run.plan.digests

@@ -228,7 +228,7 @@ class RemoteHost:
     def _write(self, what: str, parameters: Parameters) -> str:
         """Write a file for the service, over the one before, which it has taken; its name."""
         path = self._outbox / f"{what}.safetensors"
-        write_file(path, parameters, spare=path)
+        write_file(path, parameters, over=path)
         return path.name
 
     def _open(self, name: str | None) -> Parameters | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +12,8 @@ from typing import Any
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.parameters import Parameters
 from hanse.errors import WorkflowError
-from hanse.files.atomic import replacing
 from hanse.files.errors import file_errors
+from hanse.files.handover import lend, open_foreign
 from hanse.files.reuse import may_keep, unused
 from hanse.storage.base import BlobStore
 from hanse.wire.tensors import write_hashed
@@ -83,16 +81,15 @@ class Workspace:
         name = f"{digest}.safetensors"
         place, blob = self.inbox / name, self._blobs.whole(digest)
         with file_errors(f"show {blob} to the run's worker"):
-            if not place.exists() and not (self.share and _linked(blob, place)):
-                with replacing(place) as part:
-                    shutil.copyfile(blob, part)
+            if not place.exists():
+                lend(blob, place, link=self.share)
         return name
 
     def show(self, name: str, parameters: Parameters) -> str:
         """Write tensors for the worker to read; the digest of the file."""
         place = self.inbox / name
         self._shown.add(place)
-        return write_hashed(place, parameters, self._algorithm, spare=unused(self._spare))[0]
+        return write_hashed(place, parameters, self._algorithm, over=unused(self._spare))[0]
 
     def take(self, name: str) -> str:
         """Take in a file that the worker wrote; its digest.
@@ -101,23 +98,20 @@ class Workspace:
             WorkflowError: The worker wrote no such file, or too large a one.
             StorageError: The disk is full.
         """
-        try:
-            # No link is followed, no pipe waited for.
-            descriptor = os.open(self.outbox / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError as error:
-            raise WorkflowError(f"the workflow named a file {name} that it did not write") from error
-        with os.fdopen(descriptor, "rb", 0) as source:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > self._max_bytes:
-                raise WorkflowError(
-                    f"the workflow named a file {name} that is none, or has {found.st_size} bytes where "
-                    f"{self._max_bytes} are taken"
-                )
-            # Copied: the worker may hold its own file open, and write to it after it was hashed.
-            digest = self._blobs.copy(source, found.st_size, self._algorithm)
+
+        def refuse(problem: str) -> WorkflowError:
+            return WorkflowError(f"the workflow named a file {name} that {problem}")
+
+        with file_errors(f"open {name} of the run's worker"):
+            try:
+                source, size = open_foreign(self.outbox / name, self._max_bytes, refuse)
+            except FileNotFoundError as error:
+                raise refuse("it did not write") from error
+        with source:
+            digest = self._blobs.copy(source, size, self._algorithm)
         self.taken.add(digest)
         with suppress(OSError):  # it is the worker's own folder, and the next is written over it
-            if found.st_size > may_keep(self.outbox):
+            if size > may_keep(self.outbox):
                 (self.outbox / name).unlink()
         return digest
 
@@ -128,7 +122,7 @@ class Workspace:
             return message
         place = self.inbox / "message.json"
         with file_errors(f"write {place}"):
-            place.write_text(text, encoding="ascii")
+            place.write_text(text, encoding="ascii")  # read once the worker is told of it
         return {"file": place.name}
 
     def clear(self) -> None:
@@ -148,11 +142,3 @@ class Workspace:
     def delete(self) -> None:
         """Delete the folders."""
         shutil.rmtree(self._life, ignore_errors=True)
-
-
-def _linked(blob: Path, place: Path) -> bool:
-    try:
-        os.link(blob, place)
-    except OSError:  # another file system, or one without links
-        return False
-    return True

@@ -60,7 +60,7 @@ class TaskHost:
         performed = perform(self._session, self._plan, self._setup.site, ask, received)
         if performed.update is not None:
             path = Path(order.update)
-            write_file(path, performed.update, spare=spare_of(path))
+            write_file(path, performed.update, over=spare_of(path))
         return TaskReport(num_examples=performed.num_examples, metrics=dict(performed.metrics))
 
     def _begin(self) -> Session:

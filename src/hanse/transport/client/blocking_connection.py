@@ -21,7 +21,7 @@ from aiohappyeyeballs import start_connection
 from yarl import URL
 
 from hanse.errors import ProtocolError, TransportError
-from hanse.transport.body_io import PIECE, receive
+from hanse.transport.body_io import CACHED_PIECE, receive
 from hanse.transport.client.address import Address, Patience
 from hanse.transport.client.errors import explain, proxy_refused, unknown_host, unreachable
 from hanse.wire.messages.basics import MAX_MESSAGE
@@ -154,7 +154,7 @@ class BlockingConnection:
         """
         reply = self._replied()
         # What was read together with the head; the rest is still in the socket.
-        first = reply.read1(PIECE) if length else b""
+        first = reply.read1(CACHED_PIECE) if length else b""
         receive(self._socket, length, first, write)
         reply.length = 0
 

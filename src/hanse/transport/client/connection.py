@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 
 from hanse.core.values.schema import Strict
-from hanse.files.atomic import replacing
+from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
 from hanse.storage.base import BlobStore
 from hanse.transport.api.route import A, AnyRoute, Bulk, Q, Route, expand
@@ -114,7 +114,7 @@ class HttpsConnection:
             with file_errors(f"write {path}"):  # here too: `_ask` takes an OSError for one of the network
                 file.write(data)
 
-        with file_errors(f"write {path}"), replacing(path) as part, part.open("wb") as file:
+        with file_errors(f"write {path}"), writing(path) as file:
             async with self._ask(route, params) as response:
                 await pour(response.content, write, self._patience.idle_s)
 

@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 from tests.parties import Run
 
-from hanse.transport.body_io import PIECE
+from hanse.transport.body_io import CACHED_PIECE
 from hanse.transport.server.tls.connection import TlsConnection
 from hanse.transport.server.transfer_threads import TransferThreads
 
-SIZE = 4 * PIECE
+SIZE = 4 * CACHED_PIECE
 SLOW = 1_000
 """Bytes a second."""
 LONG_S = 60.0
@@ -102,7 +102,7 @@ def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
 
     async def scenario() -> None:
         clock = Clock()
-        slow, next_one = Peer(clock, piece_s=1.1 * PIECE / SLOW), Peer(clock)
+        slow, next_one = Peer(clock, piece_s=1.1 * CACHED_PIECE / SLOW), Peer(clock)
         bodies = TransferThreads(4, at_once=1, clock=clock)
         tasks = [sending(bodies, slow, model), sending(bodies, next_one, model)]
 

@@ -9,10 +9,9 @@ from types import MappingProxyType
 
 from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.compression.update import update_seed, upload_codec
-from hanse.core.plan.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
+from hanse.core.plan.disclosure import check_result, check_tensors, declared, disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -228,12 +227,10 @@ class SimulationHost:
         self, performed: Performed, exchange: Exchange, site: str, received: Parameters | None
     ) -> None:
         what = f"task {exchange.task} at {site}"
-        disclosure = disclosure_of(self.plan, exchange.task)
-        check_examples(performed.num_examples, what)
-        check_metrics(performed.metrics, disclosure, what)
+        check_result(performed, self.plan, exchange.task, what)
         if performed.update is not None:
-            like = performed.update if exchange.task == INITIALISE else received or {}
-            check_update(performed.update, declared(specs(like), disclosure), what)
+            model = None if received is None else specs(received)
+            check_tensors(performed.update, model, self.plan, exchange.task, what)
 
     def _check_model(self, model: Parameters) -> None:
         if self.run.model is None:

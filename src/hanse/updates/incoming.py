@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from hanse.compression.update import update_seed, upload_codec
-from hanse.core.plan.disclosure import check_update, declared, disclosure_of
+from hanse.core.plan.disclosure import check_tensors, expected_tensors
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
@@ -23,14 +23,12 @@ def check_update_blob(blobs: BlobStore, run: Run, exchange: Exchange, site: str,
         UpdateError: A NaN or an infinity, or bytes that no site of ours writes.
         StorageError: A blob is not there, or cannot be read.
     """
-    path = blobs.path(digest)
-    tensors = open_file(path)
+    tensors = open_file(blobs.path(digest))
     what = f"task {exchange.task} at {site}"
     codec = upload_codec(run.plan, exchange.task)
-    if exchange.task == INITIALISE:
-        check_update(tensors, read_specs(path), what)
-    elif codec is None:
-        check_update(tensors, _expected(blobs, run, exchange), what)
+    if codec is None:
+        model = None if exchange.task == INITIALISE else _model_specs(blobs, exchange)
+        check_tensors(tensors, model, run.plan, exchange.task, what)
     else:
         seed = update_seed(run.plan.seed, site, exchange.number)
         codec.check(tensors, _expected(blobs, run, exchange), seed, what)
@@ -52,10 +50,13 @@ def open_update(blobs: BlobStore, run: Run, exchange: Exchange, site: str, diges
 
 
 def _expected(blobs: BlobStore, run: Run, exchange: Exchange) -> dict[str, TensorSpec]:
+    return expected_tensors(_model_specs(blobs, exchange), run.plan, exchange.task)
+
+
+def _model_specs(blobs: BlobStore, exchange: Exchange) -> dict[str, TensorSpec]:
     if exchange.model is None:
         raise RunError(f"exchange {exchange.number} has no model")
-    model = _specs_of_blob(blobs.path(exchange.model))
-    return declared(model, disclosure_of(run.plan, exchange.task))
+    return _specs_of_blob(blobs.path(exchange.model))
 
 
 # Of one model for each of its updates; blobs never change.

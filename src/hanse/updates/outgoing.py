@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.compression.update import UpdateCodec, update_seed
-from hanse.core.plan.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
+from hanse.core.plan.disclosure import check_result, check_tensors
 from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import specs
 from hanse.errors import DisclosureError
@@ -52,24 +52,17 @@ def check_outgoing(
         StorageError: A file cannot be read.
     """
     what = f"task {task} at {site}"
-    disclosure = disclosure_of(plan, task)
-    check_examples(outgoing.num_examples, what)
-    check_metrics(outgoing.metrics, disclosure, what)
-    if disclosure.update == "none":
-        if outgoing.update is not None:
-            raise DisclosureError(f"{what} would disclose an update; the plan declares none")
-        return
+    check_result(outgoing, plan, task, what)
     if outgoing.update is None:
-        raise DisclosureError(f"{what} gave no update, and the plan declares one")
+        return
     with file_errors(f"read {outgoing.update}"):
         size = outgoing.update.stat().st_size
     if size > max_bytes:
         raise DisclosureError(f"the update of {what} has {size} bytes; at most {max_bytes} are taken")
     tensors = open_file(outgoing.update)
-    expected = specs(tensors) if model is None else declared(read_specs(model), disclosure)
-    check_update(tensors, expected, what)
+    check_tensors(tensors, None if model is None else read_specs(model), plan, task, what)
     # Metadata in the header would be text that nobody declared.
-    if size != tensors_size(expected):
+    if size != tensors_size(specs(tensors)):
         raise DisclosureError(f"the update file of {what} holds more than the declared tensors")
 
 

@@ -52,7 +52,7 @@ def test_what_is_declared_may_leave(model: Path) -> None:
         ({"weight": MODEL["weight"]}, "'steps' is missing"),
         (MODEL | {"weight": np.ones((3, 3), np.float32)}, r"shape \(3, 3\), expected \(2, 3\)"),
         (MODEL | {"weight": MODEL["weight"].astype(np.float64)}, "dtype float64, expected float32"),
-        (None, "gave no update"),
+        (None, "sent no update, and the plan declares update: aggregate"),
     ],
 )
 def test_an_update_that_is_not_as_declared_does_not_leave(
@@ -88,7 +88,7 @@ def test_an_impossible_number_of_examples_does_not_leave(model: Path) -> None:
 
 
 def test_a_task_that_declares_no_update_sends_none(model: Path) -> None:
-    with pytest.raises(DisclosureError, match="would disclose an update"):
+    with pytest.raises(DisclosureError, match="sent an update, and the plan declares update: none"):
         check(model, MODEL, task="evaluate")
 
 

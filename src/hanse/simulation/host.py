@@ -15,6 +15,16 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
+from hanse.core.run.hosting import (
+    accepted_result,
+    check_asked,
+    check_model,
+    dead_exchanges,
+    next_ready,
+    staleness,
+    standing_of,
+    stream_model,
+)
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Finish, Submit
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
@@ -22,7 +32,7 @@ from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.digests import digest_of_bytes
 from hanse.core.values.lazy import materialize
-from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
+from hanse.core.values.parameters import Parameters, specs
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError, rebuild
 from hanse.learners.base import Session
@@ -117,13 +127,13 @@ class SimulationHost:
 
     def standing(self) -> Standing:
         """Where the run stands now."""
-        run = self.run
+        now = standing_of(self.run)
         return Standing(
-            committed=run.committed,
-            model=None if run.model is None else self._tensors[run.model],
-            state={} if run.state is None else self._tensors[run.state],
-            complete=run.complete,
-            population=run.population,
+            committed=now.committed,
+            model=None if now.model is None else self._tensors[now.model],
+            state={} if now.state is None else self._tensors[now.state],
+            complete=now.complete,
+            population=now.population,
         )
 
     def initial_model(self) -> Parameters | None:
@@ -137,11 +147,11 @@ class SimulationHost:
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         """Have each site perform the task; the answers, in site order."""
-        return tuple(_whole(update) for update in self._updates(self._exchange(request)))
+        return tuple(_whole(update) for update in self._updates(self._exchange(request, individually=True)))
 
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
-        exchange = self._exchange(request)
+        exchange = self._exchange(request, individually=request.sites is not None)
         aggregate = aggregate_updates(self.plan.aggregation, self._updates(exchange))
         digest = None if aggregate.delta is None else self._keep(aggregate.delta)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
@@ -149,25 +159,23 @@ class SimulationHost:
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
         """The next update of a stream; sites work in the order in which they were asked."""
-        model = self.run.model
-        if model is None:
-            raise WorkflowError("a stream begins after the first model")
+        check_asked(self.plan, task, self.run.committed + 1, individually=True)
+        model = stream_model(self.run)
         while True:
             self._execute(OpenStream(task, model, taken))
-            waiting = [e for e in self.run.stream() if e.closed is None]
-            self._perform(waiting[0], waiting[0].unanswered[0])
-            done = self.run.exchanges[waiting[0].number]
-            if done.answered:
-                stale = self.run.committed + 1 - done.round_number
-                return done.number, _whole(self._update(done, done.answered[0], max(stale, 0)))
+            waiting = next(e for e in self.run.stream() if e.closed is None)
+            self._perform(waiting, waiting.unanswered[0])
+            ready = next_ready(self.run, taken)
+            if ready is not None:
+                update = self._update(ready, ready.order[0], staleness(self.run, ready))
+                return ready.number, _whole(update)
 
     def commit(self, request: CommitRequest) -> Standing:
         """Make a round's outcome the run's."""
-        self._check_model(request.model)
+        check_model(request.model, self.standing().model)
         state = self._keep(request.state) if request.state else None
         model = self._keep(request.model)
-        dead = [e.number for e in self.run.stream() if e.closed is not None and not e.answered]
-        consumed = (*request.consumed, *dead)
+        consumed = (*request.consumed, *dead_exchanges(self.run))
         self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
         self._forget()
         return self.standing()
@@ -184,7 +192,8 @@ class SimulationHost:
             self._listener(self.run, event)
         return events
 
-    def _exchange(self, request: Request) -> Exchange:
+    def _exchange(self, request: Request, *, individually: bool) -> Exchange:
+        check_asked(self.plan, request.task, request.round_number, individually=individually)
         model = None if request.model is None else self._keep(request.model)
         self._execute(OpenRound(request.round_number))
         self._execute(OpenExchange(request.round_number, request.index, request.task, model, request.sites))
@@ -232,23 +241,11 @@ class SimulationHost:
             model = None if received is None else specs(received)
             check_tensors(performed.update, model, self.plan, exchange.task, what)
 
-    def _check_model(self, model: Parameters) -> None:
-        if self.run.model is None:
-            return
-        problem = mismatch(specs(model), specs(self._tensors[self.run.model]))
-        if problem:
-            raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
-        bad = not_finite(model)
-        if bad:
-            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
-
     def _updates(self, exchange: Exchange) -> tuple[Update, ...]:
         return tuple(self._update(exchange, site) for site in exchange.answered)
 
     def _update(self, exchange: Exchange, site: str, staleness: int = 0) -> Update:
-        answer = exchange.members[site].answer
-        if answer is None:
-            raise WorkflowError(f"{site} has not answered exchange {exchange.number}")
+        answer = accepted_result(exchange, site)
         delta = None if answer.update is None else self._decoded(exchange, site, answer.update)
         return Update(site, answer.num_examples, answer.metrics, delta, staleness)
 

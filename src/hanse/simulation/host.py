@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.compression.update import update_seed, upload_codec
 from hanse.core.plan.disclosure import check_result, check_tensors, declared, disclosure_of
 from hanse.core.plan.manifest import Manifest
@@ -40,6 +39,7 @@ from hanse.learners.failures import describe, place
 from hanse.learners.perform import Ask, Performed, perform
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
+from hanse.updates.incoming import fold
 from hanse.wire.tensors import decode, encode
 from hanse.workflow.base import CommitRequest, Request, Standing
 from hanse.workflow.federation import Federation
@@ -152,7 +152,7 @@ class SimulationHost:
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
         exchange = self._exchange(request, individually=request.sites is not None)
-        aggregate = aggregate_updates(self.plan.aggregation, self._updates(exchange))
+        aggregate = fold(self.plan, self._updates(exchange))
         digest = None if aggregate.delta is None else self._keep(aggregate.delta)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
         return aggregate if digest is None else replace(aggregate, delta=self._tensors[digest])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import assert_never
 
-from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention, superseded
 from hanse.aggregator.run.controller import RunController
@@ -48,7 +47,7 @@ from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
-from hanse.updates.incoming import open_update
+from hanse.updates.incoming import fold, open_update_blob
 from hanse.wire.tensors import open_file
 
 
@@ -210,7 +209,7 @@ class CallHandler:
             answer = accepted_result(exchange, site)
             delta = None if answer.update is None else self._open(exchange, site, answer.update)
             updates.append(Update(site, answer.num_examples, answer.metrics, delta))
-        aggregate = aggregate_updates(self._run.plan.aggregation, updates)
+        aggregate = fold(self._run.plan, updates)
         if aggregate.delta is None:
             return aggregate, None
         return aggregate, self._workspace.show(_sum_file(exchange), aggregate.delta)
@@ -238,7 +237,7 @@ class CallHandler:
         return name
 
     def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
-        return open_update(self._blobs, self._run, exchange, site, digest)
+        return open_update_blob(self._blobs, self._run, exchange, site, digest)
 
     def _model(self, ref: ModelRef) -> str:
         """The digest of a model that the worker named or wrote; reads it."""

@@ -1,8 +1,9 @@
-"""The inline engine: a workflow, the run's state machine and the sites' tasks in one process."""
+"""The simulator's host over the inline engine: a workflow and the sites' tasks in one process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, QuorumError, TaskError, WorkflowError
+from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.averages import mean_metrics
@@ -81,15 +83,17 @@ def plan(**changes: Any) -> Plan:
 class Simulation:
     """A host with the events that it told."""
 
-    def __init__(self, sites: Mapping[str, Adder], **changes: Any) -> None:
+    def __init__(
+        self, sites: Mapping[str, Adder], directory: Path = Path("/nowhere"), **changes: Any
+    ) -> None:
         self.events: list[Event] = []
         agreed = plan(**changes)
         start = CodeFile(path="m.safetensors", sha256="1" * 64, size=1) if agreed.initial_model else None
         code = (CodeFile(path="adding.py", sha256="0" * 64, size=1),)
         manifest = Manifest(plan=agreed, files=code, initial_model=start)
         self.host = SimulationHost(
-            Submission(manifest, manifest.digest, INITIAL if start else None),
-            sites,
+            Submission(manifest, manifest.digest, tuple(sites), INITIAL if start else None),
+            InlineEngine(agreed, sites, directory),
             MemoryJournal(),
             started_ms=1_000,
             listener=lambda run, event: self.events.append(event),
@@ -295,23 +299,23 @@ class Uneven(Adder):
         return TaskResult(self.examples, result.metrics, {"w": parameters["w"] + change})
 
 
-def test_updates_are_compressed_as_a_site_would() -> None:
-    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED, rounds=1)
+def test_updates_are_compressed_as_a_site_would(tmp_path: Path) -> None:
+    simulation = Simulation({"a": Uneven(1.0)}, tmp_path, compression=COMPRESSED, rounds=1)
 
     simulation.drive()
 
     assert simulation.model() == [1.0, 0.0]
 
 
-def test_what_compression_left_out_is_in_the_next_update() -> None:
-    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED)
+def test_what_compression_left_out_is_in_the_next_update(tmp_path: Path) -> None:
+    simulation = Simulation({"a": Uneven(1.0)}, tmp_path, compression=COMPRESSED)
 
     simulation.drive()
 
     assert simulation.model() == [1.0, 1.5]
 
 
-def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled() -> None:
+def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled(tmp_path: Path) -> None:
     seen: list[Any] = []
 
     def look(federation: Federation) -> None:
@@ -320,7 +324,7 @@ def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled() -> Non
             round.commit(round.model, metrics={})
 
     tasks = {"train": {"discloses": INDIVIDUAL}}
-    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED, tasks=tasks, rounds=1)
+    simulation = Simulation({"a": Uneven(1.0)}, tmp_path, compression=COMPRESSED, tasks=tasks, rounds=1)
 
     simulation.drive(look)
 

@@ -155,7 +155,7 @@ class SimulationHost:
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
         exchange = self._exchange(request, individually=request.sites is not None)
-        aggregate = fold(self.plan, (self._owned(update) for update in self._answers(exchange)))
+        aggregate = fold(self.plan, self._answers(exchange), streamed=True)
         digest = None
         if aggregate.delta is not None:
             delta, digest = self._copied(aggregate.delta)

@@ -20,6 +20,7 @@ from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
 from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
+from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.built_in import BUILT_IN
@@ -44,8 +45,8 @@ def undisturbed_model(plan: Path, sites: Mapping[str, DeployedSite], took_part: 
             for name, site in sites.items()
         }
         host = SimulationHost(
-            Submission(loaded.manifest, loaded.digest),
-            sessions,
+            Submission(loaded.manifest, loaded.digest, tuple(sessions)),
+            InlineEngine(loaded.manifest.plan, sessions, Path(scratch) / "residuals"),
             MemoryJournal(),
             started_ms=0,
             listener=lambda run, event: None,

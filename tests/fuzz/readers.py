@@ -31,11 +31,21 @@ from hanse.core.values.schema import Strict
 from hanse.errors import ConfigError, HanseError
 from hanse.pki import certificates, enrolment, keys, signatures
 from hanse.sandbox import async_channel, channel
-from hanse.updates.outgoing import Outgoing, check_outgoing
+from hanse.updates.drafts import FileDraft
+from hanse.updates.origin import Origin
+from hanse.updates.outgoing import Outgoing, release
+from hanse.updates.residuals import Residuals
 from hanse.wire import tensors
 from hanse.wire.journal_file import read_lines
 from hanse.wire.messages.basics import decode, decode_value, encode, reported
-from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, ResultRequest, TaskOutcome
+from hanse.wire.messages.sites import (
+    PLAN_ANSWER,
+    TASK_RESULT,
+    PlanAnswer,
+    ResultRequest,
+    TaskOutcome,
+    UpdateFile,
+)
 
 Read = Callable[[bytes], object]
 
@@ -120,11 +130,10 @@ def model() -> dict[str, Any]:
 
 def update(data: bytes) -> None:
     """An update held against what the plan declares, as agent and aggregator do."""
-    start = scratch() / "model"
-    if not start.exists():
-        tensors.write_file(start, model())
-    outgoing = Outgoing(5, {"loss": 0.5}, _written(data))
-    check_outgoing(outgoing, PLAN, "train", "a", start, 1 << 20)
+    origin = Origin(PLAN, "train", "a", 1, tensors.specs(model()))
+    file = UpdateFile(digest=sha256(data), size=len(data))
+    outgoing = Outgoing(5, {"loss": 0.5}, FileDraft(_written(data), file, str(origin), 1 << 20))
+    release(outgoing, origin, Residuals(scratch() / "residuals"))
 
 
 def manifest(data: bytes) -> None:

@@ -15,7 +15,6 @@ from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
-from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
@@ -29,9 +28,12 @@ from hanse.errors import (
     TaskError,
     UpdateError,
 )
+from hanse.updates.drafts import FileDraft
 from hanse.updates.model_delta import patch_model
-from hanse.updates.outgoing import Outgoing, check_outgoing, compress_file
+from hanse.updates.origin import Origin
+from hanse.updates.outgoing import Outgoing, release
 from hanse.wire.messages.sites import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
+from hanse.wire.tensors import read_specs
 
 logger = logging.getLogger(__name__)
 
@@ -188,33 +190,23 @@ class TaskRun:
                     raise
 
     def _release(self, plan: Plan, report: TaskReport, model: Path | None) -> UpdateFile | None:
-        """Take over what the worker wrote, out of its reach, and check it there."""
-        asked = self.assignment
+        """Take over what the worker wrote, out of its reach, and make of it there what travels."""
+        asked, site = self.assignment, self.context.identity.site
         try:
-            update = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
-            outgoing = Outgoing(
-                report.num_examples,
-                report.metrics,
-                None if update is None else self.folder.outgoing(asked.exchange),
-            )
-            check_outgoing(
-                outgoing, plan, asked.task, self.context.identity.site, model, asked.max_update_bytes
-            )
-            codec = upload_codec(plan, asked.task)
-            if update is not None and codec is not None:
-                # Only what was checked is compressed, and by nobody but us.
-                update = compress_file(
-                    self.folder.outgoing(asked.exchange),
-                    codec,
-                    plan,
-                    self.context.identity.site,
-                    asked,
-                    self.folder.memory,
-                )
+            file = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
+            specs = None if file is None or model is None else read_specs(model)
+            origin = Origin(plan, asked.task, site, asked.exchange, specs)
+            update = None
+            if file is not None:
+                path = self.folder.outgoing(asked.exchange)
+                update = FileDraft(path, file, str(origin), asked.max_update_bytes)
+            outgoing = Outgoing(report.num_examples, report.metrics, update)
+            # By us alone, on a copy that the worker cannot change.
+            release(outgoing, origin, self.folder.memory)
         except HanseError:
             self.folder.drop_update(asked.exchange)
             raise
-        return update
+        return None if update is None else update.file
 
 
 _TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail"}

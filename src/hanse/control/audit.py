@@ -24,7 +24,7 @@ from hanse.control.report import (
 )
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
 from hanse.core.journal.chain import GENESIS, Record, check_chain
-from hanse.core.plan.disclosure import check_examples, check_metrics, disclosure_of
+from hanse.core.plan.disclosure import check_result
 from hanse.core.run.events import Event, read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.run.exchange import Exchange
@@ -229,14 +229,9 @@ class _Examination:
         if not self._agreed(event.site):
             return f"{what} was taken from a site that had not accepted the plan"
         try:
-            disclosure = disclosure_of(self._run.plan, opened.task)
-            check_metrics(event.metrics, disclosure, what)
-            check_examples(event.num_examples, what)
+            check_result(event, self._run.plan, opened.task, what)
         except HanseError as error:
             return error.message
-        if (event.update is None) != (disclosure.update == "none"):
-            sent = "no update" if event.update is None else "an update"
-            return f"{what} sent {sent}, and the plan declares update: {disclosure.update}"
         return ""
 
     def _counted(self, event: ExchangeClosed | UpdatesAggregated, where: str) -> None:

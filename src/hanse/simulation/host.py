@@ -1,37 +1,39 @@
-"""The inline engine: every site in this process, one task after another, over the same core."""
+"""The simulator's host: answers a workflow by an engine's virtual sites, over the aggregator's own core."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from hanse.aggregation.registry import aggregate as aggregate_updates
-from hanse.compression.update import update_seed, upload_codec
-from hanse.core.plan.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
+from hanse.core.run.hosting import (
+    check_asked,
+    check_model,
+    dead_exchanges,
+    staleness,
+    standing_of,
+    stream_model,
+)
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Finish, Submit
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
-from hanse.core.values.digests import digest_of_bytes
-from hanse.core.values.lazy import materialize
-from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
+from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate, Update
-from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError, WorkflowError, rebuild
-from hanse.learners.base import Session
+from hanse.errors import HanseError, TaskError, WorkflowError, rebuild
 from hanse.learners.failures import describe, place
-from hanse.learners.perform import Ask, Performed, perform
+from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
-from hanse.wire.tensors import decode, encode
+from hanse.updates.incoming import fold
+from hanse.wire.tensors import copy_hashed
 from hanse.workflow.base import CommitRequest, Request, Standing
 from hanse.workflow.federation import Federation
 
@@ -40,25 +42,34 @@ Listener = Callable[[Run, Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What is simulated: a plan and where its first model is, if it has one."""
+    """A plan to simulate.
+
+    Attributes:
+        manifest: The plan, and its files.
+        digest: The digest of `manifest`.
+        sites: Names of the sites, which accept the plan.
+        initial_model: The plan's first model, if it has one.
+    """
 
     manifest: Manifest
     digest: str
+    sites: tuple[str, ...]
     initial_model: Parameters | None = None
 
 
 class SimulationHost:
-    """Answers a workflow by performing each site's task at once; see `hanse.workflow.base.Host`.
+    """Answers a workflow by an engine's sites; see `hanse.workflow.base.Host`.
 
-    Drives the state machine that the aggregator drives, checks what the
-    agent checks, and aggregates as the aggregator does, so that a simulated
-    run and a deployed one give the same model to the bit.
+    Drives the state machine that the aggregator drives, and aggregates as the
+    aggregator does, so that a simulated run and a deployed one give the same
+    model to the bit. Keeps models and states that the run refers to; an update
+    is folded as it comes, or given to the workflow, and not kept.
     """
 
     def __init__(
         self,
         submission: Submission,
-        sessions: Mapping[str, Session],
+        engine: Engine,
         journal: Journal,
         *,
         started_ms: int,
@@ -68,21 +79,21 @@ class SimulationHost:
 
         Args:
             submission: What to run.
-            sessions: The user's code of each site, by the site's name.
+            engine: Performs the sites' tasks.
             journal: Where the run is kept.
             started_ms: When the simulation begins, milliseconds since 1970. From there time is
                 logical: a deadline is about real machines.
             listener: Told of every event.
         """
         run_id = f"{submission.manifest.plan.name}-simulated"
-        self._sessions = sessions
+        self._engine = engine
         self._initial = submission.initial_model
         self._listener = listener
         self._ticks = itertools.count(started_ms)
         self._ledger = JournaledRun(journal, run_id)
-        self._tensors: dict[str, Parameters] = {}
-        self._left_out: dict[tuple[str, str], Parameters] = {}
-        invited = tuple(sorted(sessions))
+        self._kept: dict[str, Parameters] = {}
+        """Models and states that the run refers to, by the digests of their files."""
+        invited = tuple(sorted(submission.sites))
         self._execute(Submit(run_id, submission.manifest, submission.digest, "simulation", invited))
         for site in invited:
             self._execute(AnswerPlan(site, accepted=True, reasons=("simulated",)))
@@ -114,17 +125,17 @@ class SimulationHost:
 
     def tensors(self, digest: str) -> Parameters:
         """The committed parameters of this digest."""
-        return self._tensors[digest]
+        return self._kept[digest]
 
     def standing(self) -> Standing:
         """Where the run stands now."""
-        run = self.run
+        now = standing_of(self.run)
         return Standing(
-            committed=run.committed,
-            model=None if run.model is None else self._tensors[run.model],
-            state={} if run.state is None else self._tensors[run.state],
-            complete=run.complete,
-            population=run.population,
+            committed=now.committed,
+            model=None if now.model is None else self._kept[now.model],
+            state={} if now.state is None else self._kept[now.state],
+            complete=now.complete,
+            population=now.population,
         )
 
     def initial_model(self) -> Parameters | None:
@@ -138,37 +149,37 @@ class SimulationHost:
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         """Have each site perform the task; the answers, in site order."""
-        return tuple(_whole(update) for update in self._updates(self._exchange(request)))
+        exchange = self._exchange(request, individually=True)
+        return tuple(self._owned(update) for update in self._answers(exchange))
 
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
-        exchange = self._exchange(request)
-        aggregate = aggregate_updates(self.plan.aggregation, self._updates(exchange))
-        digest = None if aggregate.delta is None else self._keep(aggregate.delta)
+        exchange = self._exchange(request, individually=request.sites is not None)
+        aggregate = fold(self.plan, self._answers(exchange), streamed=True)
+        digest = None
+        if aggregate.delta is not None:
+            delta, digest = self._copied(aggregate.delta)
+            aggregate = replace(aggregate, delta=delta)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
-        return aggregate if digest is None else replace(aggregate, delta=self._tensors[digest])
+        return aggregate
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
         """The next update of a stream; sites work in the order in which they were asked."""
-        model = self.run.model
-        if model is None:
-            raise WorkflowError("a stream begins after the first model")
+        check_asked(self.plan, task, self.run.committed + 1, individually=True)
+        model = stream_model(self.run)
         while True:
             self._execute(OpenStream(task, model, taken))
-            waiting = [e for e in self.run.stream() if e.closed is None]
-            self._perform(waiting[0], waiting[0].unanswered[0])
-            done = self.run.exchanges[waiting[0].number]
-            if done.answered:
-                stale = self.run.committed + 1 - done.round_number
-                return done.number, _whole(self._update(done, done.answered[0], max(stale, 0)))
+            waiting = next(e for e in self.run.stream() if e.closed is None)
+            for update in self._answers(waiting):
+                stale = staleness(self.run, waiting)
+                return waiting.number, replace(self._owned(update), staleness=stale)
 
     def commit(self, request: CommitRequest) -> Standing:
         """Make a round's outcome the run's."""
-        self._check_model(request.model)
+        check_model(request.model, self.standing().model)
         state = self._keep(request.state) if request.state else None
         model = self._keep(request.model)
-        dead = [e.number for e in self.run.stream() if e.closed is not None and not e.answered]
-        consumed = (*request.consumed, *dead)
+        consumed = (*request.consumed, *dead_exchanges(self.run))
         self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
         self._forget()
         return self.standing()
@@ -185,107 +196,69 @@ class SimulationHost:
             self._listener(self.run, event)
         return events
 
-    def _exchange(self, request: Request) -> Exchange:
+    def _exchange(self, request: Request, *, individually: bool) -> Exchange:
+        """Ask a task, which no site has begun yet."""
+        check_asked(self.plan, request.task, request.round_number, individually=individually)
         model = None if request.model is None else self._keep(request.model)
         self._execute(OpenRound(request.round_number))
         self._execute(OpenExchange(request.round_number, request.index, request.task, model, request.sites))
-        number = self.run.in_round()[request.index].number
-        for site in self.run.exchanges[number].unanswered:
-            self._perform(self.run.exchanges[number], site)
-        return self.run.exchanges[number]
+        return self.run.in_round()[request.index]
 
-    def _perform(self, exchange: Exchange, site: str) -> None:
-        """One task at one site: performed, checked as the agent would, and told to the run."""
-        self._execute(StartTask(exchange.number, site))
-        received = None if exchange.model is None else self._tensors[exchange.model]
-        ask = Ask(exchange.number, exchange.round_number, exchange.task)
-        try:
-            performed = perform(self._sessions[site], self.plan, site, ask, received).materialize()
-            self._check(performed, exchange, site, received)
-            travels, left_out = self._compress(performed, exchange, site)
-        except (TaskError, DisclosureError, UpdateError) as error:
-            tail = error.log_tail if isinstance(error, TaskError) else ""
-            self._execute(FailTask(exchange.number, site, str(error), tail))
+    def _answers(self, exchange: Exchange) -> Iterator[Update]:
+        """Have the sites of an exchange perform its task; each answer when it has been taken.
+
+        The arrays of an answer hold until the next.
+        """
+        sites = exchange.unanswered
+        inputs = {} if exchange.model is None else {exchange.model: self._kept[exchange.model]}
+        answers = self._engine.perform(self._asks(exchange, sites), inputs)
+        for site in sites:
+            # In no variable of this function: the arrays would outlast their use.
+            yield from self._taken(exchange, site, next(answers))
+
+    def _asks(self, exchange: Exchange, sites: tuple[str, ...]) -> Iterator[SiteAsk]:
+        for site in sites:
+            self._execute(StartTask(exchange.number, site))
+            accepted = self.run.accepted.get(site, 0)
+            yield SiteAsk(
+                site, exchange.number, exchange.round_number, exchange.task, exchange.model, accepted
+            )
+
+    def _taken(self, exchange: Exchange, site: str, answer: Delivered | HanseError) -> Iterator[Update]:
+        """Tell the run of an answer; gives it where it counts."""
+        if isinstance(answer, HanseError):
+            tail = answer.log_tail if isinstance(answer, TaskError) else ""
+            self._execute(FailTask(exchange.number, site, str(answer), tail))
             return
-        update = None if travels is None else self._keep(travels)
-        metrics = dict(performed.metrics)
-        self._execute(AcceptResult(exchange.number, site, performed.num_examples, metrics, update))
-        self._left_out[site, exchange.task] = left_out
+        self._execute(AcceptResult(exchange.number, site, answer.num_examples, answer.metrics, answer.digest))
+        yield Update(site, answer.num_examples, answer.metrics, answer.update)
 
-    def _compress(
-        self, performed: Performed, exchange: Exchange, site: str
-    ) -> tuple[Parameters | None, Parameters]:
-        """What travels of an update, as the agent would send it, and what the next one makes up for."""
-        codec = upload_codec(self.plan, exchange.task)
-        if codec is None or performed.update is None:
-            return performed.update, {}
-        seed = update_seed(self.plan.seed, site, exchange.number)
-        encoded = list(codec.encode(performed.update, seed, self._left_out.get((site, exchange.task))))
-        left_out = {each.name: each.left_out for each in encoded if each.left_out is not None}
-        return {each.name: each.data for each in encoded}, left_out
+    def _owned(self, update: Update) -> Update:
+        """An update with arrays of its own, which hold and which nobody can change."""
+        if update.delta is None:
+            return update
+        return replace(update, delta=self._copied(update.delta)[0])
 
-    def _check(
-        self, performed: Performed, exchange: Exchange, site: str, received: Parameters | None
-    ) -> None:
-        what = f"task {exchange.task} at {site}"
-        disclosure = disclosure_of(self.plan, exchange.task)
-        check_examples(performed.num_examples, what)
-        check_metrics(performed.metrics, disclosure, what)
-        if performed.update is not None:
-            like = performed.update if exchange.task == INITIALISE else received or {}
-            check_update(performed.update, declared(specs(like), disclosure), what)
-
-    def _check_model(self, model: Parameters) -> None:
-        if self.run.model is None:
-            return
-        problem = mismatch(specs(model), specs(self._tensors[self.run.model]))
-        if problem:
-            raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
-        bad = not_finite(model)
-        if bad:
-            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
-
-    def _updates(self, exchange: Exchange) -> tuple[Update, ...]:
-        return tuple(self._update(exchange, site) for site in exchange.answered)
-
-    def _update(self, exchange: Exchange, site: str, staleness: int = 0) -> Update:
-        answer = exchange.members[site].answer
-        if answer is None:
-            raise WorkflowError(f"{site} has not answered exchange {exchange.number}")
-        delta = None if answer.update is None else self._decoded(exchange, site, answer.update)
-        return Update(site, answer.num_examples, answer.metrics, delta, staleness)
-
-    def _decoded(self, exchange: Exchange, site: str, digest: str) -> Parameters:
-        """The tensors of an update, as they were before it was compressed, or nearly so."""
-        travelled, codec = self._tensors[digest], upload_codec(self.plan, exchange.task)
-        if codec is None or exchange.model is None:
-            return travelled
-        expected = declared(specs(self._tensors[exchange.model]), disclosure_of(self.plan, exchange.task))
-        return codec.decode(travelled, expected, update_seed(self.plan.seed, site, exchange.number))
+    def _copied(self, parameters: Parameters) -> tuple[Parameters, str]:
+        """A copy that nobody can change, and the digest that its file would have."""
+        tensors, digest = copy_hashed(parameters, self.plan.digests)
+        return MappingProxyType(tensors), digest
 
     def _keep(self, parameters: Parameters) -> str:
-        """Keep a copy that nobody can change, by the digest that its file would have."""
-        data = encode(parameters)
-        digest = digest_of_bytes(data, self.plan.digests)
-        if digest not in self._tensors:
-            self._tensors[digest] = MappingProxyType(decode(data))
+        """Keep a copy; its digest."""
+        for digest, kept in self._kept.items():
+            if kept is parameters:
+                return digest
+        copy, digest = self._copied(parameters)
+        self._kept.setdefault(digest, copy)
         return digest
 
     def _forget(self) -> None:
-        """Drop what no commit and no open exchange needs any more."""
+        """Discard what no commit and no open exchange needs any more."""
         run = self.run
-        kept = {run.model, run.state, run.best.model if run.best else None}
-        for exchange in run.exchanges.values():
-            kept.add(exchange.model)
-            kept |= {m.answer.update for m in exchange.members.values() if m.answer is not None}
-        self._tensors = {digest: value for digest, value in self._tensors.items() if digest in kept}
-
-
-def _whole(update: Update) -> Update:
-    """An update whose tensors are arrays, for a workflow to work with."""
-    if update.delta is None:
-        return update
-    return replace(update, delta=materialize(update.delta))
+        needed = {run.model, run.state, run.best.model if run.best else None}
+        needed |= {exchange.model for exchange in run.exchanges.values()}
+        self._kept = {digest: value for digest, value in self._kept.items() if digest in needed}
 
 
 def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:

@@ -16,12 +16,14 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Indices, Site
-from hanse.errors import MissingDataError, PlanError, QuorumError, TaskError
+from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.perform import setup_seed
 from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
+from hanse.simulation.engines.base import Engine
+from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Listener, SimulationHost, Submission
 from hanse.simulation.partition import Partition
 from hanse.storage.journal_memory import MemoryJournal
@@ -54,11 +56,18 @@ class Settings:
         started_ms: When the simulation begins, milliseconds since 1970.
         partition: How one data set is dealt out to the sites that ask for their share of it;
             None where each has data of its own, as in a deployment.
+        engine: Name of the engine that performs the sites' tasks, one of `ENGINES`; no bit of a model
+            depends on it.
     """
 
     state_dir: Path
     started_ms: int
     partition: Partition | None = None
+    engine: str = "inline"
+
+
+ENGINES = ("inline",)
+"""Names of the engines."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +107,11 @@ def simulate(
         MissingDataError: A site lacks a data source that the plan names.
         PlanError: A site has a data source that the plan does not name.
         QuorumError: The plan needs more sites.
+        ConfigError: There is no engine of that name.
         HanseError: Why the run failed.
     """
     plan = loaded.manifest.plan
+    check_engine(settings.engine)
     _check(plan, sites)
     bundle = settings.state_dir / "bundle"
     blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
@@ -108,14 +119,15 @@ def simulate(
     dealer = _Dealer(settings.partition, len(sites), plan.seed)
     sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, dealer))
     initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
-    submission = Submission(loaded.manifest, loaded.digest, initial)
+    submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
+    engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals")
     try:
         host = SimulationHost(
-            submission, sessions, MemoryJournal(), started_ms=settings.started_ms, listener=listener
+            submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener
         )
         run = host.drive(_workflow(plan, bundle))
     finally:
-        failed_ends = _close(sessions)
+        failed_ends = engine.close()
     return Outcome(
         run=run,
         model=None if run.model is None else host.tensors(run.model),
@@ -144,6 +156,18 @@ def with_settings(
     plan = Document(f"plan {old.plan.name}", settings, {}, PlanError).check(Plan)
     manifest = Manifest(plan=plan, files=old.files, initial_model=old.initial_model)
     return replace(loaded, manifest=manifest, digest=manifest.digest)
+
+
+def check_engine(name: str) -> None:
+    """Refuse an engine that this version does not have.
+
+    Raises:
+        ConfigError: There is no engine of that name.
+    """
+    if name not in ENGINES:
+        raise ConfigError(
+            f"there is no engine {name!r} in this version", mend="Leave --engine out: `inline` is used."
+        )
 
 
 def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
@@ -220,17 +244,6 @@ def _sessions(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> 
         raise ValueError("a plan has either a learner or a script")
     factory = load_factory(bundle, plan.learner)
     return {site.name: LearnerSession(factory, site, folder / "kept") for folder, site in places.items()}
-
-
-def _close(sessions: Mapping[str, Session]) -> dict[str, TaskError]:
-    """End the code at every site; what went wrong in that."""
-    failed = {}
-    for name, session in sessions.items():
-        try:
-            session.close()
-        except TaskError as error:
-            failed[name] = error
-    return failed
 
 
 def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:

@@ -1,105 +1,100 @@
-"""Updates on their way out of a site: checked against the declaration, then compressed."""
+"""Updates on their way out of a site: the plan's list of steps from a task's result to what travels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
-from hanse.compression.update import UpdateCodec, update_seed
-from hanse.core.plan.disclosure import check_examples, check_metrics, check_update, declared, disclosure_of
+from hanse.compression.update import UpdateCodec, upload_codec
+from hanse.core.plan.disclosure import check_result, check_tensors
 from hanse.core.plan.plan import Plan
-from hanse.core.values.parameters import specs
-from hanse.errors import DisclosureError
-from hanse.files.errors import file_errors
+from hanse.updates.drafts import Draft
+from hanse.updates.origin import Origin
 from hanse.updates.residuals import Residuals
-from hanse.wire.messages.sites import Assignment, UpdateFile
-from hanse.wire.spool import Spool
-from hanse.wire.tensors import open_file, read_specs, tensors_size, write_hashed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Outgoing:
-    """What a worker wants to send.
+    """What a task gives to be sent.
 
     Attributes:
         num_examples: Examples that the task worked on.
         metrics: Numbers by name.
-        update: The file with the update, where nobody but the agent can change it any more.
+        update: The update, which steps rewrite; None for none.
     """
 
     num_examples: int
     metrics: Mapping[str, float]
-    update: Path | None
+    update: Draft | None
 
 
-def check_outgoing(
-    outgoing: Outgoing, plan: Plan, task: str, site: str, model: Path | None, max_bytes: int
-) -> None:
-    """Refuse whatever is not exactly what the plan declares.
+class Step(Protocol):
+    """One step from a task's result to what travels."""
 
-    Args:
-        outgoing: What is about to leave.
-        plan: The plan that the site accepted.
-        task: The task's name.
-        site: The site's name, for the messages.
-        model: The parameters that the task started from; None for the first model.
-        max_bytes: Largest update file that the aggregator takes.
+    def apply(self, outgoing: Outgoing, origin: Origin, residuals: Residuals) -> None:
+        """Check a result, or rewrite its update.
 
-    Raises:
-        DisclosureError: Something is not declared, or declared and missing.
-        UpdateError: A NaN, an infinity, an impossible number, or no file of tensors.
-        StorageError: A file cannot be read.
-    """
-    what = f"task {task} at {site}"
-    disclosure = disclosure_of(plan, task)
-    check_examples(outgoing.num_examples, what)
-    check_metrics(outgoing.metrics, disclosure, what)
-    if disclosure.update == "none":
+        Args:
+            outgoing: The result, as the steps before left it.
+            origin: Where it comes from.
+            residuals: What earlier updates of the site left out; what this one leaves out is noted there.
+
+        Raises:
+            DisclosureError: The result is not what the plan declares.
+            UpdateError: The update is unusable.
+            StorageError: A file cannot be read or written.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Refuse whatever is not exactly what the plan declares."""
+
+    def apply(self, outgoing: Outgoing, origin: Origin, residuals: Residuals) -> None:
+        """See `Step`."""
+        what = str(origin)
+        check_result(outgoing, origin.plan, origin.task, what)
         if outgoing.update is not None:
-            raise DisclosureError(f"{what} would disclose an update; the plan declares none")
-        return
-    if outgoing.update is None:
-        raise DisclosureError(f"{what} gave no update, and the plan declares one")
-    with file_errors(f"read {outgoing.update}"):
-        size = outgoing.update.stat().st_size
-    if size > max_bytes:
-        raise DisclosureError(f"the update of {what} has {size} bytes; at most {max_bytes} are taken")
-    tensors = open_file(outgoing.update)
-    expected = specs(tensors) if model is None else declared(read_specs(model), disclosure)
-    check_update(tensors, expected, what)
-    # Metadata in the header would be text that nobody declared.
-    if size != tensors_size(expected):
-        raise DisclosureError(f"the update file of {what} holds more than the declared tensors")
+            check_tensors(outgoing.update.tensors(), origin.model, origin.plan, origin.task, what)
 
 
-def compress_file(
-    path: Path, codec: UpdateCodec, plan: Plan, site: str, asked: Assignment, memory: Residuals
-) -> UpdateFile:
-    """Replace an update file, which was checked, by what travels of it.
+@dataclass(frozen=True, slots=True)
+class Compress:
+    """Replace an update by what a codec makes of it."""
 
-    Needs memory for a few tensors; the rest lies in files beside `path` meanwhile.
+    codec: UpdateCodec
 
-    Args:
-        path: The update; it appears changed as a whole or not at all.
-        codec: What compresses.
-        plan: The plan.
-        site: The site's name.
-        asked: What the update answers.
-        memory: What earlier updates left out; what this one leaves out is noted there.
+    def apply(self, outgoing: Outgoing, origin: Origin, residuals: Residuals) -> None:
+        """See `Step`."""
+        draft, codec = outgoing.update, self.codec
+        if draft is None:
+            return
+        before = residuals.before(origin.task) if codec.error_feedback else None
+        with draft.shelf() as encoded, draft.shelf() as left:
+            for tensor in codec.encode(draft.tensors(), origin.seed, before):
+                encoded.add(tensor.name, tensor.data)
+                if tensor.left_out is not None:
+                    left.add(tensor.name, tensor.left_out)
+            if codec.error_feedback:
+                residuals.note(origin.task, origin.exchange, left.tensors())
+            draft.rewrite(encoded.tensors())
+
+
+def steps_of(plan: Plan, task: str) -> tuple[Step, ...]:
+    """The steps of a task's results, in order: only what was checked is rewritten."""
+    codec = upload_codec(plan, task)
+    return (Check(),) if codec is None else (Check(), Compress(codec))
+
+
+def release(outgoing: Outgoing, origin: Origin, residuals: Residuals) -> None:
+    """Take a result through the plan's steps; what its update consists of then is what travels.
+
+    The same for agent and simulator, and so the same bits.
 
     Raises:
-        UpdateError: Numbers that cannot be compressed so; names the tensor.
-        StorageError: The disk is full or cannot be written.
+        HanseError: As `Step.apply`; nothing may leave then.
     """
-    seed = update_seed(plan.seed, site, asked.exchange)
-    before = memory.before(asked.task) if codec.error_feedback else None
-    with Spool(path.parent) as encoded, Spool(path.parent) as left:
-        for tensor in codec.encode(open_file(path), seed, before):
-            encoded.add(tensor.name, tensor.data)
-            if tensor.left_out is not None:
-                left.add(tensor.name, tensor.left_out)
-        if codec.error_feedback:
-            memory.note(asked.task, asked.exchange, left.tensors())
-        digest, size = write_hashed(path, encoded.tensors(), plan.digests)
-    return UpdateFile(digest=digest, size=size)
+    for step in steps_of(origin.plan, origin.task):
+        step.apply(outgoing, origin, residuals)

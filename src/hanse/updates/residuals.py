@@ -25,10 +25,12 @@ class Residuals:
 
     Args:
         directory: Made when there is something to keep.
+        durable: Whether what is noted has to outlast a power failure.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
         self._directory = directory
+        self._durable = durable
 
     @property
     def empty(self) -> bool:
@@ -47,11 +49,11 @@ class Residuals:
             return None
 
     def note(self, task: str, exchange: int, left_out: Parameters) -> None:
-        """Write down what the update of an exchange leaves out; durable when this returns."""
+        """Write down what the update of an exchange leaves out; durable when this returns, if so asked."""
         with file_errors(f"make {self._directory}"):
-            self._directory.mkdir(mode=0o700, exist_ok=True)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Before the outcome is signed: an update that counts must not be without its memory.
-        write_file(self._place(task, exchange, _PENDING), left_out, durable=True)
+        write_file(self._place(task, exchange, _PENDING), left_out, durable=self._durable)
 
     def apply_acceptance(self, accepted: int, asked: int) -> None:
         """Learn from an assignment which exchange counted last; earlier ones that pend do not.

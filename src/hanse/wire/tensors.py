@@ -119,6 +119,32 @@ def digest_of(parameters: Parameters, algorithm: Algorithm) -> str:
     return hasher.digest()
 
 
+def copy_hashed(parameters: Parameters, algorithm: Algorithm) -> tuple[dict[str, Array], str]:
+    """A copy in memory that nobody can change, and the digest of the file that `write_file` would make.
+
+    Needs memory for the copy alone; tensors that are computed where they are read are computed once.
+
+    Returns:
+        The tensors, read-only, in the order of their names, and the digest.
+
+    Raises:
+        UpdateError: A name or a dtype cannot be written; names the tensor.
+    """
+    entries = layout(specs(parameters))
+    data = np.empty(max((entry.end for entry in entries), default=0), np.uint8)
+    hasher = Hasher(algorithm)
+    chunks = _chunks(parameters)
+    hasher.update(next(chunks))  # the header
+    begin = 0
+    for chunk in chunks:
+        hasher.update(chunk)
+        end = begin + len(chunk)
+        data[begin:end] = np.frombuffer(chunk, np.uint8)
+        begin = end
+    by_name = sorted(entries, key=lambda entry: entry.name)
+    return _views(data, by_name, "the tensors"), hasher.digest()
+
+
 def open_file(path: Path) -> dict[str, Array]:
     """Map a file of tensors into memory; nothing is read until it is used.
 

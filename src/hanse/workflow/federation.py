@@ -7,13 +7,13 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
-from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.hosting import check_asked
 from hanse.core.values.parameters import Parameters, add
 from hanse.core.values.seeds import derive
 from hanse.core.values.update import Aggregate, Update
-from hanse.errors import DisclosureError, WorkflowError
+from hanse.errors import WorkflowError
 from hanse.workflow.base import CommitRequest, Host, Request, Standing
 from hanse.workflow.values import checked_metrics, checked_parameters
 
@@ -87,7 +87,7 @@ class Federation:
         Raises:
             DisclosureError: The plan does not disclose the task's updates individually.
         """
-        _must_be_individual(self.plan, task)
+        check_asked(self.plan, task, self._standing.committed + 1, individually=True)
         while not self._begun().complete:
             exchange, update = self._host.next_update(task, frozenset(self._taken))
             self._taken.add(exchange)
@@ -199,7 +199,7 @@ class Round:
         Raises:
             DisclosureError: The plan discloses this task's updates only in aggregate.
         """
-        _must_be_individual(self._federation.plan, task)
+        check_asked(self._federation.plan, task, self.number, individually=True)
         return iter(self._federation._host.ask(self._request(task, model, sites)))
 
     def sum(
@@ -217,8 +217,7 @@ class Round:
                 aggregate: over the whole cohort, not over some of it.
             UpdateError: No site had examples.
         """
-        if sites is not None:
-            _must_be_individual(self._federation.plan, task)
+        check_asked(self._federation.plan, task, self.number, individually=sites is not None)
         return self._federation._host.sum(self._request(task, model, sites))
 
     def apply(self, aggregate: Aggregate) -> dict[str, Any]:
@@ -247,13 +246,3 @@ def _model(standing: Standing) -> Parameters:
     if standing.model is None:
         raise WorkflowError("the run has no model yet")
     return standing.model
-
-
-def _must_be_individual(plan: Plan, task: str) -> None:
-    if task not in plan.tasks:
-        raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
-    if disclosure_of(plan, task).update == "aggregate":
-        raise DisclosureError(
-            f"the plan discloses the updates of {task!r} only in aggregate",
-            mend="Use round.sum without `sites`, or declare `update: individual` if every site can agree.",
-        )

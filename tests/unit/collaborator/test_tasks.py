@@ -126,7 +126,7 @@ def test_what_is_not_declared_is_told_as_a_failure_and_stays(
             UPDATE | {"weight": np.full((2, 3), np.nan, np.float32)},
             "NaN or an infinity",
         ),
-        (TaskReport(num_examples=1), None, "gave no update"),
+        (TaskReport(num_examples=1), None, "sent no update"),
     ],
 )
 def test_nothing_leaves_that_may_not(

@@ -1,8 +1,10 @@
-"""The inline engine: a workflow, the run's state machine and the sites' tasks in one process."""
+"""The simulator's host over the inline engine: a workflow and the sites' tasks in one process."""
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,8 @@ from hanse.core.run.run_events import RunFailed
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
-from hanse.errors import PlanError, QuorumError, TaskError, WorkflowError
+from hanse.errors import PlanError, QuorumError, TaskError, UpdateError, WorkflowError
+from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.averages import mean_metrics
@@ -81,15 +84,17 @@ def plan(**changes: Any) -> Plan:
 class Simulation:
     """A host with the events that it told."""
 
-    def __init__(self, sites: Mapping[str, Adder], **changes: Any) -> None:
+    def __init__(
+        self, sites: Mapping[str, Adder], directory: Path = Path("/nowhere"), **changes: Any
+    ) -> None:
         self.events: list[Event] = []
         agreed = plan(**changes)
         start = CodeFile(path="m.safetensors", sha256="1" * 64, size=1) if agreed.initial_model else None
         code = (CodeFile(path="adding.py", sha256="0" * 64, size=1),)
         manifest = Manifest(plan=agreed, files=code, initial_model=start)
         self.host = SimulationHost(
-            Submission(manifest, manifest.digest, INITIAL if start else None),
-            sites,
+            Submission(manifest, manifest.digest, tuple(sites), INITIAL if start else None),
+            InlineEngine(agreed, sites, directory),
             MemoryJournal(),
             started_ms=1_000,
             listener=lambda run, event: self.events.append(event),
@@ -135,6 +140,53 @@ def test_updates_become_one_by_the_plans_rule(aggregation: dict[str, Any], step:
     simulation.drive()
 
     assert simulation.model() == [step, step]
+
+
+@pytest.mark.parametrize("rule", ["weighted_mean", "mean", "median"])
+def test_a_sum_over_no_examples_fails_once_every_site_has_answered(rule: str) -> None:
+    sites = {"a": Adder(1.0, examples=0), "b": Adder(2.0, examples=0)}
+    simulation = Simulation(sites, aggregation={"rule": rule})
+
+    with pytest.raises(UpdateError, match="nothing to aggregate: none of 2 sites had examples"):
+        simulation.drive()
+
+    assert [event.site for event in simulation.of(UpdateAccepted)][1:] == ["a", "b"]
+    assert simulation.of(RunFailed)[0].error == "update"
+
+
+class Growing(Adder):
+    """Counts the bytes of arrays that are there when each task begins."""
+
+    def __init__(self, traced: list[int]) -> None:
+        super().__init__(1.0)
+        self.traced = traced
+
+    def initial_parameters(self) -> Parameters:
+        return {"w": np.zeros(SIZE, np.float32)}
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        self.traced.append(tracemalloc.get_traced_memory()[0])
+        return super().perform(task, parameters, sequence=sequence)
+
+
+SIZE = 1_000_000
+
+
+@pytest.mark.parametrize("rule", ["weighted_mean", "mean"])
+def test_memory_does_not_grow_with_the_sites_of_a_mean(rule: str) -> None:
+    traced: list[int] = []
+    simulation = Simulation({f"site-{n:02}": Growing(traced) for n in range(16)}, aggregation={"rule": rule})
+
+    tracemalloc.start()
+    try:
+        simulation.drive()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    model = 4 * SIZE
+    assert peak < 6 * model
+    assert max(traced[2:16]) - min(traced[2:16]) < 0.1 * model
 
 
 def test_each_exchange_has_a_higher_sequence_than_the_one_before() -> None:
@@ -295,23 +347,23 @@ class Uneven(Adder):
         return TaskResult(self.examples, result.metrics, {"w": parameters["w"] + change})
 
 
-def test_updates_are_compressed_as_a_site_would() -> None:
-    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED, rounds=1)
+def test_updates_are_compressed_as_a_site_would(tmp_path: Path) -> None:
+    simulation = Simulation({"a": Uneven(1.0)}, tmp_path, compression=COMPRESSED, rounds=1)
 
     simulation.drive()
 
     assert simulation.model() == [1.0, 0.0]
 
 
-def test_what_compression_left_out_is_in_the_next_update() -> None:
-    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED)
+def test_what_compression_left_out_is_in_the_next_update(tmp_path: Path) -> None:
+    simulation = Simulation({"a": Uneven(1.0)}, tmp_path, compression=COMPRESSED)
 
     simulation.drive()
 
     assert simulation.model() == [1.0, 1.5]
 
 
-def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled() -> None:
+def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled(tmp_path: Path) -> None:
     seen: list[Any] = []
 
     def look(federation: Federation) -> None:
@@ -320,7 +372,7 @@ def test_a_workflow_that_sees_each_update_gets_arrays_of_what_travelled() -> Non
             round.commit(round.model, metrics={})
 
     tasks = {"train": {"discloses": INDIVIDUAL}}
-    simulation = Simulation({"a": Uneven(1.0)}, compression=COMPRESSED, tasks=tasks, rounds=1)
+    simulation = Simulation({"a": Uneven(1.0)}, tmp_path, compression=COMPRESSED, tasks=tasks, rounds=1)
 
     simulation.drive(look)
 

@@ -19,7 +19,16 @@ from hanse.core.values.digests import ALGORITHMS, Algorithm, digest_of_bytes
 from hanse.core.values.parameters import Array, Parameters, TensorSpec, lazy_difference, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.wire import tensor_headers, tensors
-from hanse.wire.tensors import decode, encode, open_file, read_specs, tensors_size, write_file, write_hashed
+from hanse.wire.tensors import (
+    copy_hashed,
+    decode,
+    encode,
+    open_file,
+    read_specs,
+    tensors_size,
+    write_file,
+    write_hashed,
+)
 
 BUILT_IN = ["bool", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8"]
 SPECIAL = [ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2]
@@ -119,6 +128,40 @@ def test_a_file_whose_digest_is_refused_is_not_put_in_place(tmp_path: Path) -> N
         write_hashed(tmp_path / "model.safetensors", MODEL, "blake3", check=refuse)
 
     assert list(tmp_path.iterdir()) == []
+
+
+@given(parameters, st.sampled_from(ALGORITHMS))
+def test_a_copy_is_what_the_file_would_hold(model: Parameters, algorithm: Algorithm) -> None:
+    copy, digest = copy_hashed(model, algorithm)
+
+    assert_same(copy, model)
+    assert list(copy) == list(decode(encode(model)))
+    assert digest == digest_of_bytes(encode(model), algorithm)
+
+
+def test_a_copy_has_nothing_to_do_with_what_it_is_of() -> None:
+    original = np.arange(3, dtype=np.float32)
+
+    copy, _ = copy_hashed({"w": original}, "blake3")
+    original += 1
+
+    assert copy["w"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        copy["w"].flags.writeable = True
+
+
+def test_a_copy_of_what_is_computed_where_it_is_read_needs_memory_for_itself_alone() -> None:
+    size = 8_000_000
+    trained, received = ({"w": np.full(size // 4, value, np.float32)} for value in (3, 1))
+    update = lazy_difference(trained, received)
+
+    tracemalloc.start()
+    copy, _ = copy_hashed(update, "blake3")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert copy["w"].sum() == size // 4 * 2
+    assert peak < size + 8 * tensors._BLOCK_BYTES * (tensors._AHEAD + 2)
 
 
 def test_a_tensor_of_many_blocks_is_written_whole(tmp_path: Path) -> None:

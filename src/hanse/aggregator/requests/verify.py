@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from hanse.core.plan.disclosure import check_examples, check_metrics, disclosure_of
+from hanse.core.plan.disclosure import check_result
 from hanse.core.run.decide import Command
 from hanse.core.run.exchange import Exchange, MemberState
 from hanse.core.run.lifecycle import AnswerPlan
@@ -14,7 +14,7 @@ from hanse.core.run.tasks import AcceptResult, FailTask, member_state
 from hanse.core.values.digests import algorithm_of
 from hanse.core.values.identity import Party
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import DisclosureError, ProtocolError, UpdateError
+from hanse.errors import ProtocolError, UpdateError
 from hanse.pki.credentials import Credentials
 from hanse.pki.statements import S, check_statement
 from hanse.storage.base import BlobStore
@@ -91,19 +91,10 @@ class StatementVerifier:
         if outcome.outcome == "failed":
             reason = outcome.reason or "no reason given"
             return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement)
-        self._check_disclosure(run, exchange, outcome)
-        return accept
-
-    def _check_disclosure(self, run: Run, exchange: Exchange, outcome: TaskOutcome) -> None:
-        what = f"task {outcome.task} at {outcome.site}"
-        check_examples(outcome.num_examples, what)
-        disclosure = disclosure_of(run.plan, outcome.task)
-        check_metrics(outcome.metrics, disclosure, what)
-        if (outcome.update is None) != (disclosure.update == "none"):
-            without = "no update" if outcome.update is None else "an update"
-            raise DisclosureError(f"{what} sent {without}; the plan declares update: {disclosure.update}")
+        check_result(outcome, run.plan, outcome.task, f"task {outcome.task} at {outcome.site}")
         if outcome.update is not None:
             self._check_update(run, exchange, outcome.site, outcome.update)
+        return accept
 
     def _check_stated(self, kind: type[S], purpose: str, party: Party, statement: SignedStatement) -> S:
         length = len(encode(statement))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import assert_never
 
-from hanse.aggregation.registry import aggregate as aggregate_updates
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention, superseded
 from hanse.aggregator.run.controller import RunController
@@ -27,19 +26,28 @@ from hanse.aggregator.run_worker.protocol import (
 )
 from hanse.aggregator.run_worker.workspace import Workspace
 from hanse.compression.update import upload_codec
-from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
-from hanse.core.run.exchange import AcceptedResult, Exchange
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.hosting import (
+    accepted_result,
+    check_asked,
+    check_model,
+    dead_exchanges,
+    next_ready,
+    staleness,
+    standing_of,
+    stream_model,
+)
 from hanse.core.run.lifecycle import Fail, Finish
 from hanse.core.run.run import Run
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
-from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
+from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
-from hanse.errors import DisclosureError, RunError, WorkflowError
+from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
-from hanse.updates.incoming import open_update
+from hanse.updates.incoming import fold, open_update_blob
 from hanse.wire.tensors import open_file
 
 
@@ -115,20 +123,19 @@ class CallHandler:
         self._noting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _standing(self) -> StandingReply:
-        run = self._run
-        initial = run.manifest.initial_model
-        digest = initial.sha256 if run.model is None and initial is not None else run.model
+        now = standing_of(self._run)
+        digest = now.initial or now.model
         return StandingReply(
-            committed=run.committed,
+            committed=now.committed,
             digest=digest,
             model=self._lend(digest),
-            state=self._lend(run.state),
-            complete=run.complete,
-            population=run.population,
+            state=self._lend(now.state),
+            complete=now.complete,
+            population=now.population,
         )
 
     async def _ask(self, call: ExchangeCall) -> AnswersReply:
-        self._check_may(call)
+        self._check_asked(call)
         exchange = await self._exchange(call)
         return AnswersReply(
             answers=tuple([await self._answer(exchange, site, staleness=0) for site in exchange.answered]),
@@ -136,7 +143,7 @@ class CallHandler:
         )
 
     async def _sum(self, call: ExchangeCall) -> SumReply:
-        self._check_may(call)
+        self._check_asked(call)
         exchange = await self._exchange(call)
         aggregate, digest = await asyncio.to_thread(self._fold, exchange)
         self._note(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
@@ -149,27 +156,23 @@ class CallHandler:
         )
 
     async def _next(self, call: NextCall) -> AnswersReply:
-        self._check_disclosed(call.task, individually=True)
-        if self._run.model is None:
-            raise WorkflowError("a stream begins after the first model")
+        check_asked(self._run.plan, call.task, self._run.committed + 1, individually=True)
         taken = frozenset(call.taken)
-        opening = OpenStream(call.task, self._run.model, taken)
+        opening = OpenStream(call.task, stream_model(self._run), taken)
         while True:
             await self._execute(opening)
             self._controller.must_run()
             seen = self._controller.events
-            ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
-            if ready:
-                # In the order of the journal, so that a workflow that begins again gets the same.
-                first = min(ready, key=lambda e: e.members[e.order[0]].since_ms)
-                staleness = self._run.committed + 1 - first.round_number
-                return AnswersReply(answers=(await self._answer(first, first.order[0], staleness),))
+            ready = next_ready(self._run, taken)
+            if ready is not None:
+                answer = await self._answer(ready, ready.order[0], staleness(self._run, ready))
+                return AnswersReply(answers=(answer,))
             await self._controller.wait_for_events(seen)
 
     async def _commit(self, call: CommitCall) -> StandingReply:
         model, state = await asyncio.to_thread(self._take_in, call)
-        dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
-        await self._execute(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
+        consumed = (*call.consumed, *dead_exchanges(self._run))
+        await self._execute(Commit(call.round_number, model, call.metrics, state, consumed))
         await self._retention.collect(superseded(self._controller.before_last_commit) | self._workspace.taken)
         return await asyncio.to_thread(self._begin_anew)
 
@@ -179,8 +182,11 @@ class CallHandler:
 
     def _take_in(self, call: CommitCall) -> tuple[str, str | None]:
         """Take the model and the state of a commit from the worker, and check the model."""
-        model = self._model(call.model)
-        self._check_model(model)
+        model, before = self._model(call.model), self._run.model
+        check_model(
+            open_file(self._blobs.path(model)),
+            None if before is None else open_file(self._blobs.path(before)),
+        )
         self._downloads.prepare(self._run, model)
         return model, None if call.state is None else self._workspace.take(call.state)
 
@@ -200,16 +206,16 @@ class CallHandler:
         """Sum the answers for the worker to read; the aggregate, and the digest of its file."""
         updates = []
         for site in exchange.answered:
-            answer = _answered(exchange, site)
+            answer = accepted_result(exchange, site)
             delta = None if answer.update is None else self._open(exchange, site, answer.update)
             updates.append(Update(site, answer.num_examples, answer.metrics, delta))
-        aggregate = aggregate_updates(self._run.plan.aggregation, updates)
+        aggregate = fold(self._run.plan, updates)
         if aggregate.delta is None:
             return aggregate, None
         return aggregate, self._workspace.show(_sum_file(exchange), aggregate.delta)
 
     async def _answer(self, exchange: Exchange, site: str, staleness: int) -> AnswerReply:
-        answer = _answered(exchange, site)
+        answer = accepted_result(exchange, site)
         return AnswerReply(
             exchange=exchange.number,
             site=site,
@@ -231,7 +237,7 @@ class CallHandler:
         return name
 
     def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
-        return open_update(self._blobs, self._run, exchange, site, digest)
+        return open_update_blob(self._blobs, self._run, exchange, site, digest)
 
     def _model(self, ref: ModelRef) -> str:
         """The digest of a model that the worker named or wrote; reads it."""
@@ -247,35 +253,10 @@ class CallHandler:
         self._blobs.whole(ref.digest)  # before sites are sent it
         return ref.digest
 
-    def _check_model(self, digest: str) -> None:
-        new = open_file(self._blobs.path(digest))
-        if self._run.model is not None:
-            problem = mismatch(specs(new), specs(open_file(self._blobs.path(self._run.model))))
-            if problem:
-                raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
-        bad = not_finite(new)
-        if bad:
-            raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
-
-    def _check_may(self, call: ExchangeCall) -> None:
-        if call.task == INITIALISE and call.round_number != 0:
-            raise DisclosureError("a first model is asked for before the first round only")
-        self._check_disclosed(call.task, individually=call.call == "ask" or call.sites is not None)
-
-    def _check_disclosed(self, task: str, *, individually: bool) -> None:
-        if individually and disclosure_of(self._run.plan, task).update == "aggregate":
-            raise DisclosureError(
-                f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
-                mend="Use round.sum, and name no sites.",
-            )
+    def _check_asked(self, call: ExchangeCall) -> None:
+        individually = call.call == "ask" or call.sites is not None
+        check_asked(self._run.plan, call.task, call.round_number, individually=individually)
 
 
 def _sum_file(exchange: Exchange) -> str:
     return f"sum-{exchange.number}.safetensors"
-
-
-def _answered(exchange: Exchange, site: str) -> AcceptedResult:
-    answer = exchange.members[site].answer
-    if answer is None:
-        raise RunError(f"{site} has not answered exchange {exchange.number}")
-    return answer

@@ -15,7 +15,7 @@ import typer
 
 from hanse.cli.options import Json
 from hanse.cli.output import say, say_json, warn
-from hanse.errors import ConfigError, PlanError
+from hanse.errors import PlanError
 
 if TYPE_CHECKING:
     from hanse.config.load import LoadedPlan
@@ -103,10 +103,9 @@ def simulate(
     One of --sites, --site and --site-data says which sites there are. Nothing is kept
     unless --output names a folder, and nothing runs on after the command has ended.
     """
-    if engine != "inline":
-        raise ConfigError(
-            f"there is no engine {engine!r} in this version", mend="Leave --engine out: `inline` is used."
-        )
+    from hanse.simulation.simulate import check_engine
+
+    check_engine(engine)
     places = _places(sites, site or (), site_data, data or (), data_root)
     loaded = _load(path, rounds, seed, places)
     dealing = _partition(partition, shared=sites is not None)
@@ -114,7 +113,7 @@ def simulate(
         _save_plan(loaded, save_plan, path)
     if output is not None:
         _make(output)
-    outcome, history = _run(loaded, places, dealing, silent=json)
+    outcome, history = _run(loaded, places, dealing, engine=engine, silent=json)
     summary = _summary(loaded, outcome, history)
     if output is not None:
         summary["files"] = _write(output, outcome, summary)
@@ -182,7 +181,12 @@ def _make(output: Path) -> None:
 
 
 def _run(
-    loaded: LoadedPlan, places: Sequence[VirtualSite], dealing: Partition | None, *, silent: bool
+    loaded: LoadedPlan,
+    places: Sequence[VirtualSite],
+    dealing: Partition | None,
+    *,
+    engine: str,
+    silent: bool,
 ) -> tuple[Outcome, list[dict[str, Any]]]:
     from hanse.cli.watch.live import View
     from hanse.core.run.events import Event
@@ -204,7 +208,7 @@ def _run(
         def listen(_: Run, event: Event) -> None:
             view.event(event, silent=isinstance(event, expected))
 
-        settings = Settings(Path(folder), int(time.time() * 1000), dealing)
+        settings = Settings(Path(folder), int(time.time() * 1000), dealing, engine)
         return simulate(loaded, places, settings, listen), view.history
 
 

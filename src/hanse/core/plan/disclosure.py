@@ -1,4 +1,4 @@
-"""What may leave a site, held against what is about to leave."""
+"""A task's result, checked against the plan's declaration: on its way out, on arrival, in a journal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from fnmatch import translate
+from typing import Protocol
 
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
@@ -13,6 +14,25 @@ from hanse.core.values.parameters import Parameters, TensorSpec, mismatch, not_f
 from hanse.errors import DisclosureError, UpdateError
 
 MAX_EXAMPLES = 10**12
+
+
+class Disclosed(Protocol):
+    """What a task gives out, in whatever form: a task's result, a site's statement, a journal's event."""
+
+    @property
+    def num_examples(self) -> int:
+        """Examples that the task worked on."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Numbers by name."""
+        ...
+
+    @property
+    def update(self) -> object | None:
+        """The update or what stands for it, its file or its digest; None for no update."""
+        ...
 
 
 def disclosure_of(plan: Plan, task: str) -> Disclosure:
@@ -35,6 +55,54 @@ def declared(model: Mapping[str, TensorSpec], disclosure: Disclosure) -> dict[st
     # One expression of all patterns: `fnmatch` makes a new one for each of 1000 patterns and 100,000 names.
     matches = re.compile("|".join(map(translate, disclosure.tensors))).match
     return {name: spec for name, spec in model.items() if matches(name)}
+
+
+def check_result(result: Disclosed, plan: Plan, task: str, what: str) -> None:
+    """Refuse a result that is not what the plan declares; of its update only whether there is one.
+
+    Args:
+        result: What is about to leave, has come, or is in a journal.
+        plan: The plan.
+        task: The task's name.
+        what: Who sends, for the message: `task train at cleveland`.
+
+    Raises:
+        DisclosureError: The plan lacks the task; a metric is not declared; there is an update and none
+            is declared, or the other way round.
+        UpdateError: The number of examples is impossible, or a metric is NaN or infinite.
+    """
+    disclosure = disclosure_of(plan, task)
+    check_examples(result.num_examples, what)
+    check_metrics(result.metrics, disclosure, what)
+    if (result.update is None) != (disclosure.update == "none"):
+        sent = "no update" if result.update is None else "an update"
+        raise DisclosureError(f"{what} sent {sent}, and the plan declares update: {disclosure.update}")
+
+
+def expected_tensors(model: Mapping[str, TensorSpec] | None, plan: Plan, task: str) -> dict[str, TensorSpec]:
+    """The tensors that a task on `model` sends; none without a model."""
+    return declared(model or {}, disclosure_of(plan, task))
+
+
+def check_tensors(
+    update: Parameters, model: Mapping[str, TensorSpec] | None, plan: Plan, task: str, what: str
+) -> None:
+    """Refuse tensors that are not exactly what the plan declares; reads all of them.
+
+    Args:
+        update: The tensors, as they are before compression.
+        model: The tensors that the site started from; for `INITIALISE`, whose tensors are the model
+            and may be any, it is not looked at.
+        plan: The plan.
+        task: The task's name.
+        what: Who sends, for the message.
+
+    Raises:
+        DisclosureError: A tensor that is not declared, or one of another shape or dtype.
+        UpdateError: A NaN or an infinity.
+    """
+    expected = specs(update) if task == INITIALISE else expected_tensors(model, plan, task)
+    check_update(update, expected, what)
 
 
 def check_metrics(metrics: Mapping[str, float], disclosure: Disclosure, what: str) -> None:

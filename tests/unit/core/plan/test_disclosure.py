@@ -1,4 +1,6 @@
-"""What may leave a site, held against what is about to."""
+"""A task's result, held against what the plan declares."""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from hanse.core.plan.disclosure import (
     MAX_EXAMPLES,
     check_examples,
     check_metrics,
+    check_result,
+    check_tensors,
     check_update,
     declared,
     disclosure_of,
@@ -27,6 +31,14 @@ PLAN = Plan.model_validate(
 WEIGHT, BIAS = TensorSpec((2, 3), "float32"), TensorSpec((3,), "float32")
 MODEL = {"encoder.weight": WEIGHT, "encoder.bias": BIAS, "head.bias": BIAS}
 DELTA = {"bias": np.zeros(3, np.float32)}
+WHAT = "task train at cleveland"
+
+
+@dataclass(frozen=True)
+class Result:
+    num_examples: int = 5
+    metrics: dict[str, float] = field(default_factory=dict)
+    update: object | None = "its digest"
 
 
 def test_a_task_discloses_what_the_plan_says() -> None:
@@ -111,3 +123,52 @@ def test_an_update_with_a_value_that_is_no_number_stays(value: float) -> None:
 
     with pytest.raises(UpdateError, match="NaN or an infinity in tensor 'bias'"):
         check_update(delta, {"bias": BIAS}, "cleveland")
+
+
+def test_a_result_as_declared_passes() -> None:
+    check_result(Result(metrics={"loss": 0.5}), PLAN, "train", WHAT)
+    check_result(Result(update=None), PLAN, "evaluate", WHAT)
+
+
+@pytest.mark.parametrize(
+    ("result", "task", "error", "problem"),
+    [
+        (Result(num_examples=-1), "train", UpdateError, "reports -1 examples"),
+        (Result(metrics={"loss": np.nan}), "train", UpdateError, "reports loss"),
+        (
+            Result(metrics={"age": 63.0}),
+            "train",
+            DisclosureError,
+            "the metric 'age'; the plan declares: loss",
+        ),
+        (
+            Result(update=None),
+            "train",
+            DisclosureError,
+            "no update, and the plan declares update: individual",
+        ),
+        (Result(), "evaluate", DisclosureError, "an update, and the plan declares update: none"),
+        (Result(), "spy", DisclosureError, "has no task 'spy'"),
+    ],
+)
+def test_a_result_that_is_not_as_declared_is_refused(
+    result: Result, task: str, error: type[Exception], problem: str
+) -> None:
+    with pytest.raises(error, match=problem):
+        check_result(result, PLAN, task, WHAT)
+
+
+def test_the_tensors_of_an_update_are_those_of_the_model() -> None:
+    check_tensors(DELTA, {"bias": BIAS}, PLAN, "train", WHAT)
+
+    with pytest.raises(DisclosureError, match="tensor 'bias' was not expected; expected are none"):
+        check_tensors(DELTA, None, PLAN, "train", WHAT)
+    with pytest.raises(DisclosureError, match="tensor 'weight' is missing"):
+        check_tensors(DELTA, {"bias": BIAS, "weight": WEIGHT}, PLAN, "train", WHAT)
+
+
+def test_the_first_model_has_tensors_of_its_own() -> None:
+    check_tensors(DELTA, None, PLAN, INITIALISE, WHAT)
+
+    with pytest.raises(UpdateError, match="NaN or an infinity in tensor 'bias'"):
+        check_tensors({"bias": np.full(3, np.nan)}, None, PLAN, INITIALISE, WHAT)

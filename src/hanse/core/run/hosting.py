@@ -1,0 +1,141 @@
+"""Decisions that every host of a workflow takes alike, whether its sites are deployed or simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.exchange import AcceptedResult, Exchange
+from hanse.core.run.run import Run
+from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
+from hanse.errors import DisclosureError, RunError, WorkflowError
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedStanding:
+    """Where a run stands, its model and state by their digests; see `hanse.workflow.base.Standing`.
+
+    Attributes:
+        committed: Last committed round; -1 before the first model.
+        model: The committed parameters; None before the first.
+        initial: The plan's initial model, as long as nothing is committed.
+        state: The workflow's own committed arrays.
+        complete: Whether the plan asks for no further round.
+        population: Sites that take part, in site order.
+    """
+
+    committed: int
+    model: str | None
+    initial: str | None
+    state: str | None
+    complete: bool
+    population: tuple[str, ...]
+
+
+def standing_of(run: Run) -> CommittedStanding:
+    """Where a run stands now."""
+    initial = run.manifest.initial_model
+    return CommittedStanding(
+        committed=run.committed,
+        model=run.model,
+        initial=initial.sha256 if run.model is None and initial is not None else None,
+        state=run.state,
+        complete=run.complete,
+        population=run.population,
+    )
+
+
+def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool) -> None:
+    """Refuse a request of a workflow that the plan gives no right to.
+
+    Args:
+        plan: The plan.
+        task: The task that the workflow asks for.
+        round_number: In which round.
+        individually: Whether the workflow would see the updates of single sites, or the sum of sites
+            that it chose itself.
+
+    Raises:
+        DisclosureError: The plan discloses the task's updates in aggregate only, or a first model is
+            asked for after the first round has begun.
+        WorkflowError: The plan has no such task.
+    """
+    if task == INITIALISE and round_number != 0:
+        raise DisclosureError("a first model is asked for before the first round only")
+    if not individually or task == INITIALISE:
+        return
+    if task not in plan.tasks:
+        raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
+    if disclosure_of(plan, task).update == "aggregate":
+        raise DisclosureError(
+            f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
+            mend="Use round.sum without `sites`, or declare `update: individual` if every site can agree.",
+        )
+
+
+def stream_model(run: Run) -> str:
+    """The digest of the model that the sites of a stream start from.
+
+    Raises:
+        WorkflowError: There is none yet.
+    """
+    if run.model is None:
+        raise WorkflowError("a stream begins after the first model")
+    return run.model
+
+
+def next_ready(run: Run, taken: Set[int]) -> Exchange | None:
+    """The exchange of a stream whose update the workflow is given next; None where none is ready.
+
+    In the order of the journal, so that a workflow that begins again gets the same.
+
+    Args:
+        run: The run.
+        taken: Exchanges whose updates the workflow has been given since the last commit.
+    """
+    ready = [e for e in run.stream() if e.answered and e.number not in taken]
+    return min(ready, key=lambda e: e.members[e.order[0]].since_ms, default=None)
+
+
+def staleness(run: Run, exchange: Exchange) -> int:
+    """Rounds committed since the model was sent that an update of a stream was trained on."""
+    return run.committed + 1 - exchange.round_number
+
+
+def dead_exchanges(run: Run) -> tuple[int, ...]:
+    """Exchanges of a stream that closed without an answer; the next commit consumes them."""
+    return tuple(e.number for e in run.stream() if e.closed is not None and not e.answered)
+
+
+def check_model(model: Parameters, before: Parameters | None) -> None:
+    """Refuse a model that cannot be committed; reads all of it.
+
+    Args:
+        model: The model to commit.
+        before: The last committed one; None before the first.
+
+    Raises:
+        WorkflowError: Its tensors are not those of the model before, or it has a NaN or an infinity.
+    """
+    if before is not None:
+        problem = mismatch(specs(model), specs(before))
+        if problem:
+            raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
+    bad = not_finite(model)
+    if bad:
+        raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
+
+
+def accepted_result(exchange: Exchange, site: str) -> AcceptedResult:
+    """What a site of an exchange answered.
+
+    Raises:
+        RunError: It has not.
+    """
+    answer = exchange.members[site].answer
+    if answer is None:
+        raise RunError(f"{site} has not answered exchange {exchange.number}")
+    return answer

@@ -1,0 +1,1 @@
+"""Engines, which perform the tasks of virtual sites."""

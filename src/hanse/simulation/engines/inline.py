@@ -1,0 +1,77 @@
+"""The inline engine: every site in this process, one task after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import Parameters, specs
+from hanse.errors import HanseError, TaskError
+from hanse.learners.base import Session
+from hanse.learners.perform import Ask, perform
+from hanse.simulation.engines.base import SITE_FAILURES, Delivered, SiteAsk
+from hanse.updates.drafts import MemoryDraft
+from hanse.updates.incoming import open_incoming
+from hanse.updates.origin import Origin
+from hanse.updates.outgoing import Outgoing, release
+from hanse.updates.residuals import Residuals
+from hanse.wire.tensors import digest_of
+
+
+class InlineEngine:
+    """Performs each task when its answer is asked for; see `hanse.simulation.engines.base.Engine`.
+
+    Args:
+        plan: The plan.
+        sessions: The user's code of each site, by the site's name.
+        directory: Where a site's error feedback is kept; made when there is some.
+    """
+
+    def __init__(self, plan: Plan, sessions: Mapping[str, Session], directory: Path) -> None:
+        self._plan = plan
+        self._sessions = sessions
+        self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
+
+    def perform(
+        self, asks: Iterable[SiteAsk], inputs: Mapping[str, Parameters]
+    ) -> Iterator[Delivered | HanseError]:
+        """See `Engine`."""
+        for ask in asks:
+            # Nothing of an answer is held here while the next task is performed.
+            yield self._answer(ask, None if ask.model is None else inputs[ask.model])
+
+    def close(self) -> Mapping[str, TaskError]:
+        """See `Engine`."""
+        failed = {}
+        for site, session in self._sessions.items():
+            try:
+                session.close()
+            except TaskError as error:
+                failed[site] = error
+        return failed
+
+    def _answer(self, ask: SiteAsk, model: Parameters | None) -> Delivered | HanseError:
+        try:
+            return self._performed(ask, model)
+        except SITE_FAILURES as error:
+            return error
+
+    def _performed(self, ask: SiteAsk, model: Parameters | None) -> Delivered:
+        residuals = self._residuals[ask.site]
+        residuals.apply_acceptance(ask.accepted, ask.exchange)
+        asked = Ask(ask.exchange, ask.round_number, ask.task)
+        performed = perform(self._sessions[ask.site], self._plan, ask.site, asked, model).materialize()
+        draft = None if performed.update is None else MemoryDraft(performed.update)
+        origin = Origin(self._plan, ask.task, ask.site, ask.exchange, None if model is None else specs(model))
+        release(Outgoing(performed.num_examples, performed.metrics, draft), origin, residuals)
+        metrics = dict(performed.metrics)
+        if draft is None:
+            return Delivered(performed.num_examples, metrics)
+        travels = draft.tensors()
+        return Delivered(
+            performed.num_examples,
+            metrics,
+            open_incoming(travels, origin),
+            digest_of(travels, self._plan.digests),
+        )

@@ -1,0 +1,48 @@
+"""Where an update comes from, and what follows from that at both ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hanse.compression.update import UpdateCodec, update_seed, upload_codec
+from hanse.core.plan.disclosure import expected_tensors
+from hanse.core.plan.plan import Plan
+from hanse.core.values.parameters import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The task, and the site, that an update comes from.
+
+    Attributes:
+        plan: The plan that all have agreed on.
+        task: The task's name.
+        site: The site's name.
+        exchange: Number of the exchange within its run.
+        model: The tensors of the model that the task started from; None for the first model.
+    """
+
+    plan: Plan
+    task: str
+    site: str
+    exchange: int
+    model: Mapping[str, TensorSpec] | None
+
+    def __str__(self) -> str:
+        return f"task {self.task} at {self.site}"
+
+    @property
+    def codec(self) -> UpdateCodec | None:
+        """What takes the update to what travels, and back; None where it travels as it is."""
+        return upload_codec(self.plan, self.task)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the update's compression."""
+        return update_seed(self.plan.seed, self.site, self.exchange)
+
+    @property
+    def expected(self) -> dict[str, TensorSpec]:
+        """The declared tensors, as they are before compression."""
+        return expected_tensors(self.model, self.plan, self.task)

@@ -160,7 +160,7 @@ OUTCOME = {
 STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
 
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
-    Hello: {"service": "hanse", "protocol": 1, "version": "1", "federation": "north", "time_ms": 5},
+    Hello: {"service": "hanse", "protocol": 2, "version": "1", "federation": "north", "time_ms": 5},
     EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
     RenewRequest: {"csr": "PEM"},
     Certificates: {"certificate": "PEM", "authority": "PEM"},

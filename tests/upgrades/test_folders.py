@@ -29,9 +29,12 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def federation(version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A copy of the version's federation, run by this version; what waits for a person has been decided."""
+    """A copy of the version's federation, run by this version; what waits for a person has been decided.
+
+    The copy lacks the empty folders, as one that was taken with git or from an archive may.
+    """
     root = tmp_path_factory.mktemp("federation")
-    folders = copied(version, root / "folders", free_port())
+    folders = copied(version, root / "folders", free_port(), empty_folders=False)
     sites = [Site(path.name, path, folders / "data" / path.name) for path in (folders / "sites").iterdir()]
     with taken_over(root, folders / "aggregator", *sites) as federation:
         federation.run("halted-1").resume()

@@ -175,7 +175,8 @@ def _command(path: str, command: Any) -> Iterator[str]:
     yield f"## {path}\n\n{_prose(command.help)}\n"
     if hasattr(command, "commands"):
         for name, inner in command.commands.items():
-            yield from (part.replace("## ", "### ", 1) for part in _command(f"{path} {name}", inner))
+            if not inner.hidden:
+                yield from (part.replace("## ", "### ", 1) for part in _command(f"{path} {name}", inner))
         return
     hints = typing.get_type_hints(inspect.unwrap(command.callback))
     arguments = [param for param in command.params if param.param_type_name == "argument"]

@@ -13,7 +13,7 @@ from tests.processes import until
 
 from hanse.core.run.round_events import ExchangeClosed, SiteIdle, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import PlanAnswered, RunStarted
-from hanse.wire.messages.runs import Awaited
+from hanse.wire.messages.runs import AwaitedSite
 
 TRAIN_1, TRAIN_2 = 2, 4
 HALF = {"deadline": "5m", "quorum": 0.5}
@@ -37,9 +37,9 @@ def test_a_run_that_awaits_answers_can_be_stopped_and_resumed(federation: Deploy
     for site in federation.sites.values():
         done("plan", "approve", waited.plan_digest[:12], "--site", site.directory)
 
-    assert [(awaited.site, awaited.what) for awaited in waited.awaited] == [
-        ("a", "answer to the plan"),
-        ("b", "answer to the plan"),
+    assert [(awaited.site, awaited.task) for awaited in waited.awaited] == [
+        ("a", None),
+        ("b", None),
     ]
     assert (stopped.phase, stopped.awaited) == ("stopped", ())
     run.finished()
@@ -120,11 +120,11 @@ def test_the_status_the_watch_and_the_log_name_who_is_waited_for_since_when_and_
     watching = federation.command("run", "watch", run.run_id, "-d", federation.directory)
 
     (found,) = status["awaited"]
-    awaited = Awaited.model_validate(found)
-    assert (awaited.site, awaited.what, awaited.state, awaited.connected) == ("b", "train", "started", True)
+    awaited = AwaitedSite.model_validate(found)
+    assert (awaited.site, awaited.task, awaited.state, awaited.connected) == ("b", "train", "started", True)
     assert before_ms < awaited.since_ms < time.time() * 1000
     assert 0 < awaited.deadline_ms - before_ms - 300_000 < 60_000
-    assert ", until 20" in watching.says("waiting for b (train, started 20")
+    assert ", until 20" in watching.says("waiting for b (train, started since 20")
     assert ", until 20" in federation.aggregator.says(
         f"run {run.run_id} waits for b (train, started since 20"
     )

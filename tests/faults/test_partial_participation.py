@@ -51,13 +51,13 @@ def test_a_site_that_keeps_failing_is_set_aside_told_so_and_taken_back(
     aside = json.loads(done("run", "status", run.run_id, *directory, "--json"))
     listed = done("run", "list", *directory)
     federation.agent("b").says(f"run {run.run_id}: this site is suspended: it failed in 2 rounds in a row")
-    told = done("run", "take-back", run.run_id, "b", *directory)
+    told = done("run", "reinstate", run.run_id, "b", *directory)
     b.recover()
     federation.release()
     run.finished()
 
     assert [(found["site"], found["round_number"]) for found in aside["suspended"]] == [("b", 4)]
-    assert aside["took_part"][-1]["failed"].keys() == {"b"}
+    assert aside["attendance"][-1]["failed"].keys() == {"b"}
     assert "b suspended; too little data in 2 rounds" in listed
     assert told == f"b is reinstated in run {run.run_id}; it is asked from the next round on\n"
     cohorts = {event.round_number: event.cohort for event in run.events if isinstance(event, RoundOpened)}

@@ -20,7 +20,7 @@ TRAIN_2 = 4
 """Number of an exchange."""
 
 
-def uncancellable(versions: str) -> Start:
+def speaking(versions: str) -> Start:
     """Starts a command of a Hanse that speaks these versions of the protocol."""
 
     def start(log: Path, arguments: list[str]) -> Started:
@@ -38,7 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("federation")) as deployment:
         for name in ("a", "b"):
             deployment.join(name)
-            deployment.start_agent(name, uncancellable("1"))
+            deployment.start_agent(name, speaking("2"))
         yield deployment
 
 
@@ -66,14 +66,14 @@ def test_an_upgrade_too_far_is_waited_out_and_can_be_taken_back(
     agents = [federation.agent(name) for name in federation.sites]
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(uncancellable("2-3"))
+    federation.start_aggregator(speaking("3-4"))
     told = (
-        "speaks protocol 2-3, and this end 1. Upgrade Hanse at this end to a version that speaks protocol 2."
+        "speaks protocol 3-4, and this end 2. Upgrade Hanse at this end to a version that speaks protocol 3."
     )
     for agent in agents:
         agent.says(told)
     operators = hanse("run", "list", "-d", federation.directory)
-    federation.aggregator.says("the party that asks speaks protocol 1, and this aggregator 2-3")
+    federation.aggregator.says("the party that asks speaks protocol 2, and this aggregator 3-4")
     federation.aggregator.end(signal.SIGTERM)
     federation.start_aggregator()
     federation.release()
@@ -90,9 +90,9 @@ def test_a_run_goes_on_while_aggregator_and_sites_are_upgraded_one_by_one(
     run = training(federation)
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(uncancellable("1-2"))
+    federation.start_aggregator(speaking("2-3"))
     federation.agent("a").end(signal.SIGTERM)
-    federation.start_agent("a", uncancellable("1-2")).says("connected to the aggregator")
+    federation.start_agent("a", speaking("2-3")).says("connected to the aggregator")
     federation.release()
 
     assert run.finished() == undisturbed
@@ -102,11 +102,11 @@ def test_a_site_upgraded_too_early_waits_for_the_aggregator(federation: Deployme
     federation.aggregator.end(signal.SIGTERM)
     federation.start_aggregator()
     federation.agent("a").end(signal.SIGTERM)
-    early = federation.start_agent("a", uncancellable("2"))
-    early.says("and this end 2. Upgrade Hanse at https://")
+    early = federation.start_agent("a", speaking("3"))
+    early.says("and this end 3. Upgrade Hanse at https://")
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(uncancellable("1-2"))
+    federation.start_aggregator(speaking("2-3"))
     early.says("connected to the aggregator")
 
     assert federation.submit().finished() == undisturbed

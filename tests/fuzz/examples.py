@@ -18,15 +18,15 @@ from hanse.wire.messages.members import (
     SignRequest,
 )
 from hanse.wire.messages.runs import (
-    Awaited,
+    AwaitedSite,
     EventsReply,
+    ExchangeAttendance,
     JournalRecord,
     Runs,
     RunStatus,
     StopRequest,
     SubmitRequest,
     SuspendedSite,
-    TookPart,
 )
 from hanse.wire.messages.sites import (
     AnswerRequest,
@@ -37,6 +37,7 @@ from hanse.wire.messages.sites import (
     ProgressRequest,
     ResultReply,
     ResultRequest,
+    RunSuspension,
     RunWork,
     TaskOutcome,
     UpdateFile,
@@ -47,19 +48,20 @@ D = "0" * 64
 MEMBER = {"name": "a", "role": "collaborator", "removed": False, "seen_ms": 5, "not_after_ms": 9}
 AWAITED = {
     "site": "a",
-    "what": "train",
+    "task": "train",
     "state": "assigned",
     "since_ms": 1,
     "deadline_ms": 2,
     "connected": True,
 }
-TOOK_PART = {
+ATTENDANCE = {
     "exchange": 1,
     "round_number": 1,
     "task": "train",
     "cause": "grace",
     "asked": 4,
     "answered": 1,
+    "absent": 4,
     "failed": {"b": "out of memory"},
     "idle": ["c"],
     "unanswered": ["d"],
@@ -69,18 +71,17 @@ TOOK_PART = {
     "missing_examples": 5,
     "missing_share": 0.5,
     "unknown": ["c"],
+    "unknown_count": 1,
     "tolerated": 0.2,
     "too_little": True,
-    "told": "round 1, train: b is not in it",
 }
-SET_ASIDE = {
+SUSPENDED = {
     "site": "e",
     "reason": "it failed",
     "round_number": 1,
     "since_ms": 5,
     "reinstatement_round": 12,
     "reinstatement_ms": None,
-    "told": "it failed; it is asked again from round 12 on",
 }
 STATUS = {
     "run_id": "demo-1",
@@ -93,16 +94,17 @@ STATUS = {
     "round_open": 2,
     "submitted_by": "op",
     "submitted_ms": 1,
-    "population": ["a", "b"],
+    "population": 2,
     "answers": {"a": "accepted"},
+    "answer_counts": {"accepted": 1},
     "awaited": [AWAITED],
     "model": D,
     "best_round": 1,
     "best_model": D,
     "metrics": {"loss": 0.5},
-    "took_part": [TOOK_PART],
+    "attendance": [ATTENDANCE],
     "short_rounds": 1,
-    "suspended": [SET_ASIDE],
+    "suspended": [SUSPENDED],
     "events": 3,
 }
 RECORD = {
@@ -124,13 +126,14 @@ ASSIGNMENT: dict[str, Any] = {
     "deadline_ms": 5,
     "delta": {"base": "1" * 64, "digest": "2" * 64, "size": 5},
 }
+SUSPENSION = {"reason": "it failed", "reinstatement_round": None, "reinstatement_ms": 5}
 WORK = {
     "run_id": "demo-1",
     "plan_digest": D,
     "plan_bytes": 10,
     "review": True,
     "progress_s": 10.0,
-    "suspended": "it failed",
+    "suspension": SUSPENSION,
     "assignments": [ASSIGNMENT],
 }
 ANSWER = {
@@ -160,7 +163,7 @@ OUTCOME = {
 STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
 
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
-    Hello: {"service": "hanse", "protocol": 1, "version": "1", "federation": "north", "time_ms": 5},
+    Hello: {"service": "hanse", "protocol": 2, "version": "1", "federation": "north", "time_ms": 5},
     EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
     RenewRequest: {"csr": "PEM"},
     Certificates: {"certificate": "PEM", "authority": "PEM"},
@@ -185,9 +188,10 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM"},
     Member: MEMBER,
     Members: {"members": [MEMBER]},
-    Awaited: AWAITED,
-    TookPart: TOOK_PART,
-    SuspendedSite: SET_ASIDE,
+    AwaitedSite: AWAITED,
+    ExchangeAttendance: ATTENDANCE,
+    SuspendedSite: SUSPENDED,
+    RunSuspension: SUSPENSION,
     RunStatus: STATUS,
     Runs: {"runs": [STATUS]},
     JournalRecord: RECORD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from tests.fuzz.forms import pack_frames, unpack_lines
@@ -12,6 +13,9 @@ from tests.fuzz.world import things
 
 from hanse.pki import certificates
 from hanse.wire import tensors
+
+KEPT_0_1 = Path(__file__).parents[1] / "upgrades" / "0.1"
+"""Files that version 0.1 wrote."""
 
 
 def statements() -> Sequence[bytes]:
@@ -64,8 +68,11 @@ OPERATOR = "name: a\nfederation: north\naggregator: https://[::1]:8443\nproxy: h
 
 
 def event_lists() -> Sequence[bytes]:
-    lines = unpack_lines(things().journal)[1:-1]
-    return [json_bytes([{"kind": line["kind"], "body": line["body"]} for line in lines])]
+    journals = (things().journal, (KEPT_0_1 / "export" / "eventful-1" / "journal.jsonl").read_bytes())
+    return [
+        json_bytes([{"kind": line["kind"], "body": line["body"]} for line in unpack_lines(journal)[1:-1]])
+        for journal in journals
+    ]
 
 
 def membership_lists() -> Sequence[bytes]:

@@ -21,7 +21,7 @@ from hanse.transport.server.server import ConnectionLimits, HttpsServer
 from hanse.wire.messages.sites import NextRequest
 
 PATIENCE_S = 20.0
-SENT = b"Host: a\r\nHanse-Protocol: 1\r\n"
+SENT = b"Host: a\r\nHanse-Protocol: 2\r\n"
 CHUNKED = b"POST /v1/progress HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + SENT + b"\r\n"
 BLOB = f"/v1/blobs/{DIGEST}".encode()
 
@@ -230,7 +230,7 @@ def test_a_message_that_comes_byte_by_byte_is_not_waited_for(
     assert b"a message was not whole after 1 s" in run(scenario())
 
 
-SPOKEN = b"Hanse-Protocol: 1\r\n"
+SPOKEN = b"Hanse-Protocol: 2\r\n"
 REPLIES = {
     "nothing": b"",
     "no HTTP": b"\x00\xff\x80\r\n\r\n",

@@ -319,23 +319,29 @@ class Run:
 class Deployment:
     """A federation on this machine.
 
+    Args:
+        root: Holds everything.
+        start: Starts its commands.
+        directory: Of a federation that exists; None to create one.
+
     Attributes:
         root: Holds everything.
         directory: Of the federation.
         sites: Those that have joined, by name.
     """
 
-    def __init__(self, root: Path, start: Start = execute) -> None:
+    def __init__(self, root: Path, start: Start = execute, directory: Path | None = None) -> None:
         self.root = root
-        self.directory = root / "federation"
+        self.directory = directory or root / "federation"
         self._start = start
         root.mkdir(exist_ok=True)
         self.sites: dict[str, Site] = {}
         self._numbers = itertools.count()
         self._started: list[Running] = []
         self._aggregator: Running | None = None
-        done("federation", "create", self.directory, "--name", "north", "--port", free_port())
-        _change(self.directory / "aggregator.yaml", {"disk_reserve": 0})
+        if directory is None:
+            done("federation", "create", self.directory, "--name", "north", "--port", free_port())
+            _change(self.directory / "aggregator.yaml", {"disk_reserve": 0})
 
     @property
     def aggregator(self) -> Running:
@@ -450,6 +456,23 @@ def deployed(root: Path, *names: str, start: Start = execute) -> Iterator[Deploy
         deployment = Deployment(root, start)
         try:
             deployment.start(*names)
+            yield deployment
+        finally:
+            deployment.close()
+
+
+@contextmanager
+def taken_over(root: Path, directory: Path, *sites: Site) -> Iterator[Deployment]:
+    """A federation in folders that exist, its aggregator and agents started; ended with the block."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in _UNSET:
+            environment.delenv(name, raising=False)
+        deployment = Deployment(root, directory=directory)
+        try:
+            deployment.start_aggregator()
+            for site in sites:
+                deployment.sites[site.name] = site
+                deployment.start_agent(site.name)
             yield deployment
         finally:
             deployment.close()

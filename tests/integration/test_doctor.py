@@ -166,7 +166,7 @@ def test_an_aggregator_of_another_version(
     run: Run, authority: Authority, context: ssl.SSLContext, tmp_path: Path
 ) -> None:
     joined = enrolled(authority, tmp_path / "parties")
-    newer = b"HTTP/1.1 426 No\r\nHanse-Protocol: 3\r\nHanse-Protocols: 2-3\r\nContent-Length: 0\r\n\r\n"
+    newer = b"HTTP/1.1 426 No\r\nHanse-Protocol: 4\r\nHanse-Protocols: 3-4\r\nContent-Length: 0\r\n\r\n"
 
     async def ask() -> dict[str, Finding]:
         async with serving(partial(answer_with, newer), context) as port:
@@ -175,7 +175,7 @@ def test_an_aggregator_of_another_version(
     found = run(ask())
 
     assert found["aggregator"].grade is Grade.FAIL
-    assert "speaks protocol 2-3, and this end 1" in found["aggregator"].detail
+    assert "speaks protocol 3-4, and this end 2" in found["aggregator"].detail
 
 
 def test_an_aggregator_of_another_authority(run: Run, tmp_path: Path, port: int) -> None:

@@ -1,7 +1,8 @@
 """Finds and copies the files that earlier versions left in `tests/upgrades/VERSION`.
 
-Git keeps neither the modes of files nor empty folders. A key that others may read is refused, and a
-party expects the folders that it made; so both are restored in a copy, and what is kept is never used itself.
+Git keeps neither the modes of files nor empty folders. A key that others may read is refused, and an
+agent of 0.1 expects the folders that it made; so both are restored in a copy, and what is kept is never
+used itself.
 """
 
 from __future__ import annotations
@@ -37,18 +38,20 @@ def read(version: str, name: str) -> Any:
     return json.loads((HERE / version / name).read_text(encoding="utf-8"))
 
 
-def copied(version: str, directory: Path, port: int | None = None) -> Path:
+def copied(version: str, directory: Path, port: int | None = None, *, empty_folders: bool = True) -> Path:
     """Copy a version's federation: `aggregator`, `sites` and the `data` that these name.
 
     Args:
         version: As in `VERSIONS`.
         directory: Where to; made.
         port: At which the aggregator is to listen; None leaves that of the kept settings.
+        empty_folders: Whether to restore the folders that held nothing, which git does not keep.
     """
     for part in ("aggregator", "sites", "data"):
         shutil.copytree(HERE / version / part, directory / part)
-    for folder in (HERE / version / "empty-folders.txt").read_text(encoding="utf-8").splitlines():
-        (directory / folder).mkdir(parents=True, exist_ok=True)
+    if empty_folders:
+        for folder in (HERE / version / "empty-folders.txt").read_text(encoding="utf-8").splitlines():
+            (directory / folder).mkdir(parents=True, exist_ok=True)
     for path in directory.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
     if port is not None:

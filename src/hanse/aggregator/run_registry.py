@@ -11,7 +11,7 @@ from hanse.aggregator.blobs.retention import Retention
 from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
-from hanse.aggregator.run.status import format_awaited, status_of
+from hanse.aggregator.run.status import status_of
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
 from hanse.concurrency import Signals
@@ -25,6 +25,7 @@ from hanse.errors import HanseError, RunError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import RunStatus
+from hanse.wire.wording import format_awaited
 
 logger = logging.getLogger(__name__)
 

@@ -63,11 +63,6 @@ def say_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         typer.echo("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def moment(time_ms: int | None) -> str:
-    """A time in milliseconds since 1970 as people read it, UTC; a dash for None."""
-    return "-" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
 def log_to(level: str, *, as_json: bool = False, file: Path | None = None) -> None:
     """Send the log to the standard error.
 

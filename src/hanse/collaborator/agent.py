@@ -18,7 +18,8 @@ from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.clock import skew
-from hanse.wire.messages.sites import NextRequest, Work
+from hanse.wire.messages.sites import NextRequest, RunSuspension, Work
+from hanse.wire.wording import format_suspension
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Agent:
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()
         self._noted: dict[str, str] | None = None
-        self._set_aside: dict[str, str] = {}
+        self._suspensions: dict[str, RunSuspension] = {}
         self._waiting = ""
         self._cut_off = False
         self._serving: asyncio.Task[None] | None = None
@@ -152,7 +153,7 @@ class Agent:
     def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
         """Begin what is new, end what is not listed any more."""
         self._note_runs(work)
-        self._say_where_set_aside({run.run_id: run.suspended for run in work.runs if run.suspended})
+        self._log_suspensions({run.run_id: run.suspension for run in work.runs if run.suspension})
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in [key for key in self._jobs if key not in wanted]:
             task = self._jobs.pop(key).task
@@ -203,17 +204,18 @@ class Agent:
             logger.info("waiting for %s", waiting)
         self._waiting = waiting
 
-    def _say_where_set_aside(self, runs: dict[str, str]) -> None:
-        for run_id, why in runs.items():
-            if self._set_aside.get(run_id) != why:
+    def _log_suspensions(self, runs: dict[str, RunSuspension]) -> None:
+        """Log in which runs the site is suspended, once each, and in which it no longer is."""
+        for run_id, suspension in runs.items():
+            if self._suspensions.get(run_id) != suspension:
                 logger.warning(
-                    "run %s: this site is suspended: %s. The run's operator can take it back at once, by: "
-                    "hanse run take-back %s %s",
-                    *(run_id, why, run_id, self._here.settings.name),
+                    "run %s: this site is suspended: %s. The run's operator can reinstate the site at once, "
+                    "by: hanse run reinstate %s %s",
+                    *(run_id, format_suspension(suspension), run_id, self._here.settings.name),
                 )
-        for run_id in self._set_aside.keys() - runs.keys():
+        for run_id in self._suspensions.keys() - runs.keys():
             logger.info("run %s: this site is no longer suspended", run_id)
-        self._set_aside = runs
+        self._suspensions = runs
 
     def _check_settings(self) -> None:
         settings, party = self._here.settings, self._here.identity.credentials.party

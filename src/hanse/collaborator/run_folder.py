@@ -39,10 +39,12 @@ class RunFolder:
         self.work = directory / "work"
         self.log = directory / "worker.log"
         self.memory = Residuals(directory / "memory")
-        if self.work.is_dir():  # made last
+        folders = (self._outcomes, self.models, self.work)
+        if all(folder.is_dir() for folder in folders):
             return
+        # A copy or a backup may have lost the empty ones.
         with file_errors(f"make {directory}"):
-            for folder in (directory, self._outcomes, self.models, self.work):
+            for folder in (directory, *folders):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def model(self, digest: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,17 +166,15 @@ class _Examination:
                 self._answered(event, record.time_ms, where)
             case ExchangeOpened():
                 self._exchanges[event.exchange] = event
-                strangers = [site for site in event.cohort if not self._agreed(site)]
-                if strangers:
-                    who = ", ".join(strangers)
-                    self._checks["consent"].fail(
-                        f"{where}: {event.task} was asked of {who} without consent to the plan"
-                    )
+                self._consented(_beyond_round(self._run, event), event.task, where)
             case UpdateAccepted() | TaskFailed():
                 self._told(event, record.time_ms, where)
             case ExchangeClosed() | UpdatesAggregated():
                 self._counted(event, where)
-            case RoundOpened() | SiteSuspended() | SuspensionWaived() | SiteReinstated():
+            case RoundOpened():
+                self._consented(event.cohort, f"round {event.round_number}", where)
+                self._spared(event, record.time_ms, where)
+            case SiteSuspended() | SuspensionWaived() | SiteReinstated():
                 self._spared(event, record.time_ms, where)
             case _:
                 pass
@@ -331,12 +329,30 @@ class _Examination:
             check.fail(error.message)
         self._report.sealed_ms = head.sealed_ms
 
+    def _consented(self, sites: Sequence[str], what: str, where: str) -> None:
+        """Hold that sites that are asked have accepted the plan."""
+        if strangers := [site for site in sites if not self._agreed(site)]:
+            self._checks["consent"].fail(
+                f"{where}: {what} was asked of {', '.join(strangers)} without consent to the plan"
+            )
+
     def _agreed(self, site: str) -> bool:
         """Whether a site takes part now; where nothing can be replayed, that is not held against it."""
         return not self._replays or (self._run is not None and site in self._run.population)
 
     def _account(self, site: str) -> Account:
         return self._report.sites.setdefault(site, Account())
+
+
+def _beyond_round(run: Run | None, opened: ExchangeOpened) -> tuple[str, ...]:
+    """Sites that an exchange asks beyond the cohort of its round.
+
+    A site of the cohort that has left since the round began is named all the same, counts as failed and
+    is not asked: its consent is that of the round's beginning.
+    """
+    if run is None or opened.index < 0 or opened.round_number != run.round_open:
+        return opened.cohort
+    return tuple(site for site in opened.cohort if site not in run.cohort)
 
 
 def _told(event: SiteSuspended | SuspensionWaived | SiteReinstated) -> str:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hanse.core.run.attendance import Participation
-from hanse.wire.messages.runs import TookPart
+from hanse.wire.messages.runs import ExchangeAttendance
+from hanse.wire.wording import format_absent
 
 MOST_PROBLEMS = 20
 """Problems that are kept of each check; more are counted."""
@@ -185,7 +186,9 @@ class AuditReport:
 
 
 def participation_json(found: Participation) -> dict[str, Any]:
-    """Who took part in a closed exchange, as a JSON object that names all sites."""
-    told = TookPart.of(found).model_dump(mode="json")
-    number = told.pop("round_number")
-    return {**told, "round": number, "asked": list(found.asked), "answered": list(found.answered)}
+    """Sites that took part in a closed exchange, all of them, as a JSON object; `told` is a sentence."""
+    attendance = ExchangeAttendance.of(found)
+    written = attendance.model_dump(mode="json")
+    number = written.pop("round_number")
+    named = {"asked": list(found.asked), "answered": list(found.answered)}
+    return {**written, "round": number, **named, "told": format_absent(attendance)}

@@ -23,7 +23,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
 from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
-VERSION = {"Hanse-Protocol": "1"}
+VERSION = {"Hanse-Protocol": "2"}
 
 
 def ask(server: HttpsServer, context: ssl.SSLContext, method: str, path: str, **options: Any) -> Any:
@@ -46,9 +46,9 @@ def ask(server: HttpsServer, context: ssl.SSLContext, method: str, path: str, **
     [
         ({}, b"states no version"),
         ({"Hanse-Protocol": "1, 1"}, b"states no version"),
-        ({"Hanse-Protocol": "2"}, b"the party that asks speaks protocol 2, and this aggregator 1"),
-        ({"Hanse-Protocol": "3", "Hanse-Protocols": "2-3"}, b"speaks protocol 2-3, and this aggregator 1"),
-        ({"Hanse-Protocol": "2", "Hanse-Protocols": "1-2"}, b"speaks protocol 1-2, and this aggregator 1"),
+        ({"Hanse-Protocol": "3"}, b"the party that asks speaks protocol 3, and this aggregator 2"),
+        ({"Hanse-Protocol": "4", "Hanse-Protocols": "3-4"}, b"speaks protocol 3-4, and this aggregator 2"),
+        ({"Hanse-Protocol": "3", "Hanse-Protocols": "2-3"}, b"speaks protocol 2-3, and this aggregator 2"),
     ],
 )
 def test_a_request_of_another_version_is_refused_naming_both(
@@ -57,7 +57,7 @@ def test_a_request_of_another_version_is_refused_naming_both(
     status, headers, body = run(ask(server, context, "GET", "/v1/hello", headers=stated))
 
     assert status == 426
-    assert (headers["Hanse-Protocol"], headers["Hanse-Protocols"]) == ("1", "1")
+    assert (headers["Hanse-Protocol"], headers["Hanse-Protocols"]) == ("2", "2")
     assert b'"error":"version"' in body
     assert told in body
 
@@ -78,7 +78,7 @@ def test_what_is_no_request_of_the_api_is_refused(
     found, headers, body = run(ask(server, context, method, path))
 
     assert found == status
-    assert headers["Hanse-Protocol"] == "1"
+    assert headers["Hanse-Protocol"] == "2"
     assert b"is no request of this API" in body
 
 

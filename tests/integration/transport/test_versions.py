@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +14,8 @@ from typing import Any
 import pytest
 from pydantic import Field
 from tests.blobs import put
-from tests.parties import DATA, DIGEST, PROGRESS, FakeService, Run
+from tests.network import serving
+from tests.parties import DATA, DIGEST, PROGRESS, Connect, FakeService, Run
 
 from hanse.errors import VersionError
 from hanse.transport.api.common_routes import HELLO
@@ -54,8 +57,8 @@ def ends(
 @pytest.mark.parametrize(
     ("here", "there"),
     [
-        (Versions(1, 1), Versions(1, 2)),
-        (Versions(1, 2), Versions(1, 1)),
+        (Versions(2, 2), Versions(2, 3)),
+        (Versions(2, 3), Versions(2, 2)),
         (Versions(2, 5), Versions(1, 3)),
         (Versions(1, 3), Versions(3, 9)),
         (Versions(4, 4), Versions(4, 4)),
@@ -86,7 +89,7 @@ def test_the_first_request_may_be_a_download(
     here = type(service.blobs)(tmp_path / "site")
 
     async def scenario() -> Path:
-        async with ends(Versions(1, 3), Versions(1, 1)) as upstream:
+        async with ends(Versions(2, 4), Versions(2, 2)) as upstream:
             found: Path = await upstream.fetch(DIGEST, here, owner="a", max_bytes=len(DATA))
             return found
 
@@ -100,7 +103,7 @@ def test_the_first_request_may_be_an_upload(
     update.write_bytes(DATA)
 
     async def scenario() -> None:
-        async with ends(Versions(1, 3), Versions(1, 1)) as upstream:
+        async with ends(Versions(2, 4), Versions(2, 2)) as upstream:
             await upstream.deliver(DIGEST, update)
 
     run(scenario())
@@ -112,10 +115,10 @@ def test_the_first_request_may_be_an_upload(
     ("here", "there", "told"),
     [
         (
-            Versions(1, 1),
-            Versions(2, 3),
-            r"speaks protocol 2-3, and this end 1\. Upgrade Hanse at this end to a version that speaks "
-            r"protocol 2\.",
+            Versions(2, 2),
+            Versions(3, 4),
+            r"speaks protocol 3-4, and this end 2\. Upgrade Hanse at this end to a version that speaks "
+            r"protocol 3\.",
         ),
         (
             Versions(3, 4),
@@ -139,9 +142,9 @@ def test_ends_without_one_are_told_who_is_older(
 
 
 class Progress(ProgressRequest):
-    """What a progress request might become in version 2."""
+    """What a progress request might become in version 3."""
 
-    note: str = Field("", max_length=100, json_schema_extra=since(2))
+    note: str = Field("", max_length=100, json_schema_extra=since(3))
 
 
 def test_a_newer_site_does_not_send_an_older_aggregator_what_it_would_refuse(
@@ -150,7 +153,7 @@ def test_a_newer_site_does_not_send_an_older_aggregator_what_it_would_refuse(
     newer = Progress(run_id="demo-1", exchange=1, note="news")
 
     async def scenario() -> None:
-        async with ends(Versions(1, 2), Versions(1, 1)) as upstream:
+        async with ends(Versions(2, 3), Versions(2, 2)) as upstream:
             await upstream.progress(newer)
 
     run(scenario())
@@ -166,13 +169,13 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class NewerHello(Hello):
-        load: float = Field(0.0, json_schema_extra=since(2))
+        load: float = Field(0.0, json_schema_extra=since(3))
 
     monkeypatch.setattr(
-        service, "hello", lambda: NewerHello(version="2", federation="north", time_ms=0, load=0.5)
+        service, "hello", lambda: NewerHello(version="0.9", federation="north", time_ms=0, load=0.5)
     )
 
-    monkeypatch.setattr(protocol, "SPOKEN", Versions(1, 2))
+    monkeypatch.setattr(protocol, "SPOKEN", Versions(2, 3))
     newer_route: Route[Empty, NewerHello] = Route(**_as_newer(NewerHello))
 
     async def scenario() -> tuple[Hello, NewerHello]:
@@ -180,9 +183,9 @@ def test_a_newer_aggregator_does_not_send_an_older_site_what_it_would_refuse(
         await server.start()
         url = f"https://localhost:{server.port}"
         try:
-            async with HttpsConnection(url, context, proxy=None, spoken=Versions(1, 1)) as site:
+            async with HttpsConnection(url, context, proxy=None, spoken=Versions(2, 2)) as site:
                 older = await site.call(HELLO, Empty())
-            async with HttpsConnection(url, context, proxy=None, spoken=Versions(1, 2)) as site:
+            async with HttpsConnection(url, context, proxy=None, spoken=Versions(2, 3)) as site:
                 return older, await site.call(newer_route, Empty())
         finally:
             await server.close()
@@ -210,12 +213,12 @@ def test_an_aggregator_upgraded_meanwhile_is_spoken_to_in_what_it_now_speaks(
         server = HttpsServer(service, aggregator, "127.0.0.1")
         await server.start()
         port = server.port
-        site = HttpsUpstream(f"https://localhost:{port}", context, proxy=None, spoken=Versions(2, 2))
+        site = HttpsUpstream(f"https://localhost:{port}", context, proxy=None, spoken=Versions(3, 3))
 
         async def upgrade(_: float) -> None:
             nonlocal server
             await server.close()
-            monkeypatch.setattr(protocol, "SPOKEN", Versions(1, 2))
+            monkeypatch.setattr(protocol, "SPOKEN", Versions(2, 3))
             server = HttpsServer(service, aggregator, "127.0.0.1", port)
             await server.start()
 
@@ -229,15 +232,95 @@ def test_an_aggregator_upgraded_meanwhile_is_spoken_to_in_what_it_now_speaks(
 
     told = run(scenario())
 
-    assert ["speaks protocol 1, and this end 2" in line for line in told] == [True]
+    assert ["speaks protocol 2, and this end 3" in line for line in told] == [True]
     assert service.asked == [("progress", "hospital-a", PROGRESS)]
 
 
 def test_requests_at_the_same_time_settle_on_one_version(run: Run, ends: Ends, service: FakeService) -> None:
     async def scenario() -> None:
-        async with ends(Versions(1, 9), Versions(1, 1)) as upstream:
+        async with ends(Versions(2, 9), Versions(2, 2)) as upstream:
             await asyncio.gather(*(upstream.progress(PROGRESS) for _ in range(10)))
 
     run(scenario())
 
     assert len(service.asked) == 10
+
+
+ASKED_BY_0_1 = (
+    b"%b HTTP/1.1\r\nHost: localhost:28443\r\nUser-Agent: hanse\r\nAccept-Encoding: identity\r\n"
+    b"Hanse-Protocol: 1\r\n%bAccept: */*\r\n%b"
+)
+"""A request as version 0.1 sends it: method and path, the range that it states, and the rest."""
+NEXT_OF_0_1 = b'Content-Type: application/json\r\nContent-Length: 25\r\n\r\n{"known":"","wait_s":0.0}'
+REFUSED_BY_0_1 = (
+    b"HTTP/1.1 426 Upgrade Required\r\nHanse-Protocol: 1\r\nHanse-Protocols: 1\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 198\r\nDate: Mon, 30 Nov 2026 09:58:55 GMT\r\n"
+    b"Server: Python/3.11 aiohttp/3.14.5\r\n\r\n"
+    b'{"error":"version","message":"the party that asks speaks protocol 2, and this aggregator 1",'
+    b'"mend":"Upgrade Hanse at this aggregator to a version that speaks protocol 2. Nothing is lost '
+    b'meanwhile."}'
+)
+"""A reply of an aggregator of version 0.1 to a request in protocol 2, as it came."""
+
+
+@pytest.mark.parametrize("stated", [b"Hanse-Protocols: 1\r\n", b""], ids=["a range", "no range"])
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        (b"GET /v1/hello", b"\r\n"),
+        (b"POST /v1/next", NEXT_OF_0_1),
+        (b"GET /v1/runs", b"\r\n"),
+        (b"POST /v1/runs/demo-1/sites/b/take-back", b"Content-Length: 2\r\n\r\n{}"),
+        (b"GET /v1/blobs/" + DIGEST.encode(), b"\r\n"),
+    ],
+)
+def test_a_party_of_0_1_is_told_in_words_that_it_can_read_to_upgrade(
+    run: Run,
+    server: HttpsServer,
+    service: FakeService,
+    context: ssl.SSLContext,
+    line: bytes,
+    stated: bytes,
+    rest: bytes,
+) -> None:
+    async def scenario() -> bytes:
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
+        writer.write(ASKED_BY_0_1 % (line, stated, rest))
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = re.findall(rb"\r\nContent-Length: ([0-9]+)\r\n", head)
+        body = await reader.readexactly(int(length))
+        writer.close()
+        return head + body
+
+    head, _, body = run(scenario()).partition(b"\r\n\r\n")
+
+    # A client of 0.1 goes by the status and by these two headers, and does not read on where they have no
+    # version in common with its own; the words are those that its error would have.
+    assert head.startswith(b"HTTP/1.1 426 Upgrade Required\r\nHanse-Protocol: 2\r\nHanse-Protocols: 2\r\n")
+    assert json.loads(body) == {
+        "error": "version",
+        "message": "the party that asks speaks protocol 1, and this aggregator 2",
+        "mend": "Upgrade Hanse at the party that asks to a version that speaks protocol 2. Nothing is lost "
+        "meanwhile.",
+    }
+    assert service.asked == []
+
+
+def test_a_site_at_an_aggregator_of_0_1_is_told_in_words_to_have_the_aggregator_upgraded(
+    run: Run, connect: Connect, aggregator: ssl.SSLContext
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(REFUSED_BY_0_1)
+        await reader.read()
+
+    async def scenario() -> None:
+        async with serving(refuse, aggregator) as port:
+            await connect(port).hello()
+
+    with pytest.raises(
+        VersionError,
+        match=r"^https://localhost:\d+ speaks protocol 1, and this end 2\. Upgrade Hanse at "
+        r"https://localhost:\d+ to a version that speaks protocol 2\. Nothing is lost meanwhile\.$",
+    ):
+        run(scenario())

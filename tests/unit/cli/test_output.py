@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hanse.cli.output import log_to, moment, printable, say_table
+from hanse.cli.output import log_to, printable, say_table
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +37,6 @@ def test_a_table_without_rows_is_its_head(capsys: pytest.CaptureFixture[str]) ->
     say_table(("NAME", "ROLE"), [])
 
     assert capsys.readouterr().out == "NAME  ROLE\n"
-
-
-def test_a_moment_is_told_in_utc_and_no_moment_is_a_dash() -> None:
-    assert (moment(0), moment(None)) == ("1970-01-01 00:00:00Z", "-")
 
 
 def test_a_peer_cannot_write_a_second_line_into_the_log(capsys: pytest.CaptureFixture[str]) -> None:

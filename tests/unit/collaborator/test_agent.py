@@ -27,7 +27,7 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.transport.client.retry import Retry
-from hanse.wire.messages.sites import Assignment, RunWork
+from hanse.wire.messages.sites import Assignment, RunSuspension, RunWork
 
 Run = Callable[[Any], Any]
 
@@ -443,13 +443,16 @@ def test_a_site_that_is_set_aside_is_told_so_once_and_when_it_no_longer_is(
     async def main() -> None:
         async with at_work(site):
             work = await accepted(site)
-            for reason in ("it failed in 3 rounds in a row", "it failed in 3 rounds in a row", ""):
-                site.upstream.want(work.model_copy(update={"suspended": reason}))
-                words = reason or "no longer suspended"
+            suspension = RunSuspension(reason="it failed in 3 rounds in a row", reinstatement_round=12)
+            for found, words in ((suspension, "it failed"), (suspension, "it failed"), (None, "no longer")):
+                site.upstream.want(work.model_copy(update={"suspension": found}))
                 await until(lambda words=words: words in caplog.text)
 
     with caplog.at_level("INFO"):
         run(main())
 
-    assert caplog.text.count("run demo-1: this site is suspended: it failed in 3 rounds in a row.") == 1
-    assert "hanse run take-back demo-1 " in caplog.text
+    told = (
+        "run demo-1: this site is suspended: it failed in 3 rounds in a row; it is asked again from round 12"
+    )
+    assert caplog.text.count(told) == 1
+    assert "hanse run reinstate demo-1 " in caplog.text

@@ -33,6 +33,25 @@ def test_what_a_worker_changes_later_does_not_change_what_was_taken_over(folder:
     assert folder.holds(1, UPDATE)
 
 
+@pytest.mark.parametrize("lost", [("in",), ("outcomes",), ("work",), ("in", "outcomes")], ids="+".join)
+def test_an_empty_folder_that_a_copy_has_lost_is_made_again(
+    folder: RunFolder, tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    for name in lost:
+        (tmp_path / "demo-1" / name).rmdir()
+
+    again = RunFolder(tmp_path / "demo-1")
+
+    again.clear()
+    again.written.write_bytes(DATA)
+    assert again.take_over(1, 100, "blake3") == UPDATE
+    (tmp_path / "blob").write_bytes(DATA)
+    again.show(UPDATE.digest, tmp_path / "blob")
+    assert again.model(UPDATE.digest).read_bytes() == DATA
+    for name in lost:
+        assert (tmp_path / "demo-1" / name).stat().st_mode & 0o777 == 0o700
+
+
 def test_nothing_is_taken_over_where_nothing_was_written(folder: RunFolder) -> None:
     assert folder.take_over(1, 100, "blake3") is None
     assert folder.holds(1, None)

@@ -341,8 +341,9 @@ def test_a_site_that_was_asked_without_consent_is_noticed(
 
     report = forged(drop_answer, resealed=author.aggregator)
 
-    assert "was asked of budapest without consent" in problems(report)["consent"][0]
-    assert "had not accepted the plan" in problems(report)["consent"][1]
+    found = problems(report)["consent"]
+    assert "round 0 was asked of budapest without consent" in found[0]
+    assert "had not accepted the plan" in found[-1]
 
 
 @pytest.mark.parametrize(

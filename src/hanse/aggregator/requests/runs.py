@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hanse.aggregator.export import JournalExporter
 from hanse.aggregator.members.membership import MemberRegistry
@@ -30,6 +30,8 @@ MAX_MANIFEST = MAX_MESSAGE // 2
 _RECORDS_A_REPLY = 200
 _SLACK = 4_096
 """Bytes of a reply that are neither records nor a status."""
+_NAMES_NONE: Mapping[str, Any] = {"answers": {}, "awaited": (), "attendance": (), "suspended": ()}
+"""Fields of a status that name sites, without them."""
 
 
 class ControlRequests:
@@ -76,8 +78,11 @@ class ControlRequests:
         await self._run_registry.signals.until([run_id, party.name], look, wait_s)
         status = self._run_registry.status(controller)
         records = await asyncio.to_thread(self._journal.read, run_id, after=after, limit=_RECORDS_A_REPLY)
-        written = (JournalRecord.model_validate(record.as_json()) for record in records)
+        written = [JournalRecord.model_validate(record.as_json()) for record in records]
         room = MAX_MESSAGE - _SLACK - len(encode(status))
+        if written and len(encode(written[0])) > room:  # a plan's manifest, beside a status that names many
+            status = status.model_copy(update=_NAMES_NONE)
+            room = MAX_MESSAGE - _SLACK - len(encode(status))
         return EventsReply(records=tuple(_fitting(written, room)), status=status)
 
     async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:

@@ -9,7 +9,6 @@ from itertools import chain
 
 from hanse.aggregator.run.site_work import sites_to_wake
 from hanse.concurrency import Signals
-from hanse.core.run.attendance import format_absent
 from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
@@ -19,6 +18,8 @@ from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
 from hanse.errors import RunError, StorageError
 from hanse.storage.journaled_run import JournaledRun
+from hanse.wire.messages.runs import ExchangeAttendance
+from hanse.wire.wording import format_absent
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ def _warning(run: Run, event: Event) -> str:
     match event:
         case ExchangeClosed() if event.data is not None and event.data.too_little:
             found = run.attendance.closed.get(event.exchange)
-            return "" if found is None else format_absent(found)
+            return "" if found is None else format_absent(ExchangeAttendance.of(found))
         case SiteSuspended():
             return f"{event.site} is suspended: {event.reason}; its rest: {run.plan.cohort.rest}"
         case SuspensionWaived():

@@ -22,15 +22,16 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.run_events import PlanAnswered, SiteInvited, SiteLeft
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
-from hanse.core.run.suspension import format_suspension
+from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
-from hanse.wire.messages.sites import Assignment, ModelDelta, RunWork, Work
+from hanse.wire.messages.sites import Assignment, ModelDelta, RunSuspension, RunWork, Work
 
 HEADER_SLACK = 65_536
 """How much longer than the model an update file may be."""
 
 
 _MOST_REMEMBERED = 1_024
+_LONGEST_REASON = 1_000
 
 
 SizeOf = Callable[[str], int]
@@ -68,7 +69,7 @@ class WorkList:
         concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
         standing = tuple(
             (
-                *(run.run_id, run.plan_digest, site not in run.answers, suspension_reason(run, site)),
+                *(run.run_id, run.plan_digest, site not in run.answers, suspension_of(run, site)),
                 _accepted(run, site),
                 # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
                 tuple((exchange.number, exchange.clock_ms) for exchange in asked),
@@ -91,7 +92,7 @@ class WorkList:
             plan_bytes=size_of(run.plan_digest),
             review=site not in run.answers,
             progress_s=progress_interval_s(run),
-            suspended=suspension_reason(run, site),
+            suspension=suspension_of(run, site),
             assignments=tuple(
                 Assignment(
                     exchange=e.number,
@@ -109,14 +110,21 @@ class WorkList:
         )
 
 
-_Standing = tuple[str, str, bool, str, int, tuple[tuple[int, int], ...]]
+_Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int], ...]]
 """Run, plan, whether the site is to answer, why it is suspended, what it has to know counts, exchanges with
 their clocks: all that its work follows from."""
 
 
-def suspension_reason(run: Run, site: str) -> str:
-    """Why a site is not asked at present, and until when; empty where it is."""
-    return format_suspension(run, site) if site in run.failure_record.suspensions else ""
+def suspension_of(run: Run, site: str) -> RunSuspension | None:
+    """Why a site is not asked at present, and until when; None where it is."""
+    found = run.failure_record.suspensions.get(site)
+    if found is None:
+        return None
+    return RunSuspension(
+        reason=found.reason[:_LONGEST_REASON],
+        reinstatement_round=reinstatement_round(run, site),
+        reinstatement_ms=reinstatement_ms(run, site),
+    )
 
 
 def concerns(run: Run, site: str) -> bool:

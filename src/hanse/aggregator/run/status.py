@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from itertools import islice
 
 from hanse.core.run.exchange import deadline_ms
 from hanse.core.run.run import Phase, Run
-from hanse.core.run.suspension import format_suspension, reinstatement_ms, reinstatement_round
-from hanse.wire.messages.runs import Awaited, RunStatus, SuspendedSite, TookPart
+from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
+from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, SuspendedSite
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""
 
 
+MOST_ANSWERS = 2_000
+"""Sites whose answer to the plan a status names, which has to fit into a message; the journal names all."""
 MOST_AWAITED = 500
-"""Sites that a status names as awaited; a status has to fit into a message."""
-
-
-MOST_NAMED = 100
-"""Sites that a status names for one reason; the journal has all of them."""
-
-
+"""Sites that a status names as awaited."""
+MOST_SUSPENDED = 100
+"""Suspended sites that a status names."""
 MOST_EXCHANGES = 8
 """Closed exchanges of which a status says who took part."""
-
-
+MOST_ABSENT = 25
+"""Absent sites that a status names of an exchange; see `ExchangeAttendance.of`."""
 _LONGEST_REASON = 8_192
 
 
@@ -38,9 +37,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         seen_ms: When each site was last in contact.
         now_ms: The time, milliseconds since 1970.
     """
-    answers = {site: "accepted" if yes else "refused" for site, yes in run.answers.items()}
-    answers |= dict.fromkeys(run.unanswered, "awaited")
-    answers |= dict.fromkeys(run.left, "left")
+    answers = _answers(run)
     return RunStatus(
         run_id=run.run_id,
         plan_name=run.plan.name,
@@ -52,38 +49,37 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         round_open=run.round_open,
         submitted_by=run.submitted_by,
         submitted_ms=run.submitted_ms,
-        population=run.population,
-        answers=dict(sorted(answers.items())),
+        population=len(run.population),
+        answers=dict(islice(answers.items(), MOST_ANSWERS)),
+        answer_counts=dict(sorted(Counter(answers.values()).items())),
         awaited=_awaited(run, seen_ms, now_ms)[:MOST_AWAITED],
         model=run.model,
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,
         metrics=dict(run.metrics),
-        took_part=_took_part(run),
+        attendance=_attendance(run),
         short_rounds=run.attendance.short_rounds,
-        suspended=_set_aside(run)[:MOST_NAMED],
+        suspended=_suspended(run),
         events=events,
     )
 
 
-def format_awaited(awaited: Awaited) -> str:
-    """Who is waited for, for what, since when and until when (UTC)."""
-    since, until = (
-        datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        for time_ms in (awaited.since_ms, awaited.deadline_ms)
-    )
-    away = "" if awaited.connected else ", not connected"
-    return f"{awaited.site} ({awaited.what}, {awaited.state} since {since}, until {until}{away})"
+def _answers(run: Run) -> dict[str, str]:
+    """What became of the plan at each site, in site order."""
+    answers = {site: "accepted" if yes else "refused" for site, yes in run.answers.items()}
+    answers |= dict.fromkeys(run.unanswered, "awaited")
+    answers |= dict.fromkeys(run.left, "left")
+    return dict(sorted(answers.items()))
 
 
-def _took_part(run: Run) -> tuple[TookPart, ...]:
+def _attendance(run: Run) -> tuple[ExchangeAttendance, ...]:
     """The exchanges of the last round committed and of the open one; of a stream, the last few."""
     rounds = (run.committed, run.round_open)
     last = [found for found in run.attendance.closed.values() if found.round_number in rounds]
-    return tuple(TookPart.of(found, MOST_NAMED) for found in last[-MOST_EXCHANGES:])
+    return tuple(ExchangeAttendance.of(found, MOST_ABSENT) for found in last[-MOST_EXCHANGES:])
 
 
-def _set_aside(run: Run) -> tuple[SuspendedSite, ...]:
+def _suspended(run: Run) -> tuple[SuspendedSite, ...]:
     return tuple(
         SuspendedSite(
             site=site,
@@ -92,22 +88,21 @@ def _set_aside(run: Run) -> tuple[SuspendedSite, ...]:
             since_ms=found.since_ms,
             reinstatement_round=reinstatement_round(run, site),
             reinstatement_ms=reinstatement_ms(run, site),
-            told=format_suspension(run, site),
         )
-        for site, found in sorted(run.failure_record.suspensions.items())
+        for site, found in sorted(run.failure_record.suspensions.items())[:MOST_SUSPENDED]
     )
 
 
-def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:
+def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[AwaitedSite, ...]:
     def connected(site: str) -> bool:
         return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
 
     if run.phase is Phase.SUBMITTED:
         until = run.clock_ms + round(run.plan.cohort.approvals * 1000)
         return tuple(
-            Awaited(
+            AwaitedSite(
                 site=site,
-                what="answer to the plan",
+                task=None,
                 state="assigned",
                 since_ms=run.clock_ms,
                 deadline_ms=until,
@@ -118,9 +113,9 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited
     if run.phase is not Phase.RUNNING:
         return ()
     return tuple(
-        Awaited(
+        AwaitedSite(
             site=site,
-            what=exchange.task,
+            task=exchange.task,
             state=exchange.members[site].state.value,
             since_ms=exchange.members[site].since_ms,
             deadline_ms=deadline_ms(exchange, run.plan.cohort),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hanse.cli.options import Json
-from hanse.cli.output import moment, say, say_json, say_table, warn
-from hanse.core.values.wording import and_more
+from hanse.cli.output import say, say_json, say_table, warn
+from hanse.core.values.wording import and_more, format_time
 from hanse.errors import ConfigError, TrustError
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def say_verdict(report: AuditReport) -> None:
         for problem in and_more(check.problems, len(check.problems), check.count):
             say(f"          - {problem}")
     if not report.failed:
-        say(f"verified: {report.records} records, sealed by {report.sealed_by} {moment(report.sealed_ms)}")
+        sealed = f"sealed by {report.sealed_by} {format_time(report.sealed_ms)}"
+        say(f"verified: {report.records} records, {sealed}")
 
 
 def _about(report: AuditReport) -> str:
@@ -166,23 +167,24 @@ def _missing(told: dict[str, Any]) -> str:
 def _show_site(account: Account) -> None:
     for answer in account.answers:
         word = "accepted" if answer.accepted else "refused"
-        say(f"  {moment(answer.time_ms)}  {word} the plan: {'; '.join(answer.reasons)}")
+        say(f"  {format_time(answer.time_ms)}  {word} the plan: {'; '.join(answer.reasons)}")
     if not account.answers:
         say("  gave no answer to the plan")
     for failed in account.failed:
-        say(f"  {moment(failed.time_ms)}  round {failed.round_number}, {failed.task} failed: {failed.reason}")
+        what = f"round {failed.round_number}, {failed.task} failed"
+        say(f"  {format_time(failed.time_ms)}  {what}: {failed.reason}")
     for missed in account.missed:
         what = f"round {missed.round_number}, {missed.task}: not in it"
-        say(f"  {moment(missed.time_ms)}  {what}: {missed.how}")
+        say(f"  {format_time(missed.time_ms)}  {what}: {missed.how}")
     for spared in account.sparing:
-        say(f"  {moment(spared.time_ms)}  {spared.told}")
+        say(f"  {format_time(spared.time_ms)}  {spared.told}")
     if not account.disclosed:
         say("  disclosed nothing")
         return
     say(f"  disclosed, in {len(account.disclosed)} messages that it signed:")
     rows: list[tuple[Any, ...]] = [
         (
-            f"  {moment(sent.time_ms)}",
+            f"  {format_time(sent.time_ms)}",
             str(sent.round_number),
             sent.task,
             str(sent.num_examples),

@@ -54,9 +54,11 @@ def demo(
     its own patients only. They train one model together over mutual TLS, which is then held
     against the hospitals' own models. Nothing runs on when the command ends.
     """
+    from hanse.assembly.demo import free_directory, make_directory
+
     _check_installed(learner)
-    root = directory or _free(Path("hanse-demo"))
-    _make(root)
+    root = directory or free_directory(Path("hanse-demo"))
+    make_directory(root)
     try:
         summary = _run(root, learner, rounds, shown=not json)
     finally:
@@ -76,34 +78,17 @@ def _check_installed(learner: Library) -> None:
         )
 
 
-def _free(directory: Path) -> Path:
-    number = 2
-    found = directory
-    while found.exists():
-        found = directory.with_name(f"{directory.name}-{number}")
-        number += 1
-    return found
-
-
-def _make(root: Path) -> None:
-    from hanse.files.errors import file_errors
-
-    if root.exists():
-        raise ConfigError(f"{root} exists already", mend="Choose another --directory, or remove it first.")
-    with file_errors(f"make the directory {root}"):
-        root.mkdir(parents=True)
-
-
 def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> dict[str, Any]:
     """Do all of it; what came of it, as JSON."""
+    from hanse.assembly.demo import compare_model, write_demo_plan
     from hanse.cli.commands import audit
     from hanse.cli.demo.hospitals import DemoPaths
     from hanse.cli.watch.live import View
 
     places, view = DemoPaths(root), View(shown=shown)
-    loaded = _plan(places.plan, learner, rounds)
+    loaded = write_demo_plan(places.plan, learner, rounds)
     files = asyncio.run(_deploy(places, loaded, view))
-    comparison = _compare(loaded, files["model"])
+    comparison = compare_model(loaded, files["model"])
     report = audit.examine(files["journal"], places.authority)
     if shown:
         _show(comparison)
@@ -119,19 +104,6 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
         "files": {name: str(path) for name, path in files.items()},
         "verified": True,
     }
-
-
-def _plan(folder: Path, learner: Library, rounds: int | None) -> LoadedPlan:
-    from hanse.config.load import load_plan
-    from hanse.config.write import to_yaml
-    from hanse.demo.files import write_plan
-    from hanse.simulation.simulate import with_settings
-
-    path = write_plan(folder, learner)
-    if rounds is not None:
-        changed = with_settings(load_plan(path), rounds=rounds)
-        path.write_text(to_yaml(changed.manifest.plan), encoding="utf-8")
-    return load_plan(path)
 
 
 async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str, Path]:
@@ -164,17 +136,6 @@ async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str
                 return await export_run(client, submitted.run_id, places.results)
 
         return await children.while_all_live(run())
-
-
-def _compare(loaded: LoadedPlan, model: Path) -> Comparison:
-    from hanse.demo.comparison import compare
-    from hanse.learners.bundle import load_factory
-    from hanse.wire.tensors import open_file
-
-    plan = loaded.manifest.plan
-    if plan.learner is None:
-        raise ValueError("the demo's plan has a learner")
-    return compare(load_factory(loaded.root, plan.learner), plan, open_file(model))
 
 
 def _show(comparison: Comparison) -> None:

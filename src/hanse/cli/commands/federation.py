@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from hanse.cli.options import FEDERATION, FederationDirectory, Json
-from hanse.cli.output import moment, note, say, say_json, say_table
+from hanse.cli.output import note, say, say_json, say_table
 from hanse.core.values.identity import Role, check_name
+from hanse.core.values.wording import format_time
 
 if TYPE_CHECKING:
     from hanse.config.settings import AggregatorSettings
@@ -92,8 +93,8 @@ def members(directory: FederationDirectory = FEDERATION, json: Json = False) -> 
                 member.name,
                 member.role,
                 "removed" if member.removed else "enrolled",
-                moment(member.not_after_ms),
-                moment(member.seen_ms),
+                format_time(member.not_after_ms),
+                format_time(member.seen_ms),
             )
             for member in found.members
         ],

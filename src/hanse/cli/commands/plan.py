@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hanse.cli.options import SITE, Json, SiteDirectory
-from hanse.cli.output import moment, say, say_json, say_table, warn
+from hanse.cli.output import say, say_json, say_table, warn
+from hanse.core.values.wording import format_time
 
 if TYPE_CHECKING:
     from hanse.assembly.plans import KnownPlan
@@ -76,7 +77,7 @@ def list_(site: SiteDirectory = SITE, json: Json = False) -> None:
         say_json([{"digest": plan.digest, "name": plan.name, **_state(plan)} for plan in found])
         return
     rows = [
-        (plan.digest[:12], plan.name, plan.state, moment(plan.decided_ms), ", ".join(plan.runs))
+        (plan.digest[:12], plan.name, plan.state, format_time(plan.decided_ms), ", ".join(plan.runs))
         for plan in found
     ]
     say_table(("PLAN", "NAME", "STATE", "DECIDED", "RUNS"), rows)

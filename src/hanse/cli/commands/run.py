@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from hanse.cli.options import FEDERATION, FederationDirectory, Json
-from hanse.cli.output import moment, note, say, say_json, say_table
+from hanse.cli.output import note, say, say_json, say_table, warn
+from hanse.core.values.wording import and_more, format_time, named
 
 if TYPE_CHECKING:
     from hanse.control.client import ControlClient
@@ -21,6 +22,7 @@ T = TypeVar("T")
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run; `hanse run list` names them.")]
+SuspendedSite = Annotated[str, typer.Argument(metavar="SITE", help="A suspended site.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Stay and show the run until it ends.")]
 
 
@@ -77,7 +79,7 @@ def list_(directory: FederationDirectory = FEDERATION, json: Json = False) -> No
                 f"{run.plan_name} ({run.plan_digest[:12]})",
                 run.phase,
                 f"{run.rounds_committed}/{run.rounds}",
-                moment(run.submitted_ms),
+                format_time(run.submitted_ms),
                 run.submitted_by,
                 _remarks(run),
             )
@@ -148,14 +150,11 @@ def resume(
         must_be_finished(found)
 
 
-@app.command("take-back")
+@app.command()
 def reinstate(
-    run: RunId,
-    site: Annotated[str, typer.Argument(metavar="SITE", help="A suspended site.")],
-    directory: FederationDirectory = FEDERATION,
-    json: Json = False,
+    run: RunId, site: SuspendedSite, directory: FederationDirectory = FEDERATION, json: Json = False
 ) -> None:
-    """Have a site asked again, from the next round on, that was suspended for failing again and again.
+    """Reinstate a suspended site: it is asked again from the next round on.
 
     `hanse run status` says which sites are suspended and why; without this, the plan's `rest` decides.
     """
@@ -164,6 +163,15 @@ def reinstate(
         say_json(found.model_dump(mode="json"))
     else:
         say(f"{site} is reinstated in run {run}; it is asked from the next round on")
+
+
+@app.command("take-back", hidden=True)
+def take_back(
+    run: RunId, site: SuspendedSite, directory: FederationDirectory = FEDERATION, json: Json = False
+) -> None:
+    """Reinstate a suspended site, by the name that this command had before."""
+    warn("`hanse run take-back` is now `hanse run reinstate`; the old name will go")
+    reinstate(run, site, directory, json)
 
 
 @app.command()
@@ -200,12 +208,10 @@ def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
 
 def _remarks(status: RunStatus) -> str:
     """What an operator should look at, in a few words."""
-    aside = [f"{', '.join(found.site for found in status.suspended)} suspended"] if status.suspended else []
-    return "; ".join([*aside, *([_short(status)] if status.short_rounds else [])]) or "-"
+    from hanse.wire.wording import format_short_rounds
 
-
-def _short(status: RunStatus) -> str:
-    return f"too little data in {status.short_rounds} round{'s' if status.short_rounds != 1 else ''}"
+    aside = f"{named([found.site for found in status.suspended])} suspended" if status.suspended else ""
+    return "; ".join(filter(None, [aside, format_short_rounds(status.short_rounds)])) or "-"
 
 
 def _say_short(status: RunStatus, *, as_json: bool) -> None:
@@ -216,10 +222,11 @@ def _say_short(status: RunStatus, *, as_json: bool) -> None:
 
 
 def _say_status(status: RunStatus) -> None:
-    from hanse.cli.watch.live import waited_for
     from hanse.control.timeline import figure, in_order
+    from hanse.wire.wording import format_awaited
 
-    say(f"run        {status.run_id}, submitted by {status.submitted_by} {moment(status.submitted_ms)}")
+    submitted = f"submitted by {status.submitted_by} {format_time(status.submitted_ms)}"
+    say(f"run        {status.run_id}, {submitted}")
     say(f"plan       {status.plan_name}, SHA-256 {status.plan_digest}")
     say(f"state      {status.phase}{f': {status.reason}' if status.reason else ''}")
     opened = f", round {status.round_open} open" if status.round_open else ""
@@ -229,18 +236,26 @@ def _say_status(status: RunStatus) -> None:
     for digest, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
         if digest is not None:
             say(f"model      {digest} ({name})")
-    say("sites      " + (", ".join(f"{site} {word}" for site, word in status.answers.items()) or "none yet"))
-    for found in status.took_part:
+    answers = [f"{site} {answer}" for site, answer in status.answers.items()]
+    count = sum(status.answer_counts.values())
+    say("sites      " + (", ".join(and_more(answers, len(answers), count)) or "none yet"))
+    _say_attendance(status)
+    for awaited in status.awaited:
+        say(f"waits for  {format_awaited(awaited)}")
+
+
+def _say_attendance(status: RunStatus) -> None:
+    """Print the sites that took part of late, and those that did not."""
+    from hanse.wire.wording import format_absent, format_late, format_short_rounds, format_suspension
+
+    for found in status.attendance:
         share = f"{found.answered} of {found.asked} answered, {found.num_examples} examples"
         say(f"took part  round {found.round_number}, {found.task}: {share}")
-        if found.told:
-            say(f"{'WARNING' if found.too_little else 'missing':<9}  {found.told}")
-        if found.late:
-            late = ", ".join(f"{site} ({examples} examples)" for site, examples in found.late.items())
-            say(f"late       round {found.round_number}, {found.task}: {late}; not counted")
-    if status.short_rounds:
-        say(f"WARNING    {_short(status)}: more was missing than the plan tolerates")
-    for aside in status.suspended:
-        say(f"suspended  {aside.site}: {aside.told}")
-    for awaited in status.awaited:
-        say(f"waits for  {waited_for(awaited)}")
+        if absent := format_absent(found):
+            say(f"{'WARNING' if found.too_little else 'missing':<9}  {absent}")
+        if late := format_late(found):
+            say(f"late       {late}")
+    if short := format_short_rounds(status.short_rounds):
+        say(f"WARNING    {short}: more was missing than the plan tolerates")
+    for suspended in status.suspended:
+        say(f"suspended  {suspended.site}: {format_suspension(suspended)}")

@@ -6,16 +6,17 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from hanse.cli.output import moment, printable, say
+from hanse.cli.output import printable, say
 from hanse.control.timeline import Timeline, figure, in_order
 from hanse.core.run.events import Event
-from hanse.core.values.wording import and_more
+from hanse.core.values.wording import and_more, format_time
+from hanse.wire.wording import format_awaited
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from hanse.wire.messages.runs import Awaited, RunStatus
+    from hanse.wire.messages.runs import AwaitedSite, RunStatus
 
 MOST_ROWS = 20
 """Sites in the table on a terminal; those that are waited for come first."""
@@ -31,7 +32,7 @@ class View:
     def __init__(self, *, shown: bool = True) -> None:
         self._shown = shown
         self._story = Timeline()
-        self._awaited: Mapping[str, Awaited] = {}
+        self._awaited: Mapping[str, AwaitedSite] = {}
         self._told = False
         self._reminder = ""
         self._live: Live | None = None
@@ -79,7 +80,7 @@ class View:
         told, self._told = self._told, False
         if told or self._live is not None or not self._shown:
             return
-        some = [waited_for(awaited) for awaited in list(self._awaited.values())[:MOST_ROWS]]
+        some = [format_awaited(awaited) for awaited in list(self._awaited.values())[:MOST_ROWS]]
         line = "; ".join(and_more(some, MOST_ROWS, len(self._awaited)))
         if line and line != self._reminder:
             self._reminder = line
@@ -115,16 +116,9 @@ class View:
         return Group(bar, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
 
 
-def waited_for(awaited: Awaited) -> str:
-    """Who is waited for, for what, since when and until when."""
-    away = "" if awaited.connected else ", not connected"
-    times = f"{moment(awaited.since_ms)}, until {moment(awaited.deadline_ms)}"
-    return f"{awaited.site} ({awaited.what}, {awaited.state} {times}{away})"
-
-
-def _times(awaited: Awaited) -> str:
-    """The same in few characters."""
-    begin, end = moment(awaited.since_ms), moment(awaited.deadline_ms)
+def _times(awaited: AwaitedSite) -> str:
+    """Since when and until when a site is waited for, in few characters."""
+    begin, end = format_time(awaited.since_ms), format_time(awaited.deadline_ms)
     same_day = begin[:10] == end[:10]
     away = "" if awaited.connected else ", not connected"
     return f"{begin[11:19]} until {end[11:19] if same_day else end[:16]}{away}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hanse.core.plan.cohort import Cohort
@@ -10,7 +10,7 @@ from hanse.core.plan.disclosure import MAX_EXAMPLES
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.exchange import Exchange, MemberState
 from hanse.core.run.round_events import Data, ExchangeClosed, ResultRefused
-from hanse.core.values.wording import named, percent, shortened
+from hanse.core.values.wording import shortened
 
 Sites = tuple[str, ...]
 
@@ -154,47 +154,6 @@ def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
         suspended=event.suspended,
         data=event.data,
     )
-
-
-def format_absent(found: Participation) -> str:
-    """Who is not in an exchange and how much data that is, as a sentence; empty where nobody is missing."""
-    absent, data = found.absent, found.data
-    if not absent:
-        return ""
-    place = f"round {found.round_number}, {found.task}"
-    if data is None:
-        return f"{place}: {named(_why(found, absent))} {_are(absent)} not in it"
-    known = tuple(site for site in absent if site not in data.unknown)
-    parts = []
-    if known:
-        share = f"{percent(data.share)} of the data known so far"
-        parts.append(f"{named(_why(found, known))}, {share}, {_are(known)} not in it")
-    if data.unknown:
-        one = len(data.unknown) == 1
-        has, it, never = ("has", "it", "it has never") if one else ("have", "they", "they have never")
-        also = " either" if known else ""
-        parts.append(
-            f"{named(_why(found, data.unknown))} {_are(data.unknown)} not in it{also}, and "
-            f"how much data {it} {has} is not known: {never} answered {found.task}"
-        )
-    if data.too_little and data.tolerated is not None:
-        parts.append(f"the plan tolerates {percent(data.tolerated)}")
-    return f"{place}: {'; '.join(parts)}"
-
-
-def _why(found: Participation, sites: Sequence[str]) -> list[str]:
-    """Sites, each with why it is not in an exchange."""
-    whys = {
-        **dict.fromkeys(found.unanswered, "no answer in time"),
-        **dict.fromkeys(found.idle, "silent"),
-        **dict.fromkeys(found.failed, "failed"),
-        **dict.fromkeys(found.suspended, "suspended"),
-    }
-    return [f"{site} ({whys[site]})" for site in sites]
-
-
-def _are(sites: Sequence[str]) -> str:
-    return "is" if len(sites) == 1 else "are"
 
 
 def _data(exchange: Exchange, stated: Mapping[str, int], suspended: Sites, rules: Cohort) -> Data:

@@ -81,5 +81,7 @@ def read_event(kind: str, body: dict[str, Any]) -> Event:
     Raises:
         ValueError: This version knows no such event, or not with such a body.
     """
+    if "kind" in body:
+        raise ValueError(f"{kind} states a kind in its body")
     kind, body = with_present_names(kind, body)
     return _ANY.validate_python({"kind": kind, **body})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from hanse.core.plan.cohort import needed, rest_rounds, wanted
 from hanse.core.run.events import Event, Events
@@ -79,7 +78,7 @@ def reinstatements(run: Run, round_number: int, now_ms: int, *, stream: bool = F
 
 
 def reinstate(run: Run, command: Reinstate) -> Events:
-    """Take a site back at an operator's word.
+    """Reinstate a suspended site at an operator's word.
 
     Raises:
         RunError: The run is over, or the site is not suspended.
@@ -112,18 +111,6 @@ def reinstatement_ms(run: Run, site: str) -> int | None:
     if rest_rounds(rest) is not None:
         return None
     return run.failure_record.suspensions[site].since_ms + round(float(parse_duration(rest)) * 1000)
-
-
-def format_suspension(run: Run, site: str) -> str:
-    """Why a site is suspended and until when, as a sentence."""
-    time_ms, number = reinstatement_ms(run, site), reinstatement_round(run, site)
-    if time_ms is None:
-        when = f"round {number}"
-    else:
-        moment = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
-        when = f"the first round after {moment.replace('+00:00', 'Z')}"
-    reason = run.failure_record.suspensions[site].reason
-    return f"{reason}; it is asked again from {when} on, or when it is reinstated"
 
 
 def _has_rested(run: Run, site: str, round_number: int, now_ms: int) -> bool:

@@ -1,8 +1,9 @@
-"""Wording of lists, parts and reasons in sentences for people."""
+"""Wording of lists, parts, times and reasons in sentences for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 MOST_NAMED = 10
 """Names that a sentence lists."""
@@ -21,11 +22,27 @@ def and_more(parts: Sequence[str], most: int, count: int | None = None) -> list[
     return [*parts[:most], *([f"and {left} more"] if left > 0 else [])]
 
 
-def named(names: Sequence[str], most: int = MOST_NAMED) -> str:
-    """Names in a sentence: `a`, `a and b`, `a, b and c`; of many, the first and how many more."""
-    *first, last = and_more(names, most) or [""]
-    between = " " if len(names) > most else " and "
+def named(names: Sequence[str], most: int = MOST_NAMED, count: int | None = None) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`; of many, the first and how many more.
+
+    Args:
+        names: The names, or the first of them.
+        most: Names to list.
+        count: How many names there are, where `names` are not all.
+    """
+    *first, last = and_more(names, most, count) or [""]
+    between = " " if max(count or 0, len(names)) > most else " and "
     return between.join(filter(None, [", ".join(first), last]))
+
+
+def format_time(time_ms: int | None) -> str:
+    """A time in milliseconds since 1970 as people read it, UTC; a dash for None."""
+    if time_ms is None:
+        return "-"
+    try:
+        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+    except (OverflowError, OSError, ValueError):  # a peer may state any number
+        return f"{time_ms} ms after 1970"
 
 
 def percent(part: float) -> str:

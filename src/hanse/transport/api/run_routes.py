@@ -81,8 +81,8 @@ RESUME = Route(
 )
 REINSTATE = Route(
     "POST",
-    "/v1/runs/{run_id}/sites/{name}/take-back",
-    "Have a site asked again that was suspended.",
+    "/v1/runs/{run_id}/sites/{name}/reinstate",
+    "Reinstate a suspended site from the next round.",
     OPERATORS,
     Empty,
     RunStatus,

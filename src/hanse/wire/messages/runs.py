@@ -7,99 +7,106 @@ from typing import Any
 
 from pydantic import Field
 
-from hanse.core.run.attendance import Participation, format_absent
+from hanse.core.run.attendance import Participation
 from hanse.core.run.round_events import Data
 from hanse.core.values.schema import BlobDigest, Digest, Strict
 from hanse.wire.messages.basics import Time
 
 
 class SuspendedSite(Strict):
-    """A site that is not asked at present.
+    """A site that a run does not ask at present.
 
     Attributes:
-        reinstatement_round: Round from which it is asked again; None where its rest is a time.
+        reason: Why it was suspended.
+        round_number: Round after which it was suspended.
+        since_ms: When.
+        reinstatement_round: Round from which on it is asked again; None where its rest is a time.
         reinstatement_ms: When its rest is over; None where it is a number of rounds.
-        told: Why, and until when, as a sentence.
     """
 
     site: str
     reason: str
     round_number: int
-    since_ms: int
+    since_ms: Time
     reinstatement_round: int | None = None
-    reinstatement_ms: int | None = None
-    told: str
+    reinstatement_ms: Time | None = None
 
 
-class TookPart(Strict):
-    """Who took part in a closed exchange, and with how much data.
+class ExchangeAttendance(Strict):
+    """Sites that took part in a closed exchange, and how much data they have.
 
-    The journal names everybody; here the first of a long list stand for it.
+    The journal names every site; of a long list the first stand here, and the numbers are of all.
 
     Attributes:
-        asked: How many sites were.
-        answered: How many did.
+        asked: Number of sites that were asked.
+        answered: Number of sites that answered.
+        absent: Number of sites that the exchange went without: those of the next four.
         failed: Those that failed, with the reason.
-        idle: Those that fell silent.
-        unanswered: Those that were still at it at the close.
-        late: Those whose answer came after the close, with its examples.
-        suspended: Sites that were not asked because they are suspended.
-        num_examples: Sum over those that answered.
-        missing_examples: Sum over those that did not, by what they said in earlier rounds.
-        missing_share: Part of the data known that is missing.
-        unknown: Those that did not answer and never have answered this task.
+        idle: Those that had fallen silent.
+        unanswered: Those that were still at work at the close.
+        suspended: Those that were not asked, because they are suspended.
+        late: Sites whose answer came after the close, with its examples.
+        num_examples: Sum over the sites that answered.
+        missing_examples: Sum over the absent sites, by what they stated in earlier rounds.
+        missing_share: Part of the data known that is missing; None where nobody counted.
+        unknown: Absent sites that have never answered this task.
+        unknown_count: Number of those.
         tolerated: Part of the data that the plan lets be missing; None where it says nothing.
         too_little: Whether more is missing than that.
-        told: Who is missing, as a sentence; empty for nobody.
     """
 
     exchange: int
     round_number: int
     task: str
     cause: str
-    asked: int
-    answered: int
+    asked: int = Field(ge=0)
+    answered: int = Field(ge=0)
+    absent: int = Field(ge=0)
     failed: dict[str, str]
     idle: tuple[str, ...]
     unanswered: tuple[str, ...]
-    late: dict[str, int]
     suspended: tuple[str, ...]
+    late: dict[str, int]
     num_examples: int
     missing_examples: int
-    missing_share: float
+    missing_share: float | None
     unknown: tuple[str, ...]
+    unknown_count: int = Field(ge=0)
     tolerated: float | None
     too_little: bool
-    told: str
 
     @staticmethod
-    def of(found: Participation, most: int | None = None) -> TookPart:
+    def of(found: Participation, most: int | None = None) -> ExchangeAttendance:
         """The message of a closed exchange.
 
         Args:
             found: Who took part.
-            most: Sites to name for each reason; None for all.
+            most: Absent sites to name whose data is known, and as many whose data is not; None for all.
         """
         data = found.data or Data(answered=0, missing=0)
-        return TookPart(
+        unknown = frozenset(data.unknown)
+        known = [site for site in found.absent if site not in unknown]
+        shown = {*known[:most], *data.unknown[:most]}
+        return ExchangeAttendance(
             exchange=found.exchange,
             round_number=found.round_number,
             task=found.task,
             cause=found.cause,
             asked=len(found.asked),
             answered=len(found.answered),
-            failed=dict(islice(found.failed.items(), most)),
-            idle=found.idle[:most],
-            unanswered=found.unanswered[:most],
+            absent=len(found.absent),
+            failed={site: reason for site, reason in found.failed.items() if site in shown},
+            idle=tuple(site for site in found.idle if site in shown),
+            unanswered=tuple(site for site in found.unanswered if site in shown),
+            suspended=tuple(site for site in found.suspended if site in shown),
             late=dict(islice(found.late.items(), most)),
-            suspended=found.suspended[:most],
             num_examples=data.answered,
             missing_examples=data.missing,
-            missing_share=data.share,
+            missing_share=None if found.data is None else data.share,
             unknown=data.unknown[:most],
+            unknown_count=len(data.unknown),
             tolerated=data.tolerated,
             too_little=data.too_little,
-            told=format_absent(found),
         )
 
 
@@ -115,17 +122,17 @@ class StopRequest(Strict):
     reason: str = Field("stopped by an operator", max_length=1_000)
 
 
-class Awaited(Strict):
-    """Somebody a run waits for, and why.
+class AwaitedSite(Strict):
+    """A site that a run waits for, and why.
 
     Attributes:
-        what: `answer to the plan`, `train`, ...
+        task: The task whose answer is awaited; None where it is the answer to the plan.
         state: `assigned`, `started`, `idle`.
         connected: Whether the site was in contact within the last two minutes.
     """
 
     site: str
-    what: str
+    task: str | None
     state: str
     since_ms: Time
     deadline_ms: Time
@@ -135,9 +142,15 @@ class Awaited(Strict):
 class RunStatus(Strict):
     """A run as an operator sees it.
 
+    The journal names every site; of a long list the first stand here.
+
     Attributes:
-        took_part: Who took part in the last exchanges that have closed.
-        short_rounds: Rounds in which more data was missing than the plan tolerates.
+        population: Number of sites that take part.
+        answers: What became of the plan at each site: `accepted`, `refused`, `awaited` or `left`.
+        answer_counts: How many sites there are of each of these.
+        awaited: Sites that the run waits for.
+        attendance: Sites that took part in the last exchanges that have closed.
+        short_rounds: Number of rounds in which more data was missing than the plan tolerates.
         suspended: Sites that are not asked at present.
     """
 
@@ -151,14 +164,15 @@ class RunStatus(Strict):
     round_open: int | None = None
     submitted_by: str
     submitted_ms: Time
-    population: tuple[str, ...] = ()
+    population: int = Field(0, ge=0)
     answers: dict[str, str] = Field(default_factory=dict)
-    awaited: tuple[Awaited, ...] = ()
+    answer_counts: dict[str, int] = Field(default_factory=dict)
+    awaited: tuple[AwaitedSite, ...] = ()
     model: BlobDigest | None = None
     best_round: int | None = None
     best_model: BlobDigest | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
-    took_part: tuple[TookPart, ...] = ()
+    attendance: tuple[ExchangeAttendance, ...] = ()
     short_rounds: int = 0
     suspended: tuple[SuspendedSite, ...] = ()
     events: int = 0

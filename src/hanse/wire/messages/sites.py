@@ -64,13 +64,26 @@ class Assignment(Strict):
     delta: ModelDelta | None = None
 
 
+class RunSuspension(Strict):
+    """Why a run does not ask a site at present, and until when.
+
+    Attributes:
+        reinstatement_round: Round from which on the site is asked again; None where its rest is a time.
+        reinstatement_ms: When its rest is over; None where it is a number of rounds.
+    """
+
+    reason: str = Field(max_length=1_000)
+    reinstatement_round: int | None = Field(None, ge=0)
+    reinstatement_ms: Time | None = None
+
+
 class RunWork(Strict):
-    """What a run wants of a site.
+    """Work that a run has for a site.
 
     Attributes:
         review: Whether the site's answer to the plan is wanted.
         progress_s: How often a task under way has to show progress.
-        suspended: Why the site is not asked at present, and until when; empty where it is.
+        suspension: Why the site is not asked at present; None where it is.
     """
 
     run_id: str = RunId
@@ -78,7 +91,7 @@ class RunWork(Strict):
     plan_bytes: int = Field(ge=0, le=MAX_MESSAGE * 16)
     review: bool = False
     progress_s: float = Field(gt=0)
-    suspended: str = Field("", max_length=2_000)
+    suspension: RunSuspension | None = None
     assignments: tuple[Assignment, ...] = Field((), max_length=100)
 
 

@@ -218,6 +218,23 @@ class TestWatching:
 
         run(main())
 
+    def test_a_long_record_comes_without_the_names_in_the_status_where_both_do_not_fit(
+        self, fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
+                whole = await service.run_requests.events(fixture.operator, run_id, 0, 0.0)
+                room = len(encode(whole.status)) + len(encode(whole.records[0]))
+                for limit, names in ((room + 4_096, True), (room + 4_095, False)):
+                    monkeypatch.setattr("hanse.aggregator.requests.runs.MAX_MESSAGE", limit)
+                    reply = await service.run_requests.events(fixture.operator, run_id, 0, 0.0)
+                    assert reply.records[0] == whole.records[0]
+                    assert bool(reply.status.answers) == bool(reply.status.awaited) == names
+                    assert reply.status.answer_counts == whole.status.answer_counts
+
+        run(main())
+
     def test_the_wait_of_an_operator_who_is_removed_ends_at_once(
         self, fixture: FederationFixture, run: Run
     ) -> None:

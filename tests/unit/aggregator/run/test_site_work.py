@@ -8,11 +8,12 @@ import pytest
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, sites_to_wake
-from hanse.aggregator.run.status import CONTACT_MS, MOST_AWAITED, status_of
+from hanse.aggregator.run.status import CONTACT_MS, MOST_ABSENT, MOST_ANSWERS, MOST_AWAITED, status_of
 from hanse.core.run.clock import Tick
 from hanse.core.run.failure_streaks import FailureRecord, Suspension
 from hanse.core.run.lifecycle import Fail, Leave, Resume, Stop
 from hanse.core.run.round_events import (
+    Data,
     ExchangeClosed,
     ExchangeOpened,
     RoundCommitted,
@@ -25,7 +26,7 @@ from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
-from hanse.wire.messages.sites import Work
+from hanse.wire.messages.sites import RunSuspension, Work
 
 
 def work(site: str, *drivers: Driver) -> Work:
@@ -150,11 +151,20 @@ class TestSetAside:
     def test_a_site_that_is_set_aside_is_told_why_and_until_when(self) -> None:
         (run,) = work("c", self.suspended()).runs
 
-        assert run.suspended == (
-            "it failed in round 1, train: out of memory; it is asked again from round 12 on, or when it is "
-            "reinstated"
+        assert run.suspension == RunSuspension(
+            reason="it failed in round 1, train: out of memory", reinstatement_round=12
         )
-        assert work("a", self.suspended()).runs[0].suspended == ""
+        assert work("a", self.suspended()).runs[0].suspension is None
+
+    def test_a_reason_without_end_does_not_keep_a_site_from_its_work(self) -> None:
+        driver = self.suspended()
+        long = FailureRecord(suspensions={"c": Suspension(1, 0, "r" * 10_000)})
+        run = replace(driver.state, failure_record=long)
+
+        (found,) = WorkList(lambda digest: 100, 10**6).of("c", [run]).runs
+
+        assert found.suspension is not None
+        assert len(found.suspension.reason) == 1_000
 
     def test_its_work_changes_when_it_is_taken_back(self) -> None:
         driver = self.suspended()
@@ -165,12 +175,12 @@ class TestSetAside:
         after = works.of("c", [driver.state])
 
         assert after.version != before
-        assert after.runs[0].suspended == ""
+        assert after.runs[0].suspension is None
 
     def test_the_status_says_who_took_part_and_who_is_set_aside(self) -> None:
         status = status_of(self.suspended().state, 1, {}, 0)
 
-        (found,) = status.took_part
+        (found,) = status.attendance
         assert (found.asked, found.answered, found.failed) == (3, 2, {"c": "out of memory"})
         assert (found.num_examples, found.unknown) == (20, ("c",))
         (suspensions,) = status.suspended
@@ -183,21 +193,34 @@ class TestSetAside:
         assert status.short_rounds == 0
 
     def test_a_fleet_that_does_not_answer_fits_into_a_message(self) -> None:
-        fleet = tuple(f"site-{number:04}-{'x' * 50}" for number in range(2_000))
+        fleet = tuple(f"site-{number:05}-{'x' * 52}" for number in range(10_000))
         driver = Driver("ab", rounds=9, cohort={"quorum": 0.5}).asked()
         driver.accept("a")
         driver.accept("b")
         found = driver.state.attendance.closed[1]
         crowded = replace(
-            found, failed=dict.fromkeys(fleet, "r" * 200), idle=fleet, unanswered=fleet, suspended=fleet
+            found,
+            **{"failed": dict.fromkeys(fleet, "\x01" * 200), "idle": fleet, "unanswered": fleet},
+            **{"suspended": fleet, "late": dict.fromkeys(fleet, 2**53)},
+            data=Data(answered=1, missing=1, unknown=fleet[::2], tolerated=0.1),
         )
         attendance = replace(driver.state.attendance, closed=dict.fromkeys(range(1, 51), crowded))
-        suspensions = dict.fromkeys(fleet, Suspension(1, 0, "it failed in round 1, train: " + "r" * 200))
+        suspensions = dict.fromkeys(fleet, Suspension(1, 0, "it failed in round 1, train: " + "\x01" * 200))
         run = replace(
-            driver.state, attendance=attendance, failure_record=FailureRecord(suspensions=suspensions)
+            driver.state,
+            attendance=attendance,
+            failure_record=FailureRecord(suspensions=suspensions),
+            **{"invited": fleet, "answers": dict.fromkeys(fleet[:9_000], True), "reason": "\x01" * 100_000},
         )
 
-        assert len(encode(status_of(run, 1, {}, 0))) < MAX_MESSAGE
+        status = status_of(run, 1, {}, 0)
+
+        assert len(encode(status)) < MAX_MESSAGE
+        assert status.population == 9_000
+        assert status.answer_counts == {"accepted": 9_000, "awaited": 1_000}
+        assert len(status.answers) == MOST_ANSWERS
+        assert status.attendance[0].absent == 10_000
+        assert len(status.attendance[0].failed) == 2 * MOST_ABSENT
 
 
 class TestTouched:
@@ -239,9 +262,9 @@ class TestStatus:
 
         status = status_of(driver.state, 1, {"a": 990}, 1_000)
 
-        assert [(w.site, w.what, w.connected) for w in status.awaited] == [
-            ("a", "answer to the plan", True),
-            ("b", "answer to the plan", False),
+        assert [(w.site, w.task, w.connected) for w in status.awaited] == [
+            ("a", None, True),
+            ("b", None, False),
         ]
         assert status.awaited[0].deadline_ms == 500_000
         assert status.answers == {"a": "awaited", "b": "awaited"}
@@ -253,7 +276,7 @@ class TestStatus:
 
         (awaited,) = status_of(driver.state, 1, {"b": 0}, CONTACT_MS).awaited
 
-        assert (awaited.site, awaited.what, awaited.state, awaited.since_ms) == ("b", "train", "assigned", 0)
+        assert (awaited.site, awaited.task, awaited.state, awaited.since_ms) == ("b", "train", "assigned", 0)
         assert (awaited.deadline_ms, awaited.connected) == (100_000, False)
 
     def test_a_run_that_is_over_awaits_nobody_and_says_why(self) -> None:

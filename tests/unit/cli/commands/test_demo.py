@@ -9,7 +9,6 @@ import pytest
 from tests.commands import Hanse
 
 from hanse.cli.commands import demo
-from hanse.config.load import load_plan
 
 
 @pytest.mark.parametrize("learner", ["torch", "sklearn"])
@@ -66,10 +65,3 @@ def test_nothing_is_left_where_nothing_is_to_be_kept(tmp_path: Path, made: list[
 
     assert made == [tmp_path / "new"]
     assert not (tmp_path / "new").exists()
-
-
-def test_other_rounds_stand_in_the_plan_that_is_kept(tmp_path: Path) -> None:
-    loaded = demo._plan(tmp_path, demo.Library.NUMPY, 3)
-
-    assert loaded.manifest.plan.rounds == 3
-    assert load_plan(tmp_path / "plan.yaml").digest == loaded.digest

@@ -18,13 +18,13 @@ from hanse.core.run.run_events import RunFinished
 from hanse.core.values.canonical import sha256
 from hanse.errors import PlanError, TransportError
 from hanse.wire.messages.runs import (
-    Awaited,
+    AwaitedSite,
     EventsReply,
+    ExchangeAttendance,
     JournalRecord,
     Runs,
     RunStatus,
     SuspendedSite,
-    TookPart,
 )
 
 MODEL, BEST = b"the last model", b"the best model"
@@ -38,9 +38,12 @@ RUN = RunStatus(
     round_open=2,
     submitted_by="operator",
     submitted_ms=0,
-    population=("a", "b"),
+    population=2,
+    answer_counts={"accepted": 2},
     answers={"a": "accepted", "b": "accepted"},
-    awaited=(Awaited(site="b", what="train", state="idle", since_ms=0, deadline_ms=60_000, connected=False),),
+    awaited=(
+        AwaitedSite(site="b", task="train", state="idle", since_ms=0, deadline_ms=60_000, connected=False),
+    ),
     model=sha256(MODEL),
     best_round=1,
     best_model=sha256(BEST),
@@ -238,7 +241,7 @@ def test_the_status_says_who_is_waited_for_since_when_and_until_when(
 
     assert "1 of 3 committed, round 2 open" in out
     assert "loss 0.500, accuracy 0.750" in out
-    awaited = "b (train, idle 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, not connected)"
+    awaited = "b (train, idle since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, not connected)"
     assert f"waits for  {awaited}" in out
 
 
@@ -302,17 +305,17 @@ SHORT = RUN.model_copy(
                 round_number=1,
                 since_ms=0,
                 reinstatement_round=12,
-                told="it failed; it is asked again from round 12 on, or when it is reinstated",
             ),
         ),
-        "took_part": (
-            TookPart(
+        "attendance": (
+            ExchangeAttendance(
                 exchange=3,
                 round_number=1,
                 task="train",
                 cause="grace",
                 asked=2,
                 answered=1,
+                absent=1,
                 failed={},
                 idle=("b",),
                 unanswered=(),
@@ -322,9 +325,9 @@ SHORT = RUN.model_copy(
                 missing_examples=5,
                 missing_share=0.333,
                 unknown=(),
+                unknown_count=0,
                 tolerated=0.2,
                 too_little=True,
-                told="round 1, train: b (silent), 33.3 % of the data known so far, is not in it",
             ),
         ),
     }
@@ -352,20 +355,40 @@ def test_the_status_says_who_took_part_and_who_is_set_aside(
 
     out = hanse("run", "status", "xrays-1").out
     assert "took part  round 1, train: 1 of 2 answered, 10 examples\n" in out
-    assert "WARNING    round 1, train: b (silent), 33.3 % of the data known so far, is not in it\n" in out
+    assert "WARNING    round 1, train: b (silent), 33.3 % of the data known so far, is not in it; " in out
     assert "late       round 1, train: b (7 examples); not counted\n" in out
     assert "WARNING    too little data in 2 rounds: more was missing than the plan tolerates\n" in out
     assert "suspended  b: it failed; it is asked again from round 12 on, or when it is reinstated\n" in out
 
 
-def test_a_site_is_taken_back(aggregator: Aggregator, hanse: Hanse) -> None:
-    ended = hanse("run", "take-back", "xrays-1", "b")
+def test_a_site_is_reinstated(aggregator: Aggregator, hanse: Hanse) -> None:
+    ended = hanse("run", "reinstate", "xrays-1", "b")
 
     assert aggregator.asked == [("reinstate", "xrays-1", "b")]
     assert ended.out == "b is reinstated in run xrays-1; it is asked from the next round on\n"
 
 
-def test_taking_a_site_back_prints_the_run_as_json(aggregator: Aggregator, hanse: Hanse) -> None:
-    ended = hanse("run", "take-back", "xrays-1", "b", "--json")
+def test_reinstating_a_site_prints_the_run_as_json(aggregator: Aggregator, hanse: Hanse) -> None:
+    ended = hanse("run", "reinstate", "xrays-1", "b", "--json")
 
     assert RunStatus.model_validate_json(ended.out) == RUN
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_the_former_name_of_reinstate_works_and_says_that_it_is_another_now(
+    aggregator: Aggregator, hanse: Hanse, json: tuple[str, ...]
+) -> None:
+    present = hanse("run", "reinstate", "xrays-1", "b", *json)
+    former = hanse("run", "take-back", "xrays-1", "b", *json)
+
+    assert (former.code, former.out) == (present.code, present.out) == (0, present.out)
+    assert aggregator.asked == [("reinstate", "xrays-1", "b")] * 2
+    assert "`hanse run take-back` is now `hanse run reinstate`" in former.err
+    assert present.err == ""
+
+
+def test_the_help_names_reinstate_alone(hanse: Hanse) -> None:
+    told = hanse("run", "--help").out
+
+    assert "reinstate" in told
+    assert "take-back" not in told

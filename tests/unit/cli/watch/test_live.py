@@ -8,7 +8,7 @@ import pytest
 
 from hanse.cli.watch.live import MOST_ROWS, View
 from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
-from hanse.wire.messages.runs import Awaited, RunStatus
+from hanse.wire.messages.runs import AwaitedSite, RunStatus
 
 DIGEST = "a" * 64
 OPENED = ExchangeOpened(
@@ -23,7 +23,9 @@ class Terminal(io.StringIO):
 
 def waiting(*sites: str, connected: bool = True) -> RunStatus:
     awaited = [
-        Awaited(site=s, what="train", state="started", since_ms=0, deadline_ms=60_000, connected=connected)
+        AwaitedSite(
+            site=s, task="train", state="started", since_ms=0, deadline_ms=60_000, connected=connected
+        )
         for s in sites
     ]
     return RunStatus(
@@ -46,7 +48,8 @@ def test_in_a_pipe_it_is_said_once_who_is_waited_for(capsys: pytest.CaptureFixtu
         view.remind()
 
     assert capsys.readouterr().out == (
-        "waiting for a (train, started 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, not connected)\n"
+        "waiting for a (train, started since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, "
+        "not connected)\n"
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.replays import replay
 from tests.unit.core.run.runs import MODEL, UPDATE, Driver
 
-from hanse.core.run.attendance import MOST_KEPT, Participation, format_absent
+from hanse.core.run.attendance import MOST_KEPT
 from hanse.core.run.clock import Tick
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.lifecycle import Invite, Leave, Stop
@@ -238,7 +238,6 @@ class TestOldJournals:
         found = run.attendance.closed[1]
         assert (found.answered, found.unanswered, found.data, found.late) == (("a", "b"), ("c",), None, {})
         assert run.attendance.known == {"train": {"a": 10, "b": 20}}
-        assert format_absent(found) == "round 1, train: c (no answer in time) is not in it"
 
 
 def _as_before(event: Event) -> Event:
@@ -250,50 +249,3 @@ def _as_before(event: Event) -> Event:
     if isinstance(event, ResultRefused):
         del kept["round_number"]
     return read_event(event.kind, kept)
-
-
-class TestWords:
-    def participation(self, data: Data | None, **groups: Any) -> Participation:
-        empty: dict[str, Any] = {"failed": {}, "idle": (), "unanswered": (), "suspended": ()}
-        place: dict[str, Any] = {"exchange": 7, "round_number": 3, "index": 0, "task": "train"}
-        return Participation(
-            **place, cause="grace", asked=("a", "b"), answered=("a",), data=data, **(empty | groups)
-        )
-
-    def test_whoever_is_missing_is_named_with_the_part_of_the_data(self) -> None:
-        found = self.participation(
-            Data(answered=690, missing=310, tolerated=0.2),
-            failed={"cleveland": "out of memory"},
-            idle=("zurich",),
-        )
-
-        assert format_absent(found) == (
-            "round 3, train: cleveland (failed) and zurich (silent), 31 % of the data known so far, are "
-            "not in it; the plan tolerates 20 %"
-        )
-
-    def test_what_is_not_known_is_said_to_be_so(self) -> None:
-        found = self.participation(
-            Data(answered=5, missing=0, unknown=("b",), tolerated=0.5), unanswered=("b",)
-        )
-
-        assert format_absent(found) == (
-            "round 3, train: b (no answer in time) is not in it, and how much data it has is not known: it "
-            "has never answered train"
-        )
-
-    def test_both_can_be(self) -> None:
-        found = self.participation(
-            Data(answered=90, missing=10, unknown=("b", "c"), tolerated=0.5),
-            suspended=("d",),
-            unanswered=("b", "c"),
-        )
-
-        assert format_absent(found) == (
-            "round 3, train: d (suspended), 10 % of the data known so far, is not in it; b (no answer in "
-            "time) and c (no answer in time) are not in it either, and how much data they have is not known: "
-            "they have never answered train"
-        )
-
-    def test_where_nobody_is_missing_nothing_is_said(self) -> None:
-        assert format_absent(self.participation(Data(answered=1, missing=0, tolerated=0.0))) == ""

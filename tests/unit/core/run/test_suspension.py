@@ -14,7 +14,7 @@ from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Resume, Stop
 from hanse.core.run.round_events import ExchangeClosed, ExchangeOpened, RoundOpened
 from hanse.core.run.run import Phase
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
-from hanse.core.run.suspension import Reinstate, format_suspension
+from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.errors import RunError
@@ -268,15 +268,6 @@ class TestBeingAside:
 
         assert [*driver.state.failure_record.suspensions] == ["b"]
         assert [tuple(e.members) for e in driver.state.stream()] == [("a",)]
-
-    def test_it_is_told_why_and_until_when(self) -> None:
-        assert format_suspension(suspended().state, "d") == (
-            "it failed in 2 rounds in a row, at last in round 2, train: out of memory; it is asked again "
-            "from round 6 on, or when it is reinstated"
-        )
-        assert "from the first round after 1970-01-01T00:30:00Z on" in format_suspension(
-            suspended(rest="30m").state, "d"
-        )
 
 
 class TestTakingBack:

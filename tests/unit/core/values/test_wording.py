@@ -1,10 +1,10 @@
-"""Lists, parts and reasons in sentences."""
+"""Lists, parts, times and reasons in sentences."""
 
 from __future__ import annotations
 
 import pytest
 
-from hanse.core.values.wording import MOST_NAMED, and_more, named, percent, shortened
+from hanse.core.values.wording import MOST_NAMED, and_more, format_time, named, percent, shortened
 
 
 def test_of_many_sites_the_first_are_named() -> None:
@@ -12,6 +12,8 @@ def test_of_many_sites_the_first_are_named() -> None:
 
     assert named(sites).endswith("s8, s9 and 5 more")
     assert [named(sites[:count]) for count in range(4)] == ["", "s0", "s0 and s1", "s0, s1 and s2"]
+    assert named(sites[:MOST_NAMED], count=50).endswith("s8, s9 and 40 more")
+    assert named(sites[:2], 2, 3) == "s0, s1 and 1 more"
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,17 @@ def test_parts_are_told_in_percent(part: float, text: str) -> None:
 def test_a_long_reason_becomes_one_short_line() -> None:
     assert shortened("out of\n  memory") == "out of memory"
     assert len(shortened("x" * 1_000)) == 200
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [
+        (None, "-"),
+        (0, "1970-01-01 00:00:00Z"),
+        (1_796_030_665_841, "2026-11-30 09:24:25Z"),
+        (2**53, "9007199254740992 ms after 1970"),
+        (-(2**80), f"{-(2**80)} ms after 1970"),
+    ],
+)
+def test_a_time_is_told_in_utc_and_without_a_calendar_in_milliseconds(time_ms: int | None, text: str) -> None:
+    assert format_time(time_ms) == text

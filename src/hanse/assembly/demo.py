@@ -1,0 +1,64 @@
+"""Composition of the demo: its directory, its plan, and the measure of its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hanse.config.load import LoadedPlan, load_plan
+from hanse.config.write import to_yaml
+from hanse.demo.comparison import Comparison, compare
+from hanse.demo.files import write_plan
+from hanse.errors import ConfigError
+from hanse.files.errors import file_errors
+from hanse.learners.bundle import load_factory
+from hanse.simulation.simulate import with_settings
+from hanse.wire.tensors import open_file
+
+
+def free_directory(directory: Path) -> Path:
+    """Find a directory that does not exist: this one, or `DIRECTORY-2`, `DIRECTORY-3`, ..."""
+    found, number = directory, 2
+    while found.exists():
+        found, number = directory.with_name(f"{directory.name}-{number}"), number + 1
+    return found
+
+
+def make_directory(root: Path) -> None:
+    """Make the demo's directory.
+
+    Raises:
+        ConfigError: It exists.
+        StorageError: It cannot be made.
+    """
+    if root.exists():
+        raise ConfigError(f"{root} exists already", mend="Choose another --directory, or remove it first.")
+    with file_errors(f"make the directory {root}"):
+        root.mkdir(parents=True)
+
+
+def write_demo_plan(folder: Path, learner: str, rounds: int | None) -> LoadedPlan:
+    """Write the demo's plan and its code into a folder.
+
+    Args:
+        folder: Where to; made.
+        learner: See `hanse.demo.files.LEARNERS`.
+        rounds: Rounds; None for those of the demo's plan.
+    """
+    path = write_plan(folder, learner)
+    if rounds is not None:
+        changed = with_settings(load_plan(path), rounds=rounds)
+        path.write_text(to_yaml(changed.manifest.plan), encoding="utf-8")
+    return load_plan(path)
+
+
+def compare_model(loaded: LoadedPlan, model: Path) -> Comparison:
+    """Measure a model beside each hospital's own and the one of all patients.
+
+    Args:
+        loaded: The demo's plan.
+        model: File of the model that the federation trained.
+    """
+    plan = loaded.manifest.plan
+    if plan.learner is None:
+        raise ValueError("the demo's plan has a learner")
+    return compare(load_factory(loaded.root, plan.learner), plan, open_file(model))

@@ -1,0 +1,139 @@
+"""Composition of a simulation, from the file that a user names to the files of its results."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from hanse.config.load import LoadedPlan, load_plan, script_plan
+from hanse.config.write import to_yaml
+from hanse.errors import PlanError
+from hanse.files.errors import file_errors
+from hanse.simulation.host import Listener
+from hanse.simulation.partition import Partition
+from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate, with_settings
+from hanse.wire.tensors import write_file
+
+SCRIPT_ROUNDS = 5
+"""Rounds of a script, where no number is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A simulation that can be run.
+
+    Attributes:
+        source: The plan or the script that it was made from.
+        loaded: The plan.
+        sites: Its sites, in site order.
+        partition: How one data set is dealt out to them; None where each has data of its own.
+        engine: Name of the engine that performs tasks.
+    """
+
+    source: Path
+    loaded: LoadedPlan
+    sites: Sequence[VirtualSite]
+    partition: Partition | None
+    engine: str = "inline"
+
+
+def prepare(
+    source: Path,
+    sites: Sequence[VirtualSite],
+    partition: Partition | None,
+    rounds: int | None = None,
+    seed: int | None = None,
+    *,
+    engine: str = "inline",
+) -> Simulation:
+    """Load a plan, or make the plan of a training script.
+
+    Args:
+        source: The plan; a script where its name ends with `.py`.
+        sites: See `Simulation`; at least one.
+        partition: See `Simulation`.
+        rounds: Rounds; None for those of the plan, or `SCRIPT_ROUNDS`.
+        seed: Seed; None for that of the plan, or 0.
+        engine: See `Simulation`.
+
+    Raises:
+        PlanError: The file is not a plan, or not a script with a loop over `hanse.rounds`.
+    """
+    if source.suffix != ".py":
+        loaded = with_settings(load_plan(source), rounds=rounds, seed=seed)
+    else:
+        script = script_plan(source, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(sites))
+        loaded = with_settings(script, data=sorted(sites[0].data))
+    return Simulation(source, loaded, sites, partition, engine)
+
+
+def save(simulation: Simulation, file: Path) -> None:
+    """Write the plan of a simulation to a new file beside its code.
+
+    Raises:
+        PlanError: The file would be in another folder than the code.
+        StorageError: The file exists, or cannot be written.
+    """
+    loaded, source = simulation.loaded, simulation.source
+    if file.absolute().parent.resolve() != loaded.root.resolve():
+        raise PlanError(
+            f"{file} is not beside the code of {source}, where a plan looks for it",
+            mend=f"Save it as {loaded.root / file.name}.",
+        )
+    with file_errors(f"write {file}"), file.open("x", encoding="utf-8") as out:
+        out.write(f"# What `hanse simulate {source.name}` ran.\n{to_yaml(loaded.manifest.plan)}")
+
+
+def run(simulation: Simulation, listener: Listener) -> Outcome:
+    """Run a simulation to its end; see `hanse.simulation.simulate.simulate` for the errors.
+
+    Args:
+        simulation: What to run.
+        listener: Told of every event of the run.
+    """
+    with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
+        settings = Settings(Path(folder), round(time.time() * 1000), simulation.partition, simulation.engine)
+        return simulate(simulation.loaded, simulation.sites, settings, listener)
+
+
+def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Results of a simulation as a JSON object.
+
+    Args:
+        simulation: What was run.
+        outcome: What came of it.
+        history: The rounds, as `hanse.control.timeline.Timeline` keeps them.
+    """
+    plan, run = simulation.loaded.manifest.plan, outcome.run
+    return {
+        "plan": {"name": plan.name, "digest": simulation.loaded.digest, "seed": plan.seed},
+        "phase": run.phase.value,
+        "short_rounds": run.attendance.short_rounds,
+        "suspended": {site: found.reason for site, found in sorted(run.failure_record.suspensions.items())},
+        "rounds": list(history),
+        "model": run.model,
+        "best": None if run.best is None else {"round": run.best.round_number, "model": run.best.model},
+    }
+
+
+def write_results(folder: Path, outcome: Outcome, summary: dict[str, Any]) -> dict[str, str]:
+    """Write the models and the summary of a simulation into a folder; the path of each file by what it is.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    files: dict[str, str] = {}
+    for name, parameters in (("model", outcome.model), ("best", outcome.best)):
+        if parameters is not None:
+            file = folder / f"{name}.safetensors"
+            write_file(file, parameters)
+            files[name] = str(file)
+    metrics = folder / "metrics.json"
+    with file_errors(f"write {metrics}"):
+        metrics.write_text(dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return files | {"metrics": str(metrics)}

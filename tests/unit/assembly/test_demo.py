@@ -1,0 +1,48 @@
+"""The demo's directory, its plan, and the measure of its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hanse.assembly.demo import compare_model, free_directory, make_directory, write_demo_plan
+from hanse.config.load import load_plan
+from hanse.core.values.site import DataSources, Site
+from hanse.demo.comparison import FEDERATED
+from hanse.demo.files import HEART_DISEASE, HOSPITALS
+from hanse.errors import ConfigError
+from hanse.learners.bundle import load_factory
+from hanse.wire.tensors import write_file
+
+
+def test_a_directory_that_is_taken_is_followed_by_the_next(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        found = free_directory(tmp_path / "demo")
+        make_directory(found)
+        names.append(found.name)
+
+    assert names == ["demo", "demo-2", "demo-3"]
+    with pytest.raises(ConfigError, match="demo-3 exists already"):
+        make_directory(tmp_path / "demo-3")
+
+
+def test_other_rounds_stand_in_the_plan_that_is_kept(tmp_path: Path) -> None:
+    loaded = write_demo_plan(tmp_path, "numpy", 3)
+
+    assert loaded.manifest.plan.rounds == 3
+    assert load_plan(tmp_path / "plan.yaml").digest == loaded.digest
+
+
+def test_a_model_is_measured_at_every_hospital(tmp_path: Path) -> None:
+    loaded = write_demo_plan(tmp_path, "numpy", 1)
+    assert loaded.manifest.plan.learner is not None
+    learner = load_factory(loaded.root, loaded.manifest.plan.learner)
+    site = Site("zurich", DataSources("zurich", {"heart": HEART_DISEASE / HOSPITALS["zurich"]}))
+    write_file(tmp_path / "model.safetensors", learner(site).parameters())
+
+    comparison = compare_model(loaded, tmp_path / "model.safetensors")
+
+    assert comparison.scores[FEDERATED].keys() == comparison.patients.keys() == HOSPITALS.keys()
+    assert comparison.metrics == ("accuracy", "auc")

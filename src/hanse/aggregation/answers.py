@@ -28,15 +28,33 @@ def aggregate_of(updates: Iterable[Update], combine: Combine) -> Aggregate:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
     """
     answers = tuple(updates)
+    deltas = [update.delta for update in answers if update.delta is not None]
+    without = [update.site for update in answers if update.delta is None]
+    return summed_up(answers, without, lambda: combine(deltas, [update.num_examples for update in answers]))
+
+
+def summed_up(
+    answers: Sequence[Update],
+    without: Sequence[str],
+    combined: Callable[[], dict[str, Array]],
+) -> Aggregate:
+    """An aggregate of all that is in answers beside their deltas, and of what those come to.
+
+    Args:
+        answers: One round's, in site order; their deltas are not looked at.
+        without: Sites whose answers have no delta.
+        combined: Gives what the deltas come to; called where every answer has one.
+
+    Raises:
+        UpdateError: As `aggregate_of`.
+    """
     examples = [update.num_examples for update in answers]
     total = total_weight(examples)
-    deltas = [update.delta for update in answers if update.delta is not None]
-    if deltas and len(deltas) < len(answers):
-        without = ", ".join(update.site for update in answers if update.delta is None)
-        raise UpdateError(f"an update is missing from {without}, while other sites sent one")
+    if without and len(without) < len(answers):
+        raise UpdateError(f"an update is missing from {', '.join(without)}, while other sites sent one")
     return Aggregate(
         num_examples=int(total),
         metrics=weighted_metrics([update.metrics for update in answers], examples),
-        delta=combine(deltas, examples) if deltas else None,
+        delta=None if without else combined(),
         sites=tuple(update.site for update in answers),
     )

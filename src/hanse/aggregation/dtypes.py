@@ -21,15 +21,29 @@ def check_alike(updates: Sequence[Parameters], what: str) -> None:
     Raises:
         UpdateError: Which tensor, and of which update.
     """
+    check_dtypes(updates[0], what)
     expected = specs(updates[0])
-    for name, spec in expected.items():
-        dtype = updates[0][name].dtype
-        if not (is_floating(dtype) or dtype.kind in "iub"):
-            raise UpdateError(f"tensor {name!r} has dtype {spec.dtype}, of which no {what} can be taken")
     for number, update in enumerate(updates[1:], start=2):
         problem = mismatch(specs(update), expected)
         if problem:
-            raise UpdateError(f"update {number} of {len(updates)} does not fit the first: {problem}")
+            raise misfit(number, len(updates), problem)
+
+
+def check_dtypes(update: Parameters, what: str) -> None:
+    """Refuse an update of whose dtype the rule can make nothing.
+
+    Raises:
+        UpdateError: Which tensor.
+    """
+    for name, spec in specs(update).items():
+        dtype = update[name].dtype
+        if not (is_floating(dtype) or dtype.kind in "iub"):
+            raise UpdateError(f"tensor {name!r} has dtype {spec.dtype}, of which no {what} can be taken")
+
+
+def misfit(number: int, count: int, problem: str) -> UpdateError:
+    """Of an update, counted from 1, that differs from the first."""
+    return UpdateError(f"update {number} of {count} does not fit the first: {problem}")
 
 
 def as_number(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -101,6 +102,26 @@ def total_weight(weights: Sequence[float]) -> float:
     return total
 
 
+def add_term(folded: Array, term: Array, values: Array, weight: float) -> None:
+    """Add numbers of an update to a sum, in float64.
+
+    Args:
+        folded: The sum so far; changed.
+        term: Room for as many numbers.
+        values: The update's, of any dtype that has a mean.
+        weight: Of the update.
+    """
+    np.copyto(term, values.view(as_number(values.dtype)))
+    term *= weight
+    folded += term
+
+
+def quotient(folded: Array, total: float, dtype: np.dtype[Any]) -> Array:
+    """The mean that a sum comes to, in the dtype of its tensor, rounded once; changes the sum."""
+    folded /= total
+    return rounded(folded, dtype).view(dtype)
+
+
 def _means(
     updates: Sequence[Parameters], weights: Sequence[float], block_bytes: int
 ) -> dict[str, LazyTensor]:
@@ -133,12 +154,8 @@ def _mean(parts: Sequence[tuple[Array, float]], total: float, step: int) -> Lazy
             folded, term = accumulator[: until - at], scratch[: until - at]
             folded.fill(0)
             for values_of, _, weight in readers:
-                values = values_of(at, until)
-                np.copyto(term, values.view(as_number(values.dtype)))
-                term *= weight
-                folded += term
-            folded /= total
-            mean[at - begin : until - begin] = rounded(folded, dtype).view(dtype)
+                add_term(folded, term, values_of(at, until), weight)
+            mean[at - begin : until - begin] = quotient(folded, total, dtype)
         return mean
 
     return LazyTensor(first.shape, dtype, read, block)

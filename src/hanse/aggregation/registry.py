@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
 
 from hanse.aggregation.answers import aggregate_of
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedavg import lazy_fed_avg
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.aggregation.robust import median, trimmed_mean
+from hanse.aggregation.running_mean import running_fed_avg
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.values.update import Aggregate, Update
 
@@ -37,6 +41,30 @@ def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
         case "trimmed_mean":
             trim = aggregation.trim or 0.0
             return aggregate_of(updates, lambda deltas, _: trimmed_mean(deltas, trim))
+
+
+def aggregate_streamed(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
+    """As `aggregate`, of updates whose arrays hold until the next is taken.
+
+    Memory does not grow with the number of updates for the rules that are means; the others copy
+    every update.
+
+    Raises:
+        UpdateError: As `aggregate`, once all updates have been taken.
+    """
+    match aggregation.rule:
+        case "weighted_mean":
+            return running_fed_avg(updates)
+        case "mean":
+            return running_fed_avg(updates, uniform=True)
+        case "median" | "trimmed_mean":
+            return aggregate(aggregation, map(_copied, updates))
+
+
+def _copied(update: Update) -> Update:
+    if update.delta is None:
+        return update
+    return replace(update, delta={name: np.array(array) for name, array in update.delta.items()})
 
 
 def server_optimizer(aggregation: Aggregation) -> ServerOptimizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from hanse.aggregation.registry import aggregate
+from hanse.aggregation.registry import aggregate, aggregate_streamed
 from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import check_tensors
 from hanse.core.plan.plan import Plan
@@ -47,12 +47,15 @@ def open_incoming(update: Parameters, origin: Origin) -> Parameters:
     return update if codec is None else codec.decode(update, origin.expected, origin.seed)
 
 
-def fold(plan: Plan, updates: Iterable[Update]) -> Aggregate:
+def fold(plan: Plan, updates: Iterable[Update], *, streamed: bool = False) -> Aggregate:
     """Combine the answers of an exchange by the plan's rule; the only way from answers to a sum.
 
     Args:
         plan: The plan.
         updates: The answers, opened, in site order.
+        streamed: Whether the arrays of an answer hold only until the next is taken. Each is folded when
+            it comes then; answers that lie in files are read side by side, which needs no memory. The
+            bits are the same.
 
     Returns:
         The aggregate. Its tensors may be computed where they are read, from those of the updates; see
@@ -61,7 +64,8 @@ def fold(plan: Plan, updates: Iterable[Update]) -> Aggregate:
     Raises:
         UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
     """
-    return aggregate(plan.aggregation, updates)
+    combine = aggregate_streamed if streamed else aggregate
+    return combine(plan.aggregation, updates)
 
 
 def check_update_blob(blobs: BlobStore, run: Run, exchange: Exchange, site: str, digest: str) -> None:

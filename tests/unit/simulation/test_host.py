@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hanse.core.run.run_events import RunFailed
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
-from hanse.errors import PlanError, QuorumError, TaskError, WorkflowError
+from hanse.errors import PlanError, QuorumError, TaskError, UpdateError, WorkflowError
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
@@ -139,6 +140,53 @@ def test_updates_become_one_by_the_plans_rule(aggregation: dict[str, Any], step:
     simulation.drive()
 
     assert simulation.model() == [step, step]
+
+
+@pytest.mark.parametrize("rule", ["weighted_mean", "mean", "median"])
+def test_a_sum_over_no_examples_fails_once_every_site_has_answered(rule: str) -> None:
+    sites = {"a": Adder(1.0, examples=0), "b": Adder(2.0, examples=0)}
+    simulation = Simulation(sites, aggregation={"rule": rule})
+
+    with pytest.raises(UpdateError, match="nothing to aggregate: none of 2 sites had examples"):
+        simulation.drive()
+
+    assert [event.site for event in simulation.of(UpdateAccepted)][1:] == ["a", "b"]
+    assert simulation.of(RunFailed)[0].error == "update"
+
+
+class Growing(Adder):
+    """Counts the bytes of arrays that are there when each task begins."""
+
+    def __init__(self, traced: list[int]) -> None:
+        super().__init__(1.0)
+        self.traced = traced
+
+    def initial_parameters(self) -> Parameters:
+        return {"w": np.zeros(SIZE, np.float32)}
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        self.traced.append(tracemalloc.get_traced_memory()[0])
+        return super().perform(task, parameters, sequence=sequence)
+
+
+SIZE = 1_000_000
+
+
+@pytest.mark.parametrize("rule", ["weighted_mean", "mean"])
+def test_memory_does_not_grow_with_the_sites_of_a_mean(rule: str) -> None:
+    traced: list[int] = []
+    simulation = Simulation({f"site-{n:02}": Growing(traced) for n in range(16)}, aggregation={"rule": rule})
+
+    tracemalloc.start()
+    try:
+        simulation.drive()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    model = 4 * SIZE
+    assert peak < 6 * model
+    assert max(traced[2:16]) - min(traced[2:16]) < 0.1 * model
 
 
 def test_each_exchange_has_a_higher_sequence_than_the_one_before() -> None:

@@ -55,15 +55,17 @@ class Adder:
 
 def each(federation):
     for round in federation.rounds():
-        total, examples = None, 0
-        for update in round.ask("train"):
-            if total is None:
-                total = {{name: np.zeros_like(array) for name, array in update.delta.items()}}
-            for name, array in update.delta.items():
-                total[name] += array * np.float32(update.num_examples)
-            examples += update.num_examples
-        model = round.model
-        round.commit({{name: model[name] + total[name] / np.float32(examples) for name in model}})
+        average(round)
+
+def average(round):
+    total, examples, model = None, 0, round.model
+    for update in round.ask("train"):
+        if total is None:
+            total = {{name: np.zeros_like(array) for name, array in update.delta.items()}}
+        for name, array in update.delta.items():
+            total[name] += array * np.float32(update.num_examples)
+        examples += update.num_examples
+    round.commit({{name: model[name] + total[name] / np.float32(examples) for name in model}})
 """
 AGGREGATE = "{update: aggregate, aggregated_by: aggregator}"
 CASES = {

@@ -150,7 +150,7 @@ class SimulationHost:
     def ask(self, request: Request) -> tuple[Update, ...]:
         """Have each site perform the task; the answers, in site order."""
         exchange = self._exchange(request, individually=True)
-        return tuple(self._owned(update) for update in self._answers(exchange))
+        return tuple(map(self._owned, self._answers(exchange)))
 
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""

@@ -381,7 +381,7 @@ async def read_past(kept: Kept, writer: asyncio.StreamWriter, server: Server) ->
     """A thread reads what the protocol then never sees; it answers, and closes."""
     writer.write(b"body")
     await kept.connection.on_thread(lambda source: source.recv(4), 5.0, server.threads)
-    kept.connection.renew()
+    kept.connection.replace_protocol()
     kept.connection.write(b"answer")
     kept.connection.close()
 

@@ -30,6 +30,8 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.server.server import HttpsServer
+from hanse.transport.server.tls.listener import TlsListener
+from hanse.transport.server.tls.stock import StockListener
 from hanse.wire.messages.members import RenewRequest
 from hanse.wire.messages.sites import AnswerRequest, NextRequest, ProgressRequest, ResultRequest
 
@@ -62,7 +64,7 @@ def blobs(tmp_path: Path) -> FileBlobStore:
     return FileBlobStore(tmp_path / "site")
 
 
-@pytest.fixture(params=["https", "memory"])
+@pytest.fixture(params=["https", "https over stock TLS", "memory"])
 def connect(
     request: pytest.FixtureRequest, run: Run, service: FakeService, authority: Authority, tmp_path: Path
 ) -> Iterator[Connect]:
@@ -71,7 +73,8 @@ def connect(
         yield lambda credentials: MemoryUpstream(service, der(credentials))
         return
     credentials = enrolled(authority, tmp_path, "aggregator", Role.AGGREGATOR)
-    server = HttpsServer(service, server_context(credentials), "127.0.0.1")
+    listener = TlsListener if request.param == "https" else StockListener
+    server = HttpsServer(service, server_context(credentials), "127.0.0.1", listener=listener)
     run(server.start())
     opened: list[Upstream] = []
 

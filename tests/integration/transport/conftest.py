@@ -16,6 +16,8 @@ from hanse.pki.tls import client_context, server_context
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.server.server import ConnectionLimits, HttpsServer
+from hanse.transport.server.tls.listener import Listener, TlsListener
+from hanse.transport.server.tls.stock import StockListener
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +45,19 @@ def service(authority: Authority, tmp_path: Path) -> FakeService:
     return FakeService(authority, FileBlobStore(tmp_path / "aggregator"))
 
 
+@pytest.fixture(params=[TlsListener, StockListener], ids=["own TLS", "stock TLS"])
+def listener(request: pytest.FixtureRequest) -> type[Listener]:
+    """The server's TLS: ours, and that of the event loop, over which everything has to work too."""
+    kind: type[Listener] = request.param
+    return kind
+
+
 @pytest.fixture
-def server(run: Run, service: FakeService, aggregator: ssl.SSLContext) -> Iterator[HttpsServer]:
+def server(
+    run: Run, service: FakeService, aggregator: ssl.SSLContext, listener: type[Listener]
+) -> Iterator[HttpsServer]:
     limits = ConnectionLimits(connections=3, closing_s=0.05)
-    server = HttpsServer(service, aggregator, "127.0.0.1", limits=limits)
+    server = HttpsServer(service, aggregator, "127.0.0.1", limits=limits, listener=listener)
     run(server.start())
     yield server
     run(server.close())

@@ -27,6 +27,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context, pinned_context, server_context
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.server.server import HttpsServer
+from hanse.transport.server.tls.listener import TlsListener
 from hanse.wire.messages.sites import NextRequest
 
 
@@ -40,6 +41,7 @@ def test_a_party_without_a_certificate_may_only_say_hello_and_enrol(
         run(nobody.progress(PROGRESS))
 
 
+@pytest.mark.parametrize("listener", [TlsListener], indirect=True)  # only our TLS does so
 def test_a_stranger_learns_that_its_certificate_is_foreign(
     run: Run, server: HttpsServer, connect: Connect, service: FakeService, tmp_path: Path, caplog: Any
 ) -> None:
@@ -62,6 +64,7 @@ def test_an_aggregator_of_another_federation_is_not_trusted(
         run(connect(server.port, client_context(elsewhere)).hello())
 
 
+@pytest.mark.parametrize("listener", [TlsListener], indirect=True)  # only our TLS does so
 def test_a_party_whose_certificate_expired_is_told_so(
     run: Run, server: HttpsServer, connect: Connect, authority: Authority, tmp_path: Path
 ) -> None:

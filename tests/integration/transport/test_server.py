@@ -26,6 +26,7 @@ from hanse.errors import (
     TransportError,
 )
 from hanse.transport.server.server import HttpsServer
+from hanse.transport.server.tls.listener import TlsListener
 from hanse.wire.messages.members import RenewRequest
 from hanse.wire.messages.sites import NextRequest
 
@@ -97,6 +98,7 @@ def test_a_disk_that_is_full_halfway_is_told_in_words(
         run(connect(server.port).deliver(DIGEST, path))
 
 
+@pytest.mark.parametrize("listener", [TlsListener], indirect=True)  # only our TLS does so
 def test_a_connection_too_many_is_turned_away(run: Run, server: HttpsServer, connect: Connect) -> None:
     async def scenario() -> None:
         for _ in range(3):

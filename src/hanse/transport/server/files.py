@@ -11,7 +11,6 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from aiohttp import web
 
@@ -93,8 +92,8 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     begin = partial(_begin, upload, start)
     try:
-        if length >= asked.worth_lending and asked.bodies.has_free_thread():
-            state = await _take_over(asked, begin, length, size)
+        if connection := _to_lend(asked, length):
+            state = await _take_over(asked, connection, begin, length, size)
         else:
             with closing(await opened(begin)) as writer:
                 if length:
@@ -137,13 +136,14 @@ def _end(writer: BlobWriter, size: int) -> BlobState:
     return BlobState(complete=complete, offset=writer.offset)
 
 
-async def _take_over(asked: Asked, begin: Callable[[], BlobWriter], length: int, size: int) -> BlobState:
+async def _take_over(
+    asked: Asked, connection: TlsConnection, begin: Callable[[], BlobWriter], length: int, size: int
+) -> BlobState:
     """Receive a body on one thread, from the opening of the upload to its end.
 
     aiohttp's parser never sees the body's end, so that it can only answer this request.
     """
     request = asked.http
-    connection = _connection(request)
     first = request.content.read_nowait()  # what the parser has of it; nothing is added before the next await
     came = ""
 
@@ -165,10 +165,12 @@ async def _take_over(asked: Asked, begin: Callable[[], BlobWriter], length: int,
             connection.replace_protocol()
 
 
-def _connection(request: web.BaseRequest) -> TlsConnection:
-    if request.transport is None:
-        raise ConnectionResetError("the peer hung up")
-    return cast(TlsConnection, request.transport)
+def _to_lend(asked: Asked, length: int) -> TlsConnection | None:
+    """The connection to lend to a thread for a body; None where it goes by the event loop."""
+    connection = asked.http.transport
+    if length < asked.worth_lending or not isinstance(connection, TlsConnection):
+        return None
+    return connection if asked.bodies.has_free_thread() else None
 
 
 HANDLERS: dict[Bulk, Callable[[Asked], Awaitable[web.StreamResponse]]] = {
@@ -190,9 +192,9 @@ async def _send(
     if request.method == "HEAD" or writer is None:
         return response
     try:
-        if stop - start >= asked.worth_lending and asked.bodies.has_free_thread():
+        if connection := _to_lend(asked, stop - start):
             writer.send_headers()
-            await asked.bodies.send(_connection(request), path, start, stop, asked.idle_s)
+            await asked.bodies.send(connection, path, start, stop, asked.idle_s)
         else:
             async with aclosing(pieces(path, start, stop)) as body:
                 async for piece in body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -114,7 +115,10 @@ def certificate_of(request: web.BaseRequest) -> bytes | None:
     """The certificate, DER, whose key the peer proved to have in this connection's handshake."""
     if request.transport is None:
         raise ConnectionResetError("the peer hung up")
-    certificate: bytes | None = request.transport.get_extra_info("certificate")
+    certificate: bytes | None = request.transport.get_extra_info("certificate", b"")
+    if certificate == b"":  # not a connection of ours, which knows
+        tls: ssl.SSLObject = request.transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True)
     return certificate
 
 

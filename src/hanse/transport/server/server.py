@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,16 @@ from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.route import Bulk, Call, Route
 from hanse.transport.api.routes import find
 from hanse.transport.body_io import PIECE, read_message
-from hanse.transport.server import server as malformed
 from hanse.transport.server.files import HANDLERS, Asked
 from hanse.transport.server.replies import agree, certificate_of, refuse, reply
-from hanse.transport.server.tls.listener import Bounds, TlsListener
+from hanse.transport.server.tls.listener import Bounds, Listener, TlsListener
 from hanse.transport.server.transfer_threads import WORTH_LENDING, TransferThreads
 from hanse.transport.service import Service
 from hanse.wire.messages.basics import Empty
 
 logger = logging.getLogger(__name__)
+_parser_logger = logging.getLogger(f"{__name__}.parser")
+"""For aiohttp to log with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class HttpsServer:
         port: TCP port; 0 for one that is free.
         limits: What to put up with.
         bodies: Moves long bodies; the server closes it.
+        listener: Takes connections in. Only those of `TlsListener` can be lent to threads.
     """
 
     def __init__(
@@ -76,13 +79,15 @@ class HttpsServer:
         limits: ConnectionLimits = ConnectionLimits(),
         *,
         bodies: TransferThreads | None = None,
+        listener: Callable[[ssl.SSLContext, web.Server, Bounds], Listener] = TlsListener,
     ) -> None:
         self._service = service
         self._ssl_context = ssl_context
         self._host = host
         self._port = port
         self._limits = limits
-        self._listener: TlsListener | None = None
+        self._make_listener = listener
+        self._listener: Listener | None = None
         self._http: web.Server | None = None
         self._bodies = bodies or TransferThreads()
 
@@ -100,14 +105,14 @@ class HttpsServer:
         http = self._http = web.Server(
             self._handle,
             access_log=None,
-            logger=malformed.logger,
+            logger=_parser_logger,
             auto_decompress=False,
             keepalive_timeout=self._limits.keepalive_s,
             lingering_time=min(10.0, self._limits.idle_s),
             read_bufsize=PIECE,
         )
         bounds = Bounds(self._limits.connections, self._limits.handshake_s, self._limits.idle_s)
-        self._listener = TlsListener(self._ssl_context, http, bounds)
+        self._listener = self._make_listener(self._ssl_context, http, bounds)
         try:
             self._port = await self._listener.listen(self._host, self._port)
         except OSError as error:
@@ -184,10 +189,6 @@ class HttpsServer:
         return reply(request, 200, await answer(route, self._service, certificate, params, read, version))
 
 
-logger = logging.getLogger(__name__)
-"""For aiohttp to log with."""
-
-
 def _in_words(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
@@ -198,4 +199,4 @@ def _in_words(record: logging.LogRecord) -> bool:
     return True
 
 
-logger.addFilter(_in_words)
+_parser_logger.addFilter(_in_words)

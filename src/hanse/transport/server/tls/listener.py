@@ -11,12 +11,14 @@ import ssl
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from hanse.transport.server.tls.connection import TlsConnection
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 1_024
+BACKLOG = 1_024
+"""Connections that the system keeps until they are taken in."""
 _MOST_AT_ONCE = 64
 """Connections that are taken in before those that are there have their turn."""
 _BREATH_S = 1.0
@@ -41,7 +43,30 @@ class Bounds:
     closing_s: float
 
 
-class TlsListener:
+class Listener(Protocol):
+    """Takes TLS connections in."""
+
+    async def listen(self, host: str | None, port: int) -> int:
+        """Begin.
+
+        Args:
+            host: Address, or the name of several; None for every one of this machine.
+            port: TCP port; 0 for one that is free.
+
+        Returns:
+            The port.
+
+        Raises:
+            OSError: The address is in use, or not one of this machine.
+        """
+        ...
+
+    def close(self) -> None:
+        """Take no more in; connections go on."""
+        ...
+
+
+class TlsListener(Listener):
     """Listens on a port of one or several addresses.
 
     Args:
@@ -61,18 +86,7 @@ class TlsListener:
         self._open: set[TlsConnection] = set()
 
     async def listen(self, host: str | None, port: int) -> int:
-        """Begin.
-
-        Args:
-            host: Address, or the name of several; None for every one of this machine.
-            port: TCP port; 0 for one that is free.
-
-        Returns:
-            The port.
-
-        Raises:
-            OSError: The address is in use, or not one of this machine.
-        """
+        """See `Listener.listen`."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
@@ -88,7 +102,7 @@ class TlsListener:
         return port
 
     def close(self) -> None:
-        """Take no more in; connections go on."""
+        """See `Listener.close`."""
         loop = asyncio.get_running_loop()
         for listening in self._listening:
             loop.remove_reader(listening.fileno())
@@ -166,7 +180,7 @@ def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
         listening.bind(address)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
     except BaseException:
         listening.close()
         raise

@@ -127,7 +127,7 @@ class RunFolder:
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
                     raise DisclosureError(
-                        f"the update is no file, or has {found.st_size} bytes where {max_bytes} are permitted"
+                        f"the update is not a file, or has {found.st_size} bytes; the limit is {max_bytes}"
                     )
                 with overwriting(self.outgoing(exchange), self._spare) as copy:
                     digest, size = copy_hashed(source, copy, found.st_size, algorithm)

@@ -119,7 +119,7 @@ def _stated(
         raise TrustError(f"{by.name} signed nothing")
     party = verify(statement, purpose, statement.body, setting.authority, _time(time_ms))
     if party != by:
-        raise TrustError(f"{party.uri} signed what is told of {by.name}")
+        raise TrustError(f"{party.uri} signed a statement of {by.name}")
     return decode_value(kind, statement.body)
 
 
@@ -135,7 +135,7 @@ def _time(time_ms: int) -> datetime:
     try:
         return datetime.fromtimestamp(time_ms / 1000, UTC)
     except (OverflowError, OSError, ValueError):
-        raise TrustError(f"{time_ms} ms is no time at which anything can have been signed") from None
+        raise TrustError(f"{time_ms} ms is not a time at which a signature can have been made") from None
 
 
 def _short(value: object) -> str:

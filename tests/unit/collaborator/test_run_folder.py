@@ -50,14 +50,14 @@ def test_a_link_to_a_file_of_the_site_is_not_followed(folder: RunFolder, tmp_pat
 def test_what_is_no_file_is_not_waited_for(folder: RunFolder) -> None:
     os.mkfifo(folder.written)
 
-    with pytest.raises(DisclosureError, match="no file"):
+    with pytest.raises(DisclosureError, match="not a file"):
         folder.take_over(1, 100, "blake3")
 
 
 def test_more_than_permitted_is_not_even_copied(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
 
-    with pytest.raises(DisclosureError, match="9 bytes where 8 are permitted"):
+    with pytest.raises(DisclosureError, match="9 bytes; the limit is 8"):
         folder.take_over(1, 8, "blake3")
     assert not folder.outgoing(1).exists()
 

@@ -50,7 +50,7 @@ class TookPart(Strict):
         unknown: Those that did not answer and never have answered this task.
         tolerated: Part of the data that the plan lets be missing; None where it says nothing.
         too_little: Whether more is missing than that.
-        told: Who is missing, as a sentence; empty for nobody.
+        told: The missing sites, as a sentence; may be empty.
     """
 
     exchange: int

@@ -20,6 +20,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_sizes.py
+	$(BIN)/python tools/check_words.py
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest -m "not slow" $(PARALLEL)

@@ -2,8 +2,8 @@
 
 ```text
 HanseError
-├── ConfigError            a file of settings is wrong: whoever wrote it mends it
-│   ├── PlanError          the plan is wrong: its author mends it
+├── ConfigError            a file of settings is wrong: its author fixes it
+│   ├── PlanError          the plan is wrong: its author fixes it
 │   └── MissingDataError   a data source the plan names is not at this site
 ├── PolicyError            a party does not permit what the plan asks: never try again
 │   └── DisclosureError    something undeclared was about to leave a site
@@ -55,14 +55,14 @@ class HanseError(Exception):
 
 
 class ConfigError(HanseError):
-    """A file of settings is wrong; whoever wrote it mends it."""
+    """A file of settings is wrong; its author fixes it."""
 
     code = "config"
     exit_code = 3
 
 
 class PlanError(ConfigError):
-    """The plan is wrong; its author mends it."""
+    """The plan is wrong; its author fixes it."""
 
     code = "plan"
 

@@ -149,4 +149,4 @@ def test_a_site_that_vanishes_and_returns_with_an_old_round_is_told_so_and_joins
     assert closed[2].answered == ("a",)
     assert [(event.exchange, event.site, event.error) for event in refused] == [(2, "b", "late")]
     assert "b" in closed[4].answered
-    assert "train of round 1: the result is dropped" in small_federation.party("b").log.read_text()
+    assert "train of round 1: the result is discarded" in small_federation.party("b").log.read_text()

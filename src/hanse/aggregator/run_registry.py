@@ -91,7 +91,7 @@ class RunRegistry:
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
         for controller in self.alive():
-            logger.info("run %s: taken up again", controller.run.run_id)
+            logger.info("run %s: resumed after a restart", controller.run.run_id)
             await controller.execute(Recover())
             await self._reconcile(controller)
             self._drive(controller)
@@ -189,7 +189,7 @@ class RunRegistry:
         try:
             await Supervisor(controller, self._workshop).supervise()
         except Exception as error:  # the outermost edge of a run: it must not end in silence
-            logger.exception("run %s: the aggregator cannot go on with it", run_id)
+            logger.exception("run %s: the aggregator cannot continue the run", run_id)
             await controller.execute(Fail(HanseError.code, f"the aggregator failed: {error}; see its log"))
             raise
         finally:

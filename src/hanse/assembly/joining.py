@@ -208,7 +208,7 @@ def _check_same(file: Path, there: Settings, wanted: dict[str, object]) -> None:
 def _source(text: str) -> tuple[str, str]:
     name, _, path = text.partition("=")
     if not name or not path:
-        raise ConfigError(f"{text!r} is no data source", mend="Write it like --data xrays=/srv/xrays.")
+        raise ConfigError(f"{text!r} is not a data source", mend="Write it like --data xrays=/srv/xrays.")
     found = Path(path).expanduser().absolute()
     try:
         found.stat()

@@ -137,7 +137,7 @@ def _report(error: BaseException) -> int:
 def _report_usage(error: Any) -> int:
     message = error.format_message()
     command = error.ctx.command_path if error.ctx else "hanse"
-    complain(f"{message}{'' if message.endswith(('.', '?')) else '.'} `{command} --help` tells more.")
+    complain(f"{message}{'' if message.endswith(('.', '?')) else '.'} `{command} --help` says more.")
     return int(error.exit_code)
 
 

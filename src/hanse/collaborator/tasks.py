@@ -159,7 +159,7 @@ class Tasks:
             logger.info("%s: sent: %s", task_run, _told(outcome), extra=task_run.facts)
             counts = outcome.outcome == "done"
         except RunError as error:
-            logger.warning("%s: the result is dropped: %s", task_run, error, extra=task_run.facts)
+            logger.warning("%s: the result is discarded: %s", task_run, error, extra=task_run.facts)
         except _REFUSED as error:
             logger.error("%s: the aggregator refuses the result: %s", task_run, error, extra=task_run.facts)
             if outcome.outcome == "done":  # told that it failed, the run need not wait for it

@@ -73,7 +73,7 @@ class EdenStep(Step):
         """Take the levels, scale, and rotate back."""
         scales, packed = parts
         if not (np.isfinite(scales).all() and (scales >= 0).all()):
-            raise UpdateError("a scale is no finite number of at least 0")
+            raise UpdateError("a scale is not a finite number of at least 0")
         shape = block_shape(like.size)
         codes = _unpack(packed, self.bits, math.prod(shape))
         rotated = self._chosen(codes, np.dtype(like.dtype)).reshape(shape)

@@ -64,7 +64,7 @@ class QuantiseStep(Step):
         """Multiply by the scale."""
         scales, codes = parts
         if not (np.isfinite(scales).all() and (scales >= 0).all()):
-            raise UpdateError("a scale is no finite number of at least 0")
+            raise UpdateError("a scale is not a finite number of at least 0")
         whole = codes if self.bits == 8 else _unpack(codes, like.size)
         if self.bits == 8 and whole.min() < -_LEVELS[8]:
             raise UpdateError("a whole number is out of its range")

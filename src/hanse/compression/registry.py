@@ -58,6 +58,6 @@ def _step(transform: Transform) -> Step:
         case Stc(fraction=fraction):
             return TernaryStep(fraction)
         case Zstd():
-            raise ValueError("zstd is no step of a chain")
+            raise ValueError("zstd is not a step of a chain")
         case _:
             assert_never(transform)

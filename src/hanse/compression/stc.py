@@ -52,7 +52,7 @@ class TernaryStep(Step):
         """Put the magnitudes where they were."""
         magnitude, indices, packed = parts
         if not (np.isfinite(magnitude[0]) and magnitude[0] >= 0):
-            raise UpdateError("the magnitude is no finite number of at least 0")
+            raise UpdateError("the magnitude is not a finite number of at least 0")
         count = kept(self.fraction, like.size)
         signs = np.where(np.unpackbits(packed, count=count), -magnitude[0], magnitude[0])
         return scatter(decode_indices(indices, count, like.size), signs, like)

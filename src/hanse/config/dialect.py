@@ -156,18 +156,18 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     text, kind = node.value, node.tag.removeprefix(_TAG)
     if kind == "str":
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise _refusal("half of a surrogate pair is no text", node.start_mark)
+            raise _refusal("half of a surrogate pair is not text", node.start_mark)
         return text
     if kind not in _SCALARS:
         raise _refusal(f"the tag {node.tag!r} is not read here", node.start_mark)
     looks, _, read = _SCALARS[kind]
     if not looks.fullmatch(text):
-        raise _refusal(f"{text[:80]!r} is no {kind}", node.start_mark)
+        raise _refusal(f"{text[:80]!r} is not of type {kind}", node.start_mark)
     if kind == "int" and len(text) > 400:
         raise _refusal("a number of more than 400 digits", node.start_mark)
     value = read(text)
     if isinstance(value, float) and not math.isfinite(value):
-        raise _refusal(f"{text[:80]} is no finite number", node.start_mark)
+        raise _refusal(f"{text[:80]} is not a finite number", node.start_mark)
     return value
 
 

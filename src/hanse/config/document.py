@@ -67,7 +67,7 @@ class Document:
         except OSError as problem:
             raise error(f"cannot read {path}: {problem.strerror}", mend="Check the path.") from None
         if len(data) > MAX_BYTES:
-            raise error(f"{path} is longer than {MAX_BYTES >> 10} KiB: that is no file of settings")
+            raise error(f"{path} is longer than {MAX_BYTES >> 10} KiB: that is not a file of settings")
         try:
             return Document.of(data.decode("utf-8"), str(path), error)
         except UnicodeDecodeError as problem:
@@ -190,7 +190,7 @@ def _no_variant(error: ErrorDetails, top: Node) -> str:
     tag = str(error["ctx"]["tag"])[:100]
     close = difflib.get_close_matches(tag, known, n=1)
     hint = f"did you mean `{close[0]}`?" if close else f"known here are {', '.join(known)}"
-    return f"`{tag}` is no {key} that is known; {hint}"
+    return f"`{tag}` is not a known {key}; {hint}"
 
 
 def _shown(value: Any) -> str:

@@ -81,7 +81,9 @@ class Worker(Strict):
 class Log(Strict):
     """What is logged."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is told.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level to log."
+    )
 
 
 class SiteSettings(Strict):

@@ -94,7 +94,7 @@ def _leaves(plan: Plan) -> list[str]:
         lines += [
             "Before round 1, from one site, the first by name:",
             "  - the model that the plan's code makes there before it trains: all tensors, that site's own.",
-            "    (The plan brings no initial_model.)",
+            "    (The plan has no initial_model.)",
         ]
     return [
         *lines,

@@ -71,7 +71,7 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> AuditReport
         own = read_certificate(header.authority)
     except (ValidationError, CredentialError) as error:
         raise TamperedError(
-            f"{path} is no journal as `hanse run export` writes it: its first line is not a header"
+            f"{path} is not a journal as `hanse run export` writes it: its first line is not a header"
         ) from error
     trusted = authority or own
     federation = federation_of(trusted)
@@ -128,7 +128,7 @@ class _Examination:
             self._checks["chain"].fail(str(error))
         except ValidationError as error:
             self._checks["chain"].fail(
-                f"after record {self._last[0]} comes what is no record: {problem_of(error)}"
+                f"the line after record {self._last[0]} is not a record: {problem_of(error)}"
             )
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
@@ -152,7 +152,7 @@ class _Examination:
         try:
             event = read_event(record.kind, record.body)
         except ValueError:
-            self._checks["history"].fail(f"{where} is no event that this version knows: {record.kind}")
+            self._checks["history"].fail(f"{where} is not an event that this version knows: {record.kind}")
             return
         self._examine(event, record, where)
         self._replay(event, record.time_ms, where)

@@ -128,7 +128,7 @@ def _time(time_ms: int) -> datetime:
     try:
         return datetime.fromtimestamp(time_ms / 1000, UTC)
     except (OverflowError, OSError, ValueError):
-        raise TrustError(f"{time_ms} ms is no time at which anything can have been signed") from None
+        raise TrustError(f"{time_ms} ms is not a time at which a signature can have been made") from None
 
 
 def _short(value: object) -> str:

@@ -241,7 +241,7 @@ def _told(event: Event) -> list[str]:
     match event:
         case RunSubmitted():
             plan = f"plan {event.manifest.plan.name} ({event.plan_digest[:12]})"
-            asked = ", ".join(event.invited) or "nobody yet"
+            asked = ", ".join(event.invited) or "no site yet"
             return [f"{event.submitted_by} submitted {plan} as run {event.run_id}; asked: {asked}"]
         case SiteInvited():
             return [f"{event.site} is asked too"]
@@ -262,7 +262,7 @@ def _told(event: Event) -> list[str]:
         case WorkerRestarted():
             return [f"the workflow's process was started again: {event.reason}"]
         case RunRecovered():
-            return ["the aggregator is back; the run goes on"]
+            return ["the aggregator is back; the run continues"]
         case RunResumed():
             return [f"resumed by {event.by}"]
         case RunStopped():

@@ -22,7 +22,7 @@ FEDERATED = "federated"
 POOLED = "all patients pooled"
 
 TITLES = {
-    "accuracy": "Accuracy: share of the held-out patients told right",
+    "accuracy": "Accuracy: share of the held-out patients classified correctly",
     "auc": "AUC: chance that an ill patient is ranked above a healthy one",
 }
 """What a metric says, by its name; the metrics that are shown, in order."""

@@ -17,7 +17,7 @@ _MENDS = {
     errno.EPERM: "Give the user that Hanse runs as access to it.",
     errno.ENOENT: "Check the path.",
     errno.EMFILE: "Raise the limit on open files (`ulimit -n`), then try again.",
-    errno.EIO: "The disk reports a fault: check its health before going on.",
+    errno.EIO: "The disk reports a fault: check its health before you continue.",
 }
 
 

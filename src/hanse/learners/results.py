@@ -90,7 +90,7 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
 
 def _name(name: Any, doing: str) -> str:
     if not isinstance(name, str):
-        raise TaskError(f"{doing}: {name!r} is no name; names of metrics and parameters are text")
+        raise TaskError(f"{doing}: {name!r} is not a name; names of metrics and parameters are text")
     return name
 
 

@@ -196,7 +196,7 @@ class ScriptSession:
         if not isinstance(answer, Done):
             raise _why(answer) or TaskError(
                 f"{self._script.name} left its loop over hanse.rounds() in round {task.round_number}, "
-                "but the run goes on",
+                "but the run continues",
                 mend="Do not end the loop by `break`: it ends with the run.",
             )
         self._running, self._version = (running, ready), _UNKNOWN

@@ -86,7 +86,7 @@ class LearnerSession:
         lacks = [name for name in ("parameters", "train", "evaluate") if not hasattr(learner, name)]
         if lacks:
             raise TaskError(
-                f"the plan's learner function returned a {type(learner).__name__}, which is no learner: "
+                f"the plan's learner function returned a {type(learner).__name__}, which is not a learner: "
                 f"it lacks {', '.join(lacks)}"
             )
         return learner

@@ -131,7 +131,7 @@ class Authority:
         if party.federation != self.federation:
             raise ValueError(f"{party.uri} is not of the federation {self.federation}")
         if hosts and party.role is not Role.AGGREGATOR:
-            raise ValueError(f"{party.uri} is no aggregator and answers at no host")
+            raise ValueError(f"{party.uri} is not an aggregator and has no host")
         check_name(party.name)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
         if party.role is Role.AGGREGATOR:

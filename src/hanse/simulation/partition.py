@@ -40,7 +40,7 @@ class Partition:
             alpha = 0.0
         if kind != "dirichlet" or not 0 < alpha < float("inf"):
             raise ConfigError(
-                f"{text!r} is no partition", mend="Write `iid`, or `dirichlet:ALPHA` with ALPHA above 0."
+                f"{text!r} is not a partition", mend="Write `iid`, or `dirichlet:ALPHA` with ALPHA above 0."
             )
         return Partition(alpha)
 

@@ -117,7 +117,7 @@ class FileBlobStore(BlobStore):
         if found != digest:
             raise TamperedError(
                 f"{path} was altered: its digest is {found}",
-                mend="Put back a copy of it and check the disk; then take up again what needed it.",
+                mend="Restore a copy of the file and check the disk; then resume the run that needed it.",
             )
         self._seen[digest] = mark
 

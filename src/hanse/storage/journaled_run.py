@@ -41,7 +41,7 @@ class JournaledRun:
                 )
                 raise TamperedError(
                     f"record {record.sequence} of run {run_id}, {record.kind}, cannot be applied: {why}",
-                    mend="It was written by a later version, or altered; `hanse audit verify` tells which.",
+                    mend="It was written by a later version, or altered; `hanse audit verify` says which.",
                 ) from error
 
     @property

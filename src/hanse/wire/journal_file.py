@@ -85,4 +85,4 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
             return value
     except (ValueError, RecursionError):
         pass
-    raise TamperedError(f"{where} is no line of a journal: it is not one JSON object in canonical form")
+    raise TamperedError(f"{where} is not a line of a journal: it is not one JSON object in canonical form")

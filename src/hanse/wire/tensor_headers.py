@@ -156,7 +156,7 @@ def _parse(header: bytes, size: int) -> tuple[Entry, ...]:
         for name, fields in _listed(header):
             if name == _METADATA:
                 if not _is_metadata(fields):
-                    raise UpdateError("the header does not list tensors: its metadata is no text")
+                    raise UpdateError("the header does not list tensors: its metadata is not text")
             elif name in entries:
                 raise UpdateError(f"a name occurs twice: {name[:80]!r}")
             elif len(entries) == MAX_TENSORS:

@@ -34,7 +34,7 @@ def checked_metrics(metrics: Mapping[str, Any], round_number: int) -> dict[str, 
             )
         if len(name) > MAX_NAME_CHARS or not name.isprintable():
             raise WorkflowError(
-                f"{what}: {name[:80]!r} is no name of a metric",
+                f"{what}: {name[:80]!r} is not a name of a metric",
                 mend=f"Use at most {MAX_NAME_CHARS} printable characters.",
             )
     if len(numbers) > MAX_METRICS:

@@ -73,7 +73,7 @@ def test_members_are_invited_signed_and_removed(
 
 @pytest.mark.parametrize("run_id", ["no-such-run", "..", "a/b", "?", "Ä"])
 def test_a_run_that_is_not_there_is_an_error(run: Run, client: ControlClient, run_id: str) -> None:
-    with pytest.raises((RunError, ProtocolError), match=r"there is no run|is no request of this API"):
+    with pytest.raises((RunError, ProtocolError), match=r"there is no run|is not a request of this API"):
         run(client.run(run_id))
 
 

@@ -79,7 +79,7 @@ def test_what_is_no_request_of_the_api_is_refused(
 
     assert found == status
     assert headers["Hanse-Protocol"] == "2"
-    assert b"is no request of this API" in body
+    assert b"is not a request of this API" in body
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -166,7 +166,7 @@ def test_an_upload_that_begins_elsewhere_is_told_where_to_go_on(
     )
 
     assert status == 409
-    assert b"goes on at byte 10, not at 5" in answer
+    assert b"resumes at byte 10, not at 5" in answer
 
 
 def test_a_part_of_an_upload_is_kept(

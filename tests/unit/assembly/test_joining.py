@@ -127,7 +127,7 @@ def test_settings_of_something_else_are_not_joined_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        ("xrays", "is no data source"),
+        ("xrays", "is not a data source"),
         ("xrays=/nowhere/at/all", "cannot find the data source xrays at /nowhere/at/all: No such file"),
         ("not a name=/tmp", "is not a name"),
     ],

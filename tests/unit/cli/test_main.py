@@ -79,7 +79,7 @@ def test_an_unknown_command_is_answered_with_the_one_that_was_meant(hanse: Hanse
     ended = hanse("jion")
 
     assert ended.code == 2
-    assert ended.err == "error: No such command 'jion'. Did you mean 'join'? `hanse --help` tells more.\n"
+    assert ended.err == "error: No such command 'jion'. Did you mean 'join'? `hanse --help` says more.\n"
 
 
 def test_an_error_is_one_line_with_its_mend_and_its_exit_code(

@@ -76,7 +76,7 @@ def test_what_is_no_file_is_not_waited_for(folder: RunFolder) -> None:
 def test_more_than_permitted_is_not_even_copied(folder: RunFolder) -> None:
     folder.written.write_bytes(DATA)
 
-    with pytest.raises(DisclosureError, match="9 bytes where 8 are permitted"):
+    with pytest.raises(DisclosureError, match="9 bytes; the limit is 8"):
         folder.take_over(1, 8, "blake3")
     assert not folder.outgoing(1).exists()
 

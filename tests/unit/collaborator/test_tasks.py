@@ -317,7 +317,7 @@ def test_a_result_that_comes_too_late_is_dropped(
     run(Tasks(context, Reviewer(context), FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
 
     assert site.upstream.outcomes == []
-    assert "dropped: exchange 1 had closed" in caplog.text
+    assert "discarded: exchange 1 had closed" in caplog.text
 
 
 def test_a_result_that_the_aggregator_refuses_is_told_as_a_failure(

@@ -53,7 +53,7 @@ def test_two_4_bit_numbers_take_a_byte() -> None:
 def test_a_scale_that_no_site_writes_is_refused(scale: float) -> None:
     parts = [np.array([scale], np.float32), np.zeros(4, np.int8)]
 
-    with pytest.raises(UpdateError, match="scale is no finite number"):
+    with pytest.raises(UpdateError, match="scale is not a finite number"):
         QuantiseStep(8).decode(parts, None, Vector("float32", 4), 0)
 
 

@@ -124,7 +124,7 @@ def test_a_scale_that_no_site_writes_is_refused() -> None:
     parts, _ = step.encode(normal(16), 0)
     parts[0][:] = np.nan
 
-    with pytest.raises(UpdateError, match="scale is no finite number"):
+    with pytest.raises(UpdateError, match="scale is not a finite number"):
         step.decode(parts, None, Vector("float32", 16), 0)
 
 

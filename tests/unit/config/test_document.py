@@ -99,8 +99,8 @@ def test_a_problem_says_what_is_wrong(text: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("drive", "problem"),
     [
-        ("{name: sial}", "drives[0]: `sial` is no name that is known; did you mean `sail`?"),
-        ("{name: steam}", "drives[0]: `steam` is no name that is known; known here are oar, sail"),
+        ("{name: sial}", "drives[0]: `sial` is not a known name; did you mean `sail`?"),
+        ("{name: steam}", "drives[0]: `steam` is not a known name; known here are oar, sail"),
         ("{area: 9}", 'drives[0]: lacks `name`, one of oar, sail; is {"area": 9}'),
         ("{name: sail, aera: 9}", "drives[0].aera: unknown key; did you mean `area`?"),
         ("{name: oar, blades: 0}", "drives[0].blades: should be greater than or equal to 1, is 0"),

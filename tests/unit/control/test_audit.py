@@ -308,7 +308,7 @@ def test_a_record_of_no_possible_time_is_noticed(forged: Callable[..., AuditRepo
 
     report = forged(never, resealed=author.aggregator)
 
-    assert "is no time" in problems(report)["statements"][0]
+    assert "is not a time" in problems(report)["statements"][0]
 
 
 def test_another_plan_under_the_same_digest_is_noticed(

@@ -44,7 +44,7 @@ def test_a_scalar_is_an_array_without_dimensions() -> None:
         (TaskResult(2.0), "number of examples must be a whole number"),
         (TaskResult(1, {"loss": "0.5"}), "metric 'loss' must be a number, got a str"),
         (TaskResult(1, {"loss": None}), "metric 'loss' must be a number, got a NoneType"),
-        (TaskResult(1, {3: 0.5}), "3 is no name"),
+        (TaskResult(1, {3: 0.5}), "3 is not a name"),
         (TaskResult(1, [0.5]), "metrics must be numbers by name, got a list"),
         (TaskResult(1, {}, [1]), "parameters must be arrays by name, got a list"),
         (TaskResult(1, {}, {"w": [0, 0]}), r"parameter 'w' is a list\. Give a NumPy array"),

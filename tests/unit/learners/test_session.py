@@ -182,7 +182,7 @@ def test_a_task_that_does_not_exist_is_refused_with_those_that_do(session: Learn
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        (lambda site: {}, "returned a dict, which is no learner: it lacks parameters, train, evaluate"),
+        (lambda site: {}, "returned a dict, which is not a learner: it lacks parameters, train, evaluate"),
         (lambda site: 1 / 0, r"making the learner failed at test_session\.py:\d+: ZeroDivisionError"),
         (broken, r"parameters failed at test_session\.py:\d+: ZeroDivisionError"),
         (lambda site: site.data["xrays"], "site north has no data source named 'xrays'"),

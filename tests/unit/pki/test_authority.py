@@ -159,7 +159,7 @@ def test_what_is_no_host_is_refused(authority: Authority, now: datetime, host: s
 def test_what_no_caller_may_ask_for_is_refused(
     authority: Authority, now: datetime, party: Party, lifetime: timedelta, hosts: list[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"south|no aggregator|above zero"):
+    with pytest.raises(ValueError, match=r"south|not an aggregator|above zero"):
         authority.issue(KEY, party, now=now, lifetime=lifetime, hosts=hosts)
 
 

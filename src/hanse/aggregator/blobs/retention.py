@@ -95,7 +95,7 @@ class Retention:
         live = self._live(party, asked)
         if digest not in live and len(live) >= MOST_CLAIMS[party.role] * max(len(asked), 1):
             raise PolicyError(
-                f"{party.name} has brought {len(live)} blobs and made no use of any",
+                f"{party.name} has uploaded {len(live)} blobs and used none of them",
                 mend="Send the result or the plan that they are for.",
             )
         self._claims.setdefault(party, {})[digest] = asked

@@ -167,7 +167,7 @@ class MemberRegistry:
         with self._lock:
             party = self._membership.parties.get(name)
             if party is None:
-                known = ", ".join(sorted(self._membership.parties)) or "nobody"
+                known = ", ".join(sorted(self._membership.parties)) or "no party"
                 raise RunError(f"no party named {name} is enrolled; enrolled are: {known}")
             if not party.removed:
                 self._append(PartyRemoved(name=name, by=by))

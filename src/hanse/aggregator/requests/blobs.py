@@ -65,5 +65,5 @@ class TransferRequests:
             raise StorageError(
                 f"the aggregator's disk has {free} bytes free; {size} bytes more would leave less than the "
                 f"reserve of {reserve}",
-                mend="The operator must free space; the upload goes on from where it is.",
+                mend="The operator must free space; the upload then resumes.",
             )

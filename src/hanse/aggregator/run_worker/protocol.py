@@ -96,7 +96,9 @@ def read_call(message: dict[str, Any]) -> Call:
     try:
         return _ANY.validate_python(message)
     except ValidationError as error:
-        raise ProtocolError(f"it asked for what is not known: {problem_of(error)}") from None
+        raise ProtocolError(
+            f"the run worker sent an unknown or malformed call: {problem_of(error)}"
+        ) from None
 
 
 class StandingReply(Strict):

@@ -192,7 +192,7 @@ class Supervisor:
 
     async def _wait_for_storage(self, error: StorageError, tries: int) -> None:
         run_id = self._controller.run.run_id
-        logger.error("run %s cannot go on (try %d of %d): %s", run_id, tries, _STORAGE_TRIES, error)
+        logger.error("run %s cannot continue (try %d of %d): %s", run_id, tries, _STORAGE_TRIES, error)
         if tries >= _STORAGE_TRIES:
             with suppress(StorageError):  # as long as not even that can be written, it goes on trying
                 await self._controller.execute(Fail(error.code, str(error)))

@@ -31,8 +31,8 @@ def start(
 ) -> None:
     """Serve the federation in DIRECTORY until Ctrl-C or SIGTERM.
 
-    One line on the standard output tells when it is ready; the log goes to the standard
-    error. Runs under way go on at the next start where they stood.
+    One line on the standard output says when it is ready; the log goes to the standard
+    error. Active runs resume at the next start.
     """
     from hanse.cli.service import run_until_stopped
     from hanse.config.settings import load_aggregator

@@ -51,7 +51,7 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that JOURNAL is whole, and that all of it was signed by those whose word it tells.
+    """Verify that JOURNAL is whole, and that each statement in it was signed by its party.
 
     Ends with 8 where a check fails.
     """
@@ -71,10 +71,10 @@ def verify(
 def show(
     journal: Journal,
     ca: Authority = None,
-    site: Annotated[str | None, typer.Option("--site", help="Tell of this site only.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Show this site only.")] = None,
     json: Json = False,
 ) -> None:
-    """Tell who agreed to the plan, and what left each site, as JOURNAL has it.
+    """Show the answers of sites to the plan, and the disclosures of each site, from JOURNAL.
 
     Ends with 8 where the journal does not pass `hanse audit verify`.
     """

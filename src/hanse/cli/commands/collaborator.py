@@ -24,8 +24,8 @@ def _collaborator() -> None:
 def start(directory: SiteDirectory = SITE, log_level: LogLevel = None, log_json: LogJson = False) -> None:
     """Serve the site's federation until Ctrl-C or SIGTERM, as site.yaml permits.
 
-    The log, on the standard error and in agent.log, tells what is waited for. What is under
-    way is taken up again at the next start.
+    The log, on the standard error and in agent.log, says what the agent waits for. Interrupted
+    work is resumed at the next start.
     """
     from hanse.assembly.site import agent
     from hanse.cli.service import run_until_stopped

@@ -32,7 +32,7 @@ def doctor(
 
     Examines the directories that are named, else those that are found here: settings,
     credentials, the way to the aggregator, clock, data sources, disk, plans, journal and
-    sandbox. Ends with 1 when a check fails; a warning is no failure.
+    sandbox. Ends with 1 when a check fails; a warning is not a failure.
     """
     from hanse.doctor.checks import Grade
     from hanse.doctor.examine import ExaminedPaths, examine

@@ -76,7 +76,7 @@ def invite(
 
     request = InviteRequest(name=check_name(name), role=role, lifetime_s=_seconds(lifetime))
     say(_administer(directory, lambda members: members.invite(request)).token)
-    note(f"Send this line to {name} on a way that you trust; whoever has it first can join as {name}.")
+    note(f"Send this line to {name} over a trusted channel; the first person to use it joins as {name}.")
 
 
 @app.command()
@@ -106,7 +106,7 @@ def remove(
     name: Annotated[str, typer.Argument(help="The party to remove.")],
     directory: FederationDirectory = FEDERATION,
 ) -> None:
-    """Remove NAME from the federation, at its next request; its runs go on without it."""
+    """Remove NAME from the federation, at its next request; its runs continue without it."""
     check_name(name)
     _administer(directory, lambda members: members.remove(name))
     say(f"{name} is removed; it can come back with a new invitation")
@@ -133,7 +133,7 @@ def sign(
     asked = decode_value(SignRequest, {"name": check_name(name), "role": role, "csr": csr})
     issued = _administer(directory, lambda members: members.sign(asked))
     write_file(output, (issued.certificate + issued.authority).encode())
-    say(f"{name} is enrolled; bring {output} to it, for `hanse join --certificate {output.name}`")
+    say(f"{name} is enrolled; send {output} to {name}, for `hanse join --certificate {output.name}`")
 
 
 def _settings(name: str, hosts: list[str], port: int, url: str | None) -> AggregatorSettings:

@@ -70,7 +70,7 @@ def join(
     else:
         party = Party(check_name(federation), role, check_name(request))
         request_by_hand(directory, Newcomer(party, url, sources, through), output)
-        say(f"wrote {output}: bring it to the operator of {federation}, for")
+        say(f"wrote {output}: send it to the operator of {federation}, for")
         say(f"  hanse federation sign {output.name} --name {request} --role {role} -o {request}.pem")
         say(f"and finish with what comes back: hanse join --certificate {request}.pem --site {directory}")
 

@@ -85,7 +85,7 @@ def list_(site: SiteDirectory = SITE, json: Json = False) -> None:
 
 @app.command()
 def diff(old: OldPlan, new: NewPlan, site: SiteDirectory = SITE) -> None:
-    """Tell what changed from one plan to another, in settings and code."""
+    """Show the changes from one plan to another, in settings and code."""
     from hanse.assembly.plans import known_plan
     from hanse.config.diff import diff_manifests
 
@@ -122,4 +122,4 @@ def _decide(site: Path, digest: str, *, approve: bool, reason: str) -> None:
     runs = f"; {', '.join(told)} know" if told else ""
     say(f"plan {digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
     for run_id, error in untold.items():
-        warn(f"{run_id} was not told: {error}")
+        warn(f"{run_id} was not notified: {error}")

@@ -101,7 +101,7 @@ def watch(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = 
     try:
         status = _ask(directory, lambda client: follow(client, run, View(shown=not json)))
     except KeyboardInterrupt:
-        note(f"The run goes on; hanse run watch {run} shows it again.")
+        note(f"The run continues; hanse run watch {run} shows it again.")
         raise
     if json:
         say_json(status.model_dump(mode="json"))
@@ -110,7 +110,7 @@ def watch(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = 
 
 @app.command()
 def status(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
-    """Tell how a run stands, and for whom it waits."""
+    """Show the state of a run, and the sites that it waits for."""
     found = _ask(directory, lambda client: client.run(run))
     if json:
         say_json(found.model_dump(mode="json"))
@@ -127,7 +127,7 @@ def stop(
     directory: FederationDirectory = FEDERATION,
     json: Json = False,
 ) -> None:
-    """End a run now, whoever is waited for; what is committed stays, and it can be resumed."""
+    """End a run now, without waiting for any site; committed rounds stay, and the run can be resumed."""
     _say_short(_ask(directory, lambda client: client.stop(run, reason)), as_json=json)
 
 

@@ -194,6 +194,6 @@ def _warn(outcome: Outcome, dealing: Partition | None) -> None:
         warn(f"after the last round, at {name}: {error}")
     if dealing is not None and not outcome.dealt:
         warn(
-            "no data was dealt out: the code asks no site for its share, by site.share(labels). "
-            "Unless it tells the sites apart by itself, all of them had the same data."
+            "no data was divided: the code asks no site for its share, by site.share(labels). "
+            "Unless the code reads the name of the site, all sites had the same data."
         )

@@ -60,6 +60,6 @@ def _show(view: View, record: JournalRecord) -> None:
         view.event(read_event(record.kind, record.body))
     except ValueError as error:
         raise ProtocolError(
-            f"the aggregator tells of {record.kind}, which this version does not know",
+            f"the aggregator sent an event {record.kind}, which this version does not know",
             mend="Install the aggregator's version of Hanse.",
         ) from error

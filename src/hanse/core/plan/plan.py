@@ -105,7 +105,7 @@ class Plan(PlanSection):
             if task.discloses.aggregated_by == "secure_aggregation" and self.aggregation.needs != "sums":
                 raise ValueError(
                     f"`aggregation: {{rule: {self.aggregation.rule}}}` needs {self.aggregation.needs}, which "
-                    f"nobody sees of {name!r} where `aggregated_by` is secure_aggregation"
+                    f"no party sees of {name!r} where `aggregated_by` is secure_aggregation"
                 )
         sparse = self.compression.sparse
         if sparse and self.aggregation.needs != "sums":

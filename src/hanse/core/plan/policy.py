@@ -28,7 +28,7 @@ class MaximalDisclosure(Strict):
     )
     failures: Literal["kind", "message", "log"] = Field(
         "message",
-        description="What is told of a task that failed: only that it failed, its message too, "
+        description="Report of a task that failed: only the failure, its message too, "
         "or the last lines that it printed. The plan's code writes message and print-out, "
         "and could put data there.",
     )
@@ -46,7 +46,7 @@ class Policy(Strict):
         default_factory=MaximalDisclosure, description="The most that may leave."
     )
     own_workflows: bool = Field(
-        True, description="Whether plans may bring their own workflow to run at the aggregator."
+        True, description="Whether plans may have a workflow of their own, run at the aggregator."
     )
     max_rounds: int | None = Field(None, ge=1, description="Longest run this site takes part in.")
 
@@ -103,9 +103,7 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
             "the plan has no initial_model, and this site does not let its own first model be asked for"
         )
     if plan.workflow not in BUILT_IN_WORKFLOWS and not policy.own_workflows:
-        found.append(
-            f"the plan brings its own workflow {plan.workflow!r}; this site permits built-in ones only"
-        )
+        found.append(f"the plan has its own workflow {plan.workflow!r}; this site permits built-in ones only")
     if policy.max_rounds is not None and plan.rounds > policy.max_rounds:
         found.append(f"the plan has {plan.rounds} rounds; this site permits {policy.max_rounds}")
     return found

@@ -263,7 +263,7 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         if value is None:
             raise TamperedError(
                 f"{_named(run)}: by the journal round {event.round_number} is the best, and it lacks the "
-                f"metric {run.plan.keep_best.metric} by which to tell"
+                f"metric {run.plan.keep_best.metric} to compare by"
             )
         best = Best(value, event.round_number, event.model)
     stop_best = run.stop_best

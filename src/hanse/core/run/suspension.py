@@ -85,11 +85,11 @@ def reinstate(run: Run, command: Reinstate) -> Events:
     """
     if run.phase in TERMINAL:
         raise RunError(
-            f"run {run.run_id} is {run.phase}; nobody is asked any more",
+            f"run {run.run_id} is {run.phase}; no site is asked any more",
             mend="Resume it first." if run.reason else "",
         )
     if command.site not in run.failure_record.suspensions:
-        others = named(sorted(run.failure_record.suspensions)) or "nobody"
+        others = named(sorted(run.failure_record.suspensions)) or "no site"
         raise RunError(f"{command.site} is not suspended in run {run.run_id}; suspended: {others}")
     return (SiteReinstated(site=command.site, by=command.by, reason="reinstated by an operator"),)
 

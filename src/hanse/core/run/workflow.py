@@ -122,7 +122,7 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
     strangers = sorted({*cohort} - {*run.population, *run.cohort})
     if strangers or not cohort:
         raise WorkflowError(
-            f"the workflow asked {', '.join(strangers) or 'nobody'}; not in the run's population"
+            f"the workflow asked {', '.join(strangers) or 'no site'}; not in the run's population"
         )
     return (
         ExchangeOpened(

@@ -26,7 +26,7 @@ NEXT = Route(
 ANSWER = Route(
     "POST",
     "/v1/answers",
-    "Give a site's signed answer to a plan; twice is no error.",
+    "Submit a site's signed answer to a plan; a repetition is accepted.",
     SITES,
     AnswerRequest,
     Empty,
@@ -35,7 +35,7 @@ ANSWER = Route(
 RESULT = Route(
     "POST",
     "/v1/results",
-    "Give the signed outcome of a task; durable once answered, twice is no error.",
+    "Submit the signed outcome of a task; durable once answered, a repetition is accepted.",
     SITES,
     ResultRequest,
     ResultReply,

@@ -196,7 +196,7 @@ class BlockingConnection:
 
     def _raise_if_aborted(self) -> None:
         if self._aborted:
-            raise ConnectionAbortedError("nobody waits for this connection any more")
+            raise ConnectionAbortedError("no thread waits for this connection any more")
 
     def _readable(self) -> bool:
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():

@@ -101,7 +101,7 @@ async def _take_blob(asked: Asked) -> web.StreamResponse:
                 state = await in_thread(partial(_end, writer, size))
     except OffsetMismatchError as found:
         # Worth trying again: whoever does asks first how much is here.
-        error = TransportError(f"the upload goes on at byte {found.offset}, not at {start}")
+        error = TransportError(f"the upload resumes at byte {found.offset}, not at {start}")
         return refuse(asked.http, error, status=409)
     return reply(asked.http, 201 if state.complete else 200, encode(state))
 

@@ -125,6 +125,6 @@ def certificate_of(request: web.BaseRequest) -> bytes | None:
 def _claimed_by(request: web.BaseRequest) -> str:
     try:
         certificate = certificate_of(request)
-        return party_of(read_der(certificate)).uri if certificate else "nobody known"
+        return party_of(read_der(certificate)).uri if certificate else "an unknown party"
     except (CredentialError, ConnectionError):
-        return "nobody known"
+        return "an unknown party"

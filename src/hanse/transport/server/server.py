@@ -173,7 +173,7 @@ class HttpsServer:
             case None:
                 # As it came, with its escapes: a line break in it would be one in the log.
                 path = request.rel_url.raw_path[:200]
-                error = ProtocolError(f"{request.method[:20]} {path} is no request of this API")
+                error = ProtocolError(f"{request.method[:20]} {path} is not a request of this API")
                 allow = {"Allow": ", ".join(routes)} if routes else {}
                 return refuse(request, error, status=405 if routes else 404, more=allow)
 
@@ -193,7 +193,7 @@ def _in_words(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         # Its own words quote what came, over several lines.
-        record.msg = f"refused what is no HTTP request ({type(error).__name__}): {record.msg}"
+        record.msg = f"refused bytes that are not an HTTP request ({type(error).__name__}): {record.msg}"
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
     return True

@@ -96,7 +96,7 @@ class RunWork(Strict):
 
 
 class Work(Strict):
-    """All that is wanted of a site now; a run that is not listed is over for it.
+    """Complete list of a site's pending work; a run that is not listed is over for the site.
 
     Attributes:
         version: Changes whenever the content does.

@@ -90,7 +90,7 @@ class TestDeath:
     @pytest.mark.parametrize(
         ("data", "words"),
         [
-            (b'\0\0\0\x11{"call":"coffee"}', "it asked for what is not known"),
+            (b'\0\0\0\x11{"call":"coffee"}', "the run worker sent an unknown or malformed call"),
             (b'\0\0\0\x12{"call":"commit"}\n', "commit.round_number: Field required"),
             (b"\0\0\0\x04{...", "not JSON"),
             (b"\xff\xff\xff\xff", "claims 4294967295 bytes"),

@@ -155,7 +155,7 @@ def test_a_run_that_cannot_be_told_is_named_and_the_decision_stands(
     ended = hanse("plan", "reject", loaded.digest, "--site", site)
 
     assert ended.code == 0
-    assert ended.err.startswith("warning: xrays-1 was not told: https://localhost:1 cannot be reached")
+    assert ended.err.startswith("warning: xrays-1 was not notified: https://localhost:1 cannot be reached")
     assert PlanStore(site / "plans").answer(loaded.digest) is not None
 
 

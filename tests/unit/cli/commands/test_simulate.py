@@ -172,7 +172,7 @@ def test_data_that_was_not_dealt_out_is_warned_of(script: Path, share: str, hans
     ended = hanse("simulate", script, "--sites", 2, "--partition", "dirichlet:0.5")
 
     assert ended.code == 0
-    assert ("no data was dealt out" in ended.err) is (share == "range(6)")
+    assert ("no data was divided" in ended.err) is (share == "range(6)")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_data_that_was_not_dealt_out_is_warned_of(script: Path, share: str, hans
         (["--sites", "2", "--site", "a"], 2, "which sites?"),
         (["--site-data", ".", "--data-root", "."], 2, "leave --data-root out"),
         (["--sites", "0"], 2, "--sites"),
-        (["--sites", "2", "--partition", "fair"], 3, "'fair' is no partition"),
+        (["--sites", "2", "--partition", "fair"], 3, "'fair' is not a partition"),
         (["--sites", "2", "--engine", "ray"], 3, "no engine 'ray' in this version"),
         (["--site", "Zurich"], 3, "'Zurich' is not a valid name"),
     ],

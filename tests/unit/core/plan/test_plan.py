@@ -156,7 +156,7 @@ def test_a_rule_that_orders_updates_is_none_for_updates_that_nobody_sees(rule: s
     hidden = Disclosure.model_construct(update="aggregate", aggregated_by="secure_aggregation")
     aggregation = {"rule": rule} | ({"trim": 0.1} if rule == "trimmed_mean" else {})
 
-    with pytest.raises(ValidationError, match="needs individual updates, which nobody sees"):
+    with pytest.raises(ValidationError, match="needs individual updates, which no party sees"):
         plan(aggregation=aggregation, tasks={"train": TaskPlan(discloses=hidden)})
 
     assert plan(aggregation={"rule": "mean"}, tasks={"train": TaskPlan(discloses=hidden)})

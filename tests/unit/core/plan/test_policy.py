@@ -87,7 +87,7 @@ def test_a_site_can_refuse_what_no_rule_accepts() -> None:
         (
             {"own_workflows": False},
             {"workflow": "model:rounds"},
-            "the plan brings its own workflow 'model:rounds'; this site permits built-in ones only",
+            "the plan has its own workflow 'model:rounds'; this site permits built-in ones only",
         ),
         ({"max_rounds": 9}, {}, "the plan has 10 rounds; this site permits 9"),
         ({}, {"data": ["xrays", "ct"]}, "the plan needs a data source 'ct' that site.yaml does not name"),

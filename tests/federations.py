@@ -26,6 +26,7 @@ from hanse.core.run.events import Event, read_event
 from hanse.core.run.run import Run
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.statements import SignedStatement
 from hanse.pki.authority import Authority
@@ -235,7 +236,7 @@ class FederationFixture:
         """Ask a task as a workflow would that has the initial model."""
         run, controller = self.run(run_id), self.controller(run_id)
         assert run.manifest.initial_model is not None
-        model = run.manifest.initial_model.sha256
+        model = ModelRef(run.manifest.initial_model.sha256)
         if run.committed < 0:
             await controller.execute(Commit(0, model))
         await controller.execute(OpenRound(round_number))

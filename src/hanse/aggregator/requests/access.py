@@ -8,6 +8,7 @@ from hanse.aggregator.blobs.retention import plan_blobs
 from hanse.aggregator.run.site_work import SizeOf, assignments, concerns, max_update_bytes
 from hanse.core.run.run import Run
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import PolicyError
 
 
@@ -52,10 +53,15 @@ def upload_limit(party: Party, runs: Iterable[Run], size_of: SizeOf, max_blob: i
 
 def _operator_may(run: Run, _name: str, digest: str) -> bool:
     best = run.best.model if run.best else None
-    return digest in (run.model, best) or digest in plan_blobs(run)
+    return _names((run.model, best), digest) or digest in plan_blobs(run)
 
 
 def _site_may(run: Run, name: str, digest: str) -> bool:
     if not concerns(run, name):
         return False
-    return digest in plan_blobs(run) or any(exchange.model == digest for exchange in assignments(run, name))
+    models = (exchange.model for exchange in assignments(run, name))
+    return digest in plan_blobs(run) or _names(models, digest)
+
+
+def _names(models: Iterable[ModelRef | None], digest: str) -> bool:
+    return any(model is not None and model.digest == digest for model in models)

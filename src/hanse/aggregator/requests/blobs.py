@@ -28,7 +28,7 @@ class TransferRequests:
         """Where a blob is that this party may have."""
         offered = self._run_registry.downloads.find(digest)
         if offered is not None:  # whoever may have the model may have what makes it
-            check_may_read(party, offered.model, self._run_registry.states())
+            check_may_read(party, offered.model.digest, self._run_registry.states())
             return offered.path
         check_may_read(party, digest, self._run_registry.states())
         return self._blobs.path(digest)

@@ -226,9 +226,9 @@ def _say_status(status: RunStatus) -> None:
     say(f"rounds     {status.rounds_committed} of {status.rounds} committed{opened}")
     if status.metrics:
         say("metrics    " + ", ".join(f"{n} {figure(status.metrics[n])}" for n in in_order(status.metrics)))
-    for digest, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
-        if digest is not None:
-            say(f"model      {digest} ({name})")
+    for model, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
+        if model is not None:
+            say(f"model      {model.digest} ({name})")
     say("sites      " + (", ".join(f"{site} {word}" for site, word in status.answers.items()) or "none yet"))
     for found in status.took_part:
         share = f"{found.answered} of {found.asked} answered, {found.num_examples} examples"

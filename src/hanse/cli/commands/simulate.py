@@ -231,15 +231,15 @@ def _disclosed(disclosure: Any) -> str:
 
 
 def _summary(loaded: LoadedPlan, outcome: Outcome, history: list[dict[str, Any]]) -> dict[str, Any]:
-    plan, run = loaded.manifest.plan, outcome.run
+    plan, run, best = loaded.manifest.plan, outcome.run, outcome.run.best
     return {
         "plan": {"name": plan.name, "digest": loaded.digest, "seed": plan.seed},
         "phase": run.phase.value,
         "short_rounds": run.attendance.short_rounds,
         "suspended": {site: found.reason for site, found in sorted(run.failure_record.suspensions.items())},
         "rounds": history,
-        "model": run.model,
-        "best": None if run.best is None else {"round": run.best.round_number, "model": run.best.model},
+        "model": None if run.model is None else run.model.digest,
+        "best": None if best is None else {"round": best.round_number, "model": best.model.digest},
     }
 
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from hanse.core.run.attendance import Participation, format_absent
 from hanse.core.run.round_events import Data
-from hanse.core.values.schema import BlobDigest, Digest, Strict
+from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.schema import Digest, Strict
 from hanse.wire.messages.basics import Time
 
 
@@ -154,9 +155,9 @@ class RunStatus(Strict):
     population: tuple[str, ...] = ()
     answers: dict[str, str] = Field(default_factory=dict)
     awaited: tuple[Awaited, ...] = ()
-    model: BlobDigest | None = None
+    model: ModelRef | None = None
     best_round: int | None = None
-    best_model: BlobDigest | None = None
+    best_model: ModelRef | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     took_part: tuple[TookPart, ...] = ()
     short_rounds: int = 0

@@ -10,6 +10,7 @@ from hanse.aggregator.run.site_work import HEADER_SLACK
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Leave
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import PolicyError
 
 CODE = "0" * 64
@@ -34,13 +35,13 @@ class TestReading:
 
     def test_a_site_may_have_the_model_of_its_task_until_it_has_answered(self) -> None:
         driver = Driver("ab").asked()
-        before = may_read(A, MODEL, driver)
+        before = may_read(A, MODEL.digest, driver)
         driver.accept("a")
 
-        assert (before, may_read(A, MODEL, driver)) == (True, False)
+        assert (before, may_read(A, MODEL.digest, driver)) == (True, False)
 
     def test_a_site_may_not_have_a_committed_model_without_a_task(self) -> None:
-        assert not may_read(A, MODEL, Driver("ab").in_round())
+        assert not may_read(A, MODEL.digest, Driver("ab").in_round())
 
     @pytest.mark.parametrize("party", [A, OPERATOR])
     def test_nobody_may_have_a_sites_update(self, party: Party) -> None:
@@ -53,26 +54,28 @@ class TestReading:
         driver = Driver("ab").asked()
 
         assert not any(
-            may_read(STRANGER, digest, driver) for digest in (driver.state.plan_digest, CODE, MODEL)
+            may_read(STRANGER, digest, driver) for digest in (driver.state.plan_digest, CODE, MODEL.digest)
         )
 
     def test_a_site_that_left_may_have_nothing_any_more(self) -> None:
         driver = Driver("abc").asked()
         driver.do(Leave("a", "removed"))
 
-        assert not any(may_read(A, digest, driver) for digest in (driver.state.plan_digest, CODE, MODEL))
+        assert not any(
+            may_read(A, digest, driver) for digest in (driver.state.plan_digest, CODE, MODEL.digest)
+        )
 
     def test_an_operator_may_have_the_models_of_a_run_that_is_over(self) -> None:
         measured = {"train": {"discloses": {"update": "individual", "metrics": ["loss"]}}}
         driver = Driver("a", keep_best={"metric": "loss", "mode": "min"}, tasks=measured).in_round()
         driver.do(Commit(1, NEXT_MODEL, {"loss": 1.0}))
         driver.do(OpenRound(2))
-        driver.do(Commit(2, "f" * 64, {"loss": 2.0}))
+        driver.do(Commit(2, ModelRef("f" * 64), {"loss": 2.0}))
         driver.do(Finish())
 
-        assert may_read(OPERATOR, NEXT_MODEL, driver)
+        assert may_read(OPERATOR, NEXT_MODEL.digest, driver)
         assert may_read(OPERATOR, "f" * 64, driver)
-        assert not may_read(OPERATOR, MODEL, driver)
+        assert not may_read(OPERATOR, MODEL.digest, driver)
 
 
 class TestUploading:

@@ -121,7 +121,7 @@ class FakeSite:
         return outcome, update
 
     async def _model(self, model: ModelRef) -> dict[str, Any]:
-        path = self._fixture.service.blob_requests.blob_to_send(self._fixture.party(self.name), model.digest)
+        path = self._fixture.service.blob_requests.blob_to_send(self._fixture.peer(self.name), model.digest)
         return decode(path.read_bytes())
 
 

@@ -24,7 +24,7 @@ THIRD = {"w": SECOND["w"] + np.float32(1 / 64)}
 
 async def assignment(w: Worker) -> Assignment:
     """What site `a` is asked."""
-    work = await w.fixture.service.site_requests.next(w.fixture.party("a"), NextRequest())
+    work = await w.fixture.service.site_requests.next(w.fixture.peer("a"), NextRequest())
     ((asked,),) = [run.assignments for run in work.runs]
     return asked
 
@@ -40,7 +40,7 @@ def ref(model: Parameters) -> ModelRef:
 def made(w: Worker, delta: ModelDelta | None, base: Parameters) -> ModelRef:
     """The model that a site makes of what it is offered."""
     assert delta is not None
-    path = w.fixture.service.blob_requests.blob_to_send(w.fixture.party("a"), delta.digest)
+    path = w.fixture.service.blob_requests.blob_to_send(w.fixture.peer("a"), delta.digest)
     assert (path.stat().st_size, named(path.read_bytes())) == (delta.size, delta.digest)
     model = apply_delta(open_file(path), base)
     return ref({name: np.asarray(array) for name, array in model.items()})
@@ -121,6 +121,6 @@ def test_who_may_not_have_the_model_may_not_have_what_makes_it(fixture: Federati
             delta = fixture.service._run_registry.downloads.offer(w.run_id, ref(SECOND))
             assert delta is not None
             with pytest.raises(PolicyError):  # no task of site `a` starts from it
-                fixture.service.blob_requests.blob_to_send(fixture.party("a"), delta.digest)
+                fixture.service.blob_requests.blob_to_send(fixture.peer("a"), delta.digest)
 
     run(main())

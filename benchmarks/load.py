@@ -141,7 +141,8 @@ class Site:
         model = await self._fetch(asked)
         update = self._folder / f"{asked.exchange}.safetensors"
         said = write_update(model, update, asked.exchange * 10_000 + self._number + 1)
-        self._blobs.delete(asked.model or "")
+        if asked.model is not None:
+            self._blobs.delete(asked.model.digest)
         outcome = TaskOutcome(
             federation=party.federation,
             site=party.name,
@@ -165,7 +166,7 @@ class Site:
         if asked.model is None:
             raise SystemExit("the load process makes no first model: give the plan an `initial_model`")
         return await self._upstream.fetch(
-            asked.model, self._blobs, owner=self._credentials.party.name, max_bytes=LONGEST
+            asked.model.digest, self._blobs, owner=self._credentials.party.name, max_bytes=LONGEST
         )
 
 

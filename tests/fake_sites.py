@@ -14,6 +14,7 @@ from tests.federations import MODEL, FederationFixture, signed
 
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.run import Phase, Run
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.errors import LateResultError, PolicyError, StorageError
 from hanse.wire.messages.sites import (
@@ -119,8 +120,8 @@ class FakeSite:
         )
         return outcome, update
 
-    async def _model(self, digest: str) -> dict[str, Any]:
-        path = self._fixture.service.blob_requests.blob_to_send(self._fixture.party(self.name), digest)
+    async def _model(self, model: ModelRef) -> dict[str, Any]:
+        path = self._fixture.service.blob_requests.blob_to_send(self._fixture.peer(self.name), model.digest)
         return decode(path.read_bytes())
 
 

@@ -26,10 +26,12 @@ from hanse.core.run.events import Event, read_event
 from hanse.core.run.run import Run
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
+from hanse.core.values.peer import Peer
 from hanse.core.values.statements import SignedStatement
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import pem_of
+from hanse.pki.certificates import peer_of, pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
@@ -75,7 +77,7 @@ class FederationFixture:
     """
 
     identity: Credentials
-    operator: Party
+    operator: Peer
 
     def __init__(self, directory: Path, authority: Authority) -> None:
         self.directory = directory
@@ -102,7 +104,7 @@ class FederationFixture:
         )
         fixture.open()
         fixture.credentials = {name: fixture.enrolled(name) for name in sites}
-        fixture.operator = fixture.enrolled("operator", Role.OPERATOR).party
+        fixture.operator = peer_of(fixture.enrolled("operator", Role.OPERATOR).certificate)
         fixture.journal.close()
         return fixture
 
@@ -163,6 +165,10 @@ class FederationFixture:
     def party(self, name: str) -> Party:
         return self.credentials[name].party
 
+    def peer(self, name: str) -> Peer:
+        """A site as the service knows it once it was admitted."""
+        return peer_of(self.credentials[name].certificate)
+
     def upstream(self, name: str) -> MemoryUpstream:
         return MemoryUpstream(self.service, der(self.credentials[name]))
 
@@ -221,7 +227,7 @@ class FederationFixture:
         )
         statement = signed(self.credentials[name], PLAN_ANSWER, body.model_dump(mode="json"))
         await self.service.site_requests.answer(
-            self.party(name), AnswerRequest(run_id=run_id, statement=statement)
+            self.peer(name), AnswerRequest(run_id=run_id, statement=statement)
         )
 
     async def asked(self, task: str = "train", **changes: Any) -> str:
@@ -235,7 +241,7 @@ class FederationFixture:
         """Ask a task as a workflow would that has the initial model."""
         run, controller = self.run(run_id), self.controller(run_id)
         assert run.manifest.initial_model is not None
-        model = run.manifest.initial_model.sha256
+        model = ModelRef(run.manifest.initial_model.sha256)
         if run.committed < 0:
             await controller.execute(Commit(0, model))
         await controller.execute(OpenRound(round_number))
@@ -246,7 +252,7 @@ class FederationFixture:
     def bring(self, name: str, update: Parameters | bytes) -> UpdateFile:
         """Upload an update as a site does."""
         data = update if isinstance(update, bytes) else encode(update)
-        opened = self.service.blob_requests.blob_to_take(self.party(name), named(data), len(data))
+        opened = self.service.blob_requests.blob_to_take(self.peer(name), named(data), len(data))
         if opened is not None:
             writer = opened()
             writer.write(data)
@@ -277,7 +283,7 @@ class FederationFixture:
         credentials = self.credentials[signer or outcome.site]
         statement = signed(credentials, TASK_RESULT, outcome.model_dump(mode="json"))
         return await self.service.site_requests.result(
-            self.party(sender or outcome.site), ResultRequest(statement=statement)
+            self.peer(sender or outcome.site), ResultRequest(statement=statement)
         )
 
     async def answered(self, run_id: str, name: str, value: float = 1.0, **changes: Any) -> ResultReply:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hanse.concurrency import in_thread
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.errors import HanseError, ProtocolError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
@@ -77,7 +77,7 @@ class MemoryUpstream(Upstream):
         if blobs.has(digest):
             return blobs.path(digest)
         with _as_reported():
-            source = self._service.blob_requests.blob_to_send(self._party(BLOB), digest)
+            source = self._service.blob_requests.blob_to_send(self._peer(BLOB), digest)
         size = size_of(source)
         if size > max_bytes:
             raise ProtocolError(f"blob {digest} has {size} bytes, and at most {max_bytes} are due")
@@ -90,7 +90,7 @@ class MemoryUpstream(Upstream):
             return
         size = size_of(path)
         with _as_reported():
-            write = self._service.blob_requests.blob_to_take(self._party(UPLOAD), digest, size)
+            write = self._service.blob_requests.blob_to_take(self._peer(UPLOAD), digest, size)
             if write is not None:
                 await _copy_over(path, write, size, self._piece)
 
@@ -105,10 +105,10 @@ class MemoryUpstream(Upstream):
             data = await answer(route, self._service, self._certificate, params, read)
         return decode(route.reply, data)
 
-    def _party(self, route: Bulk) -> Party:
-        party = admit(route, self._service, self._certificate)
-        assert party is not None
-        return party
+    def _peer(self, route: Bulk) -> Peer:
+        peer = admit(route, self._service, self._certificate)
+        assert peer is not None
+        return peer
 
 
 async def _copy_over(source: Path, write: OpenUpload, size: int, piece: int) -> Path:

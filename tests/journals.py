@@ -18,6 +18,7 @@ from hanse.core.run.lifecycle import AnswerPlan, Finish, Submit
 from hanse.core.run.tasks import AcceptResult, FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.model_ref import ModelRef
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -32,7 +33,7 @@ from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, Task
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 RUN = "heart-1"
-MODEL, UPDATE = "a" * 64, "c" * 64
+MODEL, UPDATE = ModelRef("a" * 64), "c" * 64
 LAST_MODEL = b"the model that the run ends with"
 SITES = ("budapest", "zurich")
 PLAN = Plan.model_validate(
@@ -134,7 +135,7 @@ class Author:
         self.do(OpenExchange(1, 1, "evaluate", MODEL))
         self.answer_task("budapest")
         self.answer_task("zurich", outcome="failed", reason="out of memory", log_tail="killed")
-        self.do(Commit(1, named(LAST_MODEL), {"loss": 0.5}))
+        self.do(Commit(1, ModelRef(named(LAST_MODEL)), {"loss": 0.5}))
         self.do(Finish())
 
     def export(self, path: Path) -> Path:

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.peer import Peer
 from hanse.errors import CredentialError, LateResultError, RunError
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import party_of, pem_of, read_der
+from hanse.pki.certificates import peer_of, pem_of, read_der
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
 from hanse.storage.base import BlobStore
@@ -152,21 +153,21 @@ class FakeService:
     def authority_pem(self) -> str:
         return pem_of(self.authority.certificate)
 
-    def admit(self, certificate_der: bytes) -> Party:
-        party = party_of(read_der(certificate_der))
-        if party.name in self.removed:
-            raise CredentialError(f"{party.name} was removed", mend="Ask the operator why.")
-        return party
+    def admit(self, certificate_der: bytes) -> Peer:
+        peer = peer_of(read_der(certificate_der))
+        if peer.party.name in self.removed:
+            raise CredentialError(f"{peer.party.name} was removed", mend="Ask the operator why.")
+        return peer
 
     async def enrol(self, request: EnrolRequest) -> Certificates:
         self.asked.append(("enrol", "", request))
         return Certificates(certificate="certificate", authority=self.authority_pem())
 
-    async def renew(self, party: Party, request: RenewRequest) -> Certificates:
-        self.asked.append(("renew", party.name, request))
+    async def renew(self, peer: Peer, request: RenewRequest) -> Certificates:
+        self.asked.append(("renew", peer.party.name, request))
         return Certificates(certificate="renewed", authority=self.authority_pem())
 
-    async def next(self, party: Party, request: NextRequest) -> Work:
+    async def next(self, peer: Peer, request: NextRequest) -> Work:
         if request.known == self.version:
             self.waiting.set()
             try:
@@ -176,77 +177,77 @@ class FakeService:
                 pass
         return Work(version=self.version)
 
-    async def answer(self, party: Party, request: AnswerRequest) -> Empty:
-        self.asked.append(("answer", party.name, request))
+    async def answer(self, peer: Peer, request: AnswerRequest) -> Empty:
+        self.asked.append(("answer", peer.party.name, request))
         return Empty()
 
-    async def result(self, party: Party, request: ResultRequest) -> ResultReply:
+    async def result(self, peer: Peer, request: ResultRequest) -> ResultReply:
         if request.statement.body.get("late"):
             raise LateResultError("exchange 3 had closed", mend="Go on with the next.")
         duplicate = request.statement.signature in self.results
         self.results.add(request.statement.signature)
         return ResultReply(duplicate=duplicate)
 
-    async def progress(self, party: Party, request: ProgressRequest) -> Empty:
+    async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         if self.failing is not None:
             raise self.failing
-        self.asked.append(("progress", party.name, request))
+        self.asked.append(("progress", peer.party.name, request))
         return Empty()
 
-    def blob_to_send(self, party: Party, digest: str) -> Path:
+    def blob_to_send(self, peer: Peer, digest: str) -> Path:
         return self.blobs.path(digest)
 
-    def blob_state(self, party: Party, digest: str) -> BlobState:
+    def blob_state(self, peer: Peer, digest: str) -> BlobState:
         if self.blobs.has(digest):
             return BlobState(complete=True, offset=self.blobs.size(digest))
-        return BlobState(complete=False, offset=self.blobs.partial_size(digest, party.name))
+        return BlobState(complete=False, offset=self.blobs.partial_size(digest, peer.party.name))
 
-    def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
-        return None if self.blobs.has(digest) else lambda: self.blobs.write(digest, party.name, size)
+    def blob_to_take(self, peer: Peer, digest: str, size: int) -> OpenUpload | None:
+        return None if self.blobs.has(digest) else lambda: self.blobs.write(digest, peer.party.name, size)
 
-    async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
-        self.asked.append(("submit", party.name, request))
+    async def submit(self, peer: Peer, request: SubmitRequest) -> RunStatus:
+        self.asked.append(("submit", peer.party.name, request))
         return status()
 
-    async def runs(self, party: Party) -> Runs:
+    async def runs(self, peer: Peer) -> Runs:
         return Runs(runs=(status(),))
 
-    async def run(self, party: Party, run_id: str) -> RunStatus:
+    async def run(self, peer: Peer, run_id: str) -> RunStatus:
         if run_id != "demo-1":
             raise RunError(f"there is no run {run_id}")
         return status()
 
-    async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
+    async def events(self, peer: Peer, run_id: str, after: int, wait_s: float) -> EventsReply:
         if not self.records[after:] and wait_s:
             self.waiting.set()
             self.changed.clear()
             await self.changed.wait()
         return EventsReply(records=tuple(self.records[after : after + 2]), status=status(self.phase))
 
-    async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:
+    async def stop(self, peer: Peer, run_id: str, request: StopRequest) -> RunStatus:
         self.asked.append(("stop", run_id, request))
         return status("stopped")
 
-    async def resume(self, party: Party, run_id: str) -> RunStatus:
+    async def resume(self, peer: Peer, run_id: str) -> RunStatus:
         self.asked.append(("resume", run_id, None))
         return status()
 
-    async def export(self, party: Party, run_id: str) -> Path:
+    async def export(self, peer: Peer, run_id: str) -> Path:
         assert self.export_path is not None
         return self.export_path
 
-    async def members(self, party: Party) -> Members:
+    async def members(self, peer: Peer) -> Members:
         return Members(members=())
 
-    async def invite(self, party: Party, request: InviteRequest) -> InviteReply:
-        self.asked.append(("invite", party.name, request))
+    async def invite(self, peer: Peer, request: InviteRequest) -> InviteReply:
+        self.asked.append(("invite", peer.party.name, request))
         return InviteReply(token="a token")
 
-    async def sign(self, party: Party, request: SignRequest) -> Certificates:
+    async def sign(self, peer: Peer, request: SignRequest) -> Certificates:
         self.asked.append(("sign", request.name, request))
         return Certificates(certificate="signed", authority=self.authority_pem())
 
-    async def remove(self, party: Party, name: str) -> Members:
+    async def remove(self, peer: Peer, name: str) -> Members:
         self.removed.add(name)
         self.change()
         return Members(members=())

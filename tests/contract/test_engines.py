@@ -12,6 +12,7 @@ import pytest
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.lazy import materialize
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import DisclosureError, HanseError, StorageError, TaskError, UpdateError
@@ -21,7 +22,7 @@ from hanse.simulation.engines.inline import InlineEngine
 from hanse.wire.tensors import digest_of
 
 Make = Callable[..., Engine]
-MODEL, OTHER = "1" * 64, "2" * 64
+MODEL, OTHER = ModelRef("1" * 64), ModelRef("2" * 64)
 INPUTS = {MODEL: {"w": np.zeros(4, np.float32)}, OTHER: {"w": np.full(4, 10, np.float32)}}
 STEPS = np.array([4.0, 3.0, 2.0, 1.0], np.float32)
 TOP_HALF = {"upload": [{"name": "top_k", "fraction": 0.5}], "smallest": 1}

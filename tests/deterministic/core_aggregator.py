@@ -19,6 +19,7 @@ from hanse.core.run.exchange import Exchange, MemberState
 from hanse.core.run.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.journaled_run import JournaledRun
@@ -39,7 +40,7 @@ class Asked:
     exchange: int
     round_number: int
     task: str
-    model: str | None
+    model: ModelRef | None
     asked_ms: int
 
 
@@ -284,7 +285,7 @@ def _tensors(task: str, update: str | None) -> str | None:
     return None if task == "evaluate" else update
 
 
-def _named(exchange: Exchange) -> tuple[int, str, str | None]:
+def _named(exchange: Exchange) -> tuple[int, str, ModelRef | None]:
     return exchange.round_number, exchange.task, exchange.model
 
 

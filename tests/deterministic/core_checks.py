@@ -19,6 +19,7 @@ from hanse.core.run.round_events import (
     UpdatesAggregated,
 )
 from hanse.core.run.run import Run
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import QuorumError, WorkflowError
 from hanse.storage.journaled_run import JournaledRun
 
@@ -93,7 +94,7 @@ class Checks:
         }
 
 
-def averaged(events: list[Event]) -> list[str]:
+def averaged(events: list[Event]) -> list[ModelRef]:
     """The models of an undisturbed run of federated averaging in which the same sites took part.
 
     Who took part stands in the closings; what each gave is computed here, from nothing that
@@ -117,7 +118,7 @@ def averaged(events: list[Event]) -> list[str]:
     return models
 
 
-def streamed(events: list[Event]) -> list[str]:
+def streamed(events: list[Event]) -> list[ModelRef]:
     """The models of an undisturbed run of a stream, whose updates came in the same order."""
     opened = {e.exchange: e for e in events if isinstance(e, ExchangeOpened)}
     models, came, spent = [_first(events, opened)], list[tuple[int, str]](), set[int]()
@@ -134,13 +135,13 @@ def streamed(events: list[Event]) -> list[str]:
     return models
 
 
-def _first(events: list[Event], opened: dict[int, ExchangeOpened]) -> str:
+def _first(events: list[Event], opened: dict[int, ExchangeOpened]) -> ModelRef:
     for event in events:
         if isinstance(event, ExchangeClosed) and opened[event.exchange].task == INITIALISE and event.answered:
-            return first_model(event.answered[0])
+            return ModelRef(first_model(event.answered[0]))
         if isinstance(event, RoundCommitted):
             break
-    return "f" * 64
+    return ModelRef("f" * 64)
 
 
 def _replayed(records: list[Record]) -> Run | None:

@@ -25,9 +25,10 @@ from hanse.core.run.round_events import ExchangeClosed, UpdateAccepted
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, member_state
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 
-FIRST = "f" * 64
+FIRST = ModelRef("f" * 64)
 IDLE_MS = round(IDLE_S * 1000) + 1
 
 Message = tuple[str, str, int]
@@ -134,7 +135,7 @@ class Explored:
     """
 
     states: int = 0
-    ends: set[tuple[tuple[str, ...], str | None]] = field(default_factory=set)
+    ends: set[tuple[tuple[str, ...], ModelRef | None]] = field(default_factory=set)
     stuck: list[State] = field(default_factory=list)
 
 

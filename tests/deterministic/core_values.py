@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from hanse.core.values.model_ref import ModelRef
+
 
 def value_of(*parts: Any) -> str:
     """A digest of all parts."""
@@ -18,9 +20,9 @@ def first_model(site: str) -> str:
     return value_of("first", site)
 
 
-def update_of(site: str, round_number: int, task: str, model: str) -> str:
+def update_of(site: str, round_number: int, task: str, model: ModelRef) -> str:
     """What a task comes to: the same whenever it is performed again."""
-    return value_of("update", site, round_number, task, model)
+    return value_of("update", site, round_number, task, model.digest)
 
 
 def examples_of(site: str) -> int:
@@ -33,6 +35,6 @@ def sum_of(updates: Mapping[str, str]) -> str:
     return value_of("sum", [(site, update, examples_of(site)) for site, update in sorted(updates.items())])
 
 
-def next_model(model: str, aggregate: str) -> str:
+def next_model(model: ModelRef, aggregate: str) -> ModelRef:
     """In place of a server optimiser."""
-    return value_of("model", model, aggregate)
+    return ModelRef(value_of("model", model.digest, aggregate))

@@ -14,6 +14,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.lifecycle import Fail, Finish
 from hanse.core.run.run import Phase
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class Workflow:
             new = next_model(model, sum_of(trained))
             if "evaluate" in self._run.plan.tasks:
                 yield partial(self._exchange, number, 1, "evaluate", new)
-            yield partial(self._commit, Commit(number, new, {"loss": 0.5}, state=value_of("state", new)))
+            yield partial(
+                self._commit, Commit(number, new, {"loss": 0.5}, state=value_of("state", new.digest))
+            )
         yield partial(self._done, Finish())
 
     def _stream(self) -> Calls:
@@ -127,13 +130,13 @@ class Workflow:
             return
         initial = self._run.manifest.initial_model
         if initial is not None:
-            yield partial(self._commit, Commit(0, initial.sha256))
+            yield partial(self._commit, Commit(0, ModelRef(initial.sha256)))
             return
         cohort = yield partial(self._open_round, 0)
         for index, site in enumerate(cohort):
             given = yield partial(self._exchange, 0, index, INITIALISE, None, (site,))
             if given:
-                yield partial(self._commit, Commit(0, given[site]))
+                yield partial(self._commit, Commit(0, ModelRef(given[site])))
                 return
         yield partial(self._no_model, "no site could give a first model")
 
@@ -155,7 +158,7 @@ class Workflow:
         return tuple(self._run.cohort)
 
     def _exchange(
-        self, number: int, index: int, task: str, model: str | None, sites: tuple[str, ...] | None = None
+        self, number: int, index: int, task: str, model: ModelRef | None, sites: tuple[str, ...] | None = None
     ) -> dict[str, str] | None:
         """Ask, and wait for the answers; the sum of a training is recorded."""
         self._aggregator.execute(OpenExchange(number, index, task, model, sites))
@@ -172,7 +175,7 @@ class Workflow:
             self._aggregator.execute(command)
         return updates
 
-    def _next(self, model: str, taken: frozenset[int]) -> tuple[int, str] | None:
+    def _next(self, model: ModelRef, taken: frozenset[int]) -> tuple[int, str] | None:
         self._aggregator.execute(OpenStream("train", model, taken))
         ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
         if not ready:

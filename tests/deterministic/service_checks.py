@@ -77,7 +77,7 @@ class ServiceChecks:
         assert max(counted.values()) == 1, "an update was counted twice"
         lost = self._taken - set(counted)
         assert not lost, f"taken, and lost: {lost}"
-        committed = [(e.model, dict(e.metrics)) for e in events if isinstance(e, RoundCommitted)]
+        committed = [(e.model.digest, dict(e.metrics)) for e in events if isinstance(e, RoundCommitted)]
         assert committed == undisturbed(run.manifest, events), "a model is not that of an undisturbed run"
         assert any(isinstance(e, ExchangeClosed) for e in events)
         self._check_files(run)

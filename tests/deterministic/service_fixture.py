@@ -17,8 +17,9 @@ from hanse.core.journal.membership import STREAM
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.peer import Peer
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import pem_of
+from hanse.pki.certificates import peer_of, pem_of, read_certificate
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import new_key
@@ -84,7 +85,7 @@ class ServiceFixture:
 
     directory: Path
     authority: Authority
-    operator: Party
+    operator: Peer
     membership: MemoryJournal
 
     def journal(self, sites: tuple[str, ...]) -> MemoryJournal:
@@ -120,9 +121,10 @@ def service_fixture() -> ServiceFixture:
         request = request_certificate(key, Party("north", Role.COLLABORATOR, name))
         _, issued = registry.sign(name, Role.COLLABORATOR, request)
         Credentials.save_new(directory / name / "identity", key, issued.certificate, issued.authority, BEGIN)
-    operator, _ = registry.sign(
+    _, issued = registry.sign(
         "operator", Role.OPERATOR, request_certificate(new_key(), Party("north", Role.OPERATOR, "operator"))
     )
+    operator = peer_of(read_certificate(issued.certificate))
     return ServiceFixture(directory, authority, operator, journal)
 
 

@@ -8,10 +8,12 @@ import pytest
 from tests.deterministic.core_small_scope import FIRST, Budget, begin, explore
 from tests.deterministic.core_values import next_model, sum_of, update_of
 
+from hanse.core.values.model_ref import ModelRef
+
 pytestmark = pytest.mark.slow
 
 
-def model_of(*sites: str) -> str:
+def model_of(*sites: str) -> ModelRef:
     return next_model(FIRST, sum_of({site: update_of(site, 1, "train", FIRST) for site in sites}))
 
 

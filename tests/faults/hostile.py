@@ -89,7 +89,7 @@ class Hostile:
             "exchange": TRAIN_1,
             "round_number": 1,
             "task": "train",
-            "model": opened.model,
+            "model": None if opened.model is None else opened.model.digest,
             "outcome": "done",
             "num_examples": 1,
             "metrics": {"loss": 0.5},

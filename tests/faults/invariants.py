@@ -114,8 +114,8 @@ def _check_counts(events: list[Event]) -> None:
 def _check_home(run: Run, folder: Path) -> None:
     """The journal verifies, offline, and the model is the one that it names."""
     home = run.export(folder)
-    if (digest := run.status.model) is not None:
-        assert is_whole(home / "model.safetensors", digest)
+    if (model := run.status.model) is not None:
+        assert is_whole(home / "model.safetensors", model.digest)
 
 
 def _check_list(small_federation: SmallFederation, runs: list[Run]) -> None:
@@ -128,7 +128,7 @@ def _check_list(small_federation: SmallFederation, runs: list[Run]) -> None:
         assert (told["phase"], told["reason"], told["model"], told["rounds_committed"]) == (
             state.phase.value,
             state.reason,
-            state.model,
+            None if state.model is None else state.model.digest,
             max(state.committed, 0),
         )
 

@@ -12,6 +12,7 @@ from hanse.config.bundle import write_bundle
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import ExchangeClosed, ExchangeOpened
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
@@ -36,8 +37,10 @@ def participation(events: list[Event]) -> Participation:
     return {(opened[n].round_number, opened[n].task): closed[n].answered for n in closed}
 
 
-def undisturbed_model(plan: Path, sites: Mapping[str, DeployedSite], took_part: Participation) -> str | None:
-    """The digest of the last model of a plan, of these sites, of which only those answer that took part."""
+def undisturbed_model(
+    plan: Path, sites: Mapping[str, DeployedSite], took_part: Participation
+) -> ModelRef | None:
+    """The last model of a plan, of these sites, of which only those answer that took part."""
     loaded = load_plan(plan)
     with tempfile.TemporaryDirectory() as scratch:
         sessions = {

@@ -36,7 +36,7 @@ def a_model(federation: Deployment) -> tuple[Run, str]:
     """The model of a round, which the run's next worker is to begin with."""
     federation.sites["b"].hold("train", 2)
     run = federation.submit()
-    model = run.until(RoundCommitted, round_number=1).model
+    model = run.until(RoundCommitted, round_number=1).model.digest
     federation.sites["b"].held(run.run_id, "train", 2)
     federation.aggregator.worker().send(signal.SIGKILL)
     return run, model
@@ -45,7 +45,7 @@ def a_model(federation: Deployment) -> tuple[Run, str]:
 def a_model_while_the_aggregator_is_away(federation: Deployment) -> tuple[Run, str]:
     federation.sites["b"].hold("train", 2)
     run = federation.submit()
-    model = run.until(RoundCommitted, round_number=1).model
+    model = run.until(RoundCommitted, round_number=1).model.digest
     federation.aggregator.end(signal.SIGKILL)
     return run, model
 

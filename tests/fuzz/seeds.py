@@ -104,7 +104,7 @@ def call_frames() -> Sequence[bytes]:
         "round_number": 1,
         "index": 0,
         "task": "train",
-        "model": {"digest": "0" * 64},
+        "model": {"ref": "0" * 64},
         "sites": ["a"],
     }
     commit = {

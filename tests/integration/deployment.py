@@ -270,7 +270,7 @@ class Run:
         status = self.over()
         assert status.phase == "finished", f"{status.phase}: {status.reason}"
         assert status.model is not None
-        return status.model
+        return status.model.digest
 
     def over(self) -> RunStatus:
         """Wait for the run's end, whatever it is."""

@@ -19,6 +19,7 @@ from hanse.checkpoints import Facts, Point
 from hanse.core.run.round_events import UpdatesAggregated
 from hanse.core.run.run import TERMINAL, Phase
 from hanse.core.run.run import Run as RunState
+from hanse.core.values.model_ref import ModelRef
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 from hanse.wire.messages.runs import StopRequest
 
@@ -126,17 +127,18 @@ async def check(fixture: FederationFixture, run_id: str, sites: dict[str, FakeSi
     assert all(len(site.performed) == len(set(site.performed)) for site in sites.values())
     sums = [e.aggregate for e in fixture.events(run_id) if isinstance(e, UpdatesAggregated)]
     assert len(sums) == 1
+    assert ended.model is not None
     left = {path.name for path in fixture.directory.glob("blobs/*/*")}
-    assert left == {ended.plan_digest, ended.manifest.files[0].sha256, ended.model}
+    assert left == {ended.plan_digest, ended.manifest.files[0].sha256, ended.model.digest}
     return ended
 
 
 @pytest.fixture(scope="module")
-def undisturbed(template: FederationFixture, tmp_path_factory: pytest.TempPathFactory) -> str | None:
+def undisturbed(template: FederationFixture, tmp_path_factory: pytest.TempPathFactory) -> ModelRef | None:
     """The model that a run ends with when nothing happens."""
     fixture = template.copied(tmp_path_factory.mktemp("undisturbed") / "aggregator")
 
-    async def main() -> str | None:
+    async def main() -> ModelRef | None:
         async with fixture.serving(), fake_sites(fixture) as sites:
             return (await finished(fixture, sites)).model
 
@@ -148,7 +150,7 @@ def undisturbed(template: FederationFixture, tmp_path_factory: pytest.TempPathFa
 def test_a_worker_is_killed_at_any_call(
     number: int,
     moment: str,
-    undisturbed: str,
+    undisturbed: ModelRef,
     fixture: FederationFixture,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +159,7 @@ def test_a_worker_is_killed_at_any_call(
     interruption = Interruption(workers.kill)
     interruption.at_call(number, moment, monkeypatch)
 
-    async def main() -> str | None:
+    async def main() -> ModelRef | None:
         async with fixture.serving(), fake_sites(fixture) as sites:
             return (await finished(fixture, sites)).model
 
@@ -169,7 +171,7 @@ def test_a_worker_is_killed_at_any_call(
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", IN_EXCHANGES)
 def test_a_worker_is_killed_while_it_waits_for_sites(
-    exchange: int, undisturbed: str, fixture: FederationFixture, run: Run
+    exchange: int, undisturbed: ModelRef, fixture: FederationFixture, run: Run
 ) -> None:
     workers = Workers(fixture)
 
@@ -177,7 +179,7 @@ def test_a_worker_is_killed_while_it_waits_for_sites(
         if number == exchange and len(workers.pids) == 1:
             os.killpg(workers.pids[0], signal.SIGKILL)
 
-    async def main() -> str | None:
+    async def main() -> ModelRef | None:
         async with fixture.serving(), fake_sites(fixture) as sites:
             sites["a"].before_result = kill
             return (await finished(fixture, sites)).model
@@ -191,12 +193,12 @@ def test_a_worker_is_killed_while_it_waits_for_sites(
 def test_an_aggregator_is_started_anew_at_any_call(
     number: int,
     moment: str,
-    undisturbed: str,
+    undisturbed: ModelRef,
     fixture: FederationFixture,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def main() -> str | None:
+    async def main() -> ModelRef | None:
         here = asyncio.Event()
 
         async def close() -> None:
@@ -216,9 +218,9 @@ def test_an_aggregator_is_started_anew_at_any_call(
 @pytest.mark.usefixtures("on_threads")
 @pytest.mark.parametrize("exchange", IN_EXCHANGES)
 def test_an_aggregator_is_started_anew_while_sites_work(
-    exchange: int, undisturbed: str, fixture: FederationFixture, run: Run
+    exchange: int, undisturbed: ModelRef, fixture: FederationFixture, run: Run
 ) -> None:
-    async def main() -> str | None:
+    async def main() -> ModelRef | None:
         here = asyncio.Event()
         async with fixture.serving(), fake_sites(fixture) as sites:
             sites["a"].before_result = lambda number: here.set() if number == exchange else None
@@ -232,9 +234,9 @@ def test_an_aggregator_is_started_anew_while_sites_work(
 
 @pytest.mark.usefixtures("on_threads")
 def test_answers_in_another_order_make_the_same_model(
-    undisturbed: str, fixture: FederationFixture, run: Run
+    undisturbed: ModelRef, fixture: FederationFixture, run: Run
 ) -> None:
-    async def main() -> str | None:
+    async def main() -> ModelRef | None:
         async with fixture.serving(), fake_sites(fixture) as sites:
             sites["a"].pause_s = 0.05
             return (await finished(fixture, sites)).model

@@ -12,6 +12,7 @@ import pytest
 from tests.commands import Hanse
 from tests.upgrades.kept import VERSIONS, copied, items, named, read
 
+from hanse.core.values.model_ref import ModelRef
 from hanse.storage.journal_sql import SqlJournal
 from hanse.storage.journaled_run import JournaledRun
 
@@ -103,7 +104,7 @@ def test_each_run_in_a_federations_folder_stands_where_it_stood(version: str, jo
     for run_id, stored in expected.items():
         run = ledgers[run_id].run
         assert run.phase.value == stored["phase"], run_id
-        assert run.model == stored["model"], run_id
+        assert run.model == (stored["model"] and ModelRef(stored["model"])), run_id
         assert max(run.committed, 0) == stored["rounds_committed"], run_id
         assert ledgers[run_id].events == stored["records"], run_id
 

@@ -15,7 +15,7 @@ from hanse.aggregator.requests.runs import ControlRequests
 from hanse.aggregator.requests.sites import SiteRequests
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run_registry import RunRegistry
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.storage.base import BlobStore, Journal
@@ -77,8 +77,8 @@ class AggregatorService:
         """Go on with renewed credentials of the same aggregator."""
         self._credentials = self._exports.credentials = credentials
 
-    def admit(self, certificate_der: bytes) -> Party:
-        """Say whose certificate this is, if it is on the allow list now.
+    def admit(self, certificate_der: bytes) -> Peer:
+        """Say who shows this certificate, if the party is on the allow list now.
 
         Raises:
             CredentialError: It is foreign, replaced, removed or expired.

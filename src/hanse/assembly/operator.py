@@ -21,6 +21,7 @@ from hanse.control.client import ControlClient
 from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, StorageError, TransportError
 from hanse.files.lock import DirectoryLock
+from hanse.pki.certificates import peer_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, present
 from hanse.transport.api.route import A, Call, Q, Route
@@ -77,7 +78,9 @@ async def _way_to_members(directory: Path, stack: AsyncExitStack) -> Ask:
 
 
 def _ask_stopped(parts: _Parts) -> Ask:
-    operator = Party(parts.settings.federation, Role.OPERATOR, OPERATOR)
+    # There is no connection: the holder of the directory has the aggregator's own certificate in hand.
+    party = Party(parts.settings.federation, Role.OPERATOR, OPERATOR)
+    operator = replace(peer_of(parts.credentials.certificate), party=party)
 
     async def ask(route: Route[Q, A], message: Q, **params: str) -> A:
         return await route.serve(Call(parts.service, operator, params, message))

@@ -109,15 +109,17 @@ def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[s
         outcome: What came of it.
         history: The rounds, as `hanse.control.timeline.Timeline` keeps them.
     """
-    plan, run = simulation.loaded.manifest.plan, outcome.run
+    plan, run, best = simulation.loaded.manifest.plan, outcome.run, outcome.run.best
     return {
         "plan": {"name": plan.name, "digest": simulation.loaded.digest, "seed": plan.seed},
         "phase": run.phase.value,
         "short_rounds": run.attendance.short_rounds,
         "suspended": {site: found.reason for site, found in sorted(run.failure_record.suspensions.items())},
         "rounds": list(history),
-        "model": run.model,
-        "best": None if run.best is None else {"round": run.best.round_number, "model": run.best.model},
+        "model": None if run.model is None else run.model.digest,
+        "best": None
+        if run.best is None
+        else {"round": run.best.round_number, "model": run.best.model.digest},
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hanse.core.values.digests import Algorithm
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
@@ -47,13 +48,13 @@ class RunFolder:
             for folder in (directory, *folders):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def model(self, digest: str) -> Path:
+    def model(self, model: ModelRef) -> Path:
         """Where the worker finds a model that was shown to it."""
-        return self.models / f"{digest}.safetensors"
+        return self.models / f"{model.digest}.safetensors"
 
-    def show(self, digest: str, blob: Path) -> None:
+    def show(self, model: ModelRef, blob: Path) -> None:
         """Let the worker read a model, without a copy where the file system can."""
-        place = self.model(digest)
+        place = self.model(model)
         with file_errors(f"show {blob} as {place}"):
             lend(blob, place)
 
@@ -64,7 +65,7 @@ class RunFolder:
                 if not is_whole(path, path.stem):
                     path.unlink()
 
-    def clear(self, models: Collection[str] = (), exchange: int | None = None) -> None:
+    def clear(self, models: Collection[ModelRef] = (), exchange: int | None = None) -> None:
         """Delete models and updates: what earlier tasks left, also those that came to no end.
 
         To be called while no task of the run is performed.
@@ -73,7 +74,7 @@ class RunFolder:
             models: Those to leave.
             exchange: Whose update to leave; None where there will be no more.
         """
-        kept = {self.model(digest).name for digest in models}
+        kept = {self.model(model).name for model in models}
         if exchange is not None:
             kept |= {self.outgoing(exchange).name, self._spare.name}
         with file_errors(f"tidy up {self.work.parent}"):

@@ -19,6 +19,7 @@ from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import (
     DisclosureError,
     HanseError,
@@ -135,19 +136,19 @@ class TaskRun:
 
     async def _model(self) -> Path | None:
         """The parameters to start from, where the worker can read them."""
-        digest, size, here = self.assignment.model, self.assignment.model_bytes, self.context
-        if digest is None or self.assignment.task == INITIALISE:
+        model, size, here = self.assignment.model, self.assignment.model_bytes, self.context
+        if model is None or self.assignment.task == INITIALISE:
             return None
-        place = self.folder.model(digest)
+        place = self.folder.model(model)
         # The update may become as large as the model.
         here.check_room(size if place.exists() else 2 * size)
         if not place.exists():
-            self.progress.sign = partial(here.blobs.partial_size, digest, here.identity.site)
-            if not await self._by_delta(digest):
-                await here.take(digest, size, partial(self.folder.show, digest))
+            self.progress.sign = partial(here.blobs.partial_size, model.digest, here.identity.site)
+            if not await self._by_delta(model):
+                await here.take(model.digest, size, partial(self.folder.show, model))
         return place
 
-    async def _by_delta(self, model: str) -> bool:
+    async def _by_delta(self, model: ModelRef) -> bool:
         """Make the model of the one before, where that is still here; whether that came off."""
         delta, folder = self.assignment.delta, self.folder
         if delta is None or not folder.model(delta.base).exists():
@@ -156,7 +157,8 @@ class TaskRun:
             self.context.blobs.partial_size, delta.digest, self.context.identity.site
         )
         try:
-            make = partial(patch_model, folder.model(delta.base), place=folder.model(model), digest=model)
+            base, place = folder.model(delta.base), folder.model(model)
+            make = partial(patch_model, base, place=place, digest=model.digest)
             await self.context.take(delta.digest, delta.size, make)
         except (PolicyError, ProtocolError, StorageError, UpdateError) as error:
             logger.info("%s: the model is fetched whole: %s", self, error, extra=self.facts)

@@ -90,7 +90,7 @@ class Tasks:
             folder.clear()
         else:
             base = None if task.delta is None else task.delta.base
-            folder.clear([digest for digest in (task.model, base) if digest], task.exchange)
+            folder.clear([model for model in (task.model, base) if model], task.exchange)
         return folder
 
     @asynccontextmanager

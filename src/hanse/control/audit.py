@@ -135,7 +135,7 @@ class _Examination:
         if self._run is not None:
             self._report.phase, self._report.rounds = self._run.phase.value, max(self._run.committed, 0)
             best = self._run.best.model if self._run.best else None
-            self._report.models = tuple(dict.fromkeys(m for m in (self._run.model, best) if m))
+            self._report.models = tuple(dict.fromkeys(m.digest for m in (self._run.model, best) if m))
 
     def _record(self, record: Record) -> None:
         where = f"record {record.sequence}"

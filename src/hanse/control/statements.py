@@ -70,10 +70,7 @@ def check_outcome(
     expected = {
         "run_id": setting.run_id,
         "plan_digest": setting.plan_digest,
-        "exchange": event.exchange,
-        "round_number": opened.round_number,
-        "task": opened.task,
-        "model": opened.model,
+        **opened.model_dump(include={"exchange", "round_number", "task", "model"}),
     }
     match event:
         case UpdateAccepted():

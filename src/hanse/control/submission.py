@@ -50,8 +50,8 @@ async def export_run(client: ControlClient, run_id: str, folder: Path) -> dict[s
     files = {"journal": folder / "journal.jsonl", "plan": folder / "plan.json"}
     await client.export(run_id, files["journal"])
     await client.download(status.plan_digest, files["plan"])
-    for name, digest in (("model", status.model), ("best", status.best_model)):
-        if digest is not None:
+    for name, model in (("model", status.model), ("best", status.best_model)):
+        if model is not None:
             files[name] = folder / f"{name}.safetensors"
-            await client.download(digest, files[name])
+            await client.download(model.digest, files[name])
     return files

@@ -50,7 +50,7 @@ def open_foreign(path: Path, max_bytes: int, refuse: Callable[[str], HanseError]
         return os.fdopen(descriptor, "rb", 0), found.st_size
     os.close(descriptor)
     if stat.S_ISREG(found.st_mode):
-        raise refuse(f"has {found.st_size} bytes where {max_bytes} are permitted")
+        raise refuse(f"has {found.st_size} bytes; the limit is {max_bytes}")
     raise refuse("is not a file")
 
 

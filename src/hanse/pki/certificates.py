@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.errors import ConfigError, CredentialError
 from hanse.files.atomic import MAX_BYTES, read_file
 from hanse.pki.keys import PrivateKey, PublicKey, accepted
@@ -118,6 +119,16 @@ def party_of(certificate: x509.Certificate) -> Party:
         raise CredentialError(
             "the certificate does not name exactly one party of a federation", mend=_JOIN_AGAIN
         ) from None
+
+
+def peer_of(certificate: x509.Certificate) -> Peer:
+    """Read which peer shows a certificate, without believing the certificate.
+
+    Raises:
+        CredentialError: It does not name exactly one party.
+    """
+    end = certificate.not_valid_after_utc
+    return Peer(party_of(certificate), fingerprint(certificate), int(end.timestamp() * 1000))
 
 
 def check_pair(key: PrivateKey, certificate: x509.Certificate, key_path: Path) -> None:

@@ -25,6 +25,7 @@ from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import HanseError, TaskError, WorkflowError, rebuild
@@ -123,16 +124,16 @@ class SimulationHost:
         """The plan of the run."""
         return self.run.plan
 
-    def tensors(self, digest: str) -> Parameters:
-        """The committed parameters of this digest."""
-        return self._kept[digest]
+    def tensors(self, model: ModelRef) -> Parameters:
+        """The parameters of a model that was committed."""
+        return self._kept[model.digest]
 
     def standing(self) -> Standing:
         """Where the run stands now."""
         now = standing_of(self.run)
         return Standing(
             committed=now.committed,
-            model=None if now.model is None else self._kept[now.model],
+            model=None if now.model is None else self.tensors(now.model),
             state={} if now.state is None else self._kept[now.state],
             complete=now.complete,
             population=now.population,
@@ -178,7 +179,7 @@ class SimulationHost:
         """Make a round's outcome the run's."""
         check_model(request.model, self.standing().model)
         state = self._keep(request.state) if request.state else None
-        model = self._keep(request.model)
+        model = ModelRef(self._keep(request.model))
         consumed = (*request.consumed, *dead_exchanges(self.run))
         self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
         self._forget()
@@ -199,7 +200,7 @@ class SimulationHost:
     def _exchange(self, request: Request, *, individually: bool) -> Exchange:
         """Ask a task, which no site has begun yet."""
         check_asked(self.plan, request.task, request.round_number, individually=individually)
-        model = None if request.model is None else self._keep(request.model)
+        model = None if request.model is None else ModelRef(self._keep(request.model))
         self._execute(OpenRound(request.round_number))
         self._execute(OpenExchange(request.round_number, request.index, request.task, model, request.sites))
         return self.run.in_round()[request.index]
@@ -210,7 +211,7 @@ class SimulationHost:
         The arrays of an answer hold until the next.
         """
         sites = exchange.unanswered
-        inputs = {} if exchange.model is None else {exchange.model: self._kept[exchange.model]}
+        inputs = {} if exchange.model is None else {exchange.model: self.tensors(exchange.model)}
         answers = self._engine.perform(self._asks(exchange, sites), inputs)
         for site in sites:
             # In no variable of this function: the arrays would outlast their use.
@@ -256,8 +257,9 @@ class SimulationHost:
     def _forget(self) -> None:
         """Discard what no commit and no open exchange needs any more."""
         run = self.run
-        needed = {run.model, run.state, run.best.model if run.best else None}
-        needed |= {exchange.model for exchange in run.exchanges.values()}
+        models = {run.model, run.best.model if run.best else None}
+        models |= {exchange.model for exchange in run.exchanges.values()}
+        needed = {run.state, *(model.digest for model in models if model is not None)}
         self._kept = {digest: value for digest, value in self._kept.items() if digest in needed}
 
 

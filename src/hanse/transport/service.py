@@ -1,6 +1,6 @@
 """Service of an aggregator, as its server sees the service: who is admitted, and who serves which request.
 
-Every request comes with the party that asks, already authenticated, as first
+Every request comes with the peer that asks, already admitted, as first
 argument. The methods raise `HanseError`s, which the server passes on in words.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.storage.base import BlobWriter
 from hanse.wire.messages.basics import BlobState, Empty, Hello
 from hanse.wire.messages.members import (
@@ -44,23 +44,23 @@ class MemberHandler(Protocol):
         """Trade a token for a certificate."""
         ...
 
-    async def renew(self, party: Party, request: RenewRequest) -> Certificates:
+    async def renew(self, peer: Peer, request: RenewRequest) -> Certificates:
         """Give a party its next certificate."""
         ...
 
-    async def members(self, party: Party) -> Members:
+    async def members(self, peer: Peer) -> Members:
         """List the enrolled parties."""
         ...
 
-    async def invite(self, party: Party, request: InviteRequest) -> InviteReply:
+    async def invite(self, peer: Peer, request: InviteRequest) -> InviteReply:
         """Make a one-time token."""
         ...
 
-    async def sign(self, party: Party, request: SignRequest) -> Certificates:
+    async def sign(self, peer: Peer, request: SignRequest) -> Certificates:
         """Enrol a party from a request carried by hand."""
         ...
 
-    async def remove(self, party: Party, name: str) -> Members:
+    async def remove(self, peer: Peer, name: str) -> Members:
         """Take a party off the allow list, at once."""
         ...
 
@@ -68,19 +68,19 @@ class MemberHandler(Protocol):
 class SiteHandler(Protocol):
     """Serves the requests of a site about its work."""
 
-    async def next(self, party: Party, request: NextRequest) -> Work:
+    async def next(self, peer: Peer, request: NextRequest) -> Work:
         """Wait for the site's work to change."""
         ...
 
-    async def answer(self, party: Party, request: AnswerRequest) -> Empty:
+    async def answer(self, peer: Peer, request: AnswerRequest) -> Empty:
         """Take a site's answer to a plan."""
         ...
 
-    async def result(self, party: Party, request: ResultRequest) -> ResultReply:
+    async def result(self, peer: Peer, request: ResultRequest) -> ResultReply:
         """Take an outcome; durable when this returns."""
         ...
 
-    async def progress(self, party: Party, request: ProgressRequest) -> Empty:
+    async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         """Note that a task is under way."""
         ...
 
@@ -88,15 +88,15 @@ class SiteHandler(Protocol):
 class BlobHandler(Protocol):
     """Serves the requests that move blobs."""
 
-    def blob_to_send(self, party: Party, digest: str) -> Path:
+    def blob_to_send(self, peer: Peer, digest: str) -> Path:
         """Where a blob is that this party may have."""
         ...
 
-    def blob_state(self, party: Party, digest: str) -> BlobState:
+    def blob_state(self, peer: Peer, digest: str) -> BlobState:
         """How much of this party's upload is here."""
         ...
 
-    def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
+    def blob_to_take(self, peer: Peer, digest: str, size: int) -> OpenUpload | None:
         """What begins or resumes an upload that this party may make; None where the blob is here already."""
         ...
 
@@ -104,38 +104,38 @@ class BlobHandler(Protocol):
 class RunHandler(Protocol):
     """Serves the requests of operators about runs."""
 
-    async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
+    async def submit(self, peer: Peer, request: SubmitRequest) -> RunStatus:
         """Begin a run."""
         ...
 
-    async def runs(self, party: Party) -> Runs:
+    async def runs(self, peer: Peer) -> Runs:
         """List the runs."""
         ...
 
-    async def run(self, party: Party, run_id: str) -> RunStatus:
+    async def run(self, peer: Peer, run_id: str) -> RunStatus:
         """One run as it stands."""
         ...
 
-    async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
+    async def events(self, peer: Peer, run_id: str, after: int, wait_s: float) -> EventsReply:
         """Records of a run's journal after `after`, waiting for one where there is none.
 
         As many as fit in a message (`MAX_MESSAGE`); whoever wants more asks again.
         """
         ...
 
-    async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:
+    async def stop(self, peer: Peer, run_id: str, request: StopRequest) -> RunStatus:
         """End a run."""
         ...
 
-    async def resume(self, party: Party, run_id: str) -> RunStatus:
+    async def resume(self, peer: Peer, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""
         ...
 
-    async def reinstate(self, party: Party, run_id: str, site: str) -> RunStatus:
+    async def reinstate(self, peer: Peer, run_id: str, site: str) -> RunStatus:
         """Have a site asked again that was suspended."""
         ...
 
-    async def export(self, party: Party, run_id: str) -> Path:
+    async def export(self, peer: Peer, run_id: str) -> Path:
         """Write the run's journal with its seal to a file (JSON lines)."""
         ...
 
@@ -175,8 +175,8 @@ class Service(Protocol):
         """The federation's CA certificate, for a site that knows its fingerprint."""
         ...
 
-    def admit(self, certificate_der: bytes) -> Party:
-        """Say whose certificate this is, if it is on the allow list now.
+    def admit(self, certificate_der: bytes) -> Peer:
+        """Say who shows this certificate, if the party is on the allow list now.
 
         Raises:
             CredentialError: It is foreign, replaced, removed or expired.

@@ -98,7 +98,7 @@ def _origin(blobs: BlobStore, run: Run, exchange: Exchange, site: str) -> Origin
     if exchange.task != INITIALISE:
         if exchange.model is None:
             raise RunError(f"exchange {exchange.number} has no model")
-        model = _specs_of_blob(blobs.path(exchange.model))
+        model = _specs_of_blob(blobs.path(exchange.model.digest))
     return Origin(run.plan, exchange.task, site, exchange.number, model)
 
 

@@ -105,7 +105,7 @@ def test_another_certificate_is_shown_from_the_next_blob_on(
     first, second = put(service.blobs, DATA), put(service.blobs, DATA[1:])
     other = enrolled(authority, tmp_path, "hospital-b")
     asked: list[str] = []
-    service.blob_to_send = lambda party, digest: asked.append(party.name) or service.blobs.path(digest)
+    service.blob_to_send = lambda peer, digest: asked.append(peer.party.name) or service.blobs.path(digest)
 
     async def scenario() -> None:
         upstream = connect(server.port)

@@ -16,12 +16,13 @@ from hanse.aggregator.run_worker.protocol import (
     CohortReply,
     CommitCall,
     ExchangeCall,
-    ModelRef,
     OpenRoundCall,
     StandingReply,
+    WorkerModel,
 )
 from hanse.aggregator.run_worker.workspace import Workspace
 from hanse.core.values.canonical import sha256
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
 from hanse.wire.tensors import encode, open_file, write_file
@@ -29,7 +30,7 @@ from hanse.wire.tensors import encode, open_file, write_file
 Run = Callable[[Any], Any]
 R = TypeVar("R", bound=Strict)
 
-FIRST = ModelRef(digest=sha256(encode(MODEL)))
+FIRST = WorkerModel(ref=ModelRef(sha256(encode(MODEL))))
 INDIVIDUALLY = {"train": {"discloses": INDIVIDUAL}, "evaluate": {"discloses": {"metrics": ["loss"]}}}
 
 
@@ -54,16 +55,16 @@ class Worker:
         assert isinstance(reply, kind)
         return reply
 
-    def written(self, parameters: Parameters, name: str = "1.safetensors") -> ModelRef:
+    def written(self, parameters: Parameters, name: str = "1.safetensors") -> WorkerModel:
         write_file(self.workspace.outbox / name, parameters)
-        return ModelRef(file=name)
+        return WorkerModel(file=name)
 
     def read(self, name: str | None) -> list[float]:
         assert name is not None
         values: list[float] = open_file(self.workspace.inbox / name)["w"].tolist()
         return values
 
-    async def commit(self, number: int, model: ModelRef, **more: Any) -> StandingReply:
+    async def commit(self, number: int, model: WorkerModel, **more: Any) -> StandingReply:
         call = CommitCall(
             round_number=number, model=model, **{"metrics": {}, "state": None, "consumed": ()} | more
         )
@@ -83,7 +84,7 @@ class Worker:
         return task
 
 
-def exchange(kind: str = "sum", task: str = "train", model: ModelRef = FIRST, **more: Any) -> ExchangeCall:
+def exchange(kind: str = "sum", task: str = "train", model: WorkerModel = FIRST, **more: Any) -> ExchangeCall:
     said = {"call": kind, "round_number": 1, "index": 0, "task": task, "model": model}
     return ExchangeCall.model_validate(said | more)
 

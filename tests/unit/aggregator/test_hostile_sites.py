@@ -124,7 +124,7 @@ class TestHostileSites:
                 statement = signed(fixture.credentials["a"], TASK_RESULT, body)
                 altered = statement.model_copy(update={"body": body | {"num_examples": 99}})
                 with pytest.raises(TrustError, match="altered"):
-                    await service.site_requests.result(fixture.party("a"), ResultRequest(statement=altered))
+                    await service.site_requests.result(fixture.peer("a"), ResultRequest(statement=altered))
 
         run(main())
 
@@ -139,7 +139,7 @@ class TestHostileSites:
                     body.update(fixture.outcome(run_id, "a").model_dump(mode="json") | body)
                 statement = signed(fixture.credentials["a"], TASK_RESULT, body)
                 with pytest.raises(ProtocolError, match="malformed TaskOutcome"):
-                    await service.site_requests.result(fixture.party("a"), ResultRequest(statement=statement))
+                    await service.site_requests.result(fixture.peer("a"), ResultRequest(statement=statement))
 
         run(main())
 

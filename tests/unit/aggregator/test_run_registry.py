@@ -18,6 +18,7 @@ from hanse.core.run.lifecycle import Fail, Finish, Stop
 from hanse.core.run.run import TERMINAL, Phase
 from hanse.core.run.workflow import Commit
 from hanse.core.values.canonical import sha256
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 from hanse.wire.tensors import encode
 
@@ -35,7 +36,7 @@ class TestRestart:
 
     async def committed(self, fixture: FederationFixture) -> str:
         run_id = await fixture.asked()
-        await fixture.controller(run_id).execute(Commit(1, sha256(encode(MODEL))))
+        await fixture.controller(run_id).execute(Commit(1, ModelRef(sha256(encode(MODEL)))))
         return run_id
 
     @pytest.mark.parametrize("phase", ["submitted", "asked", "committed"])
@@ -83,7 +84,7 @@ class TestRestart:
                 await fixture.answered(run_id, "a")
                 new = put(fixture.blobs, encode({"w": np.full(3, 8.0, np.float32)}))
                 # Without the workflow's host: as if the aggregator had ended right after it.
-                await fixture.controller(run_id).execute(Commit(1, new))
+                await fixture.controller(run_id).execute(Commit(1, ModelRef(new)))
                 update = named(encode({"w": np.ones(3, np.float32)}))
                 assert fixture.blobs.has(update)
                 await fixture.restart()

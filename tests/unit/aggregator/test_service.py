@@ -39,7 +39,7 @@ def test_it_says_who_it_is(fixture: FederationFixture) -> None:
 
 
 def test_a_party_is_known_by_its_certificate(fixture: FederationFixture) -> None:
-    assert fixture.service.admit(der(fixture.credentials["a"])) == fixture.party("a")
+    assert fixture.service.admit(der(fixture.credentials["a"])) == fixture.peer("a")
 
 
 def test_a_journal_is_sealed_with_the_renewed_certificate(fixture: FederationFixture, run: Run) -> None:

@@ -19,6 +19,7 @@ from hanse.compression.delta import model_delta
 from hanse.compression.update import UpdateCodec, update_seed
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.canonical import sha256
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Array, Parameters, specs
 from hanse.errors import CredentialError, LateResultError, PolicyError
 from hanse.wire.messages.sites import Assignment, RunWork, TaskOutcome
@@ -211,7 +212,7 @@ def evaluate(
     run(Reviewer(site.context()).review(work))
     before, after, reader = encode(BEFORE), encode(AFTER), Reader()
     folder = RunFolder(site.directory / "runs" / work.run_id)
-    shown(folder.model(sha256(before))).write_bytes(before)
+    shown(folder.model(ModelRef(sha256(before)))).write_bytes(before)
     told = None
     if delta is not None:
         told = {"base": sha256(before), "digest": site.upstream.add(delta), "size": len(delta)}

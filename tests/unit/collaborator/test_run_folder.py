@@ -8,6 +8,7 @@ from tests.blobs import named
 from tests.unit.collaborator.aggregators import Site
 
 from hanse.collaborator.run_folder import RunFolder
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import DisclosureError, StorageError
 from hanse.pki.statements import state
 from hanse.wire.messages.sites import PLAN_ANSWER, PlanAnswer, UpdateFile
@@ -15,6 +16,7 @@ from hanse.wire.messages.sites import PLAN_ANSWER, PlanAnswer, UpdateFile
 LargestFile = Callable[[int], AbstractContextManager[None]]
 
 DATA = b"an update"
+A, B, M = (ModelRef(name * 64) for name in ("a", "b", "c"))
 UPDATE = UpdateFile(digest=named(DATA), size=len(DATA))
 
 
@@ -126,9 +128,9 @@ def test_a_model_is_shown_without_a_copy(folder: RunFolder, tmp_path: Path) -> N
     blob = tmp_path / "blob"
     blob.write_bytes(DATA)
 
-    folder.show("m", blob)
+    folder.show(M, blob)
 
-    assert folder.model("m").samefile(blob)
+    assert folder.model(M).samefile(blob)
 
 
 def test_a_model_is_copied_where_links_cannot_be_made(
@@ -141,21 +143,21 @@ def test_a_model_is_copied_where_links_cannot_be_made(
     blob = tmp_path / "blob"
     blob.write_bytes(DATA)
 
-    folder.show("m", blob)
+    folder.show(M, blob)
 
-    assert folder.model("m").read_bytes() == DATA
+    assert folder.model(M).read_bytes() == DATA
 
 
 def test_what_earlier_tasks_left_is_deleted_but_not_what_the_next_needs(folder: RunFolder) -> None:
-    for path in (folder.model("a"), folder.model("b"), folder.outgoing(1), folder.outgoing(2)):
+    for path in (folder.model(A), folder.model(B), folder.outgoing(1), folder.outgoing(2)):
         path.touch()
 
-    folder.clear("b", 2)
-    assert [folder.model("a").exists(), folder.model("b").exists()] == [False, True]
+    folder.clear([B], 2)
+    assert [folder.model(A).exists(), folder.model(B).exists()] == [False, True]
     assert [folder.outgoing(1).exists(), folder.outgoing(2).exists()] == [False, True]
 
     folder.clear()
-    assert not folder.model("b").exists()
+    assert not folder.model(B).exists()
     assert not folder.outgoing(2).exists()
 
 
@@ -163,8 +165,8 @@ def test_a_model_that_a_power_failure_damaged_is_dropped(folder: RunFolder, tmp_
     (tmp_path / "whole").write_bytes(b"whole")
     (tmp_path / "damaged").write_bytes(b"dama")
     whole, damaged = named(b"whole"), named(b"damaged")
-    folder.show(whole, tmp_path / "whole")
-    folder.show(damaged, tmp_path / "damaged")
+    folder.show(ModelRef(whole), tmp_path / "whole")
+    folder.show(ModelRef(damaged), tmp_path / "damaged")
 
     folder.drop_damaged()
 

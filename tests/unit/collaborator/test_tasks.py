@@ -373,7 +373,9 @@ def test_a_model_is_fetched_once_for_the_tasks_that_start_from_it(
     settled(site, run, work, site.assignment("evaluate", 1), FakeWorkers(TaskReport(num_examples=1)))
     settled(site, run, work, site.assignment("train", 2), FakeWorkers())
 
-    assert site.upstream.fetched.count(site.assignment().model or "") == 1
+    model = site.assignment().model
+    assert model is not None
+    assert site.upstream.fetched.count(model.digest) == 1
 
 
 def test_what_is_needed_no_more_is_deleted(site: Site, run: Run, work: RunWork) -> None:
@@ -384,9 +386,11 @@ def test_what_is_needed_no_more_is_deleted(site: Site, run: Run, work: RunWork) 
     settled(site, run, work, second, FakeWorkers())
 
     folder = RunFolder(site.directory / "runs" / "demo-1")
-    assert list(folder.models.iterdir()) == [folder.model(second.model or "")]
+    assert first.model is not None
+    assert second.model is not None
+    assert list(folder.models.iterdir()) == [folder.model(second.model)]
     blobs = site.context().blobs
-    assert not any(blobs.has(asked.model or "") for asked in (first, second))
+    assert not any(blobs.has(model.digest) for model in (first.model, second.model))
     assert not folder.outgoing(1).exists()
     assert not folder.written.exists()
 

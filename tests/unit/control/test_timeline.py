@@ -20,8 +20,9 @@ from hanse.core.run.round_events import (
 )
 from hanse.core.run.run_events import PlanAnswered, RunFinished
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.model_ref import ModelRef
 
-MODEL = "a" * 64
+MODEL = ModelRef("a" * 64)
 
 
 def opened(exchange: int, task: str, sites: tuple[str, ...] = ("a", "b"), round_number: int = 1) -> Event:

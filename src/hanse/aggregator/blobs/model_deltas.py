@@ -12,6 +12,7 @@ from hanse.compression.delta import model_delta
 from hanse.core.plan.transforms import Zstd
 from hanse.core.run.run import Run
 from hanse.core.values.digests import Algorithm
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import mismatch, specs
 from hanse.errors import HanseError
 from hanse.files.errors import file_errors
@@ -31,12 +32,12 @@ class OfferedDelta:
     """What makes a model of the one before.
 
     Attributes:
-        model: Digest of the model that it makes.
+        model: The model that it makes.
         delta: What sites are told.
         path: The file.
     """
 
-    model: str
+    model: ModelRef
     delta: ModelDelta
     path: Path
 
@@ -58,11 +59,11 @@ class ModelDeltas:
         """
         self._directory = directory
         self._blobs = blobs
-        self._offers: dict[str, dict[str, OfferedDelta]] = {}
+        self._offers: dict[str, dict[ModelRef, OfferedDelta]] = {}
         self._making = threading.Lock()
         shutil.rmtree(directory, ignore_errors=True)
 
-    def offer(self, run_id: str, model: str) -> ModelDelta | None:
+    def offer(self, run_id: str, model: ModelRef) -> ModelDelta | None:
         """What makes a model of a run of the one before; None where there is nothing."""
         found = self._offers.get(run_id, {}).get(model)
         return None if found is None else found.delta
@@ -72,7 +73,7 @@ class ModelDeltas:
         offers = (offered for of_run in list(self._offers.values()) for offered in list(of_run.values()))
         return next((offered for offered in offers if offered.delta.digest == digest), None)
 
-    def prepare(self, run: Run, model: str) -> None:
+    def prepare(self, run: Run, model: ModelRef) -> None:
         """Make what is new in a model against the run's last committed one; reads both."""
         wanted = next((step for step in run.plan.compression.download if isinstance(step, Zstd)), None)
         base = run.model
@@ -97,20 +98,20 @@ class ModelDeltas:
             for offered in self._offers.pop(run_id, {}).values():
                 offered.path.unlink(missing_ok=True)
 
-    def _make(self, model: str, base: str, level: int, algorithm: Algorithm) -> OfferedDelta | None:
-        path = self._blobs.path(model)
-        now, before = open_file(path), open_file(self._blobs.path(base))
+    def _make(self, model: ModelRef, base: ModelRef, level: int, algorithm: Algorithm) -> OfferedDelta | None:
+        path = self._blobs.path(model.digest)
+        now, before = open_file(path), open_file(self._blobs.path(base.digest))
         # A file that others wrote may hold more than tensors, which nobody could make again.
-        if mismatch(specs(now), specs(before)) or self._blobs.size(model) != tensors_size(specs(now)):
+        if mismatch(specs(now), specs(before)) or self._blobs.size(model.digest) != tensors_size(specs(now)):
             return None
         with file_errors(f"make {self._directory}"):
             self._directory.mkdir(mode=0o700, exist_ok=True)
-        part = self._directory / f"{model}.safetensors"
+        part = self._directory / f"{model.digest}.safetensors"
         with Spool(self._directory) as spool:
             for name, array in model_delta(now, before, level):
                 spool.add(name, array)
             digest, size = write_hashed(part, spool.tensors(), algorithm)
-        if size >= self._blobs.size(model):
+        if size >= self._blobs.size(model.digest):
             part.unlink(missing_ok=True)
             return None
         return OfferedDelta(model, ModelDelta(base=base, digest=digest, size=size), part)

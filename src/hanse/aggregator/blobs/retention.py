@@ -32,12 +32,14 @@ def plan_blobs(run: Run) -> frozenset[str]:
 
 def references(run: Run) -> frozenset[str]:
     """Blobs that a run needs: for its next steps, or, once it has finished, for those who ask about it."""
-    found = {*plan_blobs(run), run.model, run.best.model if run.best else None}
+    models = {run.model, run.best.model if run.best else None}
+    found: set[str | None] = {*plan_blobs(run)}
     if run.phase is not Phase.FINISHED:
         found.add(run.state)
         for exchange in run.exchanges.values():
-            found.add(exchange.model)
+            models.add(exchange.model)
             found |= {member.answer.update for member in exchange.members.values() if member.answer}
+    found |= {model.digest for model in models if model is not None}
     return frozenset(digest for digest in found if digest is not None)
 
 

@@ -19,9 +19,10 @@ from hanse.core.journal.membership import (
     read_membership_event,
 )
 from hanse.core.values.identity import Party, Role, check_name
+from hanse.core.values.peer import Peer
 from hanse.errors import RunError, TamperedError, TrustError
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import fingerprint, pem_of, read_der, verify_certificate
+from hanse.pki.certificates import peer_of, pem_of, read_der, verify_certificate
 from hanse.pki.enrolment import invite, read_csr, verify_token
 from hanse.storage.base import Journal
 from hanse.wire.messages.members import Certificates
@@ -40,8 +41,7 @@ class Issued:
     """A new certificate, and what the journal keeps of it."""
 
     certificates: Certificates
-    fingerprint: str
-    not_after_ms: int
+    peer: Peer
 
 
 _MOST_KNOWN = 4_096
@@ -52,8 +52,7 @@ _MOST_KNOWN = 4_096
 class _Vouched:
     """A certificate that the authority signed, and the time in which it is good."""
 
-    party: Party
-    fingerprint: str
+    peer: Peer
     begin: datetime
     end: datetime
 
@@ -83,8 +82,6 @@ class MemberRegistry:
         self._lock = threading.Lock()
         self._membership = self._load()
         self._known: dict[bytes, _Vouched] = {}
-        self._shown: dict[str, str] = {}
-        """The certificate that each party was last admitted with."""
         self.seen_ms: dict[str, int] = {}
 
     @property
@@ -92,8 +89,8 @@ class MemberRegistry:
         """The allow list as it stands."""
         return self._membership
 
-    def admit(self, certificate_der: bytes) -> Party:
-        """Say whose certificate this is, if it is good and on the allow list now.
+    def admit(self, certificate_der: bytes) -> Peer:
+        """Say who shows this certificate, if it is good and the party on the allow list now.
 
         Raises:
             CredentialError: It is not.
@@ -101,19 +98,19 @@ class MemberRegistry:
         known = self._known.get(certificate_der)
         if known is None or not known.begin <= self._clock() <= known.end:
             known = self._known[certificate_der] = self._vouched(certificate_der)
-        self._membership.admit(known.party.name, known.party.role, known.fingerprint)
-        self._shown[known.party.name] = known.fingerprint
-        self.seen_ms[known.party.name] = self._now_ms()
-        return known.party
+        peer = known.peer
+        self._membership.admit(peer.party.name, peer.party.role, peer.fingerprint)
+        self.seen_ms[peer.party.name] = self._now_ms()
+        return peer
 
     def _vouched(self, certificate_der: bytes) -> _Vouched:
         """Verify a certificate; costs a signature check, and so is done once for each."""
         certificate = read_der(certificate_der)
-        party = verify_certificate(certificate, self._authority.certificate, self._clock())
+        verify_certificate(certificate, self._authority.certificate, self._clock())
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        return _Vouched(party, fingerprint(certificate), begin, end)
+        return _Vouched(peer_of(certificate), begin, end)
 
     def invite(self, name: str, role: Role, *, url: str, token_id: str, lifetime: timedelta) -> str:
         """Write a one-time invitation for a party that is not enrolled."""
@@ -137,23 +134,25 @@ class MemberRegistry:
         """Enrol a party whose request an operator carried here by hand."""
         return self._sign(Party(self._authority.federation, role, check_name(name)), csr, None)
 
-    def renew(self, party: Party, csr: str) -> Certificates:
+    def renew(self, peer: Peer, csr: str) -> Certificates:
         """Give an enrolled party its next certificate.
 
-        The one that it was last admitted with stays good: if the reply is lost, it asks again.
+        The certificate that the peer shows stays good: if the reply is lost, the peer asks again.
 
         Raises:
-            CredentialError: It was removed, or the request is not one for a certificate.
+            CredentialError: The party was removed, the peer's certificate was replaced meanwhile, or
+                the request is not one for a certificate.
         """
+        party = peer.party
         with self._lock:
-            enrolled = self._membership.member(party.name, party.role)
+            self._membership.admit(party.name, party.role, peer.fingerprint)
             issued = self._issue(party, csr)
             self._append(
                 CertificateRenewed(
                     name=party.name,
-                    certificate=issued.fingerprint,
-                    not_after_ms=issued.not_after_ms,
-                    asked_with=self._shown.get(party.name, enrolled.certificates[-1]),
+                    certificate=issued.peer.fingerprint,
+                    not_after_ms=issued.peer.not_after_ms,
+                    asked_with=peer.fingerprint,
                 )
             )
         return issued.certificates
@@ -182,8 +181,8 @@ class MemberRegistry:
                 PartyEnrolled(
                     name=party.name,
                     role=party.role,
-                    certificate=issued.fingerprint,
-                    not_after_ms=issued.not_after_ms,
+                    certificate=issued.peer.fingerprint,
+                    not_after_ms=issued.peer.not_after_ms,
                     token_id=token_id,
                 )
             )
@@ -194,8 +193,7 @@ class MemberRegistry:
         certificate = self._authority.issue(read_csr(csr), party, now=self._clock(), lifetime=lifetime)
         return Issued(
             Certificates(certificate=pem_of(certificate), authority=pem_of(self._authority.certificate)),
-            fingerprint(certificate),
-            int(certificate.not_valid_after_utc.timestamp() * 1000),
+            peer_of(certificate),
         )
 
     def _append(self, event: MembershipEvent) -> None:

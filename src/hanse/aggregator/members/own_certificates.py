@@ -13,7 +13,7 @@ from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError
 from hanse.files.atomic import write_file
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import fingerprint, load_certificate, pem_of
+from hanse.pki.certificates import load_certificate, peer_of, pem_of
 from hanse.pki.credentials import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import load_key, new_key
@@ -79,13 +79,12 @@ def renew_operator(directory: Path, registry: MemberRegistry, now: datetime) -> 
     old = _stored(identity)
     if old.fraction_left(now) >= RENEW_AT:
         return
-    party = old.party
+    peer, request = peer_of(old.certificate), request_certificate(old.key, old.party)
     try:
-        registry.membership.admit(party.name, party.role, fingerprint(old.certificate))
+        issued = registry.renew(peer, request)
     except CredentialError as error:
         logger.warning("the certificate in %s is not renewed: %s", identity, error)
         return
-    issued = registry.renew(party, request_certificate(old.key, party))
     old.replace_certificate(issued.certificate, now)
 
 

@@ -7,34 +7,38 @@ from collections.abc import Iterable
 from hanse.aggregator.blobs.retention import plan_blobs
 from hanse.aggregator.run.site_work import SizeOf, assignments, concerns, max_update_bytes
 from hanse.core.run.run import Run
-from hanse.core.values.identity import Party, Role
+from hanse.core.values.identity import Role
+from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.peer import Peer
 from hanse.errors import PolicyError
 
 
-def check_may_read(party: Party, digest: str, runs: Iterable[Run]) -> None:
+def check_may_read(peer: Peer, digest: str, runs: Iterable[Run]) -> None:
     """Let a site have the plans it is asked about and the models of its tasks, an operator plans and models.
 
     Nobody may have a single site's update: those are for the aggregator alone.
 
     Args:
-        party: Who asks.
+        peer: Who asks.
         digest: Of the blob.
         runs: All runs, those that are over too.
 
     Raises:
         PolicyError: The blob is not for this party.
     """
+    party = peer.party
     may = _operator_may if party.role is Role.OPERATOR else _site_may
     if not any(may(run, party.name, digest) for run in runs):
         raise PolicyError(f"blob {digest[:12]} is not for {party.role} {party.name}, or does not exist")
 
 
-def upload_limit(party: Party, runs: Iterable[Run], size_of: SizeOf, max_blob: int) -> int:
+def upload_limit(peer: Peer, runs: Iterable[Run], size_of: SizeOf, max_blob: int) -> int:
     """Largest blob that a party may bring now, in bytes.
 
     Raises:
         PolicyError: A site that no open task asks for an update.
     """
+    party = peer.party
     if party.role is Role.OPERATOR:
         return max_blob
     limits = [
@@ -52,10 +56,15 @@ def upload_limit(party: Party, runs: Iterable[Run], size_of: SizeOf, max_blob: i
 
 def _operator_may(run: Run, _name: str, digest: str) -> bool:
     best = run.best.model if run.best else None
-    return digest in (run.model, best) or digest in plan_blobs(run)
+    return _names((run.model, best), digest) or digest in plan_blobs(run)
 
 
 def _site_may(run: Run, name: str, digest: str) -> bool:
     if not concerns(run, name):
         return False
-    return digest in plan_blobs(run) or any(exchange.model == digest for exchange in assignments(run, name))
+    models = (exchange.model for exchange in assignments(run, name))
+    return digest in plan_blobs(run) or _names(models, digest)
+
+
+def _names(models: Iterable[ModelRef | None], digest: str) -> bool:
+    return any(model is not None and model.digest == digest for model in models)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hanse.aggregator.options import Options
 from hanse.aggregator.requests.access import check_may_read, upload_limit
 from hanse.aggregator.run_registry import RunRegistry
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import BlobStore, BlobWriter
 from hanse.storage.disk_space import free_space
@@ -24,35 +24,35 @@ class TransferRequests:
         self._blobs = blobs
         self._options = options
 
-    def blob_to_send(self, party: Party, digest: str) -> Path:
+    def blob_to_send(self, peer: Peer, digest: str) -> Path:
         """Where a blob is that this party may have."""
         offered = self._run_registry.downloads.find(digest)
         if offered is not None:  # whoever may have the model may have what makes it
-            check_may_read(party, offered.model, self._run_registry.states())
+            check_may_read(peer, offered.model.digest, self._run_registry.states())
             return offered.path
-        check_may_read(party, digest, self._run_registry.states())
+        check_may_read(peer, digest, self._run_registry.states())
         return self._blobs.path(digest)
 
-    def blob_state(self, party: Party, digest: str) -> BlobState:
+    def blob_state(self, peer: Peer, digest: str) -> BlobState:
         """How much of this party's upload is here."""
-        self._run_registry.retention.claim(party, digest)
+        self._run_registry.retention.claim(peer.party, digest)
         if self._blobs.has(digest):
             return BlobState(complete=True, offset=self._blobs.size(digest))
-        return BlobState(complete=False, offset=self._blobs.partial_size(digest, party.name))
+        return BlobState(complete=False, offset=self._blobs.partial_size(digest, peer.party.name))
 
-    def blob_to_take(self, party: Party, digest: str, size: int) -> OpenUpload | None:
+    def blob_to_take(self, peer: Peer, digest: str, size: int) -> OpenUpload | None:
         """What begins or resumes an upload that this party may make."""
-        self._run_registry.retention.claim(party, digest)
+        self._run_registry.retention.claim(peer.party, digest)
         if self._blobs.has(digest):
             return None
-        limit = upload_limit(party, self._run_registry.states(), self._blobs.size, self._options.max_blob)
+        limit = upload_limit(peer, self._run_registry.states(), self._blobs.size, self._options.max_blob)
         if size > limit:
             raise PolicyError(
-                f"{party.name} wants to upload {size} bytes; the limit is {limit}",
+                f"{peer.party.name} wants to upload {size} bytes; the limit is {limit}",
                 mend="An update cannot be larger than the model it changes; `limits: max_blob` in "
                 "aggregator.yaml bounds everything else.",
             )
-        return partial(self._open, party.name, digest, size)
+        return partial(self._open, peer.party.name, digest, size)
 
     def _open(self, owner: str, digest: str, size: int) -> BlobWriter:
         self._check_room(size - self._blobs.partial_size(digest, owner))

@@ -11,6 +11,7 @@ from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.run_registry import REMOVED, RunRegistry
 from hanse.core.run.lifecycle import Invite, Leave
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.peer import Peer
 from hanse.errors import HanseError
 from hanse.wire.messages.members import (
     Certificates,
@@ -43,7 +44,7 @@ class MemberRequests:
         await self._welcome(party)
         return certificates
 
-    async def sign(self, party: Party, request: SignRequest) -> Certificates:
+    async def sign(self, peer: Peer, request: SignRequest) -> Certificates:
         """Enrol a party from a request carried by hand."""
         new, certificates = await asyncio.to_thread(
             self._registry.sign, request.name, request.role, request.csr
@@ -51,11 +52,11 @@ class MemberRequests:
         await self._welcome(new)
         return certificates
 
-    async def renew(self, party: Party, request: RenewRequest) -> Certificates:
+    async def renew(self, peer: Peer, request: RenewRequest) -> Certificates:
         """Give a party its next certificate."""
-        return await asyncio.to_thread(self._registry.renew, party, request.csr)
+        return await asyncio.to_thread(self._registry.renew, peer, request.csr)
 
-    async def invite(self, party: Party, request: InviteRequest) -> InviteReply:
+    async def invite(self, peer: Peer, request: InviteRequest) -> InviteReply:
         """Make a one-time token."""
         token = self._registry.invite(
             request.name,
@@ -66,15 +67,15 @@ class MemberRequests:
         )
         return InviteReply(token=token)
 
-    async def remove(self, party: Party, name: str) -> Members:
+    async def remove(self, peer: Peer, name: str) -> Members:
         """Take a party off the allow list; its open requests end at once."""
-        await asyncio.to_thread(self._registry.remove, name, party.name)
+        await asyncio.to_thread(self._registry.remove, name, peer.party.name)
         self._run_registry.signals.notify([name])
         for controller in self._run_registry.alive():
             await controller.execute(Leave(name, REMOVED))
-        return await self.members(party)
+        return await self.members(peer)
 
-    async def members(self, party: Party) -> Members:
+    async def members(self, peer: Peer) -> Members:
         """List the parties."""
         return Members(
             members=tuple(

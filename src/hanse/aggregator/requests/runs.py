@@ -14,7 +14,7 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.run import TERMINAL
 from hanse.core.run.suspension import Reinstate
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.core.values.schema import Strict
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
@@ -51,31 +51,32 @@ class ControlRequests:
         self._blobs = blobs
         self._exports = exports
 
-    async def submit(self, party: Party, request: SubmitRequest) -> RunStatus:
+    async def submit(self, peer: Peer, request: SubmitRequest) -> RunStatus:
         """Begin a run."""
         manifest = await asyncio.to_thread(self._manifest, request.plan_digest)
-        controller = await self._run_registry.begin(manifest, request.plan_digest, party.name)
-        self._run_registry.retention.release(party)
+        controller = await self._run_registry.begin(manifest, request.plan_digest, peer.party.name)
+        self._run_registry.retention.release(peer.party)
         return self._run_registry.status(controller)
 
-    async def runs(self, party: Party) -> Runs:
+    async def runs(self, peer: Peer) -> Runs:
         """List the runs, newest first: as many as fit in a message."""
         found = sorted(self._run_registry.all(), key=lambda c: c.run.submitted_ms, reverse=True)
         return Runs(runs=tuple(_fitting((self._run_registry.status(c) for c in found), MAX_MESSAGE - _SLACK)))
 
-    async def run(self, party: Party, run_id: str) -> RunStatus:
+    async def run(self, peer: Peer, run_id: str) -> RunStatus:
         """One run as it stands."""
         return self._run_registry.status(self._run_registry.find(run_id))
 
-    async def events(self, party: Party, run_id: str, after: int, wait_s: float) -> EventsReply:
+    async def events(self, peer: Peer, run_id: str, after: int, wait_s: float) -> EventsReply:
         """Records of a run's journal after `after`, waiting for one where there is none."""
         controller = self._run_registry.find(run_id)
 
         def look() -> bool | None:
-            self._registry.membership.member(party.name, party.role)  # it may be removed while it waits
+            # It may be removed while it waits.
+            self._registry.membership.member(peer.party.name, peer.party.role)
             return controller.events > after or controller.run.phase in TERMINAL or None
 
-        await self._run_registry.signals.until([run_id, party.name], look, wait_s)
+        await self._run_registry.signals.until([run_id, peer.party.name], look, wait_s)
         status = self._run_registry.status(controller)
         records = await asyncio.to_thread(self._journal.read, run_id, after=after, limit=_RECORDS_A_REPLY)
         written = [JournalRecord.model_validate(record.as_json()) for record in records]
@@ -85,23 +86,23 @@ class ControlRequests:
             room = MAX_MESSAGE - _SLACK - len(encode(status))
         return EventsReply(records=tuple(_fitting(written, room)), status=status)
 
-    async def stop(self, party: Party, run_id: str, request: StopRequest) -> RunStatus:
+    async def stop(self, peer: Peer, run_id: str, request: StopRequest) -> RunStatus:
         """End a run."""
         controller = self._run_registry.find(run_id)
-        await controller.execute(Stop(party.name, request.reason))
+        await controller.execute(Stop(peer.party.name, request.reason))
         return self._run_registry.status(controller)
 
-    async def resume(self, party: Party, run_id: str) -> RunStatus:
+    async def resume(self, peer: Peer, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""
-        return self._run_registry.status(await self._run_registry.resume(run_id, party.name))
+        return self._run_registry.status(await self._run_registry.resume(run_id, peer.party.name))
 
-    async def reinstate(self, party: Party, run_id: str, site: str) -> RunStatus:
+    async def reinstate(self, peer: Peer, run_id: str, site: str) -> RunStatus:
         """Have a site asked again that was suspended."""
         controller = self._run_registry.find(run_id)
-        await controller.execute(Reinstate(site, party.name))
+        await controller.execute(Reinstate(site, peer.party.name))
         return self._run_registry.status(controller)
 
-    async def export(self, party: Party, run_id: str) -> Path:
+    async def export(self, peer: Peer, run_id: str) -> Path:
         """Write the run's journal with its seal to a file."""
         self._run_registry.find(run_id)
         return await asyncio.to_thread(self._exports.write, run_id)

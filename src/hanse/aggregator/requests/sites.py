@@ -11,7 +11,7 @@ from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.site_work import WorkList
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.run.tasks import RefuseResult, StartTask
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
 from hanse.storage.base import BlobStore
 from hanse.wire.messages.basics import Empty, decode_value
@@ -46,64 +46,65 @@ class SiteRequests:
         self._verifier = verifier
         self._work_list = WorkList(blobs.size, max_blob, run_registry.downloads.offer)
 
-    async def next(self, party: Party, request: NextRequest) -> Work:
+    async def next(self, peer: Peer, request: NextRequest) -> Work:
         """Wait for the site's work to change."""
 
         def look() -> Work | None:
-            self._registry.membership.member(party.name, party.role)  # it may be removed while it waits
-            work = self._work(party)
+            # It may be removed while it waits.
+            self._registry.membership.member(peer.party.name, peer.party.role)
+            work = self._work(peer)
             return None if work.version == request.known else work
 
-        found = await self._run_registry.signals.until([party.name], look, request.wait_s)
-        return found or self._work(party)
+        found = await self._run_registry.signals.until([peer.party.name], look, request.wait_s)
+        return found or self._work(peer)
 
-    async def answer(self, party: Party, request: AnswerRequest) -> Empty:
+    async def answer(self, peer: Peer, request: AnswerRequest) -> Empty:
         """Take a site's answer to a plan."""
-        controller = self._find(party, request.run_id)
-        await controller.execute(self._verifier.plan_answer(party, controller.run, request.statement))
+        controller = self._find(peer, request.run_id)
+        await controller.execute(self._verifier.plan_answer(peer, controller.run, request.statement))
         return Empty()
 
-    async def result(self, party: Party, request: ResultRequest) -> ResultReply:
+    async def result(self, peer: Peer, request: ResultRequest) -> ResultReply:
         """Take an outcome; durable when this returns."""
         outcome = decode_value(TaskOutcome, request.statement.body)
-        controller = self._find(party, outcome.run_id)
+        controller = self._find(peer, outcome.run_id)
         try:
             # On a thread: the whole update is read.
             command = await asyncio.to_thread(
-                self._verifier.result, party, controller.run, outcome, request.statement
+                self._verifier.result, peer, controller.run, outcome, request.statement
             )
             events = await controller.execute(command)
         except StorageError:
             raise  # our fault, not the site's: it tries again
         except HanseError as error:
-            await _refuse(controller, party, outcome, error)
+            await _refuse(controller, peer, outcome, error)
             raise
         return ResultReply(duplicate=not events)
 
-    async def progress(self, party: Party, request: ProgressRequest) -> Empty:
+    async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         """Note that a task is under way."""
-        controller = self._find(party, request.run_id)
-        if controller.note_progress(request.exchange, party.name):
-            await controller.execute(StartTask(request.exchange, party.name))
+        controller = self._find(peer, request.run_id)
+        if controller.note_progress(request.exchange, peer.party.name):
+            await controller.execute(StartTask(request.exchange, peer.party.name))
         return Empty()
 
-    def _work(self, party: Party) -> Work:
-        return self._work_list.of(party.name, self._run_registry.states())
+    def _work(self, peer: Peer) -> Work:
+        return self._work_list.of(peer.party.name, self._run_registry.states())
 
-    def _find(self, party: Party, run_id: str) -> RunController:
+    def _find(self, peer: Peer, run_id: str) -> RunController:
         controller = self._run_registry.find(run_id)
-        if party.name not in controller.run.invited:
-            raise RunError(f"{party.name} was not asked to take part in run {run_id}")
+        if peer.party.name not in controller.run.invited:
+            raise RunError(f"{peer.party.name} was not asked to take part in run {run_id}")
         return controller
 
 
-async def _refuse(controller: RunController, party: Party, outcome: TaskOutcome, error: HanseError) -> None:
+async def _refuse(controller: RunController, peer: Peer, outcome: TaskOutcome, error: HanseError) -> None:
     """Record a result that does not count, under the name of who sent it."""
     log = logger.info if isinstance(error, LateResultError) else logger.warning
-    log("run %s: a result of %s was refused: %s", outcome.run_id, party.name, error)
+    log("run %s: a result of %s was refused: %s", outcome.run_id, peer.party.name, error)
     # Of a late answer alone it has been checked by now who signed it.
     late = isinstance(error, LateResultError) and outcome.outcome == "done"
     examples = outcome.num_examples if late else None
     await controller.execute(
-        RefuseResult(outcome.exchange, party.name, error.code, error.message[:_LONGEST_REASON], examples)
+        RefuseResult(outcome.exchange, peer.party.name, error.code, error.message[:_LONGEST_REASON], examples)
     )

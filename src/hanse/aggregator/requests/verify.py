@@ -12,7 +12,7 @@ from hanse.core.run.lifecycle import AnswerPlan
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, FailTask, member_state
 from hanse.core.values.digests import algorithm_of
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import ProtocolError, UpdateError
 from hanse.pki.credentials import Credentials
@@ -41,29 +41,29 @@ class StatementVerifier:
         self._blobs = blobs
         self._clock = clock
 
-    def plan_answer(self, party: Party, run: Run, statement: SignedStatement) -> Command:
+    def plan_answer(self, peer: Peer, run: Run, statement: SignedStatement) -> Command:
         """The command that a site's signed answer to a plan comes to.
 
         Raises:
             TrustError: Somebody else signed it, or it is about somebody else.
             ProtocolError: It is malformed, or about another plan.
         """
-        answer = self._check_stated(PlanAnswer, PLAN_ANSWER, party, statement)
+        answer = self._check_stated(PlanAnswer, PLAN_ANSWER, peer, statement)
         if answer.plan_digest != run.plan_digest:
             raise ProtocolError(
-                f"{party.name} answered plan {answer.plan_digest[:12]}, but run {run.run_id} is of plan "
+                f"{peer.party.name} answered plan {answer.plan_digest[:12]}, but run {run.run_id} is of plan "
                 f"{run.plan_digest[:12]}",
                 mend="The site must review the plan that the run names.",
             )
-        return AnswerPlan(party.name, answer.accepted, answer.reasons, statement)
+        return AnswerPlan(peer.party.name, answer.accepted, answer.reasons, statement)
 
-    def result(self, party: Party, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
+    def result(self, peer: Peer, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
         """The command that an outcome comes to, once everything in it has been checked.
 
         Reads the whole update; call it off the event loop.
 
         Args:
-            party: Who sent it.
+            peer: Who sent it.
             run: The run that it is about.
             outcome: What the statement says.
             statement: The statement.
@@ -75,7 +75,7 @@ class StatementVerifier:
             DisclosureError: It holds something that the plan does not declare.
             UpdateError: The update is unusable.
         """
-        self._check_stated(TaskOutcome, TASK_RESULT, party, statement)
+        self._check_stated(TaskOutcome, TASK_RESULT, peer, statement)
         accept = AcceptResult(
             outcome.exchange,
             outcome.site,
@@ -96,8 +96,8 @@ class StatementVerifier:
             self._check_update(run, exchange, outcome.site, outcome.update)
         return accept
 
-    def _check_stated(self, kind: type[S], purpose: str, party: Party, statement: SignedStatement) -> S:
-        length = len(encode(statement))
+    def _check_stated(self, kind: type[S], purpose: str, peer: Peer, statement: SignedStatement) -> S:
+        party, length = peer.party, len(encode(statement))
         if length > _LONGEST_STATEMENT:
             raise ProtocolError(
                 f"{party.name} made a statement of {length} bytes; at most {_LONGEST_STATEMENT} are kept"

@@ -24,6 +24,7 @@ from hanse.core.run.run_events import PlanAnswered, SiteInvited, SiteLeft
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
+from hanse.core.values.model_ref import ModelRef
 from hanse.wire.messages.sites import Assignment, ModelDelta, RunSuspension, RunWork, Work
 
 HEADER_SLACK = 65_536
@@ -37,8 +38,8 @@ _LONGEST_REASON = 1_000
 SizeOf = Callable[[str], int]
 
 
-Offer = Callable[[str, str], ModelDelta | None]
-"""By a run's id and a model's digest, what makes the model of the one before."""
+Offer = Callable[[str, ModelRef], ModelDelta | None]
+"""By a run's id and a model, what makes the model of the one before."""
 
 
 class WorkList:
@@ -99,7 +100,7 @@ class WorkList:
                     round_number=e.round_number,
                     task=e.task,
                     model=e.model,
-                    model_bytes=0 if e.model is None else size_of(e.model),
+                    model_bytes=0 if e.model is None else size_of(e.model.digest),
                     max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
                     accepted=_accepted(run, site),
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
@@ -187,7 +188,7 @@ def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: in
         return 0
     if exchange.model is None:
         return max_blob
-    most = size_of(exchange.model) + HEADER_SLACK
+    most = size_of(exchange.model.digest) + HEADER_SLACK
     # Noise does not compress, and each tensor adds a scale or two: far less than this.
     return most + most // 4 if run.plan.compression.upload else most
 

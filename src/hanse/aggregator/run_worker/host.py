@@ -17,12 +17,12 @@ from hanse.aggregator.run_worker.protocol import (
     ExchangeCall,
     FailCall,
     FinishCall,
-    ModelRef,
     NextCall,
     OpenRoundCall,
     StandingCall,
     StandingReply,
     SumReply,
+    WorkerModel,
 )
 from hanse.aggregator.run_worker.workspace import Workspace
 from hanse.compression.update import upload_codec
@@ -42,6 +42,7 @@ from hanse.core.run.hosting import (
 from hanse.core.run.lifecycle import Fail, Finish
 from hanse.core.run.run import Run
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
@@ -124,11 +125,11 @@ class CallHandler:
 
     def _standing(self) -> StandingReply:
         now = standing_of(self._run)
-        digest = now.initial or now.model
+        model = now.initial or now.model
         return StandingReply(
             committed=now.committed,
-            digest=digest,
-            model=self._lend(digest),
+            ref=model,
+            model=None if model is None else self._lend(model.digest),
             state=self._lend(now.state),
             complete=now.complete,
             population=now.population,
@@ -180,12 +181,12 @@ class CallHandler:
         self._workspace.clear()
         return self._standing()
 
-    def _take_in(self, call: CommitCall) -> tuple[str, str | None]:
+    def _take_in(self, call: CommitCall) -> tuple[ModelRef, str | None]:
         """Take the model and the state of a commit from the worker, and check the model."""
         model, before = self._model(call.model), self._run.model
         check_model(
-            open_file(self._blobs.path(model)),
-            None if before is None else open_file(self._blobs.path(before)),
+            open_file(self._blobs.path(model.digest)),
+            None if before is None else open_file(self._blobs.path(before.digest)),
         )
         self._downloads.prepare(self._run, model)
         return model, None if call.state is None else self._workspace.take(call.state)
@@ -197,8 +198,8 @@ class CallHandler:
         await self._execute(OpenRound(call.round_number), asking)
         return await self._controller.closed(lambda run: run.in_round()[call.index])
 
-    def _ask_with(self, ref: ModelRef) -> str:
-        model = self._model(ref)
+    def _ask_with(self, named: WorkerModel) -> ModelRef:
+        model = self._model(named)
         self._downloads.prepare(self._run, model)
         return model
 
@@ -239,19 +240,20 @@ class CallHandler:
     def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
         return open_update_blob(self._blobs, self._run, exchange, site, digest)
 
-    def _model(self, ref: ModelRef) -> str:
-        """The digest of a model that the worker named or wrote; reads it."""
-        if ref.file is not None:
-            return self._workspace.take(ref.file)
-        run = self._run
+    def _model(self, named: WorkerModel) -> ModelRef:
+        """The model that the worker named or wrote; reads it."""
+        if named.file is not None:
+            return ModelRef(self._workspace.take(named.file))
+        run, ref = self._run, named.ref
+        if ref is None:
+            raise WorkflowError("the workflow named no model")
         initial = run.manifest.initial_model
-        known = {run.model, initial and initial.sha256, *(e.model for e in run.exchanges.values())}
-        if ref.digest is None or ref.digest not in known | self._workspace.taken:
-            raise WorkflowError(
-                f"the workflow named a model {str(ref.digest)[:12]} that this run does not have"
-            )
+        known = {run.model, *(e.model for e in run.exchanges.values())}
+        known.add(None if initial is None else ModelRef(initial.sha256))
+        if ref not in known and ref.digest not in self._workspace.taken:
+            raise WorkflowError(f"the workflow named a model {ref.short} that this run does not have")
         self._blobs.whole(ref.digest)  # before sites are sent it
-        return ref.digest
+        return ref
 
     def _check_asked(self, call: ExchangeCall) -> None:
         individually = call.call == "ask" or call.sites is not None

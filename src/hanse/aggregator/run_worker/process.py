@@ -19,15 +19,16 @@ from hanse.aggregator.run_worker.protocol import (
     ExchangeCall,
     FailCall,
     FinishCall,
-    ModelRef,
     NextCall,
     OpenRoundCall,
     Reply,
     StandingCall,
     StandingReply,
     SumReply,
+    WorkerModel,
 )
 from hanse.core.plan.plan import Plan
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
@@ -139,10 +140,10 @@ class RemoteHost:
         self._plan = plan
         self._inbox = inbox
         self._outbox = outbox
-        self._lent: tuple[Parameters, str] | None = None
-        """The model that the service lends, and its digest."""
-        self._given: set[str] = set()
-        """Digests of the models that the service was given since the last commit, as it says itself."""
+        self._lent: tuple[Parameters, ModelRef] | None = None
+        """The model that the service lends, and its reference."""
+        self._given: set[ModelRef] = set()
+        """Models that the service was given since the last commit, as it says itself."""
 
     @property
     def plan(self) -> Plan:
@@ -196,13 +197,13 @@ class RemoteHost:
             round_number=request.round_number,
             index=request.index,
             task=request.task,
-            model=ModelRef() if request.model is None else self._refer(request.model),
+            model=WorkerModel() if request.model is None else self._refer(request.model),
             sites=request.sites,
         )
 
     def _standing(self, reply: StandingReply) -> Standing:
         model = self._open(reply.model)
-        self._lent = None if model is None or reply.digest is None else (model, reply.digest)
+        self._lent = None if model is None or reply.ref is None else (model, reply.ref)
         self._given.clear()
         return Standing(
             committed=reply.committed,
@@ -212,18 +213,18 @@ class RemoteHost:
             population=reply.population,
         )
 
-    def _refer(self, model: Parameters) -> ModelRef:
+    def _refer(self, model: Parameters) -> WorkerModel:
         """Name a model to the service, which gets it as a file unless it has it already."""
         if self._lent is not None and model is self._lent[0]:
-            return ModelRef(digest=self._lent[1])
+            return WorkerModel(ref=self._lent[1])
         # Hashed only where that can save the file, and its copy.
-        if self._given and (digest := digest_of(model, self._plan.digests)) in self._given:
-            return ModelRef(digest=digest)
-        return ModelRef(file=self._write("model", model))
+        if self._given and (ref := ModelRef(digest_of(model, self._plan.digests))) in self._given:
+            return WorkerModel(ref=ref)
+        return WorkerModel(file=self._write("model", model))
 
-    def _note_given(self, digest: str | None) -> None:
-        if digest is not None and (self._lent is None or digest != self._lent[1]):
-            self._given.add(digest)
+    def _note_given(self, ref: ModelRef | None) -> None:
+        if ref is not None and (self._lent is None or ref != self._lent[1]):
+            self._given.add(ref)
 
     def _write(self, what: str, parameters: Parameters) -> str:
         """Write a file for the service, over the one before, which it has taken; its name."""

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from hanse.core.values.schema import BlobDigest, Strict, problem_of
+from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.schema import Strict, problem_of
 from hanse.errors import ProtocolError
 
 MAX_REASON = 8_192
@@ -18,10 +19,10 @@ MAX_REASON = 8_192
 FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
 
 
-class ModelRef(Strict):
-    """Parameters, by the digest of a model that the run has or by a new file in the outbox."""
+class WorkerModel(Strict):
+    """Parameters that a worker refers to: a model that the run has, or a new file in the outbox."""
 
-    digest: BlobDigest | None = None
+    ref: ModelRef | None = None
     file: FileName | None = None
 
 
@@ -45,7 +46,7 @@ class ExchangeCall(Strict):
     round_number: int = Field(ge=0)
     index: int = Field(ge=0)
     task: str
-    model: ModelRef
+    model: WorkerModel
     sites: tuple[str, ...] | None = None
 
 
@@ -62,7 +63,7 @@ class CommitCall(Strict):
 
     call: Literal["commit"] = "commit"
     round_number: int = Field(ge=0)
-    model: ModelRef
+    model: WorkerModel
     metrics: dict[Annotated[str, Field(max_length=200)], float] = Field(max_length=1_000)
     state: FileName | None
     consumed: tuple[int, ...]
@@ -105,13 +106,13 @@ class StandingReply(Strict):
     """Where the run stands.
 
     Attributes:
-        digest: Of the model: the last committed one, before the first the plan's own.
+        ref: The model: the last committed one, before the first the plan's own.
         model: The file with it.
         state: The file with the workflow's state.
     """
 
     committed: int
-    digest: BlobDigest | None
+    ref: ModelRef | None
     model: FileName | None
     state: FileName | None
     complete: bool
@@ -139,25 +140,25 @@ class AnswersReply(Strict):
     """The answers of an exchange, in site order.
 
     Attributes:
-        model: Digest of the model that was asked with.
+        model: The model that was asked with.
     """
 
     answers: tuple[AnswerReply, ...]
-    model: BlobDigest | None = None
+    model: ModelRef | None = None
 
 
 class SumReply(Strict):
     """The aggregate of an exchange; `delta` is a file.
 
     Attributes:
-        model: Digest of the model that was asked with.
+        model: The model that was asked with.
     """
 
     num_examples: int
     metrics: dict[str, float]
     delta: FileName | None
     sites: tuple[str, ...]
-    model: BlobDigest | None = None
+    model: ModelRef | None = None
 
 
 class Reply(Strict):

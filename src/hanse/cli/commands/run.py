@@ -233,9 +233,9 @@ def _say_status(status: RunStatus) -> None:
     say(f"rounds     {status.rounds_committed} of {status.rounds} committed{opened}")
     if status.metrics:
         say("metrics    " + ", ".join(f"{n} {figure(status.metrics[n])}" for n in in_order(status.metrics)))
-    for digest, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
-        if digest is not None:
-            say(f"model      {digest} ({name})")
+    for model, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
+        if model is not None:
+            say(f"model      {model.digest} ({name})")
     answers = [f"{site} {answer}" for site, answer in status.answers.items()]
     count = sum(status.answer_counts.values())
     say("sites      " + (", ".join(and_more(answers, len(answers), count)) or "none yet"))

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from hanse.core.plan.section import PlanSection
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Label
 
 
@@ -31,7 +32,7 @@ class Best:
 
     value: float
     round_number: int
-    model: str
+    model: ModelRef
 
 
 def improves(goal: Goal, value: float, best: Best | None, min_delta: float = 0.0) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from hanse.core.plan.cohort import Cohort
 from hanse.core.run.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import TamperedError
 
 
@@ -95,7 +96,7 @@ class Exchange:
     round_number: int
     index: int
     task: str
-    model: str | None
+    model: ModelRef | None
     needed: int
     members: Mapping[str, Member]
     clock_ms: int

@@ -10,26 +10,27 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.exchange import AcceptedResult, Exchange
 from hanse.core.run.run import Run
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
 from hanse.errors import DisclosureError, RunError, WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedStanding:
-    """Where a run stands, its model and state by their digests; see `hanse.workflow.base.Standing`.
+    """Where a run stands, with references to its models; see `hanse.workflow.base.Standing`.
 
     Attributes:
         committed: Last committed round; -1 before the first model.
         model: The committed parameters; None before the first.
         initial: The plan's initial model, as long as nothing is committed.
-        state: The workflow's own committed arrays.
+        state: Digest of the workflow's own committed arrays.
         complete: Whether the plan asks for no further round.
         population: Sites that take part, in site order.
     """
 
     committed: int
-    model: str | None
-    initial: str | None
+    model: ModelRef | None
+    initial: ModelRef | None
     state: str | None
     complete: bool
     population: tuple[str, ...]
@@ -41,7 +42,7 @@ def standing_of(run: Run) -> CommittedStanding:
     return CommittedStanding(
         committed=run.committed,
         model=run.model,
-        initial=initial.sha256 if run.model is None and initial is not None else None,
+        initial=ModelRef(initial.sha256) if run.model is None and initial is not None else None,
         state=run.state,
         complete=run.complete,
         population=run.population,
@@ -76,8 +77,8 @@ def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool)
         )
 
 
-def stream_model(run: Run) -> str:
-    """The digest of the model that the sites of a stream start from.
+def stream_model(run: Run) -> ModelRef:
+    """The model that the sites of a stream start from.
 
     Raises:
         WorkflowError: There is none yet.

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Strict
 from hanse.core.values.statements import SignedStatement
 
@@ -34,7 +35,7 @@ class ExchangeOpened(Strict):
     Attributes:
         exchange: Number within the run, counted from 1.
         index: Place among the exchanges of its round, from 0; -1 in a stream.
-        model: Digest of the parameters that the sites receive; None for `initialise`.
+        model: The parameters that the sites receive; None for `initialise`.
         needed: Answers without which the round fails; 0 where the workflow chose the
             sites itself and deals with those that do not answer.
     """
@@ -44,7 +45,7 @@ class ExchangeOpened(Strict):
     round_number: int
     index: int
     task: str
-    model: BlobDigest | None
+    model: ModelRef | None
     cohort: Sites
     needed: int
 
@@ -177,7 +178,7 @@ class RoundCommitted(Strict):
 
     kind: Literal["RoundCommitted"] = "RoundCommitted"
     round_number: int
-    model: BlobDigest
+    model: ModelRef
     metrics: Metrics
     state: BlobDigest | None = None
     best: bool = False

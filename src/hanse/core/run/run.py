@@ -12,6 +12,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.attendance import Attendance
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.failure_streaks import FailureRecord
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 
 
@@ -40,7 +41,7 @@ class Run:
         excused: Those of the cohort that had left when the run was taken up again; they are not asked.
         round_open: The open round; None between rounds and in a stream.
         committed: Last committed round; -1 before the first model.
-        model: Digest of the last committed model.
+        model: The last committed model.
         exchanges: Exchanges that still matter, by number: those of the open
             round, and of a stream those not yet consumed.
         last_exchange: Highest number given out.
@@ -70,7 +71,7 @@ class Run:
     excused: Set[str] = frozenset()
     round_open: int | None = None
     committed: int = -1
-    model: str | None = None
+    model: ModelRef | None = None
     state: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     best: Best | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from hanse.core.plan.manifest import Manifest
-from hanse.core.values.schema import BlobDigest, Digest, Strict
+from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.schema import Digest, Strict
 from hanse.core.values.statements import SignedStatement
 
 
@@ -93,5 +94,5 @@ class RunFinished(Strict):
 
     kind: Literal["RunFinished"] = "RunFinished"
     rounds: int
-    model: BlobDigest | None
+    model: ModelRef | None
     best_round: int | None = None

@@ -15,6 +15,7 @@ from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, RoundOpe
 from hanse.core.run.run import Run, must_run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.suspension import active_sites, reinstatements, suspend_failing
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import QuorumError, RunError, WorkflowError
 
 
@@ -38,7 +39,7 @@ class OpenExchange:
     round_number: int
     index: int
     task: str
-    model: str | None
+    model: ModelRef | None
     sites: tuple[str, ...] | None = None
 
 
@@ -51,7 +52,7 @@ class OpenStream:
     """
 
     task: str
-    model: str
+    model: ModelRef
     taken: frozenset[int] = frozenset()
 
 
@@ -70,7 +71,7 @@ class Commit:
     """The workflow ends a round with its model; committing the same again changes nothing."""
 
     round_number: int
-    model: str
+    model: ModelRef
     metrics: Mapping[str, float] = field(default_factory=dict)
     state: str | None = None
     consumed: tuple[int, ...] = ()
@@ -145,11 +146,15 @@ def _must_match(found: Exchange, command: OpenExchange) -> None:
     if not same:
         raise WorkflowError(
             f"after a restart the workflow asked something else in round {command.round_number}: "
-            f"task {command.task} on model {str(command.model)[:12]}, before it was {found.task} on "
-            f"{str(found.model)[:12]}",
+            f"task {command.task} on {_named(command.model)}, before it was {found.task} on "
+            f"{_named(found.model)}",
             mend="A workflow must do the same again from the last commit: take randomness from "
             "`round.random` only, and no time or outside state.",
         )
+
+
+def _named(model: ModelRef | None) -> str:
+    return "no model" if model is None else f"model {model.short}"
 
 
 def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Metrics
 from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError
@@ -23,7 +24,7 @@ class SiteAsk:
         exchange: Number of the exchange within its run, counted from 1.
         round_number: Round that the exchange belongs to; 0 for the first model.
         task: Name of a task of the plan, or `INITIALISE`.
-        model: Digest of the parameters to start from; None for `INITIALISE` only.
+        model: The parameters to start from; None for `INITIALISE` only.
         accepted: The site's last exchange whose result was accepted, 0 for none: what was left out
             then is what the next update makes up for.
     """
@@ -32,7 +33,7 @@ class SiteAsk:
     exchange: int
     round_number: int
     task: str
-    model: str | None
+    model: ModelRef | None
     accepted: int = 0
 
 
@@ -62,14 +63,14 @@ class Engine(Protocol):
     """
 
     def perform(
-        self, asks: Iterable[SiteAsk], inputs: Mapping[str, Parameters]
+        self, asks: Iterable[SiteAsk], inputs: Mapping[ModelRef, Parameters]
     ) -> Iterator[Delivered | HanseError]:
         """Perform tasks.
 
         Args:
             asks: The tasks; each is taken when the engine is ready to begin it. Those of one call may
                 start from different models.
-            inputs: The models that the asks name, by their digests; read-only.
+            inputs: The models that the asks name; read-only.
 
         Returns:
             One answer for each ask, in the order of the asks; a site's failure is one of `SITE_FAILURES`.

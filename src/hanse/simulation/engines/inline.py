@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hanse.core.plan.plan import Plan
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, specs
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
@@ -34,7 +35,7 @@ class InlineEngine:
         self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
 
     def perform(
-        self, asks: Iterable[SiteAsk], inputs: Mapping[str, Parameters]
+        self, asks: Iterable[SiteAsk], inputs: Mapping[ModelRef, Parameters]
     ) -> Iterator[Delivered | HanseError]:
         """See `Engine`."""
         for ask in asks:

@@ -11,7 +11,7 @@ async def _hello(call: Call[Empty]) -> Hello:
 
 
 async def _blob_state(call: Call[Empty]) -> BlobState:
-    return call.service.blob_requests.blob_state(call.party, call.params["digest"])
+    return call.service.blob_requests.blob_state(call.peer, call.params["digest"])
 
 
 HELLO = Route("GET", "/v1/hello", "Who is answering here.", ANYONE, Empty, Hello, _hello)

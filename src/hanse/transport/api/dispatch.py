@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from hanse.core.values.identity import Party
+from hanse.core.values.peer import Peer
 from hanse.errors import CredentialError, PolicyError
 from hanse.transport.api.route import A, AnyRoute, Call, Q, Route
 from hanse.transport.service import Service
 from hanse.wire.messages.basics import decode, written
 
 
-def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Party | None:
-    """Decide who asks, and whether that party may ask this.
+def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Peer | None:
+    """Decide who asks, and whether that peer may ask this.
 
     Args:
         route: What is asked.
@@ -20,11 +20,11 @@ def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Party
         certificate: What the peer proved to own, DER; None where it showed none.
 
     Returns:
-        The party; None on a route that is open to anyone.
+        The peer; None on a route that is open to anyone.
 
     Raises:
         CredentialError: There is no certificate, or it is foreign, replaced, removed or expired.
-        PolicyError: The party's role may not ask this.
+        PolicyError: The role of the peer's party may not ask this.
     """
     if not route.roles:
         return None
@@ -33,11 +33,11 @@ def admit(route: AnyRoute, service: Service, certificate: bytes | None) -> Party
             f"{route.method} {route.path} asks for a certificate, and none was shown",
             mend="Join the federation with `hanse join TOKEN`.",
         )
-    party = service.admit(certificate)
-    if party.role not in route.roles:
-        allowed = " or ".join(sorted(route.roles))
-        raise PolicyError(f"{route.method} {route.path} is for the role {allowed}, {party.uri} has another")
-    return party
+    peer = service.admit(certificate)
+    if peer.party.role not in route.roles:
+        allowed, uri = " or ".join(sorted(route.roles)), peer.party.uri
+        raise PolicyError(f"{route.method} {route.path} is for the role {allowed}, {uri} has another")
+    return peer
 
 
 async def answer(

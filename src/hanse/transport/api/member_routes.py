@@ -31,7 +31,7 @@ RENEW = Route(
     PARTIES,
     RenewRequest,
     Certificates,
-    lambda call: call.service.member_requests.renew(call.party, call.message),
+    lambda call: call.service.member_requests.renew(call.peer, call.message),
 )
 MEMBERS = Route(
     "GET",
@@ -40,7 +40,7 @@ MEMBERS = Route(
     OPERATORS,
     Empty,
     Members,
-    lambda call: call.service.member_requests.members(call.party),
+    lambda call: call.service.member_requests.members(call.peer),
 )
 SIGN = Route(
     "POST",
@@ -49,7 +49,7 @@ SIGN = Route(
     OPERATORS,
     SignRequest,
     Certificates,
-    lambda call: call.service.member_requests.sign(call.party, call.message),
+    lambda call: call.service.member_requests.sign(call.peer, call.message),
 )
 REMOVE = Route(
     "DELETE",
@@ -58,7 +58,7 @@ REMOVE = Route(
     OPERATORS,
     Empty,
     Members,
-    lambda call: call.service.member_requests.remove(call.party, call.params["name"]),
+    lambda call: call.service.member_requests.remove(call.peer, call.params["name"]),
 )
 INVITE = Route(
     "POST",
@@ -67,5 +67,5 @@ INVITE = Route(
     OPERATORS,
     InviteRequest,
     InviteReply,
-    lambda call: call.service.member_requests.invite(call.party, call.message),
+    lambda call: call.service.member_requests.invite(call.peer, call.message),
 )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from hanse.core.values.identity import Party, Role
+from hanse.core.values.identity import Role
+from hanse.core.values.peer import Peer
 from hanse.core.values.schema import Strict
 from hanse.transport.service import Service
 
@@ -25,12 +26,12 @@ class Call(Generic[Q]):
     """
 
     service: Service
-    who: Party | None
+    who: Peer | None
     params: Mapping[str, str]
     message: Q
 
     @property
-    def party(self) -> Party:
+    def peer(self) -> Peer:
         """Who asks, on a route that is not open to anyone."""
         assert self.who is not None
         return self.who

@@ -29,7 +29,7 @@ RUNS = Route(
     OPERATORS,
     Empty,
     Runs,
-    lambda call: call.service.run_requests.runs(call.party),
+    lambda call: call.service.run_requests.runs(call.peer),
 )
 SUBMIT = Route(
     "POST",
@@ -38,7 +38,7 @@ SUBMIT = Route(
     OPERATORS,
     SubmitRequest,
     RunStatus,
-    lambda call: call.service.run_requests.submit(call.party, call.message),
+    lambda call: call.service.run_requests.submit(call.peer, call.message),
 )
 RUN = Route(
     "GET",
@@ -47,7 +47,7 @@ RUN = Route(
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.run_requests.run(call.party, call.params["run_id"]),
+    lambda call: call.service.run_requests.run(call.peer, call.params["run_id"]),
 )
 EVENTS = Route(
     "GET",
@@ -57,7 +57,7 @@ EVENTS = Route(
     EventsQuery,
     EventsReply,
     lambda call: call.service.run_requests.events(
-        call.party, call.params["run_id"], call.message.after, call.message.wait_s
+        call.peer, call.params["run_id"], call.message.after, call.message.wait_s
     ),
     waits=True,
 )
@@ -68,7 +68,7 @@ STOP = Route(
     OPERATORS,
     StopRequest,
     RunStatus,
-    lambda call: call.service.run_requests.stop(call.party, call.params["run_id"], call.message),
+    lambda call: call.service.run_requests.stop(call.peer, call.params["run_id"], call.message),
 )
 RESUME = Route(
     "POST",
@@ -77,7 +77,7 @@ RESUME = Route(
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.run_requests.resume(call.party, call.params["run_id"]),
+    lambda call: call.service.run_requests.resume(call.peer, call.params["run_id"]),
 )
 REINSTATE = Route(
     "POST",
@@ -86,7 +86,7 @@ REINSTATE = Route(
     OPERATORS,
     Empty,
     RunStatus,
-    lambda call: call.service.run_requests.reinstate(call.party, call.params["run_id"], call.params["name"]),
+    lambda call: call.service.run_requests.reinstate(call.peer, call.params["run_id"], call.params["name"]),
 )
 EXPORT = Bulk(
     "GET", "/v1/runs/{run_id}/export", "A run's journal with its seal.", OPERATORS, "application/x-ndjson"

@@ -20,7 +20,7 @@ NEXT = Route(
     SITES,
     NextRequest,
     Work,
-    lambda call: call.service.site_requests.next(call.party, call.message),
+    lambda call: call.service.site_requests.next(call.peer, call.message),
     waits=True,
 )
 ANSWER = Route(
@@ -30,7 +30,7 @@ ANSWER = Route(
     SITES,
     AnswerRequest,
     Empty,
-    lambda call: call.service.site_requests.answer(call.party, call.message),
+    lambda call: call.service.site_requests.answer(call.peer, call.message),
 )
 RESULT = Route(
     "POST",
@@ -39,7 +39,7 @@ RESULT = Route(
     SITES,
     ResultRequest,
     ResultReply,
-    lambda call: call.service.site_requests.result(call.party, call.message),
+    lambda call: call.service.site_requests.result(call.peer, call.message),
 )
 PROGRESS = Route(
     "POST",
@@ -48,5 +48,5 @@ PROGRESS = Route(
     SITES,
     ProgressRequest,
     Empty,
-    lambda call: call.service.site_requests.progress(call.party, call.message),
+    lambda call: call.service.site_requests.progress(call.peer, call.message),
 )

@@ -61,14 +61,14 @@ async def _openapi(asked: Asked) -> web.StreamResponse:
 
 
 async def _export(asked: Asked) -> web.StreamResponse:
-    path = await asked.call.service.run_requests.export(asked.call.party, asked.call.params["run_id"])
+    path = await asked.call.service.run_requests.export(asked.call.peer, asked.call.params["run_id"])
     response = web.StreamResponse(headers=headers(asked.http) | {"Content-Type": EXPORT.media})
     return await _send(asked, response, path, 0, size_of(path))
 
 
 async def _send_blob(asked: Asked) -> web.StreamResponse:
     digest = asked.call.params["digest"]
-    path = asked.call.service.blob_requests.blob_to_send(asked.call.party, digest)
+    path = asked.call.service.blob_requests.blob_to_send(asked.call.peer, digest)
     size = size_of(path)
     told = headers(asked.http) | {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Type": BLOB.media}
     wanted = _range(asked.http)
@@ -85,9 +85,7 @@ async def _send_blob(asked: Asked) -> web.StreamResponse:
 
 async def _take_blob(asked: Asked) -> web.StreamResponse:
     start, length, size = _content_range(asked.http)
-    upload = asked.call.service.blob_requests.blob_to_take(
-        asked.call.party, asked.call.params["digest"], size
-    )
+    upload = asked.call.service.blob_requests.blob_to_take(asked.call.peer, asked.call.params["digest"], size)
     if upload is None:
         return reply(asked.http, 200, encode(BlobState(complete=True, offset=size)))
     begin = partial(_begin, upload, start)

@@ -150,7 +150,7 @@ class HttpsServer:
         route, certificate = find(request.path)[0].get(request.method), certificate_of(request)
         if route is None or certificate is None:
             return await self._respond(request)
-        party = self._service.admit(certificate).name
+        party = self._service.admit(certificate).party.name
         facts = {"method": route.method, "path": route.path, "party": party}
         await reach_async(Point.BEFORE_REQUEST, **facts)
         response = await self._respond(request)

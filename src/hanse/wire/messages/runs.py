@@ -9,7 +9,8 @@ from pydantic import Field
 
 from hanse.core.run.attendance import Participation
 from hanse.core.run.round_events import Data
-from hanse.core.values.schema import BlobDigest, Digest, Strict
+from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.schema import Digest, Strict
 from hanse.wire.messages.basics import Time
 
 
@@ -168,9 +169,9 @@ class RunStatus(Strict):
     answers: dict[str, str] = Field(default_factory=dict)
     answer_counts: dict[str, int] = Field(default_factory=dict)
     awaited: tuple[AwaitedSite, ...] = ()
-    model: BlobDigest | None = None
+    model: ModelRef | None = None
     best_round: int | None = None
-    best_model: BlobDigest | None = None
+    best_model: ModelRef | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     attendance: tuple[ExchangeAttendance, ...] = ()
     short_rounds: int = 0

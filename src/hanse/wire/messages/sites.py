@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
 from hanse.core.values.statements import SignedStatement
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
@@ -36,7 +37,7 @@ class ModelDelta(Strict):
         base: Digest of the model that it has to have.
     """
 
-    base: BlobDigest
+    base: ModelRef
     digest: BlobDigest
     size: int = Field(ge=0)
 
@@ -56,7 +57,7 @@ class Assignment(Strict):
     exchange: int = Field(ge=1)
     round_number: int = Field(ge=0)
     task: Label
-    model: BlobDigest | None = None
+    model: ModelRef | None = None
     model_bytes: int = Field(0, ge=0)
     max_update_bytes: int = Field(0, ge=0)
     accepted: int = Field(0, ge=0)
@@ -135,7 +136,7 @@ class TaskOutcome(Strict):
     exchange: int = Field(ge=1)
     round_number: int = Field(ge=0)
     task: Label
-    model: BlobDigest | None
+    model: ModelRef | None
     outcome: Literal["done", "failed"]
     num_examples: int = Field(0, ge=0)
     metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)

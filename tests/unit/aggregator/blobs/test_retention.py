@@ -21,6 +21,7 @@ from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import ABANDONED_MS
 from hanse.storage.blobs_file import FileBlobStore
@@ -54,12 +55,16 @@ def digest(name: str) -> str:
     return sha256(name.encode())
 
 
+def model(name: str) -> ModelRef:
+    return ModelRef(digest(name))
+
+
 def in_round(number: int = 1, **changes: object) -> Driver:
     """A run whose first model is M, asked to train from it."""
     driver = Driver("ab", **changes).started()
-    for command in (OpenRound(0), Commit(0, digest("M")), OpenRound(number)):
+    for command in (OpenRound(0), Commit(0, model("M")), OpenRound(number)):
         driver.do(command)
-    driver.do(OpenExchange(1, 0, "train", digest("M")))
+    driver.do(OpenExchange(1, 0, "train", model("M")))
     return driver
 
 
@@ -84,23 +89,23 @@ class TestReferences:
     def test_a_committed_round_needs_its_model_and_state_only(self) -> None:
         driver = in_round()
         answer(driver, a="A", b="B")
-        driver.do(Commit(1, digest("N"), {}, digest("S")))
+        driver.do(Commit(1, model("N"), {}, digest("S")))
 
         assert references(driver.state) - {driver.state.plan_digest, "0" * 64} == {digest("N"), digest("S")}
 
     def test_the_best_model_is_kept_beside_the_last(self) -> None:
         measured = {"train": {"discloses": {"update": "individual", "metrics": ["loss"]}}}
         driver = in_round(keep_best={"metric": "loss", "mode": "min"}, tasks=measured)
-        driver.do(Commit(1, digest("N"), {"loss": 0.1}))
+        driver.do(Commit(1, model("N"), {"loss": 0.1}))
         driver.do(OpenRound(2))
-        driver.do(Commit(2, digest("O"), {"loss": 0.2}))
+        driver.do(Commit(2, model("O"), {"loss": 0.2}))
 
         assert {digest("N"), digest("O")} <= references(driver.state)
 
     def test_a_finished_run_needs_no_state_but_a_stopped_one_does(self) -> None:
         finished, stopped = in_round(), in_round()
         for driver, end in ((finished, Finish()), (stopped, Stop("operator"))):
-            driver.do(Commit(1, digest("N"), {}, digest("S")))
+            driver.do(Commit(1, model("N"), {}, digest("S")))
             driver.do(end)
 
         assert digest("S") not in references(finished.state)
@@ -112,7 +117,7 @@ class TestCollect:
         """Commit the round of the first run, and collect what it leaves."""
         driver = shelf.drivers[0]
         before = driver.state
-        driver.do(Commit(1, digest("N")))
+        driver.do(Commit(1, model("N")))
         await shelf.retention.collect(references(before))
 
     @pytest.fixture
@@ -158,9 +163,9 @@ class TestCollect:
     def test_an_upload_that_came_too_late_goes_with_its_round(self, shelf: Shelf, run: Run) -> None:
         driver = Driver("ab", cohort={"quorum": 0.5, "idle_limit": 1}).started()
         shelf.drivers = (driver,)
-        for command in (OpenRound(0), Commit(0, digest("M")), OpenRound(1)):
+        for command in (OpenRound(0), Commit(0, model("M")), OpenRound(1)):
             driver.do(command)
-        driver.do(OpenExchange(1, 0, "train", digest("M")))
+        driver.do(OpenExchange(1, 0, "train", model("M")))
         shelf.retention.claim(A, digest("A"))
         answer(driver, b="B")
         driver.do(Tick(), after_s=2)
@@ -205,7 +210,7 @@ class TestClaims:
         for number in range(MOST_CLAIMS[Role.COLLABORATOR]):
             shelf.retention.claim(A, digest(str(number)))
         answer(driver, a="A", b="B")
-        driver.do(OpenExchange(1, 1, "train", digest("M")))
+        driver.do(OpenExchange(1, 1, "train", model("M")))
 
         shelf.retention.claim(A, digest("one more"))
 
@@ -225,7 +230,7 @@ def test_what_an_earlier_aggregator_left_for_nothing_goes_at_the_start(tmp_path:
     driver = Driver("ab").started()
     shelf = Shelf(tmp_path, driver)
     shelf.put("M", "X")
-    for command in (OpenRound(0), Commit(0, digest("M"))):
+    for command in (OpenRound(0), Commit(0, model("M"))):
         driver.do(command)
 
     shelf.retention.take_stock()

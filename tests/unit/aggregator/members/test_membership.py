@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.federations import FederationFixture, now
 from tests.parties import der, new_authority
@@ -13,7 +14,7 @@ from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegi
 from hanse.core.journal.membership import STREAM
 from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError, RunError, TamperedError, TokenError, TrustError
-from hanse.pki.certificates import read_certificate
+from hanse.pki.certificates import peer_of, read_certificate
 from hanse.pki.enrolment import request_certificate
 from hanse.pki.keys import PrivateKey, new_key
 from hanse.storage.journal_memory import MemoryJournal
@@ -84,7 +85,7 @@ class TestAdmission:
     def test_a_party_is_known_by_its_certificate(self, fixture: FederationFixture) -> None:
         before = fixture.registry.seen_ms.get("a")
 
-        assert fixture.registry.admit(der(fixture.credentials["a"])) == fixture.party("a")
+        assert fixture.registry.admit(der(fixture.credentials["a"])) == fixture.peer("a")
         assert before is None
         assert fixture.registry.seen_ms["a"] > 0
 
@@ -102,6 +103,17 @@ class TestAdmission:
         with pytest.raises(CredentialError):
             fixture.registry.admit(certificate.public_bytes(Encoding.DER))
 
+    def test_what_admission_knows_of_a_party_is_what_its_certificate_says(
+        self, fixture: FederationFixture
+    ) -> None:
+        certificate = fixture.credentials["a"].certificate
+
+        peer = fixture.registry.admit(der(fixture.credentials["a"]))
+
+        assert peer.party == fixture.party("a")
+        assert peer.fingerprint == certificate.fingerprint(SHA256()).hex()
+        assert peer.not_after_ms == certificate.not_valid_after_utc.timestamp() * 1000
+
     def test_a_certificate_that_was_good_is_not_after_its_time(
         self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -117,24 +129,49 @@ class TestRenewal:
         credentials = fixture.credentials["a"]
         fixture.registry.admit(der(credentials))
 
-        issued = fixture.registry.renew(credentials.party, request(credentials.party, credentials.key))
+        issued = fixture.registry.renew(fixture.peer("a"), request(credentials.party, credentials.key))
         renewed = credentials.replace_certificate(issued.certificate, now())
 
-        assert fixture.registry.admit(der(credentials)) == fixture.registry.admit(der(renewed))
+        assert fixture.registry.admit(der(credentials)).party == fixture.registry.admit(der(renewed)).party
 
     def test_lost_replies_lock_nobody_out_also_after_a_restart(self, fixture: FederationFixture) -> None:
         credentials = fixture.credentials["a"]
         for _ in range(3):
             fixture.registry.admit(der(credentials))
-            fixture.registry.renew(credentials.party, request(credentials.party, credentials.key))
+            fixture.registry.renew(fixture.peer("a"), request(credentials.party, credentials.key))
 
-        assert again(fixture).admit(der(credentials)) == credentials.party
+        assert again(fixture).admit(der(credentials)).party == credentials.party
+
+    def test_the_certificate_that_was_asked_with_stays_good(self, fixture: FederationFixture) -> None:
+        credentials = fixture.credentials["a"]
+        old = fixture.registry.admit(der(credentials))
+        issued = fixture.registry.renew(old, request(credentials.party, credentials.key))
+        new = peer_of(read_certificate(issued.certificate))
+
+        fixture.registry.renew(old, request(credentials.party, credentials.key))
+
+        known = fixture.registry.membership.member("a", Role.COLLABORATOR).certificates
+        assert known[0] == old.fingerprint
+        assert new.fingerprint not in known
+
+    def test_a_peer_whose_certificate_was_replaced_meanwhile_gets_none(
+        self, fixture: FederationFixture
+    ) -> None:
+        credentials = fixture.credentials["a"]
+        peer = fixture.registry.admit(der(credentials))
+        for _ in range(2):
+            issued = fixture.registry.renew(peer, request(credentials.party, credentials.key))
+            before, peer = peer, peer_of(read_certificate(issued.certificate))
+        fixture.registry.renew(peer, request(credentials.party, credentials.key))
+
+        with pytest.raises(CredentialError, match="replaced by a newer one"):
+            fixture.registry.renew(before, request(credentials.party, credentials.key))
 
     def test_a_removed_party_gets_none(self, fixture: FederationFixture) -> None:
         fixture.registry.remove("a", "operator")
 
         with pytest.raises(CredentialError, match="removed"):
-            fixture.registry.renew(fixture.party("a"), request(fixture.party("a")))
+            fixture.registry.renew(fixture.peer("a"), request(fixture.party("a")))
 
 
 class TestRemoval:

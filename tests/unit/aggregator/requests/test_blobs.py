@@ -29,7 +29,7 @@ def test_a_site_fetches_the_model_of_its_task(fixture: FederationFixture, run: R
     async def main() -> None:
         async with fixture.serving() as service:
             await fixture.asked()
-            path = service.blob_requests.blob_to_send(fixture.party("a"), sha256(encode(MODEL)))
+            path = service.blob_requests.blob_to_send(fixture.peer("a"), sha256(encode(MODEL)))
             assert path.read_bytes() == encode(MODEL)
 
     run(main())
@@ -40,7 +40,7 @@ def test_a_site_cannot_have_another_sites_update(fixture: FederationFixture, run
         async with fixture.serving() as service:
             await fixture.answered(await fixture.asked(), "b")
             with pytest.raises(PolicyError, match="not for collaborator a"):
-                service.blob_requests.blob_to_send(fixture.party("a"), DIGEST)
+                service.blob_requests.blob_to_send(fixture.peer("a"), DIGEST)
 
     run(main())
 
@@ -49,12 +49,12 @@ def test_an_update_is_taken_up_where_it_was_cut_off(fixture: FederationFixture, 
     async def main() -> None:
         async with fixture.serving() as service:
             await fixture.asked()
-            opened = service.blob_requests.blob_to_take(fixture.party("a"), DIGEST, len(UPDATE))
+            opened = service.blob_requests.blob_to_take(fixture.peer("a"), DIGEST, len(UPDATE))
             assert opened is not None
             writer = opened()
             writer.write(UPDATE[:10])
             writer.close()
-            state = service.blob_requests.blob_state(fixture.party("a"), DIGEST)
+            state = service.blob_requests.blob_state(fixture.peer("a"), DIGEST)
             assert (state.complete, state.offset) == (False, 10)
 
     run(main())
@@ -65,8 +65,8 @@ def test_an_update_that_is_here_is_not_sent_again(fixture: FederationFixture, ru
         async with fixture.serving() as service:
             await fixture.asked()
             fixture.bring("a", UPDATE)
-            assert service.blob_requests.blob_state(fixture.party("a"), DIGEST).complete
-            assert service.blob_requests.blob_to_take(fixture.party("a"), DIGEST, len(UPDATE)) is None
+            assert service.blob_requests.blob_state(fixture.peer("a"), DIGEST).complete
+            assert service.blob_requests.blob_to_take(fixture.peer("a"), DIGEST, len(UPDATE)) is None
 
     run(main())
 
@@ -75,7 +75,7 @@ def test_an_update_that_is_here_needs_no_open_task(fixture: FederationFixture, r
     async def main() -> None:
         async with fixture.serving() as service:
             await fixture.answered(await fixture.asked(), "a")
-            assert service.blob_requests.blob_to_take(fixture.party("a"), DIGEST, len(UPDATE)) is None
+            assert service.blob_requests.blob_to_take(fixture.peer("a"), DIGEST, len(UPDATE)) is None
 
     run(main())
 
@@ -86,7 +86,7 @@ def test_a_site_without_a_task_brings_nothing(fixture: FederationFixture, run: R
             run_id = await fixture.asked()
             await fixture.controller(run_id).execute(Stop("operator"))
             with pytest.raises(PolicyError, match="no open task"):
-                service.blob_requests.blob_to_take(fixture.party("a"), DIGEST, len(UPDATE))
+                service.blob_requests.blob_to_take(fixture.peer("a"), DIGEST, len(UPDATE))
 
     run(main())
 
@@ -98,7 +98,7 @@ def test_an_update_larger_than_its_model_is_refused_before_it_comes(
         async with fixture.serving() as service:
             await fixture.asked()
             with pytest.raises(PolicyError, match="wants to upload 200000 bytes"):
-                service.blob_requests.blob_to_take(fixture.party("a"), DIGEST, 200_000)
+                service.blob_requests.blob_to_take(fixture.peer("a"), DIGEST, 200_000)
 
     run(main())
 
@@ -125,10 +125,10 @@ def test_one_site_cannot_fill_the_disk(fixture: FederationFixture, run: Run) -> 
         async with fixture.serving() as service:
             await fixture.asked()
             for number in range(MOST_CLAIMS[Role.COLLABORATOR]):
-                service.blob_requests.blob_to_take(fixture.party("a"), named(b"%d" % number), 100)
+                service.blob_requests.blob_to_take(fixture.peer("a"), named(b"%d" % number), 100)
             with pytest.raises(PolicyError, match="used none of them"):
-                service.blob_requests.blob_to_take(fixture.party("a"), DIGEST, 100)
-            assert service.blob_requests.blob_to_take(fixture.party("b"), DIGEST, 100) is not None
+                service.blob_requests.blob_to_take(fixture.peer("a"), DIGEST, 100)
+            assert service.blob_requests.blob_to_take(fixture.peer("b"), DIGEST, 100) is not None
 
     run(main())
 

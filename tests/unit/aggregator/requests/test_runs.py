@@ -21,6 +21,7 @@ from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Role
 from hanse.core.values.statements import Signature
 from hanse.errors import CredentialError, PlanError, RunError, StorageError, UpdateError
+from hanse.pki.certificates import peer_of
 from hanse.pki.signatures import verify
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.runs import StopRequest, SubmitRequest
@@ -241,7 +242,7 @@ class TestWatching:
         async def main() -> None:
             async with fixture.serving() as service:
                 run_id = await fixture.submit()
-                olga = fixture.enrolled("olga", Role.OPERATOR).party
+                olga = peer_of(fixture.enrolled("olga", Role.OPERATOR).certificate)
                 waiting = asyncio.create_task(service.run_requests.events(olga, run_id, 1, 30.0))
                 await asyncio.sleep(0)
                 await service.member_requests.remove(fixture.operator, "olga")

@@ -39,7 +39,7 @@ class TestNext:
         async def main() -> None:
             async with fixture.serving() as service:
                 run_id = await fixture.asked()
-                work = await service.site_requests.next(fixture.party("a"), NextRequest())
+                work = await service.site_requests.next(fixture.peer("a"), NextRequest())
                 assert [asked.task for asked in work.runs[0].assignments] == ["train"]
                 assert work.runs[0].run_id == run_id
 
@@ -52,9 +52,9 @@ class TestNext:
             async with fixture.serving() as service:
                 run_id = await fixture.submit(initial=MODEL)
                 await fixture.accepted(run_id)
-                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
+                known = (await service.site_requests.next(fixture.peer("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(fixture.party("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.peer("a"), NextRequest(known=known))
                 )
                 await asyncio.sleep(0.01)
                 assert not waiting.done()
@@ -69,9 +69,9 @@ class TestNext:
         async def main() -> None:
             async with fixture.serving() as service:
                 run_id = await fixture.asked()
-                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
+                known = (await service.site_requests.next(fixture.peer("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(fixture.party("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.peer("a"), NextRequest(known=known))
                 )
                 await fixture.answered(run_id, "b")
                 await asyncio.sleep(0.01)
@@ -84,9 +84,9 @@ class TestNext:
     def test_a_wait_without_news_ends_in_time(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with fixture.serving() as service:
-                work = await service.site_requests.next(fixture.party("a"), NextRequest())
+                work = await service.site_requests.next(fixture.peer("a"), NextRequest())
                 again = await service.site_requests.next(
-                    fixture.party("a"), NextRequest(known=work.version, wait_s=0.01)
+                    fixture.peer("a"), NextRequest(known=work.version, wait_s=0.01)
                 )
                 assert again == work
 
@@ -97,9 +97,9 @@ class TestNext:
     ) -> None:
         async def main() -> None:
             async with fixture.serving() as service:
-                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
+                known = (await service.site_requests.next(fixture.peer("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(fixture.party("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.peer("a"), NextRequest(known=known))
                 )
                 await asyncio.sleep(0)
                 await service.member_requests.remove(fixture.operator, "a")
@@ -113,11 +113,11 @@ class TestNext:
     ) -> None:
         async def main() -> None:
             async with fixture.serving() as service:
-                known = (await service.site_requests.next(fixture.party("a"), NextRequest())).version
+                known = (await service.site_requests.next(fixture.peer("a"), NextRequest())).version
                 await service.member_requests.remove(fixture.operator, "a")
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(
-                        service.site_requests.next(fixture.party("a"), NextRequest(known=known)), 1
+                        service.site_requests.next(fixture.peer("a"), NextRequest(known=known)), 1
                     )
 
         run(main())
@@ -139,7 +139,7 @@ class TestAnswers:
                 run_id = await fixture.submit()
                 with pytest.raises(ProtocolError, match="answered plan ffff"):
                     await service.site_requests.answer(
-                        fixture.party("a"), answer(fixture, run_id, plan_digest="f" * 64)
+                        fixture.peer("a"), answer(fixture, run_id, plan_digest="f" * 64)
                     )
 
         run(main())
@@ -149,7 +149,7 @@ class TestAnswers:
             async with fixture.serving() as service:
                 run_id = await fixture.submit()
                 with pytest.raises(TrustError, match="for itself only"):
-                    await service.site_requests.answer(fixture.party("b"), answer(fixture, run_id))
+                    await service.site_requests.answer(fixture.peer("b"), answer(fixture, run_id))
                 assert fixture.run(run_id).answers == {}
 
         run(main())
@@ -160,7 +160,7 @@ class TestAnswers:
                 run_id = await fixture.submit()
                 with pytest.raises(ProtocolError, match="at most 65536 are kept"):
                     await service.site_requests.answer(
-                        fixture.party("a"), answer(fixture, run_id, reasons=("x" * 70_000,))
+                        fixture.peer("a"), answer(fixture, run_id, reasons=("x" * 70_000,))
                     )
 
         run(main())
@@ -173,7 +173,7 @@ class TestAnswers:
                 run_id = await fixture.submit()
                 with pytest.raises(TrustError):
                     await service.site_requests.answer(
-                        fixture.party("a"), answer(fixture, run_id, purpose=TASK_RESULT)
+                        fixture.peer("a"), answer(fixture, run_id, purpose=TASK_RESULT)
                     )
 
         run(main())
@@ -320,7 +320,7 @@ class TestProgress:
                 run_id = await fixture.asked()
                 for _ in range(3):
                     await service.site_requests.progress(
-                        fixture.party("a"), ProgressRequest(run_id=run_id, exchange=1)
+                        fixture.peer("a"), ProgressRequest(run_id=run_id, exchange=1)
                     )
                 kinds = [event.kind for event in fixture.events(run_id)]
                 assert kinds.count("TaskStarted") == 1
@@ -334,7 +334,7 @@ class TestProgress:
                 fixture.credentials["d"] = fixture.enrolled("d")
                 with pytest.raises(RunError, match="d was not asked"):
                     await service.site_requests.progress(
-                        fixture.party("d"), ProgressRequest(run_id=run_id, exchange=1)
+                        fixture.peer("d"), ProgressRequest(run_id=run_id, exchange=1)
                     )
 
         run(main())

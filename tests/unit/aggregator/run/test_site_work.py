@@ -25,6 +25,7 @@ from hanse.core.run.run_events import RunFinished
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.values.model_ref import ModelRef
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.sites import RunSuspension, Work
 
@@ -289,11 +290,15 @@ class TestStatus:
 
     def test_rounds_are_counted_from_1_though_there_is_a_first_model(self) -> None:
         driver = Driver("a").in_round()
-        driver.do(Commit(1, "f" * 64, {"loss": 0.5}))
+        driver.do(Commit(1, ModelRef("f" * 64), {"loss": 0.5}))
 
         status = status_of(driver.state, 1, {}, 0)
 
-        assert (status.rounds_committed, status.model, dict(status.metrics)) == (1, "f" * 64, {"loss": 0.5})
+        assert (status.rounds_committed, status.model, dict(status.metrics)) == (
+            1,
+            ModelRef("f" * 64),
+            {"loss": 0.5},
+        )
         assert status_of(Driver("a").state, 1, {}, 0).rounds_committed == 0
 
     def test_a_status_of_a_fleet_fits_into_a_message(self) -> None:

@@ -110,7 +110,7 @@ def test_a_compressed_update_may_be_a_little_longer_than_its_model(
         async with worker(fixture, compression=COMPRESSION) as w:
             await w.in_round()
             asked = await w.asking(exchange())
-            work = await fixture.service.site_requests.next(fixture.party("a"), NextRequest())
+            work = await fixture.service.site_requests.next(fixture.peer("a"), NextRequest())
             ((assignment,),) = [run.assignments for run in work.runs]
             assert assignment.max_update_bytes > 1.2 * assignment.model_bytes
             assert assignment.accepted == 0

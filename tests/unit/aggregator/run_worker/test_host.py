@@ -15,12 +15,12 @@ from hanse.aggregator.run_worker.protocol import (
     AnswersReply,
     Call,
     CohortReply,
-    ModelRef,
     NextCall,
     OpenRoundCall,
     StandingCall,
     StandingReply,
     SumReply,
+    WorkerModel,
 )
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
@@ -28,6 +28,7 @@ from hanse.core.run.events import Event
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.round_events import UpdatesAggregated
 from hanse.core.run.workflow import RecordAggregate
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import DisclosureError, RunError, StorageError, UpdateError, WorkflowError
 from hanse.wire.tensors import encode
 
@@ -39,7 +40,7 @@ class TestStanding:
         async def main() -> None:
             async with worker(fixture) as w:
                 standing = await w.call(StandingCall(), StandingReply)
-                assert (standing.committed, standing.digest) == (-1, FIRST.digest)
+                assert (standing.committed, standing.ref) == (-1, FIRST.ref)
                 assert w.read(standing.model) == [0.0, 0.0, 0.0]
                 assert (standing.complete, standing.population) == (False, ("a", "b", "c"))
 
@@ -49,7 +50,7 @@ class TestStanding:
         async def main() -> None:
             async with worker(fixture, initial=None) as w:
                 standing = await w.call(StandingCall(), StandingReply)
-                assert (standing.committed, standing.digest, standing.model) == (-1, None, None)
+                assert (standing.committed, standing.ref, standing.model) == (-1, None, None)
 
         run(main())
 
@@ -255,7 +256,7 @@ class TestAsk:
         async def main() -> None:
             async with worker(fixture, initial=None) as w:
                 await w.call(OpenRoundCall(round_number=0), CohortReply)
-                call = exchange("ask", INITIALISE, ModelRef(), round_number=0, sites=("a",))
+                call = exchange("ask", INITIALISE, WorkerModel(), round_number=0, sites=("a",))
                 asked = await w.asking(call)
                 await fixture.answered(w.run_id, "a", 7.0)
                 reply = await asked
@@ -270,7 +271,7 @@ class TestAsk:
                 await w.in_round()
                 candidate = {"w": np.ones(3, np.float32)}
                 asked = await w.asking(exchange("ask", "evaluate", w.written(candidate)))
-                assert fixture.run(w.run_id).exchanges[1].model == named(encode(candidate))
+                assert fixture.run(w.run_id).exchanges[1].model == ModelRef(named(encode(candidate)))
                 asked.cancel()
 
         run(main())
@@ -317,7 +318,7 @@ class TestDisclosure:
                 await w.in_round()
                 for kind in ("ask", "sum"):
                     with pytest.raises(DisclosureError, match="before the first round only"):
-                        await w.host.handle(exchange(kind, INITIALISE, ModelRef(), sites=("a",)))
+                        await w.host.handle(exchange(kind, INITIALISE, WorkerModel(), sites=("a",)))
 
         run(main())
 

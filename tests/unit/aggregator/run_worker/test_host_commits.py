@@ -16,13 +16,14 @@ from hanse.aggregator.run_worker.protocol import (
     CohortReply,
     FailCall,
     FinishCall,
-    ModelRef,
     NextCall,
     OpenRoundCall,
     StandingCall,
     StandingReply,
+    WorkerModel,
 )
 from hanse.core.run.run import Phase
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.errors import RunError, WorkflowError
 from hanse.wire.tensors import encode
@@ -50,7 +51,8 @@ class TestCommit:
             async with worker(fixture) as w:
                 await w.in_round()
                 await w.commit(1, w.written({"w": np.ones(3, np.float32)}))
-                assert fixture.blobs.has(str(FIRST.digest))
+                assert FIRST.ref is not None
+                assert fixture.blobs.has(FIRST.ref.digest)
 
         run(main())
 
@@ -95,7 +97,7 @@ class TestCommit:
             async with worker(fixture, initial={"w": np.full(3, np.inf, np.float32)}) as w:
                 standing = await w.call(StandingCall(), StandingReply)
                 with pytest.raises(WorkflowError, match="infinity in tensor 'w'"):
-                    await w.commit(0, ModelRef(digest=standing.digest))
+                    await w.commit(0, WorkerModel(ref=standing.ref))
 
         run(main())
 
@@ -106,7 +108,7 @@ class TestCommit:
             async with worker(fixture) as w:
                 other = put(fixture.blobs, encode({"w": np.full(3, 4.0, np.float32)}))
                 with pytest.raises(WorkflowError, match="that this run does not have"):
-                    await w.commit(0, ModelRef(digest=other))
+                    await w.commit(0, WorkerModel(ref=ModelRef(other)))
 
         run(main())
 
@@ -121,7 +123,7 @@ class TestCommit:
                 for name in "abc":
                     await fixture.hand_in(fixture.outcome(w.run_id, name))
                 await asked
-                standing = await w.commit(1, ModelRef(digest=named(encode(candidate))))
+                standing = await w.commit(1, WorkerModel(ref=ModelRef(named(encode(candidate)))))
                 assert w.read(standing.model) == [9.0, 9.0, 9.0]
 
         run(main())
@@ -133,7 +135,7 @@ class TestCommit:
                 model = {"w": np.ones(3, np.float32)}
                 await w.commit(1, w.written(model))
                 events = fixture.controller(w.run_id).events
-                standing = await w.again().commit(1, ModelRef(digest=named(encode(model))))
+                standing = await w.again().commit(1, WorkerModel(ref=ModelRef(named(encode(model)))))
                 assert (standing.committed, fixture.controller(w.run_id).events) == (1, events)
 
         run(main())

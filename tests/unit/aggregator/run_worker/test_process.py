@@ -14,6 +14,7 @@ from tests.blobs import named
 from hanse.aggregator.run_worker.process import RemoteHost, ServiceGoneError, ServiceLink
 from hanse.aggregator.run_worker.protocol import Reply, StandingReply, SumReply
 from hanse.core.plan.plan import Plan
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Strict
 from hanse.errors import QuorumError, TransportError
 from hanse.wire.tensors import encode
@@ -50,7 +51,7 @@ class Service:
         self.will(
             StandingReply(
                 committed=committed,
-                digest=named(encode(MODEL)),
+                ref=ModelRef(named(encode(MODEL))),
                 model="model.safetensors",
                 state=None,
                 complete=False,
@@ -82,7 +83,7 @@ def test_the_model_that_was_lent_is_named_and_not_written_again(service: Service
 
     service.host.sum(Request(1, 0, "train", model))
 
-    assert service.sent[1]["model"] == {"digest": named(encode(MODEL)), "file": None}
+    assert service.sent[1]["model"] == {"ref": named(encode(MODEL)), "file": None}
     assert list(service.outbox.iterdir()) == []
 
 
@@ -102,7 +103,7 @@ def test_a_model_that_was_given_before_is_named_by_its_digest(service: Service) 
 
     service.host.commit(CommitRequest(1, {"w": MODEL["w"].copy()}, {}, {}))
 
-    assert service.sent[1]["model"] == {"digest": named(encode(MODEL)), "file": None}
+    assert service.sent[1]["model"] == {"ref": named(encode(MODEL)), "file": None}
     assert len(list(service.outbox.iterdir())) == 1
 
 

@@ -15,6 +15,7 @@ from hanse.collaborator.task_worker.pool import Workers, _checked
 from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.core.plan.manifest import Manifest
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import PlanError, PolicyError, TaskError
 from hanse.sandbox.confine import Confined
 from hanse.sandbox.probe import available
@@ -41,12 +42,12 @@ class Desk:
 
     async def order(self, run_id: str = "demo-1", task: str = "train") -> TaskReport:
         folder = RunFolder(self.context.directory / "runs" / run_id)
-        write_file(folder.model("m"), MODEL)
+        write_file(folder.model(ModelRef("a" * 64)), MODEL)
         order = Order(
             exchange=1,
             round_number=1,
             task=task,
-            model=str(folder.model("m").absolute()),
+            model=str(folder.model(ModelRef("a" * 64)).absolute()),
             update=str(folder.written.absolute()),
         )
         return await self.workers.carry_out(run_id, self.manifest, folder, order, self.progress())

@@ -13,9 +13,10 @@ from hanse.core.run.lifecycle import AnswerPlan, Submit
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.values.model_ref import ModelRef
 
-MODEL = "a" * 64
-NEXT_MODEL = "b" * 64
+MODEL = ModelRef("a" * 64)
+NEXT_MODEL = ModelRef("b" * 64)
 UPDATE = "c" * 64
 
 

@@ -22,6 +22,7 @@ from hanse.core.run.lifecycle import (
 from hanse.core.run.run import Phase
 from hanse.core.run.tasks import MAX_REFUSALS, AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import LateResultError, RunError, WorkflowError
 
 MEASURED = {"train": {"discloses": {"update": "individual", "metrics": ["loss", "accuracy"]}}}
@@ -324,10 +325,10 @@ class TestCommits:
         driver = Driver("a", keep_best={"metric": "accuracy"}, rounds=3, tasks=MEASURED).in_round()
         for number, accuracy in ((1, 0.7), (2, 0.9), (3, 0.8)):
             driver.do(OpenRound(number))
-            driver.do(Commit(number, str(number) * 64, {"accuracy": accuracy}))
+            driver.do(Commit(number, ModelRef(str(number) * 64), {"accuracy": accuracy}))
 
         assert driver.state.best is not None
-        assert (driver.state.best.round_number, driver.state.best.model) == (2, "2" * 64)
+        assert (driver.state.best.round_number, driver.state.best.model) == (2, ModelRef("2" * 64))
 
     def test_a_commit_without_the_metric_of_keep_best_is_refused(self) -> None:
         with pytest.raises(WorkflowError, match="accuracy"):
@@ -339,7 +340,7 @@ class TestCommits:
         for number, loss in ((1, 0.5), (2, 0.6), (3, 0.5)):
             assert not driver.state.complete
             driver.do(OpenRound(number))
-            driver.do(Commit(number, str(number) * 64, {"loss": loss}))
+            driver.do(Commit(number, ModelRef(str(number) * 64), {"loss": loss}))
 
         assert driver.state.complete
 

@@ -23,6 +23,7 @@ from hanse.core.run.hosting import (
 from hanse.core.run.lifecycle import Leave
 from hanse.core.run.tasks import AcceptResult, FailTask
 from hanse.core.run.workflow import Commit, OpenStream
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.errors import DisclosureError, RunError, WorkflowError
 
@@ -55,7 +56,7 @@ class TestStanding:
         driver.do(Commit(0, MODEL))
         after = standing_of(driver.state)
 
-        assert (before.model, before.initial) == (None, "1" * 64)
+        assert (before.model, before.initial) == (None, ModelRef("1" * 64))
         assert (after.model, after.initial) == (MODEL, None)
 
     def test_it_is_that_of_the_last_commit(self) -> None:

@@ -33,9 +33,9 @@ def test_a_party_may_ask_what_its_role_may(
     if not route.roles:
         assert admit(route, service, certificate) is None
     elif role in route.roles:
-        party = admit(route, service, certificate)
-        assert party is not None
-        assert party.name == "party"
+        peer = admit(route, service, certificate)
+        assert peer is not None
+        assert peer.party.name == "party"
     else:
         with pytest.raises(PolicyError, match=f"{role}/party has another"):
             admit(route, service, certificate)

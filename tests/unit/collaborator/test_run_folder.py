@@ -48,8 +48,8 @@ def test_an_empty_folder_that_a_copy_has_lost_is_made_again(
     again.written.write_bytes(DATA)
     assert again.take_over(1, 100, "blake3") == UPDATE
     (tmp_path / "blob").write_bytes(DATA)
-    again.show(UPDATE.digest, tmp_path / "blob")
-    assert again.model(UPDATE.digest).read_bytes() == DATA
+    again.show(ModelRef(UPDATE.digest), tmp_path / "blob")
+    assert again.model(ModelRef(UPDATE.digest)).read_bytes() == DATA
     for name in lost:
         assert (tmp_path / "demo-1" / name).stat().st_mode & 0o777 == 0o700
 

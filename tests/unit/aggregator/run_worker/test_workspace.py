@@ -154,7 +154,7 @@ class TestTaking:
         with (workspace.outbox / "1.safetensors").open("wb") as file:
             file.truncate(1_001)  # takes no room on the disk, and would when copied
 
-        with pytest.raises(WorkflowError, match="1001 bytes where 1000 are permitted"):
+        with pytest.raises(WorkflowError, match="1001 bytes; the limit is 1000"):
             workspace.take("1.safetensors")
 
 

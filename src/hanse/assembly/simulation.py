@@ -94,7 +94,7 @@ def run(simulation: Simulation, listener: Listener) -> Outcome:
 
     Args:
         simulation: What to run.
-        listener: Told of every event of the run.
+        listener: Called with every event of the run.
     """
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
         settings = Settings(Path(folder), round(time.time() * 1000), simulation.partition, simulation.engine)

@@ -18,7 +18,7 @@ _UNFIT = {
     errno.ENXIO: "is not a file",
     errno.EACCES: "cannot be read",
 }
-"""What a worker can have put in the place of a file, by the error that it leads to."""
+"""Things in the place of a file, by the error that opening one gives."""
 
 
 def open_foreign(path: Path, max_bytes: int, refuse: Callable[[str], HanseError]) -> tuple[FileIO, int]:
@@ -58,7 +58,7 @@ def lend(source: Path, place: Path, *, link: bool = True) -> None:
     """Let a worker read a file: at another place, without a copy where the file system can.
 
     Args:
-        source: The file, which nobody changes any more.
+        source: The file, which does not change any more.
         place: Where the worker finds it; replaced where it exists.
         link: Whether the worker can change nothing at `place`, not even a mode, so that it may be
             another name of the file.

@@ -54,7 +54,7 @@ class Draft(Protocol):
 
 
 class FileDraft:
-    """An update in a file that nobody but the agent can change.
+    """An update in a file that only the agent can change.
 
     A step needs memory for a few tensors; the rest lies in files beside the update meanwhile.
 
@@ -82,7 +82,7 @@ class FileDraft:
                 f"the update of {self._what} has {size} bytes; at most {self._max_bytes} are taken"
             )
         tensors = open_file(self._path)
-        # Metadata in the header would be text that nobody declared.
+        # Metadata in the header would be text that the plan does not declare.
         if size != tensors_size(specs(tensors)):
             raise DisclosureError(f"the update file of {self._what} holds more than the declared tensors")
         return tensors

@@ -62,7 +62,7 @@ def fold(plan: Plan, updates: Iterable[Update], *, streamed: bool = False) -> Ag
         `hanse.core.values.lazy.LazyTensor`.
 
     Raises:
-        UpdateError: Nobody had examples, or the updates do not fit together; names the sites.
+        UpdateError: No site had examples, or the updates do not fit together; names the sites.
     """
     combine = aggregate_streamed if streamed else aggregate
     return combine(plan.aggregation, updates)

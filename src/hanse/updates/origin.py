@@ -34,7 +34,7 @@ class Origin:
 
     @property
     def codec(self) -> UpdateCodec | None:
-        """What takes the update to what travels, and back; None where it travels as it is."""
+        """Codec between an update and the bytes that travel; None where the update travels as it is."""
         return upload_codec(self.plan, self.task)
 
     @property

@@ -120,7 +120,7 @@ def digest_of(parameters: Parameters, algorithm: Algorithm) -> str:
 
 
 def copy_hashed(parameters: Parameters, algorithm: Algorithm) -> tuple[dict[str, Array], str]:
-    """A copy in memory that nobody can change, and the digest of the file that `write_file` would make.
+    """An immutable copy in memory, and the digest of the file that `write_file` would make.
 
     Needs memory for the copy alone; tensors that are computed where they are read are computed once.
 

@@ -122,11 +122,11 @@ class Workspace:
             return message
         place = self.inbox / "message.json"
         with file_errors(f"write {place}"):
-            place.write_text(text, encoding="ascii")  # read once the worker is told of it
+            place.write_text(text, encoding="ascii")  # read once the worker knows its name
         return {"file": place.name}
 
     def clear(self) -> None:
-        """Take back what was lent; the worker keeps what it has open.
+        """Delete what was lent; the worker keeps what it has open.
 
         A file that was written for it is kept, for the next one to be written over it.
         """

@@ -131,7 +131,7 @@ def check_model(model: Parameters, before: Parameters | None) -> None:
 
 
 def accepted_result(exchange: Exchange, site: str) -> AcceptedResult:
-    """What a site of an exchange answered.
+    """The accepted result of a site in an exchange.
 
     Raises:
         RunError: It has not.

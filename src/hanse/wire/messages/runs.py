@@ -49,7 +49,7 @@ class ExchangeAttendance(Strict):
         late: Sites whose answer came after the close, with its examples.
         num_examples: Sum over the sites that answered.
         missing_examples: Sum over the absent sites, by what they stated in earlier rounds.
-        missing_share: Part of the data known that is missing; None where nobody counted.
+        missing_share: Part of the data known that is missing; None where no site gave a count.
         unknown: Absent sites that have never answered this task.
         unknown_count: Number of those.
         tolerated: Part of the data that the plan lets be missing; None where it says nothing.

@@ -17,7 +17,7 @@ _WANTS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Received(NamedTuple):
-    """What came.
+    """Bytes that a peer sent.
 
     Attributes:
         data: The bytes.
@@ -106,7 +106,7 @@ class TlsSocket:
             socket.socket.shutdown(self.connection, socket.SHUT_WR)
 
     def drain(self) -> bool:
-        """Drop what still comes: unread, it would take back what was sent. Whether the peer has hung up."""
+        """Discard what still comes, since unread bytes would cancel what was sent; whether the peer has hung up."""
         try:
             while os.read(self._number, _MOST_AT_ONCE):
                 pass
@@ -119,7 +119,7 @@ class TlsSocket:
     def interrupt(self) -> None:
         """End every wait for the socket, also that of another thread; its number stays taken."""
         with suppress(OSError):
-            # Not SSLSocket's own: it drops the encryption before it closes anything.
+            # Not SSLSocket's own: it ends the encryption before it closes anything.
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from hanse.transport.server.tls.listener import BACKLOG, Bounds, Listener
 class StockListener(Listener):
     """Listens as `TlsListener` does, but lends no connection to a thread, and counts none.
 
-    The tests of the transport run over both, so that ours can be dropped.
+    The tests of the transport run over both, so that ours can be removed.
 
     Args:
         context: What to listen with.

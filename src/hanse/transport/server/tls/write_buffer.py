@@ -10,7 +10,7 @@ class WriteBuffer:
 
     Attributes:
         high: Bytes above which the protocol is to wait.
-        low: Bytes from which on it is to go on.
+        low: Bytes from which on it is to resume.
         empty: Set while nothing waits, and once nothing will be sent any more.
     """
 
@@ -25,7 +25,7 @@ class WriteBuffer:
         return len(self._data)
 
     def view(self) -> memoryview:
-        """What waits; to be released before anything changes."""
+        """The bytes that wait; release the view before anything changes."""
         return memoryview(self._data)
 
     def add(self, data: memoryview, protocol: asyncio.BaseProtocol) -> None:
@@ -37,7 +37,7 @@ class WriteBuffer:
             protocol.pause_writing()
 
     def remove(self, count: int, protocol: asyncio.BaseProtocol) -> None:
-        """Drop what was sent, and have the protocol resume if little is left."""
+        """Remove what was sent, and have the protocol resume if little is left."""
         del self._data[:count]
         if self._protocol_waits and len(self._data) <= self.low:
             self._protocol_waits = False
@@ -46,5 +46,5 @@ class WriteBuffer:
             self.empty.set()
 
     def forget_protocol(self) -> None:
-        """Another protocol writes from now on, and has not been told to pause."""
+        """Another protocol writes from now on, and has not been paused."""
         self._protocol_waits = False

@@ -31,7 +31,7 @@ from hanse.pki.tls import client_context, server_context
 CHUNK = 1 << 20
 
 
-def _credentials(authority: Authority, role: Role, directory: Path) -> Credentials:
+def credentials(authority: Authority, role: Role, directory: Path) -> Credentials:
     now, key = datetime.now(UTC), new_key()
     hosts = ("127.0.0.1",) if role is Role.AGGREGATOR else ()
     certificate = authority.issue(
@@ -98,8 +98,8 @@ def transfer(sites: int, size: int, rounds: int) -> Transfer:
     """What a round takes in which each site gets and sends `size` bytes."""
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority.create("floor", datetime.now(UTC), timedelta(days=1))
-        server = server_context(_credentials(authority, Role.AGGREGATOR, Path(folder) / "a"))
-        client = client_context(_credentials(authority, Role.COLLABORATOR, Path(folder) / "c"))
+        server = server_context(credentials(authority, Role.AGGREGATOR, Path(folder) / "a"))
+        client = client_context(credentials(authority, Role.COLLABORATOR, Path(folder) / "c"))
         listener = socket.create_server(("127.0.0.1", 0))
         fork = multiprocessing.get_context("fork")
         here, there = fork.Pipe()

@@ -117,9 +117,7 @@ def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[s
         "suspended": {site: found.reason for site, found in sorted(run.failure_record.suspensions.items())},
         "rounds": list(history),
         "model": None if run.model is None else run.model.digest,
-        "best": None
-        if run.best is None
-        else {"round": run.best.round_number, "model": run.best.model.digest},
+        "best": None if best is None else {"round": best.round_number, "model": best.model.digest},
     }
 
 

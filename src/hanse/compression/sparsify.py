@@ -2,7 +2,7 @@
 
 Stich, Cordonnier and Jaggi (2018), "Sparsified SGD with Memory", NeurIPS,
 Definitions 2.1 and 2.2; https://arxiv.org/abs/1809.07599. What makes up for the
-numbers left out is in `hanse.compression.feedback`.
+numbers left out is in `hanse.compression.update`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Sattler, Wiedemann, Müller and Samek (2019), "Robust and Communication-Efficien
 Federated Learning from Non-IID Data", IEEE TNNLS 31(9), section V, Algorithm 1;
 https://arxiv.org/abs/1903.02891. The indices are coded as in
 `hanse.compression.indices`, not by Golomb's code as in section V-C. What is left
-out is fed back (`hanse.compression.feedback`), equation 11.
+out is fed back (`hanse.compression.update`), equation 11.
 """
 
 from __future__ import annotations

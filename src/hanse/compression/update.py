@@ -1,4 +1,10 @@
-"""A whole update: encoded at a site, checked where it arrives, read block by block."""
+"""A whole update: encoded at a site, checked where it arrives, read block by block.
+
+Error feedback adds what compression left out to the next update: Karimireddy, Rebjock,
+Stich and Jaggi (2019), "Error Feedback Fixes SignSGD and other Gradient Compression
+Schemes", ICML, Algorithm 1; https://arxiv.org/abs/1901.09847. Without it, what is never
+among the largest is never learned.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,6 @@ import ml_dtypes
 import numpy as np
 
 from hanse.compression.chain import Chain
-from hanse.compression.feedback import corrected, left_out
 from hanse.compression.registry import make_chain
 from hanse.compression.tensor import TensorCodec
 from hanse.core.plan.plan import Plan
@@ -52,7 +57,7 @@ class UpdateCodec:
         self.error_feedback = compression.error_feedback
 
     def tensor(self, spec: TensorSpec) -> TensorCodec | None:
-        """What encodes a tensor; None for one that travels as it is."""
+        """Codec of a tensor; None for a tensor that travels as it is."""
         size = math.prod(spec.shape)
         real = spec.dtype.startswith(("float", "bfloat"))
         # Whole numbers and truth values lose nothing: they count things, and choose.
@@ -150,11 +155,21 @@ class UpdateCodec:
             begin, end = codec.bounds(index)
             values = codec.segment(flat, index)
             if left is not None:
-                values = corrected(values, None if memory is None else memory[begin:end])
+                values = _corrected(values, None if memory is None else memory[begin:end])
             segments.append(codec.encode(values, index, seed))
             if left is not None:
-                left[begin:end] = left_out(values, codec.decode(segments[-1], index, seed))
+                left[begin:end] = _left_out(values, codec.decode(segments[-1], index, seed))
         return EncodedTensor(name, codec.join(segments), left)
+
+
+def _corrected(update: Array, memory: Array | None) -> Array:
+    """Input of the codec: the update and what was left out before (line 4: p = g + e)."""
+    return update if memory is None else np.asarray(update + memory)
+
+
+def _left_out(corrected: Array, sent: Array) -> Array:
+    """Residual that the next update makes up for (line 6: e' = p - C(p))."""
+    return np.asarray(corrected - sent.astype(corrected.dtype, copy=False))
 
 
 def _decoded(codec: TensorCodec, encoded: Array, seed: int) -> LazyTensor:
@@ -186,7 +201,7 @@ def _check_content(codec: TensorCodec, name: str, encoded: Array, seed: int, wha
 
 
 def upload_codec(plan: Plan, task: str) -> UpdateCodec | None:
-    """What takes a task's updates to the aggregator; None where they travel as they are.
+    """Codec of a task's updates; None where they travel as they are.
 
     The first model always does: nobody else knows yet what its tensors are.
     """

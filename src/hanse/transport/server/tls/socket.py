@@ -106,7 +106,7 @@ class TlsSocket:
             socket.socket.shutdown(self.connection, socket.SHUT_WR)
 
     def drain(self) -> bool:
-        """Discard what still comes, since unread bytes would cancel what was sent; whether the peer has hung up."""
+        """Discard what still comes, which would cancel what was sent; whether the peer has hung up."""
         try:
             while os.read(self._number, _MOST_AT_ONCE):
                 pass

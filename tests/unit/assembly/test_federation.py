@@ -113,6 +113,26 @@ def test_an_expired_operator_is_renewed_when_the_directory_is_opened(
     assert listed.not_after_ms == int(renewed.not_after.timestamp() * 1000)
 
 
+def test_an_operator_whose_renewals_are_lost_is_renewed_again(federation: Path, clock: SetClock) -> None:
+    place = operator(federation) / "party.crt"
+    before = place.read_bytes()
+    clock(timedelta(days=400))
+    for _ in range(3):
+        members(federation)
+        assert place.read_bytes() != before
+        place.write_bytes(before)  # as if the process had been killed before it wrote the next one
+
+    members(federation)
+
+    assert place.read_bytes() != before
+
+
+def test_a_stopped_federation_is_administered_without_its_operators_folder(federation: Path) -> None:
+    (federation / "operator").rename(federation.parent / "operator")
+
+    assert [member.name for member in members(federation).members] == ["operator"]
+
+
 def test_an_operator_whose_certificate_is_good_keeps_it(federation: Path) -> None:
     before = (operator(federation) / "party.crt").read_bytes()
 

@@ -71,7 +71,7 @@ class TestNext:
                 run_id = await fixture.asked()
                 known = (await service.site_requests.next(fixture.peer("a"), NextRequest())).version
                 waiting = asyncio.create_task(
-                    service.site_requests.next(fixture.peer("a"), NextRequest(known=known))
+                    service.site_requests.next(fixture.peer("a"), NextRequest(known=known, wait_s=0.5))
                 )
                 await fixture.answered(run_id, "b")
                 await asyncio.sleep(0.01)

@@ -8,7 +8,7 @@ from typing import Any
 from hanse.core.values.schema import Strict
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import TrustError
-from hanse.pki.certificates import pem_of
+from hanse.pki.certificates import pem_of, read_certificate
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign, verify
 
@@ -34,6 +34,16 @@ def check_own(credentials: Credentials, purpose: str, statement: SignedStatement
     party = verify(statement, purpose, statement.body, credentials.authority, at)
     if party != credentials.party:
         raise TrustError(f"the {purpose} was signed by {party.uri}, not by {credentials.party.uri}")
+
+
+def check_own_at_any_time(credentials: Credentials, purpose: str, statement: SignedStatement) -> None:
+    """As `check_own`, whenever the certificate was valid: a past statement proves that it was made.
+
+    Raises:
+        TrustError: It was altered, or another party made it.
+    """
+    issued = read_certificate(statement.certificate).not_valid_before_utc
+    check_own(credentials, purpose, statement, max(issued, credentials.authority.not_valid_before_utc))
 
 
 def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:

@@ -78,6 +78,11 @@ class StatementVerifier:
             UpdateError: The update is unusable.
         """
         self._check_stated(TASK_RESULT, party, outcome, statement)
+        if outcome.journal is None:
+            raise ProtocolError(
+                f"{party.name} stated an outcome without the record of it in the journal of {party.name}",
+                mend="Upgrade Hanse at that site.",
+            )
         accept = AcceptResult(
             outcome.exchange,
             outcome.site,

@@ -31,6 +31,7 @@ from typing import Any
 
 import uvloop
 
+from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.digests import Hasher
 from hanse.errors import HanseError
 from hanse.pki.credentials import Credentials
@@ -155,6 +156,7 @@ class Site:
             outcome="done",
             num_examples=1,
             update=said,
+            journal=JournalHead(generation=0, sequence=asked.exchange, digest="0" * 64),
         )
         statement = state(self._credentials, TASK_RESULT, outcome)
         await self._upstream.deliver(said.digest, update)

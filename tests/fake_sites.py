@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from tests.blobs import named
-from tests.federations import MODEL, FederationFixture, signed
+from tests.federations import A_HEAD, MODEL, FederationFixture, signed
 
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.run import Phase, Run
@@ -116,6 +116,7 @@ class FakeSite:
             model=asked.model,
             outcome="done",
             num_examples=size,
+            journal=A_HEAD,
             **said,
         )
         return outcome, update

@@ -63,6 +63,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+A_HEAD = {"generation": 0, "sequence": 2, "digest": "0" * 64}
+"""A record of the journal of a site that keeps none, because a test speaks for it."""
+
+
 def unconfined(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
     return Confinement(read=read, write=write)
 
@@ -275,6 +279,7 @@ class FederationFixture:
             "model": exchange.model,
             "outcome": "done",
             "num_examples": 10,
+            "journal": A_HEAD,
         }
         return TaskOutcome.model_validate(said | changes)
 

@@ -15,7 +15,7 @@ from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.member_routes import RENEW
 from hanse.transport.api.route import A, Bulk, Q, Route
-from hanse.transport.api.site_routes import ANSWER, NEXT, PROGRESS, RESULT
+from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT
 from hanse.transport.base import Upstream
 from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
@@ -23,6 +23,8 @@ from hanse.wire.messages.basics import Empty, Hello, decode, report, reported, w
 from hanse.wire.messages.members import Certificates, RenewRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -67,6 +69,10 @@ class MemoryUpstream(Upstream):
     async def progress(self, request: ProgressRequest) -> None:
         """See `Upstream.progress`."""
         await self._call(PROGRESS, request)
+
+    async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
+        """See `Upstream.journal_head`."""
+        return await self._call(JOURNAL_HEAD, request)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""

@@ -15,6 +15,7 @@ from hanse.aggregator.blobs.retention import references
 from hanse.aggregator.export import JournalExporter
 from hanse.control.audit import verify
 from hanse.core.journal.chain import check_chain
+from hanse.core.journal.site_history import SiteHistory
 from hanse.core.run.events import read_event
 from hanse.core.run.round_events import ExchangeClosed, RoundCommitted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
@@ -22,7 +23,7 @@ from hanse.core.run.run_events import RunFailed
 from hanse.wire.messages.sites import Work
 
 if TYPE_CHECKING:
-    from tests.deterministic.service_world import ServiceWorld
+    from tests.deterministic.service_world import AgentLives, ServiceWorld
 
 RUN = "demo-1"
 
@@ -82,6 +83,8 @@ class ServiceChecks:
         assert any(isinstance(e, ExchangeClosed) for e in events)
         self._check_files(run)
         self._check_audit()
+        for site in world.sites.values():
+            self._check_journal(site, [event for event in events if isinstance(event, UpdateAccepted)])
 
     def _check_files(self, run: Run) -> None:
         world = self._world
@@ -101,6 +104,24 @@ class ServiceChecks:
         exports = JournalExporter(world.aggregator.kept, here.identity(directory), world.root, lambda: now_ms)
         report = verify(exports.write(RUN), here.authority.certificate)
         assert not report.failed, report.failed
+
+    def _check_journal(self, site: AgentLives, accepted: list[UpdateAccepted]) -> None:
+        """The site's own journal has no release twice in a row, and all that was accepted of the site."""
+        history, found, latest = SiteHistory(), {}, {}
+        for record in site.records():
+            history.add(record)
+            found[record.digest] = record.body
+            exchange = record.body.get("exchange", 0)
+            assert latest.get(exchange) != record.body, f"{site.name} has recorded one release twice"
+            latest[exchange] = record.body
+        for event in accepted:
+            if event.site == site.name:
+                assert event.statement is not None
+                body = found[event.statement.body["journal"]["digest"]]
+                told = (event.exchange, event.num_examples, event.metrics)
+                assert (body["exchange"], body["num_examples"], body["metrics"]) == told
+                digest = None if body["update"] is None else body["update"]["digest"]
+                assert digest == event.update
 
 
 def _left_of_tasks(folder: Path) -> bool:

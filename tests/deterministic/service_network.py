@@ -17,6 +17,8 @@ from hanse.wire.messages.basics import Hello
 from hanse.wire.messages.members import Certificates, RenewRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -76,6 +78,9 @@ class WeatheredUpstream(Upstream):
 
     async def progress(self, request: ProgressRequest) -> None:
         await self._carry("progress", lambda upstream: upstream.progress(request))
+
+    async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
+        return await self._carry("journal-head", lambda upstream: upstream.journal_head(request))
 
     async def renew(self, request: RenewRequest) -> Certificates:
         return await self._carry("renew", lambda upstream: upstream.renew(request))

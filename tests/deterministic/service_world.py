@@ -38,13 +38,16 @@ from hanse.aggregator.service import AggregatorService
 from hanse.collaborator.agent import Agent
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.identity import Identity
+from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.settings import SiteSettings
 from hanse.core.journal.chain import Record
+from hanse.core.journal.site_records import STREAM as SITE
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.values.canonical import digest_of
 from hanse.errors import HanseError, RunError
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
+from hanse.storage.journal_sql import SqlJournal
 from hanse.transport.client.retry import Retry
 from hanse.wire.messages.runs import StopRequest, SubmitRequest
 
@@ -95,6 +98,8 @@ class ServiceWorld:
             finally:
                 self.loop.end()
         finally:
+            for site in self.sites.values():
+                site.close()
             shutil.rmtree(self.root, ignore_errors=True)
         return self
 
@@ -276,6 +281,9 @@ class AgentLives:
         self.name = name
         self.folders = Folders(world.root, name)
         self.process = Process(name)
+        self.kinds: list[str] = []
+        """Kinds of the records in the site's journal at the end."""
+        self._journals: list[SqlJournal] = []
 
     def start(self) -> None:
         self.process = process = Process(f"agent {self.name}")
@@ -306,6 +314,7 @@ class AgentLives:
             identity=identity,
             upstream=WeatheredUpstream(world, name, der(identity.credentials), process),
             blobs=FileBlobStore(directory, spare_from=1),
+            journal=SiteJournal(directory, identity.credentials.party, clock, self._open_journal),
             clock=clock,
             retry=Retry(uniform=world.random.random),
             worker_process=world.workers,
@@ -315,6 +324,21 @@ class AgentLives:
             await Agent(context).run()
         except HanseError as error:
             world.loop.faults.append(f"the agent of {name} ended: {error!r}")
+
+    def records(self) -> list[Record]:
+        """The journal of the site as its disk has it."""
+        return self._journals[-1].read(SITE)
+
+    def close(self) -> None:
+        """Close the journals of all lives, which no process that died could."""
+        self.kinds = [record.kind for record in self.records()] if self._journals else []
+        for journal in self._journals:
+            journal.close()
+
+    def _open_journal(self, path: Path) -> DyingJournal:
+        world, process = self._world, self.process
+        self._journals.append(SqlJournal(path))
+        return DyingJournal(self._journals[-1], lambda place: world.dies(process, place))
 
     def _mourn(self) -> None:
         self.folders.freeze()

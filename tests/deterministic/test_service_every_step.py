@@ -78,3 +78,15 @@ def test_every_record_of_a_run_has_a_step_before_and_a_step_after_it() -> None:
         steps = [point.removeprefix(begin) for point in calm.points if point.startswith(begin)]
         written = [step.split("+") for step in steps if step != "work on a thread"]
         assert [kind for step in written for kind in step] == kinds
+
+
+def test_every_record_of_a_sites_journal_has_a_step_before_and_a_step_after_it() -> None:
+    calm = undisturbed()
+
+    for name, site in calm.sites.items():
+        first, *kinds = site.kinds
+        assert first == "SiteJournalBegun"
+        for side in ("before", "after"):
+            begin = f"agent {name}: {side} "
+            steps = [point.removeprefix(begin) for point in calm.points if point.startswith(begin)]
+            assert [step for step in steps if step.endswith("Released")] == kinds

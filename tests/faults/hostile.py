@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from tests.blobs import named
+from tests.federations import A_HEAD
 from tests.integration.deployment import PLAN, Deployment, Run, Site
 
 from hanse.assembly.site import site_upstream
@@ -96,6 +97,7 @@ class Hostile:
             "update": {"digest": f"{'0' * 64}-blake3", "size": 1},
             "reason": "",
             "log_tail": "",
+            "journal": A_HEAD,
         }
         return told | changes
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.faults.reference import participation, undisturbed_model
 from tests.faults.small_federation import SmallFederation
@@ -14,11 +15,13 @@ from tests.integration.deployment import Run, Running, Site, done
 from tests.processes import until
 
 from hanse.aggregator.blobs.retention import references
+from hanse.collaborator.site_journal import records_of
 from hanse.config.layout import JOURNAL
 from hanse.config.load import load_plan
 from hanse.core.journal.membership import STREAM
+from hanse.core.journal.site_history import SiteHistory
 from hanse.core.run.events import Event
-from hanse.core.run.round_events import ExchangeClosed, UpdateAccepted, UpdatesAggregated
+from hanse.core.run.round_events import ExchangeClosed, TaskFailed, UpdateAccepted, UpdatesAggregated
 from hanse.core.run.run import TERMINAL
 from hanse.core.run.run import Run as State
 from hanse.core.run.run_events import RunFailed, RunStopped
@@ -38,7 +41,7 @@ def check_everything(
     """Hold the federation's runs, processes and files against what must be true of them now.
 
     Args:
-        trial: With every party up, nobody held at a gate, and no network that is bad.
+        small_federation: With every party up, nobody held at a gate, and no network that is bad.
         plan: Of all runs that were submitted since it was made.
         folder: For what is brought home.
         last: How many of the last runs to look at closely; None for all.
@@ -52,6 +55,8 @@ def check_everything(
             expected = undisturbed_model(plan, small_federation.federation.sites, participation(run.events))
             assert run.status.model == expected, f"not the model of an undisturbed run: {run}"
     _check_list(small_federation, runs)
+    for name, site in small_federation.federation.sites.items():
+        _check_site_journal(name, site, runs[:last])
     _check_no_process_is_left(small_federation)
     _check_no_file_is_left(small_federation)
     _check_logs(small_federation)
@@ -116,6 +121,26 @@ def _check_home(run: Run, folder: Path) -> None:
     home = run.export(folder)
     if (model := run.status.model) is not None:
         assert is_whole(home / "model.safetensors", model.digest)
+
+
+def _check_site_journal(name: str, site: Site, runs: list[Run]) -> None:
+    """The journal of a site is whole, no release is in it twice in a row, and all that was accepted is."""
+    bodies: dict[str, dict[str, Any]] = {}
+    latest: dict[tuple[str, int], dict[str, Any]] = {}
+    for record, _ in records_of(site.directory, SiteHistory()):
+        bodies[record.digest] = record.body
+        if "run_id" in record.body:
+            key = record.body["run_id"], record.body.get("exchange", 0)
+            assert latest.get(key) != record.body, f"{name} has recorded one release twice: {record}"
+            latest[key] = record.body
+    for run in runs:
+        for event in run.events:
+            if isinstance(event, UpdateAccepted | TaskFailed) and event.site == name and event.statement:
+                stated = event.statement.body
+                body = bodies[stated["journal"]["digest"]]
+                assert (body["run_id"], body["exchange"]) == (run.run_id, event.exchange)
+                assert (body.get("update") or {}).get("digest") == (stated["update"] or {}).get("digest")
+                assert body.get("metrics", {}) == stated["metrics"]
 
 
 def _check_list(small_federation: SmallFederation, runs: list[Run]) -> None:

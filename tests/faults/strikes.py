@@ -22,7 +22,7 @@ class Campaign:
     """A run after the other, each struck at steps at which none was before.
 
     Attributes:
-        trial: The federation.
+        small_federation: The federation.
         plan: What is submitted.
         where: At which steps to strike.
         strike: What happens there.

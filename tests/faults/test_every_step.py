@@ -58,7 +58,7 @@ def of_site_a(step: Step) -> bool:
 
 
 def at_a_task_of_a(step: Step) -> bool:
-    return step.who == "a"
+    return step.who == "a" and step.what.startswith(("order ", "report "))
 
 
 def by_the_operator(step: Step) -> bool:
@@ -108,6 +108,12 @@ def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(
     served = {name.partition(" by ")[0] for name in campaign.struck}
     for route in (HELLO, ANSWER, PROGRESS, BLOB, UPLOAD_STATE, UPLOAD, RESULT):
         assert {f"{when} {route.method} {route.path}" for when in ("before", "after")} <= served
+    recorded = {tuple(name.split()[:3]) for name in campaign.struck if " record " in name}
+    assert recorded >= {
+        (when, "record", kind)
+        for when in ("before", "after")
+        for kind in ("PlanAnswerReleased", "ResultReleased")
+    }
 
 
 def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(

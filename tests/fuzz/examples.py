@@ -31,6 +31,8 @@ from hanse.wire.messages.runs import (
 from hanse.wire.messages.sites import (
     AnswerRequest,
     Assignment,
+    JournalHeadReply,
+    JournalHeadRequest,
     ModelDelta,
     NextRequest,
     PlanAnswer,
@@ -162,6 +164,7 @@ OUTCOME = {
 }
 STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
 
+HEAD = {"generation": 0, "sequence": 2, "digest": D}
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
     Hello: {"service": "hanse", "protocol": 2, "version": "1", "federation": "north", "time_ms": 5},
     EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
@@ -179,6 +182,8 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     ResultRequest: {"statement": STATEMENT},
     ResultReply: {"duplicate": True},
     ProgressRequest: {"run_id": "demo-1", "exchange": 1},
+    JournalHeadRequest: {"head": HEAD, "proof": True},
+    JournalHeadReply: {"heard": HEAD, "statement": STATEMENT},
     Empty: {},
     ErrorReply: {"error": "trust", "message": "no", "mend": "yes"},
     SubmitRequest: {"plan_digest": D},

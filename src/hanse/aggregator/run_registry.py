@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
+from hanse.aggregator.members.journal_heads import JournalHeads
 from hanse.aggregator.members.membership import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
@@ -43,6 +44,7 @@ class RunRegistry:
         signals: Notified of what happens in the runs.
         retention: Keeps the blobs that the runs need.
         downloads: Models in fewer bytes.
+        journal_heads: How far each site's own journal had come, as the runs heard of it.
     """
 
     def __init__(
@@ -78,12 +80,14 @@ class RunRegistry:
             worker_process=options.worker_process,
         )
         self._clock_ms = clock_ms
+        self.journal_heads = JournalHeads(journal)
         self._runs: dict[str, RunController] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beginning = asyncio.Lock()
 
     async def start(self) -> None:
         """Take up every run of the journal where it stood."""
+        await asyncio.to_thread(self.journal_heads.note_enrolments)
         for run_id in self._journal.streams():
             if run_id != STREAM:
                 self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
@@ -171,7 +175,8 @@ class RunRegistry:
         return controller
 
     def _load(self, run_id: str) -> RunController:
-        return RunController(JournaledRun(self._journal, run_id), self.signals, self._clock_ms)
+        run = JournaledRun(self._journal, run_id, self.journal_heads.note)
+        return RunController(run, self.signals, self._clock_ms)
 
     def _next_id(self, plan_name: str) -> str:
         number = 1

@@ -8,7 +8,10 @@ from pathlib import Path
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.plan_store import PlanStore
+from hanse.collaborator.releases import answer_release
+from hanse.collaborator.restored import must_be_whole
 from hanse.collaborator.review import decide_plan
+from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.load import load_plan
 from hanse.config.settings import load_site
@@ -16,6 +19,7 @@ from hanse.core.plan.manifest import Manifest
 from hanse.errors import HanseError
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
+from hanse.wire.messages.sites import AnswerRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +111,22 @@ async def decide(
         ConfigError: No such plan was seen at the site.
         PolicyError: `site.yaml` does not permit it.
     """
-    answers = decide_plan(site, digest, approve=approve, reason=reason, now=now())
+    answer, runs = decide_plan(site, digest, approve=approve, reason=reason, now=now())
     told: list[str] = []
     untold: dict[str, HanseError] = {}
-    upstream = site_upstream(load_site(site), Credentials.load(site / IDENTITY, now()))
+    credentials = Credentials.load(site / IDENTITY, now())
+    upstream = site_upstream(load_site(site), credentials)
+    journal = SiteJournal(site, credentials.party, now)
     try:
-        for answer in answers:
+        for run_id in runs:
             try:
-                await upstream.answer(answer)
-                told.append(answer.run_id)
+                must_be_whole(site)
+                journal.record(answer_release(run_id, answer))
+                await upstream.answer(AnswerRequest(run_id=run_id, statement=answer.statement))
+                told.append(run_id)
             except HanseError as error:
-                untold[answer.run_id] = error
+                untold[run_id] = error
     finally:
+        journal.close()
         await upstream.close()
     return told, untold

@@ -10,6 +10,7 @@ from hanse.assembly import tuning
 from hanse.assembly.federation import _upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
+from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import IDENTITY
 from hanse.config.settings import SiteSettings, load_site
 from hanse.pki.credentials import Credentials
@@ -53,6 +54,7 @@ def agent(directory: Path) -> Agent:
         identity=identity,
         upstream=upstream,
         blobs=blobs,
+        journal=SiteJournal(directory, credentials.party, now),
         clock=now,
         retry=replace(chosen.retry, upgrade_s=chosen.upgrade_s),
         first_sign_s=chosen.first_sign_s,

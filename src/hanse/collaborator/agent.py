@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
@@ -74,6 +75,7 @@ class Agent:
         Raises:
             ConfigError: The settings are another site's, or would show the site's key to plan code.
             StorageError: Another agent uses this folder.
+            TamperedError: The site's journal is damaged.
             TrustError: The site was removed from the federation, or the aggregator cannot be trusted.
             ProtocolError: Something else than an aggregator answers there.
         """
@@ -81,6 +83,7 @@ class Agent:
         if self._stopping:
             return
         with DirectoryLock(self._here.directory, holder="collaborator"):
+            await asyncio.to_thread(self._here.journal.open)
             self._here.drop_leftovers()
             self._serving = asyncio.create_task(self._serve())
             try:
@@ -104,10 +107,12 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 await self._greet()
+                await self._check_restored()
                 await self._follow(group)
         finally:
             await self._workers.close()
             await self._here.upstream.close()
+            self._here.journal.close()
 
     async def _greet(self) -> None:
         here = self._here
@@ -125,6 +130,19 @@ class Agent:
                 "this machine's clock is %+.0f s from the aggregator's: set it by NTP", clock.ahead_s
             )
         logger.info("connected to the aggregator of %s, Hanse %s", hello.federation, hello.version)
+
+    async def _check_restored(self) -> None:
+        """Serve nothing where the journal lacks records that this site has signed; else nothing happens."""
+        here = self._here
+
+        async def find() -> Restored | None:
+            return await find_restore(here.journal, here.identity.credentials, here.upstream, here.now_ms)
+
+        restored = await here.retry_call(find)
+        if restored is None:
+            forget_note(here.directory)
+        else:
+            await hold_back(restored, here.directory, self._renew, here.remind_s)
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         """Ask for work again and again; each question waits until the answer is another."""

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.plan_store import PlanStore
+from hanse.collaborator.site_journal import SiteJournal
 from hanse.collaborator.task_worker.progress import cpu_time
 from hanse.concurrency import in_thread
 from hanse.config.layout import PLANS
 from hanse.config.settings import SiteSettings
+from hanse.core.journal.site_records import Release
 from hanse.errors import StorageError, TamperedError, TransportError
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 from hanse.storage.base import ABANDONED_MS, BlobStore
@@ -39,12 +41,14 @@ class SiteContext:
         identity: The site's credentials.
         upstream: The aggregator; one try a call.
         blobs: Where files lie on their way in and out.
+        journal: Records what leaves the site.
         clock: Tells the time, with its zone.
         retry: How soon to try again; without end.
         worker_process: Starts task workers.
         cpu_time_of: A sign of the progress of a worker, by its process id; see `Progress`.
         first_sign_s: When to tell the aggregator first that a task has begun, seconds.
         speaking: Tasks that are just having their last word, see `tell`.
+        remind_s: How often to log that a person has to act before anything leaves the site, seconds.
     """
 
     directory: Path
@@ -52,11 +56,13 @@ class SiteContext:
     identity: Identity
     upstream: Upstream
     blobs: BlobStore
+    journal: SiteJournal
     clock: Callable[[], datetime]
     retry: Retry = Retry()  # noqa: RUF009 - frozen
     worker_process: StartsWorkers = WorkerProcess
     cpu_time_of: Callable[[int], object] = cpu_time
     first_sign_s: float = 1.0
+    remind_s: float = 600.0
     uncancellable: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -95,6 +101,10 @@ class SiteContext:
             return await self.retry_while_disk_full(call)
         finally:
             self.uncancellable.discard(task)
+
+    async def record(self, release: Release) -> None:
+        """Record a release in the site's journal before its first byte leaves; a full disk is waited for."""
+        await self.retry_while_disk_full(partial(asyncio.to_thread, self.journal.record, release))
 
     async def fetch(self, digest: str, max_bytes: int) -> Path:
         """Bring a blob here.

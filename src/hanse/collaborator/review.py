@@ -13,6 +13,7 @@ from typing import Literal
 
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
+from hanse.collaborator.releases import answer_release
 from hanse.config.bundle import write_bundle
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.settings import SiteSettings, load_site
@@ -53,7 +54,7 @@ def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
 
 def decide_plan(
     directory: Path, prefix: str, *, approve: bool, reason: str, now: datetime
-) -> tuple[AnswerRequest, ...]:
+) -> tuple[StoredAnswer, list[str]]:
     """Sign a person's decision on a plan, and keep it where the agent finds it.
 
     The agent need not be stopped. It is not told either: whoever calls this gives
@@ -68,7 +69,7 @@ def decide_plan(
         now: The time, with its zone.
 
     Returns:
-        The answer for each run that waits for it at present.
+        The answer, and the runs that wait for it at present.
 
     Raises:
         ConfigError: No such plan was seen here.
@@ -88,7 +89,7 @@ def decide_plan(
     reasons = (f"{said}: {reason}" if reason else said,)
     answer = _sign(credentials, digest, accepted=approve, reasons=reasons, by="person", now=now)
     plans.record(digest, answer)
-    return tuple(AnswerRequest(run_id=run, statement=answer.statement) for run in plans.runs(digest))
+    return answer, plans.runs(digest)
 
 
 class Reviewer:
@@ -110,6 +111,7 @@ class Reviewer:
         try:
             answer = await self._here.retry_while_disk_full(partial(self._answer, run))
             if answer is not None:
+                await self._here.record(answer_release(run.run_id, answer))
                 statement = restate(self._here.identity.credentials, PLAN_ANSWER, answer.statement)
                 request = AnswerRequest(run_id=run.run_id, statement=statement)
                 await self._here.deliver_final(partial(self._here.upstream.answer, request))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
@@ -76,7 +78,7 @@ class TaskRun:
         )
 
     async def carry_out(self) -> TaskOutcome:
-        """Perform the task, and check what would leave.
+        """Perform the task, check what would leave, and record it in the site's journal.
 
         Raises:
             HanseError: It failed, or may not be performed or disclosed here.
@@ -86,10 +88,7 @@ class TaskRun:
         model = await self._model()
         logger.info("%s begins", self, extra=self.facts)
         report = await self._perform(manifest, model)
-        update = await asyncio.to_thread(self._release, manifest.plan, report, model)
-        return self._said(
-            outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
-        )
+        return await asyncio.to_thread(self._release, manifest.plan, report, model)
 
     def failed(self, error: HanseError) -> TaskOutcome:
         """What is said when the task failed: as much as the site permits."""
@@ -191,8 +190,27 @@ class TaskRun:
                 if failed >= tries:
                     raise
 
-    def _release(self, plan: Plan, report: TaskReport, model: Path | None) -> UpdateFile | None:
-        """Take over what the worker wrote, out of its reach, and make of it there what travels."""
+    def _release(self, plan: Plan, report: TaskReport, model: Path | None) -> TaskOutcome:
+        """Take over what the worker wrote, out of its reach, check it there, and record that it leaves."""
+        update = self._taken_over(plan, report, model)
+        outcome = self._said(
+            outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
+        )
+        with suppress(StorageError):  # recorded before the outcome leaves, as soon as the disk takes it
+            return self.recorded(outcome)
+        return outcome
+
+    def recorded(self, outcome: TaskOutcome) -> TaskOutcome:
+        """The outcome with its record in the site's journal; waits for the disk.
+
+        Raises:
+            StorageError: The journal cannot be written; the outcome must not leave.
+        """
+        update = self.folder.outgoing(outcome.exchange)
+        head = self.context.journal.record(release_of(outcome, update))
+        return outcome.model_copy(update={"journal": head})
+
+    def _taken_over(self, plan: Plan, report: TaskReport, model: Path | None) -> UpdateFile | None:
         asked, site = self.assignment, self.context.identity.site
         try:
             file = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
@@ -211,5 +229,5 @@ class TaskRun:
         return None if update is None else update.file
 
 
-_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail"}
+_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal"}
 """What an outcome says beside which task it is about."""

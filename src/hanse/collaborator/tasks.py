@@ -34,6 +34,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     RunWork,
     TaskOutcome,
+    purpose_of_outcome,
 )
 
 logger = logging.getLogger(__name__)
@@ -131,14 +132,16 @@ class Tasks:
         if statement is None:
             return None
         try:
+            purpose = purpose_of_outcome(statement.body)  # an agent of 0.1 may have kept it
             own, now = self._here.identity.credentials, self._here.clock()
             outcome = check_statement(
-                statement, TaskOutcome, TASK_RESULT, by=own.party, authority=own.authority, at=now
+                statement, TaskOutcome, purpose, by=own.party, authority=own.authority, at=now
             )
         except (TrustError, ProtocolError) as error:
             logger.warning("%s: what was kept of it does not count: %s", task_run, error)
             return None
-        return outcome if task_run.answered_by(outcome) else None
+        # Its record is looked up again: the journal may be another one since.
+        return outcome.model_copy(update={"journal": None}) if task_run.answered_by(outcome) else None
 
     async def _hand_in(self, task_run: TaskRun, outcome: TaskOutcome) -> None:
         here, folder, exchange = self._here, task_run.folder, outcome.exchange
@@ -146,6 +149,11 @@ class Tasks:
         async def keep() -> None:
             folder.keep_outcome(exchange, statement)  # a line of text, and the disk is not waited for
 
+        # Recorded before it is signed: what is signed names the record. What an earlier agent has recorded
+        # of this outcome stands already.
+        if outcome.journal is None:
+            record = partial(asyncio.to_thread, task_run.recorded, outcome)
+            outcome = await here.retry_while_disk_full(record)
         # Signed now, also what was kept: the certificate of then may have run out.
         statement = state(here.identity.credentials, TASK_RESULT, outcome)
         # Kept before it leaves, so that an agent that comes after this one says the same.

@@ -17,7 +17,7 @@ from hanse.errors import TrustError
 from hanse.pki.signatures import verify
 from hanse.pki.statements import S, check_statement
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal
-from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
+from hanse.wire.messages.sites import PLAN_ANSWER, PlanAnswer, TaskOutcome, purpose_of_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def check_outcome(
         TrustError: As `check_answer`.
         ProtocolError: What it signed is no outcome of a task.
     """
-    stated = _stated(TaskOutcome, TASK_RESULT, event.statement, _site(setting, event.site), setting, time_ms)
+    body = {} if event.statement is None else event.statement.body
+    by, purpose = _site(setting, event.site), purpose_of_outcome(body)
+    stated = _stated(TaskOutcome, purpose, event.statement, by, setting, time_ms)
     said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.digest}
     expected = {
         "run_id": setting.run_id,

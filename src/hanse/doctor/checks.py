@@ -19,10 +19,14 @@ from urllib.request import getproxies, proxy_bypass
 
 from hanse import __version__
 from hanse.collaborator.plan_store import PlanStore
+from hanse.collaborator.restored import restored_note
 from hanse.collaborator.review import is_whole
+from hanse.collaborator.site_journal import ACKNOWLEDGE, records_of
+from hanse.config.layout import JOURNAL
 from hanse.config.settings import AggregatorSettings, SiteSettings
 from hanse.config.units import format_size
 from hanse.core.journal.chain import Record, check_chain
+from hanse.core.journal.site_history import SiteHistory
 from hanse.core.values.identity import Role
 from hanse.errors import CredentialError, HanseError
 from hanse.files.errors import file_errors
@@ -224,6 +228,29 @@ def check_journal(path: Path) -> Iterator[Finding]:
         streams = journal.streams()
         records = sum(check_chain(_records(journal, stream))[0] for stream in streams)
     yield Finding("journal", Grade.OK, f"{records} records in {len(streams)} intact chains")
+
+
+def check_site_journal(directory: Path) -> Iterator[Finding]:
+    """Follow the chain of a site's journal from its beginning, and tell of what was acknowledged."""
+    if not (directory / JOURNAL).exists():
+        yield Finding("journal", Grade.OK, "none yet; the agent begins the journal when it first starts")
+        return
+    history = SiteHistory()
+    for _ in records_of(directory, history):
+        pass
+    told = [f"{history.records} records in an intact chain"]
+    if history.restores:
+        told.append(f"{history.restores} acknowledged restores of a backup")
+    if (before := history.damaged()) is not None:
+        told.append(f"begun instead of {before.file}, which is damaged, as {before.by} acknowledged")
+    yield Finding("journal", Grade.OK, "; ".join(told))
+    if (restored := restored_note(directory)) is not None:
+        yield Finding(
+            "journal",
+            Grade.FAIL,
+            f"nothing leaves this site: {restored}",
+            f"Put back a later copy of the journal and start the agent, or run `{ACKNOWLEDGE}`.",
+        )
 
 
 def _records(journal: Journal, stream: str) -> Iterator[Record]:

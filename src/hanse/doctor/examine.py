@@ -36,6 +36,7 @@ from hanse.doctor.checks import (
     check_port,
     check_proxy,
     check_sandbox,
+    check_site_journal,
     check_writable,
     failed,
 )
@@ -163,6 +164,7 @@ async def _site(directory: Path) -> Examination:
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
     site.look("directory", lambda: check_writable(directory, folders))
     site.look("disk", lambda: check_disk(directory, settings.disk_reserve))
+    site.look("journal", lambda: check_site_journal(directory))
     site.look("plans", lambda: check_plans(directory / PLANS))
     return site
 

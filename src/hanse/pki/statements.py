@@ -11,7 +11,7 @@ from hanse.core.values.identity import Party, Role
 from hanse.core.values.schema import Strict
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import TrustError
-from hanse.pki.certificates import pem_of
+from hanse.pki.certificates import pem_of, read_certificate
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign, verify
 from hanse.wire.messages.basics import decode_value
@@ -69,6 +69,23 @@ def check_statement(
             mend="A site can speak for itself only.",
         )
     return body
+
+
+def check_own_at_any_time(
+    credentials: Credentials, kind: type[S], purpose: str, statement: SignedStatement
+) -> S:
+    """As `check_statement` of the holder's own, whenever the certificate was valid.
+
+    A past statement proves that it was made.
+
+    Raises:
+        TrustError: The statement was altered, or another party made it.
+    """
+    issued = read_certificate(statement.certificate).not_valid_before_utc
+    at = max(issued, credentials.authority.not_valid_before_utc)
+    return check_statement(
+        statement, kind, purpose, by=credentials.party, authority=credentials.authority, at=at
+    )
 
 
 def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:

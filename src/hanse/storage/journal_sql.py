@@ -92,6 +92,8 @@ _SQLITE_ERRORS = {
     "SQLITE_NOTADB": ("is not a journal", "Check the path."),
     "SQLITE_CORRUPT": ("is damaged", _RESTORE),
 }
+_DAMAGE = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+"""Errors that say of the file what it is; all others say what cannot be done with it at present."""
 
 
 class SqlJournal(Journal):
@@ -104,8 +106,8 @@ class SqlJournal(Journal):
         location: Path of an SQLite file, made where it does not exist, or a URL (`postgresql://...`).
 
     Raises:
-        StorageError: It cannot be opened, is not a journal, is damaged, or was
-            written by a later version of Hanse.
+        StorageError: It cannot be opened, or was written by a later version of Hanse.
+        TamperedError: It is damaged, or is not a journal.
     """
 
     def __init__(self, location: Path | str) -> None:
@@ -182,7 +184,7 @@ class SqlJournal(Journal):
         if connection.dialect.name == "sqlite":
             fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if fault != "ok":
-                raise StorageError(f"{self._where} is damaged: {fault}", mend=_RESTORE)
+                raise TamperedError(f"{self._where} is damaged: {fault}", mend=_RESTORE)
 
     def _bring_up(self, connection: Connection) -> None:
         """Take over a journal of an earlier version, all at once or not at all."""
@@ -255,5 +257,6 @@ def _storage_error(error: SQLAlchemyError, where: str) -> StorageError:
     name = getattr(cause, "sqlite_errorname", "")
     for prefix, (what, mend) in _SQLITE_ERRORS.items():
         if name.startswith(prefix):
-            return StorageError(f"{where} {what}", mend=mend)
+            kind = TamperedError if prefix in _DAMAGE else StorageError
+            return kind(f"{where} {what}", mend=mend)
     return StorageError(f"{where} failed: {cause or error}")

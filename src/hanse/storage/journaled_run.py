@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hanse.core.journal.chain import Entry
+from hanse.core.journal.chain import Entry, Record
 from hanse.core.run.decide import Command, decide
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.evolve import evolve
@@ -25,11 +25,19 @@ class JournaledRun:
 
     Not thread-safe: whoever owns a run tells it one thing at a time. What a
     command brings about can be seen from other threads at once or not at all.
+
+    Args:
+        journal: Holds the run's records.
+        run_id: The run.
+        note: Given each record, those that are there already first.
     """
 
-    def __init__(self, journal: Journal, run_id: str) -> None:
+    def __init__(
+        self, journal: Journal, run_id: str, note: Callable[[Record], object] = lambda _: None
+    ) -> None:
         self._journal = journal
         self._run_id = run_id
+        self._note = note
         self._state = _State()
         for record in journal.read(run_id):
             try:
@@ -43,6 +51,7 @@ class JournaledRun:
                     f"record {record.sequence} of run {run_id}, {record.kind}, cannot be applied: {why}",
                     mend="It was written by a later version, or altered; `hanse audit verify` says which.",
                 ) from error
+            note(record)
 
     @property
     def run(self) -> Run:
@@ -116,8 +125,10 @@ class JournaledRun:
             entries += written
             times += [time_ms] * len(written)
         if entries:
-            self._journal.append(self._run_id, entries, time_ms=times)
+            added = self._journal.append(self._run_id, entries, time_ms=times)
             self._state = then
+            for record in added:
+                self._note(record)
         return outcomes
 
 

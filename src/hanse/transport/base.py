@@ -14,6 +14,8 @@ from hanse.wire.messages.basics import Hello
 from hanse.wire.messages.members import Certificates, RenewRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -47,6 +49,10 @@ class Upstream(Protocol):
 
     async def progress(self, request: ProgressRequest) -> None:
         """Say that a task is under way."""
+        ...
+
+    async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
+        """State the last record of the site's journal; the latest that the aggregator has heard of."""
         ...
 
     async def renew(self, request: RenewRequest) -> Certificates:

@@ -25,6 +25,8 @@ from hanse.wire.messages.members import (
 from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -82,6 +84,10 @@ class SiteHandler(Protocol):
 
     async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         """Note that a task is under way."""
+        ...
+
+    async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:
+        """Take a site's word on its journal; the latest record of that journal that was heard of."""
         ...
 
 

@@ -1,9 +1,9 @@
 """A command of Hanse with a gate before and after each step of the protocol, at which the tests may act.
 
-A step is an append to a run's journal, a file of a run's worker that is taken in, a request that is
-served, a call of a run's worker that is answered, an order to a task worker or its report. A process
-that comes to a gate says so over a socket of the tests, and waits for their leave: so a fault comes at
-that very step, each time.
+A step is an append to a run's journal or to a site's, a file of a run's worker that is taken in, a request
+that is served, a call of a run's worker that is answered, an order to a task worker or its report. A
+process that comes to a gate says so over a socket of the tests, and waits for their leave: so a fault comes
+at that very step, each time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hanse import checkpoints
 from hanse.assembly import tuning
 from hanse.checkpoints import Facts, Point
 from hanse.core.journal.membership import STREAM
+from hanse.core.journal.site_records import STREAM as SITE
 from hanse.transport.client.address import Patience
 from hanse.transport.client.retry import Retry
 
@@ -98,7 +99,9 @@ def _append(facts: Facts) -> str | None:
     if facts["stream"] == STREAM:
         return None
     entries: Any = facts["entries"]
-    return "journal " + ", ".join(_entry(kind, body) for kind, body in entries)
+    return ("record " if facts["stream"] == SITE else "journal ") + ", ".join(
+        _entry(kind, body) for kind, body in entries
+    )
 
 
 def _entry(kind: str, body: dict[str, Any]) -> str:

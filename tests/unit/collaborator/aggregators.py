@@ -16,6 +16,7 @@ from tests.parties import DAY, NOW, enrolled
 
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.identity import Identity
+from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.settings import SiteSettings
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
@@ -38,6 +39,8 @@ from hanse.wire.messages.sites import (
     TASK_RESULT,
     AnswerRequest,
     Assignment,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     PlanAnswer,
     ProgressRequest,
@@ -100,6 +103,8 @@ class FakeUpstream(Upstream):
         blobs: What may be fetched, by digest.
         delivered: What was delivered, by digest.
         failing: Errors to raise, by method, each once.
+        heard: What it answers an agent that states the head of its journal.
+        stated: What such agents stated.
         prompt: Whether a task is taken off what is wanted before its result is replied to, as an
             aggregator does; else a test does it.
     """
@@ -113,6 +118,8 @@ class FakeUpstream(Upstream):
     fetched: list[str] = field(default_factory=list)
     failing: defaultdict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
     federation: str = "north"
+    heard: JournalHeadReply = field(default_factory=JournalHeadReply)
+    stated: list[JournalHeadRequest] = field(default_factory=list)
     prompt: bool = True
     closed: bool = False
     renewed: int = 0
@@ -166,6 +173,11 @@ class FakeUpstream(Upstream):
         self._meet("progress")
         self.progressed.append(request.exchange)
 
+    async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
+        self._meet("journal_head")
+        self.stated.append(request)
+        return self.heard if request.proof else JournalHeadReply(heard=self.heard.heard)
+
     async def renew(self, request: RenewRequest) -> Certificates:
         self._meet("renew")
         self.renewed += 1
@@ -213,6 +225,7 @@ class Site:
     credentials: Credentials
     shown: list[Credentials] = field(default_factory=list)
     clock: Callable[[], datetime] = lambda: NOW
+    opened: list[SiteJournal] = field(default_factory=list)
 
     def context(self, **settings: Any) -> SiteContext:
         """The site with these settings, as an agent that starts finds it."""
@@ -235,9 +248,16 @@ class Site:
             identity=identity,
             upstream=self.upstream,
             blobs=FileBlobStore(self.directory / "blobs"),
+            journal=self.journal(),
             clock=self.clock,
             retry=Retry(sleep=lambda _: asyncio.sleep(0)),
         )
+
+    def journal(self) -> SiteJournal:
+        """The journal in the site's folder; it is closed with the test."""
+        journal = SiteJournal(self.directory, self.credentials.party, self.clock)
+        self.opened.append(journal)
+        return journal
 
     def publish(self, manifest: Manifest, code: str = LEARNER) -> RunWork:
         """Upload a plan, and ask the site about it."""

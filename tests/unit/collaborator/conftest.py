@@ -1,5 +1,6 @@
 """A site to test with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-def site(tmp_path: Path, authority: Authority) -> Site:
+def site(tmp_path: Path, authority: Authority) -> Iterator[Site]:
     directory = tmp_path / "site"
     directory.mkdir()
-    return joined(directory, authority)
+    site = joined(directory, authority)
+    yield site
+    for journal in site.opened:
+        journal.close()

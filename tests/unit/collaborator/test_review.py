@@ -8,7 +8,10 @@ from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
 
 from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.review import Reviewer, decide_plan, is_whole
+from hanse.collaborator.site_journal import records_of
 from hanse.config.settings import settings_yaml
+from hanse.core.journal.site_history import SiteHistory
+from hanse.core.journal.site_records import PlanAnswerReleased
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.errors import ConfigError, PolicyError, RunError, StorageError, TransportError
 from hanse.pki.authority import Authority
@@ -28,7 +31,8 @@ def decided(site: Site, digest: str, *, approve: bool, **settings: Any) -> tuple
     """What `hanse plan approve` or `reject` does."""
     text = settings_yaml(site.context(**settings).settings)
     (site.directory / "site.yaml").write_text(text, encoding="utf-8")
-    return decide_plan(site.directory, digest[:8], approve=approve, reason="as agreed", now=NOW)
+    answer, runs = decide_plan(site.directory, digest[:8], approve=approve, reason="as agreed", now=NOW)
+    return tuple(AnswerRequest(run_id=run_id, statement=answer.statement) for run_id in runs)
 
 
 def test_a_plan_that_a_rule_accepts_is_accepted_at_once(site: Site, run: Run) -> None:
@@ -244,3 +248,30 @@ def test_more_reasons_than_a_message_holds_are_cut(site: Site, run: Run) -> None
     reviewed(site, run, work, policy={"discloses": {"metrics": ()}})
 
     assert len(site.upstream.answers[0].reasons) == 100
+
+
+def test_an_answer_is_in_the_journal_before_it_leaves(site: Site, run: Run) -> None:
+    site.upstream.fail("answer", RunError("the run is over"))
+    work = site.publish(manifest_of())
+
+    reviewed(site, run, work)
+
+    assert site.upstream.answers == []
+    _, (_, record) = records_of(site.directory, SiteHistory())
+    assert record == PlanAnswerReleased(
+        run_id=work.run_id,
+        plan_digest=work.plan_digest,
+        accepted=True,
+        reasons=("its name matches the rule 'demo'",),
+        by="rule",
+    )
+
+
+def test_an_answer_that_is_given_once_more_adds_no_record(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+
+    reviewed(site, run, work)
+    reviewed(site, run, work)
+
+    assert len(site.upstream.answers) == 2
+    assert site.journal().open().records == 2

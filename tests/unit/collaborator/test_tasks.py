@@ -9,13 +9,18 @@ import pytest
 from tests.fake_sites import until
 from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
 
+from hanse.collaborator import releases
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.site_journal import SiteJournal, records_of
 from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.collaborator.tasks import Tasks
+from hanse.core.journal.site_history import SiteHistory
+from hanse.core.journal.site_records import JournalHead, SiteRecord
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.parameters import Parameters
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -25,7 +30,8 @@ from hanse.errors import (
     TransportError,
     UpdateError,
 )
-from hanse.wire.messages.sites import Assignment, RunWork, TaskOutcome
+from hanse.pki.signatures import sign
+from hanse.wire.messages.sites import TASK_RESULT_1, Assignment, RunWork, TaskOutcome
 from hanse.wire.tensors import encode, open_file, write_file
 
 Run = Callable[[Any], Any]
@@ -424,3 +430,108 @@ def test_a_site_that_was_removed_stops(site: Site, run: Run, work: RunWork) -> N
 
     with pytest.raises(CredentialError, match="removed"):
         settled(site, run, work, site.assignment(), FakeWorkers())
+
+
+def released(site: Site) -> list[dict[str, Any]]:
+    """What the site's journal says left for tasks, in order."""
+    found = records_of(site.directory, SiteHistory())
+    return [{"kind": record.kind, **record.body} for record, _ in found if "exchange" in record.body]
+
+
+def test_a_result_is_in_the_journal_before_anything_of_it_leaves(site: Site, run: Run, work: RunWork) -> None:
+    site.upstream.fail("deliver", LateResultError("too late"))
+    context = site.context()
+
+    with pytest.raises(IndexError):
+        settled(site, run, work, site.assignment(), FakeWorkers())
+
+    (record,) = released(site)
+    assert (record["kind"], record["run_id"], record["exchange"]) == ("ResultReleased", "demo-1", 1)
+    assert (record["task"], record["num_examples"], record["metrics"]) == ("train", 10, {"loss": 0.5})
+    assert record["update"]["tensors"] == [
+        {"name": "steps", "dtype": "int64", "shape": []},
+        {"name": "weight", "dtype": "float32", "shape": [2, 3]},
+    ]
+    assert context.journal.open().records == 3
+
+
+def test_an_outcome_names_its_record_in_the_journal(site: Site, run: Run, work: RunWork) -> None:
+    outcome = settled(site, run, work, site.assignment(), FakeWorkers())
+
+    assert outcome.journal is not None
+    assert site.journal().holds(outcome.journal)
+    assert outcome.journal.sequence == 3  # the journal was begun, and the plan answered
+
+
+def test_a_failure_is_in_the_journal_with_the_text_that_travels(site: Site, run: Run, work: RunWork) -> None:
+    workers = FakeWorkers(TaskError("boom", log_tail="Traceback"))
+
+    outcome = settled(site, run, work, site.assignment(), workers, policy=telling("log"))
+
+    (record,) = released(site)
+    assert (record["kind"], record["reason"], record["log_tail"]) == ("FailureReleased", "boom", "Traceback")
+    assert outcome.journal is not None
+
+
+def test_a_result_that_is_sent_once_more_adds_no_record(site: Site, run: Run, work: RunWork) -> None:
+    first = settled(site, run, work, site.assignment(), FakeWorkers())
+
+    again = settled(site, run, work, site.assignment(), FakeWorkers())
+
+    assert again.journal == first.journal
+    assert len(released(site)) == 1
+
+
+def test_of_an_update_with_very_many_tensors_the_first_are_listed_and_the_others_counted(
+    site: Site, run: Run, work: RunWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "MOST_TENSORS", 1)
+
+    settled(site, run, work, site.assignment(), FakeWorkers())
+
+    (record,) = released(site)
+    assert [tensor["name"] for tensor in record["update"]["tensors"]] == ["steps"]
+    assert record["update"]["more_tensors"] == 1
+
+
+def test_nothing_leaves_while_the_journal_cannot_be_written(
+    site: Site, run: Run, work: RunWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, append = [StorageError("the disk is full")] * 3, SiteJournal.append
+
+    def filled(journal: SiteJournal, record: SiteRecord) -> JournalHead:
+        if full:
+            assert site.upstream.delivered == {}
+            raise full.pop()
+        return append(journal, record)
+
+    monkeypatch.setattr(SiteJournal, "append", filled)
+
+    assert settled(site, run, work, site.assignment(), FakeWorkers()).outcome == "done"
+    assert full == []
+
+
+def test_an_outcome_that_an_agent_of_0_1_signed_is_handed_in_as_the_protocol_is_now(
+    site: Site, run: Run, work: RunWork
+) -> None:
+    site.upstream.fail("result", LateResultError("too late"))
+    with pytest.raises(IndexError):
+        settled(
+            site,
+            run,
+            work,
+            site.assignment("evaluate"),
+            FakeWorkers(TaskReport(num_examples=4, metrics={"accuracy": 0.5})),
+        )
+    kept = RunFolder(site.directory / "runs" / work.run_id)
+    statement = kept.outcome(1)
+    assert statement is not None
+    body = {name: value for name, value in statement.body.items() if name != "journal"}
+    signature = sign(site.credentials, TASK_RESULT_1, body)
+    kept.keep_outcome(1, SignedStatement(body=body, **signature.model_dump()))
+    workers = FakeWorkers()
+
+    outcome = settled(site, run, work, site.assignment("evaluate"), workers)
+
+    assert workers.orders == []
+    assert outcome.journal is not None

@@ -13,12 +13,15 @@ from tests.journals import MODEL, NOW_MS, RUN, SITES, UPDATE, Author, Lines, Wor
 from hanse.control.audit import verify
 from hanse.control.report import MOST_PROBLEMS, AuditReport
 from hanse.core.plan.manifest import Manifest
+from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Role
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import StorageError, TamperedError
 from hanse.pki.credentials import Credentials
-from hanse.wire.messages.sites import UpdateFile
+from hanse.pki.signatures import sign
+from hanse.wire.messages.sites import TASK_RESULT, TASK_RESULT_1, UpdateFile
 
 
 @pytest.fixture(scope="module")
@@ -421,3 +424,24 @@ def test_a_journal_of_an_earlier_version_still_passes_and_comes_to_the_same(path
     assert problems(report) == {}
     assert (report.phase, report.rounds, report.records) == ("finished", 1, 18)
     assert {name: len(site.disclosed) for name, site in report.sites.items()} == {"budapest": 2, "zurich": 1}
+
+
+@pytest.mark.parametrize("purpose", [TASK_RESULT, TASK_RESULT_1])
+def test_an_outcome_counts_under_the_purpose_of_its_version_alone(
+    world: World, tmp_path: Path, purpose: str
+) -> None:
+    author = Author(world)
+    author.accept_plan("zurich")
+    author.accept_plan("budapest")
+    author.do(OpenRound(0))
+    author.do(Commit(0, MODEL))
+    author.do(OpenRound(1))
+    author.do(OpenExchange(1, 0, "train", MODEL))
+    outcome = author.outcome("zurich", update=UpdateFile(digest=UPDATE, size=120))
+    body = outcome.model_dump(mode="json", exclude={"journal"})  # as 0.1 had it
+    statement = SignedStatement(body=body, **sign(author.sites["zurich"], purpose, body).model_dump())
+    author.do(AcceptResult(outcome.exchange, "zurich", 5, {"loss": 0.5}, UPDATE, statement))
+
+    report = verify(author.export(tmp_path / "journal.jsonl"), world.authority.certificate)
+
+    assert ("statements" in problems(report)) == (purpose == TASK_RESULT)

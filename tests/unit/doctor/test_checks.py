@@ -6,17 +6,21 @@ import json
 import shutil
 import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hanse.collaborator.restored import Restored
+from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.settings import AggregatorSettings, Listen, SiteSettings
+from hanse.core.journal.site_records import JournalHead, RestoreAcknowledged
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.canonical import sha256
+from hanse.core.values.identity import Party, Role
 from hanse.doctor import checks
 from hanse.doctor.checks import Finding, Grade, Way
 from hanse.errors import CredentialError, StorageError, TamperedError
@@ -292,3 +296,58 @@ def test_an_exemption_from_the_proxy_is_told(monkeypatch: pytest.MonkeyPatch) ->
     finding = only(checks.check_proxy(Way("https://agg.example.org:8443", "env", "north")))
 
     assert finding.detail == "none: NO_PROXY exempts the aggregator from HTTPS_PROXY"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[SiteJournal]:
+    party = Party("north", Role.COLLABORATOR, "hospital-a")
+    with closing(SiteJournal(tmp_path, party, lambda: NOW)) as journal:
+        yield journal
+
+
+HEAD = JournalHead(generation=0, sequence=40, digest="e" * 64)
+
+
+def test_a_site_that_has_never_started_has_no_journal_yet(tmp_path: Path) -> None:
+    (finding,) = checks.check_site_journal(tmp_path)
+
+    assert finding.grade is Grade.OK
+    assert "none yet" in finding.detail
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_records_of_a_sites_journal_and_its_acknowledged_restores_are_counted(
+    tmp_path: Path, journal: SiteJournal
+) -> None:
+    own = journal.open().head
+    assert own is not None
+    journal.append(RestoreAcknowledged(heard=HEAD, own=own, by="kim", reason="", generation=1))
+
+    (finding,) = checks.check_site_journal(tmp_path)
+
+    assert finding.grade is Grade.OK
+    assert finding.detail == "2 records in an intact chain; 1 acknowledged restores of a backup"
+
+
+def test_a_restore_that_no_person_has_acknowledged_is_a_failure(tmp_path: Path, journal: SiteJournal) -> None:
+    own = journal.open().head
+    assert own is not None
+    restored = Restored(heard=HEAD, own=own, run_id="demo-1", noticed_ms=7)
+    (tmp_path / "journal.restored.json").write_text(restored.model_dump_json())
+
+    _, finding = checks.check_site_journal(tmp_path)
+
+    assert finding.grade is Grade.FAIL
+    assert "nothing leaves this site" in finding.detail
+    assert "hanse collaborator acknowledge" in finding.mend
+
+
+def test_a_damaged_journal_of_a_site_is_named_with_the_ways_out(tmp_path: Path, journal: SiteJournal) -> None:
+    journal.open()
+    journal.close()
+    (tmp_path / "journal.sqlite").write_bytes(b"?" * 4096)
+
+    with pytest.raises(TamperedError, match="is not a journal") as raised:
+        list(checks.check_site_journal(tmp_path))
+
+    assert "hanse collaborator acknowledge" in raised.value.mend

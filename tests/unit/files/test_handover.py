@@ -35,7 +35,7 @@ def test_a_file_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     (tmp_path / "update").write_bytes(b"123456")
 
-    with pytest.raises(DisclosureError, match="the update has 6 bytes where 5 are permitted"):
+    with pytest.raises(DisclosureError, match="the update has 6 bytes; the limit is 5"):
         open_foreign(tmp_path / "update", 5, refuse)
 
 

@@ -17,6 +17,8 @@ from hanse.storage.base import BlobStore
 from hanse.wire.messages.basics import Empty, decode_value
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -87,6 +89,22 @@ class SiteRequests:
         if controller.note_progress(request.exchange, peer.party.name):
             await controller.execute(StartTask(request.exchange, peer.party.name))
         return Empty()
+
+    async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:
+        """Say which record of the site's journal was heard of last."""
+        heads = self._run_registry.journal_heads
+        heard = await asyncio.to_thread(heads.latest, peer.party.name)
+        if heard is None:
+            return JournalHeadReply()
+        stated = request.head
+        if stated is not None and heard.head.place > stated.place and not request.proof:
+            logger.warning(
+                "%s states record %d of its journal as the last, and record %d was heard of: the journal was "
+                "restored from a backup, or two copies of the site run",
+                *(peer.party.name, stated.sequence, heard.head.sequence),
+            )
+        statement = await asyncio.to_thread(heads.statement, heard) if request.proof else None
+        return JournalHeadReply(heard=heard.head, statement=statement)
 
     def _work(self, peer: Peer) -> Work:
         return self._work_list.of(peer.party.name, self._run_registry.states())

@@ -76,6 +76,11 @@ class StatementVerifier:
             UpdateError: The update is unusable.
         """
         self._check_stated(TaskOutcome, TASK_RESULT, peer, statement)
+        if outcome.journal is None:
+            raise ProtocolError(
+                f"{outcome.site} stated an outcome without its record in the site's journal",
+                mend="Upgrade Hanse at that site.",
+            )
         accept = AcceptResult(
             outcome.exchange,
             outcome.site,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Annotated
 
 import typer
 
-from hanse.cli.options import SITE, LogJson, LogLevel, SiteDirectory
-from hanse.cli.output import log_to
+from hanse.cli.options import SITE, Json, LogJson, LogLevel, SiteDirectory
+from hanse.cli.output import log_to, say, say_json
 from hanse.errors import HanseError
 
 logger = logging.getLogger(__name__)
@@ -17,7 +19,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.callback()
 def _collaborator() -> None:
-    """Run the agent that works next to a site's data."""
+    """Run the agent that works next to a site's data, and read what left the site."""
 
 
 @app.command()
@@ -40,3 +42,47 @@ def start(directory: SiteDirectory = SITE, log_level: LogLevel = None, log_json:
         logger.error("the agent ends: %s", error)  # agent.log should tell why, too
         raise
     raise typer.Exit(code)
+
+
+@app.command()
+def log(
+    directory: SiteDirectory = SITE,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Only what left for this run.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, metavar="N", help="At most N records, the latest.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell what left the site, from its own journal, whose chain is verified; the agent may run meanwhile."""
+    from hanse.assembly.site_journal import logged
+    from hanse.cli.site_log import describe
+    from hanse.core.values.wording import format_time
+
+    found = logged(directory, run=run, last=last)
+    if json:
+        say_json([each.as_json() for each in found])
+        return
+    for each in found:
+        first, *more = describe(each.read)
+        say(f"{format_time(each.record.time_ms)}  {each.record.sequence:>4}  {first}")
+        for line in more:
+            say(f"{'':28}{line}")
+    if not found:
+        say("nothing left this site" if run is None else f"nothing left this site for {run}")
+
+
+@app.command()
+def acknowledge(
+    directory: SiteDirectory = SITE,
+    reason: Annotated[str, typer.Option(help="A sentence for the site's journal.")] = "",
+) -> None:
+    """Acknowledge that the site's journal was restored from a backup, or is damaged; stop the agent first.
+
+    Of a restored journal the loss is recorded in it. A damaged one is kept under another name, and a
+    new one is begun that says so.
+    """
+    from hanse.assembly.site_journal import acknowledge
+
+    say(asyncio.run(acknowledge(directory, reason)))

@@ -13,7 +13,7 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.progress import Progress, always
 from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport, read_report
-from hanse.config.layout import IDENTITY
+from hanse.config.layout import IDENTITY, JOURNAL
 from hanse.core.plan.manifest import Manifest
 from hanse.errors import (
     ConfigError,
@@ -163,7 +163,10 @@ class Workers:
                 read=(plan, bundle, folder.models.absolute(), *filter(Path.exists, data.values())),
                 network=settings.worker.network,
                 memory_bytes=settings.worker.memory,
-                secrets=((here.directory / IDENTITY / KEY_FILE).absolute(),),
+                secrets=(
+                    (here.directory / IDENTITY / KEY_FILE).absolute(),
+                    (here.directory / JOURNAL).absolute(),
+                ),
             ),
             arguments=(setup.model_dump_json(),),
             environment={} if threads is None else dict.fromkeys(_THREADS, str(threads)),

@@ -10,11 +10,11 @@ from hanse.transport.api.common_routes import BLOB, BLOB_HEAD, HELLO, OPENAPI, U
 from hanse.transport.api.member_routes import AUTHORITY, ENROL, INVITE, MEMBERS, REMOVE, RENEW, SIGN
 from hanse.transport.api.route import AnyRoute
 from hanse.transport.api.run_routes import EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
-from hanse.transport.api.site_routes import ANSWER, NEXT, PROGRESS, RESULT
+from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT
 
 ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
-    *(NEXT, ANSWER, RESULT, PROGRESS),
+    *(NEXT, ANSWER, RESULT, PROGRESS, JOURNAL_HEAD),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
     *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE),

@@ -6,6 +6,8 @@ from hanse.transport.api.route import SITES, Route
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -49,4 +51,13 @@ PROGRESS = Route(
     ProgressRequest,
     Empty,
     lambda call: call.service.site_requests.progress(call.peer, call.message),
+)
+JOURNAL_HEAD = Route(
+    "POST",
+    "/v1/journal-head",
+    "State the last record of the site's journal, and ask for the latest that was heard of.",
+    SITES,
+    JournalHeadRequest,
+    JournalHeadReply,
+    lambda call: call.service.site_requests.journal_head(call.peer, call.message),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import HELLO
 from hanse.transport.api.member_routes import RENEW
-from hanse.transport.api.site_routes import ANSWER, NEXT, PROGRESS, RESULT
+from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT
 from hanse.transport.base import Upstream
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
@@ -16,6 +16,8 @@ from hanse.wire.messages.basics import Empty, Hello
 from hanse.wire.messages.members import Certificates, RenewRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
+    JournalHeadReply,
+    JournalHeadRequest,
     NextRequest,
     ProgressRequest,
     ResultReply,
@@ -73,6 +75,10 @@ class HttpsUpstream(Upstream):
     async def progress(self, request: ProgressRequest) -> None:
         """See `Upstream.progress`."""
         await self._connection.call(PROGRESS, request)
+
+    async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
+        """See `Upstream.journal_head`."""
+        return await self._connection.call(JOURNAL_HEAD, request)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
 
+from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
 from hanse.core.values.statements import SignedStatement
@@ -14,8 +16,10 @@ from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
 MAX_LOG_TAIL = 8_192
 
 PLAN_ANSWER = "hanse plan answer 1"
-TASK_RESULT = "hanse task result 1"
+TASK_RESULT = "hanse task result 2"
 """Purposes of signatures: one for a plan's answer cannot pass for one of a result."""
+TASK_RESULT_1 = "hanse task result 1"
+"""Purpose of an outcome in 0.1, where sites kept no journal that an outcome could name."""
 
 
 class NextRequest(Strict):
@@ -127,7 +131,11 @@ class UpdateFile(Strict):
 
 
 class TaskOutcome(Strict):
-    """What came of a task at a site; the body of a signed statement."""
+    """What came of a task at a site; the body of a signed statement.
+
+    Attributes:
+        journal: The record of this release in the site's own journal; None in 0.1 only.
+    """
 
     federation: Name
     site: Name
@@ -143,6 +151,12 @@ class TaskOutcome(Strict):
     update: UpdateFile | None = None
     reason: str = Field("", max_length=4_096)
     log_tail: str = Field("", max_length=MAX_LOG_TAIL)
+    journal: JournalHead | None = None
+
+
+def purpose_of_outcome(body: Mapping[str, Any]) -> str:
+    """The purpose that an outcome was signed for, by its body: one of 0.1 has no journal in it."""
+    return TASK_RESULT if "journal" in body else TASK_RESULT_1
 
 
 class AnswerRequest(Strict):
@@ -173,3 +187,27 @@ class ProgressRequest(Strict):
 
     run_id: str = RunId
     exchange: int = Field(ge=1)
+
+
+class JournalHeadRequest(Strict):
+    """A site's word on the last record of its own journal, as its agent starts.
+
+    Attributes:
+        head: The last record; None where the journal is damaged, and cannot say.
+        proof: Whether the site's statement is wanted that names the latest record heard of.
+    """
+
+    head: JournalHead | None
+    proof: bool = False
+
+
+class JournalHeadReply(Strict):
+    """The latest record of the site's journal that the aggregator has heard of.
+
+    Attributes:
+        heard: The record; None where the aggregator has heard of none since the site enrolled.
+        statement: The site's own signed outcome that names the record, where a proof was asked for.
+    """
+
+    heard: JournalHead | None = None
+    statement: SignedStatement | None = None

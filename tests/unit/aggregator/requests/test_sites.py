@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.federations import MODEL, FederationFixture, signed
 
+from hanse.core.journal.site_records import JournalHead
 from hanse.core.run.clock import Tick
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.round_events import ResultRefused, TaskFailed, UpdateAccepted
@@ -26,6 +27,7 @@ from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
     AnswerRequest,
+    JournalHeadRequest,
     NextRequest,
     PlanAnswer,
     ProgressRequest,
@@ -338,3 +340,57 @@ class TestProgress:
                     )
 
         run(main())
+
+
+class TestJournalHead:
+    def test_a_site_is_told_the_latest_record_that_it_signed_and_the_statement_is_the_proof(
+        self, fixture: FederationFixture, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        signed_head, own = head(9), head(3)
+
+        async def main() -> None:
+            async with fixture.serving() as service:
+                ask, peer = service.site_requests.journal_head, fixture.peer("a")
+                assert (await ask(peer, JournalHeadRequest(head=own))).heard is None
+                run_id = await fixture.asked()
+                await fixture.answered(run_id, "a", journal=signed_head)
+
+                claimed = await ask(peer, JournalHeadRequest(head=own))
+                proved = await ask(peer, JournalHeadRequest(head=own, proof=True))
+
+                assert (claimed.heard, claimed.statement) == (signed_head, None)
+                assert proved.statement is not None
+                assert proved.statement.body["journal"] == signed_head.model_dump()
+                assert (await ask(fixture.peer("b"), JournalHeadRequest(head=own))).heard is None
+
+        run(main())
+        assert "a states record 3 of its journal as the last, and record 9 was heard of" in caplog.text
+
+    def test_what_was_heard_of_is_known_after_a_restart(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                await fixture.answered(run_id, "a", journal=head(9))
+                service = await fixture.restart()
+
+                reply = await service.site_requests.journal_head(
+                    fixture.peer("a"), JournalHeadRequest(head=None)
+                )
+                assert reply.heard == head(9)
+
+        run(main())
+
+    def test_an_outcome_that_names_no_record_is_refused(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                with pytest.raises(
+                    ProtocolError, match="a stated an outcome without its record in the site's journal"
+                ):
+                    await fixture.answered(run_id, "a", journal=None)
+
+        run(main())
+
+
+def head(sequence: int) -> JournalHead:
+    return JournalHead(generation=0, sequence=sequence, digest=str(sequence) * 64)

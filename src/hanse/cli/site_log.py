@@ -1,0 +1,71 @@
+"""Sentences about the records of a site's journal, for `hanse collaborator log`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hanse.core.journal.site_records import (
+    FailureReleased,
+    PlanAnswerReleased,
+    ReleasedUpdate,
+    RestoreAcknowledged,
+    ResultReleased,
+    SiteJournalBegun,
+    SiteRecord,
+)
+from hanse.core.values.wording import and_more
+
+_MOST_SHOWN = 20
+"""Tensors of an update that are shown; `--json` has all that the record has."""
+
+
+def describe(record: SiteRecord) -> list[str]:
+    """A record in lines: the first says what happened, the others what belongs to it."""
+    match record:
+        case SiteJournalBegun():
+            return list(_begun(record))
+        case PlanAnswerReleased():
+            answer = "accepted" if record.accepted else "refused"
+            told = f"plan {record.plan_digest[:12]} {answer} by a {record.by}"
+            return [f"run {record.run_id}: {told}", *record.reasons]
+        case ResultReleased():
+            return list(_result(record))
+        case FailureReleased():
+            printed = [f"printed: {line}" for line in record.log_tail.splitlines()]
+            return [f"{_task(record)} failed", *record.reason.splitlines(), *printed]
+        case RestoreAcknowledged():
+            return [
+                f"{record.by} acknowledged that records after {record.own.sequence} are missing; record "
+                f"{record.heard.sequence} ({record.heard.digest[:12]}) was heard of",
+                *_reason(record.reason),
+            ]
+
+
+def _begun(record: SiteJournalBegun) -> Iterator[str]:
+    yield f"journal of {record.site} in {record.federation} begun by Hanse {record.version}"
+    if (before := record.instead_of) is not None:
+        yield f"instead of {before.file}, as {before.by} acknowledged: {before.damage}"
+        yield from _reason(before.reason)
+
+
+def _result(record: ResultReleased) -> Iterator[str]:
+    metrics = [f"{name} {value:.6g}" for name, value in record.metrics.items()]
+    yield f"{_task(record)}: {', '.join([f'{record.num_examples} examples', *metrics])}"
+    if record.update is not None:
+        yield from _update(record.update)
+
+
+def _update(update: ReleasedUpdate) -> Iterator[str]:
+    count = len(update.tensors) + update.more_tensors
+    yield f"an update of {update.size:,} bytes, digest {update.digest}, with {count} tensors:"
+    shown = [f"{each.name} {each.dtype}{list(each.shape)}" for each in update.tensors[:_MOST_SHOWN]]
+    yield ", ".join(and_more(shown, len(shown), count))
+
+
+def _task(record: ResultReleased | FailureReleased) -> str:
+    where = f"round {record.round_number}, exchange {record.exchange}"
+    return f"run {record.run_id}: {record.task} of {where}"
+
+
+def _reason(reason: str) -> list[str]:
+    return [f"reason: {reason}"] if reason else []

@@ -1,0 +1,130 @@
+"""History of a site's journal: a fold over its records, small enough to keep in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from pydantic import ValidationError
+
+from hanse.core.journal.chain import GENESIS, Record, check_chain
+from hanse.core.journal.site_records import (
+    DamagedJournal,
+    FailureReleased,
+    JournalHead,
+    PlanAnswerReleased,
+    Release,
+    RestoreAcknowledged,
+    ResultReleased,
+    SiteJournalBegun,
+    SiteRecord,
+    read_site_record,
+    site_record_body,
+)
+from hanse.core.values.canonical import digest_of
+from hanse.core.values.schema import problem_of
+from hanse.errors import TamperedError
+
+MOST_RELEASES = 10_000
+"""Latest releases that are remembered, so that repeating them adds no record."""
+
+_ANSWER = 0
+"""Stands for the answer to a run's plan, where the run's exchanges count from 1."""
+
+
+class SiteHistory:
+    """Follows the chain of a site's journal, and remembers what decides about further records.
+
+    Attributes:
+        begun: The first record; None of a journal without records.
+        restores: Acknowledged restores.
+        head: The last record; None of a journal without records.
+    """
+
+    def __init__(self) -> None:
+        self.begun: SiteJournalBegun | None = None
+        self.restores = 0
+        self.head: JournalHead | None = None
+        self._acknowledged: JournalHead | None = None
+        self._released: OrderedDict[tuple[str, int], tuple[str, JournalHead]] = OrderedDict()
+
+    @property
+    def records(self) -> int:
+        """Number of records."""
+        return 0 if self.head is None else self.head.sequence
+
+    def add(self, record: Record) -> SiteRecord:
+        """Take in the next record.
+
+        Returns:
+            The record, read.
+
+        Raises:
+            TamperedError: The chain does not hold, or this version cannot read the record; says which.
+        """
+        check_chain([record], GENESIS if self.head is None else self.head.digest, self.records)
+        where = f"record {record.sequence} of {record.stream}"
+        try:
+            read = read_site_record(record.kind, record.body)
+        except ValidationError as error:
+            raise TamperedError(
+                f"{where} ({record.kind[:80]}) is not a record that this version knows: {problem_of(error)}"
+            ) from None
+        if (self.begun is None) != isinstance(read, SiteJournalBegun):
+            raise TamperedError(f"{where} is {record.kind}, which cannot stand there")
+        self.extend(record, read)
+        return read
+
+    def extend(self, record: Record, read: SiteRecord) -> None:
+        """Take in the next record, which this process has written itself: nothing is checked.
+
+        Args:
+            record: The record as the journal has it.
+            read: Its content.
+        """
+        generation = 0 if self.head is None else self.head.generation
+        match read:
+            case SiteJournalBegun():
+                self.begun, generation = read, read.generation
+                if read.instead_of is not None and read.instead_of.heard is not None:
+                    self._acknowledge(read.instead_of.heard)
+            case RestoreAcknowledged():
+                self.restores, generation = self.restores + 1, read.generation
+                self._acknowledge(read.heard)
+            case _:
+                pass
+        self.head = JournalHead(generation=generation, sequence=record.sequence, digest=record.digest)
+        if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased):
+            self._released[_key(read)] = _content(read), self.head
+            self._released.move_to_end(_key(read))
+            if len(self._released) > MOST_RELEASES:
+                self._released.popitem(last=False)
+
+    def released(self, release: Release) -> JournalHead | None:
+        """The record of this very release, if it is the latest of its run and exchange."""
+        content, head = self._released.get(_key(release), ("", None))
+        return head if content == _content(release) else None
+
+    def acknowledged(self, head: JournalHead) -> bool:
+        """Whether a person acknowledged that records up to this one may be missing."""
+        return self._acknowledged is not None and head.place <= self._acknowledged.place
+
+    def next_generation(self, heard: JournalHead | None = None) -> int:
+        """The generation that begins where records up to `heard` are missing."""
+        known = [head.generation for head in (self.head, heard, self._acknowledged) if head is not None]
+        return max(known, default=0) + 1
+
+    def damaged(self) -> DamagedJournal | None:
+        """The damaged journal that this one stands in place of, if it does."""
+        return None if self.begun is None else self.begun.instead_of
+
+    def _acknowledge(self, head: JournalHead) -> None:
+        if not self.acknowledged(head):
+            self._acknowledged = head
+
+
+def _key(release: Release) -> tuple[str, int]:
+    return release.run_id, _ANSWER if isinstance(release, PlanAnswerReleased) else release.exchange
+
+
+def _content(release: Release) -> str:
+    return digest_of({"kind": release.kind, "body": site_record_body(release)})

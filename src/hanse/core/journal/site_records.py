@@ -1,0 +1,173 @@
+"""Records of a site's journal: what left the site, and what a person acknowledged about the journal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
+
+STREAM = "site"
+"""Name of the one stream of a site's journal."""
+MOST_TENSORS = 100
+"""Tensors that a record lists; of an update with more, the first in its file."""
+
+_RunId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+_Reason = Annotated[str, Field(max_length=4_096)]
+
+
+class JournalHead(Strict):
+    """A record of a site's journal, by which others can name it.
+
+    Attributes:
+        generation: How often the site's journal was begun anew or acknowledged as restored before it.
+        sequence: Number of the record.
+        digest: Digest of the record, and so of all before it.
+    """
+
+    generation: int = Field(ge=0, le=2**31)
+    sequence: int = Field(ge=1, le=2**53)
+    digest: Digest
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Sorts the heads of one site from the earliest to the latest."""
+        return self.generation, self.sequence
+
+
+class DamagedJournal(Strict):
+    """A journal in place of which a person had a new one begun.
+
+    Attributes:
+        damage: Damage, in words.
+        file: Name of the damaged file, kept in the site's folder.
+        heard: Latest record of it that the aggregator had heard of; None where that is not known.
+        by: User of the operating system who acknowledged the damage.
+    """
+
+    damage: _Reason
+    file: str = Field(max_length=255)
+    heard: JournalHead | None
+    by: str = Field(max_length=255)
+    reason: _Reason
+
+
+class SiteJournalBegun(Strict):
+    """The first record of a journal.
+
+    Attributes:
+        version: Version of Hanse that began it.
+        instead_of: The journal that was damaged, where there was one.
+    """
+
+    kind: Literal["SiteJournalBegun"] = "SiteJournalBegun"
+    federation: Name
+    site: Name
+    version: str = Field(max_length=64)
+    generation: int = Field(0, ge=0, le=2**31)
+    instead_of: DamagedJournal | None = None
+
+
+class PlanAnswerReleased(Strict):
+    """The site's answer to the plan of a run was about to leave.
+
+    Attributes:
+        by: Who decided: a rule of the policy, or a person.
+    """
+
+    kind: Literal["PlanAnswerReleased"] = "PlanAnswerReleased"
+    run_id: _RunId
+    plan_digest: Digest
+    accepted: bool
+    reasons: tuple[str, ...] = Field((), max_length=100)
+    by: Literal["rule", "person"]
+
+
+class ReleasedTensor(Strict):
+    """A tensor of an update, as it travels."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class ReleasedUpdate(Strict):
+    """A file of an update, as it travels.
+
+    Attributes:
+        tensors: The first `MOST_TENSORS` of its tensors, in the order of the file.
+        more_tensors: Number of tensors beyond those.
+    """
+
+    digest: BlobDigest
+    size: int = Field(ge=0)
+    tensors: tuple[ReleasedTensor, ...] = Field((), max_length=MOST_TENSORS)
+    more_tensors: int = Field(0, ge=0)
+
+
+class ResultReleased(Strict):
+    """The result of a task was about to leave."""
+
+    kind: Literal["ResultReleased"] = "ResultReleased"
+    run_id: _RunId
+    plan_digest: Digest
+    exchange: int = Field(ge=1)
+    round_number: int = Field(ge=0)
+    task: Label
+    model: BlobDigest | None
+    num_examples: int = Field(ge=0)
+    metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)
+    update: ReleasedUpdate | None = None
+
+
+class FailureReleased(Strict):
+    """Word of a failed task was about to leave, with as much text as the site permits."""
+
+    kind: Literal["FailureReleased"] = "FailureReleased"
+    run_id: _RunId
+    plan_digest: Digest
+    exchange: int = Field(ge=1)
+    round_number: int = Field(ge=0)
+    task: Label
+    model: BlobDigest | None
+    reason: _Reason
+    log_tail: str = Field("", max_length=8_192)
+
+
+class RestoreAcknowledged(Strict):
+    """A person acknowledged that records are missing: the journal was restored from a backup, or replaced.
+
+    Attributes:
+        heard: Latest record that the aggregator had heard of.
+        own: The last record before this one.
+        by: User of the operating system who acknowledged it.
+        generation: Of the records from this one on.
+    """
+
+    kind: Literal["RestoreAcknowledged"] = "RestoreAcknowledged"
+    heard: JournalHead
+    own: JournalHead
+    by: str = Field(max_length=255)
+    reason: _Reason
+    generation: int = Field(ge=1, le=2**31)
+
+
+Release = PlanAnswerReleased | ResultReleased | FailureReleased
+SiteRecord = SiteJournalBegun | Release | RestoreAcknowledged
+
+_ANY: TypeAdapter[SiteRecord] = TypeAdapter(Annotated[SiteRecord, Field(discriminator="kind")])
+
+
+def site_record_body(record: SiteRecord) -> dict[str, Any]:
+    """The record as the journal keeps it, without its kind."""
+    return record.model_dump(mode="json", exclude={"kind"})
+
+
+def read_site_record(kind: str, body: dict[str, Any]) -> SiteRecord:
+    """Read a record of a site's journal.
+
+    Raises:
+        ValueError: This version knows no such record, or not with such a body.
+    """
+    return _ANY.validate_python({"kind": kind, **body})

@@ -167,7 +167,7 @@ class SimulationHost:
         self._check_model(request.model)
         state = self._keep(request.state) if request.state else None
         model = self._keep(request.model)
-        dead = [e.number for e in self.run.stream() if e.closed is not None and not e.answered]
+        dead = [e.number for e in self.run.stream() if e.closed is not None and not e.num_answered]
         consumed = (*request.consumed, *dead)
         self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
         self._forget()

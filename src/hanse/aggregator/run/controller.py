@@ -13,7 +13,8 @@ from hanse.core.run.attendance import format_absent
 from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
-from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived

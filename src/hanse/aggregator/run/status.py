@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from hanse.core.run.exchange import deadline_ms
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.suspension import format_suspension, reinstatement_ms, reinstatement_round
 from hanse.wire.messages.runs import Awaited, RunStatus, SuspendedSite, TookPart
@@ -123,7 +122,7 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited
             what=exchange.task,
             state=exchange.members[site].state.value,
             since_ms=exchange.members[site].since_ms,
-            deadline_ms=deadline_ms(exchange, run.plan.cohort),
+            deadline_ms=exchange.deadline_ms(run.plan.cohort),
             connected=connected(site),
         )
         for exchange in run.open_exchanges()

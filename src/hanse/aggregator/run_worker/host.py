@@ -158,17 +158,17 @@ class CallHandler:
             await self._execute(opening)
             self._controller.must_run()
             seen = self._controller.events
-            ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
+            ready = [e for e in self._run.stream() if e.num_answered and e.number not in taken]
             if ready:
                 # In the order of the journal, so that a workflow that begins again gets the same.
-                first = min(ready, key=lambda e: e.members[e.order[0]].since_ms)
+                first = min(ready, key=_answered_ms)
                 staleness = self._run.committed + 1 - first.round_number
-                return AnswersReply(answers=(await self._answer(first, first.order[0], staleness),))
+                return AnswersReply(answers=(await self._answer(first, _first_site(first), staleness),))
             await self._controller.wait_for_events(seen)
 
     async def _commit(self, call: CommitCall) -> StandingReply:
         model, state = await asyncio.to_thread(self._take_in, call)
-        dead = [e.number for e in self._run.stream() if e.closed is not None and not e.answered]
+        dead = [e.number for e in self._run.stream() if e.closed is not None and not e.num_answered]
         await self._execute(Commit(call.round_number, model, call.metrics, state, (*call.consumed, *dead)))
         await self._retention.collect(superseded(self._controller.before_last_commit) | self._workspace.taken)
         return await asyncio.to_thread(self._begin_anew)
@@ -272,6 +272,17 @@ class CallHandler:
 
 def _sum_file(exchange: Exchange) -> str:
     return f"sum-{exchange.number}.safetensors"
+
+
+def _first_site(exchange: Exchange) -> str:
+    """The site that answered an exchange first."""
+    if exchange.first is None:
+        raise RunError(f"exchange {exchange.number} has no answer")
+    return exchange.first
+
+
+def _answered_ms(exchange: Exchange) -> int:
+    return exchange.members[_first_site(exchange)].since_ms
 
 
 def _answered(exchange: Exchange, site: str) -> AcceptedResult:

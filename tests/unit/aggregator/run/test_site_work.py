@@ -24,6 +24,7 @@ from hanse.core.run.run_events import RunFinished
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.values.sorted_map import SortedSet
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.sites import Work
 
@@ -274,8 +275,8 @@ class TestStatus:
         assert status_of(Driver("a").state, 1, {}, 0).rounds_committed == 0
 
     def test_a_status_of_a_fleet_fits_into_a_message(self) -> None:
-        fleet = tuple(f"site-{number:05}" for number in range(10_000))
-        run = replace(Driver("").state, invited=fleet, reason="too few; " * 10_000)
+        fleet = SortedSet(f"site-{number:05}" for number in range(10_000))
+        run = replace(Driver("").state, invited=fleet, unheard=fleet, reason="too few; " * 10_000)
 
         status = status_of(run, 1, {}, 0)
 

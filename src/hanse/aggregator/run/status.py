@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.suspension import format_suspension, reinstatement_ms, reinstatement_round
@@ -15,6 +16,10 @@ CONTACT_MS = 120_000
 
 MOST_AWAITED = 500
 """Sites that a status names as awaited; a status has to fit into a message."""
+
+
+MOST_SITES = 1_000
+"""Sites that a status names with their answers to the plan."""
 
 
 MOST_NAMED = 100
@@ -37,9 +42,6 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         seen_ms: When each site was last in contact.
         now_ms: The time, milliseconds since 1970.
     """
-    answers = {site: "accepted" if yes else "refused" for site, yes in run.answers.items()}
-    answers |= dict.fromkeys(run.unanswered, "awaited")
-    answers |= dict.fromkeys(run.left, "left")
     return RunStatus(
         run_id=run.run_id,
         plan_name=run.plan.name,
@@ -51,16 +53,17 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         round_open=run.round_open,
         submitted_by=run.submitted_by,
         submitted_ms=run.submitted_ms,
-        population=run.population,
-        answers=dict(sorted(answers.items())),
-        awaited=_awaited(run, seen_ms, now_ms)[:MOST_AWAITED],
+        population=run.population[:MOST_SITES],
+        answers={site: _answer(run, site) for site in islice(run.invited, MOST_SITES)},
+        sites=_counts(run),
+        awaited=tuple(islice(_awaited(run, seen_ms, now_ms), MOST_AWAITED)),
         model=run.model,
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,
         metrics=dict(run.metrics),
         took_part=_took_part(run),
         short_rounds=run.attendance.short_rounds,
-        suspended=_set_aside(run)[:MOST_NAMED],
+        suspended=_suspended(run),
         events=events,
     )
 
@@ -75,6 +78,20 @@ def format_awaited(awaited: Awaited) -> str:
     return f"{awaited.site} ({awaited.what}, {awaited.state} since {since}, until {until}{away})"
 
 
+def _answer(run: Run, site: str) -> str:
+    """What a site says to the plan, in a word."""
+    if site in run.left:
+        return "left"
+    accepted = run.answers.get(site)
+    return "awaited" if accepted is None else "accepted" if accepted else "refused"
+
+
+def _counts(run: Run) -> dict[str, int]:
+    counts = {"accepted": len(run.taking_part), "awaited": len(run.unheard), "left": len(run.left)}
+    counts["refused"] = len(run.invited) - sum(counts.values())
+    return {word: count for word, count in counts.items() if count}
+
+
 def _took_part(run: Run) -> tuple[TookPart, ...]:
     """The exchanges of the last round committed and of the open one; of a stream, the last few."""
     rounds = (run.committed, run.round_open)
@@ -82,7 +99,7 @@ def _took_part(run: Run) -> tuple[TookPart, ...]:
     return tuple(TookPart.of(found, MOST_NAMED) for found in last[-MOST_EXCHANGES:])
 
 
-def _set_aside(run: Run) -> tuple[SuspendedSite, ...]:
+def _suspended(run: Run) -> tuple[SuspendedSite, ...]:
     return tuple(
         SuspendedSite(
             site=site,
@@ -93,18 +110,18 @@ def _set_aside(run: Run) -> tuple[SuspendedSite, ...]:
             reinstatement_ms=reinstatement_ms(run, site),
             told=format_suspension(run, site),
         )
-        for site, found in sorted(run.failure_record.suspensions.items())
+        for site, found in islice(run.failure_record.suspensions.items(), MOST_NAMED)
     )
 
 
-def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited, ...]:
+def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awaited]:
     def connected(site: str) -> bool:
         return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
 
     if run.phase is Phase.SUBMITTED:
         until = run.clock_ms + round(run.plan.cohort.approvals * 1000)
-        return tuple(
-            Awaited(
+        for site in run.unanswered:
+            yield Awaited(
                 site=site,
                 what="answer to the plan",
                 state="assigned",
@@ -112,19 +129,16 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited
                 deadline_ms=until,
                 connected=connected(site),
             )
-            for site in run.unanswered
-        )
     if run.phase is not Phase.RUNNING:
-        return ()
-    return tuple(
-        Awaited(
-            site=site,
-            what=exchange.task,
-            state=exchange.members[site].state.value,
-            since_ms=exchange.members[site].since_ms,
-            deadline_ms=exchange.deadline_ms(run.plan.cohort),
-            connected=connected(site),
-        )
-        for exchange in run.open_exchanges()
-        for site in exchange.unanswered
-    )
+        return
+    for exchange in run.open_exchanges():
+        for site, member in exchange.members.items():
+            if exchange.may_answer(site):
+                yield Awaited(
+                    site=site,
+                    what=exchange.task,
+                    state=member.state.value,
+                    since_ms=member.since_ms,
+                    deadline_ms=exchange.deadline_ms(run.plan.cohort),
+                    connected=connected(site),
+                )

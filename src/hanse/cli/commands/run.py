@@ -218,6 +218,7 @@ def _say_short(status: RunStatus, *, as_json: bool) -> None:
 def _say_status(status: RunStatus) -> None:
     from hanse.cli.watch.live import waited_for
     from hanse.control.timeline import figure, in_order
+    from hanse.core.values.wording import and_more
 
     say(f"run        {status.run_id}, submitted by {status.submitted_by} {moment(status.submitted_ms)}")
     say(f"plan       {status.plan_name}, SHA-256 {status.plan_digest}")
@@ -229,7 +230,9 @@ def _say_status(status: RunStatus) -> None:
     for digest, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
         if digest is not None:
             say(f"model      {digest} ({name})")
-    say("sites      " + (", ".join(f"{site} {word}" for site, word in status.answers.items()) or "none yet"))
+    answers = [f"{site} {word}" for site, word in status.answers.items()]
+    listed = and_more(answers, len(answers), sum(status.sites.values()))
+    say("sites      " + (", ".join(listed) or "none yet"))
     for found in status.took_part:
         share = f"{found.answered} of {found.asked} answered, {found.num_examples} examples"
         say(f"took part  round {found.round_number}, {found.task}: {share}")

@@ -136,6 +136,9 @@ class RunStatus(Strict):
     """A run as an operator sees it.
 
     Attributes:
+        population: Sites that take part; the first of many.
+        answers: What each site says to the plan; the first of many.
+        sites: Number of sites by what they say to the plan.
         took_part: Who took part in the last exchanges that have closed.
         short_rounds: Rounds in which more data was missing than the plan tolerates.
         suspended: Sites that are not asked at present.
@@ -153,6 +156,7 @@ class RunStatus(Strict):
     submitted_ms: Time
     population: tuple[str, ...] = ()
     answers: dict[str, str] = Field(default_factory=dict)
+    sites: dict[str, int] = Field(default_factory=dict)
     awaited: tuple[Awaited, ...] = ()
     model: BlobDigest | None = None
     best_round: int | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.call_counts import calls
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, sites_to_wake
-from hanse.aggregator.run.status import CONTACT_MS, MOST_AWAITED, status_of
+from hanse.aggregator.run.status import CONTACT_MS, MOST_AWAITED, MOST_SITES, status_of
 from hanse.core.run.clock import Tick
 from hanse.core.run.failure_streaks import FailureRecord, Suspension
 from hanse.core.run.lifecycle import Fail, Leave, Resume, Stop
@@ -234,6 +235,18 @@ class TestTouched:
         assert sites_to_wake([RunFinished(rounds=1, model=MODEL, best_round=None)], None) is None
 
 
+def test_the_work_of_a_site_is_found_at_the_same_cost_among_many_sites() -> None:
+    costs = []
+    for size in (8, 512):
+        names = [f"site-{number:05}" for number in range(size)]
+        run = Driver(names).asked().state
+        works = WorkList(lambda digest: 1, 100)
+        costs.append(calls(lambda works=works, run=run: works.of("site-00003", [run])))  # type: ignore[misc]
+
+    few, many = costs
+    assert many < few + 20, "the cost grows with the number of sites"
+
+
 class TestStatus:
     def test_a_run_that_waits_for_answers_names_who_has_not_given_one(self) -> None:
         driver = Driver("ab")
@@ -275,10 +288,11 @@ class TestStatus:
         assert status_of(Driver("a").state, 1, {}, 0).rounds_committed == 0
 
     def test_a_status_of_a_fleet_fits_into_a_message(self) -> None:
-        fleet = SortedSet(f"site-{number:05}" for number in range(10_000))
+        fleet = SortedSet(f"site-{number:05}" for number in range(100_000))
         run = replace(Driver("").state, invited=fleet, unheard=fleet, reason="too few; " * 10_000)
 
         status = status_of(run, 1, {}, 0)
 
-        assert len(status.awaited) == MOST_AWAITED
+        assert (len(status.awaited), len(status.answers)) == (MOST_AWAITED, MOST_SITES)
+        assert status.sites == {"awaited": 100_000}
         assert len(encode(status)) < MAX_MESSAGE

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from hanse.core.run.evolve import PHASE_TABLE
-from hanse.core.run.exchange import MEMBER_TABLE, MemberState
+from hanse.core.run.exchange import MEMBER_TABLE
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.run import TERMINAL, Phase
 
 S = TypeVar("S", bound=StrEnum)

@@ -15,7 +15,8 @@ from hanse.core.journal.chain import Record
 from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
-from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state

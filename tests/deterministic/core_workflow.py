@@ -180,8 +180,8 @@ class Workflow:
         ready = [e for e in self._run.stream() if e.answered and e.number not in taken]
         if not ready:
             return None
-        first: Exchange = min(ready, key=lambda e: e.members[e.order[0]].since_ms)
-        answer = first.members[first.order[0]].answer
+        first: Exchange = min(ready, key=lambda e: e.members[e.answered[0]].since_ms)
+        answer = first.members[first.answered[0]].answer
         assert answer is not None
         assert answer.update is not None
         return first.number, answer.update

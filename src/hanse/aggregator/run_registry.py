@@ -218,6 +218,5 @@ class RunRegistry:
         for name in members:
             if name not in run.invited or name in run.left:
                 await controller.execute(Invite(name))
-        for name in run.invited:
-            if name not in members:
-                await controller.execute(Leave(name, REMOVED))
+        for name in sorted({*run.invited} - {*members}):
+            await controller.execute(Leave(name, REMOVED))

@@ -12,6 +12,9 @@ from hanse.core.values.seeds import derive
 from hanse.core.values.site import Indices
 from hanse.errors import ConfigError
 
+_MOST_REMEMBERED = 4
+"""Data sets that a dealer remembers: those of training, validation and test, say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -45,7 +48,7 @@ class Partition:
         return Partition(alpha)
 
     def share(self, index: int, count: int, seed: int) -> Callable[[npt.ArrayLike], Indices]:
-        """The part of one site.
+        """The part of one site; `Dealer` serves many sites.
 
         Args:
             index: The site, from 0 to `count` - 1.
@@ -56,19 +59,17 @@ class Partition:
             A function from labels, shape (examples,), to the site's examples: increasing
             indices. Over all sites every example comes exactly once.
         """
+        return Dealer(self, count, seed).share(index)
 
-        def indices(labels: npt.ArrayLike) -> Indices:
-            values = np.asarray(labels)
-            if values.ndim != 1:
-                raise ValueError(f"labels must have shape (examples,), got {values.shape}")
-            random = np.random.default_rng(derive(seed, "partition", count))
-            owners = self._owners(values, count, random)
-            return np.flatnonzero(owners == index).astype(np.int64)
+    def owners(self, labels: npt.NDArray[np.generic], count: int, seed: int) -> Indices:
+        """The site of each example.
 
-        return indices
-
-    def _owners(self, labels: npt.NDArray[np.generic], count: int, random: np.random.Generator) -> Indices:
-        """The site of each example."""
+        Args:
+            labels: One label an example, shape (examples,).
+            count: Number of sites.
+            seed: Decides who gets what.
+        """
+        random = np.random.default_rng(derive(seed, "partition", count))
         owners = np.empty(len(labels), dtype=np.int64)
         if self.alpha is None:
             owners[random.permutation(len(labels))] = np.arange(len(labels)) % count
@@ -79,6 +80,60 @@ class Partition:
             members = random.permutation(np.flatnonzero(labels == label))
             shares = random.dirichlet(np.full(count, self.alpha))
             bounds = np.round(np.cumsum(shares)[:-1] * len(members)).astype(np.int64)
-            for site, part in enumerate(np.split(members, bounds)):
-                owners[part] = site
+            sizes = np.diff(bounds, prepend=0, append=len(members))
+            owners[members] = np.repeat(np.arange(count), sizes)
         return owners
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Deal:
+    """One data set, dealt out.
+
+    Attributes:
+        labels: A copy of the labels.
+        order: All examples, by site and within a site increasing.
+        bounds: Where the part of each site begins in `order`; and the end.
+    """
+
+    labels: npt.NDArray[np.generic]
+    order: Indices
+    bounds: Indices
+
+    def part(self, index: int) -> Indices:
+        return self.order[self.bounds[index] : self.bounds[index + 1]].copy()
+
+
+class Dealer:
+    """Deals data sets out to all sites of a simulation, each data set once.
+
+    The sites ask one after another with the same labels. A site's part then costs a comparison of
+    the labels, whatever the number of sites. The last few data sets are remembered.
+    """
+
+    def __init__(self, partition: Partition, count: int, seed: int) -> None:
+        """Deal out to `count` sites; `seed` decides who gets what."""
+        self._partition = partition
+        self._count = count
+        self._seed = seed
+        self._deals: list[_Deal] = []
+
+    def share(self, index: int) -> Callable[[npt.ArrayLike], Indices]:
+        """The part of one site, from 0 to `count` - 1; see `Partition.share`."""
+
+        def indices(labels: npt.ArrayLike) -> Indices:
+            return self._deal(np.asarray(labels)).part(index)
+
+        return indices
+
+    def _deal(self, labels: npt.NDArray[np.generic]) -> _Deal:
+        if labels.ndim != 1:
+            raise ValueError(f"labels must have shape (examples,), got {labels.shape}")
+        for deal in self._deals:
+            if deal.labels.dtype == labels.dtype and np.array_equal(deal.labels, labels):
+                return deal
+        owners = self._partition.owners(labels, self._count, self._seed)
+        order = np.argsort(owners, kind="stable").astype(np.int64)
+        bounds = np.searchsorted(owners[order], np.arange(self._count + 1)).astype(np.int64)
+        made = _Deal(labels.copy(), order, bounds)
+        self._deals = [made, *self._deals[: _MOST_REMEMBERED - 1]]
+        return made

@@ -25,7 +25,7 @@ from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Listener, SimulationHost, Submission
-from hanse.simulation.partition import Partition
+from hanse.simulation.partition import Dealer, Partition
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.built_in import BUILT_IN
@@ -116,8 +116,8 @@ def simulate(
     bundle = settings.state_dir / "bundle"
     blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
     write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    dealer = _Dealer(settings.partition, len(sites), plan.seed)
-    sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, dealer))
+    shares = _Shares(settings.partition, len(sites), plan.seed)
+    sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, shares))
     initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
     submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
     engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals")
@@ -132,7 +132,7 @@ def simulate(
         run=run,
         model=None if run.model is None else host.tensors(run.model),
         best=None if run.best is None else host.tensors(run.best.model),
-        dealt=frozenset(dealer.asked),
+        dealt=frozenset(shares.asked),
         failed_ends=failed_ends,
     )
 
@@ -191,20 +191,18 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
             )
 
 
-class _Dealer:
+class _Shares:
     """Deals the sites' shares of one data set, and notes who asks for one."""
 
     def __init__(self, partition: Partition | None, count: int, seed: int) -> None:
-        self._partition = partition
-        self._count = count
-        self._seed = seed
+        self._dealer = None if partition is None else Dealer(partition, count, seed)
         self.asked: set[str] = set()
 
     def share(self, site: str, index: int) -> Callable[[npt.ArrayLike], Indices] | None:
         """What becomes `Site.partition`."""
-        if self._partition is None:
+        if self._dealer is None:
             return None
-        share = self._partition.share(index, self._count, self._seed)
+        share = self._dealer.share(index)
 
         def noted(labels: npt.ArrayLike) -> Indices:
             self.asked.add(site)
@@ -213,7 +211,7 @@ class _Dealer:
         return noted
 
 
-def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, dealer: _Dealer) -> dict[Path, Site]:
+def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _Shares) -> dict[Path, Site]:
     """What the code at each site is told of it, by the folder for the site's state."""
     places = {}
     for index, site in enumerate(sites):
@@ -230,7 +228,7 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, dealer: _
             index=index,
             count=len(sites),
             state_dir=own,
-            partition=dealer.share(site.name, index),
+            partition=shares.share(site.name, index),
         )
     return places
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hanse.core.journal.chain import Entry, Record
-from hanse.core.run.decide import Command, decide
+from hanse.core.run.decide import Command, Step, steps
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.run.round_events import RoundCommitted
@@ -42,7 +42,8 @@ class JournaledRun:
         for record in journal.read(run_id):
             try:
                 event = read_event(record.kind, record.body)
-                self._state = self._state.after((event,), record.time_ms)
+                run = evolve(self._state.run, event, record.time_ms)
+                self._state = self._state.after(((event, run),), record.time_ms)
             except (ValueError, TamperedError) as error:
                 why = (
                     error.message if isinstance(error, TamperedError) else "this version knows no such event"
@@ -113,11 +114,12 @@ class JournaledRun:
         for command in commands:
             time_ms = max(now_ms, then.time_ms + 1)
             try:
-                events = decide(then.run, command, time_ms)
+                done = steps(then.run, command, time_ms)
+                events = tuple(event for event, _ in done)
                 written = [(event.kind, event_body(event)) for event in events]
                 canonical_json([body for _, body in written])  # what cannot be written fails only here
-                if events:
-                    then = then.after(events, time_ms)
+                if done:
+                    then = then.after(done, time_ms)
             except Exception as error:  # noqa: BLE001  # raised again where the command came from
                 outcomes.append(error)
                 continue
@@ -141,10 +143,10 @@ class _State:
     events: int = 0
     time_ms: int = 0
 
-    def after(self, events: Sequence[Event], time_ms: int) -> _State:
+    def after(self, done: Sequence[Step], time_ms: int) -> _State:
         run, before = self.run, self.before
-        for event in events:
+        for event, then in done:
             if isinstance(event, RoundCommitted | RunFinished | RunResumed | RunStarted):
                 before = run
-            run = evolve(run, event, time_ms)
-        return _State(run, before, self.events + len(events), time_ms)
+            run = then
+        return _State(run, before, self.events + len(done), time_ms)

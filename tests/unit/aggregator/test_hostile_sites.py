@@ -10,7 +10,7 @@ import pytest
 from tests.federations import AGGREGATE, INDIVIDUAL, FederationFixture, signed
 
 from hanse.core.plan.disclosure import MAX_EXAMPLES
-from hanse.core.run.exchange import MemberState
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ResultRefused
 from hanse.core.run.workflow import OpenExchange, OpenRound
 from hanse.errors import (

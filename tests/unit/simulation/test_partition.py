@@ -1,12 +1,17 @@
 """Dealing one data set out to virtual sites."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hanse.core.values.canonical import sha256
+from hanse.core.values.site import Indices
 from hanse.errors import ConfigError
-from hanse.simulation.partition import Partition
+from hanse.simulation.partition import Dealer, Partition
+
+Labels = npt.NDArray[np.generic]
 
 PARTITIONS = [Partition(), Partition(0.1), Partition(100.0)]
 
@@ -28,6 +33,57 @@ def test_every_example_goes_to_exactly_one_site(
 
     assert sorted(index for share in shares for index in share) == list(range(len(labels)))
     assert all(share == sorted(share) for share in shares)
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_a_data_set_is_dealt_once_for_all_sites(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dealt, deal_out = [], Partition.owners
+
+    def owners(self: Partition, labels: Labels, count: int, seed: int) -> Indices:
+        dealt.append(len(labels))
+        return deal_out(self, labels, count, seed)
+
+    monkeypatch.setattr(Partition, "owners", owners)
+    dealer, train, test = Dealer(partition, 50, 1), np.arange(600) % 3, np.arange(90) % 3
+
+    for index in range(50):
+        share = dealer.share(index)
+        assert (share(train) == partition.share(index, 50, 1)(train)).all()
+        assert (share(test.copy()) == partition.share(index, 50, 1)(test)).all()
+
+    assert len(dealt) == 2 + 2 * 50  # by the dealer, and anew for each comparison
+
+
+def test_labels_that_were_changed_in_place_are_dealt_anew() -> None:
+    dealer, labels = Dealer(Partition(0.1), 3, 1), np.arange(60) % 3
+    dealer.share(0)(labels)
+    labels[:] = 0
+
+    assert dealer.share(1)(labels).tolist() == Partition(0.1).share(1, 3, 1)([0] * 60).tolist()
+
+
+def test_a_share_that_a_site_changes_is_that_of_no_other() -> None:
+    dealer, labels = Dealer(Partition(), 2, 1), [0] * 10
+    before = dealer.share(0)(labels)
+    before[:] = 99
+
+    assert dealer.share(0)(labels).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("partition", "digest"),
+    [
+        (Partition(), "5b2b6e06bfc00186ce3bea7b733da3c72cc97a44a4af2b999d2c5790badae10e"),
+        (Partition(0.1), "5383e7df9105796d64c99985bdb5984cf714eb5745eaa49c88e017a091d8ca66"),
+        (Partition(100.0), "35d5fd4466cee27bc8234c0171621c270e08057333ff315204622575d6e8d8ee"),
+    ],
+)
+def test_who_gets_what_stays_from_version_to_version(partition: Partition, digest: str) -> None:
+    owners = partition.owners(np.arange(1000) % 7, 13, 5)
+
+    assert sha256(owners.astype("<i8").tobytes()) == digest
 
 
 def test_iid_parts_are_equal_up_to_one_example() -> None:
@@ -63,7 +119,16 @@ def test_a_partition_is_read_from_its_text(text: str, expected: Partition) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "dirichlet", "dirichlet:0", "dirichlet:nan", "dirichlet:-1", "IID", "iid:1"]
+    "text",
+    [
+        "",
+        "dirichlet",
+        "dirichlet:0",
+        "dirichlet:nan",
+        "dirichlet:-1",
+        "IID",
+        "iid:1",
+    ],
 )
 def test_a_text_that_is_no_partition_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="Write `iid`, or `dirichlet:ALPHA`"):

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 MOST_CLAIMS = {Role.COLLABORATOR: 8, Role.OPERATOR: 10_000}
 """Blobs that a site may bring for one task, and an operator for the next plan."""
 _AT_ONCE = 16
+_MOST_LOOKS = 64
+"""Looks at all that is needed in one collection; each goes over all sites."""
 _MOST_LATE = 10_000
 
 _Exchange = tuple[str, int]
@@ -110,10 +112,11 @@ class Retention:
         """Delete those of these blobs that nobody needs, and those whose claim has ended."""
         self._late |= dict.fromkeys(self._drop_ended_claims())
         doubtful = sorted({*digests, *self._late})
-        for begin in range(0, len(doubtful), _AT_ONCE):
+        at_once = max(_AT_ONCE, -(-len(doubtful) // _MOST_LOOKS))
+        for begin in range(0, len(doubtful), at_once):
             # Not on a thread: nobody may come to need a blob between the look and the deletion.
             needed = self._needed()
-            for digest in doubtful[begin : begin + _AT_ONCE]:
+            for digest in doubtful[begin : begin + at_once]:
                 if self._blobs.has(digest):
                     self._late.pop(digest, None)
                 if digest not in needed:

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from hanse.core.plan.disclosure import check_result
 from hanse.core.run.decide import Command
-from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import AnswerPlan
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, FailTask, member_state

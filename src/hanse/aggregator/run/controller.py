@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import chain
 
+from hanse.aggregator.run.alarm import Alarm
 from hanse.aggregator.run.site_work import sites_to_wake
 from hanse.concurrency import Signals
-from hanse.core.run.clock import Tick, next_wakeup_ms
+from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
-from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _SHORTEST_SLEEP_S = 0.01
 _BETWEEN_LOOKS_S = 0.02
-"""Shortest time between two looks at the clock, each of which goes over all sites."""
+"""Shortest time between two looks at the clock."""
 _MOST_AT_ONCE = 256
 """Commands that are written down together."""
 _STORAGE_PAUSE_S = 1.0
@@ -101,9 +103,10 @@ class RunController:
 
     async def keep_time(self) -> None:
         """Let the run notice deadlines and idle sites, until it is cancelled."""
+        alarm = Alarm()
         while True:
             seen = self.events
-            wakeup_ms = next_wakeup_ms(self.run, self._tick())
+            wakeup_ms = alarm.next_ms(self.run, self._progress_ms, self._clock_ms())
             left_s = None if wakeup_ms is None else (wakeup_ms - self._clock_ms()) / 1000
             if await self.wait_for_events(seen, left_s):
                 await asyncio.sleep(_BETWEEN_LOOKS_S)  # a thousand answers need no thousand looks
@@ -171,7 +174,7 @@ class RunController:
                     waiting.set_result(outcome)
 
     def _tick(self) -> Tick:
-        known = {exchange.number for exchange in self.run.open_exchanges()}
+        known = self.run.exchanges.open
         self._progress_ms = {key: time for key, time in self._progress_ms.items() if key[0] in known}
         return Tick(dict(self._progress_ms))
 
@@ -179,6 +182,9 @@ class RunController:
         run = self.run
         for event in events:
             logger.info("%s %s", run.run_id, _line(event), extra={"run": run.run_id})
+            if isinstance(event, ExchangeClosed):
+                for site in (*event.answered, *event.failed, *event.missing):
+                    self._progress_ms.pop((event.exchange, site), None)
             if warning := _warning(run, event):
                 logger.warning("run %s: %s", run.run_id, warning, extra={"run": run.run_id})
         sites = sites_to_wake(events, self.before_last_commit)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.run.events import Event
-from hanse.core.run.exchange import UNANSWERED, Exchange, deadline_ms
+from hanse.core.run.exchange import Exchange
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -104,7 +104,7 @@ class WorkList:
                     max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
                     accepted=_accepted(run, site),
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
-                    deadline_ms=deadline_ms(e, run.plan.cohort),
+                    deadline_ms=e.deadline_ms(run.plan.cohort),
                 )
                 for e in asked
             ),
@@ -174,7 +174,7 @@ def assignments(run: Run, site: str) -> tuple[Exchange, ...]:
     """Open exchanges in which a site's answer would be taken."""
     if run.phase is not Phase.RUNNING:
         return ()
-    return tuple(e for e in run.open_exchanges() if site in e.members and e.members[site].state in UNANSWERED)
+    return tuple(e for e in run.exchanges.waiting_with(site) if e.may_answer(site))
 
 
 def progress_interval_s(run: Run) -> float:

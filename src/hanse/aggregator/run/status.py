@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from hanse.core.run.exchange import deadline_ms
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, SuspendedSite
@@ -37,7 +35,6 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         seen_ms: When each site was last in contact.
         now_ms: The time, milliseconds since 1970.
     """
-    answers = _answers(run)
     return RunStatus(
         run_id=run.run_id,
         plan_name=run.plan.name,
@@ -50,9 +47,9 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         submitted_by=run.submitted_by,
         submitted_ms=run.submitted_ms,
         population=len(run.population),
-        answers=dict(islice(answers.items(), MOST_ANSWERS)),
-        answer_counts=dict(sorted(Counter(answers.values()).items())),
-        awaited=_awaited(run, seen_ms, now_ms)[:MOST_AWAITED],
+        answers={site: _answer(run, site) for site in islice(run.invited, MOST_ANSWERS)},
+        answer_counts=_counts(run),
+        awaited=tuple(islice(_awaited(run, seen_ms, now_ms), MOST_AWAITED)),
         model=run.model,
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,
@@ -64,12 +61,18 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
     )
 
 
-def _answers(run: Run) -> dict[str, str]:
-    """What became of the plan at each site, in site order."""
-    answers = {site: "accepted" if yes else "refused" for site, yes in run.answers.items()}
-    answers |= dict.fromkeys(run.unanswered, "awaited")
-    answers |= dict.fromkeys(run.left, "left")
-    return dict(sorted(answers.items()))
+def _answer(run: Run, site: str) -> str:
+    """Answer of a site to the plan, in a word."""
+    if site in run.left:
+        return "left"
+    accepted = run.answers.get(site)
+    return "awaited" if accepted is None else "accepted" if accepted else "refused"
+
+
+def _counts(run: Run) -> dict[str, int]:
+    counts = {"accepted": len(run.taking_part), "awaited": len(run.unheard), "left": len(run.left)}
+    counts["refused"] = len(run.invited) - sum(counts.values())
+    return {word: count for word, count in sorted(counts.items()) if count}
 
 
 def _attendance(run: Run) -> tuple[ExchangeAttendance, ...]:
@@ -89,18 +92,18 @@ def _suspended(run: Run) -> tuple[SuspendedSite, ...]:
             reinstatement_round=reinstatement_round(run, site),
             reinstatement_ms=reinstatement_ms(run, site),
         )
-        for site, found in sorted(run.failure_record.suspensions.items())[:MOST_SUSPENDED]
+        for site, found in islice(run.failure_record.suspensions.items(), MOST_SUSPENDED)
     )
 
 
-def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[AwaitedSite, ...]:
+def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[AwaitedSite]:
     def connected(site: str) -> bool:
         return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
 
     if run.phase is Phase.SUBMITTED:
         until = run.clock_ms + round(run.plan.cohort.approvals * 1000)
-        return tuple(
-            AwaitedSite(
+        for site in run.unanswered:
+            yield AwaitedSite(
                 site=site,
                 task=None,
                 state="assigned",
@@ -108,19 +111,16 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> tuple[Awaited
                 deadline_ms=until,
                 connected=connected(site),
             )
-            for site in run.unanswered
-        )
     if run.phase is not Phase.RUNNING:
-        return ()
-    return tuple(
-        AwaitedSite(
-            site=site,
-            task=exchange.task,
-            state=exchange.members[site].state.value,
-            since_ms=exchange.members[site].since_ms,
-            deadline_ms=deadline_ms(exchange, run.plan.cohort),
-            connected=connected(site),
-        )
-        for exchange in run.open_exchanges()
-        for site in exchange.unanswered
-    )
+        return
+    for exchange in run.open_exchanges():
+        for site, member in exchange.members.items():
+            if exchange.may_answer(site):
+                yield AwaitedSite(
+                    site=site,
+                    task=exchange.task,
+                    state=member.state.value,
+                    since_ms=member.since_ms,
+                    deadline_ms=exchange.deadline_ms(run.plan.cohort),
+                    connected=connected(site),
+                )

@@ -34,6 +34,7 @@ from hanse.core.run.hosting import (
     check_asked,
     check_model,
     dead_exchanges,
+    first_site,
     next_ready,
     staleness,
     standing_of,
@@ -166,7 +167,7 @@ class CallHandler:
             seen = self._controller.events
             ready = next_ready(self._run, taken)
             if ready is not None:
-                answer = await self._answer(ready, ready.order[0], staleness(self._run, ready))
+                answer = await self._answer(ready, first_site(ready), staleness(self._run, ready))
                 return AnswersReply(answers=(answer,))
             await self._controller.wait_for_events(seen)
 

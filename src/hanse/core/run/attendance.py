@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.disclosure import MAX_EXAMPLES
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.run.exchange import Exchange, MemberState
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import Data, ExchangeClosed, ResultRefused
+from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.core.values.wording import shortened
 
 Sites = tuple[str, ...]
@@ -31,6 +33,7 @@ class Participation:
         suspended: Sites that were not asked because they are suspended.
         late: Those whose answer came after the close, with the examples that it stated.
         data: What the answers stand for; None in the journals of earlier versions.
+        may_follow: Those whose answer would be late, and has not come yet.
     """
 
     exchange: int
@@ -45,7 +48,8 @@ class Participation:
     unanswered: Sites
     suspended: Sites
     data: Data | None
-    late: Mapping[str, int] = field(default_factory=dict)
+    late: SortedMap[str, int] = field(default_factory=SortedMap)
+    may_follow: SortedSet[str] = field(default_factory=SortedSet)
 
     @property
     def absent(self) -> Sites:
@@ -69,7 +73,7 @@ class Attendance:
     """
 
     closed: Mapping[int, Participation] = field(default_factory=dict)
-    known: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    known: Mapping[str, SortedMap[str, int]] = field(default_factory=dict)
     short_rounds: int = 0
 
     def close(self, exchange: Exchange, cause: str, suspended: Sites, rules: Cohort) -> ExchangeClosed:
@@ -92,7 +96,7 @@ class Attendance:
                 "missing": exchange.unanswered,
                 "idle": exchange.sites(MemberState.IDLE),
                 "suspended": without,
-                "data": _data(exchange, self.known.get(exchange.task, {}), without, rules),
+                "data": _data(exchange, self.known.get(exchange.task, SortedMap()), without, rules),
             }
         )
 
@@ -114,7 +118,7 @@ class Attendance:
     def awaits(self, number: int, site: str) -> bool:
         """Whether an answer of this site would be its first to an exchange that has closed without it."""
         found = self.closed.get(number)
-        return found is not None and site in (*found.idle, *found.unanswered) and site not in found.late
+        return found is not None and site in found.may_follow
 
     def refused(self, event: ResultRefused) -> Attendance:
         """With a result that was not taken: one that was only late counts to its exchange."""
@@ -122,37 +126,36 @@ class Attendance:
         if examples is None or not 0 <= examples <= MAX_EXAMPLES or not self.awaits(number, site):
             return self
         found = self.closed[number]
-        noted = replace(found, late={**found.late, site: examples})
+        noted = replace(found, late=found.late.set(site, examples), may_follow=found.may_follow.without(site))
         known = self._stated(found.task, {site: examples})
         return replace(self, closed={**self.closed, number: noted}, known=known)
 
     def forget(self, site: str) -> Attendance:
         """With nothing known of a site's data."""
-        known = {
-            task: {other: n for other, n in stated.items() if other != site}
-            for task, stated in self.known.items()
-        }
-        return replace(self, known=known)
+        return replace(self, known={task: stated.without(site) for task, stated in self.known.items()})
 
-    def _stated(self, task: str, examples: Mapping[str, int]) -> Mapping[str, Mapping[str, int]]:
-        return {**self.known, task: {**self.known.get(task, {}), **examples}} if examples else self.known
+    def _stated(self, task: str, examples: Mapping[str, int]) -> Mapping[str, SortedMap[str, int]]:
+        before = self.known.get(task, SortedMap())
+        new = {site: number for site, number in examples.items() if before.get(site) != number}
+        return {**self.known, task: before.update(new)} if new else self.known
 
 
 def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
-    idle = exchange.sites(MemberState.IDLE)
+    idle, unanswered = exchange.sites(MemberState.IDLE), exchange.unanswered
     return Participation(
         exchange=exchange.number,
         round_number=exchange.round_number,
         index=exchange.index,
         task=exchange.task,
         cause=event.cause,
-        asked=tuple(sorted(exchange.members)),
+        asked=tuple(exchange.members),
         answered=exchange.answered,
         failed={site: shortened(exchange.members[site].reason) for site in exchange.failed},
         idle=idle,
-        unanswered=tuple(site for site in exchange.unanswered if site not in idle),
+        unanswered=tuple(s for s in unanswered if exchange.members[s].state is not MemberState.IDLE),
         suspended=event.suspended,
         data=event.data,
+        may_follow=SortedSet(unanswered),
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hanse.core.run.events import Event, Events
-from hanse.core.run.exchange import Exchange, Shortfall, deadline_ms, outcome
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import Shortfall
 from hanse.core.run.round_events import SiteIdle
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed, RunStarted
@@ -39,7 +40,10 @@ def tick(run: Run, command: Tick, now_ms: int) -> Events:
 
 
 def next_wakeup_ms(run: Run, command: Tick) -> int | None:
-    """When the next `Tick` can change something, milliseconds since 1970; None for never."""
+    """When the next `Tick` can change something, milliseconds since 1970; None for never.
+
+    Goes over all sites that are awaited: see `hanse.aggregator.run.alarm.Alarm`.
+    """
     rules = run.plan.cohort
     if run.phase is Phase.SUBMITTED:
         return run.clock_ms + round(rules.approvals * 1000)
@@ -47,9 +51,7 @@ def next_wakeup_ms(run: Run, command: Tick) -> int | None:
         return None
     times = []
     for exchange in run.open_exchanges():
-        times.append(deadline_ms(exchange, rules))
-        if rules.grace is not None and exchange.enough_ms is not None and exchange.needed:
-            times.append(exchange.enough_ms + round(rules.grace * 1000))
+        times.append(exchange.due_ms(rules))
         for site in exchange.awaited:
             times.append(_last_sign_ms(exchange, site, command) + round(rules.idle_limit * 1000))
     return min(times, default=None)
@@ -62,8 +64,8 @@ def follow_up_events(run: Run, now_ms: int) -> Events:
     if run.phase is not Phase.RUNNING:
         return ()
     found: list[Event] = []
-    for exchange in run.open_exchanges():
-        cause = outcome(exchange, run.plan.cohort, now_ms)
+    for exchange in run.exchanges.to_settle(now_ms):
+        cause = exchange.outcome(run.plan.cohort, now_ms)
         if isinstance(cause, Shortfall):
             return (*found, RunFailed(error=QuorumError.code, reason=cause.reason))
         if cause is not None:
@@ -72,10 +74,10 @@ def follow_up_events(run: Run, now_ms: int) -> Events:
 
 
 def _settle_start(run: Run, now_ms: int) -> Events:
-    waiting, accepted, minimum = run.unanswered, run.population, run.plan.cohort.minimum
     overdue = now_ms >= run.clock_ms + run.plan.cohort.approvals * 1000
-    if waiting and not overdue:
+    if run.unheard and not overdue:
         return ()
+    waiting, accepted, minimum = run.unanswered, run.population, run.plan.cohort.minimum
     if len(accepted) >= minimum and accepted:
         return (RunStarted(population=accepted),)
     refused = "".join(f"; {site} refused: {why}" for site, why in sorted(run.refusals.items()))

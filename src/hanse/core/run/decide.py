@@ -12,7 +12,7 @@ from hanse.core.run import suspension as resting
 from hanse.core.run import tasks as answers
 from hanse.core.run import workflow as requests
 from hanse.core.run.clock import Tick, follow_up_events
-from hanse.core.run.events import Events
+from hanse.core.run.events import Event, Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import (
     AnswerPlan,
@@ -58,8 +58,17 @@ Command = (
 """Commands of a run, each with everything that its decision needs."""
 
 
+Step = tuple[Event, Run]
+"""An event, and the run once the event has been applied."""
+
+
 def decide(run: Run | None, command: Command, now_ms: int) -> Events:
-    """Decide on a command.
+    """Decide on a command; see `steps`."""
+    return tuple(event for event, _ in steps(run, command, now_ms))
+
+
+def steps(run: Run | None, command: Command, now_ms: int) -> tuple[Step, ...]:
+    """Decide on a command, and apply what is decided.
 
     Args:
         run: The run as it stands; None before `Submit`.
@@ -67,7 +76,7 @@ def decide(run: Run | None, command: Command, now_ms: int) -> Events:
         now_ms: The time, milliseconds since 1970.
 
     Returns:
-        Events in order; none where the command changes nothing (a repetition).
+        Events in order, each with the run after it; none where the command changes nothing (a repetition).
 
     Raises:
         RunError: The run's phase, or what happened before, forbids the command.
@@ -80,10 +89,15 @@ def decide(run: Run | None, command: Command, now_ms: int) -> Events:
         raise RunError(f"there is no run yet to take {type(command).__name__}")
     else:
         events = _direct(run, command, now_ms)
+    done: list[Step] = []
     for event in events:
         run = evolve(run, event, now_ms)
+        done.append((event, run))
     assert run is not None
-    return (*events, *follow_up_events(run, now_ms))
+    for event in follow_up_events(run, now_ms):
+        run = evolve(run, event, now_ms)
+        done.append((event, run))
+    return tuple(done)
 
 
 def _direct(run: Run, command: Command, now_ms: int) -> Events:

@@ -6,13 +6,14 @@ is one table; the diagram in the documentation is drawn from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from hanse.core.plan.goals import Best, improves
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange, move, restart
+from hanse.core.run.exchange_protocol import protocol_of
+from hanse.core.run.exchanges import Exchanges
 from hanse.core.run.resume import ResumeContext, answered_by_none, surviving_exchanges
 from hanse.core.run.round_events import (
     ExchangeClosed,
@@ -41,9 +42,8 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import TamperedError
-
-T = TypeVar("T")
 
 _ALIVE = (Phase.SUBMITTED, Phase.RUNNING)
 
@@ -98,7 +98,9 @@ def evolve(run: Run | None, event: Event, time_ms: int) -> Run:
     phase = PHASE_TABLE[type(event)].get(run.phase)
     if phase is None:
         raise TamperedError(f"{_named(run)}: the journal has {event.kind} while the run is {run.phase}")
-    return _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
+    run = _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
+    exchanges = run.exchanges.refresh(time_ms, run.plan.cohort)
+    return run if exchanges is run.exchanges else replace(run, exchanges=exchanges)
 
 
 def _named(run: Run) -> str:
@@ -106,6 +108,7 @@ def _named(run: Run) -> str:
 
 
 def _submitted(event: RunSubmitted, time_ms: int) -> Run:
+    invited = SortedSet(event.invited)
     return Run(
         run_id=event.run_id,
         manifest=event.manifest,
@@ -113,7 +116,8 @@ def _submitted(event: RunSubmitted, time_ms: int) -> Run:
         submitted_by=event.submitted_by,
         submitted_ms=time_ms,
         clock_ms=time_ms,
-        invited=tuple(sorted(event.invited)),
+        invited=invited,
+        unheard=invited,
     )
 
 
@@ -126,10 +130,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case PlanAnswered():
             return _answered(run, event, time_ms)
         case SiteLeft():
-            left = {**run.left, event.site: event.reason}
-            return _without_the_gone(
-                replace(run, left=left, failure_record=run.failure_record.fresh(event.site)), time_ms
-            )
+            return _departed(run, event, time_ms)
         case RunStarted():
             # For the second time where a resumed run had to wait for sites to agree.
             return _taken_up(run, event, time_ms) if run.started else replace(run, started=True)
@@ -137,14 +138,9 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             run = replace(run, round_open=event.round_number, cohort=event.cohort)
             return replace(run, without=event.suspended, excused=frozenset())
         case ExchangeOpened():
-            opened = _put(run, Exchange.opened(event, run.quiet, time_ms))
-            return _without_the_gone(replace(opened, last_exchange=event.exchange), time_ms)
+            return _opened(run, event, time_ms)
         case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
-            heard = {event.site}
-            quiet = run.quiet | heard if isinstance(event, SiteIdle) else run.quiet - heard
-            moved = move(_exchange(run, event), event, event.site, time_ms)
-            counted = {event.site: event.exchange} if isinstance(event, UpdateAccepted) else {}
-            return _put(replace(run, quiet=quiet, accepted={**run.accepted, **counted}), moved)
+            return _moved(run, event, time_ms)
         case ResultRefused():
             refused = run.refused_results + (event.num_examples is None)  # a late answer is none of those
             return replace(run, refused_results=refused, attendance=run.attendance.refused(event))
@@ -156,10 +152,11 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RoundCommitted():
             return _committed(run, event)
         case SiteSuspended():
-            return replace(run, failure_record=run.failure_record.suspend(event, time_ms))
+            absent = run.absent | {event.site} if run.exchanges.waiting_with(event.site) else run.absent
+            return replace(run, failure_record=run.failure_record.suspend(event, time_ms), absent=absent)
         case SuspensionWaived() | SiteReinstated():
             # Waited for again too: it is asked so that it can show that it works.
-            quiet = run.quiet - {event.site} if isinstance(event, SiteReinstated) else run.quiet
+            quiet = run.quiet.without(event.site) if isinstance(event, SiteReinstated) else run.quiet
             return replace(run, failure_record=run.failure_record.fresh(event.site), quiet=quiet)
         case WorkerRestarted():
             return replace(run, restarts=run.restarts + 1)
@@ -167,15 +164,45 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             return _restarted(run, event, time_ms)
         case RunResumed():
             resumed = replace(run, reason="", restarts=0, clock_ms=time_ms)
-            if run.started and len(run.population) >= max(run.plan.cohort.minimum, 1):
+            if run.started and len(run.taking_part) >= max(run.plan.cohort.minimum, 1):
                 return _taken_up(resumed, event, time_ms)
             # With too few it waits for answers as before its start; who refused is asked anew.
-            accepted = dict.fromkeys((site for site, yes in run.answers.items() if yes), True)
-            return replace(resumed, phase=Phase.SUBMITTED, answers=accepted, refusals={})
+            answers = SortedMap({site: True for site, yes in run.answers.items() if yes})
+            unheard = SortedSet(s for s in run.invited if s not in answers and s not in run.left)
+            resumed = replace(resumed, phase=Phase.SUBMITTED, answers=answers, unheard=unheard)
+            return replace(resumed, refusals=SortedMap())
         case RunStopped() | RunFailed():
             return replace(run, reason=event.reason)
         case RunFinished():
-            return replace(run, round_open=None, exchanges={})
+            return replace(run, round_open=None, exchanges=Exchanges())
+
+
+def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
+    gone = replace(
+        run,
+        left=run.left.set(event.site, event.reason),
+        taking_part=run.taking_part.without(event.site),
+        unheard=run.unheard.without(event.site),
+        failure_record=run.failure_record.fresh(event.site),
+    )
+    return _without_the_absent(gone, (event.site,), time_ms)
+
+
+def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
+    protocol = protocol_of(run.plan, event.task)
+    exchange = Exchange.opened(event, protocol, run.quiet, time_ms)
+    opened = replace(_put(run, exchange), last_exchange=event.exchange)
+    return _without_the_absent(opened, event.cohort, time_ms)
+
+
+def _moved(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed, time_ms: int) -> Run:
+    idle, accepted = isinstance(event, SiteIdle), run.accepted
+    quiet = run.quiet.including(event.site) if idle else run.quiet.without(event.site)
+    moved = move(_exchange(run, event), event, event.site, time_ms)
+    if isinstance(event, UpdateAccepted):
+        accepted = accepted.set(event.site, event.exchange)
+    exchanges = run.exchanges.put(moved, run.plan.cohort)
+    return replace(run, quiet=quiet, accepted=accepted, exchanges=exchanges)
 
 
 def _exchange(
@@ -190,7 +217,7 @@ def _exchange(
 
 
 def _put(run: Run, exchange: Exchange) -> Run:
-    return replace(run, exchanges={**run.exchanges, exchange.number: exchange})
+    return replace(run, exchanges=run.exchanges.put(exchange, run.plan.cohort))
 
 
 def _invited(run: Run, site: str) -> Run:
@@ -199,64 +226,83 @@ def _invited(run: Run, site: str) -> Run:
         run,
         failure_record=run.failure_record.fresh(site),
         attendance=run.attendance.forget(site),
-        invited=tuple(sorted({*run.invited, site})),
-        left=_others(run.left, site),
-        answers=_others(run.answers, site),
-        refusals=_others(run.refusals, site),
+        invited=run.invited.including(site),
+        left=run.left.without(site),
+        answers=run.answers.without(site),
+        refusals=run.refusals.without(site),
+        taking_part=run.taking_part.without(site),
+        unheard=run.unheard.including(site),
+        absent=run.absent | {site} if run.exchanges.waiting_with(site) else run.absent,
     )
 
 
-def _others(by_site: Mapping[str, T], site: str) -> dict[str, T]:
-    return {name: value for name, value in by_site.items() if name != site}
-
-
 def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
-    reason = "; ".join(event.reasons) or "no reason given"
-    refusals = _others(run.refusals, event.site)
-    answered = replace(run, answers={**run.answers, event.site: event.accepted}, refusals=refusals)
-    if event.accepted:
-        return answered
+    site, refusals = event.site, run.refusals.without(event.site)
+    if not event.accepted:
+        refusals = refusals.set(site, "; ".join(event.reasons) or "no reason given")
+    takes_part = event.accepted and site not in run.left
+    answered = replace(
+        run,
+        answers=run.answers.set(site, event.accepted),
+        refusals=refusals,
+        taking_part=run.taking_part.including(site) if takes_part else run.taking_part.without(site),
+        unheard=run.unheard.without(site),
+    )
     # Consent can be withdrawn while the run is under way.
-    return _without_the_gone(replace(answered, refusals={**refusals, event.site: reason}), time_ms)
+    return answered if event.accepted else _without_the_absent(answered, (site,), time_ms)
 
 
-def _without_the_gone(run: Run, time_ms: int) -> Run:
-    """Have open exchanges wait for nobody who takes no part (any more): a workflow may still name them."""
-    refused = {site: f"refused the plan: {reason}" for site, reason in run.refusals.items()}
-    suspensions = {
-        site: f"suspended: {found.reason}" for site, found in run.failure_record.suspensions.items()
-    }
-    reasons, there = {**suspensions, **refused, **run.left}, set(run.population) - suspensions.keys()
-    for exchange in run.open_exchanges():
-        for site in exchange.members.keys() - there:
-            gone = SiteLeft(site=site, reason=reasons.get(site, "has yet to answer the plan"))
-            exchange = move(exchange, gone, site, time_ms)
-        run = _put(run, exchange)
-    return run
+def _without_the_absent(run: Run, sites: Iterable[str], time_ms: int) -> Run:
+    """Have open exchanges no longer wait for those of these sites that take no part; others are as they were.
+
+    A workflow may still name a site that takes no part any more.
+    """
+    for site in {*sites, *run.absent} if run.absent else sites:
+        reason = _absence(run, site)
+        if reason is None:
+            continue
+        gone = SiteLeft(site=site, reason=reason)
+        for exchange in run.exchanges.waiting_with(site):
+            run = _put(run, move(exchange, gone, site, time_ms))
+    return replace(run, absent=frozenset()) if run.absent else run
+
+
+def _absence(run: Run, site: str) -> str | None:
+    """Why a site is asked nothing; None where it is asked."""
+    suspension = run.failure_record.suspensions.get(site)
+    if suspension is None and site in run.taking_part:
+        return None
+    if site in run.left:
+        return run.left[site]
+    if site in run.refusals:
+        return f"refused the plan: {run.refusals[site]}"
+    return "has yet to answer the plan" if suspension is None else f"suspended: {suspension.reason}"
 
 
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
     standing = surviving_exchanges(
-        run.in_round(), ResumeContext(run.cohort, run.population, len(run.without), run.plan.cohort)
+        run.in_round(), ResumeContext(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
     )
     kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
-    run = replace(run, exchanges={e.number: e for e in kept}, excused={*run.cohort} - {*run.population})
+    excused = frozenset(site for site in run.cohort if site not in run.taking_part)
+    run = replace(run, exchanges=Exchanges.of(kept, run.plan.cohort), excused=excused)
     if not standing:
         run = replace(run, cohort=(), round_open=None, excused=frozenset(), without=())
     return _restarted(run, event, time_ms)
 
 
 def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms: int) -> Run:
-    exchanges = {number: restart(e, event, time_ms) for number, e in run.exchanges.items()}
-    again = replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=frozenset())
-    return _without_the_gone(again, time_ms)
+    exchanges = Exchanges.of((restart(e, event, time_ms) for e in run.exchanges.values()), run.plan.cohort)
+    again = replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=SortedSet())
+    members = {site for exchange in exchanges.waiting() for site in exchange.members}
+    return _without_the_absent(again, members, time_ms)
 
 
 def _committed(run: Run, event: RoundCommitted) -> Run:
     # What a stream has not consumed yet goes on; everything else of the round is over.
-    going = {e.number: e for e in run.stream() if e.number not in event.consumed}
-    over = [*run.in_round(), *(e for e in run.stream() if e.number in event.consumed)]
+    consumed = sorted(n for n in {*event.consumed} if n in run.exchanges and run.exchanges[n].index < 0)
+    over = [*run.in_round(), *(run.exchanges[number] for number in consumed)]
     best = run.best
     if event.best and run.plan.keep_best is not None:
         value = event.metrics.get(run.plan.keep_best.metric)
@@ -283,8 +329,8 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         metrics=event.metrics,
         best=best,
         stop_best=stop_best,
-        exchanges=going,
+        exchanges=run.exchanges.consumed(consumed),
         restarts=0,
-        failure_record=run.failure_record.after(over, run.population),
+        failure_record=run.failure_record.after(over, run.taking_part),
         without=(),
     )

@@ -1,29 +1,20 @@
-"""One exchange: a task asked of a cohort, who has answered, and when it closes."""
+"""One exchange: a task asked of a cohort, where each site stands, and who has answered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from hanse.core.plan.cohort import Cohort
+from hanse.core.run.exchange_protocol import ExchangeProtocol, MemberState, Shortfall
 from hanse.core.run.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.sorted_map import SortedMap
 from hanse.errors import TamperedError
 
-
-class MemberState(StrEnum):
-    """Where a site stands in an exchange."""
-
-    ASSIGNED = "assigned"
-    STARTED = "started"
-    IDLE = "idle"
-    ANSWERED = "answered"
-    FAILED = "failed"
-
-
 _A, _S, _I, _D, _F = MemberState
+_PLACE: Mapping[MemberState, int] = {state: place for place, state in enumerate(MemberState)}
 
 Restart = RunStarted | RunRecovered | RunResumed
 MemberEvent = TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | SiteLeft | Restart
@@ -41,11 +32,6 @@ MEMBER_TABLE: Mapping[type[MemberEvent], Mapping[MemberState, MemberState]] = {
     RunStarted: {_S: _A, _I: _A, _F: _A},
 }
 """Next state of a member, by event and present state; what is not listed leaves it as it is."""
-
-AWAITED = frozenset({_A, _S})
-"""States in which an exchange waits for a site."""
-UNANSWERED = frozenset({_A, _S, _I})
-"""States in which a site's answer would still be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +71,12 @@ class Exchange:
         round_number: Round whose committed predecessor made `model`.
         index: Place in its round; -1 in a stream.
         needed: Answers without which the round fails; 0 for none.
+        counts: Number of members in each state, in the order of `MemberState`.
+        protocol: Decides for whom the exchange waits and when it closes.
+        phase: Phase of the protocol.
         clock_ms: When its deadline began to run.
         enough_ms: When the needed answers were there.
-        order: Sites in the order in which their answers were accepted.
+        first: The site whose answer was accepted first.
         closed: Why it closed; None while it is open.
         aggregated: Whether its sum was recorded.
     """
@@ -98,17 +87,23 @@ class Exchange:
     task: str
     model: ModelRef | None
     needed: int
-    members: Mapping[str, Member]
+    members: SortedMap[str, Member]
+    counts: tuple[int, ...]
+    protocol: ExchangeProtocol
+    phase: str
     clock_ms: int
     enough_ms: int | None = None
-    order: tuple[str, ...] = field(default=())
+    first: str | None = None
     closed: str | None = None
     aggregated: bool = False
 
     @staticmethod
-    def opened(event: ExchangeOpened, quiet: frozenset[str], time_ms: int) -> Exchange:
+    def opened(
+        event: ExchangeOpened, protocol: ExchangeProtocol, quiet: Iterable[str], time_ms: int
+    ) -> Exchange:
         """An exchange as it begins; sites in `quiet` are asked but not waited for."""
-        begin = {True: MemberState.IDLE, False: MemberState.ASSIGNED}
+        assigned, idle = Member(_A, time_ms), Member(_I, time_ms)
+        members = SortedMap({site: idle if site in quiet else assigned for site in event.cohort})
         return Exchange(
             number=event.exchange,
             round_number=event.round_number,
@@ -116,33 +111,72 @@ class Exchange:
             task=event.task,
             model=event.model,
             needed=event.needed,
-            members={site: Member(begin[site in quiet], time_ms) for site in event.cohort},
+            members=members,
+            counts=count_states(members),
+            protocol=protocol,
+            phase=protocol.phases[0],
             clock_ms=time_ms,
         )
 
+    def count(self, states: Iterable[MemberState]) -> int:
+        """Number of members in any of these states; does not visit the members."""
+        return sum(self.counts[_PLACE[state]] for state in states)
+
     def sites(self, *states: MemberState) -> tuple[str, ...]:
         """Members in any of these states, in site order."""
-        return tuple(sorted(site for site, member in self.members.items() if member.state in states))
+        if not self.count(states):
+            return ()
+        return tuple(site for site, member in self.members.items() if member.state in states)
+
+    @property
+    def num_answered(self) -> int:
+        """Number of sites whose results count."""
+        return self.counts[_PLACE[_D]]
 
     @property
     def answered(self) -> tuple[str, ...]:
         """Sites whose results count."""
-        return self.sites(MemberState.ANSWERED)
+        return self.sites(_D)
 
     @property
     def failed(self) -> tuple[str, ...]:
         """Sites whose task failed, or that left."""
-        return self.sites(MemberState.FAILED)
+        return self.sites(_F)
 
     @property
     def awaited(self) -> tuple[str, ...]:
         """Sites that the exchange waits for."""
-        return self.sites(*AWAITED)
+        return self.sites(*self.protocol.awaited_states(self.phase))
 
     @property
     def unanswered(self) -> tuple[str, ...]:
         """Sites that could still answer, idle ones included."""
-        return self.sites(*UNANSWERED)
+        return self.sites(*self.protocol.answerable_states(self.phase))
+
+    def may_answer(self, site: str) -> bool:
+        """Whether an answer of this site would be taken, as long as the exchange is open."""
+        member = self.members.get(site)
+        return member is not None and member.state in self.protocol.answerable_states(self.phase)
+
+    def deadline_ms(self, rules: Cohort) -> int:
+        """When the exchange stops waiting, milliseconds since 1970."""
+        return self.protocol.deadline_ms(self, rules)
+
+    def due_ms(self, rules: Cohort) -> int:
+        """The first moment at which the exchange, if it is open, can close by time alone."""
+        return self.protocol.due_ms(self, rules)
+
+    def outcome(self, rules: Cohort, now_ms: int) -> str | Shortfall | None:
+        """Decide whether the exchange, if it is open, closes: the cause, a shortfall, or None to wait."""
+        return self.protocol.outcome(self, rules, now_ms)
+
+
+def count_states(members: Mapping[str, Member]) -> tuple[int, ...]:
+    """Number of members in each state, in the order of `MemberState`."""
+    counts = [0] * len(_PLACE)
+    for member in members.values():
+        counts[_PLACE[member.state]] += 1
+    return tuple(counts)
 
 
 def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exchange:
@@ -159,12 +193,15 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
     state = MEMBER_TABLE[type(event)].get(member.state)
     if state is None:
         return exchange
-    answer, reason, order, enough = member.answer, member.reason, exchange.order, exchange.enough_ms
+    counts = list(exchange.counts)
+    counts[_PLACE[member.state]] -= 1
+    counts[_PLACE[state]] += 1
+    answer, reason, first, enough = member.answer, member.reason, exchange.first, exchange.enough_ms
     match event:
         case UpdateAccepted():
             answer = AcceptedResult(event.num_examples, event.metrics, event.update)
-            order = (*order, site)
-            if enough is None and len(order) >= exchange.needed:
+            first = site if first is None else first
+            if enough is None and counts[_PLACE[_D]] >= exchange.needed:
                 enough = time_ms
         case TaskFailed() | SiteLeft():
             reason = event.reason
@@ -173,8 +210,13 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
         case TaskStarted() | RunStarted() | RunRecovered() | RunResumed():
             reason = ""
     gone = isinstance(event, SiteLeft)
-    members = {**exchange.members, site: Member(state, time_ms, answer, reason, gone)}
-    return replace(exchange, members=members, order=order, enough_ms=enough)
+    return replace(
+        exchange,
+        members=exchange.members.set(site, Member(state, time_ms, answer, reason, gone)),
+        counts=tuple(counts),
+        first=first,
+        enough_ms=enough,
+    )
 
 
 def restart(exchange: Exchange, event: Restart, time_ms: int) -> Exchange:
@@ -185,46 +227,3 @@ def restart(exchange: Exchange, event: Restart, time_ms: int) -> Exchange:
         exchange = move(exchange, event, site, time_ms)
     grace_from = None if exchange.enough_ms is None else time_ms
     return replace(exchange, clock_ms=time_ms, enough_ms=grace_from)
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """An exchange that can no longer get the answers it needs."""
-
-    reason: str
-
-
-def deadline_ms(exchange: Exchange, cohort: Cohort) -> int:
-    """When the exchange stops waiting, milliseconds since 1970."""
-    return exchange.clock_ms + round(cohort.deadline * 1000)
-
-
-def outcome(exchange: Exchange, cohort: Cohort, now_ms: int) -> str | Shortfall | None:
-    """Whether an open exchange closes now: the cause, a shortfall, or None to go on waiting."""
-    answered, failed = exchange.answered, exchange.failed
-    overdue = now_ms >= deadline_ms(exchange, cohort)
-    if len(answered) < exchange.needed:
-        if len(exchange.members) - len(failed) < exchange.needed or overdue:
-            return Shortfall(_shortfall(exchange, overdue, cohort))
-        return None
-    if not exchange.unanswered:
-        return "all"
-    if not exchange.awaited:
-        return "idle"
-    if overdue:
-        return "deadline"
-    if cohort.grace is not None and exchange.enough_ms is not None and exchange.needed:
-        return "grace" if now_ms >= exchange.enough_ms + cohort.grace * 1000 else None
-    return None
-
-
-def _shortfall(exchange: Exchange, overdue: bool, cohort: Cohort) -> str:
-    when = f" within the deadline of {cohort.deadline:g} s" if overdue else ""
-    text = (
-        f"round {exchange.round_number}, {exchange.task}: {len(exchange.answered)} of "
-        f"{len(exchange.members)} sites answered{when}; {exchange.needed} are needed"
-    )
-    for site in (*exchange.failed, *exchange.unanswered):
-        member = exchange.members[site]
-        text += f"; {site}: {member.reason or member.state.value}"
-    return text

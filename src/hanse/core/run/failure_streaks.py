@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
-from hanse.core.run.exchange import UNANSWERED, Exchange, MemberState
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.site_events import SiteSuspended
+from hanse.core.values.sorted_map import SortedMap
 from hanse.core.values.wording import shortened
 
 
@@ -47,10 +49,10 @@ class FailureRecord:
         suspensions: Sites that are not asked at present.
     """
 
-    streaks: Mapping[str, FailureStreak] = field(default_factory=dict)
-    suspensions: Mapping[str, Suspension] = field(default_factory=dict)
+    streaks: SortedMap[str, FailureStreak] = field(default_factory=SortedMap)
+    suspensions: SortedMap[str, Suspension] = field(default_factory=SortedMap)
 
-    def after(self, exchanges: Iterable[Exchange], population: Collection[str]) -> FailureRecord:
+    def after(self, exchanges: Iterable[Exchange], population: Container[str]) -> FailureRecord:
         """The record once a round is over.
 
         A site that failed in any exchange of the round has one failed round more, a site that
@@ -61,34 +63,35 @@ class FailureRecord:
             exchanges: Those of the round, in the order in which they were asked.
             population: Sites that take part.
         """
-        judged = {*population} - self.suspensions.keys()
         failed: dict[str, str] = {}
         answered: set[str] = set()
         for exchange in exchanges:
             if exchange.round_number == 0:  # one site after another is asked for the first model
                 continue
-            for site in exchange.members.keys() & judged:
-                if exchange.members[site].state is MemberState.ANSWERED:
+            for site, member in exchange.members.items():
+                if site not in population or site in self.suspensions:
+                    continue
+                if member.state is MemberState.ANSWERED:
                     answered.add(site)
                 elif what := _failure(exchange, site):
                     failed[site] = f"round {exchange.round_number}, {exchange.task}: {what}"
-        streaks = {site: before for site, before in self.streaks.items() if site not in answered}
-        for site in sorted(failed):
+        streaks = self.streaks
+        for site in self.streaks:
+            if site in answered:
+                streaks = streaks.without(site)
+        for site, what in sorted(failed.items()):
             before = self.streaks.get(site)
-            streaks[site] = FailureStreak(1 + (before.rounds if before else 0), failed[site])
+            streaks = streaks.set(site, FailureStreak(1 + (before.rounds if before else 0), what))
         return replace(self, streaks=streaks)
 
     def suspend(self, event: SiteSuspended, time_ms: int) -> FailureRecord:
         """The record with a site suspended."""
         suspension = Suspension(event.round_number, time_ms, event.reason)
-        return replace(self.fresh(event.site), suspensions={**self.suspensions, event.site: suspension})
+        return replace(self.fresh(event.site), suspensions=self.suspensions.set(event.site, suspension))
 
     def fresh(self, site: str) -> FailureRecord:
         """The record without what it holds against a site."""
-        return FailureRecord(
-            streaks={other: streak for other, streak in self.streaks.items() if other != site},
-            suspensions={other: found for other, found in self.suspensions.items() if other != site},
-        )
+        return FailureRecord(self.streaks.without(site), self.suspensions.without(site))
 
 
 def _failure(exchange: Exchange, site: str) -> str:
@@ -100,5 +103,5 @@ def _failure(exchange: Exchange, site: str) -> str:
         return shortened(member.reason)
     if member.state is MemberState.IDLE:
         return member.reason or "no sign of it"
-    late = member.state in UNANSWERED and exchange.closed == "deadline"
+    late = exchange.may_answer(site) and exchange.closed == "deadline"
     return "no answer by the deadline" if late else ""

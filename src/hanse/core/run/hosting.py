@@ -97,8 +97,19 @@ def next_ready(run: Run, taken: Set[int]) -> Exchange | None:
         run: The run.
         taken: Exchanges whose updates the workflow has been given since the last commit.
     """
-    ready = [e for e in run.stream() if e.answered and e.number not in taken]
-    return min(ready, key=lambda e: e.members[e.order[0]].since_ms, default=None)
+    ready = [e for e in run.stream() if e.num_answered and e.number not in taken]
+    return min(ready, key=lambda e: e.members[first_site(e)].since_ms, default=None)
+
+
+def first_site(exchange: Exchange) -> str:
+    """The site that answered an exchange first.
+
+    Raises:
+        RunError: No site has.
+    """
+    if exchange.first is None:
+        raise RunError(f"exchange {exchange.number} has no answer")
+    return exchange.first
 
 
 def staleness(run: Run, exchange: Exchange) -> int:
@@ -108,7 +119,7 @@ def staleness(run: Run, exchange: Exchange) -> int:
 
 def dead_exchanges(run: Run) -> tuple[int, ...]:
     """Exchanges of a stream that closed without an answer; the next commit consumes them."""
-    return tuple(e.number for e in run.stream() if e.closed is not None and not e.answered)
+    return tuple(e.number for e in run.stream() if e.closed is not None and not e.num_answered)
 
 
 def check_model(model: Parameters, before: Parameters | None) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from hanse.core.plan.cohort import Cohort, needed
-from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchange import Exchange, count_states
+from hanse.core.values.sorted_map import SortedMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class ResumeContext:
 
     Attributes:
         cohort: Who was to be asked in the round.
-        population: Sites that take part now.
+        population: Sites that take part now; looked up in, not gone over.
         without: Number of sites that the round goes without, and that count to its quorum.
         rules: Of the plan.
     """
@@ -52,23 +53,25 @@ def surviving_exchanges(asked: Sequence[Exchange], now: ResumeContext) -> tuple[
 
 def answered_by_none(exchange: Exchange) -> bool:
     """Whether an exchange is over, and has no answer."""
-    return exchange.closed is not None and not exchange.answered
+    return exchange.closed is not None and not exchange.num_answered
 
 
 def _in_vain(exchange: Exchange, population: Collection[str]) -> bool:
-    lone = not exchange.answered and not exchange.members.keys() & set(population)
+    lone = not exchange.num_answered and not any(site in population for site in exchange.members)
     return answered_by_none(exchange) or lone
 
 
 def _of_those_there(exchange: Exchange, now: ResumeContext) -> Exchange:
     if exchange.closed is not None or not exchange.needed:
         return exchange
-    members = {s: m for s, m in exchange.members.items() if s in now.population or m.answer is not None}
+    members = SortedMap(
+        {s: m for s, m in exchange.members.items() if s in now.population or m.answer is not None}
+    )
     if len(members) == len(exchange.members):
         return exchange
     enough = needed(now.rules, len(members) + now.without)
-    came_ms = exchange.clock_ms if len(exchange.order) >= enough else None
-    return replace(exchange, members=members, needed=enough, enough_ms=came_ms)
+    came_ms = exchange.clock_ms if exchange.num_answered >= enough else None
+    return replace(exchange, members=members, counts=count_states(members), needed=enough, enough_ms=came_ms)
 
 
 def _too_few(exchange: Exchange, rules: Cohort) -> bool:

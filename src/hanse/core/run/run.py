@@ -11,8 +11,10 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.attendance import Attendance
 from hanse.core.run.exchange import Exchange
+from hanse.core.run.exchanges import Exchanges
 from hanse.core.run.failure_streaks import FailureRecord
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import RunError
 
 
@@ -34,9 +36,16 @@ TERMINAL = frozenset({Phase.FINISHED, Phase.FAILED, Phase.STOPPED})
 class Run:
     """One execution of a plan.
 
+    A value: an event makes another one, at a cost that grows with the logarithm of the number of
+    sites at most. What would take a look at all sites is kept besides, and changed with them.
+
     Attributes:
+        invited: Sites that were asked for their answer to the plan.
         answers: Each site's latest answer to the plan.
         left: Sites that are gone, with the reason.
+        taking_part: Sites that accepted the plan and have not left.
+        unheard: Invited sites whose answer to the plan is still awaited.
+        absent: Sites that take no part now, while an open exchange may still wait for them.
         cohort: Who is asked in the open round; the same as long as it is open.
         excused: Those of the cohort that had left when the run was taken up again; they are not asked.
         round_open: The open round; None between rounds and in a stream.
@@ -63,10 +72,13 @@ class Run:
     phase: Phase = Phase.SUBMITTED
     reason: str = ""
     started: bool = False
-    invited: tuple[str, ...] = ()
-    answers: Mapping[str, bool] = field(default_factory=dict)
-    refusals: Mapping[str, str] = field(default_factory=dict)
-    left: Mapping[str, str] = field(default_factory=dict)
+    invited: SortedSet[str] = field(default_factory=SortedSet)
+    answers: SortedMap[str, bool] = field(default_factory=SortedMap)
+    refusals: SortedMap[str, str] = field(default_factory=SortedMap)
+    left: SortedMap[str, str] = field(default_factory=SortedMap)
+    taking_part: SortedSet[str] = field(default_factory=SortedSet)
+    unheard: SortedSet[str] = field(default_factory=SortedSet)
+    absent: frozenset[str] = frozenset()
     cohort: tuple[str, ...] = ()
     excused: Set[str] = frozenset()
     round_open: int | None = None
@@ -76,10 +88,10 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     best: Best | None = None
     stop_best: Best | None = None
-    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
+    exchanges: Exchanges = field(default_factory=Exchanges)
     last_exchange: int = 0
-    accepted: Mapping[str, int] = field(default_factory=dict)
-    quiet: frozenset[str] = frozenset()
+    accepted: SortedMap[str, int] = field(default_factory=SortedMap)
+    quiet: SortedSet[str] = field(default_factory=SortedSet)
     refused_results: int = 0
     restarts: int = 0
     attendance: Attendance = field(default_factory=Attendance)
@@ -94,25 +106,24 @@ class Run:
     @property
     def population(self) -> tuple[str, ...]:
         """Sites that accepted the plan and have not left, in site order."""
-        return tuple(sorted(s for s, accepted in self.answers.items() if accepted and s not in self.left))
+        return self.taking_part.in_order()
 
     @property
     def unanswered(self) -> tuple[str, ...]:
         """Invited sites whose answer to the plan is still awaited, in site order."""
-        return tuple(sorted(s for s in self.invited if s not in self.answers and s not in self.left))
+        return self.unheard.in_order()
 
     def in_round(self) -> tuple[Exchange, ...]:
         """Exchanges of the open round, in the order in which they were asked."""
-        found = (e for e in self.exchanges.values() if e.index >= 0 and e.round_number == self.round_open)
-        return tuple(sorted(found, key=lambda e: e.index))
+        return self.exchanges.of_round(self.round_open)
 
     def stream(self) -> tuple[Exchange, ...]:
         """Exchanges of a stream that no commit has consumed, in order of their numbers."""
-        return tuple(e for _, e in sorted(self.exchanges.items()) if e.index < 0)
+        return self.exchanges.of_stream()
 
     def open_exchanges(self) -> tuple[Exchange, ...]:
         """Exchanges that wait for answers."""
-        return tuple(e for _, e in sorted(self.exchanges.items()) if e.closed is None)
+        return self.exchanges.waiting()
 
     @property
     def complete(self) -> bool:

@@ -37,16 +37,17 @@ def suspend_failing(run: Run, committed: RoundCommitted, now_ms: int) -> Events:
     if not limit or run.complete:
         return ()
     events: list[Event] = []
-    for site in active_sites(run):
-        streak = run.failure_record.streaks.get(site)
-        if streak is None or streak.rounds < limit:
+    active = len(active_sites(run))
+    for site, streak in run.failure_record.streaks.items():
+        if streak.rounds < limit or not _is_active(run, site):
             continue
-        left, why = len(active_sites(run)) - 1, _failed(streak)
+        left, why = active - 1, _failed(streak)
         event: Event = SiteSuspended(site=site, round_number=committed.round_number, reason=why)
         if left < need:
             why += f"; without it {left} would be left to ask, and {need} are needed"
             event = SuspensionWaived(site=site, round_number=committed.round_number, reason=why)
-        run = evolve(run, event, now_ms)
+        else:
+            active = left
         events.append(event)
     return tuple(events)
 
@@ -60,9 +61,9 @@ def reinstatements(run: Run, round_number: int, now_ms: int, *, stream: bool = F
         now_ms: The time, milliseconds since 1970.
         stream: Whether it is a round of a stream, which has no quorum.
     """
-    resting = [site for site in run.population if site in run.failure_record.suspensions]
+    resting = [site for site in run.failure_record.suspensions if site in run.taking_part]
     resting.sort(key=lambda site: (run.failure_record.suspensions[site].since_ms, site))
-    need, left = _need(run, stream=stream), len(active_sites(run))
+    need, left = _need(run, stream=stream), len(run.taking_part) - len(resting)
     events: list[Event] = []
     for site in resting:
         if _has_rested(run, site, round_number, now_ms):
@@ -96,7 +97,10 @@ def reinstate(run: Run, command: Reinstate) -> Events:
 
 def active_sites(run: Run) -> tuple[str, ...]:
     """Sites that take part and are not suspended, in site order."""
-    return tuple(site for site in run.population if site not in run.failure_record.suspensions)
+    suspensions = run.failure_record.suspensions
+    if not suspensions:
+        return run.population
+    return tuple(site for site in run.population if site not in suspensions)
 
 
 def reinstatement_round(run: Run, site: str) -> int | None:
@@ -113,6 +117,10 @@ def reinstatement_ms(run: Run, site: str) -> int | None:
     return run.failure_record.suspensions[site].since_ms + round(float(parse_duration(rest)) * 1000)
 
 
+def _is_active(run: Run, site: str) -> bool:
+    return site in run.taking_part and site not in run.failure_record.suspensions
+
+
 def _has_rested(run: Run, site: str, round_number: int, now_ms: int) -> bool:
     time_ms, number = reinstatement_ms(run, site), reinstatement_round(run, site)
     return (time_ms is not None and now_ms >= time_ms) or (number is not None and round_number >= number)
@@ -121,7 +129,7 @@ def _has_rested(run: Run, site: str, round_number: int, now_ms: int) -> bool:
 def _need(run: Run, *, stream: bool) -> int:
     """Sites that have to be left to ask."""
     rules = run.plan.cohort
-    return max(rules.minimum, 1 if stream else needed(rules, wanted(rules, len(run.population))))
+    return max(rules.minimum, 1 if stream else needed(rules, wanted(rules, len(run.taking_part))))
 
 
 def _failed(streaks: FailureStreak) -> str:

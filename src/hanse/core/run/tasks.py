@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hanse.core.run.events import Events
-from hanse.core.run.exchange import MemberState
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
 from hanse.core.values.statements import SignedStatement

@@ -120,7 +120,8 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
     here = tuple(site for site in run.cohort if site not in run.excused)
     cohort = here if command.sites is None else tuple(sorted(set(command.sites)))
     # Who left since the round began may be named: a workflow cannot know, and gets no answer of it.
-    strangers = sorted({*cohort} - {*run.population, *run.cohort})
+    absent = [site for site in cohort if site not in run.taking_part]
+    strangers = sorted({*absent} - {*run.cohort}) if absent else []
     if strangers or not cohort:
         raise WorkflowError(
             f"the workflow asked {', '.join(strangers) or 'no site'}; not in the run's population"
@@ -172,7 +173,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     busy = {site for e in pending for site in e.members}
     busy |= {site for e in run.stream() for site in e.failed}
     free = [site for site in active_sites(run) if site not in busy]
-    if not free and all(e.closed is not None and not e.answered for e in pending):
+    if not free and all(e.closed is not None and not e.num_answered for e in pending):
         why = "; ".join(f"{s}: {e.members[s].reason}" for e in pending for s in e.members)
         return (RunFailed(error=QuorumError.code, reason=f"no site of the stream answers any more: {why}"),)
     opened = tuple(

@@ -9,7 +9,7 @@ import pytest
 from tests.federations import FederationFixture
 from tests.parties import der
 
-from hanse.core.run.exchange import MemberState
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import Invite
 from hanse.core.values.identity import Party, Role
 from hanse.errors import StorageError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.call_counts import calls
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, sites_to_wake
@@ -26,6 +27,7 @@ from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.sites import RunSuspension, Work
 
@@ -210,8 +212,10 @@ class TestSetAside:
         run = replace(
             driver.state,
             attendance=attendance,
-            failure_record=FailureRecord(suspensions=suspensions),
-            **{"invited": fleet, "answers": dict.fromkeys(fleet[:9_000], True), "reason": "\x01" * 100_000},
+            failure_record=FailureRecord(suspensions=SortedMap(suspensions)),
+            **{"invited": SortedSet(fleet), "answers": SortedMap(dict.fromkeys(fleet[:9_000], True))},
+            **{"taking_part": SortedSet(fleet[:9_000]), "unheard": SortedSet(fleet[9_000:])},
+            reason="\x01" * 100_000,
         )
 
         status = status_of(run, 1, {}, 0)
@@ -255,6 +259,18 @@ class TestTouched:
 
     def test_the_rest_touches_everybody(self) -> None:
         assert sites_to_wake([RunFinished(rounds=1, model=MODEL, best_round=None)], None) is None
+
+
+def test_the_work_of_a_site_is_found_at_the_same_cost_among_many_sites() -> None:
+    costs = []
+    for size in (8, 512):
+        names = [f"site-{number:05}" for number in range(size)]
+        run = Driver(names).asked().state
+        works = WorkList(lambda digest: 1, 100)
+        costs.append(calls(lambda works=works, run=run: works.of("site-00003", [run])))  # type: ignore[misc]
+
+    few, many = costs
+    assert many < few + 20, "the cost grows with the number of sites"
 
 
 class TestStatus:
@@ -302,10 +318,11 @@ class TestStatus:
         assert status_of(Driver("a").state, 1, {}, 0).rounds_committed == 0
 
     def test_a_status_of_a_fleet_fits_into_a_message(self) -> None:
-        fleet = tuple(f"site-{number:05}" for number in range(10_000))
-        run = replace(Driver("").state, invited=fleet, reason="too few; " * 10_000)
+        fleet = SortedSet(f"site-{number:05}" for number in range(100_000))
+        run = replace(Driver("").state, invited=fleet, unheard=fleet, reason="too few; " * 10_000)
 
         status = status_of(run, 1, {}, 0)
 
-        assert len(status.awaited) == MOST_AWAITED
+        assert (len(status.awaited), len(status.answers)) == (MOST_AWAITED, MOST_ANSWERS)
+        assert status.answer_counts == {"awaited": 100_000}
         assert len(encode(status)) < MAX_MESSAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hanse.core.plan.manifest import CodeFile, Manifest
@@ -34,7 +35,7 @@ def plan(**changes: Any) -> Plan:
     )
 
 
-def submit(sites: str = "abc", **changes: Any) -> Submit:
+def submit(sites: Iterable[str] = "abc", **changes: Any) -> Submit:
     agreed = plan(**changes)
     start = CodeFile(path="m.safetensors", sha256="1" * 64, size=1) if agreed.initial_model else None
     files = (CodeFile(path="heart.py", sha256="0" * 64, size=1),)
@@ -45,7 +46,7 @@ def submit(sites: str = "abc", **changes: Any) -> Submit:
 class Driver:
     """A run with its history and its clock, in milliseconds."""
 
-    def __init__(self, sites: str = "abc", **changes: Any) -> None:
+    def __init__(self, sites: Iterable[str] = "abc", **changes: Any) -> None:
         self.now_ms = 0
         self.run: Run | None = None
         self.history: list[tuple[Event, int]] = []

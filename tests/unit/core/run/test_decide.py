@@ -6,7 +6,7 @@ import pytest
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver, submit
 
 from hanse.core.run.clock import Tick, next_wakeup_ms
-from hanse.core.run.exchange import MemberState
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import (
     MAX_RESTARTS,
     AnswerPlan,

@@ -15,7 +15,8 @@ from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command, decide
 from hanse.core.run.events import Event
 from hanse.core.run.evolve import PHASE_TABLE, evolve
-from hanse.core.run.exchange import MEMBER_TABLE, MemberState
+from hanse.core.run.exchange import MEMBER_TABLE
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import (
     AnswerPlan,
     Fail,

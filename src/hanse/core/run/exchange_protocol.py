@@ -1,0 +1,205 @@
+"""Protocol of an exchange: its phases, the members that a phase waits for, and when the exchange closes.
+
+An `Exchange` holds its protocol. `protocol_of` chooses the protocol from what the plan
+discloses, when the exchange opens; everything else asks the exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from hanse.core.plan.cohort import Cohort
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+
+
+class MemberState(StrEnum):
+    """Where a site stands in an exchange."""
+
+    ASSIGNED = "assigned"
+    STARTED = "started"
+    IDLE = "idle"
+    ANSWERED = "answered"
+    FAILED = "failed"
+
+
+MemberStates = frozenset[MemberState]
+
+COLLECT = "collect"
+"""The phase in which members send the results of their tasks."""
+
+
+class MemberStanding(Protocol):
+    """A member, as a protocol sees it."""
+
+    @property
+    def state(self) -> MemberState:
+        """Where it stands."""
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or is no longer waited for."""
+
+
+class ExchangeStanding(Protocol):
+    """An exchange, as its protocol sees it; see `hanse.core.run.exchange.Exchange`."""
+
+    @property
+    def round_number(self) -> int:
+        """The round it belongs to."""
+
+    @property
+    def task(self) -> str:
+        """The task that was asked."""
+
+    @property
+    def needed(self) -> int:
+        """Answers without which the round fails; 0 for none."""
+
+    @property
+    def clock_ms(self) -> int:
+        """When its deadline began to run."""
+
+    @property
+    def enough_ms(self) -> int | None:
+        """When the needed answers were there."""
+
+    @property
+    def phase(self) -> str:
+        """The phase of its protocol."""
+
+    @property
+    def members(self) -> Mapping[str, MemberStanding]:
+        """The sites that were asked."""
+
+    def count(self, states: MemberStates) -> int:
+        """Number of members in any of these states; does not visit the members."""
+
+    def sites(self, *states: MemberState) -> tuple[str, ...]:
+        """Members in any of these states, in site order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """An exchange that can no longer get the answers it needs."""
+
+    reason: str
+
+
+class ExchangeProtocol(Protocol):
+    """Phases of an exchange and their ends.
+
+    A value without state: what has happened is in the exchange. None of the methods may visit
+    members, except to put a shortfall into words: they are called after each event.
+    """
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases in order; an exchange begins in the first, and no event says so."""
+
+    def awaited_states(self, phase: str) -> MemberStates:
+        """States of the members that a phase waits for."""
+
+    def answerable_states(self, phase: str) -> MemberStates:
+        """States of the members whose answer would still be taken."""
+
+    def deadline_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """When the exchange stops waiting, milliseconds since 1970."""
+
+    def due_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """The first moment at which an open exchange can close by time alone."""
+
+    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> str | Shortfall | None:
+        """Decide whether an open exchange closes.
+
+        What closes at one moment closes at each later one too, if no event happens in between.
+
+        Returns:
+            The cause of the close, a shortfall, or None to wait.
+        """
+
+
+_ANSWERED = frozenset({MemberState.ANSWERED})
+_FAILED = frozenset({MemberState.FAILED})
+_AWAITED = frozenset({MemberState.ASSIGNED, MemberState.STARTED})
+_ANSWERABLE = _AWAITED | {MemberState.IDLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Each site sends its result by itself, and a result counts as soon as it is here: one phase."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """See `ExchangeProtocol.phases`."""
+        return (COLLECT,)
+
+    def awaited_states(self, phase: str) -> MemberStates:
+        """See `ExchangeProtocol.awaited_states`."""
+        return _AWAITED
+
+    def answerable_states(self, phase: str) -> MemberStates:
+        """See `ExchangeProtocol.answerable_states`."""
+        return _ANSWERABLE
+
+    def deadline_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """See `ExchangeProtocol.deadline_ms`."""
+        return exchange.clock_ms + round(rules.deadline * 1000)
+
+    def due_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """See `ExchangeProtocol.due_ms`."""
+        deadline = self.deadline_ms(exchange, rules)
+        if rules.grace is None or exchange.enough_ms is None or not exchange.needed:
+            return deadline
+        return min(deadline, exchange.enough_ms + int(rules.grace * 1000))
+
+    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> str | Shortfall | None:
+        """See `ExchangeProtocol.outcome`."""
+        overdue = now_ms >= self.deadline_ms(exchange, rules)
+        if exchange.count(_ANSWERED) < exchange.needed:
+            if len(exchange.members) - exchange.count(_FAILED) < exchange.needed or overdue:
+                return Shortfall(_shortfall(exchange, overdue, rules))
+            return None
+        if not exchange.count(_ANSWERABLE):
+            return "all"
+        if not exchange.count(_AWAITED):
+            return "idle"
+        if overdue:
+            return "deadline"
+        if rules.grace is not None and exchange.enough_ms is not None and exchange.needed:
+            return "grace" if now_ms >= exchange.enough_ms + rules.grace * 1000 else None
+        return None
+
+
+PLAIN = Plain()
+
+
+_BY_AGGREGATION: Mapping[str | None, ExchangeProtocol] = {None: PLAIN, "aggregator": PLAIN}
+"""Protocol by who sums, where the plan says so; without a sum the aggregator sees each update anyhow."""
+
+
+def protocol_of(plan: Plan, task: str) -> ExchangeProtocol:
+    """The protocol by which a task of the plan is exchanged, chosen by what the task discloses.
+
+    Raises:
+        KeyError: The task discloses its sum by a way that this version has no protocol for; no plan
+            of this version can say so.
+    """
+    found = None if task == INITIALISE else plan.tasks.get(task)
+    return _BY_AGGREGATION[None if found is None else found.discloses.aggregated_by]
+
+
+def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort) -> str:
+    when = f" within the deadline of {cohort.deadline:g} s" if overdue else ""
+    text = (
+        f"round {exchange.round_number}, {exchange.task}: {exchange.count(_ANSWERED)} of "
+        f"{len(exchange.members)} sites answered{when}; {exchange.needed} are needed"
+    )
+    parts = [text]
+    for site in (*exchange.sites(*_FAILED), *exchange.sites(*_ANSWERABLE)):
+        member = exchange.members[site]
+        parts.append(f"{site}: {member.reason or member.state.value}")
+    return "; ".join(parts)

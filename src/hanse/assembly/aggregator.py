@@ -121,7 +121,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
             disk_reserve=settings.disk_reserve,
             worker=_worker_limits(directory, settings),
         )
-        blobs = FileBlobStore(directory, spare_from=tuning.current.spare_from)
+        blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
         yield _Parts(directory, settings, authority, registry, credentials, service)
 

@@ -74,7 +74,7 @@ def put_up(gate: Gate, clock: Path) -> None:
         patience=PATIENCE,
         # Small models go the way of large ones, by threads, over files that are there; so do short tasks.
         worth_lending=1,
-        spare_from=1,
+        recycle_from=1,
         first_sign_s=0.0,
     )
 

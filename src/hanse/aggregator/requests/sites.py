@@ -46,7 +46,7 @@ class SiteRequests:
         self._registry = registry
         self._run_registry = run_registry
         self._verifier = verifier
-        self._work_list = WorkList(blobs.size, max_blob, run_registry.downloads.offer)
+        self._work_list = WorkList(blobs.size, max_blob, run_registry.model_deltas.offer)
 
     async def next(self, peer: Peer, request: NextRequest) -> Work:
         """Wait for the site's work to change."""

@@ -47,7 +47,7 @@ class Workers:
     """The task workers of a site.
 
     Args:
-        premises: The site.
+        context: The site.
         bring_code: Has the code of a plan in its place, whole; called before a worker starts.
         most: Most workers at a time.
     """

@@ -66,7 +66,7 @@ class HttpsServer:
         host: Address to listen on; None for every one of this machine.
         port: TCP port; 0 for one that is free.
         limits: What to put up with.
-        bodies: Moves long bodies; the server closes it.
+        transfer_threads: Moves long bodies; the server closes it.
         listener: Takes connections in. Only those of `TlsListener` can be lent to threads.
     """
 
@@ -78,7 +78,7 @@ class HttpsServer:
         port: int = 0,
         limits: ConnectionLimits = ConnectionLimits(),
         *,
-        bodies: TransferThreads | None = None,
+        transfer_threads: TransferThreads | None = None,
         listener: Callable[[ssl.SSLContext, web.Server, Bounds], Listener] = TlsListener,
     ) -> None:
         self._service = service
@@ -89,7 +89,7 @@ class HttpsServer:
         self._make_listener = listener
         self._listener: Listener | None = None
         self._http: web.Server | None = None
-        self._bodies = bodies or TransferThreads()
+        self._transfer_threads = transfer_threads or TransferThreads()
 
     @property
     def port(self) -> int:
@@ -128,7 +128,7 @@ class HttpsServer:
             self._listener.close()
             self._http.pre_shutdown()
             await self._http.shutdown(self._limits.closing_s)
-        self._bodies.close()
+        self._transfer_threads.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -168,7 +168,7 @@ class HttpsServer:
                 who = admit(route, self._service, certificate_of(request))
                 call = Call(self._service, who, params, Empty())
                 limits = self._limits
-                asked = Asked(request, call, self._bodies, limits.idle_s, limits.worth_lending)
+                asked = Asked(request, call, self._transfer_threads, limits.idle_s, limits.worth_lending)
                 return await HANDLERS[route](asked)
             case None:
                 # As it came, with its escapes: a line break in it would be one in the log.

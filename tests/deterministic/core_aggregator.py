@@ -1,4 +1,4 @@
-"""The aggregator of a `CoreWorld`: a journaled run that outlives its process, and what the services do around it."""
+"""The aggregator of a `CoreWorld`: a run whose journal outlives its process, and the work of the services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.deterministic.dying import Died, DyingJournal
 
 from hanse.aggregator.run.site_work import assignments, concerns
 from hanse.core.journal.chain import Record
-from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -20,6 +19,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state
+from hanse.core.run.timing import Tick, next_wakeup_ms
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 from hanse.storage.journal_memory import MemoryJournal

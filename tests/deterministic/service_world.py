@@ -32,7 +32,7 @@ from tests.deterministic.service_network import WeatheredUpstream, cut
 from tests.deterministic.virtual_loop import Process, VirtualLoop
 from tests.parties import der
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.service import AggregatorService
 from hanse.collaborator.agent import Agent

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
 from hanse.aggregator.members.journal_heads import JournalHeads
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.status import status_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.members.own_certificates import RENEW_AT, certify, renew_operator
 from hanse.assembly import tuning
 from hanse.assembly.federation import _registry, logger

@@ -18,7 +18,7 @@ from hanse.collaborator.tasks import Tasks
 from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
 from hanse.files.lock import DirectoryLock
-from hanse.pki.clock import skew
+from hanse.pki.clock_skew import skew
 from hanse.wire.messages.sites import NextRequest, RunSuspension, Work
 from hanse.wire.wording import format_suspension
 

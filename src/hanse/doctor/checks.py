@@ -31,7 +31,7 @@ from hanse.core.values.identity import Role
 from hanse.errors import CredentialError, HanseError
 from hanse.files.errors import file_errors
 from hanse.pki.authority import Authority
-from hanse.pki.clock import skew
+from hanse.pki.clock_skew import skew
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, pinned_context, unverified_context
 from hanse.sandbox.confine import Confined

@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from hanse.checkpoints import Point, reach
 from hanse.core.values.digests import DIGEST_PATTERN, Algorithm, algorithm_of
 from hanse.core.values.identity import check_name
 from hanse.errors import StorageError, TamperedError
+from hanse.fault_points import FaultPoint, reach
 from hanse.files.atomic import put_in_place, sync_folder
 from hanse.files.copying import Readable, Writeback, copy_hashed, digest_of_file
 from hanse.files.errors import file_errors
@@ -87,7 +87,7 @@ class FileBlobStore(BlobStore):
         with file_errors(f"copy into {self._blobs}"), self._temporary(most) as file:
             reached = Writeback(file.fileno()).reached if self._durable else None
             digest, _ = copy_hashed(source, cast(BinaryIO, file), most, algorithm, reached)
-            reach(Point.AFTER_COPY, most=most)
+            reach(FaultPoint.AFTER_COPY, most=most)
             self._install(file, Path(file.name), self._place(digest))
         return digest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.site_work import WorkList

@@ -10,7 +10,6 @@ from itertools import chain
 from hanse.aggregator.run.alarm import Alarm
 from hanse.aggregator.run.site_work import sites_to_wake
 from hanse.concurrency import Signals
-from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -18,6 +17,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
+from hanse.core.run.timing import Tick
 from hanse.errors import RunError, StorageError
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import ExchangeAttendance

@@ -15,12 +15,12 @@ from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.run_worker.workspace import Workspace
-from hanse.checkpoints import Point, reach_async
 from hanse.concurrency import to_the_end
 from hanse.config.bundle import write_bundle
 from hanse.core.run.lifecycle import Fail, RestartWorker
 from hanse.core.run.run import TERMINAL, Phase
 from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
+from hanse.fault_points import FaultPoint, reach_async
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.process import StartsWorkers, WorkerProcess, WorkerSpec
 from hanse.storage.base import BlobStore
@@ -213,9 +213,9 @@ async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
 async def _answer(host: CallHandler, call: Call) -> dict[str, Any]:
     facts = call.model_dump(include=_FACTS)
     try:
-        await reach_async(Point.BEFORE_CALL, **facts)
+        await reach_async(FaultPoint.BEFORE_CALL, **facts)
         done = await host.handle(call)
-        await reach_async(Point.AFTER_CALL, **facts)
+        await reach_async(FaultPoint.AFTER_CALL, **facts)
     except StorageError:
         raise  # ours to mend, not the workflow's
     except HanseError as error:

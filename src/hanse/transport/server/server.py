@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hanse import checkpoints
-from hanse.checkpoints import Point, reach_async
+from hanse import fault_points
 from hanse.errors import ConfigError, HanseError, ProtocolError
+from hanse.fault_points import FaultPoint, reach_async
 from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.route import Bulk, Call, Route
 from hanse.transport.api.routes import find
@@ -132,7 +132,7 @@ class HttpsServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            if checkpoints.observer is None:
+            if fault_points.observer is None:
                 return await self._respond(request)
             return await self._respond_observed(request)
         except HanseError as error:
@@ -152,9 +152,9 @@ class HttpsServer:
             return await self._respond(request)
         party = self._service.admit(certificate).party.name
         facts = {"method": route.method, "path": route.path, "party": party}
-        await reach_async(Point.BEFORE_REQUEST, **facts)
+        await reach_async(FaultPoint.BEFORE_REQUEST, **facts)
         response = await self._respond(request)
-        await reach_async(Point.AFTER_REQUEST, **facts)
+        await reach_async(FaultPoint.AFTER_REQUEST, **facts)
         return response
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -50,7 +50,7 @@ _RECORDS_A_READ = 1_000
 
 
 class Grade(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -59,7 +59,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found.
+    """A result of a check.
 
     Attributes:
         check: What was looked at.
@@ -231,7 +231,7 @@ def check_journal(path: Path) -> Iterator[Finding]:
 
 
 def check_site_journal(directory: Path) -> Iterator[Finding]:
-    """Follow the chain of a site's journal from its beginning, and tell of what was acknowledged."""
+    """Follow the chain of a site's journal from its beginning, and report what was acknowledged."""
     if not (directory / JOURNAL).exists():
         yield Finding("journal", Grade.OK, "none yet; the agent begins the journal when it first starts")
         return
@@ -303,7 +303,7 @@ async def check_aggregator(way: Way, authority: str, clock: Callable[[], datetim
     Args:
         way: To the aggregator.
         authority: PEM of the certificate that it has to be vouched for by.
-        clock: Tells the time here.
+        clock: Gives the time here.
     """
     try:
         hello = await _hello(way, pinned_context(authority))

@@ -21,6 +21,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_sizes.py
 	$(BIN)/python tools/check_words.py
+	$(BIN)/python tools/check_docstrings.py
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest -m "not slow" $(PARALLEL)

@@ -37,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
+from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.service import AggregatorService
 from hanse.config.load import load_plan

@@ -16,7 +16,7 @@ from tests.blobs import named, put
 from tests.in_memory_transport import MemoryUpstream
 from tests.parties import der, new_authority
 
-from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
+from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.service import AggregatorService

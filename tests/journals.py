@@ -76,11 +76,11 @@ class Author:
         self.sites = {name: world.party(name) for name in SITES}
         self.aggregator = world.party("hub", Role.AGGREGATOR)
         self.journal = MemoryJournal()
-        self.ledger = JournaledRun(self.journal, RUN)
+        self.journaled_run = JournaledRun(self.journal, RUN)
         self.do(Submit(RUN, MANIFEST, MANIFEST.digest, "operator", SITES))
 
     def do(self, command: Command) -> None:
-        self.ledger.execute(command, NOW_MS)
+        self.journaled_run.execute(command, NOW_MS)
 
     def accept_plan(self, site: str, accepted: bool = True) -> None:
         body = PlanAnswer(
@@ -95,7 +95,7 @@ class Author:
         self.do(AnswerPlan(site, accepted, ("by rule",), statement))
 
     def outcome(self, site: str, **changes: Any) -> TaskOutcome:
-        exchange = self.ledger.run.exchanges[self.ledger.run.last_exchange]
+        exchange = self.journaled_run.run.exchanges[self.journaled_run.run.last_exchange]
         said = {
             "federation": "north",
             "site": site,

@@ -66,7 +66,7 @@ class ThreadWorker:
 class IdleSupervisor:
     """In place of a supervisor: the run has its clock, and no workflow."""
 
-    def __init__(self, controller: RunController, workshop: object) -> None:
+    def __init__(self, controller: RunController, dependencies: object) -> None:
         self._controller = controller
 
     async def supervise(self) -> None:

@@ -22,7 +22,7 @@ HALF = len(DATA) // 2
 
 def with_spares(directory: Path) -> FileBlobStore:
     """A store in which longer, shorter and equally long blobs were just deleted."""
-    store = FileBlobStore(directory, spare_from=1)
+    store = FileBlobStore(directory, recycle_from=1)
     for size in (len(DATA), len(DATA) + 100, len(DATA) - 100, len(DATA)):
         store.delete(put(store, bytes([size % 251]) * size))
     return store

@@ -1,4 +1,4 @@
-"""The aggregator of a `CoreWorld`: a ledger that outlives its process, and what the services do around it."""
+"""The aggregator of a `CoreWorld`: a run whose journal outlives its process, and the work of the services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.deterministic.dying import Died, DyingJournal
 
 from hanse.aggregator.run.site_work import assignments, concerns
 from hanse.core.journal.chain import Record
-from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -20,6 +19,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import AnswerPlan, Recover, RestartWorker, Resume, Submit
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state
+from hanse.core.run.timing import Tick, next_wakeup_ms
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 from hanse.storage.journal_memory import MemoryJournal
@@ -76,7 +76,7 @@ class Aggregator:
         self._kept = MemoryJournal()
         self.life = 0
         self.up = False
-        self._ledger: JournaledRun
+        self._journaled_run: JournaledRun
         self._workflow: Workflow | None = None
         self._polls: list[Callable[[], None]] = []
         self._progress: dict[tuple[int, str], int] = {}
@@ -88,12 +88,12 @@ class Aggregator:
         """Come up, and take up the run where the journal has it."""
         self.life, self.up = self.life + 1, True
         self._polls, self._progress, self._workflow = [], {}, None
-        self._ledger = JournaledRun(
+        self._journaled_run = JournaledRun(
             DyingJournal(self._kept, lambda place: self._world.dies(f"aggregator {place}")), RUN
         )
         manifest, shape = self._world.shape.manifest(), self._world.shape
         try:
-            if not self._ledger.events:
+            if not self._journaled_run.events:
                 self.execute(Submit(RUN, manifest, manifest.digest, "operator", shape.sites))
             elif self.run.phase not in TERMINAL:
                 self.execute(Recover())
@@ -103,7 +103,7 @@ class Aggregator:
 
     def die(self) -> None:
         """End as by kill -9; another life begins after a while."""
-        before = self._ledger
+        before = self._journaled_run
         self.life, self.up = self.life + 1, False
         self._world.checks.survived(before, self.records())
         self._world.cut()
@@ -129,7 +129,7 @@ class Aggregator:
 
     @property
     def run(self) -> Run:
-        return self._ledger.run
+        return self._journaled_run.run
 
     @property
     def where(self) -> str:
@@ -147,7 +147,7 @@ class Aggregator:
             RunError: The command is not possible.
         """
         try:
-            events = self._ledger.execute(command, self._world.clock_ms())
+            events = self._journaled_run.execute(command, self._world.clock_ms())
         except Died:
             self.die()
             raise

@@ -16,7 +16,6 @@ from tests.deterministic.core_values import examples_of, next_model, sum_of, upd
 from tests.deterministic.fault_plan import IDLE_S, Shape
 
 from hanse.aggregator.run.site_work import assignments
-from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command, decide
 from hanse.core.run.events import Event
 from hanse.core.run.evolve import evolve
@@ -24,6 +23,7 @@ from hanse.core.run.lifecycle import AnswerPlan, Finish, Invite, Leave, Recover,
 from hanse.core.run.round_events import ExchangeClosed, UpdateAccepted
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, member_state
+from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError

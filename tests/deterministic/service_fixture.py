@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.blobs import put
 from tests.deterministic.fault_plan import Shape
 
-from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
+from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.core.journal.membership import STREAM
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.values.canonical import sha256

@@ -32,7 +32,7 @@ from tests.deterministic.service_network import WeatheredUpstream, cut
 from tests.deterministic.virtual_loop import Process, VirtualLoop
 from tests.parties import der
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.service import AggregatorService
 from hanse.collaborator.agent import Agent
@@ -234,7 +234,7 @@ class AggregatorLives:
             worker=_unconfined,
             worker_process=world.workers,
         )
-        blobs = FileBlobStore(directory, spare_from=1)
+        blobs = FileBlobStore(directory, recycle_from=1)
         service = AggregatorService(
             options, here.identity(directory), registry, journal, blobs, clock, lambda: "0" * 32
         )
@@ -313,10 +313,10 @@ class AgentLives:
             settings=settings,
             identity=identity,
             upstream=WeatheredUpstream(world, name, der(identity.credentials), process),
-            blobs=FileBlobStore(directory, spare_from=1),
+            blobs=FileBlobStore(directory, recycle_from=1),
             journal=SiteJournal(directory, identity.credentials.party, clock, self._open_journal),
             clock=clock,
-            retry=Retry(uniform=world.random.random),
+            retry_policy=Retry(uniform=world.random.random),
             worker_process=world.workers,
             cpu_time_of=world.workers.cpu_time_of,
         )

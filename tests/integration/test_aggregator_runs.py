@@ -14,12 +14,12 @@ from tests.fake_sites import FakeSite, fake_sites, until, until_phase
 from tests.federations import MODEL, FederationFixture
 from tests.stand_ins import ThreadWorker
 
-from hanse import checkpoints
-from hanse.checkpoints import Facts, Point
+from hanse import fault_points
 from hanse.core.run.round_events import UpdatesAggregated
 from hanse.core.run.run import TERMINAL, Phase
 from hanse.core.run.run import Run as RunState
 from hanse.core.values.model_ref import ModelRef
+from hanse.fault_points import Facts, FaultPoint
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 from hanse.wire.messages.runs import StopRequest
 
@@ -79,17 +79,17 @@ class Interruption:
 
     def at_call(self, number: int, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._at = (number, moment)
-        monkeypatch.setattr(checkpoints, "observer", self)
+        monkeypatch.setattr(fault_points, "observer", self)
 
-    def reached(self, point: Point, facts: Facts) -> None:
+    def reached(self, point: FaultPoint, facts: Facts) -> None:
         """Appends and copies pass."""
 
-    async def reached_async(self, point: Point, facts: Facts) -> None:
+    async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
         """Calls come one after another."""
-        if point is Point.BEFORE_CALL:
+        if point is FaultPoint.BEFORE_CALL:
             self.calls += 1
             await self._maybe(self.calls - 1, "before")
-        elif point is Point.AFTER_CALL:
+        elif point is FaultPoint.AFTER_CALL:
             await self._maybe(self.calls - 1, "after")
 
     async def _maybe(self, *at: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
 from hanse.aggregator.members.journal_heads import JournalHeads
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.status import status_of
@@ -43,7 +43,7 @@ class RunRegistry:
     Attributes:
         signals: Notified of what happens in the runs.
         retention: Keeps the blobs that the runs need.
-        downloads: Models in fewer bytes.
+        model_deltas: Models in fewer bytes.
         journal_heads: How far each site's own journal had come, as the runs heard of it.
     """
 
@@ -69,12 +69,12 @@ class RunRegistry:
         self._options = options
         self._registry = registry
         self._journal = journal
-        self.downloads = ModelDeltas(options.directory / "downloads", blobs)
-        self._workshop = WorkerDependencies(
+        self.model_deltas = ModelDeltas(options.directory / "downloads", blobs)
+        self._dependencies = WorkerDependencies(
             directory=options.runs,
             blobs=blobs,
             retention=self.retention,
-            downloads=self.downloads,
+            model_deltas=self.model_deltas,
             limits=options.worker,
             max_bytes=options.max_blob,
             worker_process=options.worker_process,
@@ -192,7 +192,7 @@ class RunRegistry:
         run_id = controller.run.run_id
         telling = asyncio.create_task(self._tell_who_is_awaited(controller))
         try:
-            await Supervisor(controller, self._workshop).supervise()
+            await Supervisor(controller, self._dependencies).supervise()
         except Exception as error:  # the outermost edge of a run: it must not end in silence
             logger.exception("run %s: the aggregator cannot continue the run", run_id)
             await controller.execute(Fail(HanseError.code, f"the aggregator failed: {error}; see its log"))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from hanse import __version__
 from hanse.aggregator.export import JournalExporter
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.requests.blobs import TransferRequests
 from hanse.aggregator.requests.members import MemberRequests

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.members.own_certificates import RENEW_AT, certify, renew_operator
 from hanse.assembly import tuning
 from hanse.assembly.federation import _registry, logger
@@ -121,7 +121,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
             disk_reserve=settings.disk_reserve,
             worker=_worker_limits(directory, settings),
         )
-        blobs = FileBlobStore(directory, spare_from=tuning.current.spare_from)
+        blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
         yield _Parts(directory, settings, authority, registry, credentials, service)
 

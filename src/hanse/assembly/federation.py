@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
+from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.members.own_certificates import certify, enrol_operator
 from hanse.assembly import tuning
 from hanse.assembly.tuning import now

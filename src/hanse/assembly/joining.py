@@ -24,7 +24,7 @@ from hanse.errors import ConfigError, CredentialError, MissingDataError
 from hanse.files.atomic import read_file, write_file
 from hanse.files.staging import staged
 from hanse.pki.certificates import fingerprint, party_of, pem_of, read_certificate
-from hanse.pki.clock import skew
+from hanse.pki.clock_skew import skew
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import Invitation, read_token, request_certificate
 from hanse.pki.keys import load_key, new_key, save_key

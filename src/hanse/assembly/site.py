@@ -47,8 +47,8 @@ def agent(directory: Path) -> Agent:
     )
     chosen = tuning.current
     # Not durable: all that comes can be had again.
-    blobs = FileBlobStore(directory, durable=False, spare_from=chosen.spare_from)
-    premises = SiteContext(
+    blobs = FileBlobStore(directory, durable=False, recycle_from=chosen.recycle_from)
+    context = SiteContext(
         directory=directory,
         settings=settings,
         identity=identity,
@@ -56,10 +56,10 @@ def agent(directory: Path) -> Agent:
         blobs=blobs,
         journal=SiteJournal(directory, credentials.party, now),
         clock=now,
-        retry=replace(chosen.retry, upgrade_s=chosen.upgrade_s),
+        retry_policy=replace(chosen.retry, upgrade_s=chosen.upgrade_s),
         first_sign_s=chosen.first_sign_s,
     )
-    return Agent(premises)
+    return Agent(context)
 
 
 def site_upstream(settings: SiteSettings, credentials: Credentials) -> HttpsUpstream:

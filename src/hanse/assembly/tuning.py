@@ -29,7 +29,7 @@ class Tuning:
         retry: How soon agents and operators try again; `attempts` and `on_retry` are the caller's.
         upgrade_s: How often an agent asks an aggregator that speaks no version of the protocol that
             the agent speaks, seconds.
-        spare_from: Size in bytes from which on a deleted blob's file is written over by a new one.
+        recycle_from: Size in bytes from which on a deleted blob's file is written over by a new one.
         worth_lending: Size in bytes from which on a thread moves the body of a request or reply.
         first_sign_s: When an agent tells first that a task has begun, seconds.
     """
@@ -38,7 +38,7 @@ class Tuning:
     patience: Patience = Patience()  # noqa: RUF009 - frozen
     retry: Retry = Retry()  # noqa: RUF009 - frozen
     upgrade_s: float = 60.0
-    spare_from: int = WORTH_BYTES
+    recycle_from: int = WORTH_BYTES
     worth_lending: int = WORTH_LENDING
     first_sign_s: float = 1.0
 

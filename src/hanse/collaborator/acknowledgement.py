@@ -102,5 +102,5 @@ class Acknowledgement:
         return f"a new journal is begun; the damaged one is kept as {kept}{unknown}"
 
     def _is_settled(self, restored: Restored, history: SiteHistory) -> bool:
-        """Whether a noticed restore is over: acknowledged before, or undone by a later copy."""
+        """Check if a noticed restore is over: acknowledged before, or undone by a later copy."""
         return history.acknowledged(restored.heard) or self.journal.holds(restored.heard)

@@ -18,7 +18,7 @@ from hanse.collaborator.tasks import Tasks
 from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
 from hanse.files.lock import DirectoryLock
-from hanse.pki.clock import skew
+from hanse.pki.clock_skew import skew
 from hanse.wire.messages.sites import NextRequest, RunSuspension, Work
 from hanse.wire.wording import format_suspension
 
@@ -52,11 +52,11 @@ class Agent:
     any more is ended. So nothing is lost with a message, an agent or an aggregator.
 
     Args:
-        premises: The site.
+        context: The site.
     """
 
     def __init__(self, context: SiteContext) -> None:
-        self._here = replace(context, retry=replace(context.retry, on_retry=self._note_failure))
+        self._here = replace(context, retry_policy=replace(context.retry_policy, on_retry=self._note_failure))
         self._reviewer = Reviewer(self._here)
         self._workers = Workers(self._here, self._reviewer.bring_code)
         self._tasks = Tasks(self._here, self._reviewer, self._workers)
@@ -117,7 +117,7 @@ class Agent:
     async def _greet(self) -> None:
         here = self._here
         logger.info("connecting to %s as %s", here.settings.aggregator, here.identity.credentials.party.uri)
-        hello = await here.retry_call(here.upstream.hello)
+        hello = await here.retry(here.upstream.hello)
         if hello.federation != here.identity.federation:
             raise TrustError(
                 f"{here.settings.aggregator} serves the federation {hello.federation}, and this site is of "
@@ -138,7 +138,7 @@ class Agent:
         async def find() -> Restored | None:
             return await find_restore(here.journal, here.identity.credentials, here.upstream, here.now_ms)
 
-        restored = await here.retry_call(find)
+        restored = await here.retry(find)
         if restored is None:
             forget_note(here.directory)
         else:
@@ -164,7 +164,7 @@ class Agent:
 
     async def _renew(self) -> None:
         try:
-            await self._here.retry_call(partial(self._here.identity.renew_if_due, self._here.upstream))
+            await self._here.retry(partial(self._here.identity.renew_if_due, self._here.upstream))
         except StorageError as error:  # there is time: the next turn tries again
             logger.warning("the certificate cannot be renewed now: %s", error)
 
@@ -175,7 +175,7 @@ class Agent:
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in [key for key in self._jobs if key not in wanted]:
             task = self._jobs.pop(key).task
-            if task not in self._here.uncancellable:
+            if task not in self._here.uncancellable_tasks:
                 task.cancel()
         for key, (asked_ms, see_to) in wanted.items():
             job = self._jobs.get(key)

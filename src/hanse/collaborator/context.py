@@ -43,11 +43,11 @@ class SiteContext:
         blobs: Where files lie on their way in and out.
         journal: Records what leaves the site.
         clock: Tells the time, with its zone.
-        retry: How soon to try again; without end.
+        retry_policy: How soon to try again; without end.
         worker_process: Starts task workers.
         cpu_time_of: A sign of the progress of a worker, by its process id; see `Progress`.
         first_sign_s: When to tell the aggregator first that a task has begun, seconds.
-        speaking: Tasks that are just having their last word, see `tell`.
+        uncancellable_tasks: Tasks that deliver their final report; see `deliver_final`.
         remind_s: How often to log that a person has to act before anything leaves the site, seconds.
     """
 
@@ -58,12 +58,12 @@ class SiteContext:
     blobs: BlobStore
     journal: SiteJournal
     clock: Callable[[], datetime]
-    retry: Retry = Retry()  # noqa: RUF009 - frozen
+    retry_policy: Retry = Retry()  # noqa: RUF009 - frozen
     worker_process: StartsWorkers = WorkerProcess
     cpu_time_of: Callable[[int], object] = cpu_time
     first_sign_s: float = 1.0
     remind_s: float = 600.0
-    uncancellable: set[asyncio.Task[Any]] = field(default_factory=set)
+    uncancellable_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -76,17 +76,17 @@ class SiteContext:
         """The time, milliseconds since 1970."""
         return round(self.clock().timestamp() * 1000)
 
-    async def retry_call(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def retry(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it succeeds, or fails for good.
 
         Raises:
             HanseError: Not a `TransportError`.
         """
-        return await retrying(call, self.retry)
+        return await retrying(call, self.retry_policy)
 
     async def retry_while_disk_full(self, call: Callable[[], Awaitable[T]]) -> T:
-        """As `retry_call`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
-        return await self.retry_call(partial(_full_disk_may_pass, call))
+        """As `retry`, and wait for a full disk to be emptied too, be it here or at the aggregator."""
+        return await self.retry(partial(_full_disk_may_pass, call))
 
     async def deliver_final(self, call: Callable[[], Awaitable[T]]) -> T:
         """As `retry_while_disk_full`, for a last word.
@@ -96,11 +96,11 @@ class SiteContext:
         """
         task = asyncio.current_task()
         assert task is not None
-        self.uncancellable.add(task)
+        self.uncancellable_tasks.add(task)
         try:
             return await self.retry_while_disk_full(call)
         finally:
-            self.uncancellable.discard(task)
+            self.uncancellable_tasks.discard(task)
 
     async def record(self, release: Release) -> None:
         """Record a release in the site's journal before its first byte leaves; a full disk is waited for."""
@@ -118,7 +118,7 @@ class SiteContext:
         bring = partial(
             self.upstream.fetch, digest, self.blobs, owner=self.identity.site, max_bytes=max_bytes
         )
-        return await self.retry_call(bring)
+        return await self.retry(bring)
 
     async def take(self, digest: str, max_bytes: int, use: Callable[[Path], None]) -> None:
         """Bring a blob here, use it, and delete it.

@@ -31,7 +31,7 @@ class RunFolder:
         models: What the worker may read: the models of its tasks.
         work: What it may write to; its home. What the plan's code leaves here stays.
         log: What it prints.
-        memory: What compression left out of its updates.
+        residuals: What compression left out of its updates.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -39,7 +39,7 @@ class RunFolder:
         self.models = directory / "in"
         self.work = directory / "work"
         self.log = directory / "worker.log"
-        self.memory = Residuals(directory / "memory")
+        self.residuals = Residuals(directory / "memory")
         folders = (self._outcomes, self.models, self.work)
         if all(folder.is_dir() for folder in folders):
             return
@@ -146,9 +146,9 @@ class RunFolder:
                 with suppress(FileNotFoundError):
                     path.replace(spare)
 
-    def has_memory_of(self, exchange: int) -> bool:
+    def has_residuals_of(self, exchange: int) -> bool:
         """Whether there may be something to take up: an outcome, or what compression left out."""
-        return self._outcome(exchange).is_file() or not self.memory.empty
+        return self._outcome(exchange).is_file() or not self.residuals.empty
 
     def outcome(self, exchange: int) -> SignedStatement | None:
         """What was said of an exchange before, if anything was."""

@@ -74,7 +74,7 @@ class SiteJournal:
 
     @property
     def history(self) -> SiteHistory:
-        """What has been read of the journal; of a damaged one, what precedes the damage."""
+        """The journal as far as it has been read; of a damaged journal, the records before the damage."""
         return self._history
 
     def open(self) -> SiteHistory:
@@ -148,7 +148,7 @@ class SiteJournal:
                 pass
 
     def holds(self, head: JournalHead) -> bool:
-        """Whether a record is in this journal."""
+        """Check if a record is in this journal."""
         with self._lock:
             self.open()
             assert self._journal is not None
@@ -160,7 +160,7 @@ class SiteJournal:
 
         Args:
             first: The first record.
-            instead: Take the place of the journal that is there; else that one stays, whoever began it.
+            instead: Take the place of the journal that is there; else that journal stays.
 
         Raises:
             StorageError: The folder cannot be written.

@@ -49,7 +49,7 @@ class TaskRun:
     """A task, and what it takes to carry it out.
 
     Attributes:
-        premises: The site.
+        context: The site.
         reviewer: Knows which plans the site takes part in.
         workers: Perform tasks.
         folder: The run's.
@@ -222,7 +222,7 @@ class TaskRun:
                 update = FileDraft(path, file, str(origin), asked.max_update_bytes)
             outgoing = Outgoing(report.num_examples, report.metrics, update)
             # By us alone, on a copy that the worker cannot change.
-            release(outgoing, origin, self.folder.memory)
+            release(outgoing, origin, self.folder.residuals)
         except HanseError:
             self.folder.drop_update(asked.exchange)
             raise

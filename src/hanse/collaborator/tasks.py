@@ -68,7 +68,7 @@ class Tasks:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
             task_run = TaskRun(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
             said = None
-            if folder.has_memory_of(assignment.exchange):
+            if folder.has_residuals_of(assignment.exchange):
                 said = await self._here.retry_while_disk_full(
                     partial(asyncio.to_thread, self._said_before, task_run)
                 )
@@ -111,7 +111,7 @@ class Tasks:
 
     async def _show(self, request: ProgressRequest) -> None:
         try:
-            await self._here.retry_call(partial(self._here.upstream.progress, request))
+            await self._here.retry(partial(self._here.upstream.progress, request))
         except HanseError as error:  # what matters of it, the question for work meets too
             logger.info("run %s: progress was not taken: %s", request.run_id, error)
 
@@ -127,7 +127,7 @@ class Tasks:
 
         What compression left out is settled first, whichever agent performed what counted.
         """
-        task_run.folder.memory.apply_acceptance(task_run.assignment.accepted, task_run.assignment.exchange)
+        task_run.folder.residuals.apply_acceptance(task_run.assignment.accepted, task_run.assignment.exchange)
         statement = task_run.folder.outcome(task_run.assignment.exchange)
         if statement is None:
             return None
@@ -173,7 +173,7 @@ class Tasks:
             if outcome.outcome == "done":  # told that it failed, the run need not wait for it
                 return await self._hand_in(task_run, task_run.failed(error))
         with suppress(StorageError):  # what is left is seen to before the next task
-            (folder.memory.accept if counts else folder.memory.refuse)(exchange)
+            (folder.residuals.accept if counts else folder.residuals.refuse)(exchange)
             folder.drop_update(exchange)
             if outcome.outcome == "failed":
                 folder.forget_outcome(exchange)  # a run that is resumed asks again, and then it counts

@@ -31,7 +31,7 @@ from hanse.core.values.identity import Role
 from hanse.errors import CredentialError, HanseError
 from hanse.files.errors import file_errors
 from hanse.pki.authority import Authority
-from hanse.pki.clock import skew
+from hanse.pki.clock_skew import skew
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context, pinned_context, unverified_context
 from hanse.sandbox.confine import Confined
@@ -50,7 +50,7 @@ _RECORDS_A_READ = 1_000
 
 
 class Grade(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -59,7 +59,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found.
+    """A result of a check.
 
     Attributes:
         check: What was looked at.
@@ -231,7 +231,7 @@ def check_journal(path: Path) -> Iterator[Finding]:
 
 
 def check_site_journal(directory: Path) -> Iterator[Finding]:
-    """Follow the chain of a site's journal from its beginning, and tell of what was acknowledged."""
+    """Follow the chain of a site's journal from its beginning, and report what was acknowledged."""
     if not (directory / JOURNAL).exists():
         yield Finding("journal", Grade.OK, "none yet; the agent begins the journal when it first starts")
         return
@@ -303,7 +303,7 @@ async def check_aggregator(way: Way, authority: str, clock: Callable[[], datetim
     Args:
         way: To the aggregator.
         authority: PEM of the certificate that it has to be vouched for by.
-        clock: Tells the time here.
+        clock: Gives the time here.
     """
     try:
         hello = await _hello(way, pinned_context(authority))

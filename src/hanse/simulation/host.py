@@ -91,7 +91,7 @@ class SimulationHost:
         self._initial = submission.initial_model
         self._listener = listener
         self._ticks = itertools.count(started_ms)
-        self._ledger = JournaledRun(journal, run_id)
+        self._journaled_run = JournaledRun(journal, run_id)
         self._kept: dict[str, Parameters] = {}
         """Models and states that the run refers to, by the digests of their files."""
         invited = tuple(sorted(submission.sites))
@@ -117,7 +117,7 @@ class SimulationHost:
     @property
     def run(self) -> Run:
         """The run as it stands."""
-        return self._ledger.run
+        return self._journaled_run.run
 
     @property
     def plan(self) -> Plan:
@@ -192,7 +192,7 @@ class SimulationHost:
                 raise rebuild(event.error, event.reason)
 
     def _record(self, command: Command) -> tuple[Event, ...]:
-        events = self._ledger.execute(command, next(self._ticks))
+        events = self._journaled_run.execute(command, next(self._ticks))
         for event in events:
             self._listener(self.run, event)
         return events

@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from hanse.checkpoints import Point, reach
 from hanse.core.values.digests import DIGEST_PATTERN, Algorithm, algorithm_of
 from hanse.core.values.identity import check_name
 from hanse.errors import StorageError, TamperedError
+from hanse.fault_points import FaultPoint, reach
 from hanse.files.atomic import put_in_place, sync_folder
 from hanse.files.copying import Readable, Writeback, copy_hashed, digest_of_file
 from hanse.files.errors import file_errors
@@ -42,10 +42,10 @@ class FileBlobStore(BlobStore):
         durable: Whether blobs outlast a power failure. Where they need not, for they can be
             had again, nobody waits for the disk; what is found at the next start is read
             again, and dropped where it is not whole.
-        spare_from: Size in bytes from which on a deleted blob's file is written over by a new one.
+        recycle_from: Size in bytes from which on a deleted blob's file is written over by a new one.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = True, spare_from: int = WORTH_BYTES) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True, recycle_from: int = WORTH_BYTES) -> None:
         self._durable = durable
         self._place = lru_cache(_REMEMBERED)(self._find_place)
         self._seen: dict[str, _Mark | None] = {}
@@ -58,7 +58,7 @@ class FileBlobStore(BlobStore):
         with file_errors(f"make {directory}"):
             for made in (directory, self._blobs, self._uploads, deleted):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._spares = RecycledFiles(deleted, spare_from)
+        self._recycled = RecycledFiles(deleted, recycle_from)
         self.reclaim()
         if not durable:
             self._drop_damaged()
@@ -87,7 +87,7 @@ class FileBlobStore(BlobStore):
         with file_errors(f"copy into {self._blobs}"), self._temporary(most) as file:
             reached = Writeback(file.fileno()).reached if self._durable else None
             digest, _ = copy_hashed(source, cast(BinaryIO, file), most, algorithm, reached)
-            reach(Point.AFTER_COPY, most=most)
+            reach(FaultPoint.AFTER_COPY, most=most)
             self._install(file, Path(file.name), self._place(digest))
         return digest
 
@@ -98,7 +98,7 @@ class FileBlobStore(BlobStore):
     def write(self, digest: str, owner: str, size: int) -> BlobWriter:
         """See `BlobStore.write`."""
         stem, place = self._upload(digest, owner), self._place(digest)
-        return UploadFile(stem, place, size, self._install, self._spares, durable=self._durable)
+        return UploadFile(stem, place, size, self._install, self._recycled, durable=self._durable)
 
     def whole(self, digest: str) -> Path:
         """See `BlobStore.whole`."""
@@ -131,11 +131,11 @@ class FileBlobStore(BlobStore):
         self._seen.pop(digest, None)
         with file_errors(f"delete blob {digest} from {self._blobs}"), suppress(FileNotFoundError):
             # Moved out of sight: to free a gigabyte takes a tenth of a second, and this is no time to wait.
-            self._spares.add(self._place(digest))
+            self._recycled.add(self._place(digest))
 
     def reclaim(self, *, keep: bool = False) -> None:
         """See `BlobStore.reclaim`."""
-        self._spares.free(keep=keep)
+        self._recycled.free(keep=keep)
 
     def drop_unfinished(self) -> None:
         """See `BlobStore.drop_unfinished`."""
@@ -184,7 +184,7 @@ class FileBlobStore(BlobStore):
         with tempfile.NamedTemporaryFile(dir=self._uploads, suffix=UNFINISHED, delete=False) as file:
             path = Path(file.name)
             try:
-                if self._spares.take(size, path):
+                if self._recycled.take(size, path):
                     with path.open("r+b") as over:
                         yield over
                 else:

@@ -35,11 +35,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from hanse import checkpoints
-from hanse.checkpoints import Point
+from hanse import fault_points
 from hanse.core.journal.chain import GENESIS, Entry, Record, Times, chain
 from hanse.core.values.canonical import canonical_json
 from hanse.errors import StorageError, TamperedError
+from hanse.fault_points import FaultPoint
 from hanse.storage.base import Journal
 
 SCHEMA = 1
@@ -128,11 +128,11 @@ class SqlJournal(Journal):
 
     def append(self, stream: str, entries: Sequence[Entry], *, time_ms: Times) -> tuple[Record, ...]:
         """See `Journal.append`."""
-        if checkpoints.observer is None:
+        if fault_points.observer is None:
             return self._append(stream, entries, time_ms)
-        checkpoints.reach(Point.BEFORE_APPEND, stream=stream, entries=entries)
+        fault_points.reach(FaultPoint.BEFORE_APPEND, stream=stream, entries=entries)
         added = self._append(stream, entries, time_ms)
-        checkpoints.reach(Point.AFTER_APPEND, stream=stream, entries=entries)
+        fault_points.reach(FaultPoint.AFTER_APPEND, stream=stream, entries=entries)
         return added
 
     def _append(self, stream: str, entries: Sequence[Entry], time_ms: Times) -> tuple[Record, ...]:

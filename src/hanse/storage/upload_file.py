@@ -58,7 +58,7 @@ class UploadFile(BlobWriter):
         place: Path,
         size: int,
         install: Callable[[IO[bytes], Path, Path], None],
-        spares: RecycledFiles,
+        recycled: RecycledFiles,
         *,
         durable: bool,
     ) -> None:
@@ -69,7 +69,7 @@ class UploadFile(BlobWriter):
             place: Where the blob goes.
             size: Bytes of the blob.
             install: Makes a finished file the blob: the open file, where it is, where it goes.
-            spares: Files to write over.
+            recycled: Files to write over.
             durable: Whether the blob has to outlast a power failure.
 
         Raises:
@@ -78,7 +78,7 @@ class UploadFile(BlobWriter):
         """
         self._place, self._size, self._install, self._durable = place, size, install, durable
         with file_errors(f"write {stem}"):
-            self._over = _over(stem, size, spares)
+            self._over = _over(stem, size, recycled)
             self._part = _ending(stem, OVER if self._over else PARTIAL)
             descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT, 0o600)
             self._file = os.fdopen(descriptor, "r+b", buffering=0)
@@ -195,7 +195,7 @@ class UploadFile(BlobWriter):
             )
 
 
-def _over(stem: Path, size: int, spares: RecycledFiles) -> bool:
+def _over(stem: Path, size: int, recycled: RecycledFiles) -> bool:
     """Whether the upload goes over another file: the one that it began with, or one that there is to have."""
     over = _ending(stem, OVER)
     if over.exists():
@@ -203,7 +203,7 @@ def _over(stem: Path, size: int, spares: RecycledFiles) -> bool:
     if _ending(stem, PARTIAL).exists():
         return False
     ready = _ending(stem, f".{secrets.token_hex(8)}{UNFINISHED}")
-    if not spares.take(size, ready):
+    if not recycled.take(size, ready):
         return False
     try:
         descriptor = os.open(ready, os.O_RDWR)

@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hanse import checkpoints
+from hanse import fault_points
 from hanse.assembly import tuning
-from hanse.checkpoints import Facts, Point
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.site_records import STREAM as SITE
+from hanse.fault_points import Facts, FaultPoint
 from hanse.transport.client.address import Patience
 from hanse.transport.client.retry import Retry
 
@@ -34,7 +34,7 @@ _FACTS = ("exchange", "round_number", "site")
 
 
 class Gate:
-    """Where this process waits for the tests' leave: an observer of Hanse's checkpoints.
+    """Where this process waits for the tests' leave: an observer of Hanse's fault points.
 
     Args:
         path: Of the tests' socket.
@@ -45,7 +45,7 @@ class Gate:
         self._path = path
         self._who = who
 
-    def reached(self, point: Point, facts: Facts) -> None:
+    def reached(self, point: FaultPoint, facts: Facts) -> None:
         """Say where this process stands, and wait until it may go on; at once where nobody listens."""
         when, _, kind = point.partition(" ")
         what = _STEPS[kind](facts)
@@ -60,21 +60,21 @@ class Gate:
         except OSError:
             pass  # the tests have let go of it
 
-    async def reached_async(self, point: Point, facts: Facts) -> None:
+    async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
         """The same from an event loop, which goes on meanwhile."""
         await asyncio.to_thread(self.reached, point, facts)
 
 
 def put_up(gate: Gate, clock: Path) -> None:
     """Put up the gates in this process, and let its clock be set by a file."""
-    checkpoints.observer = gate
+    fault_points.observer = gate
     tuning.current = replace(
         tuning.current,
         clock=_told_by(clock),
         patience=PATIENCE,
         # Small models go the way of large ones, by threads, over files that are there; so do short tasks.
         worth_lending=1,
-        spare_from=1,
+        recycle_from=1,
         first_sign_s=0.0,
     )
 

@@ -280,7 +280,7 @@ def test_bodies_for_which_there_is_no_thread_go_by_the_event_loop(
     model = put(service.blobs, DATA[1:])
 
     async def scenario() -> None:
-        server = HttpsServer(service, aggregator, "127.0.0.1", bodies=Busy())
+        server = HttpsServer(service, aggregator, "127.0.0.1", transfer_threads=Busy())
         await server.start()
         try:
             upstream = connect(server.port)

@@ -16,8 +16,7 @@ from tests.parties import (
     Run,
 )
 
-from hanse import checkpoints
-from hanse.checkpoints import Facts, Point
+from hanse import fault_points
 from hanse.errors import (
     ConfigError,
     CredentialError,
@@ -25,6 +24,7 @@ from hanse.errors import (
     StorageError,
     TransportError,
 )
+from hanse.fault_points import Facts, FaultPoint
 from hanse.transport.server.server import HttpsServer
 from hanse.transport.server.tls.listener import TlsListener
 from hanse.wire.messages.members import RenewRequest
@@ -47,18 +47,18 @@ def test_what_nobody_foresaw_is_logged_and_not_told(
 def test_a_request_has_a_point_before_it_is_served_and_one_after(
     run: Run, server: HttpsServer, connect: Connect, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[tuple[Point, Facts, int]] = []
+    heard: list[tuple[FaultPoint, Facts, int]] = []
 
     class Log:
-        async def reached_async(self, point: Point, facts: Facts) -> None:
+        async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
             heard.append((point, facts, len(service.asked)))
 
-    monkeypatch.setattr(checkpoints, "observer", Log())
+    monkeypatch.setattr(fault_points, "observer", Log())
 
     run(connect(server.port).progress(PROGRESS))
 
     facts = {"method": "POST", "path": "/v1/progress", "party": "hospital-a"}
-    assert heard == [(Point.BEFORE_REQUEST, facts, 0), (Point.AFTER_REQUEST, facts, 1)]
+    assert heard == [(FaultPoint.BEFORE_REQUEST, facts, 0), (FaultPoint.AFTER_REQUEST, facts, 1)]
 
 
 def test_a_refusal_is_logged_with_who_and_why_and_nothing_secret(

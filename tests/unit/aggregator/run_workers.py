@@ -44,8 +44,8 @@ class Worker:
         self.workspace = Workspace(
             fixture.options.runs / run_id, fixture.blobs, max_bytes=10**6, algorithm="blake3"
         )
-        downloads = fixture.service._run_registry.downloads
-        self.host = CallHandler(controller, fixture.blobs, retention, self.workspace, downloads)
+        model_deltas = fixture.service._run_registry.model_deltas
+        self.host = CallHandler(controller, fixture.blobs, retention, self.workspace, model_deltas)
 
     def again(self) -> Worker:
         return Worker(self.fixture, self.run_id)

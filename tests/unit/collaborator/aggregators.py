@@ -250,7 +250,7 @@ class Site:
             blobs=FileBlobStore(self.directory / "blobs"),
             journal=self.journal(),
             clock=self.clock,
-            retry=Retry(sleep=lambda _: asyncio.sleep(0)),
+            retry_policy=Retry(sleep=lambda _: asyncio.sleep(0)),
         )
 
     def journal(self) -> SiteJournal:

@@ -287,7 +287,7 @@ def test_an_upgrade_is_waited_for_and_told_as_an_error(
     site.upstream.fail("hello", VersionError("it speaks protocol 2, and this end 1"))
 
     async def scenario() -> None:
-        agent = Agent(replace(site.context(), retry=retry))
+        agent = Agent(replace(site.context(), retry_policy=retry))
         running = asyncio.create_task(agent.run())
         await until(lambda: "connected to the aggregator" in caplog.text)
         await agent.stop()

@@ -9,12 +9,12 @@ import pytest
 from tests.parties import NOW
 from tests.unit.core.journal.test_site_history import answer, result
 
-from hanse import checkpoints
-from hanse.checkpoints import Facts, Point
+from hanse import fault_points
 from hanse.collaborator.site_journal import SiteJournal, records_of
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.values.identity import Party, Role
 from hanse.errors import StorageError, TamperedError
+from hanse.fault_points import Facts, FaultPoint
 
 PARTY = Party("north", Role.COLLABORATOR, "a")
 
@@ -110,22 +110,22 @@ class Killed(BaseException):
 class Killer:
     """Ends the process, as it seems, at a point of the journal's."""
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: FaultPoint) -> None:
         self._point = point
 
-    def reached(self, point: Point, facts: Facts) -> None:
+    def reached(self, point: FaultPoint, facts: Facts) -> None:
         if point is self._point:
             raise Killed
 
-    async def reached_async(self, point: Point, facts: Facts) -> None:
+    async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
         pass
 
 
-@pytest.mark.parametrize("point", [Point.BEFORE_APPEND, Point.AFTER_APPEND])
+@pytest.mark.parametrize("point", [FaultPoint.BEFORE_APPEND, FaultPoint.AFTER_APPEND])
 def test_a_process_that_is_killed_while_it_begins_the_journal_leaves_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: Point
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: FaultPoint
 ) -> None:
-    monkeypatch.setattr(checkpoints, "observer", Killer(point))
+    monkeypatch.setattr(fault_points, "observer", Killer(point))
     with closing(opened(tmp_path)) as journal, pytest.raises(Killed):
         journal.open()
     monkeypatch.undo()
@@ -135,13 +135,13 @@ def test_a_process_that_is_killed_while_it_begins_the_journal_leaves_none(
     assert [path.name for path in tmp_path.iterdir()] == ["journal.sqlite"]
 
 
-@pytest.mark.parametrize("point", [Point.BEFORE_APPEND, Point.AFTER_APPEND])
+@pytest.mark.parametrize("point", [FaultPoint.BEFORE_APPEND, FaultPoint.AFTER_APPEND])
 def test_a_process_that_is_killed_at_a_record_leaves_the_release_recorded_once_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: Point
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: FaultPoint
 ) -> None:
     with closing(opened(tmp_path)) as journal:
         journal.open()
-        monkeypatch.setattr(checkpoints, "observer", Killer(point))
+        monkeypatch.setattr(fault_points, "observer", Killer(point))
         with pytest.raises(Killed):
             journal.record(result())
         monkeypatch.undo()

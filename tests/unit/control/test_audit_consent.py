@@ -76,7 +76,7 @@ def test_a_site_that_leaves_between_two_exchanges_of_a_round_is_no_forgery(
 ) -> None:
     leave(author, gone)
     author.do(OpenExchange(1, 1, "evaluate", MODEL, sites=named))
-    assert "zurich" in author.ledger.run.exchanges[2].members  # it counts to the quorum
+    assert "zurich" in author.journaled_run.run.exchanges[2].members  # it counts to the quorum
     author.answer_task("budapest")
     author.do(Commit(1, MODEL))
 

@@ -13,9 +13,9 @@ from tests.journals import MANIFEST, MODEL, NOW_MS, SITES, UPDATE, Author, Lines
 from hanse.control.audit import verify
 from hanse.control.report import AuditReport
 from hanse.core.plan.manifest import Manifest
-from hanse.core.run.clock import Tick
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import RefuseResult
+from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.wire.messages.sites import UpdateFile
@@ -31,7 +31,7 @@ def ask(author: Author, number: int, **zurich: Any) -> int:
     if zurich:
         author.answer_task("zurich", **zurich)
     author.answer_task("budapest", update=UpdateFile(digest=UPDATE, size=120))
-    return author.ledger.run.last_exchange
+    return author.journaled_run.run.last_exchange
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def author(world: World) -> Author:
         ask(author, 1, update=UpdateFile(digest=UPDATE, size=120))
         author.do(Commit(1, MODEL))
         late = ask(author, 2)
-        author.ledger.execute(Tick(), NOW_MS + 400_000)
+        author.journaled_run.execute(Tick(), NOW_MS + 400_000)
         author.do(RefuseResult(late, "zurich", "late", "it is over", 7))
         author.do(Commit(2, MODEL))
         ask(author, 3, outcome="failed", reason="out of memory")

@@ -19,7 +19,7 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture
 def store(tmp_path: Path) -> FileBlobStore:
     """With a deleted blob that is kept to be written over."""
-    store = FileBlobStore(tmp_path, spare_from=1)
+    store = FileBlobStore(tmp_path, recycle_from=1)
     store.delete(put(store, bytes(5_000)))
     store.reclaim(keep=True)
     return store

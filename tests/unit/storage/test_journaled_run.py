@@ -8,10 +8,10 @@ import pytest
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, submit
 
 from hanse.core.journal.chain import Entry, Record, Times, check_chain
-from hanse.core.run.clock import Tick
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Stop
 from hanse.core.run.run import Phase
 from hanse.core.run.tasks import AcceptResult
+from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.errors import RunError, StorageError, TamperedError
 from hanse.storage.journal_memory import MemoryJournal
@@ -22,7 +22,7 @@ RUN = "demo-1"
 
 def started(journal: MemoryJournal) -> JournaledRun:
     """A run of the sites a and b with its first model."""
-    ledger = JournaledRun(journal, RUN)
+    journaled_run = JournaledRun(journal, RUN)
     for command in (
         submit("ab"),
         AnswerPlan("a", True),
@@ -30,8 +30,8 @@ def started(journal: MemoryJournal) -> JournaledRun:
         OpenRound(0),
         Commit(0, MODEL),
     ):
-        ledger.execute(command, 1_000)
-    return ledger
+        journaled_run.execute(command, 1_000)
+    return journaled_run
 
 
 class Full(MemoryJournal):
@@ -47,11 +47,11 @@ class Full(MemoryJournal):
 
 def test_a_run_read_back_is_the_run() -> None:
     journal = MemoryJournal()
-    ledger = started(journal)
+    journaled_run = started(journal)
 
     again = JournaledRun(journal, RUN)
 
-    assert (again.run, again.events) == (ledger.run, ledger.events)
+    assert (again.run, again.events) == (journaled_run.run, journaled_run.events)
 
 
 def test_what_follows_of_itself_is_written_with_its_cause() -> None:
@@ -66,46 +66,46 @@ def test_what_follows_of_itself_is_written_with_its_cause() -> None:
 
 def test_a_command_that_changes_nothing_leaves_no_trace() -> None:
     journal = MemoryJournal()
-    ledger = started(journal)
+    journaled_run = started(journal)
     records = journal.read(RUN)
 
-    assert ledger.execute(Tick(), 2_000) == ()
+    assert journaled_run.execute(Tick(), 2_000) == ()
 
     assert journal.read(RUN) == records
-    assert ledger.events == len(records)
+    assert journaled_run.events == len(records)
 
 
 def test_a_refused_command_leaves_no_trace() -> None:
     journal = MemoryJournal()
-    ledger = started(journal)
+    journaled_run = started(journal)
     records = journal.read(RUN)
 
     with pytest.raises(RunError):
-        ledger.execute(AcceptResult(7, "a", 1, {}, None), 2_000)
+        journaled_run.execute(AcceptResult(7, "a", 1, {}, None), 2_000)
 
     assert journal.read(RUN) == records
 
 
 def test_what_cannot_be_written_has_not_happened() -> None:
     journal = Full()
-    ledger = started(journal)
-    before = ledger.run
+    journaled_run = started(journal)
+    before = journaled_run.run
     journal.full = True
 
     with pytest.raises(StorageError, match="full"):
-        ledger.execute(Stop("operator"), 2_000)
+        journaled_run.execute(Stop("operator"), 2_000)
 
-    assert ledger.run is before
+    assert journaled_run.run is before
     journal.full = False
-    assert ledger.execute(Stop("operator"), 3_000)
-    assert ledger.run.phase is Phase.STOPPED
+    assert journaled_run.execute(Stop("operator"), 3_000)
+    assert journaled_run.run.phase is Phase.STOPPED
 
 
 def test_time_goes_on_where_the_clock_goes_back() -> None:
     journal = MemoryJournal()
-    ledger = started(journal)
+    journaled_run = started(journal)
     for command in (OpenRound(1), OpenExchange(1, 0, "train", MODEL)):
-        ledger.execute(command, 500)
+        journaled_run.execute(command, 500)
 
     times = [record.time_ms for record in journal.read(RUN)]
 
@@ -114,14 +114,14 @@ def test_time_goes_on_where_the_clock_goes_back() -> None:
 
 
 def test_two_answers_within_a_millisecond_have_an_order() -> None:
-    ledger = started(MemoryJournal())
-    ledger.execute(OpenRound(1), 2_000)
-    ledger.execute(OpenExchange(1, 0, "train", MODEL), 2_000)
+    journaled_run = started(MemoryJournal())
+    journaled_run.execute(OpenRound(1), 2_000)
+    journaled_run.execute(OpenExchange(1, 0, "train", MODEL), 2_000)
 
     for site in "ba":
-        ledger.execute(AcceptResult(1, site, 1, {}, UPDATE), 2_000)
+        journaled_run.execute(AcceptResult(1, site, 1, {}, UPDATE), 2_000)
 
-    members = ledger.run.exchanges[1].members
+    members = journaled_run.run.exchanges[1].members
     assert members["b"].since_ms < members["a"].since_ms
 
 
@@ -136,22 +136,22 @@ def test_time_goes_on_after_a_restart_too() -> None:
 
 def test_before_is_the_run_that_the_last_commit_superseded_also_when_read_back() -> None:
     journal = MemoryJournal()
-    ledger = started(journal)
-    ledger.execute(OpenRound(1), 2_000)
-    open_round = ledger.run
+    journaled_run = started(journal)
+    journaled_run.execute(OpenRound(1), 2_000)
+    open_round = journaled_run.run
 
-    ledger.execute(Commit(1, NEXT_MODEL), 3_000)
+    journaled_run.execute(Commit(1, NEXT_MODEL), 3_000)
 
-    assert ledger.before_last_commit == JournaledRun(journal, RUN).before_last_commit == open_round
+    assert journaled_run.before_last_commit == JournaledRun(journal, RUN).before_last_commit == open_round
 
 
 def test_before_is_the_run_at_its_end_once_it_has_finished() -> None:
-    ledger = started(MemoryJournal())
-    running = ledger.run
+    journaled_run = started(MemoryJournal())
+    running = journaled_run.run
 
-    ledger.execute(Finish(), 2_000)
+    journaled_run.execute(Finish(), 2_000)
 
-    assert ledger.before_last_commit == running
+    assert journaled_run.before_last_commit == running
 
 
 def test_nothing_is_known_of_a_run_that_was_never_submitted() -> None:
@@ -181,15 +181,17 @@ def test_a_journal_that_no_run_of_ours_wrote_is_not_believed(entry: Entry) -> No
 class TestSeveralCommandsAtOnce:
     def training(self, journal: MemoryJournal) -> JournaledRun:
         """A run whose sites a and b are asked to train."""
-        ledger = started(journal)
-        ledger.execute_all([OpenRound(1), OpenExchange(1, 0, "train", MODEL)], 2_000)
-        return ledger
+        journaled_run = started(journal)
+        journaled_run.execute_all([OpenRound(1), OpenExchange(1, 0, "train", MODEL)], 2_000)
+        return journaled_run
 
     def test_each_is_decided_on_the_run_as_the_one_before_left_it(self) -> None:
-        ledger = self.training(MemoryJournal())
+        journaled_run = self.training(MemoryJournal())
 
         result = AcceptResult(1, "a", 1, {}, UPDATE)
-        first, again, other = ledger.execute_all([result, result, AcceptResult(1, "b", 2, {}, UPDATE)], 3_000)
+        first, again, other = journaled_run.execute_all(
+            [result, result, AcceptResult(1, "b", 2, {}, UPDATE)], 3_000
+        )
 
         assert (kinds(first), kinds(again)) == (["UpdateAccepted"], [])
         assert kinds(other) == ["UpdateAccepted", "ExchangeClosed"]
@@ -220,28 +222,28 @@ class TestSeveralCommandsAtOnce:
 
     def test_an_error_in_one_is_that_one_s_alone(self) -> None:
         journal = MemoryJournal()
-        ledger = self.training(journal)
+        journaled_run = self.training(journal)
         unwritable = AcceptResult(1, "b", 1, {"loss": float("nan")}, UPDATE)
 
-        outcomes = ledger.execute_all(
+        outcomes = journaled_run.execute_all(
             [AcceptResult(9, "a", 1, {}, None), unwritable, AcceptResult(1, "a", 1, {}, UPDATE)], 3_000
         )
 
         assert isinstance(outcomes[0], RunError)
         assert isinstance(outcomes[1], ValueError)
-        assert ledger.run.exchanges[1].answered == ("a",)
-        assert JournaledRun(journal, RUN).run == ledger.run
+        assert journaled_run.run.exchanges[1].answered == ("a",)
+        assert JournaledRun(journal, RUN).run == journaled_run.run
 
     def test_what_cannot_be_written_has_not_happened_for_any_of_them(self) -> None:
         journal = Full()
-        ledger = self.training(journal)
-        before = ledger.run
+        journaled_run = self.training(journal)
+        before = journaled_run.run
         journal.full = True
 
         with pytest.raises(StorageError, match="full"):
-            ledger.execute_all([AcceptResult(1, site, 1, {}, UPDATE) for site in "ab"], 3_000)
+            journaled_run.execute_all([AcceptResult(1, site, 1, {}, UPDATE) for site in "ab"], 3_000)
 
-        assert ledger.run is before
+        assert journaled_run.run is before
 
 
 def kinds(outcome: Outcome) -> list[str]:

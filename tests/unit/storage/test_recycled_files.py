@@ -23,7 +23,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spares(directory: Path) -> RecycledFiles:
+def recycled(directory: Path) -> RecycledFiles:
     return RecycledFiles(directory, worth_bytes=100)
 
 
@@ -35,10 +35,10 @@ def blob(directory: Path, name: str = "blob", size: int = 1_000) -> Path:
     return path
 
 
-def test_a_file_that_nobody_reads_is_taken(spares: RecycledFiles, directory: Path) -> None:
-    spares.add(blob(directory))
+def test_a_file_that_nobody_reads_is_taken(recycled: RecycledFiles, directory: Path) -> None:
+    recycled.add(blob(directory))
 
-    taken = spares.take(1_000, directory.parent / "new")
+    taken = recycled.take(1_000, directory.parent / "new")
 
     assert taken
     assert (directory.parent / "new").read_bytes() == b"x" * 1_000
@@ -47,97 +47,97 @@ def test_a_file_that_nobody_reads_is_taken(spares: RecycledFiles, directory: Pat
 
 @pytest.mark.parametrize(("size", "taken"), [(400, False), (600, True), (1_900, True), (2_100, False)])
 def test_only_one_of_about_the_size_is_taken(
-    spares: RecycledFiles, directory: Path, size: int, taken: bool
+    recycled: RecycledFiles, directory: Path, size: int, taken: bool
 ) -> None:
-    spares.add(blob(directory))
+    recycled.add(blob(directory))
 
-    assert spares.take(size, directory.parent / "new") == taken
-
-
-def test_small_files_are_not_worth_it(spares: RecycledFiles, directory: Path) -> None:
-    spares.add(blob(directory, size=99))
-
-    assert not spares.take(99, directory.parent / "new")
+    assert recycled.take(size, directory.parent / "new") == taken
 
 
-def test_a_file_that_somebody_has_open_is_left(spares: RecycledFiles, directory: Path) -> None:
+def test_small_files_are_not_worth_it(recycled: RecycledFiles, directory: Path) -> None:
+    recycled.add(blob(directory, size=99))
+
+    assert not recycled.take(99, directory.parent / "new")
+
+
+def test_a_file_that_somebody_has_open_is_left(recycled: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
 
     with path.open("rb"):
-        spares.add(path)
-        assert not spares.take(1_000, directory.parent / "new")
+        recycled.add(path)
+        assert not recycled.take(1_000, directory.parent / "new")
 
-    assert spares.take(1_000, directory.parent / "new")
+    assert recycled.take(1_000, directory.parent / "new")
 
 
-def test_a_file_that_somebody_has_mapped_is_left(spares: RecycledFiles, directory: Path) -> None:
+def test_a_file_that_somebody_has_mapped_is_left(recycled: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    spares.add(path)
+    recycled.add(path)
 
-    taken = spares.take(1_000, directory.parent / "new")
+    taken = recycled.take(1_000, directory.parent / "new")
 
     assert not taken
     assert mapped[:] == b"x" * 1_000
     mapped.close()
 
 
-def test_a_file_with_another_name_is_left(spares: RecycledFiles, directory: Path) -> None:
+def test_a_file_with_another_name_is_left(recycled: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
     os.link(path, directory.parent / "lent")
-    spares.add(path)
+    recycled.add(path)
 
-    assert not spares.take(1_000, directory.parent / "new")
+    assert not recycled.take(1_000, directory.parent / "new")
     assert (directory.parent / "lent").stat().st_mode & 0o777 == 0o400
 
 
-def test_freed_is_all_but_as_much_as_was_asked_for(spares: RecycledFiles, directory: Path) -> None:
-    spares.take(1_000, directory.parent / "new")
-    spares.take(1_000, directory.parent / "new")
+def test_freed_is_all_but_as_much_as_was_asked_for(recycled: RecycledFiles, directory: Path) -> None:
+    recycled.take(1_000, directory.parent / "new")
+    recycled.take(1_000, directory.parent / "new")
     for number in range(3):
-        spares.add(blob(directory, f"blob-{number}"))
+        recycled.add(blob(directory, f"blob-{number}"))
 
-    spares.free(keep=True)
+    recycled.free(keep=True)
     kept = len(list(directory.iterdir()))
-    spares.free(keep=True)
+    recycled.free(keep=True)
 
     assert kept == 2
     assert list(directory.iterdir()) == []
 
 
 def test_no_more_is_kept_than_a_quarter_of_what_is_free(
-    spares: RecycledFiles, directory: Path, monkeypatch: pytest.MonkeyPatch
+    recycled: RecycledFiles, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spares.take(3_000, directory.parent / "new")
+    recycled.take(3_000, directory.parent / "new")
     for number in range(3):
-        spares.add(blob(directory, f"blob-{number}"))
+        recycled.add(blob(directory, f"blob-{number}"))
     usage = shutil.disk_usage(directory)._replace(free=8_100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
-    spares.free(keep=True)
+    recycled.free(keep=True)
 
     assert len(list(directory.iterdir())) == 2
 
 
-def test_what_has_another_name_is_kept_until_that_is_gone(spares: RecycledFiles, directory: Path) -> None:
+def test_what_has_another_name_is_kept_until_that_is_gone(recycled: RecycledFiles, directory: Path) -> None:
     path = blob(directory)
     lent = directory.parent / "lent"
     os.link(path, lent)
-    spares.add(path)
+    recycled.add(path)
 
-    spares.free(keep=True)
+    recycled.free(keep=True)
     lent.unlink()
 
-    assert spares.take(1_000, directory.parent / "new")
+    assert recycled.take(1_000, directory.parent / "new")
 
 
-def test_all_is_freed_where_nothing_is_to_be_kept(spares: RecycledFiles, directory: Path) -> None:
-    spares.take(1_000, directory.parent / "new")
+def test_all_is_freed_where_nothing_is_to_be_kept(recycled: RecycledFiles, directory: Path) -> None:
+    recycled.take(1_000, directory.parent / "new")
     os.link(blob(directory), directory.parent / "lent")
-    spares.add(directory.parent / "blob")
+    recycled.add(directory.parent / "blob")
 
-    spares.free(keep=False)
+    recycled.free(keep=False)
 
     assert list(directory.iterdir()) == []
 

@@ -24,7 +24,7 @@ OLD = b"\xff" * len(DATA)
 
 @pytest.fixture
 def store(tmp_path: Path) -> FileBlobStore:
-    return FileBlobStore(tmp_path / "store", spare_from=1)
+    return FileBlobStore(tmp_path / "store", recycle_from=1)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_it_goes_on_in_a_new_process_where_it_ended(store: FileBlobStore, inode:
     with closing(store.write(DIGEST, "a", len(DATA))) as writer:
         writer.write(DATA[:5_000])
 
-    restarted = FileBlobStore(tmp_path / "store", spare_from=1)
+    restarted = FileBlobStore(tmp_path / "store", recycle_from=1)
     with closing(restarted.write(DIGEST, "a", len(DATA))) as writer:
         writer.write(DATA[writer.offset :])
         place = writer.commit()
@@ -130,7 +130,7 @@ def test_a_blob_that_is_being_read_stays_as_it_is(store: FileBlobStore) -> None:
 def test_whatever_was_there_and_however_it_is_cut_the_blob_is_whole(
     tmp_path: Path, before: int, steps: list[tuple[int, str]]
 ) -> None:
-    store = FileBlobStore(tmp_path / "store", spare_from=1)
+    store = FileBlobStore(tmp_path / "store", recycle_from=1)
     store.delete(put(store, b"\xfe" * before))
     writer = store.write(DIGEST, "a", len(DATA))
     for count, then in steps:

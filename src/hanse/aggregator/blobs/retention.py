@@ -46,7 +46,7 @@ def references(run: Run) -> frozenset[str]:
 
 
 def superseded(before: Run | None) -> frozenset[str]:
-    """Blobs that a run's last commit, say, may have made useless; see `JournaledRun.before`."""
+    """Blobs that a run's last commit, say, may have made useless; see `JournaledRun.before_last_commit`."""
     return frozenset() if before is None else references(before)
 
 

@@ -39,7 +39,7 @@ class HeardHead:
 class JournalHeads:
     """Remembers the latest head of each site; a small index over the journals of the runs.
 
-    A site that was enrolled anew begins anew: its folder may be a new one. Methods may be called
+    A site that was enrolled again has no head at first: its folder may be a new one. Methods may be called
     from any thread.
 
     Args:

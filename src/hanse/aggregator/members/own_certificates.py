@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.config.layout import IDENTITY, OPERATOR
 from hanse.config.settings import OPERATOR_FILE, AggregatorSettings, OperatorSettings, settings_yaml
 from hanse.core.values.identity import Party, Role

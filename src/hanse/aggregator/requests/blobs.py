@@ -26,7 +26,7 @@ class TransferRequests:
 
     def blob_to_send(self, peer: Peer, digest: str) -> Path:
         """Where a blob is that this party may have."""
-        offered = self._run_registry.downloads.find(digest)
+        offered = self._run_registry.model_deltas.find(digest)
         if offered is not None:  # whoever may have the model may have what makes it
             check_may_read(peer, offered.model.digest, self._run_registry.states())
             return offered.path

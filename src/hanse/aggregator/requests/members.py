@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.run_registry import REMOVED, RunRegistry
 from hanse.core.run.lifecycle import Invite, Leave
 from hanse.core.values.identity import Party, Role

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hanse.aggregator.export import JournalExporter
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from hanse.aggregator.members.membership import MemberRegistry
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.site_work import WorkList
@@ -46,7 +46,7 @@ class SiteRequests:
         self._registry = registry
         self._run_registry = run_registry
         self._verifier = verifier
-        self._work_list = WorkList(blobs.size, max_blob, run_registry.downloads.offer)
+        self._work_list = WorkList(blobs.size, max_blob, run_registry.model_deltas.offer)
 
     async def next(self, peer: Peer, request: NextRequest) -> Work:
         """Wait for the site's work to change."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.run import Phase, Run
+from hanse.core.run.timing import Tick, next_wakeup_ms
 
 
 class Alarm:

@@ -1,4 +1,4 @@
-"""One run at the aggregator: its ledger, its clock, and whoever waits for it."""
+"""One run at the aggregator: its journal, its clock, and the tasks that wait for its changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from itertools import chain
 from hanse.aggregator.run.alarm import Alarm
 from hanse.aggregator.run.site_work import sites_to_wake
 from hanse.concurrency import Signals
-from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -18,6 +17,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
+from hanse.core.run.timing import Tick
 from hanse.errors import RunError, StorageError
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import ExchangeAttendance
@@ -48,8 +48,8 @@ class RunController:
             work may have changed.
     """
 
-    def __init__(self, ledger: JournaledRun, signals: Signals, clock_ms: Callable[[], int]) -> None:
-        self._ledger = ledger
+    def __init__(self, journaled_run: JournaledRun, signals: Signals, clock_ms: Callable[[], int]) -> None:
+        self._journaled_run = journaled_run
         self._clock_ms = clock_ms
         self._told: list[tuple[Command, _Waiting]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -59,17 +59,17 @@ class RunController:
     @property
     def run(self) -> Run:
         """The run as it stands."""
-        return self._ledger.run
+        return self._journaled_run.run
 
     @property
     def before_last_commit(self) -> Run | None:
-        """The run as it stood before it last let go of blobs; see `JournaledRun.before`."""
-        return self._ledger.before_last_commit
+        """The run as it stood before it last let go of blobs; see `JournaledRun.before_last_commit`."""
+        return self._journaled_run.before_last_commit
 
     @property
     def events(self) -> int:
         """Number of the last journal record."""
-        return self._ledger.events
+        return self._journaled_run.events
 
     async def execute(self, *commands: Command) -> tuple[Event, ...]:
         """Carry out commands, one after another; their events are durable when this returns.
@@ -161,7 +161,9 @@ class RunController:
             batch, self._told = self._told[:_MOST_AT_ONCE], self._told[_MOST_AT_ONCE:]
             commands = [command for command, _ in batch]
             try:
-                outcomes = await asyncio.to_thread(self._ledger.execute_all, commands, self._clock_ms())
+                outcomes = await asyncio.to_thread(
+                    self._journaled_run.execute_all, commands, self._clock_ms()
+                )
             except Exception as error:  # noqa: BLE001  # raised again at each of those who wait
                 outcomes = [error] * len(batch)
             events = [event for outcome in outcomes if isinstance(outcome, tuple) for event in outcome]

@@ -67,13 +67,13 @@ class CallHandler:
         blobs: BlobStore,
         retention: Retention,
         workspace: Workspace,
-        downloads: ModelDeltas,
+        model_deltas: ModelDeltas,
     ) -> None:
         self._controller = controller
         self._blobs = blobs
         self._retention = retention
         self._workspace = workspace
-        self._downloads = downloads
+        self._model_deltas = model_deltas
         self._noting: asyncio.Task[object] | None = None
         """What the worker has been told is being written down."""
 
@@ -189,7 +189,7 @@ class CallHandler:
             open_file(self._blobs.path(model.digest)),
             None if before is None else open_file(self._blobs.path(before.digest)),
         )
-        self._downloads.prepare(self._run, model)
+        self._model_deltas.prepare(self._run, model)
         return model, None if call.state is None else self._workspace.take(call.state)
 
     async def _exchange(self, call: ExchangeCall) -> Exchange:
@@ -201,7 +201,7 @@ class CallHandler:
 
     def _ask_with(self, named: WorkerModel) -> ModelRef:
         model = self._model(named)
-        self._downloads.prepare(self._run, model)
+        self._model_deltas.prepare(self._run, model)
         return model
 
     def _fold(self, exchange: Exchange) -> tuple[Aggregate, str | None]:

@@ -15,12 +15,12 @@ from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.run_worker.workspace import Workspace
-from hanse.checkpoints import Point, reach_async
 from hanse.concurrency import to_the_end
 from hanse.config.bundle import write_bundle
 from hanse.core.run.lifecycle import Fail, RestartWorker
 from hanse.core.run.run import TERMINAL, Phase
 from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
+from hanse.fault_points import FaultPoint, reach_async
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.process import StartsWorkers, WorkerProcess, WorkerSpec
 from hanse.storage.base import BlobStore
@@ -54,7 +54,7 @@ class WorkerDependencies:
         directory: Holds a folder for each run.
         blobs: The aggregator's blobs.
         retention: Deletes those that have had their use.
-        downloads: Makes models travel in fewer bytes.
+        model_deltas: Makes models travel in fewer bytes.
         limits: Makes a worker's confinement.
         max_bytes: Largest file that is taken from a worker.
         worker_process: Starts workers.
@@ -63,7 +63,7 @@ class WorkerDependencies:
     directory: Path
     blobs: BlobStore
     retention: Retention
-    downloads: ModelDeltas
+    model_deltas: ModelDeltas
     limits: MakeConfinement
     max_bytes: int
     worker_process: StartsWorkers
@@ -72,10 +72,10 @@ class WorkerDependencies:
 class Supervisor:
     """Runs the workflow of one run, in one worker after another, until the run ends."""
 
-    def __init__(self, controller: RunController, workshop: WorkerDependencies) -> None:
+    def __init__(self, controller: RunController, dependencies: WorkerDependencies) -> None:
         self._controller = controller
-        self._workshop = workshop
-        self._directory = workshop.directory / controller.run.run_id
+        self._dependencies = dependencies
+        self._directory = dependencies.directory / controller.run.run_id
 
     async def supervise(self) -> None:
         """Drive the run from where it stands to its end; cancelled when the service stops."""
@@ -101,14 +101,14 @@ class Supervisor:
         Raises:
             StorageError: The disk is full, or the journal cannot be written.
         """
-        workshop = self._workshop
+        dependencies = self._dependencies
         # A run that was taken up again may have begun its round anew.
-        await workshop.retention.collect(superseded(self._controller.before_last_commit))
+        await dependencies.retention.collect(superseded(self._controller.before_last_commit))
         workspace = await asyncio.to_thread(
             Workspace,
             self._directory,
-            workshop.blobs,
-            max_bytes=workshop.max_bytes,
+            dependencies.blobs,
+            max_bytes=dependencies.max_bytes,
             algorithm=self._controller.run.plan.digests,
         )
         try:
@@ -121,14 +121,14 @@ class Supervisor:
     async def _clean_up(self, workspace: Workspace) -> None:
         await asyncio.to_thread(workspace.delete)
         if self._controller.run.phase in TERMINAL:
-            self._workshop.downloads.forget(self._controller.run.run_id)
-        await self._workshop.retention.collect(
+            self._dependencies.model_deltas.forget(self._controller.run.run_id)
+        await self._dependencies.retention.collect(
             superseded(self._controller.before_last_commit) | workspace.taken
         )
 
     async def _start(self, workspace: Workspace) -> WorkerProcess | None:
         """Start the worker; None where that cannot be, and the run has failed for it."""
-        run, blobs = self._controller.run, self._workshop.blobs
+        run, blobs = self._controller.run, self._dependencies.blobs
         bundle = self._directory / "bundle"
         try:
             await asyncio.to_thread(write_bundle, run.manifest, blobs.path, bundle)
@@ -137,9 +137,9 @@ class Supervisor:
                 arguments=(str(bundle), str(workspace.inbox), str(workspace.outbox)),
                 workspace=workspace.outbox,
                 log=self._directory / "worker.log",
-                confinement=self._workshop.limits(read=(bundle, workspace.inbox), write=()),
+                confinement=self._dependencies.limits(read=(bundle, workspace.inbox), write=()),
             )
-            worker = await self._workshop.worker_process.start(spec)
+            worker = await self._dependencies.worker_process.start(spec)
         except HanseError as error:
             if isinstance(error, StorageError) and not isinstance(error, TamperedError):
                 raise
@@ -164,8 +164,10 @@ class Supervisor:
 
     async def _serve(self, worker: WorkerProcess, workspace: Workspace) -> str:
         """Answer the worker, which gets its plan first, until it ends; what it did wrong, if it did."""
-        shop = self._workshop
-        host = CallHandler(self._controller, shop.blobs, shop.retention, workspace, shop.downloads)
+        dependencies = self._dependencies
+        host = CallHandler(
+            self._controller, dependencies.blobs, dependencies.retention, workspace, dependencies.model_deltas
+        )
         message: dict[str, Any] = {"plan": self._controller.run.plan.model_dump(mode="json")}
         try:
             await worker.channel.send(await asyncio.to_thread(workspace.post, message))
@@ -211,9 +213,9 @@ async def _end(worker: WorkerProcess, *tasks: asyncio.Task[Any]) -> str:
 async def _answer(host: CallHandler, call: Call) -> dict[str, Any]:
     facts = call.model_dump(include=_FACTS)
     try:
-        await reach_async(Point.BEFORE_CALL, **facts)
+        await reach_async(FaultPoint.BEFORE_CALL, **facts)
         done = await host.handle(call)
-        await reach_async(Point.AFTER_CALL, **facts)
+        await reach_async(FaultPoint.AFTER_CALL, **facts)
     except StorageError:
         raise  # ours to mend, not the workflow's
     except HanseError as error:

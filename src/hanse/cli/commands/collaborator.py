@@ -39,7 +39,7 @@ def start(directory: SiteDirectory = SITE, log_level: LogLevel = None, log_json:
     try:
         code = run_until_stopped(agent(directory).run())
     except HanseError as error:
-        logger.error("the agent ends: %s", error)  # agent.log should tell why, too
+        logger.error("the agent ends: %s", error)  # agent.log should state the reason, too
         raise
     raise typer.Exit(code)
 
@@ -55,7 +55,7 @@ def log(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Tell what left the site, from its own journal, whose chain is verified; the agent may run meanwhile."""
+    """Show what left the site, from its own journal, whose chain is verified; the agent may run meanwhile."""
     from hanse.assembly.site_journal import logged
     from hanse.cli.site_log import describe
     from hanse.core.values.wording import format_time

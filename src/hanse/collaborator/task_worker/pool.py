@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from hanse.checkpoints import Point, reach_async
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.progress import Progress, always
@@ -25,6 +24,7 @@ from hanse.errors import (
     UpdateError,
     rebuild,
 )
+from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.credentials import KEY_FILE
 from hanse.sandbox.confine import Confined, Confinement
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
@@ -47,7 +47,7 @@ class Workers:
     """The task workers of a site.
 
     Args:
-        premises: The site.
+        context: The site.
         bring_code: Has the code of a plan in its place, whole; called before a worker starts.
         most: Most workers at a time.
     """
@@ -189,13 +189,13 @@ class Workers:
 
 async def _tell(worker: WorkerProcess, order: Order) -> bool:
     """Give an order; whether the worker was there to take it."""
-    await reach_async(Point.BEFORE_ORDER, task=order.task, round_number=order.round_number)
+    await reach_async(FaultPoint.BEFORE_ORDER, task=order.task, round_number=order.round_number)
     told = True
     try:
         await worker.channel.send(order.model_dump())
     except TransportError:
         told = False
-    await reach_async(Point.AFTER_ORDER, task=order.task, round_number=order.round_number)
+    await reach_async(FaultPoint.AFTER_ORDER, task=order.task, round_number=order.round_number)
     return told
 
 
@@ -205,7 +205,7 @@ async def _report(worker: WorkerProcess, order: Order) -> TaskReport:
         message = await worker.channel.receive()
         if message is not None:
             report = read_report(message)
-            await reach_async(Point.AFTER_REPORT, task=order.task, round_number=order.round_number)
+            await reach_async(FaultPoint.AFTER_REPORT, task=order.task, round_number=order.round_number)
             return report
     except ProtocolError as error:
         raise TaskError(f"the worker gave no report on task {order.task}: {error}") from error

@@ -105,7 +105,7 @@ class SiteHistory:
         return head if content == _content(release) else None
 
     def acknowledged(self, head: JournalHead) -> bool:
-        """Whether a person acknowledged that records up to this one may be missing."""
+        """Check if a person acknowledged that records up to this one may be missing."""
         return self._acknowledged is not None and head.place <= self._acknowledged.place
 
     def next_generation(self, heard: JournalHead | None = None) -> int:

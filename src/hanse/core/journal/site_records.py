@@ -21,7 +21,7 @@ class JournalHead(Strict):
     """A record of a site's journal, by which others can name it.
 
     Attributes:
-        generation: How often the site's journal was begun anew or acknowledged as restored before it.
+        generation: How often the site began a new journal, or acknowledged a restore, before this record.
         sequence: Number of the record.
         digest: Digest of the record, and so of all before it.
     """

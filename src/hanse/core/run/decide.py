@@ -6,12 +6,7 @@ writes the events down and applies them with `hanse.core.run.evolve.evolve`.
 
 from __future__ import annotations
 
-from hanse.core.run import clock as timing
-from hanse.core.run import lifecycle
-from hanse.core.run import suspension as resting
-from hanse.core.run import tasks as answers
-from hanse.core.run import workflow as requests
-from hanse.core.run.clock import Tick, follow_up_events
+from hanse.core.run import lifecycle, suspension, tasks, timing, workflow
 from hanse.core.run.events import Event, Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import (
@@ -29,6 +24,7 @@ from hanse.core.run.lifecycle import (
 from hanse.core.run.run import Run
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.run.timing import Tick, follow_up_events
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError
 
@@ -111,23 +107,23 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
         case Leave():
             return lifecycle.leave(run, command)
         case OpenRound():
-            return requests.open_round(run, command, now_ms)
+            return workflow.open_round(run, command, now_ms)
         case OpenExchange():
-            return requests.open_exchange(run, command)
+            return workflow.open_exchange(run, command)
         case OpenStream():
-            return requests.open_stream(run, command, now_ms)
+            return workflow.open_stream(run, command, now_ms)
         case StartTask():
-            return answers.start_task(run, command)
+            return tasks.start_task(run, command)
         case AcceptResult():
-            return answers.accept_result(run, command)
+            return tasks.accept_result(run, command)
         case FailTask():
-            return answers.fail_task(run, command)
+            return tasks.fail_task(run, command)
         case RefuseResult():
-            return answers.refuse_result(run, command)
+            return tasks.refuse_result(run, command)
         case RecordAggregate():
-            return requests.record_aggregate(run, command)
+            return workflow.record_aggregate(run, command)
         case Commit():
-            return requests.commit(run, command, now_ms)
+            return workflow.commit(run, command, now_ms)
         case Tick():
             return timing.tick(run, command, now_ms)
         case RestartWorker():
@@ -137,7 +133,7 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
         case Resume():
             return lifecycle.resume(run, command)
         case Reinstate():
-            return resting.reinstate(run, command)
+            return suspension.reinstate(run, command)
         case Stop():
             return lifecycle.stop(run, command)
         case Fail():

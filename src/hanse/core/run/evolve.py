@@ -14,7 +14,7 @@ from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange, move, restart
 from hanse.core.run.exchange_protocol import protocol_of
 from hanse.core.run.exchanges import Exchanges
-from hanse.core.run.resume import ResumeContext, answered_by_none, surviving_exchanges
+from hanse.core.run.resume import RoundOnResume, answered_by_none, surviving_exchanges
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -282,7 +282,7 @@ def _absence(run: Run, site: str) -> str | None:
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
     standing = surviving_exchanges(
-        run.in_round(), ResumeContext(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
+        run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
     )
     kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
     excused = frozenset(site for site in run.cohort if site not in run.taking_part)

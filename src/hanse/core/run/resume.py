@@ -11,7 +11,7 @@ from hanse.core.values.sorted_map import SortedMap
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeContext:
+class RoundOnResume:
     """What a round is taken up with.
 
     Attributes:
@@ -27,7 +27,7 @@ class ResumeContext:
     rules: Cohort
 
 
-def surviving_exchanges(asked: Sequence[Exchange], now: ResumeContext) -> tuple[Exchange, ...]:
+def surviving_exchanges(asked: Sequence[Exchange], now: RoundOnResume) -> tuple[Exchange, ...]:
     """Say which exchanges of the open round stand, and whose answers they need now.
 
     What the workflow asked last, and nobody answered, it asks anew: it would only be told again that
@@ -61,7 +61,7 @@ def _in_vain(exchange: Exchange, population: Collection[str]) -> bool:
     return answered_by_none(exchange) or lone
 
 
-def _of_those_there(exchange: Exchange, now: ResumeContext) -> Exchange:
+def _of_those_there(exchange: Exchange, now: RoundOnResume) -> Exchange:
     if exchange.closed is not None or not exchange.needed:
         return exchange
     members = SortedMap(

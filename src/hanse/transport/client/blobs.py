@@ -44,16 +44,16 @@ class BlobTransfers:
         address: Of the aggregator.
         ssl_context: From `hanse.pki.tls`.
         patience: How long to wait.
-        agreement: What version is spoken to it.
+        negotiated: The version that is spoken to the aggregator.
     """
 
     def __init__(
-        self, address: Address, ssl_context: ssl.SSLContext, patience: Patience, agreement: NegotiatedVersion
+        self, address: Address, ssl_context: ssl.SSLContext, patience: Patience, negotiated: NegotiatedVersion
     ) -> None:
         self._address = address
         self._ssl_context = ssl_context
         self._patience = patience
-        self._agreement = agreement
+        self._negotiated = negotiated
         self._at_rest: list[BlockingConnection] = []
 
     def switch(self, ssl_context: ssl.SSLContext) -> None:
@@ -84,7 +84,7 @@ class BlobTransfers:
             await self._deliver_rest(digest, source)
 
     async def _fetch_rest(self, digest: str, blobs: BlobStore, owner: str, max_bytes: int) -> Path:
-        def save(line: BlockingConnection, reply: HTTPResponse) -> Path:
+        def save(connection: BlockingConnection, reply: HTTPResponse) -> Path:
             match = _CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
             if match is None:
                 raise not_hanse(self._address.url, "part of a blob without its size")
@@ -98,7 +98,7 @@ class BlobTransfers:
                         raise TransportError(f"blob {digest} was written to by another download")
                     if reply.length is None:
                         raise not_hanse(self._address.url, "a blob without its length")
-                    line.receive(reply.length, writer.write)
+                    connection.receive(reply.length, writer.write)
                 return writer.commit()
 
         # A range that begins where the blob ends is answered with 416 and its size: nothing is left to fetch.
@@ -115,8 +115,8 @@ class BlobTransfers:
         part = f"{start}-{size - 1}" if start < size else "*"
         headers = {"Content-Range": f"bytes {part}/{size}", "Content-Length": str(size - start)}
 
-        def body(line: BlockingConnection) -> bool:
-            return send(source, start, size, line.send)
+        def body(connection: BlockingConnection) -> bool:
+            return send(source, start, size, connection.send)
 
         state = await self._ask(UPLOAD, digest, headers, _state, body=body, accept=(200, 201))
         if not state.complete:
@@ -141,20 +141,20 @@ class BlobTransfers:
         """
         url = self._address.of(expand(route.path, {"digest": digest}))
 
-        def exchange(line: BlockingConnection, last: bool) -> tuple[T] | None:
-            version = self._agreement.version
-            line.ask(route.method, url, HEADERS | self._agreement.headers() | dict(headers))
-            if body is None or body(line):
-                line.sent()
-            reply = line.reply(route.method)
+        def exchange(connection: BlockingConnection, last: bool) -> tuple[T] | None:
+            version = self._negotiated.version
+            connection.ask(route.method, url, HEADERS | self._negotiated.headers() | dict(headers))
+            if body is None or body(connection):
+                connection.sent()
+            reply = connection.reply(route.method)
             if (
-                not self._agreement.learn_from_reply(reply.status, CIMultiDict(reply.headers), version)
+                not self._negotiated.learn_from_reply(reply.status, CIMultiDict(reply.headers), version)
                 and not last
             ):
                 return None
-            if not self._agreement.accepts(reply.status, accept):
-                raise reported(line.message())
-            return (take(line, reply),)
+            if not self._negotiated.accepts(reply.status, accept):
+                raise reported(connection.message())
+            return (take(connection, reply),)
 
         for last in (False, True):
             done = await self._exchange(partial(exchange, last=last))
@@ -163,41 +163,41 @@ class BlobTransfers:
         raise AssertionError("the last exchange gives an answer")
 
     async def _exchange(self, work: Callable[[BlockingConnection], T]) -> T:
-        """Have a line for some work on a thread."""
+        """Do some work over a connection, on a thread."""
         context = self._ssl_context
 
-        def begin(line: BlockingConnection) -> T:
-            if line.context is None:
-                line.start(context)
-            return work(line)
+        def begin(connection: BlockingConnection) -> T:
+            if connection.context is None:
+                connection.start(context)
+            return work(connection)
 
-        line = await self._line()
+        connection = await self._connection()
         try:
             # Its end is waited for, as files are open; cut off, it comes at once.
-            done = await in_thread(partial(begin, line), stop=line.abort, threads=_threads)
+            done = await in_thread(partial(begin, connection), stop=connection.abort, threads=_threads)
         except (OSError, HTTPException) as error:
-            line.close()
+            connection.close()
             raise explain(error, self._address.url, self._address.shown_proxy) from error
         except BaseException:
-            self._put_to_rest(line)  # a refusal is an answer
+            self._put_to_rest(connection)  # a refusal is an answer
             raise
-        self._put_to_rest(line)
+        self._put_to_rest(connection)
         return done
 
-    async def _line(self) -> BlockingConnection:
+    async def _connection(self) -> BlockingConnection:
         while self._at_rest:
-            line = self._at_rest.pop()
-            if line.usable(self._ssl_context, REST_S):
-                return line
-            line.close()
+            connection = self._at_rest.pop()
+            if connection.usable(self._ssl_context, REST_S):
+                return connection
+            connection.close()
         return await connected(self._address, self._patience)
 
-    def _put_to_rest(self, line: BlockingConnection) -> None:
-        if line.rest() and len(self._at_rest) < _MOST_AT_REST:
-            self._at_rest.append(line)
+    def _put_to_rest(self, connection: BlockingConnection) -> None:
+        if connection.rest() and len(self._at_rest) < _MOST_AT_REST:
+            self._at_rest.append(connection)
         else:
-            line.close()
+            connection.close()
 
 
-def _state(line: BlockingConnection, _: HTTPResponse) -> BlobState:
-    return decode(BlobState, line.message())
+def _state(connection: BlockingConnection, _: HTTPResponse) -> BlobState:
+    return decode(BlobState, connection.message())

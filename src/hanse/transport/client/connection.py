@@ -53,8 +53,8 @@ class HttpsConnection:
         self._address = Address.read(url, proxy)
         self._ssl_context = ssl_context
         self._patience = patience
-        self._agreement = NegotiatedVersion(self.url, spoken or protocol.SPOKEN)
-        self._blobs = BlobTransfers(self._address, ssl_context, patience, self._agreement)
+        self._negotiated = NegotiatedVersion(self.url, spoken or protocol.SPOKEN)
+        self._blobs = BlobTransfers(self._address, ssl_context, patience, self._negotiated)
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -141,18 +141,18 @@ class HttpsConnection:
         An aggregator that does not speak the version asked in, and an older one that is spoken here too,
         is asked again in that.
         """
-        agreement, url = self._agreement, self._address.of(expand(route.path, in_path))
+        negotiated, url = self._negotiated, self._address.of(expand(route.path, in_path))
         options |= {"ssl": self._ssl_context, "proxy": self._address.proxy, "allow_redirects": False}
         own_headers = options.pop("headers", {})
         try:
             for again in (True, False):
-                version = agreement.version
-                options["headers"] = own_headers | agreement.headers()
+                version = negotiated.version
+                options["headers"] = own_headers | negotiated.headers()
                 if message is not None:
-                    options["data"] = written(message, agreement.older)
+                    options["data"] = written(message, negotiated.older)
                 async with self._pool().request(route.method, url, **options) as response:
-                    if agreement.learn_from_reply(response.status, response.headers, version) or not again:
-                        if not agreement.accepts(response.status, accept):
+                    if negotiated.learn_from_reply(response.status, response.headers, version) or not again:
+                        if not negotiated.accepts(response.status, accept):
                             raise reported(await read_message(response.content, self._patience.idle_s))
                         yield response
                         return

@@ -40,14 +40,14 @@ class Asked:
     """An admitted request.
 
     Attributes:
-        bodies: Moves long ones.
+        transfer_threads: Moves long ones.
         idle_s: Longest wait for the peer to send or to take something.
         worth_lending: Bytes from which on a thread moves a body.
     """
 
     http: web.BaseRequest
     call: Call[Empty]
-    bodies: TransferThreads
+    transfer_threads: TransferThreads
     idle_s: float
     worth_lending: int
 
@@ -154,7 +154,7 @@ async def _take_over(
             return _end(writer, size)
 
     try:
-        return await asked.bodies.receive(connection, take, asked.idle_s)
+        return await asked.transfer_threads.receive(connection, take, asked.idle_s)
     finally:
         if came:
             request.protocol.close()  # after the answer, whatever that is
@@ -168,7 +168,7 @@ def _to_lend(asked: Asked, length: int) -> TlsConnection | None:
     connection = asked.http.transport
     if length < asked.worth_lending or not isinstance(connection, TlsConnection):
         return None
-    return connection if asked.bodies.has_free_thread() else None
+    return connection if asked.transfer_threads.has_free_thread() else None
 
 
 HANDLERS: dict[Bulk, Callable[[Asked], Awaitable[web.StreamResponse]]] = {
@@ -192,7 +192,7 @@ async def _send(
     try:
         if connection := _to_lend(asked, stop - start):
             writer.send_headers()
-            await asked.bodies.send(connection, path, start, stop, asked.idle_s)
+            await asked.transfer_threads.send(connection, path, start, stop, asked.idle_s)
         else:
             async with aclosing(pieces(path, start, stop)) as body:
                 async for piece in body:

@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hanse import checkpoints
-from hanse.checkpoints import Point, reach_async
+from hanse import fault_points
 from hanse.errors import ConfigError, HanseError, ProtocolError
+from hanse.fault_points import FaultPoint, reach_async
 from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.route import Bulk, Call, Route
 from hanse.transport.api.routes import find
@@ -66,7 +66,7 @@ class HttpsServer:
         host: Address to listen on; None for every one of this machine.
         port: TCP port; 0 for one that is free.
         limits: What to put up with.
-        bodies: Moves long bodies; the server closes it.
+        transfer_threads: Moves long bodies; the server closes it.
         listener: Takes connections in. Only those of `TlsListener` can be lent to threads.
     """
 
@@ -78,7 +78,7 @@ class HttpsServer:
         port: int = 0,
         limits: ConnectionLimits = ConnectionLimits(),
         *,
-        bodies: TransferThreads | None = None,
+        transfer_threads: TransferThreads | None = None,
         listener: Callable[[ssl.SSLContext, web.Server, Bounds], Listener] = TlsListener,
     ) -> None:
         self._service = service
@@ -89,7 +89,7 @@ class HttpsServer:
         self._make_listener = listener
         self._listener: Listener | None = None
         self._http: web.Server | None = None
-        self._bodies = bodies or TransferThreads()
+        self._transfer_threads = transfer_threads or TransferThreads()
 
     @property
     def port(self) -> int:
@@ -128,11 +128,11 @@ class HttpsServer:
             self._listener.close()
             self._http.pre_shutdown()
             await self._http.shutdown(self._limits.closing_s)
-        self._bodies.close()
+        self._transfer_threads.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            if checkpoints.observer is None:
+            if fault_points.observer is None:
                 return await self._respond(request)
             return await self._respond_observed(request)
         except HanseError as error:
@@ -152,9 +152,9 @@ class HttpsServer:
             return await self._respond(request)
         party = self._service.admit(certificate).party.name
         facts = {"method": route.method, "path": route.path, "party": party}
-        await reach_async(Point.BEFORE_REQUEST, **facts)
+        await reach_async(FaultPoint.BEFORE_REQUEST, **facts)
         response = await self._respond(request)
-        await reach_async(Point.AFTER_REQUEST, **facts)
+        await reach_async(FaultPoint.AFTER_REQUEST, **facts)
         return response
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -168,7 +168,7 @@ class HttpsServer:
                 who = admit(route, self._service, certificate_of(request))
                 call = Call(self._service, who, params, Empty())
                 limits = self._limits
-                asked = Asked(request, call, self._bodies, limits.idle_s, limits.worth_lending)
+                asked = Asked(request, call, self._transfer_threads, limits.idle_s, limits.worth_lending)
                 return await HANDLERS[route](asked)
             case None:
                 # As it came, with its escapes: a line break in it would be one in the log.

@@ -59,7 +59,7 @@ class TransferThreads:
     async def receive(
         self, connection: TlsConnection, take: Callable[[ssl.SSLSocket], T], idle_s: float
     ) -> T:
-        """Receive a body; to be called where a thread is `free`.
+        """Receive a body; to be called where `has_free_thread`.
 
         Args:
             connection: Where it comes from.
@@ -75,7 +75,7 @@ class TransferThreads:
             return await connection.on_thread(take, idle_s, self._threads)
 
     async def send(self, connection: TlsConnection, path: Path, start: int, stop: int, idle_s: float) -> None:
-        """Send a file from `start` up to `stop`; to be called where a thread is `free`.
+        """Send a file from `start` up to `stop`; to be called where `has_free_thread`.
 
         Raises:
             StorageError: The file cannot be read, or ends before `stop`.

@@ -84,7 +84,7 @@ def test_of_a_run_the_last_two_are_kept(fixture: FederationFixture, run: Run) ->
             for number, model in enumerate([FIRST, SECOND, THIRD, FIRST, SECOND]):
                 await committed(w, number, model)
             assert len(list((fixture.directory / "downloads").iterdir())) == 2
-            fixture.service._run_registry.downloads.forget(w.run_id)
+            fixture.service._run_registry.model_deltas.forget(w.run_id)
             assert list((fixture.directory / "downloads").iterdir()) == []
 
     run(main())
@@ -95,7 +95,7 @@ def test_nothing_is_offered_unless_the_plan_asks(fixture: FederationFixture, run
         async with worker(fixture, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            assert fixture.service._run_registry.downloads.offer(w.run_id, ref(SECOND)) is None
+            assert fixture.service._run_registry.model_deltas.offer(w.run_id, ref(SECOND)) is None
             assert not (fixture.directory / "downloads").exists()
 
     run(main())
@@ -108,7 +108,7 @@ def test_what_saves_nothing_is_not_offered(fixture: FederationFixture, run: Run)
         async with worker(fixture, compression=DOWNLOAD, initial={"w": noise[0]}) as w:
             await committed(w, 0, {"w": noise[0]})
             await committed(w, 1, {"w": noise[1]})
-            assert fixture.service._run_registry.downloads.offer(w.run_id, ref({"w": noise[1]})) is None
+            assert fixture.service._run_registry.model_deltas.offer(w.run_id, ref({"w": noise[1]})) is None
 
     run(main())
 
@@ -118,7 +118,7 @@ def test_who_may_not_have_the_model_may_not_have_what_makes_it(fixture: Federati
         async with worker(fixture, compression=DOWNLOAD, initial=FIRST) as w:
             await committed(w, 0, FIRST)
             await committed(w, 1, SECOND)
-            delta = fixture.service._run_registry.downloads.offer(w.run_id, ref(SECOND))
+            delta = fixture.service._run_registry.model_deltas.offer(w.run_id, ref(SECOND))
             assert delta is not None
             with pytest.raises(PolicyError):  # no task of site `a` starts from it
                 fixture.service.blob_requests.blob_to_send(fixture.peer("a"), delta.digest)

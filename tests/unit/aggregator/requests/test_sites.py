@@ -11,10 +11,10 @@ import pytest
 from tests.federations import MODEL, FederationFixture, signed
 
 from hanse.core.journal.site_records import JournalHead
-from hanse.core.run.clock import Tick
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.round_events import ResultRefused, TaskFailed, UpdateAccepted
 from hanse.core.run.run import Phase
+from hanse.core.run.timing import Tick
 from hanse.errors import (
     CredentialError,
     LateResultError,

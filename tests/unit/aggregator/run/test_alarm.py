@@ -9,9 +9,9 @@ from tests.unit.core.run.runs import Driver
 
 from hanse.aggregator.run import alarm as alarms
 from hanse.aggregator.run.alarm import Alarm
-from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.decide import Command
 from hanse.core.run.tasks import StartTask
+from hanse.core.run.timing import Tick, next_wakeup_ms
 from hanse.errors import HanseError
 
 

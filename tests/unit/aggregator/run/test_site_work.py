@@ -10,7 +10,6 @@ from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, sites_to_wake
 from hanse.aggregator.run.status import CONTACT_MS, MOST_ABSENT, MOST_ANSWERS, MOST_AWAITED, status_of
-from hanse.core.run.clock import Tick
 from hanse.core.run.failure_streaks import FailureRecord, Suspension
 from hanse.core.run.lifecycle import Fail, Leave, Resume, Stop
 from hanse.core.run.round_events import (
@@ -25,6 +24,7 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run_events import RunFinished
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
+from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.sorted_map import SortedMap, SortedSet

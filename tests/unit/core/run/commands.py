@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE
 
-from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Recover, Resume, Stop
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 
 SITES = "abcd"

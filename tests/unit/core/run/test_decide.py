@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver, submit
 
-from hanse.core.run.clock import Tick, next_wakeup_ms
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import (
     MAX_RESTARTS,
@@ -21,6 +20,7 @@ from hanse.core.run.lifecycle import (
 )
 from hanse.core.run.run import Phase
 from hanse.core.run.tasks import MAX_REFUSALS, AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.run.timing import Tick, next_wakeup_ms
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import LateResultError, RunError, WorkflowError

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tests.replays import replay
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
-from hanse.core.run.clock import Tick
 from hanse.core.run.decide import Command, decide
 from hanse.core.run.events import Event
 from hanse.core.run.evolve import PHASE_TABLE, evolve
@@ -52,6 +51,7 @@ from hanse.core.run.run_events import (
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
+from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError, TamperedError
 

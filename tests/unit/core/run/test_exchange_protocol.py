@@ -8,7 +8,6 @@ import pytest
 from tests.unit.core.run.runs import MODEL, Driver
 
 from hanse.core.plan.cohort import Cohort
-from hanse.core.run.clock import follow_up_events
 from hanse.core.run.events import event_body
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.exchange_protocol import (
@@ -22,6 +21,7 @@ from hanse.core.run.exchange_protocol import (
     protocol_of,
 )
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
+from hanse.core.run.timing import follow_up_events
 from hanse.core.values.canonical import canonical_json
 
 

@@ -56,9 +56,11 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def sending(bodies: TransferThreads, peer: Peer, model: Path, idle_s: float = LONG_S) -> asyncio.Task[None]:
+def sending(
+    transfer_threads: TransferThreads, peer: Peer, model: Path, idle_s: float = LONG_S
+) -> asyncio.Task[None]:
     """Send the model to a peer."""
-    return asyncio.create_task(bodies.send(cast(TlsConnection, peer), model, 0, SIZE, idle_s))
+    return asyncio.create_task(transfer_threads.send(cast(TlsConnection, peer), model, 0, SIZE, idle_s))
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -79,8 +81,8 @@ def test_a_body_waits_until_one_before_it_is_sent(
 
     async def scenario() -> None:
         clock = Clock()
-        bodies, first, second = TransferThreads(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
-        tasks = [sending(bodies, first, model), sending(bodies, second, model)]
+        transfer_threads, first, second = TransferThreads(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
+        tasks = [sending(transfer_threads, first, model), sending(transfer_threads, second, model)]
         await until(lambda: first.taken == SIZE)
         await asyncio.sleep(0.05)
         assert not second.began
@@ -90,7 +92,7 @@ def test_a_body_waits_until_one_before_it_is_sent(
         await until(lambda: second.taken == SIZE)
         second.may_go_on.set()
         await asyncio.gather(*tasks)
-        bodies.close()
+        transfer_threads.close()
 
     run(scenario())
 
@@ -103,8 +105,8 @@ def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
     async def scenario() -> None:
         clock = Clock()
         slow, next_one = Peer(clock, piece_s=1.1 * CACHED_PIECE / SLOW), Peer(clock)
-        bodies = TransferThreads(4, at_once=1, clock=clock)
-        tasks = [sending(bodies, slow, model), sending(bodies, next_one, model)]
+        transfer_threads = TransferThreads(4, at_once=1, clock=clock)
+        tasks = [sending(transfer_threads, slow, model), sending(transfer_threads, next_one, model)]
 
         await until(lambda: next_one.taken == SIZE)
 
@@ -112,7 +114,7 @@ def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
         slow.may_go_on.set()
         next_one.may_go_on.set()
         await asyncio.gather(*tasks)
-        bodies.close()
+        transfer_threads.close()
 
     run(scenario())
 
@@ -120,8 +122,8 @@ def test_a_body_that_its_peer_takes_slowly_lets_the_next_begin(
 def test_nobody_waits_longer_than_the_body_would_take(run: Run, model: Path) -> None:
     async def scenario() -> None:
         clock = Clock()
-        bodies, stuck, other = TransferThreads(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
-        tasks = [sending(bodies, stuck, model), sending(bodies, other, model)]
+        transfer_threads, stuck, other = TransferThreads(4, at_once=1, clock=clock), Peer(clock), Peer(clock)
+        tasks = [sending(transfer_threads, stuck, model), sending(transfer_threads, other, model)]
 
         await until(lambda: other.taken == SIZE)  # of a megabyte: 21 ms
 
@@ -129,7 +131,7 @@ def test_nobody_waits_longer_than_the_body_would_take(run: Run, model: Path) -> 
         stuck.may_go_on.set()
         other.may_go_on.set()
         await asyncio.gather(*tasks)
-        bodies.close()
+        transfer_threads.close()
 
     run(scenario())
 
@@ -139,19 +141,19 @@ def test_turns_come_back_however_a_body_ends(run: Run, model: Path, monkeypatch:
 
     async def scenario() -> None:
         clock = Clock()
-        bodies = TransferThreads(4, at_once=1, clock=clock)
+        transfer_threads = TransferThreads(4, at_once=1, clock=clock)
         for _ in range(3):
-            given_up = sending(bodies, Peer(clock), model)
+            given_up = sending(transfer_threads, Peer(clock), model)
             await asyncio.sleep(0.01)
             given_up.cancel()
             await asyncio.gather(given_up, return_exceptions=True)
         last = Peer(clock)
         last.may_go_on.set()
 
-        await asyncio.wait_for(sending(bodies, last, model), 5)
+        await asyncio.wait_for(sending(transfer_threads, last, model), 5)
 
-        assert bodies.has_free_thread()
-        bodies.close()
+        assert transfer_threads.has_free_thread()
+        transfer_threads.close()
 
     run(scenario())
 
@@ -163,16 +165,16 @@ def test_bodies_that_wait_have_their_threads_already(
 
     async def scenario() -> None:
         clock = Clock()
-        bodies, peers = TransferThreads(2, at_once=1, clock=clock), [Peer(clock), Peer(clock)]
-        tasks = [sending(bodies, peer, model) for peer in peers]
+        transfer_threads, peers = TransferThreads(2, at_once=1, clock=clock), [Peer(clock), Peer(clock)]
+        tasks = [sending(transfer_threads, peer, model) for peer in peers]
         await asyncio.sleep(0)
 
-        assert not bodies.has_free_thread()
+        assert not transfer_threads.has_free_thread()
 
         for peer in peers:
             peer.may_go_on.set()
         await asyncio.gather(*tasks)
-        assert bodies.has_free_thread()
-        bodies.close()
+        assert transfer_threads.has_free_thread()
+        transfer_threads.close()
 
     run(scenario())

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import hanse
-from hanse import checkpoints
-from hanse.checkpoints import Facts, Point, reach, reach_async
+from hanse import fault_points
+from hanse.fault_points import Facts, FaultPoint, reach, reach_async
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
 
@@ -29,15 +29,15 @@ class Killed(BaseException):
 class Log:
     """Remembers what it hears, and then does something."""
 
-    def __init__(self, act: Callable[[Point], object] = lambda _: None) -> None:
-        self.heard: list[tuple[Point, Facts]] = []
+    def __init__(self, act: Callable[[FaultPoint], object] = lambda _: None) -> None:
+        self.heard: list[tuple[FaultPoint, Facts]] = []
         self.act = act
 
-    def reached(self, point: Point, facts: Facts) -> None:
+    def reached(self, point: FaultPoint, facts: Facts) -> None:
         self.heard.append((point, facts))
         self.act(point)
 
-    async def reached_async(self, point: Point, facts: Facts) -> None:
+    async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
         await asyncio.sleep(0)
         self.reached(point, facts)
 
@@ -45,12 +45,12 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
-    monkeypatch.setattr(checkpoints, "observer", log)
+    monkeypatch.setattr(fault_points, "observer", log)
     return log
 
 
-def kill_at(point: Point) -> Callable[[Point], object]:
-    def act(reached: Point) -> None:
+def kill_at(point: FaultPoint) -> Callable[[FaultPoint], object]:
+    def act(reached: FaultPoint) -> None:
         if reached is point:
             raise Killed
 
@@ -58,17 +58,17 @@ def kill_at(point: Point) -> Callable[[Point], object]:
 
 
 def test_without_an_observer_a_point_is_passed() -> None:
-    assert checkpoints.observer is None
+    assert fault_points.observer is None
 
-    reach(Point.AFTER_COPY, most=1)
-    asyncio.run(reach_async(Point.BEFORE_CALL, call="sum"))
+    reach(FaultPoint.AFTER_COPY, most=1)
+    asyncio.run(reach_async(FaultPoint.BEFORE_CALL, call="sum"))
 
 
 def test_without_an_observer_the_event_loop_does_not_turn() -> None:
     async def main() -> list[str]:
         order: list[str] = []
         asyncio.get_running_loop().call_soon(order.append, "the loop")
-        await reach_async(Point.BEFORE_CALL, call="sum")
+        await reach_async(FaultPoint.BEFORE_CALL, call="sum")
         order.append("the step")
         await asyncio.sleep(0)
         return order
@@ -77,12 +77,12 @@ def test_without_an_observer_the_event_loop_does_not_turn() -> None:
 
 
 def test_an_observer_hears_the_point_and_its_facts(log: Log) -> None:
-    reach(Point.AFTER_COPY, most=1)
-    asyncio.run(reach_async(Point.BEFORE_CALL, call="ask", task="train"))
+    reach(FaultPoint.AFTER_COPY, most=1)
+    asyncio.run(reach_async(FaultPoint.BEFORE_CALL, call="ask", task="train"))
 
     assert log.heard == [
-        (Point.AFTER_COPY, {"most": 1}),
-        (Point.BEFORE_CALL, {"call": "ask", "task": "train"}),
+        (FaultPoint.AFTER_COPY, {"most": 1}),
+        (FaultPoint.BEFORE_CALL, {"call": "ask", "task": "train"}),
     ]
 
 
@@ -91,14 +91,14 @@ def test_a_step_waits_while_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) ->
         order, leave = [], asyncio.Event()
 
         class Holding(Log):
-            async def reached_async(self, point: Point, facts: Facts) -> None:
+            async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
                 order.append("held")
                 await leave.wait()
 
-        monkeypatch.setattr(checkpoints, "observer", Holding())
+        monkeypatch.setattr(fault_points, "observer", Holding())
 
         async def step() -> None:
-            await reach_async(Point.BEFORE_ORDER, task="train", round_number=1)
+            await reach_async(FaultPoint.BEFORE_ORDER, task="train", round_number=1)
             order.append("stepped")
 
         task = asyncio.create_task(step())
@@ -119,13 +119,13 @@ def test_an_append_has_a_point_on_either_side(log: Log, tmp_path: Path) -> None:
         journal.append("run", ENTRIES, time_ms=1)
 
     facts = {"stream": "run", "entries": ENTRIES}
-    assert log.heard == [(Point.BEFORE_APPEND, facts), (Point.AFTER_APPEND, facts)]
+    assert log.heard == [(FaultPoint.BEFORE_APPEND, facts), (FaultPoint.AFTER_APPEND, facts)]
     assert there == [0, 2]
 
 
-@pytest.mark.parametrize(("point", "left"), [(Point.BEFORE_APPEND, 0), (Point.AFTER_APPEND, 2)])
+@pytest.mark.parametrize(("point", "left"), [(FaultPoint.BEFORE_APPEND, 0), (FaultPoint.AFTER_APPEND, 2)])
 def test_a_death_at_an_append_leaves_nothing_or_all_of_it(
-    log: Log, tmp_path: Path, point: Point, left: int
+    log: Log, tmp_path: Path, point: FaultPoint, left: int
 ) -> None:
     with closing(SqlJournal(tmp_path / "journal.db")) as journal:
         log.act = kill_at(point)
@@ -138,19 +138,20 @@ def test_a_death_at_an_append_leaves_nothing_or_all_of_it(
 
 def test_a_copy_is_whole_at_its_point_and_not_in_its_place(log: Log, tmp_path: Path) -> None:
     store = FileBlobStore(tmp_path)
-    log.act = kill_at(Point.AFTER_COPY)
+    log.act = kill_at(FaultPoint.AFTER_COPY)
 
     with pytest.raises(Killed):
         store.copy(BytesIO(b"model"), 5, "sha256")
 
-    assert log.heard == [(Point.AFTER_COPY, {"most": 5})]
+    assert log.heard == [(FaultPoint.AFTER_COPY, {"most": 5})]
     assert store.digests() == []
 
 
 def test_every_point_stands_in_one_place_of_the_product() -> None:
-    used = [name for path in SOURCE.rglob("*.py") for name in re.findall(r"\bPoint\.(\w+)", path.read_text())]
+    reached = re.compile(r"\bFaultPoint\.(\w+)")
+    used = [name for path in SOURCE.rglob("*.py") for name in reached.findall(path.read_text())]
 
-    assert sorted(used) == sorted(point.name for point in Point)
+    assert sorted(used) == sorted(point.name for point in FaultPoint)
 
 
 def test_nothing_in_the_product_sets_the_observer() -> None:
@@ -162,4 +163,4 @@ def test_nothing_in_the_product_sets_the_observer() -> None:
         if sets.search(line)
     ]
 
-    assert found == [("checkpoints.py", "observer: Observer | None = None")]
+    assert found == [("fault_points.py", "observer: Observer | None = None")]

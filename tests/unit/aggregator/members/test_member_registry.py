@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.federations import FederationFixture, now
 from tests.parties import der, new_authority
 
-from hanse.aggregator.members.membership import CertificateLifetimes, MemberRegistry
+from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.core.journal.membership import STREAM
 from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError, RunError, TamperedError, TokenError, TrustError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hanse.pki.certificates import BACKDATING
-from hanse.pki.clock import TOLERANCE_S, skew
+from hanse.pki.clock_skew import TOLERANCE_S, skew
 from hanse.wire.messages.basics import Hello
 
 NOW_S = 1_800_000_000

@@ -17,10 +17,10 @@ from enum import StrEnum
 from typing import Protocol
 
 Facts = Mapping[str, object]
-"""Plain values that tell one step from another; see `Point`."""
+"""Plain values that tell one step from another; see `FaultPoint`."""
 
 
-class Point(StrEnum):
+class FaultPoint(StrEnum):
     """Where a process stands, with the names of the facts that it states.
 
     Append: `stream`, `entries` (pairs of a kind and a body).
@@ -49,11 +49,11 @@ class Observer(Protocol):
     is not an `Exception` passes every handler, as if the process were killed there.
     """
 
-    def reached(self, point: Point, facts: Facts) -> None:
+    def reached(self, point: FaultPoint, facts: Facts) -> None:
         """Hear of a point in synchronous code, on any thread; the step waits for the return."""
         ...
 
-    async def reached_async(self, point: Point, facts: Facts) -> None:
+    async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
         """Hear of a point on the event loop; the step waits, and all else goes on meanwhile."""
         ...
 
@@ -62,13 +62,13 @@ observer: Observer | None = None
 """Told of the points of this process; None but in tests, which set it before anything runs."""
 
 
-def reach(point: Point, **facts: object) -> None:
+def reach(point: FaultPoint, **facts: object) -> None:
     """Tell the observer, if there is one; on the event loop, use `reach_async`."""
     if observer is not None:
         observer.reached(point, facts)
 
 
-async def reach_async(point: Point, **facts: object) -> None:
+async def reach_async(point: FaultPoint, **facts: object) -> None:
     """Tell the observer, if there is one, from the event loop."""
     if observer is not None:
         await observer.reached_async(point, facts)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hanse.workflow.averages import mean_metrics, weighted_mean
     from hanse.workflow.federation import Federation, Round
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "Aggregate": "hanse.core.values.update",

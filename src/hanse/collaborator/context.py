@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.plan_store import PlanStore
+from hanse.collaborator.progress import cpu_time
 from hanse.collaborator.site_journal import SiteJournal
-from hanse.collaborator.task_worker.progress import cpu_time
 from hanse.concurrency import in_thread
 from hanse.config.layout import PLANS
 from hanse.config.settings import SiteSettings

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.progress import Progress
 from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
-from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.manifest import Manifest

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.pool import Workers
-from hanse.collaborator.task_worker.progress import Progress
 from hanse.errors import (
     ConfigError,
     HanseError,

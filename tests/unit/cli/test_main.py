@@ -72,7 +72,7 @@ def test_without_a_command_the_help_is_shown(hanse: Hanse) -> None:
 
 
 def test_the_version_is_told(hanse: Hanse) -> None:
-    assert hanse("--version").out == "hanse 0.1.0\n"
+    assert hanse("--version").out == "hanse 0.2.0.dev0\n"
 
 
 def test_an_unknown_command_is_answered_with_the_one_that_was_meant(hanse: Hanse) -> None:

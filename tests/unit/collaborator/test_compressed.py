@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.unit.collaborator.aggregators import MODEL, Site, manifest_of
 
+from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
-from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.collaborator.tasks import Tasks
 from hanse.compression.delta import model_delta

@@ -10,10 +10,10 @@ from tests.fake_sites import until
 from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
 
 from hanse.collaborator import releases
+from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.site_journal import SiteJournal, records_of
-from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.collaborator.tasks import Tasks
 from hanse.core.journal.site_history import SiteHistory

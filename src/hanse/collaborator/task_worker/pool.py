@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.progress import Progress, always
 from hanse.collaborator.run_folder import RunFolder
-from hanse.collaborator.task_worker.progress import Progress, always
 from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport, read_report
 from hanse.config.layout import IDENTITY, JOURNAL
 from hanse.core.plan.manifest import Manifest

@@ -14,6 +14,7 @@ from typing import Protocol
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.wording import MOST_NAMED, and_more
 
 
 class MemberState(StrEnum):
@@ -198,8 +199,9 @@ def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort) -> str
         f"round {exchange.round_number}, {exchange.task}: {exchange.count(_ANSWERED)} of "
         f"{len(exchange.members)} sites answered{when}; {exchange.needed} are needed"
     )
-    parts = [text]
-    for site in (*exchange.sites(*_FAILED), *exchange.sites(*_ANSWERABLE)):
+    absent = (*exchange.sites(*_FAILED), *exchange.sites(*_ANSWERABLE))
+    reasons = []
+    for site in absent[:MOST_NAMED]:
         member = exchange.members[site]
-        parts.append(f"{site}: {member.reason or member.state.value}")
-    return "; ".join(parts)
+        reasons.append(f"{site}: {member.reason or member.state.value}")
+    return "; ".join([text, *and_more(reasons, MOST_NAMED, len(absent))])

@@ -69,7 +69,7 @@ def test_the_log_says_when_what_left_for_whom(hanse: Hanse, site: Path) -> None:
 
     assert ended.code == 0, ended.err
     assert ended.out == (
-        "2026-05-04 10:02:11Z     1  journal of hospital-a in north begun by Hanse 0.1.0\n"
+        "2026-05-04 10:02:11Z     1  journal of hospital-a in north begun by Hanse 0.2.0.dev0\n"
         "2026-05-04 10:02:11Z     2  run xrays-1: plan 111111111111 accepted by a person\n"
         "                            vote 17\n"
         "2026-05-04 10:02:11Z     3  run xrays-1: train of round 1, exchange 2: 1234 examples, loss 0.25\n"

@@ -9,10 +9,10 @@ import pytest
 from tests.unit.collaborator.aggregators import LEARNER, MODEL, Site, manifest_of, until
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers, _checked
-from hanse.collaborator.task_worker.progress import Progress
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.model_ref import ModelRef

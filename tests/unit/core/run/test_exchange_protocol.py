@@ -21,7 +21,7 @@ from hanse.core.run.exchange_protocol import (
     protocol_of,
 )
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
-from hanse.core.run.timing import follow_up_events
+from hanse.core.run.timing import Tick, follow_up_events
 from hanse.core.values.canonical import canonical_json
 
 
@@ -101,3 +101,15 @@ def test_a_plain_exchange_closes_by_the_rules_of_the_plan(
 
     assert exchange.model == MODEL
     assert PLAIN.outcome(exchange, driver.state.plan.cohort, now_ms) == outcome
+
+
+def test_a_shortfall_of_many_sites_names_the_first_and_counts_the_rest() -> None:
+    driver = Driver(tuple(f"site-{number:03}" for number in range(200)), rounds=1).asked()
+
+    driver.do(Tick(), after_s=10**6)
+
+    reason = driver.state.reason
+    assert "0 of 200 sites answered" in reason
+    assert "site-009" in reason
+    assert "site-010" not in reason
+    assert reason.endswith("and 190 more")

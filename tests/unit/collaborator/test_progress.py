@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from hanse.collaborator.task_worker import progress
-from hanse.collaborator.task_worker.progress import Progress, always, cpu_time
+from hanse.collaborator import progress
+from hanse.collaborator.progress import Progress, always, cpu_time
 
 SPIN = "while True: pass"
 SLEEP = "import time; print(flush=True); time.sleep(60)"

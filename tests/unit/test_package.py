@@ -56,3 +56,9 @@ def test_the_names_of_a_script_import_no_framework() -> None:
     imported = modules_after("import hanse; hanse.rounds; hanse.site; hanse.Site; hanse.TaskResult")
 
     assert not imported & {"torch", "sklearn", "sqlalchemy", "aiohttp", "typer"}
+
+
+def test_the_names_of_a_workflow_import_no_state_machine() -> None:
+    imported = modules_after("from hanse import *")
+
+    assert not {name for name in imported if name.startswith(("hanse.core.run", "hanse.aggregator"))}

@@ -7,19 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from hanse.core.plan.disclosure import check_asked
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
-from hanse.core.run.hosting import (
-    check_asked,
-    check_model,
-    dead_exchanges,
-    staleness,
-    standing_of,
-    stream_model,
-)
+from hanse.core.run.hosting import check_model, dead_exchanges, staleness, standing_of, stream_model
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Finish, Submit
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed

@@ -7,9 +7,9 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+from hanse.core.plan.disclosure import check_asked
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.run.hosting import check_asked
 from hanse.core.values.parameters import Parameters, add
 from hanse.core.values.seeds import derive
 from hanse.core.values.update import Aggregate, Update

@@ -26,12 +26,12 @@ from hanse.aggregator.run_worker.protocol import (
 )
 from hanse.aggregator.run_worker.workspace import Workspace
 from hanse.compression.update import upload_codec
+from hanse.core.plan.disclosure import check_asked
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.hosting import (
     accepted_result,
-    check_asked,
     check_model,
     dead_exchanges,
     first_site,

@@ -11,7 +11,7 @@ from typing import Protocol
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
 from hanse.core.values.parameters import Parameters, TensorSpec, mismatch, not_finite, specs
-from hanse.errors import DisclosureError, UpdateError
+from hanse.errors import DisclosureError, UpdateError, WorkflowError
 
 MAX_EXAMPLES = 10**12
 
@@ -156,3 +156,31 @@ def check_update(delta: Parameters, expected: Mapping[str, TensorSpec], what: st
     bad = not_finite(delta)
     if bad:
         raise UpdateError(f"the update of {what} has a NaN or an infinity in tensor {bad!r}")
+
+
+def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool) -> None:
+    """Refuse a request of a workflow that the plan gives no right to.
+
+    Args:
+        plan: The plan.
+        task: The task that the workflow asks for.
+        round_number: In which round.
+        individually: Whether the workflow would see the updates of single sites, or the sum of sites
+            that it chose itself.
+
+    Raises:
+        DisclosureError: The plan discloses the task's updates in aggregate only, or a first model is
+            asked for after the first round has begun.
+        WorkflowError: The plan has no such task.
+    """
+    if task == INITIALISE and round_number != 0:
+        raise DisclosureError("a first model is asked for before the first round only")
+    if not individually or task == INITIALISE:
+        return
+    if task not in plan.tasks:
+        raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
+    if disclosure_of(plan, task).update == "aggregate":
+        raise DisclosureError(
+            f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
+            mend="Use round.sum without `sites`, or declare `update: individual` if every site can agree.",
+        )

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
-from hanse.core.plan.disclosure import disclosure_of
-from hanse.core.plan.plan import Plan
-from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.exchange import AcceptedResult, Exchange
 from hanse.core.run.run import Run
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
-from hanse.errors import DisclosureError, RunError, WorkflowError
+from hanse.errors import RunError, WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +44,6 @@ def standing_of(run: Run) -> CommittedStanding:
         complete=run.complete,
         population=run.population,
     )
-
-
-def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool) -> None:
-    """Refuse a request of a workflow that the plan gives no right to.
-
-    Args:
-        plan: The plan.
-        task: The task that the workflow asks for.
-        round_number: In which round.
-        individually: Whether the workflow would see the updates of single sites, or the sum of sites
-            that it chose itself.
-
-    Raises:
-        DisclosureError: The plan discloses the task's updates in aggregate only, or a first model is
-            asked for after the first round has begun.
-        WorkflowError: The plan has no such task.
-    """
-    if task == INITIALISE and round_number != 0:
-        raise DisclosureError("a first model is asked for before the first round only")
-    if not individually or task == INITIALISE:
-        return
-    if task not in plan.tasks:
-        raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
-    if disclosure_of(plan, task).update == "aggregate":
-        raise DisclosureError(
-            f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
-            mend="Use round.sum without `sites`, or declare `update: individual` if every site can agree.",
-        )
 
 
 def stream_model(run: Run) -> ModelRef:

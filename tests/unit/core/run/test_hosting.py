@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver, plan
 
+from hanse.core.plan.disclosure import check_asked
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.hosting import (
     CommittedStanding,
     accepted_result,
-    check_asked,
     check_model,
     dead_exchanges,
     next_ready,

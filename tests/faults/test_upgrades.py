@@ -73,7 +73,7 @@ def test_an_upgrade_too_far_is_waited_out_and_can_be_taken_back(
     for agent in agents:
         agent.says(told)
     operators = hanse("run", "list", "-d", federation.directory)
-    federation.aggregator.says("the party that asks speaks protocol 2, and this aggregator 3-4")
+    federation.aggregator.says("site a speaks protocol 2, and this aggregator 3-4")
     federation.aggregator.end(signal.SIGTERM)
     federation.start_aggregator()
     federation.release()

@@ -92,11 +92,13 @@ def test_a_journal_that_was_restored_from_a_backup_holds_the_site_back_until_tha
     ended = hanse("doctor", "--site", site.directory)
     assert "nothing leaves this site" in ended.out
     assert log(federation, "b") == known
-    assert hanse("collaborator", "acknowledge", "--site", site.directory).code == 7  # the agent runs
+    refused = hanse("collaborator", "acknowledge", "--site", site.directory)
+    assert refused.code == 7
+    assert "Stop the agent first" in refused.err
     stopped_now = federation.agent("b").end(signal.SIGTERM)
     assert stopped_now == 0
     said = done("collaborator", "acknowledge", "--site", site.directory, "--reason", "the disk was replaced")
-    assert f"record {lost} was the latest" in said
+    assert f"the aggregator had seen record {lost}" in said
     federation.start_agent("b")
 
     run.finished()
@@ -105,7 +107,7 @@ def test_a_journal_that_was_restored_from_a_backup_holds_the_site_back_until_tha
     assert acknowledged["reason"] == "the disk was replaced"
     assert acknowledged["heard"]["sequence"] == lost
     assert {each["kind"] for each in later} >= {"ResultReleased"}
-    assert "1 acknowledged restores" in hanse("doctor", "--site", site.directory).out
+    assert "1 acknowledged restore of a backup" in hanse("doctor", "--site", site.directory).out
     stopped(federation, "b")
     federation.start_agent("b")  # asked once more by the aggregator, it serves
     federation.submit(rounds=1).finished()

@@ -67,7 +67,7 @@ async def acknowledge(directory: Path, reason: str) -> str:
         HanseError: The aggregator has to be asked, and could not be.
     """
     settings = load_site(directory)
-    with DirectoryLock(directory, holder="collaborator"):
+    with DirectoryLock(directory, holder="collaborator", mend="Stop the agent first, then acknowledge."):
         credentials = Credentials.load(directory / IDENTITY, now())
         journal = SiteJournal(directory, credentials.party, now)
         upstream = site_upstream(settings, credentials)

@@ -50,7 +50,7 @@ COMMANDS = {
     "plan": Entry("hanse.cli.commands.plan:app", "Check, read, compare, approve and reject plans."),
     "run": Entry("hanse.cli.commands.run:app", "Submit, watch, stop, resume and export runs."),
     "audit": Entry("hanse.cli.commands.audit:app", "Verify and read the exported journal of a run."),
-    "doctor": Entry("hanse.cli.commands.doctor:app", "Find out what is wrong here, and how to mend it."),
+    "doctor": Entry("hanse.cli.commands.doctor:app", "Find out what is wrong here, and how to fix it."),
 }
 """Stated here and not in the modules, so that `hanse --help` need not import them."""
 

@@ -60,7 +60,7 @@ class Acknowledgement:
             restored = await find_restore(self.journal, self.credentials, self.upstream, now_ms)
         if restored is None:
             forget_note(self.directory)
-            return "there is nothing to acknowledge: the journal has all records that were heard of"
+            return "there is nothing to acknowledge: the journal has all records that the aggregator has seen"
         return self._of_restore(restored, history)
 
     def _of_restore(self, restored: Restored, history: SiteHistory) -> str:
@@ -77,7 +77,7 @@ class Acknowledgement:
         forget_note(self.directory)
         return (
             f"record {head.sequence} of the journal acknowledges that records after {head.sequence - 1} are "
-            f"missing, and that record {restored.heard.sequence} was the latest that was heard of"
+            f"missing, and that the aggregator had seen record {restored.heard.sequence}"
         )
 
     async def _of_damage(self, damage: TamperedError) -> str:

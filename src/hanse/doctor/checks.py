@@ -28,6 +28,7 @@ from hanse.config.units import format_size
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.values.identity import Role
+from hanse.core.values.wording import counted
 from hanse.errors import CredentialError, HanseError
 from hanse.files.errors import file_errors
 from hanse.pki.authority import Authority
@@ -227,7 +228,9 @@ def check_journal(path: Path) -> Iterator[Finding]:
     with closing(SqlJournal(path)) as journal:
         streams = journal.streams()
         records = sum(check_chain(_records(journal, stream))[0] for stream in streams)
-    yield Finding("journal", Grade.OK, f"{records} records in {len(streams)} intact chains")
+    yield Finding(
+        "journal", Grade.OK, f"{counted(records, 'record')} in {counted(len(streams), 'intact chain')}"
+    )
 
 
 def check_site_journal(directory: Path) -> Iterator[Finding]:
@@ -238,9 +241,9 @@ def check_site_journal(directory: Path) -> Iterator[Finding]:
     history = SiteHistory()
     for _ in records_of(directory, history):
         pass
-    told = [f"{history.records} records in an intact chain"]
+    told = [f"{counted(history.records, 'record')} in an intact chain"]
     if history.restores:
-        told.append(f"{history.restores} acknowledged restores of a backup")
+        told.append(f"{counted(history.restores, 'acknowledged restore')} of a backup")
     if (before := history.damaged()) is not None:
         told.append(f"begun instead of {before.file}, which is damaged, as {before.by} acknowledged")
     yield Finding("journal", Grade.OK, "; ".join(told))
@@ -338,10 +341,11 @@ async def check_membership(way: Way, credentials: Credentials) -> list[Finding]:
     async with way.open(client_context(credentials)) as connection:
         if credentials.party.role is Role.OPERATOR:
             found = await connection.call(MEMBERS, Empty())
-            detail = f"the aggregator lists {len(found.members)} members"
+            detail = f"the aggregator lists {counted(len(found.members), 'member')}"
         else:
             work = await connection.call(NEXT, NextRequest(known="", wait_s=0.0))
-            detail = f"the aggregator knows this site; it is wanted for {len(work.runs)} runs"
+            waiting = "1 run waits" if len(work.runs) == 1 else f"{len(work.runs)} runs wait"
+            detail = f"the aggregator knows this site; {waiting} for it"
     return [Finding("membership", Grade.OK, detail)]
 
 

@@ -17,12 +17,13 @@ class DirectoryLock:
     Args:
         directory: The directory to hold; it has to exist.
         holder: What holds it (`aggregator`, `collaborator`), for the message to the second one.
+        mend: What to do if another process holds it; to end that process, if empty.
 
     Raises:
         StorageError: Another process holds it (says which), or it cannot be written to.
     """
 
-    def __init__(self, directory: Path, *, holder: str = "aggregator") -> None:
+    def __init__(self, directory: Path, *, holder: str = "aggregator", mend: str = "") -> None:
         path = directory / "lock"
         with file_errors(f"lock {directory}"):
             # Not truncated on opening: until the lock is ours, the pid in it is another's.
@@ -35,7 +36,7 @@ class DirectoryLock:
                     pid = self._file.read(20).strip()
                 raise StorageError(
                     f"another {holder} (pid {pid or 'unknown'}) is using {directory}",
-                    mend=f"End it first, or give this {holder} a directory of its own.",
+                    mend=mend or f"End it first, or give this {holder} a directory of its own.",
                 ) from None
             self._file.truncate(0)
             self._file.write(f"{os.getpid()}\n")

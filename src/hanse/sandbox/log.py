@@ -38,7 +38,7 @@ class WorkerLog(asyncio.Protocol):
             self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise StorageError(
-                f"the worker's log {path} cannot be written: {error.strerror}", mend="Mend the directory."
+                f"the worker's log {path} cannot be written: {error.strerror}", mend="Repair the directory."
             ) from error
 
     async def pipe(self) -> BinaryIO:

@@ -17,7 +17,7 @@ SITE = "{site}"
 
 
 def counted(count: int) -> list[VirtualSite]:
-    """So many sites, named `site-1`, `site-2`, ...; with zeros in front where site order asks for them."""
+    """Sites named `site-1`, `site-2`, ...; with zeros in front where site order asks for them."""
     width = len(str(count))
     return [VirtualSite(f"site-{number:0{width}}") for number in range(1, count + 1)]
 

@@ -46,7 +46,7 @@ def ask(server: HttpsServer, context: ssl.SSLContext, method: str, path: str, **
     [
         ({}, b"states no version"),
         ({"Hanse-Protocol": "1, 1"}, b"states no version"),
-        ({"Hanse-Protocol": "3"}, b"the party that asks speaks protocol 3, and this aggregator 2"),
+        ({"Hanse-Protocol": "3"}, b"site hospital-a speaks protocol 3, and this aggregator 2"),
         ({"Hanse-Protocol": "4", "Hanse-Protocols": "3-4"}, b"speaks protocol 3-4, and this aggregator 2"),
         ({"Hanse-Protocol": "3", "Hanse-Protocols": "2-3"}, b"speaks protocol 2-3, and this aggregator 2"),
     ],

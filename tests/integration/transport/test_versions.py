@@ -138,7 +138,7 @@ def test_ends_without_one_are_told_who_is_older(
     with pytest.raises(VersionError, match=told):
         run(scenario())
 
-    assert f"the party that asks speaks protocol {here}, and this aggregator {there}" in caplog.text
+    assert f"site hospital-a speaks protocol {here}, and this aggregator {there}" in caplog.text
 
 
 class Progress(ProgressRequest):
@@ -299,8 +299,8 @@ def test_a_party_of_0_1_is_told_in_words_that_it_can_read_to_upgrade(
     assert head.startswith(b"HTTP/1.1 426 Upgrade Required\r\nHanse-Protocol: 2\r\nHanse-Protocols: 2\r\n")
     assert json.loads(body) == {
         "error": "version",
-        "message": "the party that asks speaks protocol 1, and this aggregator 2",
-        "mend": "Upgrade Hanse at the party that asks to a version that speaks protocol 2. Nothing is lost "
+        "message": "site hospital-a speaks protocol 1, and this aggregator 2",
+        "mend": "Upgrade Hanse at site hospital-a to a version that speaks protocol 2. Nothing is lost "
         "meanwhile.",
     }
     assert service.asked == []

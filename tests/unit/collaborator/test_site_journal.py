@@ -185,8 +185,8 @@ def drop_one(path: Path) -> None:
         (truncate, "damaged"),
         (empty, "has no first record"),
         (drop_all, "has no first record"),
-        (alter, r"record 2 of site \(ResultReleased\) was altered"),
-        (drop_one, "record 3 of site follows record 1"),
+        (alter, r"record 2 of the site's journal \(ResultReleased\) was altered"),
+        (drop_one, "record 3 of the site's journal follows record 1"),
     ],
 )
 def test_damage_is_told_with_both_ways_out(tmp_path: Path, damage: object, told: str) -> None:

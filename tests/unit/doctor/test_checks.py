@@ -326,7 +326,7 @@ def test_the_records_of_a_sites_journal_and_its_acknowledged_restores_are_counte
     (finding,) = checks.check_site_journal(tmp_path)
 
     assert finding.grade is Grade.OK
-    assert finding.detail == "2 records in an intact chain; 1 acknowledged restores of a backup"
+    assert finding.detail == "2 records in an intact chain; 1 acknowledged restore of a backup"
 
 
 def test_a_restore_that_no_person_has_acknowledged_is_a_failure(tmp_path: Path, journal: SiteJournal) -> None:

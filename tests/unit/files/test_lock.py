@@ -29,6 +29,13 @@ def test_the_message_says_what_holds_it(tmp_path: Path) -> None:
         DirectoryLock(tmp_path, holder="collaborator")
 
 
+def test_the_remedy_is_the_second_holders_own_where_it_has_one(tmp_path: Path) -> None:
+    with DirectoryLock(tmp_path), pytest.raises(StorageError) as refused:
+        DirectoryLock(tmp_path, mend="Stop the agent first.")
+
+    assert refused.value.mend == "Stop the agent first."
+
+
 def test_a_released_directory_can_be_held_again(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path)
     lock.release()

@@ -18,6 +18,7 @@ from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
 from hanse.core.run.timing import Tick
+from hanse.core.values.wording import in_phase
 from hanse.errors import RunError, StorageError
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import ExchangeAttendance
@@ -153,7 +154,7 @@ class RunController:
         """Raise the reason why the run has ended, if it has."""
         run = self.run
         if run.phase is not Phase.RUNNING:
-            raise RunError(f"run {run.run_id} is {run.phase}{f': {run.reason}' if run.reason else ''}")
+            raise RunError(f"run {run.run_id} {in_phase(run.phase)}{f': {run.reason}' if run.reason else ''}")
 
     async def _write(self) -> None:
         """Carry out what the run was told until nothing is left of it."""

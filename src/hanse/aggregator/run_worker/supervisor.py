@@ -217,7 +217,7 @@ async def _answer(host: CallHandler, call: Call) -> dict[str, Any]:
         done = await host.handle(call)
         await reach_async(FaultPoint.AFTER_CALL, **facts)
     except StorageError:
-        raise  # ours to mend, not the workflow's
+        raise  # ours to fix, not the workflow's
     except HanseError as error:
         reply = Reply(error=error.code, message=error.message[:MAX_REASON], mend=error.mend)
     else:

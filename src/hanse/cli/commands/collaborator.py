@@ -80,8 +80,8 @@ def acknowledge(
 ) -> None:
     """Acknowledge that the site's journal was restored from a backup, or is damaged; stop the agent first.
 
-    Of a restored journal the loss is recorded in it. A damaged one is kept under another name, and a
-    new one is begun that says so.
+    If the journal was restored, a new record in it names the records that are missing. If the journal
+    is damaged, its file is kept under another name, and the first record of a new journal names the file.
     """
     from hanse.assembly.site_journal import acknowledge
 

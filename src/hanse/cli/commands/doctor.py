@@ -1,4 +1,4 @@
-"""`hanse doctor`: what is wrong here, and how to mend it."""
+"""`hanse doctor`: what is wrong here, and how to fix it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def doctor(
     operator: Annotated[Path | None, typer.Option(help="Examine this directory of an operator.")] = None,
     json: Json = False,
 ) -> None:
-    """Find out what is wrong here, and how to mend it.
+    """Find out what is wrong here, and how to fix it.
 
-    Examines the directories that are named, else those that are found here: settings,
-    credentials, the way to the aggregator, clock, data sources, disk, plans, journal and
-    sandbox. Ends with 1 when a check fails; a warning is not a failure.
+    Examines the directories that --site, --federation and --operator name, else those that are
+    found here: settings, credentials, the route to the aggregator, clock, data sources, disk, plans,
+    journal and sandbox. Ends with 1 when a check fails; a warning is not a failure.
     """
     from hanse.doctor.checks import Grade
     from hanse.doctor.examine import ExaminedPaths, examine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from hanse.cli.options import SITE, Json, SiteDirectory
 from hanse.cli.output import say, say_json, say_table, warn
-from hanse.core.values.wording import format_time
+from hanse.core.values.wording import format_time, named
 
 if TYPE_CHECKING:
     from hanse.assembly.plans import KnownPlan
@@ -115,11 +116,17 @@ def _state(plan: KnownPlan) -> dict[str, object]:
     }
 
 
+def _received(runs: Sequence[str]) -> str:
+    if len(runs) == 1:
+        return f"run {runs[0]} has received the answer"
+    return f"runs {named(runs)} have received the answer"
+
+
 def _decide(site: Path, digest: str, *, approve: bool, reason: str) -> None:
     from hanse.assembly.plans import decide
 
     told, untold = asyncio.run(decide(site, digest, approve=approve, reason=reason))
-    runs = f"; {', '.join(told)} know" if told else ""
+    runs = f"; {_received(told)}" if told else ""
     say(f"plan {digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
     for run_id, error in untold.items():
         warn(f"{run_id} was not notified: {error}")

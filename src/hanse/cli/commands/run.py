@@ -11,7 +11,7 @@ import typer
 
 from hanse.cli.options import FEDERATION, FederationDirectory, Json
 from hanse.cli.output import note, say, say_json, say_table, warn
-from hanse.core.values.wording import and_more, format_time, named
+from hanse.core.values.wording import and_more, format_time, in_phase, named
 
 if TYPE_CHECKING:
     from hanse.control.client import ControlClient
@@ -135,7 +135,7 @@ def stop(
 def resume(
     run: RunId, watch: Watch = False, directory: FederationDirectory = FEDERATION, json: Json = False
 ) -> None:
-    """Take up a stopped or failed run where it stood."""
+    """Resume a stopped or failed run where it stood."""
     from hanse.cli.watch.follow import follow, must_be_finished
     from hanse.cli.watch.live import View
 
@@ -170,7 +170,7 @@ def take_back(
     run: RunId, site: SuspendedSite, directory: FederationDirectory = FEDERATION, json: Json = False
 ) -> None:
     """Reinstate a suspended site, by the name that this command had before."""
-    warn("`hanse run take-back` is now `hanse run reinstate`; the old name will go")
+    warn("`hanse run take-back` is now `hanse run reinstate`; the next minor version removes the old name")
     reinstate(run, site, directory, json)
 
 
@@ -218,7 +218,7 @@ def _say_short(status: RunStatus, *, as_json: bool) -> None:
     if as_json:
         say_json(status.model_dump(mode="json"))
     else:
-        say(f"run {status.run_id} is {status.phase}, with {status.rounds_committed} rounds committed")
+        say(f"run {status.run_id} {in_phase(status.phase)}, with {status.rounds_committed} rounds committed")
 
 
 def _say_status(status: RunStatus) -> None:

@@ -29,7 +29,7 @@ PlanOrScript = Annotated[
 Sites = Annotated[
     int | None,
     typer.Option(
-        min=1, max=10_000, help="So many sites, named site-1, site-2, ..., that share one data set."
+        min=1, max=10_000, help="Number of sites, named site-1, site-2, ..., that share one data set."
     ),
 ]
 SiteNames = Annotated[

@@ -45,7 +45,7 @@ def must_be_finished(status: RunStatus) -> None:
         how = "was stopped" if status.phase == "stopped" else status.phase
         raise RunError(
             f"run {status.run_id} {how}: {status.reason}",
-            mend=f"`hanse run resume {status.run_id}` takes it up where it stood.",
+            mend=f"`hanse run resume {status.run_id}` resumes the run where it stood.",
         )
 
 

@@ -17,6 +17,8 @@ from hanse.errors import TamperedError
 
 GENESIS = "0" * 64
 """What the first record of a stream names as the one before it."""
+_JOURNALS = {"site": "the site's journal", "federation": "the federation's journal"}
+"""Names of the streams that are not named by a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def check_chain(records: Iterable[Record], previous: str = GENESIS, sequence: in
         TamperedError: A record is missing, out of order or altered; says which.
     """
     for record in records:
-        where = f"record {record.sequence} of {record.stream}"
+        where = place_of(record)
         if record.sequence != sequence + 1:
             raise TamperedError(f"{where} follows record {sequence}: records are missing or out of order")
         if record.previous != previous:
@@ -88,6 +90,11 @@ def check_chain(records: Iterable[Record], previous: str = GENESIS, sequence: in
             raise TamperedError(f"{where} ({record.kind}) was altered: its digest does not match its content")
         sequence, previous = record.sequence, record.digest
     return sequence, previous
+
+
+def place_of(record: Record) -> str:
+    """Name a record in a message: `record 3 of demo-1`, `record 3 of the site's journal`."""
+    return f"record {record.sequence} of {_JOURNALS.get(record.stream, record.stream)}"
 
 
 def _digest(record: Record) -> str:

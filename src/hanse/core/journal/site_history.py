@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from pydantic import ValidationError
 
-from hanse.core.journal.chain import GENESIS, Record, check_chain
+from hanse.core.journal.chain import GENESIS, Record, check_chain, place_of
 from hanse.core.journal.site_records import (
     DamagedJournal,
     FailureReleased,
@@ -62,7 +62,7 @@ class SiteHistory:
             TamperedError: The chain does not hold, or this version cannot read the record; says which.
         """
         check_chain([record], GENESIS if self.head is None else self.head.digest, self.records)
-        where = f"record {record.sequence} of {record.stream}"
+        where = place_of(record)
         try:
             read = read_site_record(record.kind, record.body)
         except ValidationError as error:

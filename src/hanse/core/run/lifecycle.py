@@ -20,6 +20,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.values.statements import SignedStatement
+from hanse.core.values.wording import in_phase
 from hanse.errors import RunError, WorkflowError
 
 MAX_RESTARTS = 3
@@ -123,7 +124,7 @@ def invite(run: Run, command: Invite) -> Events:
 def answer_plan(run: Run, command: AnswerPlan) -> Events:
     """Count a site's answer to the plan; the same answer again changes nothing."""
     if run.phase in TERMINAL:
-        raise RunError(f"run {run.run_id} is {run.phase}; its plan needs no answer any more")
+        raise RunError(f"run {run.run_id} {in_phase(run.phase)}; its plan needs no answer any more")
     if not _takes_part(run, command.site):
         raise RunError(f"{command.site} is not invited to run {run.run_id}")
     if run.answers.get(command.site) is command.accepted:
@@ -163,7 +164,7 @@ def recover(run: Run) -> Events:
 def resume(run: Run, command: Resume) -> Events:
     """Resume a run that was stopped or has failed."""
     if run.phase not in (Phase.FAILED, Phase.STOPPED):
-        raise RunError(f"run {run.run_id} is {run.phase}; only a stopped or failed run can be resumed")
+        raise RunError(f"run {run.run_id} {in_phase(run.phase)}; only a stopped or failed run can be resumed")
     return (RunResumed(by=command.by),)
 
 

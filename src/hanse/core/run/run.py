@@ -15,6 +15,7 @@ from hanse.core.run.exchanges import Exchanges
 from hanse.core.run.failure_streaks import FailureRecord
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.sorted_map import SortedMap, SortedSet
+from hanse.core.values.wording import in_phase
 from hanse.errors import RunError
 
 
@@ -141,4 +142,4 @@ def must_run(run: Run) -> None:
     """
     if run.phase is not Phase.RUNNING:
         tail = f" ({run.reason})" if run.reason else ""
-        raise RunError(f"run {run.run_id} is {run.phase}{tail}")
+        raise RunError(f"run {run.run_id} {in_phase(run.phase)}{tail}")

@@ -12,7 +12,7 @@ from hanse.core.run.round_events import RoundCommitted
 from hanse.core.run.run import TERMINAL, Run
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.schema import parse_duration
-from hanse.core.values.wording import named
+from hanse.core.values.wording import in_phase, named
 from hanse.errors import RunError
 
 
@@ -86,7 +86,7 @@ def reinstate(run: Run, command: Reinstate) -> Events:
     """
     if run.phase in TERMINAL:
         raise RunError(
-            f"run {run.run_id} is {run.phase}; no site is asked any more",
+            f"run {run.run_id} {in_phase(run.phase)}; no site is asked any more",
             mend="Resume it first." if run.reason else "",
         )
     if command.site not in run.failure_record.suspensions:

@@ -10,6 +10,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
 from hanse.core.values.statements import SignedStatement
+from hanse.core.values.wording import in_phase
 from hanse.errors import LateResultError, RunError
 
 
@@ -136,7 +137,7 @@ def member_state(run: Run, number: int, site: str) -> MemberState:
     if run.accepted.get(site) == number:
         return MemberState.ANSWERED  # whatever has happened since: its reply was lost
     if run.phase is not Phase.RUNNING:
-        raise LateResultError(f"run {run.run_id} is {run.phase}; results are no longer taken")
+        raise LateResultError(f"run {run.run_id} {in_phase(run.phase)}; results are no longer taken")
     if number > run.last_exchange:
         raise RunError(f"run {run.run_id} has no exchange {number}")
     exchange = run.exchanges.get(number)

@@ -35,6 +35,16 @@ def named(names: Sequence[str], most: int = MOST_NAMED, count: int | None = None
     return between.join(filter(None, [", ".join(first), last]))
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 record`, `2 records`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def in_phase(phase: str) -> str:
+    """The predicate of a sentence about a run: `is running`, `has failed`."""
+    return "has failed" if phase == "failed" else f"is {phase}"
+
+
 def format_time(time_ms: int | None) -> str:
     """A time in milliseconds since 1970 as people read it, UTC; a dash for None."""
     if time_ms is None:

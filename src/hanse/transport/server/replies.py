@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from hanse.core.values.identity import Party, Role
 from hanse.errors import (
     ConfigError,
     CredentialError,
@@ -61,7 +62,7 @@ def agree(request: web.BaseRequest) -> int | None:
         )
     version, theirs = stated
     if version not in spoken:
-        raise disagreement(spoken, theirs, "this aggregator", "the party that asks")
+        raise disagreement(spoken, theirs, "this aggregator", _named(request))
     return version if version < spoken.newest else None
 
 
@@ -122,9 +123,21 @@ def certificate_of(request: web.BaseRequest) -> bytes | None:
     return certificate
 
 
+def _named(request: web.BaseRequest) -> str:
+    party = _claimed(request)
+    if party is None:
+        return "the party that asks"
+    return f"{'site' if party.role is Role.COLLABORATOR else party.role} {party.name}"
+
+
 def _claimed_by(request: web.BaseRequest) -> str:
+    party = _claimed(request)
+    return "an unknown party" if party is None else party.uri
+
+
+def _claimed(request: web.BaseRequest) -> Party | None:
     try:
         certificate = certificate_of(request)
-        return party_of(read_der(certificate)).uri if certificate else "an unknown party"
+        return party_of(read_der(certificate)) if certificate else None
     except (CredentialError, ConnectionError):
-        return "an unknown party"
+        return None

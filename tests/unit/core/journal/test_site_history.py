@@ -122,7 +122,7 @@ def test_an_altered_record_is_named(number: int) -> None:
     for record in records[:number]:
         history.add(record)
 
-    with pytest.raises(TamperedError, match=f"record {number + 1} of site .* was altered"):
+    with pytest.raises(TamperedError, match=f"record {number + 1} of the site's journal .* was altered"):
         history.add(records[number])
 
 
@@ -147,7 +147,9 @@ def test_a_record_of_a_later_version_is_named() -> None:
     history = SiteHistory()
     history.add(records[0])
 
-    with pytest.raises(TamperedError, match=r"record 2 of site \(BudgetSpent\) is not a record that this"):
+    with pytest.raises(
+        TamperedError, match=r"record 2 of the site's journal \(BudgetSpent\) is not a record that this"
+    ):
         history.add(records[1])
 
 

@@ -82,6 +82,12 @@ def test_canonical_bytes_read_back_and_written_again_are_the_same(vector: dict[s
     assert canonical_json(json.loads(vector["canonical"])) == vector["canonical"].encode("utf-8")
 
 
+def test_a_text_with_a_repeated_key_differs_from_what_is_written_of_it() -> None:
+    (vector,) = (vector for vector in VECTORS["values"] if "a key twice" in vector["name"])
+
+    assert canonical_json(json.loads(vector["input"])) != vector["input"].encode("utf-8")
+
+
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["name"])
 def test_a_value_without_canonical_form_is_refused(vector: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"not JSON compliant|surrogates not allowed"):

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from hanse.core.values.wording import MOST_NAMED, and_more, format_time, named, percent, shortened
+from hanse.core.values.wording import (
+    MOST_NAMED,
+    and_more,
+    counted,
+    format_time,
+    in_phase,
+    named,
+    percent,
+    shortened,
+)
 
 
 def test_of_many_sites_the_first_are_named() -> None:
@@ -51,3 +60,13 @@ def test_a_long_reason_becomes_one_short_line() -> None:
 )
 def test_a_time_is_told_in_utc_and_without_a_calendar_in_milliseconds(time_ms: int | None, text: str) -> None:
     assert format_time(time_ms) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 records"), (1, "1 record"), (2, "2 records")])
+def test_a_count_agrees_with_its_noun(count: int, text: str) -> None:
+    assert counted(count, "record") == text
+
+
+@pytest.mark.parametrize(("phase", "text"), [("failed", "has failed"), ("running", "is running")])
+def test_a_run_has_failed_and_is_in_any_other_phase(phase: str, text: str) -> None:
+    assert in_phase(phase) == text

@@ -203,7 +203,7 @@ def test_once_a_person_has_acknowledged_the_restore_the_agent_serves_again(site:
     said = acknowledged(site, run)
     run(served(site))
 
-    assert "record 40 was the latest" in said
+    assert "the aggregator had seen record 40" in said
     assert restored_note(site.directory) is None
     recorded = site.journal().open()
     assert recorded.restores == 1

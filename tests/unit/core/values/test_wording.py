@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from hanse.core.values.wording import MOST_NAMED, and_more, format_time, named, percent, shortened
+from hanse.core.values.wording import (
+    MOST_NAMED,
+    and_more,
+    bounded,
+    format_time,
+    named,
+    percent,
+    shortened,
+    visible,
+)
 
 
 def test_of_many_sites_the_first_are_named() -> None:
@@ -51,3 +60,20 @@ def test_a_long_reason_becomes_one_short_line() -> None:
 )
 def test_a_time_is_told_in_utc_and_without_a_calendar_in_milliseconds(time_ms: int | None, text: str) -> None:
     assert format_time(time_ms) == text
+
+
+def test_a_bounded_text_is_cut_with_an_ellipsis() -> None:
+    assert bounded("abcdef", 4) == "abc…"
+    assert bounded("abcd", 4) == "abcd"
+
+
+def test_a_bounded_text_has_no_lone_surrogates() -> None:
+    assert bounded("a\udc80b", 9) == "a?b"
+
+
+def test_line_breaks_and_control_characters_become_visible() -> None:
+    assert visible("é\n\t\x1b\u2028\udc80") == r"é\n\t\x1b\u2028\udc80"
+
+
+def test_letters_of_any_script_stay_visible() -> None:
+    assert visible("Zürich 東京 \x1b[31m\t") == r"Zürich 東京 \x1b[31m\t"

@@ -17,7 +17,9 @@ from hanse.config.layout import IDENTITY
 from hanse.config.settings import load_site
 from hanse.core.journal.chain import Record
 from hanse.core.journal.site_history import SiteHistory
-from hanse.core.journal.site_records import SiteRecord
+from hanse.core.journal.site_records import MOST_REASON_CHARS, MOST_USER_CHARS, SiteRecord
+from hanse.core.values.identity import Party, Role
+from hanse.core.values.wording import bounded
 from hanse.files.lock import DirectoryLock
 from hanse.pki.credentials import Credentials
 
@@ -35,7 +37,20 @@ class LoggedRecord:
         return {**place, **self.record.body, "record_digest": self.record.digest}
 
 
-def logged(directory: Path, *, run: str | None = None, last: int | None = None) -> list[LoggedRecord]:
+@dataclass(frozen=True, slots=True)
+class SiteLog:
+    """Records of a site's journal.
+
+    Attributes:
+        records: The records asked for.
+        begun_ms: Time of the first record of the journal, milliseconds since 1970.
+    """
+
+    records: list[LoggedRecord]
+    begun_ms: int
+
+
+def logged(directory: Path, *, run: str | None = None, last: int | None = None) -> SiteLog:
     """Read the journal of a site; its chain is verified from the beginning to the end.
 
     Args:
@@ -46,14 +61,18 @@ def logged(directory: Path, *, run: str | None = None, last: int | None = None) 
     Raises:
         ConfigError: It is not the folder of a site.
         StorageError: There is no journal, or it cannot be read.
-        TamperedError: The journal is damaged.
+        TamperedError: The journal is damaged, or another site's.
     """
-    load_site(directory)
+    settings = load_site(directory)
+    party = Party(settings.federation, Role.COLLABORATOR, settings.name)
+    begun_ms = 0
     found: deque[LoggedRecord] = deque(maxlen=last)
-    for record, read in records_of(directory, SiteHistory()):
+    for record, read in records_of(directory, SiteHistory(), party):
+        if record.sequence == 1:
+            begun_ms = record.time_ms
         if run is None or getattr(read, "run_id", None) == run:
             found.append(LoggedRecord(record, read))
-    return list(found)
+    return SiteLog(list(found), begun_ms)
 
 
 async def acknowledge(directory: Path, reason: str) -> str:
@@ -72,9 +91,8 @@ async def acknowledge(directory: Path, reason: str) -> str:
         journal = SiteJournal(directory, credentials.party, now)
         upstream = site_upstream(settings, credentials)
         try:
-            return await Acknowledgement(
-                directory, journal, credentials, upstream, _user(), reason, now()
-            ).record()
+            by, why = bounded(_user(), MOST_USER_CHARS), bounded(reason, MOST_REASON_CHARS)
+            return await Acknowledgement(directory, journal, credentials, upstream, by, why, now()).record()
         finally:
             journal.close()
             await upstream.close()

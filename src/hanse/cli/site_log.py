@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hanse.core.journal.site_records import (
     FailureReleased,
@@ -13,31 +13,38 @@ from hanse.core.journal.site_records import (
     SiteJournalBegun,
     SiteRecord,
 )
-from hanse.core.values.wording import and_more
+from hanse.core.values.wording import and_more, visible
 
 _MOST_SHOWN = 20
 """Tensors of an update that are shown; `--json` has all that the record has."""
 
 
 def describe(record: SiteRecord) -> list[str]:
-    """A record in lines: the first says what happened, the others what belongs to it."""
+    """A record in lines: the first says what happened, the others what belongs to it.
+
+    Each line begins with words of Hanse's own, and text of others never begins a further line.
+    """
+    return [visible(line) for line in _lines(record)]
+
+
+def _lines(record: SiteRecord) -> list[str]:
     match record:
         case SiteJournalBegun():
             return list(_begun(record))
         case PlanAnswerReleased():
             answer = "accepted" if record.accepted else "refused"
             told = f"plan {record.plan_digest[:12]} {answer} by a {record.by}"
-            return [f"run {record.run_id}: {told}", *record.reasons]
+            return [f"run {record.run_id}: {told}", *_reasons(record.reasons)]
         case ResultReleased():
             return list(_result(record))
         case FailureReleased():
             printed = [f"printed: {line}" for line in record.log_tail.splitlines()]
-            return [f"{_task(record)} failed", *record.reason.splitlines(), *printed]
+            return [f"{_task(record)} failed", *_reasons(record.reason.splitlines()), *printed]
         case RestoreAcknowledged():
             return [
-                f"{record.by} acknowledged that records after {record.own.sequence} are missing; record "
+                f"records after {record.own.sequence} are missing, as {record.by} acknowledged; record "
                 f"{record.heard.sequence} ({record.heard.digest[:12]}) was heard of",
-                *_reason(record.reason),
+                *_reasons([record.reason]),
             ]
 
 
@@ -45,7 +52,7 @@ def _begun(record: SiteJournalBegun) -> Iterator[str]:
     yield f"journal of {record.site} in {record.federation} begun by Hanse {record.version}"
     if (before := record.instead_of) is not None:
         yield f"instead of {before.file}, as {before.by} acknowledged: {before.damage}"
-        yield from _reason(before.reason)
+        yield from _reasons([before.reason])
 
 
 def _result(record: ResultReleased) -> Iterator[str]:
@@ -57,9 +64,10 @@ def _result(record: ResultReleased) -> Iterator[str]:
 
 def _update(update: ReleasedUpdate) -> Iterator[str]:
     count = len(update.tensors) + update.more_tensors
-    yield f"an update of {update.size:,} bytes, digest {update.digest}, with {count} tensors:"
+    yield f"an update of {update.size:,} bytes, digest {update.digest}, with {count} tensors"
     shown = [f"{each.name} {each.dtype}{list(each.shape)}" for each in update.tensors[:_MOST_SHOWN]]
-    yield ", ".join(and_more(shown, len(shown), count))
+    if shown:
+        yield f"tensors: {', '.join(and_more(shown, len(shown), count))}"
 
 
 def _task(record: ResultReleased | FailureReleased) -> str:
@@ -67,5 +75,5 @@ def _task(record: ResultReleased | FailureReleased) -> str:
     return f"run {record.run_id}: {record.task} of {where}"
 
 
-def _reason(reason: str) -> list[str]:
-    return [f"reason: {reason}"] if reason else []
+def _reasons(reasons: Iterable[str]) -> list[str]:
+    return [f"reason: {reason}" for reason in reasons if reason]

@@ -11,7 +11,8 @@ from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import JOURNAL
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import DamagedJournal, JournalHead, RestoreAcknowledged
-from hanse.errors import TamperedError, TransportError, VersionError
+from hanse.core.values.wording import bounded
+from hanse.errors import ProtocolError, StorageError, TamperedError, TransportError
 from hanse.pki.credentials import Credentials
 from hanse.transport.base import Upstream
 
@@ -86,14 +87,18 @@ class Acknowledgement:
         try:
             proved = await proved_head(None, self.credentials, self.upstream)
             heard = None if proved is None else proved[0]
-        except (TransportError, VersionError) as error:
+        except (TransportError, ProtocolError, StorageError) as error:
             unknown = (
                 f". The aggregator could not be asked for the latest record that it has heard of ({error}): "
                 "if there is one, the agent notices that the record is missing; acknowledge that too then"
             )
         kept = f"{Path(JOURNAL).stem}.damaged-{self.now:%Y%m%dT%H%M%SZ}{Path(JOURNAL).suffix}"
         instead_of = DamagedJournal(
-            damage=damage.message[:_LONGEST_DAMAGE], file=kept, heard=heard, by=self.by, reason=self.reason
+            damage=bounded(damage.message, _LONGEST_DAMAGE),
+            file=kept,
+            heard=heard,
+            by=self.by,
+            reason=self.reason,
         )
         generation = self.journal.history.next_generation(heard)
         self.journal.begin_instead(self.journal.first(generation, instead_of), kept)

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
-from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back
+from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back, noticed_before
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.tasks import Tasks
 from hanse.core.values.identity import Party, Role
-from hanse.errors import ConfigError, HanseError, StorageError, TrustError, VersionError
+from hanse.errors import ConfigError, HanseError, ProtocolError, StorageError, TrustError, VersionError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.clock_skew import skew
 from hanse.wire.messages.sites import NextRequest, RunSuspension, Work
@@ -138,7 +138,13 @@ class Agent:
         async def find() -> Restored | None:
             return await find_restore(here.journal, here.identity.credentials, here.upstream, here.now_ms)
 
-        restored = await here.retry(find)
+        try:
+            restored = await here.retry_while_disk_full(find)
+        except VersionError:
+            raise
+        except ProtocolError as error:  # no answer to this question may stop a site
+            logger.warning("%s", error)
+            restored = await noticed_before(here.journal, here.directory)
         if restored is None:
             forget_note(here.directory)
         else:

@@ -13,13 +13,23 @@ from pydantic import Field, ValidationError
 from hanse.collaborator.site_journal import ACKNOWLEDGE, SiteJournal
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.schema import Strict
-from hanse.errors import ProtocolError, StorageError, TrustError
+from hanse.core.values.wording import shortened
+from hanse.errors import (
+    CredentialError,
+    HanseError,
+    ProtocolError,
+    StorageError,
+    TamperedError,
+    TransportError,
+    TrustError,
+    VersionError,
+)
 from hanse.files.atomic import write_file
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
 from hanse.pki.statements import check_own_at_any_time
 from hanse.transport.base import Upstream
-from hanse.wire.messages.sites import JournalHeadRequest, TaskOutcome, purpose_of_outcome
+from hanse.wire.messages.sites import JournalHeadReply, JournalHeadRequest, TaskOutcome, purpose_of_outcome
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +122,7 @@ async def find_restore(
     def lacks(head: JournalHead) -> bool:
         return not (history.acknowledged(head) or journal.holds(head))
 
-    claimed = (await upstream.journal_head(JournalHeadRequest(head=own))).heard
+    claimed = (await _asked(upstream, JournalHeadRequest(head=own))).heard
     if claimed is None or own is None or not await asyncio.to_thread(lacks, claimed):
         return None
     proved = await proved_head(own, credentials, upstream)
@@ -137,7 +147,7 @@ async def proved_head(
     Raises:
         HanseError: The aggregator could not be asked.
     """
-    reply = await upstream.journal_head(JournalHeadRequest(head=own, proof=True))
+    reply = await _asked(upstream, JournalHeadRequest(head=own, proof=True))
     heard, statement = reply.heard, reply.statement
     if heard is None:
         return None
@@ -153,6 +163,43 @@ async def proved_head(
         logger.warning(told, heard.sequence, error)
         return None
     return heard, outcome.run_id
+
+
+async def _asked(upstream: Upstream, question: JournalHeadRequest) -> JournalHeadReply:
+    """Ask; a refusal for good or a malformed answer is a plain `ProtocolError`, whatever it says of itself.
+
+    So nothing that the aggregator answers can pass for damage of the site's own journal.
+
+    Raises:
+        ProtocolError: There is no answer to have.
+        HanseError: As for every other request.
+    """
+    try:
+        return await upstream.journal_head(question)
+    except (TransportError, VersionError, CredentialError):
+        raise
+    except HanseError as error:
+        if isinstance(error, StorageError) and not isinstance(error, TamperedError):
+            raise  # it may pass
+        raise ProtocolError(
+            "the aggregator does not say which record of this site's journal it has seen last: "
+            f"{shortened(error.message)}",
+            mend=error.mend,
+        ) from error
+
+
+async def noticed_before(journal: SiteJournal, directory: Path) -> Restored | None:
+    """The restore that is noted in the site's folder, unless it was acknowledged or undone since.
+
+    Raises:
+        StorageError: The note or the journal cannot be read.
+    """
+    restored = await asyncio.to_thread(restored_note, directory)
+    if restored is None:
+        return None
+    history = await asyncio.to_thread(journal.open)
+    settled = history.acknowledged(restored.heard) or await asyncio.to_thread(journal.holds, restored.heard)
+    return None if settled else restored
 
 
 async def hold_back(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from hanse.core.journal.site_records import (
     site_record_body,
 )
 from hanse.core.values.identity import Party
+from hanse.core.values.wording import visible
 from hanse.errors import StorageError, TamperedError
+from hanse.files.atomic import PART, writing
 from hanse.files.errors import file_errors
 from hanse.storage.base import Journal
 
@@ -86,14 +89,14 @@ class SiteJournal:
         """
         with self._lock:
             if self._journal is None:
-                if not self.path.exists():
+                if not os.path.lexists(self.path):
                     self.begin(self.first())
                 journal = self._open_journal(self.path)
                 try:
                     self._history = SiteHistory()
                     for _ in follow(journal, self._history, self.path):
                         pass
-                    self._check_owner()
+                    check_owner(self._history, self._party, self.path)
                 except BaseException:
                     journal.close()
                     raise
@@ -155,63 +158,56 @@ class SiteJournal:
             found = self._journal.read(STREAM, after=head.sequence - 1, limit=1)
             return bool(found) and (found[0].sequence, found[0].digest) == (head.sequence, head.digest)
 
-    def begin(self, first: SiteJournalBegun, *, instead: bool = False) -> None:
+    def begin(self, first: SiteJournalBegun) -> None:
         """Put a new journal in place whole, for its owner only, or not at all.
 
-        Args:
-            first: The first record.
-            instead: Take the place of the journal that is there; else that journal stays.
+        Of processes that do so at once, one after the other comes, and the journal of the first stays.
 
         Raises:
             StorageError: The folder cannot be written.
         """
-        new = self._directory / f".{JOURNAL}.{os.getpid()}"
-        try:
-            with file_errors(f"begin {self.path}"):
-                for leftover in self._directory.glob(f".{JOURNAL}.*"):  # of a process that was killed here
-                    leftover.unlink(missing_ok=True)
-                # Its owner's from the beginning; SQLite gives the files beside it the same mode.
-                os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            with closing(open_sql(new)) as journal:
-                journal.append(STREAM, [(first.kind, site_record_body(first))], time_ms=self._now_ms)
-            with file_errors(f"begin {self.path}"):
-                self._put_in_place(new, instead)
-        finally:
-            new.unlink(missing_ok=True)
-
-    def _put_in_place(self, new: Path, instead: bool) -> None:
-        if instead:
-            new.replace(self.path)
-        else:
-            if not self.path.exists():
-                for end in SIDE_FILES:
-                    Path(f"{self.path}{end}").unlink(missing_ok=True)  # of a journal that somebody deleted
-            with suppress(FileExistsError):
-                os.link(new, self.path)
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with file_errors(f"begin {self.path}"), suppress(FileExistsError), self._new(first):
+            if os.path.lexists(self.path):
+                raise FileExistsError(errno.EEXIST, "another process has begun it", str(self.path))
+            for end in SIDE_FILES:
+                Path(f"{self.path}{end}").unlink(missing_ok=True)  # of a journal that somebody deleted
 
     def begin_instead(self, first: SiteJournalBegun, kept: str) -> None:
         """Keep a damaged journal under another name, and put a new one in its place.
 
         Args:
             first: The first record of the new journal.
-            kept: Name of the damaged file from then on, in the same folder.
+            kept: Name of what is damaged from then on (a file, a folder, a link), in the same folder.
 
         Raises:
             StorageError: The folder cannot be written.
         """
-        with file_errors(f"keep {self.path} as {kept}"):
-            aside = self.path.with_name(kept)
-            os.link(self.path, aside)  # in both places, until the new journal takes one of them
+        aside = self.path.with_name(kept)
+        with file_errors(f"keep {self.path} as {kept}"), self._new(first):
+            if os.path.lexists(aside):
+                raise FileExistsError(errno.EEXIST, "that name is taken", kept)
+            if self.path.is_file() and not self.path.is_symlink():
+                os.link(self.path, aside)  # in both places, until the new journal takes one of them
+            else:
+                self.path.rename(aside)
             for end in SIDE_FILES:
                 # Beside the new journal, SQLite would take them for parts of it.
                 with suppress(FileNotFoundError):
                     Path(f"{self.path}{end}").replace(f"{aside}{end}")
-        self.begin(first, instead=True)
+
+    @contextmanager
+    def _new(self, first: SiteJournalBegun) -> Iterator[None]:
+        """Write a journal beside its place, and put it there after the block."""
+        part = self.path.with_name(f"{JOURNAL}{PART}")
+        with writing(self.path, mode=0o600, durable=True) as file:
+            file.truncate(0)  # a process that was killed here may have left a part
+            for end in SIDE_FILES:
+                Path(f"{part}{end}").unlink(missing_ok=True)
+            # SQLite gives the files beside a database the mode of the database.
+            with closing(open_sql(part)) as journal:
+                journal.append(STREAM, [(first.kind, site_record_body(first))], time_ms=self._now_ms)
+            file.seek(0, os.SEEK_END)
+            yield
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -219,15 +215,6 @@ class SiteJournal:
             if self._journal is not None:
                 self._journal.close()
                 self._journal = None
-
-    def _check_owner(self) -> None:
-        begun = self._history.begun
-        if begun is not None and (begun.federation, begun.site) != (self._party.federation, self._party.name):
-            raise TamperedError(
-                f"{self.path} is the journal of {begun.site} in {begun.federation}, and this site is "
-                f"{self._party.name} in {self._party.federation}",
-                mend=_WAYS_OUT,
-            )
 
     def first(self, generation: int = 0, instead_of: DamagedJournal | None = None) -> SiteJournalBegun:
         """The first record of a journal that is begun now."""
@@ -244,8 +231,27 @@ class SiteJournal:
         return round(self._clock().timestamp() * 1000)
 
 
-def open_sql(path: Path) -> Journal:
+def check_owner(history: SiteHistory, party: Party, path: Path) -> None:
+    """Refuse the journal of another site.
+
+    Raises:
+        TamperedError: Its first record names another site or federation.
+    """
+    begun = history.begun
+    if begun is not None and (begun.federation, begun.site) != (party.federation, party.name):
+        raise TamperedError(
+            f"{path} is the journal of {begun.site} in {begun.federation}, and this site is "
+            f"{party.name} in {party.federation}",
+            mend=_WAYS_OUT,
+        )
+
+
+def open_sql(path: Path, *, read_only: bool = False) -> Journal:
     """Open a site's journal.
+
+    Args:
+        path: The file; made where nothing is there, except to read only.
+        read_only: Change nothing in the folder.
 
     Raises:
         TamperedError: It is damaged; names both ways out.
@@ -254,7 +260,11 @@ def open_sql(path: Path) -> Journal:
     from hanse.storage.journal_sql import SqlJournal  # what it needs takes long to import
 
     try:
-        return SqlJournal(path)
+        with file_errors(f"open {path}"):
+            if os.path.lexists(path) and not path.is_file():
+                what = "a link that leads to no file" if path.is_symlink() else "not a file"
+                raise TamperedError(f"the site's journal {path} is damaged: it is {what}")
+        return SqlJournal(path, read_only=read_only)
     except TamperedError as error:
         raise TamperedError(error.message, mend=_WAYS_OUT) from error
 
@@ -273,25 +283,31 @@ def follow(journal: Journal, history: SiteHistory, path: Path) -> Iterator[tuple
             raise TamperedError("it has no first record")
     except TamperedError as error:
         raise TamperedError(
-            f"the site's journal {path} is damaged: {error.message}", mend=_WAYS_OUT
+            f"the site's journal {path} is damaged: {visible(error.message)}", mend=_WAYS_OUT
         ) from error
 
 
-def records_of(directory: Path, history: SiteHistory) -> Iterator[tuple[Record, SiteRecord]]:
+def records_of(
+    directory: Path, history: SiteHistory, party: Party | None = None
+) -> Iterator[tuple[Record, SiteRecord]]:
     """Read the journal in a site's folder from its beginning, also while the agent runs.
 
     Args:
         directory: The site's folder.
         history: A new one, which takes in what is read.
+        party: Site whose journal it has to be; None for any.
 
     Raises:
         StorageError: There is no journal, or it cannot be read.
-        TamperedError: It is damaged.
+        TamperedError: It is damaged, or another site's.
     """
     path = directory / JOURNAL
-    if not path.exists():  # opened, it would be made
+    if not os.path.lexists(path):
         raise StorageError(
             f"{directory} has no journal yet", mend="The agent begins the journal when it first starts."
         )
-    with closing(open_sql(path)) as journal:
-        yield from follow(journal, history, path)
+    with closing(open_sql(path, read_only=True)) as journal:
+        for record in follow(journal, history, path):
+            if party is not None:
+                check_owner(history, party, path)
+            yield record

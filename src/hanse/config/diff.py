@@ -9,10 +9,10 @@ from typing import Any
 
 from hanse.config.dialect import Loc
 from hanse.config.schema import Node, spell
-from hanse.config.show import visible
 from hanse.config.write import non_default_values, readable
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
+from hanse.core.values.wording import visible
 
 _LONGEST = 256 * 1024
 """Largest file that is compared line by line, in bytes: comparing takes time that grows with its square."""

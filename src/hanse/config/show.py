@@ -10,6 +10,7 @@ from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
+from hanse.core.values.wording import visible
 
 _WORKFLOWS = {
     "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",
@@ -40,11 +41,6 @@ def describe(manifest: Manifest, digest: str) -> str:
     }
     blocks = ("\n  ".join(map(visible, [heading, *lines])) for heading, lines in sections.items())
     return "\n\n".join(blocks) + "\n"
-
-
-def visible(line: str) -> str:
-    """Escape what a terminal would act on instead of showing it."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def _at_site(manifest: Manifest) -> list[str]:

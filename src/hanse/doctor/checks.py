@@ -27,8 +27,8 @@ from hanse.config.settings import AggregatorSettings, SiteSettings
 from hanse.config.units import format_size
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.journal.site_history import SiteHistory
-from hanse.core.values.identity import Role
-from hanse.core.values.wording import counted
+from hanse.core.values.identity import Party, Role
+from hanse.core.values.wording import counted, visible
 from hanse.errors import CredentialError, HanseError
 from hanse.files.errors import file_errors
 from hanse.pki.authority import Authority
@@ -233,19 +233,19 @@ def check_journal(path: Path) -> Iterator[Finding]:
     )
 
 
-def check_site_journal(directory: Path) -> Iterator[Finding]:
+def check_site_journal(directory: Path, party: Party | None = None) -> Iterator[Finding]:
     """Follow the chain of a site's journal from its beginning, and report what was acknowledged."""
-    if not (directory / JOURNAL).exists():
+    if not os.path.lexists(directory / JOURNAL):
         yield Finding("journal", Grade.OK, "none yet; the agent begins the journal when it first starts")
         return
     history = SiteHistory()
-    for _ in records_of(directory, history):
+    for _ in records_of(directory, history, party):
         pass
     told = [f"{counted(history.records, 'record')} in an intact chain"]
     if history.restores:
         told.append(f"{counted(history.restores, 'acknowledged restore')} of a backup")
     if (before := history.damaged()) is not None:
-        told.append(f"begun instead of {before.file}, which is damaged, as {before.by} acknowledged")
+        told.append(f"begun instead of {before.file}, which is damaged, as {visible(before.by)} acknowledged")
     yield Finding("journal", Grade.OK, "; ".join(told))
     if (restored := restored_note(directory)) is not None:
         yield Finding(

@@ -20,6 +20,7 @@ from hanse.config.settings import (
     load_operator,
     load_site,
 )
+from hanse.core.values.identity import Party, Role
 from hanse.doctor.checks import (
     Finding,
     Grade,
@@ -164,7 +165,8 @@ async def _site(directory: Path) -> Examination:
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
     site.look("directory", lambda: check_writable(directory, folders))
     site.look("disk", lambda: check_disk(directory, settings.disk_reserve))
-    site.look("journal", lambda: check_site_journal(directory))
+    party = Party(settings.federation, Role.COLLABORATOR, settings.name)
+    site.look("journal", lambda: check_site_journal(directory, party))
     site.look("plans", lambda: check_plans(directory / PLANS))
     return site
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ _SQLITE_ERRORS = {
     "SQLITE_NOTADB": ("is not a journal", "Check the path."),
     "SQLITE_CORRUPT": ("is damaged", _RESTORE),
 }
+_ALTERED_TABLES = ("no such table", "no such column", "has no column named", "because it is a view")
+"""Parts of SQLite's messages about tables that are not as this file made them."""
 _DAMAGE = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 """Errors that say of the file what it is; all others say what cannot be done with it at present."""
 
@@ -104,23 +107,26 @@ class SqlJournal(Journal):
 
     Args:
         location: Path of an SQLite file, made where it does not exist, or a URL (`postgresql://...`).
+        read_only: Change no byte of the SQLite file and make no file beside it; `append` is refused.
 
     Raises:
         StorageError: It cannot be opened, or was written by a later version of Hanse.
         TamperedError: It is damaged, or is not a journal.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: Path | str, *, read_only: bool = False) -> None:
         url = _url(location)
         sqlite = url.get_backend_name() == "sqlite"
         self._where = f"journal {url.database if sqlite else url.render_as_string(hide_password=True)}"
-        self._engine = _sqlite_engine(url) if sqlite else create_engine(url)
+        self._engine = _sqlite_engine(url, read_only) if sqlite else create_engine(url)
         # Locked from the start: a transaction that has read cannot be made to wait for another writer.
         self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._read_only = read_only
         self._lock = threading.Lock()
         self._closed = False
         try:
-            with self._errors(), self._writer.begin() as connection:
+            first = self._engine if read_only else self._writer
+            with self._errors(), first.begin() as connection:
                 self._prepare(connection)
         except StorageError:
             self._engine.dispose()
@@ -174,12 +180,18 @@ class SqlJournal(Journal):
     def _prepare(self, connection: Connection) -> None:
         """Make the tables in an empty database; check those of any other."""
         tables = inspect(connection).get_table_names()
-        if not tables:
+        if not tables and not self._read_only:
             _metadata.create_all(connection)
             connection.execute(insert(_schema).values(schema=SCHEMA))
             return
-        if not {_schema.name, _records.name} <= set(tables):
-            raise StorageError(f"{self._where} is another program's database", mend="Check the path.")
+        missing = {_schema.name, _records.name} - set(tables)
+        if len(missing) == 1:
+            raise TamperedError(
+                f"{self._where} is damaged: it lacks the table {missing.pop()}", mend=_RESTORE
+            )
+        if missing:
+            what = "is another program's database" if tables else "is empty"
+            raise TamperedError(f"{self._where} {what}", mend="Check the path.")
         self._bring_up(connection)
         if connection.dialect.name == "sqlite":
             fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
@@ -188,8 +200,15 @@ class SqlJournal(Journal):
 
     def _bring_up(self, connection: Connection) -> None:
         """Take over a journal of an earlier version, all at once or not at all."""
-        schema = connection.scalar(select(_schema.c.schema))
-        if schema is None or schema > SCHEMA or not {*range(schema, SCHEMA)} <= _STEPS.keys():
+        schema: object = connection.scalar(select(_schema.c.schema))
+        if not isinstance(schema, int) or schema < 1:
+            raise TamperedError(f"{self._where} is damaged: it does not say its schema", mend=_RESTORE)
+        if self._read_only and schema < SCHEMA:
+            raise StorageError(
+                f"{self._where} has schema {schema}, of an earlier version of Hanse",
+                mend="Start the process that writes the journal once; it takes the journal over.",
+            )
+        if schema > SCHEMA or not {*range(schema, SCHEMA)} <= _STEPS.keys():
             raise StorageError(
                 f"{self._where} has schema {schema}; this version of Hanse knows schema {SCHEMA}",
                 mend="Install the version of Hanse that wrote it, or a later one.",
@@ -205,7 +224,7 @@ class SqlJournal(Journal):
             if any(isinstance(value, bytes) for value in row):
                 raise ValueError("SQLite lets a forger put bytes where text was")
             return Record(**{**row._mapping, "body": json.loads(row.body)})
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise TamperedError(
                 f"record {row.sequence} of {row.stream} in {self._where} was altered: it cannot be read",
                 mend=_RESTORE,
@@ -218,7 +237,7 @@ class SqlJournal(Journal):
         try:
             yield
         except SQLAlchemyError as error:
-            raise _storage_error(error, self._where) from error
+            raise _storage_error(error, self._where) from _without_content(error)
 
 
 def _url(location: Path | str) -> URL:
@@ -227,8 +246,12 @@ def _url(location: Path | str) -> URL:
     return URL.create("sqlite", database=str(Path(location).absolute()))
 
 
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+def _sqlite_engine(url: URL, read_only: bool) -> Engine:
+    options: dict[str, Any] = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+    if read_only:
+        path = Path(url.database or "")
+        return create_engine(url, creator=lambda: sqlite3.connect(_read_only(path), uri=True, **options))
+    engine = create_engine(url, connect_args=options)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
@@ -241,6 +264,16 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
     return engine
+
+
+def _read_only(path: Path) -> str:
+    """The URI by which SQLite reads a file and writes nothing.
+
+    Without a write-ahead log beside the file, no process has the file open, and SQLite would make a log
+    to read in its usual way.
+    """
+    in_use = Path(f"{path}-wal").exists()
+    return f"{path.as_uri()}?{'mode=ro' if in_use else 'immutable=1'}"
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -259,4 +292,17 @@ def _storage_error(error: SQLAlchemyError, where: str) -> StorageError:
         if name.startswith(prefix):
             kind = TamperedError if prefix in _DAMAGE else StorageError
             return kind(f"{where} {what}", mend=mend)
+    if _is_undecodable(cause):
+        return TamperedError(f"{where} is damaged: a text in it is not valid UTF-8", mend=_RESTORE)
+    if any(part in str(cause) for part in _ALTERED_TABLES):
+        return TamperedError(f"{where} is damaged: {cause}", mend=_RESTORE)
     return StorageError(f"{where} failed: {cause or error}")
+
+
+def _is_undecodable(cause: BaseException | None) -> bool:
+    return isinstance(cause, UnicodeDecodeError) or "Could not decode to UTF-8" in str(cause)
+
+
+def _without_content(error: SQLAlchemyError) -> SQLAlchemyError | None:
+    """The cause for a log; None where its message quotes a record."""
+    return None if isinstance(error, DBAPIError) and _is_undecodable(error.orig) else error

@@ -1,6 +1,8 @@
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +19,20 @@ from hanse.collaborator.restored import FILE, find_restore, must_be_whole, resto
 from hanse.collaborator.site_journal import records_of
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import JournalHead, RestoreAcknowledged, SiteJournalBegun
-from hanse.errors import StorageError, TamperedError, TransportError
+from hanse.errors import (
+    CredentialError,
+    HanseError,
+    PolicyError,
+    ProtocolError,
+    StorageError,
+    TamperedError,
+    TransportError,
+    TrustError,
+)
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.statements import state
-from hanse.wire.messages.sites import TASK_RESULT, JournalHeadReply, TaskOutcome
+from hanse.wire.messages.sites import TASK_RESULT, JournalHeadReply, JournalHeadRequest, TaskOutcome
 
 Run = Callable[[Any], Any]
 
@@ -294,3 +305,97 @@ def test_damage_that_is_acknowledged_without_the_aggregator_leaves_the_restore_t
 
     assert "could not be asked" in said
     assert found(site, run).heard == LOST
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "table"])
+def test_whatever_stands_in_the_place_of_the_journal_is_kept_beside_the_next(
+    site: Site, run: Run, kind: str
+) -> None:
+    journal = site.journal()
+    journal.open()
+    journal.close()
+    path = site.directory / "journal.sqlite"
+    if kind == "table":
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("DROP TABLE records")
+    else:
+        path.unlink()
+        path.mkdir() if kind == "folder" else path.symlink_to("nowhere")
+
+    acknowledged(site, run)
+
+    begun = site.journal().open().begun
+    assert begun is not None
+    assert begun.instead_of is not None
+    kept = site.directory / begun.instead_of.file
+    assert {"folder": kept.is_dir(), "link": kept.is_symlink(), "table": kept.is_file()}[kind]
+    run(served(site))
+
+
+REFUSALS = {
+    "refused": PolicyError("no"),
+    "not found": ProtocolError("404"),
+    "tampered, as the aggregator says": TamperedError("is damaged"),
+    "removed": TrustError("no member"),
+    "anything": HanseError("500"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refusal_to_say_what_was_heard_of_stops_no_site(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture, refusal: str
+) -> None:
+    site.upstream.fail("journal_head", REFUSALS[refusal])
+
+    run(served(site))
+
+    told = "the aggregator does not say which record of this site's journal it has seen last: "
+    assert [each.levelname for each in caplog.records if told in each.message] == ["WARNING"]
+
+
+def test_a_refusal_of_the_proof_stops_no_site(site: Site, run: Run) -> None:
+    site.upstream.heard = signed(site.credentials, LOST)
+    asked = site.upstream.journal_head
+
+    async def refusing(request: JournalHeadRequest) -> JournalHeadReply:
+        if request.proof:
+            raise ProtocolError("404")
+        return await asked(request)
+
+    site.upstream.journal_head = refusing  # type: ignore[method-assign]
+
+    run(served(site))
+
+
+def test_a_full_disk_at_the_aggregator_is_waited_for(site: Site, run: Run) -> None:
+    site.upstream.fail("journal_head", StorageError("the disk is full"), StorageError("the disk is full"))
+
+    run(served(site))
+
+    assert len(site.upstream.stated) == 1
+
+
+def test_a_credential_that_is_refused_ends_the_agent_as_elsewhere(site: Site, run: Run) -> None:
+    site.upstream.fail("journal_head", CredentialError("revoked"))
+
+    with pytest.raises(CredentialError, match="revoked"):
+        run(Agent(site.context()).run())
+
+
+def test_an_aggregator_that_says_nothing_does_not_end_a_restore_that_was_noticed(
+    site: Site, run: Run
+) -> None:
+    site.upstream.heard = signed(site.credentials, LOST)
+    run(served_nothing(site))
+    site.upstream.fail("journal_head", ProtocolError("404"))
+
+    run(served_nothing(site))
+
+    assert site.upstream.answers == []
+
+
+def test_nothing_is_acknowledged_where_the_aggregator_says_nothing(site: Site, run: Run) -> None:
+    site.upstream.fail("journal_head", PolicyError("no"))
+
+    with pytest.raises(ProtocolError, match="does not say which record"):
+        acknowledged(site, run)

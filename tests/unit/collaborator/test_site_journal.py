@@ -1,6 +1,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -178,9 +180,39 @@ def drop_one(path: Path) -> None:
         database.execute("DELETE FROM records WHERE sequence = 2")
 
 
+def flip(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE records SET body = CAST(x'ff' || body AS TEXT) WHERE sequence = 2")
+
+
+def drop_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE records")
+
+
+def rename_column(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE records RENAME COLUMN body TO content")
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
+        (flip, "not valid UTF-8"),
+        (drop_table, "lacks the table records"),
+        (rename_column, "no such column: records.body"),
+        (make_folder, "is not a file"),
+        (make_dangling_link, "is a link that leads to no file"),
         (garble, "is not a journal"),
         (truncate, "damaged"),
         (empty, "has no first record"),
@@ -201,6 +233,7 @@ def test_damage_is_told_with_both_ways_out(tmp_path: Path, damage: object, told:
 
     assert "put back a copy of the file" in raised.value.mend
     assert "hanse collaborator acknowledge" in raised.value.mend
+    assert "plan_digest" not in str(raised.value)  # nothing of a record
 
 
 def test_another_sites_journal_is_refused(journal: SiteJournal, tmp_path: Path) -> None:
@@ -235,3 +268,66 @@ def test_a_folder_without_a_journal_is_read_as_such_and_left_as_it_is(tmp_path: 
         kinds(tmp_path)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_journal_without_a_right_to_write_is_left_as_it_is(
+    journal: SiteJournal, tmp_path: Path
+) -> None:
+    journal.record(result())
+    journal.close()
+    (tmp_path / "journal.sqlite").chmod(0o400)
+    tmp_path.chmod(0o500)
+
+    try:
+        assert kinds(tmp_path) == ["SiteJournalBegun", "ResultReleased"]
+    finally:
+        tmp_path.chmod(0o700)
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.sqlite"]
+
+
+BEGIN = """
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from hanse.collaborator.site_journal import SiteJournal
+from hanse.core.values.identity import Party, Role
+party = Party("north", Role.COLLABORATOR, "a")
+sys.stdin.read()
+print(SiteJournal(Path(sys.argv[1]), party, lambda: datetime.now(timezone.utc)).open().head.digest)
+"""
+
+
+def test_of_processes_that_begin_a_journal_at_once_all_use_that_of_the_first(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BEGIN, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    ended = [process.communicate(timeout=60) for process in started]
+
+    assert [process.returncode for process in started] == [0] * 4, ended
+    assert len({out for out, _ in ended}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.sqlite"]
+
+
+def test_a_process_that_finds_the_journal_of_another_in_its_place_uses_that(
+    journal: SiteJournal, tmp_path: Path
+) -> None:
+    head = journal.record(result())
+
+    with closing(opened(tmp_path)) as late:
+        late.begin(late.first())
+        assert late.open().head == head
+
+
+def test_what_a_killed_process_left_of_a_new_journal_is_no_part_of_the_next(
+    journal: SiteJournal, tmp_path: Path
+) -> None:
+    for end in ("", "-wal", "-shm"):
+        (tmp_path / f"journal.sqlite.part{end}").write_bytes(b"?" * 100_000)
+
+    assert journal.open().records == 1
+    journal.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.sqlite"]

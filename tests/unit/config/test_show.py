@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hanse.config.show import describe, visible
+from hanse.config.show import describe
 from hanse.core.plan.manifest import Manifest
 
 Make = Callable[..., Manifest]
@@ -112,7 +112,3 @@ def test_an_author_cannot_write_lines_of_the_report(manifest: Make) -> None:
 
     assert "\n  - nothing else" not in text
     assert all(line.isprintable() for line in text.splitlines())
-
-
-def test_letters_of_any_script_stay_visible() -> None:
-    assert visible("Zürich 東京 \x1b[31m\t") == r"Zürich 東京 \x1b[31m\t"

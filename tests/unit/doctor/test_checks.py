@@ -351,3 +351,22 @@ def test_a_damaged_journal_of_a_site_is_named_with_the_ways_out(tmp_path: Path, 
         list(checks.check_site_journal(tmp_path))
 
     assert "hanse collaborator acknowledge" in raised.value.mend
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_whatever_stands_in_the_place_of_a_sites_journal_is_told_with_both_ways_out(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.mkdir() if kind == "folder" else path.symlink_to("nowhere")
+
+    with pytest.raises(TamperedError, match=r"put back a copy of the file.*hanse collaborator acknowledge"):
+        list(checks.check_site_journal(tmp_path))
+
+
+def test_a_sites_journal_that_is_another_sites_is_refused(tmp_path: Path) -> None:
+    with closing(SiteJournal(tmp_path, Party("north", Role.COLLABORATOR, "b"), lambda: NOW)) as journal:
+        journal.open()
+
+    with pytest.raises(TamperedError, match="is the journal of b in north"):
+        list(checks.check_site_journal(tmp_path, Party("north", Role.COLLABORATOR, "a")))

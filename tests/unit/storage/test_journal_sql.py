@@ -2,6 +2,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -209,3 +210,72 @@ def test_a_damaged_file_is_refused(path: Path) -> None:
 
     with pytest.raises(StorageError, match="damaged"):
         SqlJournal(path)
+
+
+SECRET = "c5ec7e7"
+DAMAGE = {
+    "a flipped bit": f"UPDATE records SET body = CAST(x'ff' || '{SECRET}' AS TEXT) WHERE sequence = 2",
+    "no records": "DROP TABLE records",
+    "no schema": "DROP TABLE hanse_journal",
+    "another column": "ALTER TABLE records RENAME COLUMN body TO content",
+    "another column of the schema": "ALTER TABLE hanse_journal RENAME COLUMN schema TO version",
+    "no version": "DELETE FROM hanse_journal",
+    "no number as version": "CREATE TABLE x AS SELECT 'a' AS schema; DROP TABLE hanse_journal; "
+    "ALTER TABLE x RENAME TO hanse_journal",
+    "no body": "ALTER TABLE records RENAME TO x; CREATE TABLE records AS SELECT id, stream, sequence, "
+    "time_ms, kind, NULL AS body, previous, digest FROM x",
+    "a view": "ALTER TABLE records RENAME TO x; CREATE VIEW records AS SELECT * FROM x",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("read_only", [True, False])
+def test_altered_tables_and_texts_are_damage(path: Path, damage: str, read_only: bool) -> None:
+    with raw(path) as connection:
+        connection.executescript(DAMAGE[damage])
+
+    with pytest.raises(TamperedError) as raised, closing(SqlJournal(path, read_only=read_only)) as journal:
+        journal.read("run")
+
+    shown = traceback.format_exception(raised.value)
+    assert SECRET not in "".join(shown)
+
+
+def test_reading_only_leaves_file_and_folder_as_they_are(path: Path) -> None:
+    before = path.read_bytes()
+
+    with closing(SqlJournal(path, read_only=True)) as journal:
+        assert check_chain(journal.read("run"))[0] == 3
+        with pytest.raises(StorageError):
+            journal.append("run", [EVENT], time_ms=2)
+
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+
+
+def test_reading_only_sees_what_a_writer_has_just_added(path: Path) -> None:
+    with closing(SqlJournal(path)) as writer:
+        writer.append("run", [EVENT], time_ms=2)
+
+        with closing(SqlJournal(path, read_only=True)) as journal:
+            assert check_chain(journal.read("run"))[0] == 4
+
+
+def test_reading_only_makes_no_tables_in_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+
+    with pytest.raises(TamperedError, match="is empty"):
+        SqlJournal(path, read_only=True)
+
+    assert path.read_bytes() == b""
+
+
+def test_reading_only_takes_over_no_journal_of_an_earlier_version(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_sql, "SCHEMA", 2)
+    monkeypatch.setattr(journal_sql, "_STEPS", {1: ("CREATE TABLE note (text TEXT)",)})
+
+    with pytest.raises(StorageError, match="of an earlier version"):
+        SqlJournal(path, read_only=True)

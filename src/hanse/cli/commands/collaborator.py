@@ -58,9 +58,10 @@ def log(
     """Show what left the site, from its own journal, whose chain is verified; the agent may run meanwhile."""
     from hanse.assembly.site_journal import logged
     from hanse.cli.site_log import describe
-    from hanse.core.values.wording import format_time
+    from hanse.core.values.wording import format_time, visible
 
-    found = logged(directory, run=run, last=last)
+    site_log = logged(directory, run=run, last=last)
+    found = site_log.records
     if json:
         say_json([each.as_json() for each in found])
         return
@@ -70,7 +71,8 @@ def log(
         for line in more:
             say(f"{'':28}{line}")
     if not found:
-        say("nothing left this site" if run is None else f"nothing left this site for {run}")
+        begun = format_time(site_log.begun_ms)
+        say(f"the journal of this site records nothing for {visible(run or '')}; it begins at {begun}")
 
 
 @app.command()

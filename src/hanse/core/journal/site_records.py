@@ -14,7 +14,10 @@ MOST_TENSORS = 100
 """Tensors that a record lists; of an update with more, the first in its file."""
 
 _RunId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
-_Reason = Annotated[str, Field(max_length=4_096)]
+MOST_REASON_CHARS = 4_096
+MOST_USER_CHARS = 255
+_Reason = Annotated[str, Field(max_length=MOST_REASON_CHARS)]
+_User = Annotated[str, Field(max_length=MOST_USER_CHARS)]
 
 
 class JournalHead(Strict):
@@ -49,7 +52,7 @@ class DamagedJournal(Strict):
     damage: _Reason
     file: str = Field(max_length=255)
     heard: JournalHead | None
-    by: str = Field(max_length=255)
+    by: _User
     reason: _Reason
 
 
@@ -148,7 +151,7 @@ class RestoreAcknowledged(Strict):
     kind: Literal["RestoreAcknowledged"] = "RestoreAcknowledged"
     heard: JournalHead
     own: JournalHead
-    by: str = Field(max_length=255)
+    by: _User
     reason: _Reason
     generation: int = Field(ge=1, le=2**31)
 

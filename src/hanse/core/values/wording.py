@@ -60,6 +60,19 @@ def percent(part: float) -> str:
     return f"{100 * part:.3g} %"
 
 
+def visible(line: str) -> str:
+    """A text as part of one line: line breaks and what a terminal would act on are escaped."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
+def bounded(text: str, most: int) -> str:
+    """A text that a record can hold: valid Unicode, cut with an ellipsis after `most` characters."""
+    valid = text.encode("utf-8", "replace").decode("utf-8")
+    return valid if len(valid) <= most else f"{valid[: most - 1]}…"
+
+
 def shortened(reason: str) -> str:
     """A reason in a line."""
     line = " ".join(reason.split())

@@ -71,12 +71,12 @@ def test_the_log_says_when_what_left_for_whom(hanse: Hanse, site: Path) -> None:
     assert ended.out == (
         "2026-05-04 10:02:11Z     1  journal of hospital-a in north begun by Hanse 0.2.0.dev0\n"
         "2026-05-04 10:02:11Z     2  run xrays-1: plan 111111111111 accepted by a person\n"
-        "                            vote 17\n"
+        "                            reason: vote 17\n"
         "2026-05-04 10:02:11Z     3  run xrays-1: train of round 1, exchange 2: 1234 examples, loss 0.25\n"
-        f"                            an update of 45,678 bytes, digest {DIGEST}, with 3 tensors:\n"
-        "                            w float32[2, 3], and 2 more\n"
+        f"                            an update of 45,678 bytes, digest {DIGEST}, with 3 tensors\n"
+        "                            tensors: w float32[2, 3], and 2 more\n"
         "2026-05-04 10:02:11Z     4  run xrays-2: train of round 1, exchange 2 failed\n"
-        "                            no disk\n"
+        "                            reason: no disk\n"
         "                            printed: Traceback\n"
         "                            printed: boom\n"
     )
@@ -107,7 +107,12 @@ def test_the_log_can_be_narrowed(hanse: Hanse, site: Path, options: list[str], s
 
 
 def test_a_log_of_nothing_says_so(hanse: Hanse, site: Path) -> None:
-    assert hanse("collaborator", "log", "--site", site, "--run", "x").out == "nothing left this site for x\n"
+    ended = hanse("collaborator", "log", "--site", site, "--run", "x")
+
+    assert ended.code == 0
+    assert ended.out == (
+        "the journal of this site records nothing for x; it begins at 2026-05-04 10:02:11Z\n"
+    )
 
 
 def test_the_log_of_a_site_whose_agent_has_never_started_says_so(hanse: Hanse, site: Path) -> None:
@@ -154,3 +159,49 @@ def test_while_the_agent_runs_nothing_is_acknowledged(hanse: Hanse, site: Path) 
 
     assert ended.code == 7
     assert "another collaborator" in ended.err
+
+
+def test_a_reason_and_a_user_of_any_length_and_bytes_are_cut_and_cleaned(
+    hanse: Hanse, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored = Restored(heard=HEAD, own=HEAD, run_id="xrays-1", noticed_ms=1)
+    (site / "journal.restored.json").write_text(restored.model_dump_json())
+    monkeypatch.setenv("LOGNAME", "k" * 300)
+
+    ended = hanse("collaborator", "acknowledge", "--site", site, "--reason", "\udcff" + "x" * 5_000)
+
+    assert ended.code == 0, ended.err
+    (last,) = json.loads(hanse("collaborator", "log", "--site", site, "--json", "--last", "1").out)
+    assert last["by"] == "k" * 254 + "…"
+    assert last["reason"] == "?" + "x" * 4_094 + "…"
+
+
+def test_a_damaged_journal_is_acknowledged_with_such_a_reason_too(hanse: Hanse, site: Path) -> None:
+    (site / "journal.sqlite").write_bytes(b"?" * 4096)
+
+    ended = hanse("collaborator", "acknowledge", "--site", site, "--reason", "\udcff" * 5_000)
+
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize("options", [{"name": "hospital-b"}, {"federation": "south"}])
+def test_the_log_of_another_sites_journal_is_refused(
+    hanse: Hanse, site: Path, options: dict[str, str]
+) -> None:
+    told = {"name": "hospital-a", "federation": "north", "aggregator": "https://localhost:1", **options}
+    (site / "site.yaml").write_text(settings_yaml(SiteSettings.model_validate(told)))
+
+    ended = hanse("collaborator", "log", "--site", site)
+
+    assert ended.code == 7
+    assert "is the journal of hospital-a in north" in ended.err
+
+
+def test_the_log_leaves_an_empty_journal_empty(hanse: Hanse, site: Path) -> None:
+    (site / "journal.sqlite").write_bytes(b"")
+
+    ended = hanse("collaborator", "log", "--site", site)
+
+    assert ended.code == 7
+    assert "hanse collaborator acknowledge" in ended.err
+    assert (site / "journal.sqlite").read_bytes() == b""

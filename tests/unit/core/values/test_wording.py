@@ -7,12 +7,14 @@ import pytest
 from hanse.core.values.wording import (
     MOST_NAMED,
     and_more,
+    bounded,
     counted,
     format_time,
     in_phase,
     named,
     percent,
     shortened,
+    visible,
 )
 
 
@@ -70,3 +72,20 @@ def test_a_count_agrees_with_its_noun(count: int, text: str) -> None:
 @pytest.mark.parametrize(("phase", "text"), [("failed", "has failed"), ("running", "is running")])
 def test_a_run_has_failed_and_is_in_any_other_phase(phase: str, text: str) -> None:
     assert in_phase(phase) == text
+
+
+def test_a_bounded_text_is_cut_with_an_ellipsis() -> None:
+    assert bounded("abcdef", 4) == "abc…"
+    assert bounded("abcd", 4) == "abcd"
+
+
+def test_a_bounded_text_has_no_lone_surrogates() -> None:
+    assert bounded("a\udc80b", 9) == "a?b"
+
+
+def test_line_breaks_and_control_characters_become_visible() -> None:
+    assert visible("é\n\t\x1b\u2028\udc80") == r"é\n\t\x1b\u2028\udc80"
+
+
+def test_letters_of_any_script_stay_visible() -> None:
+    assert visible("Zürich 東京 \x1b[31m\t") == r"Zürich 東京 \x1b[31m\t"

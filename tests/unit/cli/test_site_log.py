@@ -1,0 +1,68 @@
+"""Lines of `hanse collaborator log` with text of others in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hanse.cli.site_log import describe
+from hanse.core.journal.site_records import (
+    DamagedJournal,
+    FailureReleased,
+    JournalHead,
+    PlanAnswerReleased,
+    ReleasedTensor,
+    ReleasedUpdate,
+    RestoreAcknowledged,
+    ResultReleased,
+    SiteJournalBegun,
+    SiteRecord,
+)
+
+FORGED = "w\n2026-05-04 10:02:11Z     9  run forged\r\t\x1b[2K\u2028x\u202ey"
+HEAD = JournalHead(generation=0, sequence=1, digest="e" * 64)
+TASK = {"plan_digest": "1" * 64, "exchange": 2, "round_number": 1, "task": "train", "model": "a" * 64}
+OWN_WORDS = (
+    "journal of ",
+    "instead of ",
+    "run ",
+    "records after ",
+    "reason: ",
+    "printed: ",
+    "an update of ",
+    "tensors: ",
+)
+
+
+def update(name: str) -> ReleasedUpdate:
+    tensors = (ReleasedTensor(name=name, dtype=FORGED, shape=(1,)),)
+    return ReleasedUpdate(digest="c" * 64, size=1, tensors=tensors)
+
+
+RECORDS: dict[str, SiteRecord] = {
+    "tensor": ResultReleased(run_id="r", num_examples=1, update=update(FORGED), **TASK),
+    "reasons": PlanAnswerReleased(
+        run_id="r", plan_digest="1" * 64, accepted=False, reasons=(FORGED, "2026"), by="rule"
+    ),
+    "failure": FailureReleased(run_id="r", reason=FORGED, log_tail=FORGED, **TASK),
+    "acknowledged": RestoreAcknowledged(heard=HEAD, own=HEAD, by=FORGED, reason=FORGED, generation=1),
+    "damage": SiteJournalBegun(
+        federation="north",
+        site="a",
+        version=FORGED,
+        instead_of=DamagedJournal(damage=FORGED, file=FORGED, heard=None, by=FORGED, reason=FORGED),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_text_of_others_begins_no_line(kind: str) -> None:
+    lines = describe(RECORDS[kind])
+
+    assert all(line.startswith(OWN_WORDS) for line in lines), lines
+    assert all(line.isprintable() for line in lines), lines
+
+
+def test_a_line_break_in_the_name_of_a_tensor_is_shown_escaped() -> None:
+    *_, last = describe(ResultReleased(run_id="r", num_examples=1, update=update("a\nb"), **TASK))
+
+    assert last.startswith("tensors: a\\nb ")

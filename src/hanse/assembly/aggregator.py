@@ -63,7 +63,7 @@ async def aggregator(directory: Path) -> AsyncIterator[RunningAggregator]:
     async with AsyncExitStack() as stack:
         stack.enter_context(DirectoryLock(directory))
         parts = stack.enter_context(_opened(directory))
-        if parts.settings.sandbox == "required" and not (confined := await available()).files:
+        if parts.settings.sandbox == "required" and not (confined := await available()).locked_in():
             raise ConfigError(
                 f"{AGGREGATOR_FILE} requires a sandbox, which this machine lacks: {'; '.join(confined.gaps)}",
                 mend="Set `sandbox: preferred`, or run on a machine where `hanse doctor` finds one.",

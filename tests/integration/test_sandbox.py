@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ MACHINES = pytest.mark.parametrize(
         pytest.param("mount_setattr", id="without mounts"),
         pytest.param("unshare", id="without namespaces"),
         pytest.param("uid_map", id="without mapping of users"),
+        pytest.param("proc", id="without a /proc of its own"),
         pytest.param("landlock_create_ruleset", id="without Landlock"),
     ],
     scope="module",
@@ -119,6 +121,38 @@ def test_a_worker_cannot_write_outside_its_workspace(attempt_there: Try, tmp_pat
 @MACHINES
 def test_a_worker_cannot_look_into_the_process_that_started_it(attempt_there: Try, file: str) -> None:
     assert attempt_there("read", f"/proc/{os.getpid()}/{file}") in REFUSALS
+
+
+@MACHINES
+def test_a_worker_does_not_see_how_other_processes_were_started(attempt_there: Try) -> None:
+    assert attempt_there("read", f"/proc/{os.getpid()}/cmdline") in REFUSALS
+    assert os.getpid() not in attempt_there("processes")
+
+
+@MACHINES
+def test_a_worker_reads_of_itself_and_of_the_machine_what_libraries_ask_for(attempt_there: Try) -> None:
+    assert "processor" in attempt_there("read", "/proc/cpuinfo")
+    assert "MemTotal" in attempt_there("read", "/proc/meminfo")
+    assert "VmRSS" in attempt_there("status_of_itself_in_a_thread")
+
+
+@MACHINES
+def test_a_worker_can_neither_read_nor_change_the_shared_memory_of_others(attempt_there: Try) -> None:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as shared:
+        shared.write(b"weights")
+        shared.flush()
+
+        assert attempt_there("read", shared.name) in REFUSALS
+        attempt_there("write", shared.name)
+        assert Path(shared.name).read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("kind", ["shmget", "msgget", "semget", "mq_open"])
+@MACHINES
+def test_a_worker_has_no_memory_and_no_queues_that_outlive_its_processes(
+    attempt_there: Try, kind: str
+) -> None:
+    assert attempt_there("make_ipc", kind) in REFUSALS
 
 
 @MACHINES
@@ -253,6 +287,19 @@ def test_a_secret_that_can_be_read_is_reported(tmp_path: Path, secret: Path) -> 
     assert asyncio.run(gaps()) == ()
     [gap] = asyncio.run(gaps(read=(tmp_path,)))
     assert str(secret) in gap
+
+
+@MACHINES
+def test_only_a_worker_with_a_file_tree_of_its_own_is_locked_in(tmp_path: Path, refused: str) -> None:
+    async def confined() -> Confined:
+        worker = await WorkerProcess.start(spec(tmp_path, refused=refused))
+        await worker.stop()
+        return worker.confined
+
+    found = asyncio.run(confined())
+
+    assert found.locked_in() == (refused in ("", "proc", "landlock_create_ruleset"))
+    assert any("no file tree of its own" in gap for gap in found.gaps) != found.locked_in()
 
 
 def test_a_machine_that_can_confine_nothing_is_reported(tmp_path: Path) -> None:

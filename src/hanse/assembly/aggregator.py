@@ -27,6 +27,7 @@ from hanse.pki.tls import present, server_context
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.probe import available
 from hanse.storage.blobs_file import FileBlobStore
+from hanse.transport.server.open_files import MORE_FILES, raise_limit, room_under, too_few_files
 from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def aggregator(directory: Path) -> AsyncIterator[RunningAggregator]:
     async with AsyncExitStack() as stack:
         stack.enter_context(DirectoryLock(directory))
         parts = stack.enter_context(_opened(directory))
-        if parts.settings.sandbox == "required" and not (confined := await available()).files:
+        if parts.settings.sandbox == "required" and not (confined := await available()).locked_in():
             raise ConfigError(
                 f"{AGGREGATOR_FILE} requires a sandbox, which this machine lacks: {'; '.join(confined.gaps)}",
                 mend="Set `sandbox: preferred`, or run on a machine where `hanse doctor` finds one.",
@@ -70,8 +71,7 @@ async def aggregator(directory: Path) -> AsyncIterator[RunningAggregator]:
         service, context = parts.service, server_context(parts.credentials)
         stack.push_async_callback(service.close)
         await service.start()
-        listen, connections = parts.settings.listen, parts.settings.limits.connections
-        limits = ConnectionLimits(connections=connections, worth_lending=tuning.current.worth_lending)
+        listen, limits = parts.settings.listen, _connection_limits(parts.settings)
         server = HttpsServer(service, context, listen.host, listen.port, limits)
         stack.push_async_callback(server.close)
         await server.start()
@@ -124,6 +124,24 @@ def _opened(directory: Path) -> Iterator[_Parts]:
         blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
         yield _Parts(directory, settings, authority, registry, credentials, service)
+
+
+def _connection_limits(settings: AggregatorSettings) -> ConnectionLimits:
+    """As many connections as the settings permit and as there are files for.
+
+    Raises:
+        ConfigError: There are files for no connection at all.
+    """
+    wanted, room = settings.limits.connections, room_under(raise_limit())
+    if room.connections < 1:
+        raise ConfigError(f"this process may open {room.files} files, too few to serve", mend=MORE_FILES)
+    if room.connections < wanted:
+        logger.warning("%s. %s", too_few_files(wanted, room), MORE_FILES)
+    return ConnectionLimits(
+        connections=min(wanted, room.connections),
+        strangers=room.strangers,
+        worth_lending=tuning.current.worth_lending,
+    )
 
 
 def _token_id() -> str:

@@ -132,7 +132,7 @@ class Limits(Strict):
     """What a party may ask of the aggregator."""
 
     max_blob: Size = Field(20 * 10**9, description="Largest file that is taken: a model, an update, code.")
-    connections: int = Field(2000, ge=1, le=1_000_000, description="Most connections at a time.")
+    connections: int = Field(2000, ge=1, le=1_000_000, description="Most connections of members at a time.")
 
 
 class AggregatorSettings(Strict):

@@ -112,7 +112,7 @@ def check_sandbox(confined: Confined, *, required: bool) -> Iterator[Finding]:
     if not confined.gaps:
         yield Finding("sandbox", Grade.OK, f"plan code is locked in by {layers}")
         return
-    unusable = required and not (confined.files and confined.network and confined.processes)
+    unusable = required and not confined.locked_in()
     yield Finding(
         "sandbox",
         Grade.FAIL if unusable else Grade.WARN,

@@ -41,12 +41,14 @@ from hanse.doctor.checks import (
     check_writable,
     failed,
 )
+from hanse.doctor.limits import check_connections
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import load_certificate, pem_of
 from hanse.pki.credentials import AUTHORITY_FILE, Credentials
 from hanse.sandbox.confine import Confined
 from hanse.sandbox.probe import available
+from hanse.transport.server.open_files import most_files
 
 T = TypeVar("T")
 
@@ -191,6 +193,7 @@ async def _federation(directory: Path) -> Examination:
     folders = (IDENTITY, OPERATOR, "blobs", "uploads", "runs")
     federation.look("directory", lambda: check_writable(directory, folders))
     federation.look("disk", lambda: check_disk(directory, settings.disk_reserve))
+    federation.look("connections", lambda: check_connections(settings, most_files()))
     if _is_running(directory):
         home = await _operator(directory / OPERATOR)
         federation.findings += home.findings

@@ -88,6 +88,12 @@ _FILES = (
     "/etc/OpenCL",
 )
 
+_FACTS = (
+    *("cpuinfo", "meminfo", "stat", "vmstat", "zoneinfo", "loadavg", "uptime", "version", "filesystems"),
+    *("cgroups", "swaps", "devices", "modules", "bus", "driver", "sys"),
+)
+"""Of `PROCESSES`, what is about the machine and not about a process."""
+
 _DEVICES = ("null", "zero", "full", "random", "urandom", "nvidia*", "dri", "kfd", "accel*")
 
 _PREFIX_PARTS = ("bin", "lib", "lib64", "share", "ssl", "pyvenv.cfg")
@@ -103,6 +109,27 @@ def system_grants() -> tuple[Grant, ...]:
         (SHARED_MEMORY, Access.READ | Access.WRITE),
     ]
     return tuple(Grant(path, access) for path, access in listed if path.exists())
+
+
+def apart(grants: Iterable[Grant], *, tree: bool, processes: bool) -> tuple[Grant, ...]:
+    """Grants for Landlock: where a part of the tree is the machine's, nothing in it that is other programs'.
+
+    Landlock grants files by where they are. In shared memory it cannot distinguish the worker's own files
+    from those of others; of processes it can let this one alone read about itself, not those that it starts.
+
+    Args:
+        grants: For a process with a tree of its own.
+        tree: Whether it has one, with shared memory of its own.
+        processes: Whether `PROCESSES` shows its own processes only.
+    """
+    kept = [grant for grant in grants if tree or grant.path != SHARED_MEMORY]
+    if processes:
+        return tuple(kept)
+    about = [PROCESSES / name for name in ("self", *_FACTS)]
+    return (
+        *(grant for grant in kept if grant.path != PROCESSES),
+        *(Grant(path.resolve(), Access.READ) for path in about if path.exists()),
+    )
 
 
 def _interpreter() -> Iterator[str]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from hanse.errors import ConfigError
 from hanse.sandbox import guard, kernel, landlock, namespaces, seccomp
-from hanse.sandbox.allowed import Access, Allowed, Grant, system_grants
+from hanse.sandbox.allowed import Access, Allowed, Grant, apart, system_grants
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 
@@ -67,9 +67,10 @@ class Confined:
 
     Attributes:
         layers: What is in use, as `landlock 7`; for people.
-        files: Whether only granted files can be reached.
+        files: Whether only granted files can be reached or seen, and no secret is among them.
         network: Whether the network is out of reach.
-        processes: Whether other processes can neither be signalled nor looked into.
+        processes: Whether other processes can neither be signalled nor looked into, nor how they were
+            started be read.
         gaps: What is not confined, or only by refusing too much, and why; empty is best.
     """
 
@@ -78,6 +79,14 @@ class Confined:
     network: bool
     processes: bool
     gaps: tuple[str, ...]
+
+    def locked_in(self, *, network: bool = False) -> bool:
+        """Say whether all that `sandbox: required` asks for took effect.
+
+        Args:
+            network: Whether the settings grant the network.
+        """
+        return self.files and self.processes and (network or self.network)
 
     def as_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -96,6 +105,7 @@ class Layers:
     Attributes:
         namespaces: Whether user, processes and, unless granted, network are the worker's own.
         tree: Whether the tree of files holds only what is granted.
+        own_processes: Whether `/proc` in that tree shows the worker's processes only.
         landlock: ABI in effect; 0 for none.
         filter: Whether system calls are filtered.
         superuser: Whether the user is one whose processes the kernel does not count.
@@ -104,6 +114,7 @@ class Layers:
 
     namespaces: bool = False
     tree: bool = False
+    own_processes: bool = False
     landlock: int = 0
     filter: bool = False
     superuser: bool = field(default_factory=lambda: os.getuid() == 0)
@@ -169,14 +180,27 @@ def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = 
         layers: What could be put in place.
         readable: Secrets that could be read all the same.
     """
-    files = layers.tree or layers.landlock > 0
+    listed = layers.landlock > 0
     network = not confinement.network and (layers.namespaces or layers.filter)
-    processes = layers.namespaces or layers.landlock >= landlock.SIGNALS_SINCE
+    apart = layers.namespaces or layers.landlock >= landlock.SIGNALS_SINCE
+    hidden = layers.own_processes or listed
     limited = layers.namespaces and not layers.superuser
     found = {
-        "the worker can reach every file that its user can": not files,
+        "the worker can reach every file that its user can": not (layers.tree or listed),
+        (
+            "the worker has no file tree of its own: it can see the name, size and mode of every file, and "
+            "change modes and times of its user's"
+        ): listed and not layers.tree,
+        (
+            "shared memory (/dev/shm) is refused even between processes of the worker, such as the locks of "
+            "multiprocessing, because it is the machine's"
+        ): listed and not layers.tree,
+        "processes that the worker starts cannot read about themselves in /proc": (
+            listed and not layers.own_processes
+        ),
         "the worker can reach the network": not (network or confinement.network),
-        "the worker can signal other processes of its user": not processes,
+        "the worker can signal other processes of its user": not apart,
+        "the worker can read how other processes were started": not hidden,
         "the worker can connect to local sockets of other programs": not (
             layers.local_sockets or layers.filter
         ),
@@ -196,9 +220,9 @@ def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = 
     }
     return Confined(
         layers=tuple(name for name, present in named.items() if present),
-        files=files,
+        files=layers.tree and not readable,
         network=network,
-        processes=processes,
+        processes=apart and hidden,
         gaps=(
             *(gap + reason for gap, open_ in found.items() if open_),
             *(f"the worker can read the secret {path}: move it out of what is granted" for path in readable),
@@ -247,16 +271,19 @@ def _enter_tree(layers: Layers, allowed: Allowed, temporary: Path) -> None:
     except OSError as error:
         layers.refused.append(f"no mounts: {error.strerror}")
         return
-    namespaces.fill_root(allowed, temporary)
+    layers.own_processes = namespaces.fill_root(allowed, temporary)
     layers.tree = True
+    if not layers.own_processes:
+        layers.refused.append("no /proc of its own: parts of this machine's are hidden")
 
 
 def _enter_landlock(layers: Layers, allowed: Allowed, confinement: Confinement) -> None:
     temporary = (Grant(namespaces.TEMPORARY, Access.READ | Access.WRITE),) if layers.tree else ()
+    grants = apart(allowed.grants, tree=layers.tree, processes=layers.own_processes)
     try:
         # A network of its own is no way out, and several processes of one worker may need it.
         layers.landlock = landlock.restrict(
-            (*allowed.grants, *temporary), tcp=confinement.network or layers.namespaces
+            (*grants, *temporary), tcp=confinement.network or layers.namespaces
         )
     except OSError as error:
         layers.refused.append(f"no Landlock: {error.strerror}")

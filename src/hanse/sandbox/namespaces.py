@@ -108,7 +108,7 @@ def begin_root() -> None:
     os.chdir("/")
 
 
-def fill_root(allowed: Allowed, temporary: Path) -> None:
+def fill_root(allowed: Allowed, temporary: Path) -> bool:
     """Show what is allowed in the tree that `begin_root` made, and nothing else.
 
     What is not in the tree cannot be opened, and sockets that are not in it cannot
@@ -118,15 +118,19 @@ def fill_root(allowed: Allowed, temporary: Path) -> None:
         allowed: What the tree holds; read-only unless a grant says otherwise.
         temporary: Directory to show as `TEMPORARY`, too; without symbolic links.
 
+    Returns:
+        Whether `PROCESSES` shows the processes of this namespace only.
+
     Raises:
         OSError: A path has gone; the tree is of no use.
     """
+    own_processes = False
     for grant in sorted(allowed.grants, key=lambda grant: grant.path):
         if grant.path == SHARED_MEMORY:
             grant.path.mkdir(parents=True)
             _mount_new("tmpfs", grant.path)
         elif grant.path == PROCESSES:
-            _show_processes()
+            own_processes = _show_processes()
         else:
             _show(grant.path, grant.path, writable=Access.WRITE in grant.access)
     _show(temporary, TEMPORARY, writable=True)
@@ -137,14 +141,17 @@ def fill_root(allowed: Allowed, temporary: Path) -> None:
     kernel.call("umount2", bytes(_OLD), _MNT_DETACH)
     _OLD.rmdir()
     _make_read_only(Path("/"), recursive=False)
+    return own_processes
 
 
-def _show_processes() -> None:
+def _show_processes() -> bool:
     PROCESSES.mkdir()
     try:
         _mount_new("proc", PROCESSES, _MS_RDONLY)
     except OSError:  # in a container that hides parts of it
         _show(PROCESSES, PROCESSES, writable=False)
+        return False
+    return True
 
 
 def _show(path: Path, target: Path, *, writable: bool) -> None:

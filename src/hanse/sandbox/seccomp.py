@@ -19,6 +19,12 @@ _REFUSED = (
     "process_vm_readv",
     "process_vm_writev",
     "pidfd_getfd",
+    # Memory and queues that processes share by a key or a name, in no tree of files: others can have them,
+    # and they stay when all processes have ended.
+    "shmget",
+    "semget",
+    "msgget",
+    "mq_open",
     # The user's keyring.
     "add_key",
     "request_key",

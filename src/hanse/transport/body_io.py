@@ -115,23 +115,29 @@ async def opened(upload: Callable[[], BlobWriter]) -> BlobWriter:
     return await in_thread(upload, undo=lambda writer: writer.close())
 
 
-async def read_message(stream: Body, idle_s: float) -> bytes:
+async def read_message(stream: Body, idle_s: float, whole_s: float | None = None) -> bytes:
     """Read a body that has to be a message.
+
+    Args:
+        stream: Where it comes from.
+        idle_s: Longest wait for the next bytes, seconds.
+        whole_s: Longest wait for all of it, seconds; five times `idle_s` where it is None. Byte by byte
+            a message could take a year.
 
     Raises:
         ProtocolError: It is longer than `MAX_MESSAGE`.
-        TransportError: Nothing came for `idle_s` seconds, or not all of it in five times as long:
-            anybody may send the aggregator a message, and byte by byte one could take a year.
+        TransportError: Nothing came for `idle_s` seconds, or not all of it in `whole_s`.
     """
     body = bytearray()
+    whole_s = 5 * idle_s if whole_s is None else whole_s
     try:
-        async with asyncio.timeout(5 * idle_s):
+        async with asyncio.timeout(whole_s):
             while data := await _read(stream, idle_s):
                 body += data
                 if len(body) > MAX_MESSAGE:
                     raise ProtocolError(f"the message is too long; the limit is {MAX_MESSAGE} bytes")
     except TimeoutError:
-        raise TransportError(f"a message was not whole after {5 * idle_s:g} s") from None
+        raise TransportError(f"a message was not whole after {whole_s:g} s") from None
     return bytes(body)
 
 

@@ -52,6 +52,35 @@ def read_in_a_subprocess(path: str) -> str:
     return subprocess.run(["/bin/cat", path], capture_output=True, text=True).stdout or "PermissionError"
 
 
+def processes() -> list[int]:
+    try:
+        return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    except PermissionError:
+        return []
+
+
+def status_of_itself_in_a_thread() -> str:
+    results = []
+    thread = threading.Thread(target=lambda: results.append(Path("/proc/thread-self/status").read_text()))
+    thread.start()
+    thread.join()
+    return results[0] + Path("/proc/self/status").read_text()
+
+
+def make_ipc(kind: str) -> int:
+    """Make something that the processes of a machine share by a key or a name."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = {
+        "shmget": lambda: libc.shmget(0, 4096, 0o600),
+        "msgget": lambda: libc.msgget(0, 0o600),
+        "semget": lambda: libc.semget(0, 1, 0o600),
+        "mq_open": lambda: libc.mq_open(b"/hanse-test", os.O_CREAT | os.O_RDWR, 0o600, None),
+    }[kind]()
+    if result < 0:
+        raise OSError(ctypes.get_errno(), kind)
+    return int(result)
+
+
 def open_files() -> list[str]:
     return [str(Path(f"/proc/self/fd/{number}").readlink()) for number in range(1000) if is_open(number)]
 

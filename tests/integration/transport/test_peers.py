@@ -142,7 +142,8 @@ def test_a_server_of_an_older_tls_is_no_aggregator(
     old.load_cert_chain(own.directory / "party.crt", own.directory / "party.key")
 
     async def scenario() -> None:
-        listener = TlsListener(old, asyncio.Protocol, Bounds(connections=1, handshake_s=1.0, closing_s=1.0))
+        bounds = Bounds(connections=1, handshake_s=1.0, closing_s=1.0)
+        listener = TlsListener(old, asyncio.Protocol, bounds, lambda certificate: None)
         port = await listener.listen("127.0.0.1", 0)
         try:
             await connect(port).hello()

@@ -66,7 +66,7 @@ class Server:
         self.client = client
         self.made: list[Kept] = []
         self.peers: list[asyncio.StreamWriter] = []
-        self.listener = TlsListener(context, self._make, BOUNDS)
+        self.listener = TlsListener(context, self._make, BOUNDS, lambda certificate: "a")
         self.threads = ThreadPoolExecutor(1)
 
     def _make(self) -> Kept:
@@ -81,10 +81,14 @@ class Server:
 
     async def pair(self) -> tuple[Kept, Peer]:
         peer = await self.connect()
-        async with asyncio.timeout(5):
-            while not self.made:
-                await asyncio.sleep(0.01)
+        await self.carries(1)
         return self.made[-1], peer
+
+    async def carries(self, count: int) -> None:
+        """Wait until so many connections have had a protocol."""
+        async with asyncio.timeout(5):
+            while len(self.made) < count:
+                await asyncio.sleep(0.01)
 
 
 def fill(kept: Kept) -> int:
@@ -364,6 +368,7 @@ def test_connections_too_many_are_closed_and_make_room_as_they_end(
     async def scenario() -> None:
         async with listening(aggregator, context) as server:
             (_, first), _ = await server.connect(), await server.connect()
+            await server.carries(2)
             with pytest.raises(ConnectionError):
                 await server.connect()
             first.close()

@@ -6,7 +6,7 @@ import pytest
 
 from hanse.sandbox.confine import Confined, Confinement, Layers, assess
 
-ALL = Layers(namespaces=True, tree=True, landlock=7, filter=True, superuser=False)
+ALL = Layers(namespaces=True, tree=True, own_processes=True, landlock=7, filter=True, superuser=False)
 
 
 def test_a_confinement_survives_the_channel() -> None:
@@ -38,7 +38,7 @@ def test_without_any_layer_everything_is_a_gap_and_says_why() -> None:
     found = assess(Confinement(processes=100), Layers(refused=["no Linux"]))
 
     assert (found.layers, found.files, found.network, found.processes) == ((), False, False, False)
-    assert len(found.gaps) == 5
+    assert len(found.gaps) == 6
     assert all("no Linux" in gap for gap in found.gaps)
 
 
@@ -50,6 +50,10 @@ def test_without_any_layer_everything_is_a_gap_and_says_why() -> None:
         (Layers(namespaces=True, landlock=8), "connect to local sockets of other programs"),
         (Layers(namespaces=True, tree=True, superuser=True), "number of the worker's processes"),
         (Layers(landlock=9), "reach the network"),
+        (Layers(landlock=9, filter=True), "no file tree of its own"),
+        (Layers(landlock=9, filter=True), "shared memory (/dev/shm) is refused"),
+        (Layers(namespaces=True, tree=True), "how other processes were started"),
+        (Layers(namespaces=True, tree=True, landlock=9), "cannot read about themselves"),
     ],
 )
 def test_a_missing_layer_leaves_its_gap(layers: Layers, gap: str) -> None:
@@ -57,9 +61,33 @@ def test_a_missing_layer_leaves_its_gap(layers: Layers, gap: str) -> None:
 
 
 def test_a_secret_that_was_read_is_a_gap() -> None:
-    [gap] = assess(Confinement(), ALL, readable=[Path("/site/key.pem")]).gaps
+    found = assess(Confinement(), ALL, readable=[Path("/site/key.pem")])
 
-    assert "/site/key.pem" in gap
+    assert len(found.gaps) == 1
+    assert "/site/key.pem" in found.gaps[0]
+    assert not found.locked_in()
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        Layers(landlock=9, filter=True),
+        Layers(namespaces=True, landlock=9, filter=True),
+        Layers(namespaces=True, tree=True, filter=True),
+        Layers(),
+    ],
+    ids=["Landlock alone", "no mounts", "the machine's /proc", "nothing"],
+)
+def test_what_leaves_other_programs_within_reach_is_not_locked_in(layers: Layers) -> None:
+    assert not assess(Confinement(), layers).locked_in()
+
+
+def test_all_layers_lock_in_and_a_network_counts_only_where_it_was_granted() -> None:
+    assert assess(Confinement(), ALL).locked_in()
+
+    granted = assess(Confinement(network=True), ALL)
+    assert granted.locked_in(network=True)
+    assert not granted.locked_in()
 
 
 def test_local_sockets_are_for_workers_that_reach_none_outside() -> None:

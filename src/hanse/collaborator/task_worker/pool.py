@@ -175,7 +175,7 @@ class Workers:
     def _check(self, confined: Confined) -> None:
         """Hold what confines a worker against what the settings require."""
         settings = self._here.settings
-        locked_in = confined.files and confined.processes and (confined.network or settings.worker.network)
+        locked_in = confined.locked_in(network=settings.worker.network)
         gaps = "; ".join(confined.gaps)
         if settings.sandbox == "required" and not locked_in:
             raise PolicyError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
@@ -23,12 +24,14 @@ from hanse.errors import (
     VersionError,
 )
 from hanse.pki.certificates import party_of, read_der
+from hanse.transport.server.seldom import SeldomLog
 from hanse.wire import protocol
 from hanse.wire.messages.basics import report
 from hanse.wire.protocol import disagreement, read_headers
 
 logger = logging.getLogger(__name__)
 
+_of_strangers = SeldomLog(logger)
 
 _STATUS: dict[type[HanseError], int] = {
     VersionError: 426,
@@ -104,7 +107,8 @@ def refuse(
         "status": status,
         "error": error.code,
     }
-    logger.warning(
+    log = _of_strangers if _claimed(request) is None else logger
+    log.warning(
         "refused %s: %s", " ".join(f"{name}={fact}" for name, fact in facts.items()), error, extra=facts
     )
     response = reply(request, status, report(error))
@@ -116,9 +120,14 @@ def certificate_of(request: web.BaseRequest) -> bytes | None:
     """The certificate, DER, whose key the peer proved to have in this connection's handshake."""
     if request.transport is None:
         raise ConnectionResetError("the peer hung up")
-    certificate: bytes | None = request.transport.get_extra_info("certificate", b"")
+    return certificate_over(request.transport)
+
+
+def certificate_over(transport: asyncio.BaseTransport) -> bytes | None:
+    """As `certificate_of`, of a connection."""
+    certificate: bytes | None = transport.get_extra_info("certificate", b"")
     if certificate == b"":  # not a connection of ours, which knows
-        tls: ssl.SSLObject = request.transport.get_extra_info("ssl_object")
+        tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True)
     return certificate
 

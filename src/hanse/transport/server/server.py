@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -21,8 +23,10 @@ from hanse.transport.api.route import Bulk, Call, Route
 from hanse.transport.api.routes import find
 from hanse.transport.body_io import PIECE, read_message
 from hanse.transport.server.files import HANDLERS, Asked
+from hanse.transport.server.reception import Reception
 from hanse.transport.server.replies import agree, certificate_of, refuse, reply
-from hanse.transport.server.tls.listener import Bounds, Listener, TlsListener
+from hanse.transport.server.seldom import SeldomLog
+from hanse.transport.server.tls.listener import Bounds, Listener, Member, TlsListener
 from hanse.transport.server.transfer_threads import WORTH_LENDING, TransferThreads
 from hanse.transport.service import Service
 from hanse.wire.messages.basics import Empty
@@ -30,6 +34,9 @@ from hanse.wire.messages.basics import Empty
 logger = logging.getLogger(__name__)
 _parser_logger = logging.getLogger(f"{__name__}.parser")
 """For aiohttp to log with."""
+_unreadable = SeldomLog(_parser_logger)
+
+MakeListener = Callable[[ssl.SSLContext, Callable[[], asyncio.Protocol], Bounds, Member], Listener]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,12 @@ class ConnectionLimits:
     message at `MAX_MESSAGE`; how large an upload may be, the service decides.
 
     Attributes:
-        connections: Most that are open at a time; more are closed at once.
+        connections: Most of members that are open at a time; more are closed at once.
+        strangers: Most that are open at a time, besides, whose peers have shown no member's certificate;
+            of more, some are given up.
         handshake_s: Longest that a TLS handshake may take.
+        request_s: How long a request may take of a peer without a member's certificate, and how long
+            such a connection may stand without one.
         idle_s: Longest wait for the next bytes of a body, or for a peer to take some.
         keepalive_s: How long a connection may stand without a request; clients let
             go earlier, so that neither meets a connection that the other just closed.
@@ -50,7 +61,9 @@ class ConnectionLimits:
     """
 
     connections: int = 4_096
+    strangers: int = 256
     handshake_s: float = 10.0
+    request_s: float = 5.0
     idle_s: float = 30.0
     keepalive_s: float = 75.0
     closing_s: float = 0.5
@@ -79,7 +92,7 @@ class HttpsServer:
         limits: ConnectionLimits = ConnectionLimits(),
         *,
         transfer_threads: TransferThreads | None = None,
-        listener: Callable[[ssl.SSLContext, web.Server, Bounds], Listener] = TlsListener,
+        listener: MakeListener = TlsListener,
     ) -> None:
         self._service = service
         self._ssl_context = ssl_context
@@ -88,7 +101,7 @@ class HttpsServer:
         self._limits = limits
         self._make_listener = listener
         self._listener: Listener | None = None
-        self._http: web.Server | None = None
+        self._reception: Reception | None = None
         self._transfer_threads = transfer_threads or TransferThreads()
 
     @property
@@ -102,17 +115,15 @@ class HttpsServer:
         Raises:
             ConfigError: The address is in use, or not one of this machine.
         """
-        http = self._http = web.Server(
-            self._handle,
-            access_log=None,
-            logger=_parser_logger,
-            auto_decompress=False,
-            keepalive_timeout=self._limits.keepalive_s,
-            lingering_time=min(10.0, self._limits.idle_s),
-            read_bufsize=PIECE,
+        limits = self._limits
+        reception = self._reception = Reception(
+            self._service,
+            self._server(self._handle, limits.keepalive_s, limits.idle_s),
+            self._server(partial(self._handle, stranger=True), limits.request_s, limits.request_s),
+            limits.request_s,
         )
-        bounds = Bounds(self._limits.connections, self._limits.handshake_s, self._limits.idle_s)
-        self._listener = self._make_listener(self._ssl_context, http, bounds)
+        bounds = Bounds(limits.connections, limits.handshake_s, limits.idle_s, limits.strangers)
+        self._listener = self._make_listener(self._ssl_context, reception, bounds, reception.member)
         try:
             self._port = await self._listener.listen(self._host, self._port)
         except OSError as error:
@@ -124,16 +135,31 @@ class HttpsServer:
 
     async def close(self) -> None:
         """Stop listening, and end what is under way."""
-        if self._listener is not None and self._http is not None:
+        if self._listener is not None and self._reception is not None:
             self._listener.close()
-            self._http.pre_shutdown()
-            await self._http.shutdown(self._limits.closing_s)
+            await self._reception.close(self._limits.closing_s)
         self._transfer_threads.close()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _server(
+        self,
+        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        keepalive_s: float,
+        idle_s: float,
+    ) -> web.Server:
+        return web.Server(
+            handle,
+            access_log=None,
+            logger=_parser_logger,
+            auto_decompress=False,
+            keepalive_timeout=keepalive_s,
+            lingering_time=min(10.0, idle_s),
+            read_bufsize=PIECE,
+        )
+
+    async def _handle(self, request: web.BaseRequest, *, stranger: bool = False) -> web.StreamResponse:
         try:
-            if fault_points.observer is None:
-                return await self._respond(request)
+            if fault_points.observer is None or stranger:
+                return await self._respond(request, stranger=stranger)
             return await self._respond_observed(request)
         except HanseError as error:
             return refuse(request, error)
@@ -157,15 +183,16 @@ class HttpsServer:
         await reach_async(FaultPoint.AFTER_REQUEST, **facts)
         return response
 
-    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest, *, stranger: bool = False) -> web.StreamResponse:
         version = agree(request)
         routes, params = find(request.path)
         route = routes.get(request.method)
         match route:
             case Route():
-                return await self._answer(request, route, params, version)
+                return await self._answer(request, route, params, version, stranger=stranger)
             case Bulk():
                 who = admit(route, self._service, certificate_of(request))
+                self._came(request)
                 call = Call(self._service, who, params, Empty())
                 limits = self._limits
                 asked = Asked(request, call, self._transfer_threads, limits.idle_s, limits.worth_lending)
@@ -178,15 +205,29 @@ class HttpsServer:
                 return refuse(request, error, status=405 if routes else 404, more=allow)
 
     async def _answer(
-        self, request: web.BaseRequest, route: Route[Any, Any], params: dict[str, str], version: int | None
+        self,
+        request: web.BaseRequest,
+        route: Route[Any, Any],
+        params: dict[str, str],
+        version: int | None,
+        *,
+        stranger: bool,
     ) -> web.Response:
         async def read() -> bytes:
+            message = json.dumps(dict(request.query)).encode()
             if route.has_body:
-                return await read_message(request.content, self._limits.idle_s)
-            return json.dumps(dict(request.query)).encode()
+                limits = self._limits
+                waits = (limits.request_s, limits.request_s) if stranger else (limits.idle_s, None)
+                message = await read_message(request.content, *waits)
+            self._came(request)
+            return message
 
         certificate = certificate_of(request)
         return reply(request, 200, await answer(route, self._service, certificate, params, read, version))
+
+    def _came(self, request: web.BaseRequest) -> None:
+        if self._reception is not None:
+            self._reception.request_came(request.transport)
 
 
 def _in_words(record: logging.LogRecord) -> bool:
@@ -196,6 +237,7 @@ def _in_words(record: logging.LogRecord) -> bool:
         record.msg = f"refused bytes that are not an HTTP request ({type(error).__name__}): {record.msg}"
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return _unreadable.shows()
     return True
 
 

@@ -8,12 +8,16 @@ import logging
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from hanse.transport.server.seldom import SeldomLog
 from hanse.transport.server.tls.connection import TlsConnection
+from hanse.transport.server.tls.handshake import shake_hands
+from hanse.transport.server.tls.strangers import Stranger, StrangerBudget, network_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +28,13 @@ _MOST_AT_ONCE = 64
 _BREATH_S = 1.0
 """Before the next connection is tried, when there are no more files to be had."""
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_ALERT_S = 5.0
-"""How long a peer whose handshake failed may take to read why."""
+_STRANGER_CLOSING_S = 5.0
+"""Longest wait for a stranger to hang up after this end has."""
+_FULL_S = 0.05
+"""Before the next connection is tried, when no stranger can be given up for it."""
+
+Member = Callable[[bytes], str | None]
+"""Names the member whose certificate (DER) this is; None where it is not, or not any more, a member's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +42,27 @@ class Bounds:
     """What a listener puts up with.
 
     Attributes:
-        connections: Most that are open at a time, handshakes included; more are closed at once.
+        connections: Most of members that are open at a time; more are closed at once.
         handshake_s: Longest that a handshake may take.
         closing_s: How long a peer may take to hang up after this end has.
+        strangers: Most connections at a time, beside those of members, that are in their handshake
+            or have shown no member's certificate.
     """
 
     connections: int
     handshake_s: float
     closing_s: float
+    strangers: int = 256
+
+    @property
+    def of_one_network(self) -> int:
+        """Most strangers from one network."""
+        return max(1, self.strangers // 4)
+
+    @property
+    def of_one_member(self) -> int:
+        """Most connections of one member, so that no member takes those of all."""
+        return max(16, self.connections // 4)
 
 
 class Listener(Protocol):
@@ -73,17 +95,26 @@ class TlsListener(Listener):
         context: What to listen with.
         protocol: Makes the protocol of a connection.
         bounds: What to put up with.
+        member: Distinguishes members from strangers.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, protocol: Callable[[], asyncio.Protocol], bounds: Bounds
+        self,
+        context: ssl.SSLContext,
+        protocol: Callable[[], asyncio.Protocol],
+        bounds: Bounds,
+        member: Member,
     ) -> None:
         self._context = context
         self._protocol = protocol
         self._bounds = bounds
+        self._member = member
         self._listening: list[socket.socket] = []
         self._handshakes: set[asyncio.Task[None]] = set()
-        self._open: set[TlsConnection] = set()
+        self._strangers = StrangerBudget(bounds.strangers, bounds.of_one_network)
+        self._members: Counter[str] = Counter()
+        """Open connections by member."""
+        self._turned_away, self._refused = SeldomLog(logger), SeldomLog(logger)
 
     async def listen(self, host: str | None, port: int) -> int:
         """See `Listener.listen`."""
@@ -116,59 +147,107 @@ class TlsListener(Listener):
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_MOST_AT_ONCE):
+            if not self._strangers.has_room():
+                self._rest(listening, _FULL_S)
+                return
             try:
-                plain, _ = listening.accept()
+                plain, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 if error.errno not in _NO_FILES:
                     raise
                 logger.error("cannot take a connection in: %s", os.strerror(error.errno or 0))
-                self._rest(listening)
+                self._rest(listening, _BREATH_S)
                 return
-            if len(self._handshakes) + len(self._open) >= self._bounds.connections:
-                logger.warning("turned a connection away: no more may be open at a time")
-                plain.close()
-                continue
-            handshake = asyncio.get_running_loop().create_task(self._shake_hands(plain))
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
+            self._take_in(plain, network_of(address[0]))
 
-    def _rest(self, listening: socket.socket) -> None:
+    def _take_in(self, plain: socket.socket, network: str) -> None:
+        if self._members.total() >= self._bounds.connections:
+            self._turned_away.warning("turned a connection away: no more may be open at a time")
+            plain.close()
+            return
+        given_up = self._strangers.given_up
+        stranger = self._strangers.take_in(network)
+        if stranger is None or self._strangers.given_up > given_up:
+            self._turned_away.warning(
+                "gave a connection up: there are too many without a member's certificate, now from %s",
+                network,
+            )
+        if stranger is None:
+            plain.close()
+            return
+        handshake = asyncio.get_running_loop().create_task(self._shake_hands(plain, stranger))
+        stranger.give_up = handshake.cancel
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(self._handshakes.discard)
+        # Cancelled before it began, the task leaves the socket as it was.
+        handshake.add_done_callback(lambda _: plain.close())
+
+    def _rest(self, listening: socket.socket, seconds: float) -> None:
         def go_on() -> None:
             if listening.fileno() >= 0:
                 loop.add_reader(listening.fileno(), self._accept, listening)
 
         loop = asyncio.get_running_loop()
         loop.remove_reader(listening.fileno())
-        loop.call_later(_BREATH_S, go_on)
+        loop.call_later(seconds, go_on)
 
-    async def _shake_hands(self, plain: socket.socket) -> None:
-        plain.setblocking(False)
-        with suppress(OSError):
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    async def _shake_hands(self, plain: socket.socket, stranger: Stranger) -> None:
+        stays = False
         try:
-            connection = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        except OSError:  # the peer is gone
-            plain.close()
-            return
-        try:
-            async with asyncio.timeout(self._bounds.handshake_s):
-                await _handshake(connection)
-            carried = TlsConnection(
-                connection, self._protocol(), self._bounds.closing_s, self._open.discard, self._new_protocol
-            )
-        except ssl.SSLError as error:
-            logger.warning("refused a TLS handshake: %s", error)
-            with closing(connection):
-                await _let_read(connection)  # TLS has told the peer why
-        except OSError:  # the peer is gone, or took too long
-            connection.close()
-        except BaseException:
-            connection.close()
-            raise
+            connection = await self._shaken(plain, stranger)
+            if connection is not None:
+                stays = self._carry(connection, stranger)
+        finally:
+            if not stays:
+                self._strangers.remove(stranger)
+
+    async def _shaken(self, plain: socket.socket, stranger: Stranger) -> ssl.SSLSocket | None:
+        def spoke() -> None:
+            stranger.silent = False
+
+        def refused(error: ssl.SSLError) -> None:
+            self._refused.warning("refused a TLS handshake: %s", error)
+
+        return await shake_hands(plain, self._context, self._bounds.handshake_s, spoke, refused)
+
+    def _carry(self, connection: ssl.SSLSocket, stranger: Stranger) -> bool:
+        """Have a protocol speak over a connection; whether it stays a stranger's."""
+        certificate = connection.getpeercert(binary_form=True)
+        member = None if certificate is None else self._member(certificate)
+        if member is None:
+            closing_s = min(self._bounds.closing_s, _STRANGER_CLOSING_S)
+            ended: Callable[[], object] = partial(self._strangers.remove, stranger)
+        elif self._enter(member):
+            closing_s, ended = self._bounds.closing_s, partial(self._leave, member)
         else:
-            self._open.add(carried)
+            connection.close()
+            return False
+        try:
+            protocol = self._protocol()
+            carried = TlsConnection(connection, protocol, closing_s, lambda _: ended(), self._new_protocol)
+        except OSError:  # the peer is gone
+            connection.close()
+            ended()
+            return False
+        stranger.give_up = carried.abort
+        return member is None
+
+    def _enter(self, member: str) -> bool:
+        """Count a connection of a member, if there may be one more."""
+        if self._members.total() >= self._bounds.connections or (
+            self._members[member] >= self._bounds.of_one_member
+        ):
+            self._turned_away.warning("turned a connection of %s away: no more may be open at a time", member)
+            return False
+        self._members[member] += 1
+        return True
+
+    def _leave(self, member: str) -> None:
+        self._members[member] -= 1
+        if not self._members[member]:
+            del self._members[member]
 
 
 def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
@@ -185,41 +264,3 @@ def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-async def _handshake(connection: ssl.SSLSocket) -> None:
-    while True:
-        try:
-            connection.do_handshake()
-            return
-        except ssl.SSLWantReadError:
-            await _ready(connection, write=False)
-        except ssl.SSLWantWriteError:
-            await _ready(connection, write=True)
-
-
-async def _ready(connection: ssl.SSLSocket, *, write: bool) -> None:
-    loop, number = asyncio.get_running_loop(), connection.fileno()
-    ready = loop.create_future()
-    add, remove = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
-
-    def note() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    add(number, note)
-    try:
-        await ready
-    finally:
-        remove(number)
-
-
-async def _let_read(connection: ssl.SSLSocket) -> None:
-    """Let the peer read what was sent: a connection that is closed with bytes unread takes it back."""
-    with suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_WR)
-        async with asyncio.timeout(_ALERT_S):
-            while True:
-                await _ready(connection, write=False)
-                if not os.read(connection.fileno(), 1 << 16):
-                    return

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from hanse.transport.server.tls.listener import BACKLOG, Bounds, Listener
+from hanse.transport.server.tls.listener import BACKLOG, Bounds, Listener, Member
 
 
 class StockListener(Listener):
@@ -17,11 +17,16 @@ class StockListener(Listener):
     Args:
         context: What to listen with.
         protocol: Makes the protocol of a connection.
-        bounds: What to put up with, but for the number of connections.
+        bounds: What to put up with, but for the numbers of connections.
+        _member: Distinguishes members from strangers, which are not counted here.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, protocol: Callable[[], asyncio.Protocol], bounds: Bounds
+        self,
+        context: ssl.SSLContext,
+        protocol: Callable[[], asyncio.Protocol],
+        bounds: Bounds,
+        _member: Member,
     ) -> None:
         self._context = context
         self._protocol = protocol

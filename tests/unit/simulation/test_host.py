@@ -124,6 +124,39 @@ def test_fedavg_adds_the_mean_weighted_by_examples() -> None:
     assert run.metrics == {"loss": 3.0}
 
 
+class Loud(Adder):
+    """Reports a metric, of as many examples as a site may have."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(1.0, examples=10**12)
+        self.loss = loss
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence)
+        return TaskResult(self.examples, {"loss": self.loss}, result.parameters)
+
+
+def test_the_largest_metrics_of_sites_with_the_most_examples_have_a_mean() -> None:
+    tasks = {"train": {"discloses": AGGREGATE}, "evaluate": {"discloses": {"metrics": ["loss"]}}}
+    sites = {"a": Loud(1.7e308), "b": Loud(1.7e308)}
+
+    run = Simulation(sites, tasks=tasks, keep_best={"metric": "loss", "mode": "min"}).drive()
+
+    assert run.metrics == {"loss": 1.7e308}
+
+
+def test_a_metric_that_is_not_finite_is_a_failure_of_the_site_that_reports_it() -> None:
+    sites = {"a": Adder(1.0), "b": Loud(float("inf")), "c": Adder(1.0)}
+    simulation = Simulation(sites, cohort={"quorum": 0.6}, rounds=1)
+
+    run = simulation.drive()
+
+    assert run.phase is Phase.FINISHED
+    assert [(event.site, event.reason) for event in simulation.of(TaskFailed)] == [
+        ("b", "task train at b reports loss = inf")
+    ]
+
+
 @pytest.mark.parametrize(
     ("aggregation", "step"),
     [

@@ -21,6 +21,7 @@ HanseError
 ├── ProtocolError          the peer answered something this version does not understand
 │   └── VersionError       the peer speaks another version of the protocol
 └── TransportError         the network: worth trying again
+    └── InternalError      an error that was not foreseen, here or at the peer
 ```
 
 Only `TransportError` is for the retry loop. Every message names the thing,
@@ -182,10 +183,20 @@ class VersionError(ProtocolError):
 
 
 class TransportError(HanseError):
-    """The network or a busy peer; the one kind of error worth trying again."""
+    """The network or a busy peer; with `InternalError`, the one kind of error worth trying again."""
 
     code = "transport"
     exit_code = 10
+
+
+class InternalError(TransportError):
+    """An error that was not foreseen: the log of the process that met it has its trace.
+
+    One request, or one run, failed, and the process continues. The party that asked may try again.
+    """
+
+    code = "internal"
+    exit_code = 1
 
 
 def _tree(root: type[HanseError]) -> dict[str, type[HanseError]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.fuzz.examples import OUTCOME
 from tests.fuzz.world import things
 from tests.journals import NOW, NOW_MS, PLAN
 
@@ -27,6 +28,7 @@ from hanse.core.plan.policy import Policy, decide
 from hanse.core.run.events import read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.values.canonical import canonical_json, sha256
+from hanse.core.values.safe_text import is_safe, last_lines, outgoing_line
 from hanse.core.values.schema import Strict
 from hanse.errors import ConfigError, HanseError
 from hanse.pki import certificates, enrolment, keys, signatures
@@ -264,10 +266,34 @@ async def _outcome_of(received: Callable[[], Awaitable[object]]) -> str:
 
 
 def reports(data: bytes) -> None:
+    """What a worker reports, up to what the agent would sign and record of it."""
     for message in frames(data):
-        read_report(message)
+        report = read_report(message)
+        assert all(map(is_safe, (report.reason, report.mend, report.log_tail)))
+        failed = {"outcome": "failed", "reason": report.reason, "log_tail": report.log_tail}
+        canonical_json(TaskOutcome.model_validate(OUTCOME | failed).model_dump(mode="json"))
+        canonical_json(sorted(report.metrics))
 
 
 def calls(data: bytes) -> None:
+    """What a run worker asks, up to what the journal would hold of it."""
     for message in frames(data):
-        read_call(message)
+        canonical_json(read_call(message).model_dump(mode="json"))
+
+
+ROOTS = {"/srv/My Data": "<data>", "/site": "<site>"}
+
+
+def text(data: bytes) -> None:
+    """Text of others, made fit to leave a site."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    match value:
+        case [str(found), int(most)] if 0 <= most <= 10_000:
+            line, tail = outgoing_line(found, most, ROOTS), last_lines(found, most)
+            assert is_safe(line)
+            assert is_safe(tail)
+            assert max(len(line), len(tail)) <= most
+            canonical_json([line, tail])

@@ -92,10 +92,16 @@ def pems() -> Sequence[bytes]:
     return [certificates.pem_of(certificate).encode() for certificate in known]
 
 
+UNPRINTABLE = "\x1b[2J\x00\u202e\r\n\tcaf\xe9"
+HALVES = "\ud800 and \udfff\ud800, \udce9"
+"""Text that JSON can spell, and UTF-8 cannot."""
+
+
 def report_frames() -> Sequence[bytes]:
     done = {"num_examples": 5, "metrics": {"loss": 0.5}}
     failed = {"error": "task", "reason": "no", "mend": "yes", "log_tail": "line\n"}
-    return [pack_frames([done, failed])]
+    unprintable = {"error": "task", "reason": UNPRINTABLE, "mend": UNPRINTABLE, "log_tail": UNPRINTABLE}
+    return [pack_frames([done, failed, unprintable])]
 
 
 def call_frames() -> Sequence[bytes]:
@@ -118,7 +124,13 @@ def call_frames() -> Sequence[bytes]:
         pack_frames([{"call": "standing"}, {"call": "open_round", "round_number": 1}, ask]),
         pack_frames([{**commit, "consumed": [1]}, {"call": "next", "task": "train", "taken": [1]}]),
         pack_frames([{"call": "finish"}, {"call": "fail", "error": "task", "reason": "no"}]),
+        pack_frames([{"call": "fail", "error": "task", "reason": UNPRINTABLE}]),
     ]
+
+
+def texts() -> Sequence[bytes]:
+    paths = "'/srv/My Data/John Smith.csv' /srv/x:3 ~op/y https://host/z, /site/runs/1 and /site."
+    return [json_bytes([text, 40]) for text in (HALVES, UNPRINTABLE, paths, "line\n" * 20)]
 
 
 YAML = (

@@ -77,6 +77,7 @@ _OTHERS = (
     Target("key-pem", readers.key, lambda: [things().key_pem]),
     Target("worker-report", readers.reports, seeds.report_frames, forms.FRAMES),
     Target("worker-call", readers.calls, seeds.call_frames, forms.FRAMES),
+    Target("text", readers.text, seeds.texts, JSON),
 )
 
 TARGETS: dict[str, Target] = {target.name: target for target in (*_MESSAGES, *_COMPRESSED, *_OTHERS)}

@@ -49,11 +49,11 @@ def summed_up(
         UpdateError: As `aggregate_of`.
     """
     examples = [update.num_examples for update in answers]
-    total = total_weight(examples)
+    total_weight(examples)
     if without and len(without) < len(answers):
         raise UpdateError(f"an update is missing from {', '.join(without)}, while other sites sent one")
     return Aggregate(
-        num_examples=int(total),
+        num_examples=sum(examples),  # exactly: beyond 2**53 a float is not
         metrics=weighted_metrics([update.metrics for update in answers], examples),
         delta=None if without else combined(),
         sites=tuple(update.site for update in answers),

@@ -26,5 +26,8 @@ class ServerOptimizer(Protocol):
 
         Returns:
             The next model, with the dtypes of `model`, and the next state.
+
+        Raises:
+            UpdateError: The delta is so large that the state would not be finite; names the tensor.
         """
         ...

@@ -28,6 +28,7 @@ import numpy as np
 
 from hanse.aggregation.base import ServerOptimizer
 from hanse.core.values.parameters import Array, Parameters, add, is_floating
+from hanse.errors import UpdateError
 
 Step = tuple[dict[str, Array], dict[str, Array]]
 """The next model and the next state."""
@@ -159,7 +160,14 @@ def _adaptive_step(optimizer: _Adaptive, model: Parameters, delta: Parameters, s
         v = state.get(f"v/{name}", np.full_like(gradient, optimizer.tau**2))
         # Without `asarray` a zero-dimensional tensor would come back as a bare number.
         m = np.asarray(optimizer.beta1 * m + (1 - optimizer.beta1) * gradient)
-        v = np.asarray(optimizer.second_moment(v, np.square(gradient)))
+        with np.errstate(over="ignore"):
+            v = np.asarray(optimizer.second_moment(v, np.square(gradient)))
+        if not np.isfinite(v).all():  # it would divide every later update to zero
+            raise UpdateError(
+                f"the mean update of tensor {name!r} is too large to be squared",
+                mend="Leave `server_optimizer` out, or take `aggregation: {rule: median}`, which no single "
+                "update moves far.",
+            )
         change[name] = np.asarray(optimizer.lr * m / (np.sqrt(v) + optimizer.tau))
         next_state |= {f"m/{name}": m, f"v/{name}": v}
     return add(model, change), next_state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,13 @@ _BLOCK_BYTES = 512 * 1024
 _WORTH_A_THREAD = 1 << 20
 """Elements of a tensor for which another thread pays."""
 _THREADS = min(os.cpu_count() or 1, 8)
+_NORMALISED = 2.0**-64
+"""Factor of the weights of float64 numbers, so that no product and no sum overflows.
+
+A round has fewer than 2**64 examples: no mean of finite numbers passes through an infinity. A factor that is
+a power of two, the same in every round, changes no bit of a mean, except of numbers below 1e-288. Numbers of
+all other dtypes are far from the largest float64.
+"""
 
 
 def weighted_mean(
@@ -71,16 +79,32 @@ def weighted_metrics(metrics: Sequence[Metrics], weights: Sequence[float]) -> di
         weights: One weight a site; at least 0.
 
     Returns:
-        The means in the order of their names, without those that only sites of weight 0 gave.
+        The means in the order of their names, without those that only sites of weight 0 gave. Finite
+        where the metrics are, however large metrics and weights are.
     """
-    sums: defaultdict[str, float] = defaultdict(float)
-    totals: defaultdict[str, float] = defaultdict(float)
-    for given, weight in zip(metrics, weights, strict=True):
-        for name, value in given.items():
+    given: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for numbers, weight in zip(metrics, weights, strict=True):
+        for name, value in numbers.items():
             if weight:
-                sums[name] += weight * value
-                totals[name] += weight
-    return {name: sums[name] / totals[name] for name in sorted(sums)}
+                given[name].append((value, weight))
+    return {name: _mean_number(given[name]) for name in sorted(given)}
+
+
+def _mean_number(given: Sequence[tuple[float, float]]) -> float:
+    """Weighted mean of numbers; finite where all of them are."""
+    total = 0.0
+    for _, weight in given:
+        total += weight
+    # To below 1/2: a large number times a large weight overflows. A power of two changes no bit.
+    exponent = -1 - math.frexp(total)[1]
+    folded = 0.0
+    for value, weight in given:
+        folded += math.ldexp(weight, exponent) * value
+    mean = folded / math.ldexp(total, exponent)
+    if math.isinf(mean) and all(math.isfinite(value) for value, _ in given):
+        # Rounding can lead past the largest of them, which is the largest float then.
+        return math.copysign(sys.float_info.max, mean)
+    return mean
 
 
 def total_weight(weights: Sequence[float]) -> float:
@@ -112,14 +136,39 @@ def add_term(folded: Array, term: Array, values: Array, weight: float) -> None:
         weight: Of the update.
     """
     np.copyto(term, values.view(as_number(values.dtype)))
-    term *= weight
+    term *= weight * _scale(values.dtype)
     folded += term
 
 
 def quotient(folded: Array, total: float, dtype: np.dtype[Any]) -> Array:
-    """The mean that a sum comes to, in the dtype of its tensor, rounded once; changes the sum."""
-    folded /= total
+    """The mean that a sum of `add_term` comes to, in the dtype of its tensor, rounded once; changes the sum.
+
+    Of finite numbers it is finite.
+    """
+    if dtype == np.float64:
+        divide_finite(folded, total * _scale(dtype))
+    else:
+        folded /= total
     return rounded(folded, dtype).view(dtype)
+
+
+def divide_finite(sums: Array, total: float) -> None:
+    """Divide sums in place; a finite sum that rounding leads past the largest float64 becomes that.
+
+    Args:
+        sums: Sums of normalised numbers, float64; changed.
+        total: What the weights of those numbers come to, above 0 and at most 1.
+    """
+    finite = np.isfinite(sums)
+    with np.errstate(over="ignore"):
+        sums /= total
+    passed = finite & np.isinf(sums)
+    if passed.any():
+        sums[passed] = np.copysign(sys.float_info.max, sums[passed])
+
+
+def _scale(dtype: np.dtype[Any]) -> float:
+    return _NORMALISED if dtype.newbyteorder("=") == np.float64 else 1.0
 
 
 def _means(

@@ -21,6 +21,7 @@ from functools import partial
 import numpy as np
 
 from hanse.aggregation.dtypes import as_number, check_alike, rounded
+from hanse.aggregation.fold import divide_finite
 from hanse.core.values.lazy import flat_reader
 from hanse.core.values.parameters import Array, Parameters, is_floating
 from hanse.errors import UpdateError
@@ -96,9 +97,11 @@ def _mean_without(left_out: int, ascending: Array) -> Array:
     kept = ascending[:, left_out : ascending.shape[1] - left_out]
     # One column after another: how NumPy sums along a row depends on how many rows there are.
     total = np.zeros(len(kept))
+    # Two large numbers may have no sum. A power of two changes no bit of it.
+    share = 0.5 ** kept.shape[1].bit_length() if kept.dtype == np.float64 else 1.0
     for column in range(kept.shape[1]):
-        total += kept[:, column]
-    total /= kept.shape[1]
+        total += kept[:, column].astype(np.float64) * share
+    divide_finite(total, kept.shape[1] * share)
     return total
 
 

@@ -18,11 +18,12 @@ from hanse.aggregator.run_worker.workspace import delete_lives
 from hanse.concurrency import Signals
 from hanse.core.journal.membership import STREAM
 from hanse.core.plan.manifest import Manifest
+from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import Fail, Invite, Leave, Recover, Resume, Submit
 from hanse.core.run.run import TERMINAL, Run
 from hanse.core.values.identity import Role
 from hanse.core.values.wording import and_more
-from hanse.errors import HanseError, RunError
+from hanse.errors import HanseError, InternalError, RunError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import RunStatus
@@ -95,10 +96,12 @@ class RunRegistry:
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
         for controller in self.alive():
-            logger.info("run %s: resumed after a restart", controller.run.run_id)
-            await controller.execute(Recover())
-            await self._reconcile(controller)
-            self._drive(controller)
+            try:
+                await self._take_up(controller)
+            except HanseError:
+                raise
+            except Exception:  # the other runs resume
+                logger.exception("run %s cannot be resumed", controller.run.run_id)
 
     async def close(self) -> None:
         """End the workers of all runs; the runs go on at the next start."""
@@ -174,6 +177,22 @@ class RunRegistry:
         self._drive(controller)
         return controller
 
+    async def tell_alive(self, command: Command) -> None:
+        """Execute a command on every run under way; an error of one run keeps it from no other run."""
+        for controller in self.alive():
+            try:
+                await controller.execute(command)
+            except HanseError as error:  # the next start makes up for it
+                logger.error("run %s does not know yet of %s: %s", controller.run.run_id, command, error)
+            except Exception:
+                logger.exception("run %s does not know yet of %s", controller.run.run_id, command)
+
+    async def _take_up(self, controller: RunController) -> None:
+        logger.info("run %s: resumed after a restart", controller.run.run_id)
+        await controller.execute(Recover())
+        await self._reconcile(controller)
+        self._drive(controller)
+
     def _load(self, run_id: str) -> RunController:
         run = JournaledRun(self._journal, run_id, self.journal_heads.note)
         return RunController(run, self.signals, self._clock_ms)
@@ -195,8 +214,9 @@ class RunRegistry:
             await Supervisor(controller, self._dependencies).supervise()
         except Exception as error:  # the outermost edge of a run: it must not end in silence
             logger.exception("run %s: the aggregator cannot continue the run", run_id)
-            await controller.execute(Fail(HanseError.code, f"the aggregator failed: {error}; see its log"))
-            raise
+            # The error may say anything, paths and data among it, and the journal is exported.
+            reason = f"the aggregator met an unforeseen {type(error).__name__}; its log has the trace"
+            await controller.execute(Fail(InternalError.code, reason))
         finally:
             telling.cancel()
             del self._tasks[run_id]

@@ -73,7 +73,10 @@ def log_to(level: str, *, as_json: bool = False, file: Path | None = None) -> No
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if file is not None:
-        handlers.append(RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8"))
+        kept = RotatingFileHandler(
+            file, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8", errors="backslashreplace"
+        )
+        handlers.append(kept)
     formatter = _JsonFormatter() if as_json else _LineFormatter()
     for handler in handlers:
         handler.setFormatter(formatter)
@@ -94,6 +97,10 @@ class _LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, on which nothing that a peer sent can pass for another line."""
         return printable(super().formatMessage(record)).replace("\n", " | ")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The trace; messages of errors in it may be a peer's."""
+        return printable(super().formatException(ei))
 
 
 class _JsonFormatter(logging.Formatter):

@@ -14,7 +14,7 @@ from hanse.collaborator.restored import Restored, find_restore, forget_note, hol
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
-from hanse.collaborator.tasks import Tasks
+from hanse.collaborator.tasks import ENDS_AGENT, Tasks
 from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, HanseError, ProtocolError, StorageError, TrustError, VersionError
 from hanse.files.lock import DirectoryLock
@@ -156,7 +156,10 @@ class Agent:
         runs = here.directory / "runs"
         self._runs = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
         for run_id in self._runs:
-            await asyncio.to_thread(RunFolder(runs / run_id).drop_damaged)
+            try:
+                await asyncio.to_thread(lambda path: RunFolder(path).drop_damaged(), runs / run_id)
+            except StorageError as error:  # the next task of this run says what follows
+                logger.warning("run %s: its models cannot be looked through: %s", run_id, error)
         known = ""
         while True:
             await self._renew()
@@ -186,13 +189,13 @@ class Agent:
         for key, (asked_ms, see_to) in wanted.items():
             job = self._jobs.get(key)
             if job is None or (job.task.done() and job.asked_ms != asked_ms):
-                task = group.create_task(see_to())
+                task = group.create_task(_contained(see_to(), key[0]))
                 task.add_done_callback(self._say_what_is_awaited)
                 self._jobs[key] = _Job(task, asked_ms)
         listed = {run.run_id for run in work.runs}
         for run_id in sorted(self._runs - listed):
             logger.info("run %s is over for this site", run_id)
-            group.create_task(self._tasks.end_run(run_id))
+            group.create_task(_contained(self._tasks.end_run(run_id), run_id))
         self._runs = listed
         self._say_what_is_awaited()
 
@@ -263,3 +266,13 @@ class Agent:
         # For an upgrade a person has to act; whatever else fails may pass.
         level = logging.ERROR if isinstance(error, VersionError) else logging.WARNING
         logger.log(level, "try %d failed: %s; the next in %.1f s", attempt, error, delay_s)
+
+
+async def _contained(job: Coroutine[Any, Any, None], run_id: str) -> None:
+    """Do a job of one run: an error that was not foreseen ends the job alone; the log has its trace."""
+    try:
+        await job
+    except ENDS_AGENT:
+        raise
+    except Exception:
+        logger.exception("run %s: an error that was not foreseen; the agent continues", run_id)

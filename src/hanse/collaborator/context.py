@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hanse.collaborator.identity import Identity
+from hanse.collaborator.outgoing_text import OutgoingText
 from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.progress import cpu_time
 from hanse.collaborator.site_journal import SiteJournal
@@ -70,6 +71,11 @@ class SiteContext:
     def plans(self) -> PlanStore:
         """The plans that this site has seen."""
         return PlanStore(self.directory / PLANS)
+
+    @property
+    def outgoing_text(self) -> OutgoingText:
+        """Makes text fit to leave this site."""
+        return OutgoingText.of(self.directory, self.settings)
 
     @property
     def now_ms(self) -> int:

@@ -154,7 +154,11 @@ class PlanStore:
         if not path.is_file():
             return []
         with file_errors(f"read {path}"):
-            found: list[str] = json.loads(path.read_bytes())
+            data = path.read_bytes()
+        try:
+            found: list[str] = json.loads(data)
+        except ValueError:  # damaged: it is rewritten as soon as the aggregator names the runs
+            return []
         return found
 
 

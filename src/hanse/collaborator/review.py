@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.outgoing_text import OutgoingText
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
 from hanse.collaborator.releases import answer_release
 from hanse.config.bundle import write_bundle
@@ -42,14 +43,17 @@ _MOST_REASONS = 100
 def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
     """Hold a plan against the site's policy and the data that is really there."""
     decision = decide(settings.policy, manifest, digest, frozenset(settings.data))
-    absent = tuple(
-        f"the plan needs the data source {name!r}, and {settings.data[name]} does not exist"
-        for name in manifest.plan.data
-        if name in settings.data and not settings.data[name].exists()
-    )
+    absent = [
+        name for name in manifest.plan.data if name in settings.data and not settings.data[name].exists()
+    ]
     if not absent:
         return decision
-    return Decision(Verdict.REFUSE, (*_refusals(decision), *absent))
+    for name in absent:  # the reasons leave the site, and paths do not
+        logger.warning("the data source %r of site.yaml, %s, does not exist", name, settings.data[name])
+    missing = (
+        f"the plan needs the data source {name!r}, and nothing is at its path in site.yaml" for name in absent
+    )
+    return Decision(Verdict.REFUSE, (*_refusals(decision), *missing))
 
 
 def decide_plan(
@@ -86,7 +90,8 @@ def decide_plan(
             mend="Change the policy or the data sources in site.yaml first, if that is meant.",
         )
     said = "a person approved it" if approve else "a person refused it"
-    reasons = (f"{said}: {reason}" if reason else said,)
+    told = f"{said}: {reason}" if reason else said
+    reasons = OutgoingText.of(directory, settings).reasons((told,), _MOST_REASONS)
     answer = _sign(credentials, digest, accepted=approve, reasons=reasons, by="person", now=now)
     plans.record(digest, answer)
     return answer, plans.runs(digest)
@@ -183,7 +188,8 @@ class Reviewer:
         accepted = decision.verdict is Verdict.ACCEPT
         logger.info("run %s: plan %s %s: %s", run.run_id, name, "accepted" if accepted else "refused", told)
         credentials, now = self._here.identity.credentials, self._here.clock()
-        answer = _sign(credentials, digest, accepted=accepted, reasons=decision.reasons, by="rule", now=now)
+        reasons = self._here.outgoing_text.reasons(decision.reasons, _MOST_REASONS)
+        answer = _sign(credentials, digest, accepted=accepted, reasons=reasons, by="rule", now=now)
         self._here.plans.record(digest, answer)
         return answer
 
@@ -205,7 +211,7 @@ class Reviewer:
                 at=answer.decided,
             )
             self._vouched.append(answer)
-        except (StorageError, TrustError) as error:
+        except (StorageError, TrustError, OverflowError, ValueError) as error:  # no time, or no JSON
             logger.error("the answer to plan %s on disk does not count: %s", digest[:12], error)
             return None
         return answer
@@ -245,7 +251,7 @@ def _sign(
         site=credentials.party.name,
         plan_digest=digest,
         accepted=accepted,
-        reasons=reasons[:_MOST_REASONS],
+        reasons=reasons,
         decided_ms=round(now.timestamp() * 1000),
     )
     return StoredAnswer(by=by, statement=state(credentials, PLAN_ANSWER, body))

@@ -22,7 +22,9 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.safe_text import MOST_REASON_CHARS
 from hanse.errors import (
+    ERRORS,
     DisclosureError,
     HanseError,
     PolicyError,
@@ -40,7 +42,6 @@ from hanse.wire.tensors import read_specs
 
 logger = logging.getLogger(__name__)
 
-_MAX_REASON = 4_096
 _INITIALISE_TRIES = 2
 
 
@@ -92,14 +93,34 @@ class TaskRun:
 
     def failed(self, error: HanseError) -> TaskOutcome:
         """What is said when the task failed: as much as the site permits."""
-        permitted = self.context.settings.policy.discloses.failures
-        tail = error.log_tail if permitted == "log" and isinstance(error, TaskError) else ""
-        reason = str(error)
+        tail = error.log_tail if isinstance(error, TaskError) else ""
         # Whatever the worker had a hand in may carry its words: names of tensors, of metrics.
         ours = isinstance(error, PolicyError) and not isinstance(error, DisclosureError)
-        if permitted == "kind" and not ours:
-            reason = f"task {self.assignment.task} failed ({error.code}); the site's own log says more"
-        return self._said(outcome="failed", reason=reason[:_MAX_REASON], log_tail=tail[-MAX_LOG_TAIL:])
+        return self._failed(str(error), tail, str(error) if ours else self._kind(error.code))
+
+    def _kind(self, code: str) -> str:
+        """All that is said of a failure where the site permits no more than its kind."""
+        return f"task {self.assignment.task} failed ({code}); the site's own log says more"
+
+    def _failed(self, reason: str, tail: str, kind: str) -> TaskOutcome:
+        permitted, text = self.context.settings.policy.discloses.failures, self.context.outgoing_text
+        reason = kind if permitted == "kind" else reason
+        return self._said(
+            outcome="failed",
+            reason=text.line(reason, MOST_REASON_CHARS),
+            log_tail=text.tail(tail, MAX_LOG_TAIL) if permitted == "log" else "",
+        )
+
+    def stated_again(self, outcome: TaskOutcome) -> TaskOutcome:
+        """An outcome that an earlier agent signed, as far as the site permits now.
+
+        Its record in the site's journal is looked up again: the journal may be another one since.
+        """
+        if outcome.outcome == "failed":
+            kinds = [self._kind(code) for code in ERRORS]
+            kind = outcome.reason if outcome.reason in kinds else self._kind(TaskError.code)
+            return self._failed(outcome.reason, outcome.log_tail, kind)
+        return outcome.model_copy(update={"journal": None})
 
     def answered_by(self, outcome: TaskOutcome) -> bool:
         """Whether an outcome is about this very task, and its update is still here."""

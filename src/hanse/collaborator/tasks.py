@@ -18,11 +18,14 @@ from hanse.collaborator.task_worker.pool import Workers
 from hanse.errors import (
     ConfigError,
     HanseError,
+    InternalError,
     PolicyError,
     ProtocolError,
     RunError,
     StorageError,
+    TamperedError,
     TaskError,
+    TransportError,
     TrustError,
     UpdateError,
 )
@@ -42,7 +45,9 @@ logger = logging.getLogger(__name__)
 _REFUSED = (ConfigError, PolicyError, UpdateError)
 """How an aggregator refuses an outcome that it will never take."""
 _FAILURES = (*_REFUSED, RunError, StorageError, TaskError)
-"""What ends a task; any other error ends the agent."""
+"""What ends a task."""
+ENDS_AGENT = (ProtocolError, TamperedError, TransportError, TrustError)
+"""Errors that end the agent; any other error ends only the task, or the review, that met it."""
 
 
 class Tasks:
@@ -67,12 +72,20 @@ class Tasks:
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
             task_run = TaskRun(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
-            said = None
-            if folder.has_residuals_of(assignment.exchange):
-                said = await self._here.retry_while_disk_full(
-                    partial(asyncio.to_thread, self._said_before, task_run)
-                )
-            await self._hand_in(task_run, said or await self._outcome(task_run))
+            try:
+                await self._see_through(task_run)
+            except ENDS_AGENT:
+                raise
+            except Exception as error:  # the outermost edge of a task
+                logger.exception("%s failed: an error that was not foreseen", task_run, extra=task_run.facts)
+                await self._hand_in(task_run, task_run.failed(_unforeseen(error)))
+
+    async def _see_through(self, task_run: TaskRun) -> None:
+        said = None
+        if task_run.folder.has_residuals_of(task_run.assignment.exchange):
+            look = partial(asyncio.to_thread, self._said_before, task_run)
+            said = await self._here.retry_while_disk_full(look)
+        await self._hand_in(task_run, said or await self._outcome(task_run))
 
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
@@ -140,8 +153,7 @@ class Tasks:
         except (TrustError, ProtocolError) as error:
             logger.warning("%s: what was kept of it does not count: %s", task_run, error)
             return None
-        # Its record is looked up again: the journal may be another one since.
-        return outcome.model_copy(update={"journal": None}) if task_run.answered_by(outcome) else None
+        return task_run.stated_again(outcome) if task_run.answered_by(outcome) else None
 
     async def _hand_in(self, task_run: TaskRun, outcome: TaskOutcome) -> None:
         here, folder, exchange = self._here, task_run.folder, outcome.exchange
@@ -177,6 +189,11 @@ class Tasks:
             folder.drop_update(exchange)
             if outcome.outcome == "failed":
                 folder.forget_outcome(exchange)  # a run that is resumed asks again, and then it counts
+
+
+def _unforeseen(error: Exception) -> InternalError:
+    """The error to state in place of one whose message may hold anything."""
+    return InternalError(f"an unforeseen {type(error).__name__}; the site's own log has its trace")
 
 
 def _told(outcome: TaskOutcome) -> str:

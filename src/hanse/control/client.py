@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from hanse.core.run.run import TERMINAL
+from hanse.core.values.safe_text import one_line
 from hanse.files.atomic import move_file
 from hanse.files.errors import file_errors
 from hanse.storage.blobs_file import FileBlobStore
@@ -29,7 +30,14 @@ from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
 from hanse.transport.client.retry import Retry, retrying
 from hanse.wire.messages.basics import Empty
-from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages.runs import (
+    MOST_STOP_REASON,
+    EventsReply,
+    Runs,
+    RunStatus,
+    StopRequest,
+    SubmitRequest,
+)
 
 _POLL_S = 30.0
 _LARGEST_BLOB = 1 << 40
@@ -93,9 +101,10 @@ class ControlClient:
 
         Args:
             run_id: Which.
-            reason: For the journal; at most 1000 characters.
+            reason: For the journal; cut after 1000 characters.
         """
-        return await self._connection.call(STOP, StopRequest(reason=reason), run_id=run_id)
+        request = StopRequest(reason=one_line(reason, MOST_STOP_REASON))
+        return await self._connection.call(STOP, request, run_id=run_id)
 
     async def resume(self, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""

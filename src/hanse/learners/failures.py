@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hanse.core.values.safe_text import last_lines, one_line
 from hanse.errors import HanseError, TaskError
 
 MAX_LOG_TAIL = 8_000
 """Most characters of a traceback that are passed on."""
+_MOST_PLACE_CHARS = 200
 
 _LIBRARIES = tuple(
     f"{folder}/"
@@ -30,11 +32,14 @@ def is_library(filename: str) -> bool:
 def place(error: BaseException) -> str:
     """The line of the user's code that an error came from, as `heart.py:42`."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}"
+        return _named(error.filename, error.lineno)
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     theirs = [line for line in lines if not is_library(line[0])]
-    filename, number = (theirs or lines)[-1]
-    return f"{Path(filename).name}:{number}"
+    return _named(*(theirs or lines or [("an unknown place", 0)])[-1])
+
+
+def _named(filename: object, number: object) -> str:
+    return one_line(f"{Path(str(filename)).name}:{number}", _MOST_PLACE_CHARS)
 
 
 def failure(doing: str, error: BaseException) -> HanseError:
@@ -49,15 +54,20 @@ def failure(doing: str, error: BaseException) -> HanseError:
     """
     if isinstance(error, HanseError) and not isinstance(error, TaskError):
         return error
-    tail = "".join(traceback.format_exception(error))[-MAX_LOG_TAIL:]
+    tail = last_lines("".join(traceback.format_exception(error)), MAX_LOG_TAIL)
     if isinstance(error, TaskError):
-        return TaskError(f"{place(error)}: {error.message}", mend=error.mend, log_tail=tail)
+        message, mend = one_line(str(error.message)), one_line(str(error.mend))
+        return TaskError(f"{place(error)}: {message}", mend=mend, log_tail=tail)
     return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", log_tail=tail)
 
 
 def describe(error: BaseException) -> str:
-    """An error's kind and message in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    """An error's kind and message in one line, printable and bounded."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  # the user's code makes the message, too
+        message = "its message cannot be read"
+    return one_line(f"{type(error).__name__}: {message}").removesuffix(":")
 
 
 @contextmanager

@@ -15,6 +15,9 @@ from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import TaskResult
 from hanse.errors import TaskError
 
+_BEYOND = 2**63
+"""No data set has so many examples."""
+
 
 def checked_result(result: object, received: Parameters, doing: str) -> TaskResult:
     """Check what a task gave back.
@@ -52,10 +55,13 @@ def checked_count(value: Any, doing: str) -> int:
     Raises:
         TaskError: It is none.
     """
-    with suppress(TypeError):
-        if (count := operator.index(value)) >= 0:
+    with suppress(Exception):  # a number of the user's own may raise anything
+        if 0 <= (count := operator.index(value)) < _BEYOND:
             return count
-    raise TaskError(f"{doing}: the number of examples must be a whole number from 0 on, got {value!r}")
+    # Only what is short can be quoted.
+    quoted = isinstance(value, float) or (isinstance(value, int) and abs(value) < _BEYOND)
+    got = value if quoted else a_kind_of(value)
+    raise TaskError(f"{doing}: the number of examples must be a whole number from 0 on, got {got}")
 
 
 def checked_metrics(metrics: Any, doing: str) -> dict[str, float]:
@@ -91,11 +97,16 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
 def _name(name: Any, doing: str) -> str:
     if not isinstance(name, str):
         raise TaskError(f"{doing}: {name!r} is not a name; names of metrics and parameters are text")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        what = f"{name[:80]!a} is not a name: half of a surrogate pair is not text"
+        raise TaskError(f"{doing}: {what}") from None
     return name
 
 
 def _number(name: str, value: Any, doing: str) -> float:
-    with suppress(TypeError, ValueError, RuntimeError):
+    with suppress(Exception):  # a number of the user's own may raise anything
         # `item` where there is one: torch warns when it is `float` that takes a loss off its graph.
         number = value.item() if hasattr(value, "item") else value
         if not isinstance(number, str | bytes):

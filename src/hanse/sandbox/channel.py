@@ -99,10 +99,15 @@ def decode(body: bytes) -> Message:
     """Read a message.
 
     Raises:
-        ProtocolError: It is no JSON object.
+        ProtocolError: It is no JSON object, or holds half of a surrogate pair: nothing can write that down.
     """
     try:
-        message = json.loads(body)
+        # JSON in UTF-8, and nothing that Python reads beside it.
+        message = json.loads(body.decode("utf-8"))
+        if b"\\u" in body:
+            json.dumps(message, ensure_ascii=False).encode("utf-8")
+    except UnicodeError:
+        raise ProtocolError("a worker's message holds text that is not Unicode") from None
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a worker's message is not JSON: {error}") from error
     if not isinstance(message, dict):

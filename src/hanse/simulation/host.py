@@ -21,9 +21,10 @@ from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
+from hanse.core.values.safe_text import last_lines, one_line
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import HanseError, TaskError, WorkflowError, rebuild
-from hanse.learners.failures import describe, place
+from hanse.learners.failures import MAX_LOG_TAIL, describe, place
 from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
@@ -103,7 +104,7 @@ class SimulationHost:
             _call(workflow, Federation(self))
         except HanseError as error:
             if self.run.phase is Phase.RUNNING:
-                self._record(Fail(error.code, str(error)))
+                self._record(Fail(error.code, one_line(str(error))))
             raise
         self._record(Finish())
         return self.run
@@ -222,8 +223,8 @@ class SimulationHost:
     def _taken(self, exchange: Exchange, site: str, answer: Delivered | HanseError) -> Iterator[Update]:
         """Tell the run of an answer; gives it where it counts."""
         if isinstance(answer, HanseError):
-            tail = answer.log_tail if isinstance(answer, TaskError) else ""
-            self._execute(FailTask(exchange.number, site, str(answer), tail))
+            tail = last_lines(answer.log_tail, MAX_LOG_TAIL) if isinstance(answer, TaskError) else ""
+            self._execute(FailTask(exchange.number, site, one_line(str(answer)), tail))
             return
         self._execute(AcceptResult(exchange.number, site, answer.num_examples, answer.metrics, answer.digest))
         yield Update(site, answer.num_examples, answer.metrics, answer.update)

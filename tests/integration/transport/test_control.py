@@ -46,6 +46,16 @@ def test_runs_are_listed_shown_stopped_and_resumed(
     assert service.asked == [("stop", "demo-1", StopRequest(reason="enough")), ("resume", "demo-1", None)]
 
 
+def test_a_reason_that_no_journal_can_hold_is_given_as_far_as_it_can(
+    run: Run, client: ControlClient, service: FakeService
+) -> None:
+    run(client.stop("demo-1", "caf\udce9\n" + "x" * 2_000))
+
+    ((_, _, asked),) = service.asked
+    assert asked.reason.startswith(r"caf\udce9 xxx")
+    assert len(asked.reason) == 1_000
+
+
 def test_a_plan_is_uploaded_and_submitted(run: Run, client: ControlClient, service: FakeService) -> None:
     run(client.upload(DIGEST, DATA))
     run(client.submit(DIGEST))

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.core.values.parameters import Array, Parameters, add, specs
+from hanse.errors import UpdateError
 from hanse.wire.tensors import decode, encode
 
 ADAPTIVE: list[FedAdagrad | FedAdam | FedYogi] = [
@@ -119,6 +120,12 @@ def test_a_state_that_was_stored_goes_on_to_the_same_bits(optimizer: ServerOptim
 
     assert specs(stored) == specs(state)
     assert encode(optimizer.step(once, delta, stored)[0]) == encode(optimizer.step(once, delta, state)[0])
+
+
+@pytest.mark.parametrize("optimizer", ADAPTIVE, ids=repr)
+def test_an_update_whose_square_is_no_number_is_refused(optimizer: ServerOptimizer) -> None:
+    with pytest.raises(UpdateError, match="tensor 'x' is too large to be squared"):
+        optimizer.step({"x": np.zeros(1, np.float32)}, {"x": np.array([1e20], np.float32)}, {})
 
 
 @pytest.mark.parametrize("optimizer", ADAPTIVE, ids=repr)

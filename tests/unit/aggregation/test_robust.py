@@ -121,6 +121,14 @@ def test_large_numbers_have_a_middle() -> None:
     updates = [{"w": np.array([1.7e308])}, {"w": np.array([1.5e308])}]
 
     assert median(updates)["w"] == [1.6e308]
+    assert trimmed_mean(updates, 0)["w"] == [1.6e308]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_the_largest_number_has_a_trimmed_mean(count: int) -> None:
+    largest = np.finfo(np.float64).max
+
+    assert trimmed_mean([{"w": np.array([largest])}] * count, 0)["w"] == [largest]
 
 
 def test_a_part_is_taken_as_it_is_written() -> None:

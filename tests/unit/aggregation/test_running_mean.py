@@ -33,7 +33,9 @@ def numbers(draw: st.DrawFn, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Ar
         )
         array = (raw & 1 if dtype.kind == "b" else raw).view(dtype)
     else:
-        values = st.lists(st.floats(-1e4, 1e4, width=16), min_size=size, max_size=size)
+        width = draw(st.sampled_from((16, 64 if dtype == np.float64 else 16)))
+        most = 1e4 if width == 16 else float(np.finfo(dtype).max)
+        values = st.lists(st.floats(-most, most, width=width), min_size=size, max_size=size)
         array = np.array(draw(values), np.float64).astype(dtype)
     form = draw(st.sampled_from(["plain", "foreign", "strided"]))
     if form == "foreign" and dtype.name != "bfloat16":

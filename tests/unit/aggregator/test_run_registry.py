@@ -182,7 +182,9 @@ class TestDriving:
                 run_id = await fixture.submit()
                 ended = await until_phase(fixture, run_id, *TERMINAL)
                 assert ended.phase is Phase.FAILED
-                assert "a fault of ours" in ended.reason
+                assert ended.reason == (
+                    "the aggregator met an unforeseen ZeroDivisionError; its log has the trace"
+                )
 
         with caplog.at_level(logging.ERROR):
             run(main())

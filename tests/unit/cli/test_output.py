@@ -61,6 +61,18 @@ def test_the_trace_of_an_error_follows_its_line(capsys: pytest.CaptureFixture[st
     assert trace[-1] == "ZeroDivisionError: by zero"
 
 
+def test_what_no_file_can_hold_is_escaped_in_the_log_and_so_is_what_moves_a_cursor(tmp_path: Path) -> None:
+    log_to("warning", file=tmp_path / "agent.log")
+    try:
+        raise ValueError("\ud800\x1b[2J")
+    except ValueError:
+        logging.getLogger("hanse.test").exception("\ud800 failed")
+
+    first, *trace = (tmp_path / "agent.log").read_text().splitlines()
+    assert first.endswith("ERROR hanse.test: \ufffd failed")
+    assert trace[-1] == "ValueError: \ufffd\ufffd[2J"
+
+
 def test_as_json_a_line_has_the_facts_that_came_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     log_to("info", as_json=True)
 

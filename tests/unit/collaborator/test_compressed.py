@@ -64,7 +64,7 @@ class Agents:
         return self.site.assignment(exchange=exchange, accepted=accepted, max_update_bytes=10_000)
 
     def settle(self, exchange: int, accepted: int = 0) -> TaskOutcome:
-        context = self.site.context()
+        context = self.site.context(policy={"accept": ["demo"], "discloses": {"failures": "message"}})
         tasks = Tasks(context, Reviewer(context), self.trainer)  # type: ignore[arg-type]
         self._run(tasks.run(self.work, self.asked(exchange, accepted)))
         return self.site.upstream.outcomes[-1]

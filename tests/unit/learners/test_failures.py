@@ -64,7 +64,34 @@ def test_the_tail_of_the_log_is_bounded() -> None:
     with pytest.raises(TaskError) as caught, users_code("train"):
         raise ValueError("x" * 3 * MAX_LOG_TAIL)
 
-    assert len(caught.value.log_tail) == MAX_LOG_TAIL
+    assert caught.value.log_tail == "x" * MAX_LOG_TAIL
+    assert len(str(caught.value)) < MAX_LOG_TAIL
+
+
+def test_what_a_terminal_or_a_journal_cannot_take_is_escaped() -> None:
+    with pytest.raises(TaskError) as caught, users_code("train"):
+        raise ValueError("half a pair \ud800\x1b[2J\nand so on")
+
+    assert caught.value.message.endswith(r"ValueError: half a pair \ud800\x1b[2J and so on")
+    assert r"half a pair \ud800\x1b[2J" in caught.value.log_tail
+
+
+def test_an_error_whose_message_cannot_be_had_is_told_by_its_kind() -> None:
+    class Rude(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    with (
+        pytest.raises(TaskError, match=r"test_failures\.py:\d+: Rude: its message cannot be read$"),
+        users_code("train"),
+    ):
+        raise Rude
+
+
+@pytest.mark.parametrize("file", [3, "\ud800.py"])
+def test_a_syntax_error_of_the_users_own_making_has_a_place(file: object) -> None:
+    with pytest.raises(TaskError, match=r"failed at .*: SyntaxError"), users_code("train"):
+        raise SyntaxError("no", (file, 3, 1, "x"))  # type: ignore[arg-type]
 
 
 def test_installed_packages_are_no_user_code() -> None:

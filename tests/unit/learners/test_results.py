@@ -36,12 +36,30 @@ def test_a_scalar_is_an_array_without_dimensions() -> None:
     assert checked.parameters["w"] is RECEIVED["w"]
 
 
+class Rude:
+    """A number of the user's own."""
+
+    def __index__(self) -> int:
+        raise RuntimeError("not now")
+
+    __float__ = __index__
+
+    def __repr__(self) -> str:
+        raise RuntimeError("nor this")
+
+
 @pytest.mark.parametrize(
     ("result", "message"),
     [
         (None, r"train gave back a NoneType\. A task returns hanse\.TaskResult"),
         (TaskResult(-1), "number of examples must be a whole number from 0 on, got -1"),
         (TaskResult(2.0), "number of examples must be a whole number"),
+        (TaskResult(10**5_000), "number of examples must be a whole number from 0 on, got an int"),
+        (TaskResult(Rude()), "number of examples must be a whole number from 0 on, got a .*Rude"),
+        (TaskResult(1, {"loss": 10**400}), "metric 'loss' must be a number, got an int"),
+        (TaskResult(1, {"loss": Rude()}), "metric 'loss' must be a number, got a .*Rude"),
+        (TaskResult(1, {"\ud800": 0.5}), r"'\\ud800' is not a name: half of a surrogate pair is not text"),
+        (TaskResult(1, {}, {"\ud800": RECEIVED["w"]}), r"'\\ud800' is not a name"),
         (TaskResult(1, {"loss": "0.5"}), "metric 'loss' must be a number, got a str"),
         (TaskResult(1, {"loss": None}), "metric 'loss' must be a number, got a NoneType"),
         (TaskResult(1, {3: 0.5}), "3 is not a name"),

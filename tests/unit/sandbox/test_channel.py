@@ -97,13 +97,19 @@ def test_a_message_beyond_the_bound_is_not_sent(ends: tuple[Channel, socket.sock
     [
         ((MAX_MESSAGE + 1).to_bytes(4, "big"), "claims 1048577 bytes"),
         (b"\0\0\0\x03abc", "not JSON"),
-        (b"\0\0\0\x02\xff\xff", "not JSON"),
+        (b"\0\0\0\x02\xff\xff", "not Unicode"),
+        (b'\0\0\0\x0e{"a":"\\ud800"}', "not Unicode"),
+        (b'\0\0\0\x0e{"\\ud800":"a"}', "not Unicode"),
+        (b'\0\0\0\x0b{"a":"\xed\xa0\x80"}', "not Unicode"),
         (b"\0\0\0\x00", "not JSON"),
         (b"\0\0\0\x02[]", "a JSON list, not an object"),
         ((200_000).to_bytes(4, "big") + b"[" * 200_000, "not JSON"),
         ((10_000).to_bytes(4, "big") + b"1" * 10_000, "not JSON"),
     ],
-    ids=["too large", "no JSON", "no UTF-8", "empty", "no object", "too deep", "too long a number"],
+    ids=[
+        *("too large", "no JSON", "no UTF-8", "half a pair", "half a pair as a name", "half a pair as it is"),
+        *("empty", "no object", "too deep", "too long a number"),
+    ],
 )
 def test_what_is_no_message_is_refused(
     ends: tuple[Channel, socket.socket], frame: bytes, problem: str

@@ -57,6 +57,13 @@ class Failing(Adder):
         raise TaskError("train failed at train.py:3: ZeroDivisionError", log_tail="Traceback ...")
 
 
+class Unwritable(Adder):
+    """Fails in words that no journal can hold."""
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        raise TaskError("half a pair \ud800\n", log_tail="Traceback\n\x1b[2J \ud800")
+
+
 class Telling(Adder):
     """Reports what the plan does not declare."""
 
@@ -122,6 +129,63 @@ def test_fedavg_adds_the_mean_weighted_by_examples() -> None:
     assert run.phase is Phase.FINISHED
     assert simulation.model() == [6.0, 6.0]
     assert run.metrics == {"loss": 3.0}
+
+
+def test_a_failure_in_words_that_no_journal_can_hold_is_a_failure_of_its_site() -> None:
+    sites = {"a": Adder(1.0), "b": Unwritable(1.0), "c": Adder(1.0)}
+    simulation = Simulation(sites, cohort={"quorum": 0.6}, rounds=1)
+
+    simulation.drive()
+
+    (failed,) = simulation.of(TaskFailed)
+    assert (failed.site, failed.reason) == ("b", r"half a pair \ud800")
+    assert failed.log_tail == "Traceback\n\\x1b[2J \\ud800"
+
+
+def test_a_workflow_that_fails_in_words_that_no_journal_can_hold_fails_the_run() -> None:
+    def workflow(federation: Federation) -> None:
+        raise ValueError("half a pair \ud800\n")
+
+    simulation = Simulation({"a": Adder(1.0)})
+
+    with pytest.raises(WorkflowError, match=r"ValueError: half a pair \\ud800$"):
+        simulation.drive(workflow)
+
+    (failed,) = simulation.of(RunFailed)
+    assert failed.reason.endswith(r"ValueError: half a pair \ud800")
+
+
+class Loud(Adder):
+    """Reports a metric, of as many examples as a site may have."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__(1.0, examples=10**12)
+        self.loss = loss
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence)
+        return TaskResult(self.examples, {"loss": self.loss}, result.parameters)
+
+
+def test_the_largest_metrics_of_sites_with_the_most_examples_have_a_mean() -> None:
+    tasks = {"train": {"discloses": AGGREGATE}, "evaluate": {"discloses": {"metrics": ["loss"]}}}
+    sites = {"a": Loud(1.7e308), "b": Loud(1.7e308)}
+
+    run = Simulation(sites, tasks=tasks, keep_best={"metric": "loss", "mode": "min"}).drive()
+
+    assert run.metrics == {"loss": 1.7e308}
+
+
+def test_a_metric_that_is_not_finite_is_a_failure_of_the_site_that_reports_it() -> None:
+    sites = {"a": Adder(1.0), "b": Loud(float("inf")), "c": Adder(1.0)}
+    simulation = Simulation(sites, cohort={"quorum": 0.6}, rounds=1)
+
+    run = simulation.drive()
+
+    assert run.phase is Phase.FINISHED
+    assert [(event.site, event.reason) for event in simulation.of(TaskFailed)] == [
+        ("b", "task train at b reports loss = inf")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -12,7 +11,6 @@ from hanse.aggregator.run_registry import REMOVED, RunRegistry
 from hanse.core.run.lifecycle import Invite, Leave
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.peer import Peer
-from hanse.errors import HanseError
 from hanse.wire.messages.members import (
     Certificates,
     EnrolRequest,
@@ -23,8 +21,6 @@ from hanse.wire.messages.members import (
     RenewRequest,
     SignRequest,
 )
-
-logger = logging.getLogger(__name__)
 
 
 class MemberRequests:
@@ -71,8 +67,7 @@ class MemberRequests:
         """Take a party off the allow list; its open requests end at once."""
         await asyncio.to_thread(self._registry.remove, name, peer.party.name)
         self._run_registry.signals.notify([name])
-        for controller in self._run_registry.alive():
-            await controller.execute(Leave(name, REMOVED))
+        await self._run_registry.tell_alive(Leave(name, REMOVED))
         return await self.members(peer)
 
     async def members(self, peer: Peer) -> Members:
@@ -92,11 +87,6 @@ class MemberRequests:
 
     async def _welcome(self, party: Party) -> None:
         """Ask a new site for its answers to the plans of the runs under way."""
-        if party.role is not Role.COLLABORATOR:
-            return
-        for controller in self._run_registry.alive():
-            try:
-                await controller.execute(Invite(party.name))
-            except HanseError as error:
-                # Its token is used up, so it must get its certificate; it is asked at the next start.
-                logger.error("run %s: %s cannot be asked: %s", controller.run.run_id, party.name, error)
+        if party.role is Role.COLLABORATOR:
+            # Whatever comes of it: its token is used up, so it must get its certificate.
+            await self._run_registry.tell_alive(Invite(party.name))

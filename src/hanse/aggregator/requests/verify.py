@@ -14,8 +14,9 @@ from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, FailTask, member_state
 from hanse.core.values.digests import algorithm_of
 from hanse.core.values.peer import Peer
+from hanse.core.values.safe_text import is_safe
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import ProtocolError, UpdateError
+from hanse.errors import DisclosureError, ProtocolError, UpdateError
 from hanse.pki.credentials import Credentials
 from hanse.pki.statements import S, check_statement
 from hanse.storage.base import BlobStore
@@ -50,6 +51,7 @@ class StatementVerifier:
             ProtocolError: It is malformed, or about another plan.
         """
         answer = self._check_stated(PlanAnswer, PLAN_ANSWER, peer, statement)
+        _check_text(peer.party.name, *answer.reasons)
         if answer.plan_digest != run.plan_digest:
             raise ProtocolError(
                 f"{peer.party.name} answered plan {answer.plan_digest[:12]}, but run {run.run_id} is of plan "
@@ -95,6 +97,7 @@ class StatementVerifier:
         exchange = run.exchanges[outcome.exchange]
         _check_belongs(outcome, run, exchange)
         if outcome.outcome == "failed":
+            _check_text(outcome.site, outcome.reason, outcome.log_tail)
             reason = outcome.reason or "no reason given"
             return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement)
         check_result(outcome, run.plan, outcome.task, f"task {outcome.task} at {outcome.site}")
@@ -126,6 +129,12 @@ class StatementVerifier:
                 mend="Upload the blob before its result.",
             )
         check_update_blob(self._blobs, run, exchange, site, update.digest)
+
+
+def _check_text(site: str, *texts: str) -> None:
+    """Refuse text that is not printable: it goes into the journal, and from there to terminals."""
+    if not all(map(is_safe, texts)):
+        raise DisclosureError(f"{site} states text that is not printable", mend="Upgrade Hanse at that site.")
 
 
 def _check_belongs(outcome: TaskOutcome, run: Run, exchange: Exchange) -> None:

@@ -169,7 +169,10 @@ class RunController:
                 outcomes = [error] * len(batch)
             events = [event for outcome in outcomes if isinstance(outcome, tuple) for event in outcome]
             if events:
-                self._announce(events)
+                try:
+                    self._announce(events)
+                except Exception:  # the events are durable: the callers still get their answers
+                    logger.exception("run %s: some of what happened was not announced", self.run.run_id)
             for (_, waiting), outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     waiting.set_exception(outcome)

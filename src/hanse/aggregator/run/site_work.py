@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from hanse.core.plan.disclosure import disclosure_of
@@ -26,6 +27,8 @@ from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.model_ref import ModelRef
 from hanse.wire.messages.sites import Assignment, ModelDelta, RunSuspension, RunWork, Work
+
+logger = logging.getLogger(__name__)
 
 HEADER_SLACK = 65_536
 """How much longer than the model an update file may be."""
@@ -80,9 +83,19 @@ class WorkList:
         if standing not in self._told:
             if len(self._told) >= _MOST_REMEMBERED:
                 self._told.clear()
-            found = tuple(self._of_run(site, run, asked) for run, asked in concerned)
+            found, whole = [], True
+            for run, asked in concerned:
+                try:
+                    found.append(self._of_run(site, run, asked))
+                except Exception as error:  # of this run alone: the list names the others all the same
+                    logger.exception("run %s: its work for %s cannot be listed: %s", run.run_id, site, error)
+                    found.append(_nothing_now(run))
+                    whole = False
             version = digest_of([work.model_dump(mode="json") for work in found])
-            self._told[standing] = Work(version=version, runs=found)
+            told = Work(version=version, runs=tuple(found))
+            if not whole:
+                return told
+            self._told[standing] = told
         return self._told[standing]
 
     def _of_run(self, site: str, run: Run, asked: Iterable[Exchange]) -> RunWork:
@@ -109,6 +122,16 @@ class WorkList:
                 for e in asked
             ),
         )
+
+
+def _nothing_now(run: Run) -> RunWork:
+    """That a run wants nothing of a site at present; the run is not over for the site."""
+    return RunWork(
+        run_id=run.run_id,
+        plan_digest=run.plan_digest,
+        plan_bytes=0,
+        progress_s=progress_interval_s(run),
+    )
 
 
 _Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int], ...]]

@@ -45,6 +45,7 @@ from hanse.core.run.run import Run
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
+from hanse.core.values.safe_text import outgoing_line
 from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import WorkflowError
@@ -107,7 +108,7 @@ class CallHandler:
                 await self._execute(Finish())
                 return None
             case FailCall():
-                await self._execute(Fail(call.error, call.reason))
+                await self._execute(Fail(call.error, outgoing_line(call.reason)))
                 return None
             case _:
                 assert_never(call)

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from hanse.aggregator.run_worker.protocol import (
-    MAX_REASON,
     AnswerReply,
     AnswersReply,
     Call,
@@ -32,7 +31,7 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
-from hanse.errors import HanseError, TransportError, WorkflowError, rebuild
+from hanse.errors import ERRORS, HanseError, TransportError, WorkflowError, rebuild
 from hanse.learners.bundle import load_function
 from hanse.learners.failures import describe, place
 from hanse.sandbox.channel import Channel
@@ -72,10 +71,11 @@ def _last_word(plan: Plan, bundle: Path, host: Host) -> Call:
     except ServiceGoneError:
         raise
     except HanseError as error:
-        return _failure(error.code, str(error))
+        return FailCall(error=error.code if error.code in ERRORS else WorkflowError.code, reason=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the outermost edge of the plan's own code
         traceback.print_exc()
-        return _failure(WorkflowError.code, f"the workflow failed at {place(error)}: {describe(error)}")
+        reason = f"the workflow failed at {place(error)}: {describe(error)}"
+        return FailCall(error=WorkflowError.code, reason=reason)
     return FinishCall()
 
 
@@ -83,12 +83,6 @@ def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
     if plan.workflow in BUILT_IN:
         return BUILT_IN[plan.workflow]
     return load_function(bundle, plan.workflow)
-
-
-def _failure(code: str, reason: str) -> FailCall:
-    # What the user's code says need not be text that can be written down.
-    written = reason.encode("utf-8", errors="replace").decode("utf-8")
-    return FailCall(error=code, reason=written[:MAX_REASON])
 
 
 class ServiceLink:

@@ -6,17 +6,22 @@ worker reads its inbox and writes its outbox.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.safe_text import one_line
 from hanse.core.values.schema import Strict, problem_of
 from hanse.errors import ProtocolError
 
 MAX_REASON = 8_192
 
 FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
+
+# Plan code writes this text, and runs in the process that sends it: it is made safe at both ends.
+_Reason = Annotated[str, AfterValidator(partial(one_line, most=MAX_REASON))]
 
 
 class WorkerModel(Strict):
@@ -79,8 +84,8 @@ class FailCall(Strict):
     """The workflow's function raised."""
 
     call: Literal["fail"] = "fail"
-    error: str = Field(max_length=64)
-    reason: str = Field(max_length=MAX_REASON)
+    error: str = Field(pattern=r"^[a-z_]{1,64}$")
+    reason: _Reason
 
 
 Call = StandingCall | OpenRoundCall | ExchangeCall | NextCall | CommitCall | FinishCall | FailCall

@@ -19,6 +19,7 @@ from hanse.concurrency import to_the_end
 from hanse.config.bundle import write_bundle
 from hanse.core.run.lifecycle import Fail, RestartWorker
 from hanse.core.run.run import TERMINAL, Phase
+from hanse.core.values.safe_text import last_lines, outgoing_line, without_paths
 from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.sandbox.confine import Confinement
@@ -143,7 +144,9 @@ class Supervisor:
         except HanseError as error:
             if isinstance(error, StorageError) and not isinstance(error, TamperedError):
                 raise
-            await self._controller.execute(Fail(error.code, f"the run's worker cannot start: {error}"))
+            reason = outgoing_line(f"the run's worker cannot start: {error}")
+            logger.error("run %s: the run's worker cannot start: %s", run.run_id, error)
+            await self._controller.execute(Fail(error.code, reason))
             return None
         if worker.confined.gaps:
             logger.warning("run %s: %s", run.run_id, "; ".join(worker.confined.gaps))
@@ -190,14 +193,16 @@ class Supervisor:
         reason = f"the run's worker {how}"
         logger.warning("run %s: %s\n%s", self._controller.run.run_id, reason, tail)
         with suppress(RunError):  # it ended meanwhile
-            await self._controller.execute(RestartWorker(f"{reason}: {tail[-_TAIL:]}" if tail else reason))
+            # The journal is exported: no paths of this machine, and no more of the print-out.
+            told = outgoing_line(f"{reason}: {last_lines(without_paths(tail), _TAIL)}" if tail else reason)
+            await self._controller.execute(RestartWorker(told))
 
     async def _wait_for_storage(self, error: StorageError, tries: int) -> None:
         run_id = self._controller.run.run_id
         logger.error("run %s cannot continue (try %d of %d): %s", run_id, tries, _STORAGE_TRIES, error)
         if tries >= _STORAGE_TRIES:
             with suppress(StorageError):  # as long as not even that can be written, it goes on trying
-                await self._controller.execute(Fail(error.code, str(error)))
+                await self._controller.execute(Fail(error.code, outgoing_line(str(error))))
         pause_s = min(2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_S)
         await self._controller.in_phase(*TERMINAL, timeout_s=pause_s)
 

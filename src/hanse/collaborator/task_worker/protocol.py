@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from hanse.core.values.safe_text import MOST_REASON_CHARS, last_lines, one_line
 from hanse.core.values.schema import Name, Strict
 from hanse.wire.messages.basics import decode_value
+from hanse.wire.messages.sites import MAX_LOG_TAIL
+
+# Plan code writes these texts, and runs in the process that sends them: they are made safe at both ends.
+_Reason = Annotated[str, AfterValidator(partial(one_line, most=MOST_REASON_CHARS))]
+_Tail = Annotated[str, AfterValidator(partial(last_lines, most=MAX_LOG_TAIL))]
 
 
 class Setup(Strict):
@@ -48,15 +55,15 @@ class TaskReport(Strict):
 
     Attributes:
         error: Code of the error that the task failed with; empty where it is done.
-        reason: The error's message.
-        mend: What to do about it.
-        log_tail: End of the traceback.
+        reason: The error's message, in one line.
+        mend: What to do about it, in one line.
+        log_tail: End of the traceback, printable.
     """
 
-    error: str = ""
-    reason: str = ""
-    mend: str = ""
-    log_tail: str = ""
+    error: str = Field("", max_length=64)
+    reason: _Reason = ""
+    mend: _Reason = ""
+    log_tail: _Tail = ""
     num_examples: int = 0
     # A NaN passes here, so that the check on what leaves can name it.
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)

@@ -27,10 +27,10 @@ class MaximalDisclosure(Strict):
         True, description="Whether this site's freshly made model may be asked for to start a run."
     )
     failures: Literal["kind", "message", "log"] = Field(
-        "message",
-        description="Report of a task that failed: only the failure, its message too, "
+        "kind",
+        description="Report of a task that failed: only the kind of failure, its message too, "
         "or the last lines that it printed. The plan's code writes message and print-out, "
-        "and could put data there.",
+        "and could put data there; paths are removed.",
     )
 
 

@@ -14,6 +14,7 @@ from hanse.errors import (
     ConfigError,
     CredentialError,
     HanseError,
+    InternalError,
     PolicyError,
     ProtocolError,
     RunError,
@@ -42,6 +43,7 @@ _STATUS: dict[type[HanseError], int] = {
     ConfigError: 422,
     UpdateError: 422,
     StorageError: 507,
+    InternalError: 500,
     TransportError: 503,
     HanseError: 500,
 }

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from hanse import fault_points
-from hanse.errors import ConfigError, HanseError, ProtocolError
+from hanse.errors import ConfigError, HanseError, InternalError, ProtocolError
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.route import Bulk, Call, Route
@@ -169,7 +169,7 @@ class HttpsServer:
             number = secrets.token_hex(4)
             logger.exception("internal error %s in %s %s", number, request.method, request.rel_url.raw_path)
             mend = "The aggregator's log says more under this number."
-            return refuse(request, HanseError(f"internal error {number}", mend=mend))
+            return refuse(request, InternalError(f"internal error {number}", mend=mend))
 
     async def _respond_observed(self, request: web.BaseRequest) -> web.StreamResponse:
         """As `_respond`, with a point before and after what a party asks."""

@@ -13,6 +13,9 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Digest, Strict
 from hanse.wire.messages.basics import Time
 
+MOST_STOP_REASON = 1_000
+"""Characters of an operator's reason."""
+
 
 class SuspendedSite(Strict):
     """A site that a run does not ask at present.
@@ -120,7 +123,7 @@ class SubmitRequest(Strict):
 class StopRequest(Strict):
     """End a run."""
 
-    reason: str = Field("stopped by an operator", max_length=1_000)
+    reason: str = Field("stopped by an operator", max_length=MOST_STOP_REASON)
 
 
 class AwaitedSite(Strict):

@@ -106,6 +106,21 @@ class TestSum:
 
         run(main())
 
+    def test_the_largest_metrics_of_sites_with_the_most_examples_have_a_mean(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with worker(fixture) as w:
+                await w.in_round()
+                asked = await w.asking(exchange())
+                await all_answer(w, num_examples=10**12, metrics={"loss": 1.7e308})
+                reply = await asked
+                assert isinstance(reply, SumReply)
+                assert (reply.num_examples, reply.metrics) == (3 * 10**12, {"loss": 1.7e308})
+                await w.commit(1, FIRST, metrics=reply.metrics)
+
+        run(main())
+
     @pytest.mark.parametrize(
         ("aggregation", "expected"),
         [

@@ -1,0 +1,59 @@
+"""Text as it may leave the site: printable, bounded, and without paths of the site."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanse.config.settings import SiteSettings
+from hanse.core.values.safe_text import last_lines, outgoing_line, without_paths
+
+MOST_REASON_CHARS = 500
+"""Characters of one reason of an answer to a plan; there may be a hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingText:
+    """Makes text fit to leave a site.
+
+    All that the agent states in words goes through here: what plan code says, and what the agent says
+    itself, for its errors name files. The site's own log has the text as it was.
+
+    Attributes:
+        roots: Names to show instead of the site's folders, by their paths.
+    """
+
+    roots: Mapping[str, str]
+
+    @staticmethod
+    def of(directory: Path, settings: SiteSettings) -> OutgoingText:
+        """For the site of this folder and these settings."""
+        named = {
+            Path(tempfile.gettempdir()): "<temporary folder>",
+            **({} if (home := _home()) is None else {home: "<home>"}),
+            directory: "<site folder>",
+            **{path: f"<data source {name}>" for name, path in settings.data.items()},
+        }
+        roots = {str(path.absolute()): name for path, name in named.items()}
+        return OutgoingText({str(path.resolve()): name for path, name in named.items()} | roots)
+
+    def line(self, text: str, most: int) -> str:
+        """A sentence, cut after so many characters."""
+        return outgoing_line(text, most, self.roots)
+
+    def tail(self, text: str, most: int) -> str:
+        """The last lines of a log, so many characters at most."""
+        return last_lines(without_paths(text, self.roots), most)
+
+    def reasons(self, reasons: tuple[str, ...], most: int) -> tuple[str, ...]:
+        """The reasons of an answer to a plan, the first ones of many."""
+        return tuple(self.line(reason, MOST_REASON_CHARS) for reason in reasons[:most])
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without one
+        return None

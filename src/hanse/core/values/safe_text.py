@@ -1,0 +1,87 @@
+"""Text of others as it may be kept, sent and shown: valid Unicode, printable, bounded, without paths."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+
+from hanse.core.values.wording import bounded, visible
+
+MOST_REASON_CHARS = 4_096
+"""Characters of a reason that a party states."""
+
+_QUOTED = r"""(?P<quote>['"`])(?P<path>(?:file:)?(?:~[\w.-]*)?/(?:(?!(?P=quote))[^\n])*)(?P=quote)"""
+_BEGINNING = r"""(?:file:/|(?<![\w./~:)\]}])/|(?<=:)/(?!/)|(?<![\w./])~[\w.-]*/)"""
+_REST = r"""[^\s'"`<>|]"""
+_AFTER_ROOT = rf"""(?:/{_REST}*|(?![\w-]|\.\w))"""
+_SOURCE = re.compile(r"[^/]*/(?:.*/)?(\w[\w-]*\.py(?::\d+)?)")
+_PUNCTUATION = ".,;:!?)]}"
+
+
+def one_line(text: str, most: int = MOST_REASON_CHARS) -> str:
+    """A text in one line: white space as single spaces, what is not printable escaped, cut at its end."""
+    # Cut before it is escaped, too, which makes no text shorter: a stranger's may be long.
+    return bounded(visible(" ".join(text.split())[: most + 1]), most) if most else ""
+
+
+def outgoing_line(text: str, most: int = MOST_REASON_CHARS, roots: Mapping[str, str] | None = None) -> str:
+    """A text in one line, as `one_line`, without paths, as `without_paths`."""
+    return one_line(without_paths(text, roots), most)
+
+
+def last_lines(text: str, most: int) -> str:
+    """The last lines of a text, whole ones where possible: what is not printable is escaped."""
+    kept = _cut(text.rstrip("\n"), most)
+    return _cut("\n".join(visible(line.expandtabs()) for line in kept.splitlines()), most)
+
+
+def is_safe(text: str) -> bool:
+    """Check that a text of one or several lines is printable."""
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+def without_paths(text: str, roots: Mapping[str, str] | None = None) -> str:
+    """A text without absolute paths, and without those that begin in the home of a user.
+
+    Of a file of Python code the name and the line stay. A path that is not in quotes ends at its first
+    space, unless it is one of `roots`.
+
+    Args:
+        text: The text.
+        roots: Names to show instead of files and folders that are known, and of all in them, by their
+            absolute paths; other paths are shown as `<path>`.
+    """
+    known = {root: name for root, name in (roots or {}).items() if len(root) > 1}
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["quote"]:
+            return f"{match['quote']}{_shown(match['path'], known)}{match['quote']}"
+        path = match[0].rstrip(_PUNCTUATION)
+        return _shown(path, known) + match[0][len(path) :]
+
+    return _paths(tuple(sorted(known, key=len, reverse=True))).sub(replaced, text)
+
+
+@functools.lru_cache(maxsize=32)
+def _paths(roots: tuple[str, ...]) -> re.Pattern[str]:
+    """Paths in quotes, those that begin with a root, and all others."""
+    known = [f"{re.escape(root)}{_AFTER_ROOT}" for root in roots]
+    return re.compile("|".join([_QUOTED, *known, f"{_BEGINNING}{_REST}+"]))
+
+
+def _shown(path: str, known: Mapping[str, str]) -> str:
+    """The name that stands for a path."""
+    parents = [root for root in known if path == root or path.startswith(f"{root.rstrip('/')}/")]
+    name = known[max(parents, key=len)] if parents else "<path>"
+    source = _SOURCE.fullmatch(path)
+    return f"{name}/{source[1]}" if source else name
+
+
+def _cut(text: str, most: int) -> str:
+    """The end of a text, without the rest of a line before it, which may be half of a word or a path."""
+    if len(text) <= most:
+        return text
+    end = text[-most:] if most else ""
+    _, _, rest = end.partition("\n")
+    return rest or end

@@ -133,6 +133,8 @@ def test_every_dtype_comes_through_unchanged(federation: Deployment, tmp_path: P
         expected = {"b": False, "i": 2, "u": 2}.get(model[name].dtype.kind, 1)
         assert np.all(model[name] == expected), name
         assert model[f"{name}.scalar"] == expected, name
+        if model[name].dtype.name.endswith(("float16", "float32", "float64")):
+            assert model[f"{name}.mask"].astype(float).tolist() == [-np.inf, 1]
 
 
 def test_a_plans_own_workflow_gets_each_sites_update_and_keeps_its_state(federation: Deployment) -> None:

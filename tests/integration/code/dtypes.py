@@ -1,4 +1,7 @@
-"""Plan code to test with: a model with a tensor of every kind, each of which training changes."""
+"""Plan code to test with: a model with a tensor of every kind, each of which training changes.
+
+An infinity in a `mask` stays as it is.
+"""
 
 import ml_dtypes
 import numpy as np
@@ -21,6 +24,8 @@ class Dtypes:
             made[name] = np.zeros((2, 3), dtype)
             made[f"{name}.scalar"] = np.zeros((), dtype)
             made[f"{name}.empty"] = np.zeros((0, 3), dtype)
+        for name, dtype in FLOATS.items():
+            made[f"{name}.mask"] = np.array([-np.inf, 0], dtype)
         return made
 
     def train(self, parameters, task):

@@ -10,7 +10,14 @@ from typing import Protocol
 
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
-from hanse.core.values.parameters import Parameters, TensorSpec, mismatch, not_finite, specs
+from hanse.core.values.parameters import (
+    Parameters,
+    TensorSpec,
+    mismatch,
+    not_a_number,
+    not_finite,
+    specs,
+)
 from hanse.errors import DisclosureError, UpdateError, WorkflowError
 
 MAX_EXAMPLES = 10**12
@@ -99,10 +106,12 @@ def check_tensors(
 
     Raises:
         DisclosureError: A tensor that is not declared, or one of another shape or dtype.
-        UpdateError: A NaN or an infinity.
+        UpdateError: A NaN or an infinity; in the first model, a NaN.
     """
-    expected = specs(update) if task == INITIALISE else expected_tensors(model, plan, task)
-    check_update(update, expected, what)
+    if task == INITIALISE:
+        check_first_model(update, what)
+    else:
+        check_update(update, expected_tensors(model, plan, task), what)
 
 
 def check_metrics(metrics: Mapping[str, float], disclosure: Disclosure, what: str) -> None:
@@ -155,7 +164,33 @@ def check_update(delta: Parameters, expected: Mapping[str, TensorSpec], what: st
         raise DisclosureError(f"the update of {what} is not what the plan declares: {problem}")
     bad = not_finite(delta)
     if bad:
-        raise UpdateError(f"the update of {what} has a NaN or an infinity in tensor {bad!r}")
+        raise UpdateError(
+            f"the update of {what} has a NaN or an infinity in tensor {bad!r}",
+            mend="If training diverged, lower the learning rate. An infinity may only stay as the model came "
+            "with it; what becomes infinite is to stay out of the model: "
+            "register_buffer(..., persistent=False).",
+        )
+
+
+def check_first_model(model: Parameters, what: str) -> None:
+    """Refuse a first model with a NaN, from which nothing can be trained; reads all of it.
+
+    Infinities are permitted: constants such as the mask of an attention layer have them.
+
+    Args:
+        model: The tensors.
+        what: Who sends, for the message.
+
+    Raises:
+        UpdateError: A NaN; names the tensor.
+    """
+    bad = not_a_number(model)
+    if bad:
+        raise UpdateError(
+            f"the first model of {what} has a NaN in tensor {bad!r}",
+            mend="Start from a model that has not diverged; a buffer that holds NaN on purpose is to stay "
+            "out of the model: register_buffer(..., persistent=False).",
+        )
 
 
 def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool) -> None:

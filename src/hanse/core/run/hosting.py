@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hanse.core.run.exchange import AcceptedResult, Exchange
 from hanse.core.run.run import Run
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.parameters import Parameters, mismatch, not_finite, specs
+from hanse.core.values.parameters import Parameters, mismatch, not_a_number, not_as_before, specs
 from hanse.errors import RunError, WorkflowError
 
 
@@ -99,15 +99,24 @@ def check_model(model: Parameters, before: Parameters | None) -> None:
         before: The last committed one; None before the first.
 
     Raises:
-        WorkflowError: Its tensors are not those of the model before, or it has a NaN or an infinity.
+        WorkflowError: Its tensors are not those of the model before; it has a NaN, or an infinity that
+            the model before has not. The first model may have infinities: constants, such as masks.
     """
-    if before is not None:
-        problem = mismatch(specs(model), specs(before))
-        if problem:
-            raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
-    bad = not_finite(model)
+    if before is None:
+        if bad := not_a_number(model):
+            raise WorkflowError(
+                f"the first model has a NaN in tensor {bad!r}", mend="Start from another `initial_model`."
+            )
+        return
+    problem = mismatch(specs(model), specs(before))
+    if problem:
+        raise WorkflowError(f"the model to commit is not like the model before it: {problem}")
+    bad = not_as_before(model, before)
     if bad:
-        raise WorkflowError(f"the model to commit has a NaN or an infinity in tensor {bad!r}")
+        raise WorkflowError(
+            f"the model to commit has a NaN or an infinity in tensor {bad!r} that the model before has not",
+            mend="Has training diverged? Lower the learning rates.",
+        )
 
 
 def accepted_result(exchange: Exchange, site: str) -> AcceptedResult:

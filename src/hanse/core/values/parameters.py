@@ -1,16 +1,17 @@
 """The model's arrays by name, and the arithmetic that updates need.
 
-Floating-point tensors travel as differences. Integer tensors travel as
-differences too, computed in their own width with wrap-around, so that adding
-the difference gives back the trained value exactly. Booleans have no
-difference and travel as values.
+Floating-point tensors travel as differences. An infinity that training left
+as it was, as in the mask of an attention layer, differs by 0. Integer tensors
+travel as differences too, computed in their own width with wrap-around, so
+that adding the difference gives back the trained value exactly. Booleans have
+no difference and travel as values.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ MAX_TENSORS = 100_000
 """Most tensors one set of parameters may have; bounds what a header can cost."""
 
 _CHECKED_AT_ONCE = 1 << 16
+_ZEROS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def lazy_difference(trained: Parameters, received: Parameters) -> dict[str, Arra
 
     Returns:
         The delta, with the dtype of each tensor kept. Boolean tensors are the
-        trained values themselves.
+        trained values themselves. Not finite are those numbers of a finite delta
+        alone that training made or took from infinity, or that became a NaN.
 
     Raises:
         ValueError: Names, shapes or dtypes differ.
@@ -73,7 +76,7 @@ def lazy_difference(trained: Parameters, received: Parameters) -> dict[str, Arra
     if problem:
         raise ValueError(problem)
     return {
-        name: array if array.dtype == np.bool_ else _combined(array, received[name], np.subtract).as_array
+        name: array if array.dtype == np.bool_ else _combined(array, received[name], _subtracted).as_array
         for name, array in trained.items()
     }
 
@@ -120,6 +123,19 @@ def _combined(first: Array, second: Array, combine: Callable[[Array, Array], Arr
     )
 
 
+def _subtracted(trained: Array, received: Array) -> Array:
+    # What is not finite in an update is refused by the tensor's name wherever the update is checked.
+    try:
+        # The processor notes an infinity less an infinity while it subtracts; to look for one takes longer.
+        with np.errstate(invalid="raise", over="ignore"):
+            return np.asarray(np.subtract(trained, received))
+    except FloatingPointError:
+        with np.errstate(invalid="ignore", over="ignore"):
+            change = np.asarray(np.subtract(trained, received))
+        change[np.isinf(received) & (trained == received)] = 0
+        return change
+
+
 def _added(old: Array, change: Array) -> Array:
     dtype = old.dtype.newbyteorder("=")
     if dtype == np.bool_:
@@ -154,28 +170,69 @@ def not_finite(parameters: Parameters) -> str:
     return ""
 
 
+def not_a_number(parameters: Parameters) -> str:
+    """Name of the first tensor that holds a NaN; empty where none does. An infinity is a number."""
+    for name, array in parameters.items():
+        if not is_floating(array.dtype) or _all_finite(array):
+            continue
+        if any(np.isnan(values).any() for values in _blocks(array)):
+            return name
+    return ""
+
+
+def not_as_before(parameters: Parameters, before: Parameters) -> str:
+    """Name of the first tensor with a NaN, or an infinity where `before` has another number; else empty.
+
+    Args:
+        parameters: The tensors.
+        before: Tensors of the same names, shapes and dtypes.
+    """
+    for name, array in parameters.items():
+        if not is_floating(array.dtype) or _all_finite(array):
+            continue
+        (read, block), (read_before, block_before) = flat_reader(array), flat_reader(before[name])
+        for begin, end in _ranges(array.size, math.lcm(block, block_before)):
+            values = read(begin, end)
+            if not (np.isfinite(values) | (values == read_before(begin, end))).all():
+                return name
+    return ""
+
+
 def num_bytes(parameters: Parameters) -> int:
     """Size of all tensors together, in bytes."""
     return sum(int(array.nbytes) for array in parameters.values())
 
 
 def _all_finite(array: Array) -> bool:
+    return all(map(_finite, _blocks(array)))
+
+
+def _blocks(array: Array) -> Iterator[Array]:
+    """The numbers of a tensor, some after others: neither booleans nor zeros for all are ever needed."""
     read, block = flat_reader(array)
-    # By block: neither booleans nor zeros for all of a model are ever needed.
+    return (read(begin, end) for begin, end in _ranges(array.size, block))
+
+
+def _ranges(size: int, block: int) -> Iterator[tuple[int, int]]:
     step = -(-_CHECKED_AT_ONCE // block) * block
-    blocks = (read(begin, min(begin + step, array.size)) for begin in range(0, array.size, step))
-    if array.dtype.newbyteorder("=") not in (np.float32, np.float64):
-        return all(bool(np.isfinite(values).all()) for values in blocks)
+    return ((begin, min(begin + step, size)) for begin in range(0, size, step))
+
+
+def _finite(values: Array) -> bool:
+    """Check that all numbers of a vector are finite."""
+    dtype = values.dtype.newbyteorder("=")
+    if dtype not in (np.float32, np.float64):
+        return bool(np.isfinite(values).all())
     # Zero times a number is zero; times a NaN or an infinity it is a NaN, and so is the sum of all (IEEE 754,
     # section 7.2). That takes less time than `isfinite`, and every byte of every update goes through this.
-    zeros = _zeros(step, array.dtype.newbyteorder("="))
+    pieces = (values[begin : begin + _ZEROS] for begin in range(0, len(values), _ZEROS))
     with np.errstate(invalid="ignore"):
-        return all(bool(np.dot(values, zeros[: len(values)]) == 0) for values in blocks)
+        return all(bool(np.dot(piece, _zeros(dtype)[: len(piece)]) == 0) for piece in pieces)
 
 
 @functools.lru_cache(maxsize=4)
-def _zeros(count: int, dtype: np.dtype[Any]) -> Array:
-    zeros = np.zeros(count, dtype)
+def _zeros(dtype: np.dtype[Any]) -> Array:
+    zeros = np.zeros(_ZEROS, dtype)
     zeros.flags.writeable = False
     return zeros
 

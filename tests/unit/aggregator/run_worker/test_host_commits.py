@@ -92,12 +92,28 @@ class TestCommit:
 
         run(main())
 
-    def test_a_first_model_has_to_be_finite_too(self, fixture: FederationFixture, run: Run) -> None:
+    def test_a_first_model_may_not_have_a_nan(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
-            async with worker(fixture, initial={"w": np.full(3, np.inf, np.float32)}) as w:
+            async with worker(fixture, initial={"w": np.full(3, np.nan, np.float32)}) as w:
                 standing = await w.call(StandingCall(), StandingReply)
-                with pytest.raises(WorkflowError, match="infinity in tensor 'w'"):
+                with pytest.raises(WorkflowError, match="first model has a NaN in tensor 'w'"):
                     await w.commit(0, WorkerModel(ref=standing.ref))
+
+        run(main())
+
+    def test_infinities_of_the_first_model_may_stay_and_no_others_come(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            mask = {"w": np.array([0, -np.inf, -np.inf], np.float32)}
+            async with worker(fixture, initial=mask) as w:
+                standing = await w.call(StandingCall(), StandingReply)
+                await w.commit(0, WorkerModel(ref=standing.ref))
+                await w.call(OpenRoundCall(round_number=1), CohortReply)
+                with pytest.raises(WorkflowError, match="infinity in tensor 'w' that the model before"):
+                    await w.commit(1, w.written({"w": np.full(3, -np.inf, np.float32)}))
+                await w.commit(1, w.written({"w": np.array([3, -np.inf, -np.inf], np.float32)}))
+                assert fixture.run(w.run_id).committed == 1
 
         run(main())
 

@@ -169,6 +169,7 @@ def test_the_tensors_of_an_update_are_those_of_the_model() -> None:
 
 def test_the_first_model_has_tensors_of_its_own() -> None:
     check_tensors(DELTA, None, PLAN, INITIALISE, WHAT)
+    check_tensors({"mask": np.array([0, -np.inf])}, None, PLAN, INITIALISE, WHAT)
 
-    with pytest.raises(UpdateError, match="NaN or an infinity in tensor 'bias'"):
+    with pytest.raises(UpdateError, match=r"first model of .* has a NaN in tensor 'bias'"):
         check_tensors({"bias": np.full(3, np.nan)}, None, PLAN, INITIALISE, WHAT)

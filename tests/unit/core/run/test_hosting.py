@@ -124,17 +124,26 @@ class TestStreams:
         assert dead_exchanges(driver.state) == (2,)
 
 
+MASK = {"w": np.array([0, -np.inf], np.float32)}
+
+
 class TestModels:
     @pytest.mark.parametrize("before", [None, W])
     def test_a_model_like_the_one_before_may_be_committed(self, before: Parameters | None) -> None:
         check_model(W, before)
+
+    def test_infinities_of_the_first_model_may_stay(self) -> None:
+        check_model(MASK, None)
+        check_model({"w": np.array([5, -np.inf], np.float32)}, MASK)
 
     @pytest.mark.parametrize(
         ("model", "before", "problem"),
         [
             ({"w": np.ones(3, np.float32)}, W, "not like the model before it: tensor 'w' has shape"),
             ({"w": np.array([0, np.inf], np.float32)}, W, "a NaN or an infinity in tensor 'w'"),
-            ({"w": np.array([0, np.nan], np.float32)}, None, "a NaN or an infinity in tensor 'w'"),
+            ({"w": np.array([-np.inf, 0], np.float32)}, MASK, "a NaN or an infinity in tensor 'w'"),
+            ({"w": np.array([0, np.inf], np.float32)}, MASK, "a NaN or an infinity in tensor 'w'"),
+            ({"w": np.array([0, np.nan], np.float32)}, None, "the first model has a NaN in tensor 'w'"),
         ],
     )
     def test_another_one_may_not(self, model: Any, before: Any, problem: str) -> None:

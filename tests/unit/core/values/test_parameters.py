@@ -14,7 +14,10 @@ from hanse.core.values.parameters import (
     TensorSpec,
     add,
     is_floating,
+    lazy_add,
     mismatch,
+    not_a_number,
+    not_as_before,
     not_finite,
     num_bytes,
     specs,
@@ -114,6 +117,36 @@ def test_an_update_that_does_not_fit_is_refused(delta: Parameters, problem: str)
         add({"t": np.ones(2)}, delta)
 
 
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize("size", [3, 300_000])
+def test_an_infinity_that_stays_differs_by_nothing_and_stays_to_the_bit(
+    dtype: np.dtype[np.generic], size: int
+) -> None:
+    received = np.zeros(size).astype(dtype)
+    received[0], received[-1] = -np.inf, np.inf
+    trained = received.copy()
+    trained[1] = 2
+
+    delta = difference({"t": trained}, {"t": received})
+
+    assert not_finite(delta) == ""
+    assert delta["t"][[0, 1, -1]].astype(float).tolist() == [0, 2, 0]
+    assert add({"t": received}, delta)["t"].tobytes() == trained.tobytes()
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize(
+    ("received", "trained"),
+    [(0, np.inf), (-np.inf, 0), (-np.inf, np.inf), (np.inf, np.nan), (0, np.nan), (np.nan, np.nan)],
+)
+def test_what_becomes_infinite_or_ceases_to_be_is_no_finite_difference(
+    dtype: np.dtype[np.generic], received: float, trained: float
+) -> None:
+    before, after = np.array([1, received]).astype(dtype), np.array([1, trained]).astype(dtype)
+
+    assert not_finite(difference({"t": after}, {"t": before})) == "t"
+
+
 def test_a_difference_is_taken_between_equals_only() -> None:
     with pytest.raises(ValueError, match="tensor 't' has dtype float32, expected float64"):
         difference({"t": np.ones(2, np.float32)}, {"t": np.ones(2)})
@@ -159,6 +192,35 @@ def test_the_largest_and_the_smallest_numbers_are_finite(dtype: np.dtype[np.gene
     values = [limits.max, limits.min, limits.smallest_subnormal, -0.0]
 
     assert not_finite({"extreme": np.array(values * 50_000, dtype)}) == ""
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+def test_an_infinity_is_a_number_and_a_nan_is_none(dtype: np.dtype[np.generic]) -> None:
+    infinite = np.array([1, -np.inf] * 100_000).astype(dtype)
+    bad = infinite.copy()
+    bad[-1] = np.nan
+
+    assert not_a_number({"mask": infinite, "n": np.array([1])}) == ""
+    assert not_a_number({"mask": infinite, "bad": bad}) == "bad"
+
+
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+@pytest.mark.parametrize(("value", "problem"), [(-np.inf, ""), (3, ""), (np.inf, "mask"), (np.nan, "mask")])
+def test_infinities_may_stay_where_they_were_before(
+    dtype: np.dtype[np.generic], value: float, problem: str
+) -> None:
+    before = {"mask": np.array([0, -np.inf] * 100_000).astype(dtype)}
+    after = {"mask": before["mask"].copy()}
+    after["mask"][-1] = value
+
+    assert not_as_before(after, before) == problem
+
+
+def test_infinities_are_found_in_tensors_that_are_computed_where_they_are_read() -> None:
+    before = {"mask": np.array([0, -np.inf] * 100_000)}
+
+    assert not_as_before(lazy_add(before, {"mask": np.ones(200_000)}), before) == ""
+    assert not_as_before(lazy_add({"mask": np.zeros(200_000)}, before), {"mask": np.zeros(200_000)}) == "mask"
 
 
 def test_whole_numbers_are_always_finite() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
 import re
@@ -342,8 +343,16 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table in Markdown."""
     lines = [list(heads)]
     lines += [["---"] * len(lines[0])]
-    lines += [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    lines += [[_cell(" ".join(cell.split())) for cell in row] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text whose bars do not end the cell of a table: programs disagree about a backslash inside of code."""
+    code = re.sub(
+        r"`([^`]*\|[^`]*)`", lambda found: f"<code>{html.escape(found[1], quote=False)}</code>", text
+    )
+    return code.replace("|", "&#124;")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,6 +178,22 @@ def test_tests_that_the_text_names_exist(page: Path) -> None:
     named = _TEST.findall(page.read_text("utf-8"))
 
     assert [test for path, test in named if f"def {test}(" not in (ROOT / path).read_text("utf-8")] == []
+
+
+def test_every_page_has_one_place_in_the_menu() -> None:
+    menu = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
+    pages = [str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")]
+
+    assert sorted(pages_of(menu)) == sorted(pages)
+
+
+def pages_of(menu: Any) -> Iterator[str]:
+    """The pages of a menu of the site and of the menus in it."""
+    if isinstance(menu, str):
+        yield menu
+        return
+    for item in menu.values() if isinstance(menu, dict) else menu:
+        yield from pages_of(item)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -40,10 +40,11 @@ soak: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python tools/check_site.py site
 
 docs-serve: $(VENV)/.dev
-	$(BIN)/mkdocs serve
+	$(BIN)/zensical serve
 
 # Fuzzing guided by coverage, so many seconds in all; `make fuzz SECONDS=600 TARGET="tensors token"`.
 fuzz: $(VENV)/.dev
@@ -77,4 +78,4 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest build dist site hanse-demo*
+	rm -rf $(VENV) $(VENV)-lowest build dist site .cache hanse-demo*

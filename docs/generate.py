@@ -1,7 +1,8 @@
-"""Writes the pages of the documentation that are made from code; with --check, only compares them."""
+"""Writes the pages and pictures that are made from code; with --check, only compares them."""
 
 from __future__ import annotations
 
+import html
 import inspect
 import json
 import re
@@ -12,12 +13,12 @@ import typing
 import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import grimp
-from diagrams import member_diagram, run_diagram
+from diagrams import import_diagram, member_diagram, run_diagram
+from pictures import overview, processes, round_sequence
 
 import hanse.errors
 from hanse.cli.main import COMMANDS, load
@@ -42,20 +43,20 @@ def main(arguments: list[str]) -> int:
     }
     names = ", ".join(str(path.relative_to(DOCS.parent)) for path in stale)
     if not stale:
-        print("all generated pages are current")
+        print("all generated pages and pictures are current")
     elif "--check" in arguments:
         print(f"not what the code says: {names}. Run `python docs/generate.py`.", file=sys.stderr)
         return 1
     else:
         for path, text in stale.items():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
         print(f"wrote {names}")
     return 0
 
 
 def pages() -> dict[Path, str]:
-    """Every page that is made from code, wholly or between marks, as it should be."""
+    """Every page and picture that is made from code, wholly or between marks, as it should be."""
     reference = DOCS / "reference"
     return {
         reference / "plan.md": plan_reference().rstrip() + "\n",
@@ -64,48 +65,34 @@ def pages() -> dict[Path, str]:
         reference / "http.md": http_reference(),
         reference / "openapi.json": json.dumps(openapi(), indent=1, sort_keys=True) + "\n",
         reference / "errors.md": error_reference(),
-        **{
-            page: with_generated_parts(page.read_text("utf-8"))
-            for page in (DOCS / "round.md", DOCS / "architecture.md", DOCS / "canonical-json.md")
-        },
+        DOCS / "canonical-json.md": with_generated_parts((DOCS / "canonical-json.md").read_text("utf-8")),
+        **{DOCS / "assets" / "diagrams" / f"{name}.svg": svg for name, svg in diagrams().items()},
     }
 
 
 # ------------------------------------------------------------------- diagrams
 
 
-def with_generated_parts(text: str) -> str:
-    """A page with the parts between its marks, diagrams and tables, made again."""
-    parts = {
-        "run diagram": lambda: _mermaid(run_diagram()),
-        "member diagram": lambda: _mermaid(member_diagram()),
-        "imports": lambda: _mermaid(import_diagram()),
-        "canonical vectors": vector_tables,
+def diagrams() -> dict[str, str]:
+    """Every picture by the name of its file, as SVG."""
+    return {
+        "overview": overview(),
+        "processes": processes(),
+        "round": round_sequence(),
+        "run-states": run_diagram(),
+        "member-states": member_diagram(),
+        "imports": import_diagram(floors(), imports()),
     }
-    return _MARKED.sub(lambda mark: f"{mark[1]}\n{parts[mark[2]]()}\n\n{mark[3]}", text)
 
 
-def _mermaid(diagram: str) -> str:
-    return f"```mermaid\n{diagram}\n```"
-
-
-def import_diagram() -> str:
-    """The packages on their floors, and who imports whom, as the code has it."""
+def floors() -> list[list[str]]:
+    """The packages on their floors, from the top floor to the bottom floor, as import-linter holds them."""
     settings = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))
-    floors = settings["tool"]["importlinter"]["contracts"][0]["layers"]
-    lines = ["flowchart TD"]
-    for number, floor in zip(range(len(floors), 0, -1), floors, strict=True):
-        lines += [f"    subgraph floor{number} [floor {number}]", f"        {_packages(floor)}", "    end"]
-    # Floors in a column, whichever of their packages are drawn into it.
-    lines += [f"    floor{upper} ~~~ floor{lower}" for upper, lower in pairwise(range(len(floors), 0, -1))]
-    return "\n".join([*lines, *(f"    {importer} --> {imported}" for importer, imported in _arrows())])
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    return [[name.strip().removeprefix("hanse.") for name in layer.split("|")] for layer in layers]
 
 
-def _packages(floor: str) -> str:
-    return "; ".join(name.strip().removeprefix("hanse.") for name in floor.split("|"))
-
-
-def _arrows() -> Iterator[tuple[str, str]]:
+def imports() -> Iterator[tuple[str, str]]:
     """Imports from package to package, without those that a longer way along other arrows implies."""
     graph = grimp.build_graph("hanse")
     tops = sorted(graph.find_children("hanse") - {"hanse.__main__"})
@@ -127,6 +114,12 @@ def _arrows() -> Iterator[tuple[str, str]]:
 
 
 # ------------------------------------------------------------- canonical JSON
+
+
+def with_generated_parts(text: str) -> str:
+    """A page with the parts between its marks made again."""
+    parts = {"canonical vectors": vector_tables}
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n{parts[mark[2]]()}\n\n{mark[3]}", text)
 
 
 def vector_tables() -> str:
@@ -342,8 +335,16 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table in Markdown."""
     lines = [list(heads)]
     lines += [["---"] * len(lines[0])]
-    lines += [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    lines += [[_cell(" ".join(cell.split())) for cell in row] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text whose bars do not end the cell of a table: programs disagree about a backslash inside of code."""
+    code = re.sub(
+        r"`([^`]*\|[^`]*)`", lambda found: f"<code>{html.escape(found[1], quote=False)}</code>", text
+    )
+    return code.replace("|", "&#124;")
 
 
 if __name__ == "__main__":

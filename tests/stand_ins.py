@@ -22,6 +22,7 @@ class ThreadWorker:
     started: list[ThreadWorker]
     """All that were started in this test."""
     layers = Confined((), files=False, network=False, processes=False, gaps=())
+    exceeded = None
 
     def __init__(self, ours: AsyncChannel, theirs: socket.socket, spec: WorkerSpec) -> None:
         self.channel = ours

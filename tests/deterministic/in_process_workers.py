@@ -146,6 +146,7 @@ class InProcessWorker:
         parent = PROCESS.get()
         assert parent is not None
         self.confined = CONFINED
+        self.exceeded = None
         self.pid = next(self._pids)
         self.channel = self
         self.process = Process(f"{spec.module.split('.')[1]} worker of {parent.name}")

@@ -20,6 +20,7 @@ from hanse.core.run.run import TERMINAL, Phase
 from hanse.core.run.run import Run as RunState
 from hanse.core.values.model_ref import ModelRef
 from hanse.fault_points import Facts, FaultPoint
+from hanse.sandbox.confine import Confinement
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 from hanse.wire.messages.runs import StopRequest
 
@@ -245,7 +246,20 @@ def test_answers_in_another_order_make_the_same_model(
 
 
 WORKFLOW = """
-import threading, time
+import os, threading, time
+
+def hoards(federation):
+    next(federation.rounds())
+    held = os.memfd_create("held")
+    for _ in range(300):
+        os.write(held, bytes(1 << 20))
+    time.sleep(60)
+
+def digs(federation):
+    for _ in range(1100):
+        os.mkdir("d" * 20)
+        os.chdir("d" * 20)
+    raise ValueError("deep enough")
 
 def hangs(federation):
     round = next(federation.rounds())
@@ -278,6 +292,41 @@ def test_a_worker_that_hangs_at_the_end_is_ended(fixture: FederationFixture, run
 
     with pytest.raises(ProcessLookupError):
         os.kill(workers.pids[0], 0)
+
+
+@pytest.mark.slow
+def test_a_workflow_that_takes_too_much_memory_ends_its_run_and_no_other(
+    fixture: FederationFixture, run: Run
+) -> None:
+    def limited(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
+        return Confinement(read=read, write=write, memory_bytes=200 << 20)
+
+    fixture.reopen(worker=limited)
+
+    async def main() -> None:
+        async with fixture.serving(), fake_sites(fixture) as sites:
+            run_id = await fixture.submit(**own("hoards"))
+            ended = await until_phase(fixture, run_id, *TERMINAL)
+            assert ended.phase is Phase.FAILED
+            assert "more than the 210 MB that `worker: {memory: ...}` permits. Raise `memory`" in ended.reason
+            other = await until_phase(fixture, await fixture.submit(rounds=1), *TERMINAL)
+            assert other.phase is Phase.FINISHED
+            assert sites
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_folders_too_deep_to_be_named_go_with_their_run(fixture: FederationFixture, run: Run) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service, fake_sites(fixture):
+            run_id = await fixture.submit(**own("digs"))
+            ended = await until_phase(fixture, run_id, *TERMINAL)
+            assert "deep enough" in ended.reason
+            await until(lambda: not service._run_registry._tasks)
+            assert list((fixture.options.runs / run_id).glob("life-*")) == []
+
+    run(main())
 
 
 @pytest.mark.slow

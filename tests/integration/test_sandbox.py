@@ -5,6 +5,7 @@ import fcntl
 import os
 import platform
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from hanse.errors import StorageError, TaskError
 from hanse.sandbox.confine import Confined, Confinement
 from hanse.sandbox.probe import available
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
+from hanse.sandbox.watch import INTERVAL_S, Exceeded
 
 SUPPORT = Path(__file__).parent / "sandbox"
 REFUSALS = ("PermissionError", "FileNotFoundError", "ProcessLookupError", "ConnectionRefusedError")
@@ -260,6 +262,156 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     assert attempt(spec(tmp_path, memory_bytes=400 << 20), "allocate", 500 << 20) == "MemoryError"
 
 
+def exceeded_by(spec: WorkerSpec, name: str, *arguments: Any) -> tuple[str, Exceeded | None]:
+    """Have a worker call a trial, and wait for its end; how it ended, and for which limit."""
+
+    async def run() -> tuple[str, Exceeded | None]:
+        worker = await WorkerProcess.start(spec)
+        try:
+            await worker.channel.send({"call": name, "with": arguments})
+            async with asyncio.timeout(30):
+                ended = await worker.wait()
+            return ended, worker.exceeded
+        finally:
+            await worker.stop()
+
+    return asyncio.run(run())
+
+
+def outlasts(spec: WorkerSpec, name: str, *arguments: Any) -> Any:
+    """Have a worker call a trial, and be looked at a few times after it; what came of the trial."""
+
+    async def run() -> Any:
+        worker = await WorkerProcess.start(spec)
+        try:
+            found = await call(worker, name, *arguments)
+            await asyncio.sleep(5 * INTERVAL_S)
+            assert worker.exceeded is None
+            assert await call(worker, "capabilities")
+            return found
+        finally:
+            await worker.stop()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "kind", ["files in memory", "mappings", "mappings put away", "mapped files in memory", "children"]
+)
+@MACHINES
+def test_a_worker_is_ended_whose_processes_hold_too_much_memory_together(
+    tmp_path: Path, refused: str, kind: str
+) -> None:
+    ended, limit = exceeded_by(
+        spec(tmp_path, refused=refused, memory_bytes=200 << 20), "hold", kind, 280 << 20
+    )
+
+    assert limit is not None
+    assert ended == f"was ended because {limit.what}"
+    assert "more than the 210 MB that `worker: {memory: ...}` permits" in limit.what
+    assert "Raise `memory`" in limit.mend
+
+
+@pytest.mark.parametrize(
+    "kind", ["files in memory", "mappings", "mappings put away", "mapped files in memory", "children"]
+)
+def test_a_worker_may_hold_what_its_limit_permits(tmp_path: Path, kind: str) -> None:
+    assert outlasts(spec(tmp_path, memory_bytes=200 << 20), "hold", kind, 80 << 20) == "held"
+
+
+def test_memory_that_processes_have_in_common_counts_once(tmp_path: Path) -> None:
+    limited = spec(tmp_path, memory_bytes=300 << 20)
+
+    assert outlasts(limited, "fork_after_allocating", 100 << 20, 6) == "in common"
+
+
+def test_shared_memory_is_limited_and_counts(tmp_path: Path) -> None:
+    limited = spec(tmp_path, memory_bytes=100 << 20)
+
+    assert attempt(limited, "size_of_shared_memory") == 100 << 20
+    _, limit = exceeded_by(limited, "write_files", "/dev/shm", 24 << 20, 4)
+    assert limit is not None
+    assert "memory" in limit.what
+
+
+@MACHINES
+def test_a_worker_is_ended_that_has_too_many_processes(tmp_path: Path, refused: str) -> None:
+    if os.getuid() != 0 and refused not in ("unshare", "uid_map"):
+        pytest.skip("the kernel counts, and refuses more")
+    limited = spec(tmp_path, refused=refused, processes=60)
+
+    ended, limit = exceeded_by(limited, "fork", 100)
+
+    assert "more than the 60 processes and threads that `worker: {processes: ...}` permits" in ended
+    assert limit is not None
+    assert "Raise `processes`" in limit.mend
+    assert outlasts(limited, "fork", 40) == 40
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A folder on a disk that other programs leave alone."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def leaving(disk: Path, room: int) -> int:
+    """A reserve that leaves so much room for a worker."""
+    return shutil.disk_usage(disk).free - room
+
+
+@MACHINES
+def test_a_worker_is_ended_that_leaves_less_of_the_disk_free_than_it_has_to(
+    small_disk: Path, refused: str
+) -> None:
+    limited = spec(small_disk, refused=refused, disk_reserve=leaving(small_disk, 40 << 20))
+
+    ended, limit = exceeded_by(limited, "write_files", ".", 15 << 20, 6)
+
+    assert "left less of the disk free than `disk_reserve`" in ended
+    assert limit is not None
+    assert "Free some space" in limit.mend
+
+
+def test_files_that_are_deleted_and_open_count_as_written(small_disk: Path) -> None:
+    limited = spec(small_disk, disk_reserve=leaving(small_disk, 40 << 20))
+
+    ended, _ = exceeded_by(limited, "write_deleted_files", 15 << 20, 6)
+
+    assert "left less of the disk free than `disk_reserve`" in ended
+
+
+def test_a_file_larger_than_the_disk_has_room_for_is_refused(small_disk: Path) -> None:
+    limited = spec(small_disk, disk_reserve=leaving(small_disk, 40 << 20))
+
+    assert attempt(limited, "write", "large", 60 << 20) == "OSError"
+
+
+def test_a_worker_that_writes_little_is_not_ended_for_what_others_take(small_disk: Path) -> None:
+    limited = spec(small_disk, disk_reserve=leaving(small_disk, -(1 << 30)))
+
+    assert outlasts(limited, "write_files", ".", 1000, 3) == "written"
+
+
+@MACHINES
+def test_what_a_worker_leaves_in_its_temporary_directory_is_deleted(tmp_path: Path, refused: str) -> None:
+    attempt(spec(tmp_path, refused=refused), "leave_in_the_temporary_directory")
+
+    assert list((tmp_path / "workspace" / "tmp").iterdir()) == []
+
+
+def test_what_an_earlier_worker_left_in_the_temporary_directory_is_deleted(tmp_path: Path) -> None:
+    temporary = tmp_path / "workspace" / "tmp"
+    temporary.mkdir(parents=True)
+    (temporary / "left").touch()  # by one whose starter was killed
+
+    assert attempt(spec(tmp_path), "read", str(temporary / "left")) == "FileNotFoundError"
+
+
+def test_a_worker_has_the_usual_number_of_open_files_where_its_starter_has_more(tmp_path: Path) -> None:
+    assert attempt(spec(tmp_path, open_files=512), "open_file_limit") == 512
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the system's library has no such setting")
 def test_memory_that_a_task_freed_serves_the_next(tmp_path: Path) -> None:
     blocks, size = 8, 10_000_000
@@ -376,6 +528,13 @@ def test_stopping_a_worker_that_does_not_listen_ends_all_it_started(tmp_path: Pa
     assert asyncio.run(run()) == "was stopped"
     for name in ("own", "near", "far"):
         locked(tmp_path / "workspace" / name)
+
+
+@MACHINES
+def test_a_process_that_is_never_the_same_for_long_ends_with_its_worker(tmp_path: Path, refused: str) -> None:
+    assert attempt(spec(tmp_path, refused=refused), "flee", str(tmp_path / "workspace" / "own")) == "fled"
+
+    locked(tmp_path / "workspace" / "own")
 
 
 PARENT = """

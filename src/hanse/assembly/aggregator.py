@@ -24,10 +24,10 @@ from hanse.files.lock import DirectoryLock
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import KEY_FILE, Credentials
 from hanse.pki.tls import present, server_context
-from hanse.sandbox.confine import Confinement
+from hanse.sandbox.confine import Confinement, default_processes
 from hanse.sandbox.probe import available
 from hanse.storage.blobs_file import FileBlobStore
-from hanse.transport.server.open_files import MORE_FILES, raise_limit, room_under, too_few_files
+from hanse.transport.server.open_files import MORE_FILES, raise_limit, room_under, soft_limit, too_few_files
 from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
 if TYPE_CHECKING:
@@ -149,12 +149,20 @@ def _token_id() -> str:
 
 
 def _worker_limits(directory: Path, settings: AggregatorSettings) -> MakeConfinement:
+    open_files = soft_limit()  # before it is raised, which is for connections
     private = (directory / AUTHORITY / "ca.key", directory / IDENTITY / KEY_FILE, directory / JOURNAL)
 
     def limits(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
         worker = settings.worker
         return Confinement(
-            read=read, write=write, network=worker.network, memory_bytes=worker.memory, secrets=private
+            read=read,
+            write=write,
+            network=worker.network,
+            memory_bytes=worker.memory,
+            processes=worker.processes or default_processes(),
+            disk_reserve=settings.disk_reserve,
+            open_files=open_files,
+            secrets=private,
         )
 
     return limits

@@ -71,7 +71,15 @@ _PROXY = "`env` follows HTTPS_PROXY and NO_PROXY, null connects directly, else t
 class Worker(Strict):
     """The process that plan code runs in."""
 
-    memory: Size | None = Field(None, description="Most memory it may take; null for no limit.")
+    memory: Size | None = Field(
+        None, description="Most memory that it may take, with all that it starts; null for no limit."
+    )
+    processes: int | None = Field(
+        None,
+        ge=16,
+        le=1_000_000,
+        description="Most processes and threads that it may have; null for 64 a core, and 512 at least.",
+    )
     network: bool = Field(False, description="Whether plan code may reach the network.")
     threads: int | None = Field(
         None, ge=1, le=4096, description="Threads for arithmetic; null for all cores."

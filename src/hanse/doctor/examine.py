@@ -41,7 +41,7 @@ from hanse.doctor.checks import (
     check_writable,
     failed,
 )
-from hanse.doctor.limits import check_connections
+from hanse.doctor.limits import check_connections, check_worker_limits, check_worker_settings
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import load_certificate, pem_of
@@ -96,6 +96,7 @@ async def examine(
     confined = await machine.ask("sandbox", probe())
     if confined is not None:
         machine.look("sandbox", lambda: check_sandbox(confined, required=required))
+        machine.look("limits", lambda: check_worker_limits(confined))
     return [*machine.findings, *(finding for part in parts for finding in part.findings)]
 
 
@@ -167,6 +168,7 @@ async def _site(directory: Path) -> Examination:
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
     site.look("directory", lambda: check_writable(directory, folders))
     site.look("disk", lambda: check_disk(directory, settings.disk_reserve))
+    site.look("memory", lambda: check_worker_settings(settings.worker))
     party = Party(settings.federation, Role.COLLABORATOR, settings.name)
     site.look("journal", lambda: check_site_journal(directory, party))
     site.look("plans", lambda: check_plans(directory / PLANS))
@@ -193,6 +195,7 @@ async def _federation(directory: Path) -> Examination:
     folders = (IDENTITY, OPERATOR, "blobs", "uploads", "runs")
     federation.look("directory", lambda: check_writable(directory, folders))
     federation.look("disk", lambda: check_disk(directory, settings.disk_reserve))
+    federation.look("memory", lambda: check_worker_settings(settings.worker))
     federation.look("connections", lambda: check_connections(settings, most_files()))
     if _is_running(directory):
         home = await _operator(directory / OPERATOR)

@@ -31,6 +31,7 @@ def main(descriptor: int, module: str) -> None:
             Path(orders["workspace"]),
             parent=_STDOUT,
             channel=descriptor,
+            no_group=orders["no_group"],
         )
         work = importlib.import_module(module).main
     except Exception as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,8 +23,19 @@ from typing import Any
 from hanse.errors import ConfigError
 from hanse.sandbox import guard, kernel, landlock, namespaces, seccomp
 from hanse.sandbox.allowed import Access, Allowed, Grant, apart, system_grants
+from hanse.sandbox.usage import threads_of_user
+
+OWN_PROCESSES = 3
+"""Processes of a worker that are not the plan's own: guards, and the one that the plan's code begins in."""
+_BACKSTOP = 8
+"""Times the processes that a worker may have, where the kernel counts those of other workers with them."""
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+
+
+def default_processes() -> int:
+    """Most processes and threads of a worker where no number is set: libraries take some for each core."""
+    return max(512, 64 * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +46,11 @@ class Confinement:
         read: Files and directories it may read.
         write: Files and directories it may read and change.
         network: Whether it may reach the network.
-        memory_bytes: Most private memory of one process of it; None for no limit.
+        memory_bytes: Most memory of all its processes together; None for no limit.
         file_bytes: Most bytes of one file it writes; None for no limit.
+        disk_reserve: Bytes of the disk that it has to leave free; None for none.
         processes: Most processes and threads it may have; None for no limit.
+        open_files: Files that one process of it may open, unless it asks for more; None to leave that.
         secrets: Files that it must not be able to read. Each is tried, once confined.
     """
 
@@ -46,7 +59,9 @@ class Confinement:
     network: bool = False
     memory_bytes: int | None = None
     file_bytes: int | None = None
+    disk_reserve: int | None = None
     processes: int | None = None
+    open_files: int | None = None
     secrets: tuple[Path, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -72,6 +87,7 @@ class Confined:
         processes: Whether other processes can neither be signalled nor looked into, nor how they were
             started be read.
         gaps: What is not confined, or only by refusing too much, and why; empty is best.
+        watched: Limits that are looked at from time to time and not held by the kernel, and why.
     """
 
     layers: tuple[str, ...]
@@ -79,6 +95,7 @@ class Confined:
     network: bool
     processes: bool
     gaps: tuple[str, ...]
+    watched: tuple[str, ...] = ()
 
     def locked_in(self, *, network: bool = False) -> bool:
         """Say whether all that `sandbox: required` asks for took effect.
@@ -95,7 +112,8 @@ class Confined:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Confined:
         """Take back what `as_json` gave."""
-        return Confined(**{**value, "layers": tuple(value["layers"]), "gaps": tuple(value["gaps"])})
+        lists = {name: tuple(value[name]) for name in ("layers", "gaps", "watched")}
+        return Confined(**{**value, **lists})
 
 
 @dataclass(slots=True)
@@ -109,6 +127,7 @@ class Layers:
         landlock: ABI in effect; 0 for none.
         filter: Whether system calls are filtered.
         superuser: Whether the user is one whose processes the kernel does not count.
+        group: Whether the kernel holds the limits on memory and processes of all together, by a cgroup.
         refused: Why those that are missing are missing.
     """
 
@@ -118,6 +137,7 @@ class Layers:
     landlock: int = 0
     filter: bool = False
     superuser: bool = field(default_factory=lambda: os.getuid() == 0)
+    group: bool = False
     refused: list[str] = field(default_factory=list)
 
     @property
@@ -132,7 +152,9 @@ class Layers:
         return local + inet
 
 
-def confine(confinement: Confinement, workspace: Path, *, parent: int, channel: int) -> Confined:
+def confine(
+    confinement: Confinement, workspace: Path, *, parent: int, channel: int, no_group: str = ""
+) -> Confined:
     """Confine this process, for good, and all that it starts.
 
     Returns in a descendant: the calling process, and where there are namespaces one
@@ -144,6 +166,7 @@ def confine(confinement: Confinement, workspace: Path, *, parent: int, channel: 
         workspace: Directory that the worker may write in; holds a directory `tmp`.
         parent: Writing end of a pipe that only the parent reads from.
         channel: Descriptor that the guards are to close.
+        no_group: Why this process is not in a cgroup of the worker's own; empty where it is.
 
     Raises:
         ConfigError: A path to be granted does not exist, is the whole disk, or is where
@@ -152,39 +175,42 @@ def confine(confinement: Confinement, workspace: Path, *, parent: int, channel: 
     """
     allowed = Allowed.of((*system_grants(), *_granted(confinement, workspace)))
     workspace = workspace.resolve()
-    layers = Layers()
+    layers = Layers(group=not no_group)
     if not kernel.supported():
         layers.refused.append("confinement needs Linux on x86_64 or aarch64")
         guard.go_on_guarded(parent, channel)
-        _limit(confinement)
+        _limit(confinement, layers)
     else:
         _enter_namespaces(layers, confinement, parent, channel)
         if layers.namespaces:
-            _enter_tree(layers, allowed, workspace / "tmp")
+            _enter_tree(layers, allowed, workspace / "tmp", confinement.memory_bytes)
             guard.go_on_below_init(channel)
-        _limit(confinement)
+        _limit(confinement, layers)
         kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS)
         _enter_landlock(layers, allowed, confinement)
         _enter_filter(layers, confinement)
     os.chdir(workspace)
     os.environ["TMPDIR"] = str(namespaces.TEMPORARY if layers.tree else workspace / "tmp")
-    return assess(confinement, layers, readable=[path for path in confinement.secrets if _can_read(path)])
+    readable = [path for path in confinement.secrets if _can_read(path)]
+    return assess(confinement, layers, readable, no_group)
 
 
-def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = ()) -> Confined:
+def assess(
+    confinement: Confinement, layers: Layers, readable: Sequence[Path] = (), no_group: str = ""
+) -> Confined:
     """Say what is confined and what is not.
 
     Args:
         confinement: What was asked for.
         layers: What could be put in place.
         readable: Secrets that could be read all the same.
+        no_group: Why the worker has no cgroup, where it has none.
     """
     listed = layers.landlock > 0
     network = not confinement.network and (layers.namespaces or layers.filter)
     apart = layers.namespaces or layers.landlock >= landlock.SIGNALS_SINCE
     hidden = layers.own_processes or listed
-    limited = layers.namespaces and not layers.superuser
     found = {
         "the worker can reach every file that its user can": not (layers.tree or listed),
         (
@@ -207,9 +233,6 @@ def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = 
         "local sockets are refused even between processes of the worker, such as torch's data loaders": (
             layers.filter and not layers.local_sockets
         ),
-        "the number of the worker's processes is not limited": (
-            confinement.processes is not None and not limited
-        ),
     }
     reason = f" ({'; '.join(layers.refused)})" if layers.refused else ""
     named = {
@@ -217,6 +240,7 @@ def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = 
         "own file tree": layers.tree,
         f"landlock {layers.landlock}": layers.landlock > 0,
         "system call filter": layers.filter,
+        "cgroup": layers.group,
     }
     return Confined(
         layers=tuple(name for name, present in named.items() if present),
@@ -227,7 +251,21 @@ def assess(confinement: Confinement, layers: Layers, readable: Sequence[Path] = 
             *(gap + reason for gap, open_ in found.items() if open_),
             *(f"the worker can read the secret {path}: move it out of what is granted" for path in readable),
         ),
+        watched=tuple(f"{limit} ({no_group})" for limit in _watched(confinement, layers)),
     )
+
+
+def _watched(confinement: Confinement, layers: Layers) -> Iterator[str]:
+    """Limits that are not held by the kernel."""
+    if layers.group:
+        return
+    if confinement.memory_bytes is not None:
+        yield (
+            "the memory of a worker's processes together is measured a few times a second and not held, and "
+            "what the kernel keeps for them (sockets, pipes, files on their way) is not seen"
+        )
+    if confinement.processes is not None and not (layers.namespaces and not layers.superuser):
+        yield "the number of a worker's processes is counted a few times a second and not held"
 
 
 def _granted(confinement: Confinement, workspace: Path) -> tuple[Grant, ...]:
@@ -265,13 +303,13 @@ def _enter_namespaces(layers: Layers, confinement: Confinement, parent: int, cha
             namespaces.raise_loopback()
 
 
-def _enter_tree(layers: Layers, allowed: Allowed, temporary: Path) -> None:
+def _enter_tree(layers: Layers, allowed: Allowed, temporary: Path, memory_bytes: int | None) -> None:
     try:
         namespaces.begin_root()
     except OSError as error:
         layers.refused.append(f"no mounts: {error.strerror}")
         return
-    layers.own_processes = namespaces.fill_root(allowed, temporary)
+    layers.own_processes = namespaces.fill_root(allowed, temporary, memory_bytes)
     layers.tree = True
     if not layers.own_processes:
         layers.refused.append("no /proc of its own: parts of this machine's are hidden")
@@ -297,18 +335,31 @@ def _enter_filter(layers: Layers, confinement: Confinement) -> None:
         layers.refused.append(f"no filter: {error.strerror}")
 
 
-def _limit(confinement: Confinement) -> None:
+def _limit(confinement: Confinement, layers: Layers) -> None:
     wanted = {
         resource.RLIMIT_CORE: 0,
+        # Of each process: one that asks for too much gets an error, and can report it.
         resource.RLIMIT_DATA: confinement.memory_bytes,
         resource.RLIMIT_FSIZE: confinement.file_bytes,
-        resource.RLIMIT_NPROC: confinement.processes,
+        resource.RLIMIT_NPROC: None
+        if confinement.processes is None
+        else _most(confinement.processes, layers),
     }
     for kind, value in wanted.items():
         if value is not None:
             _, hard = resource.getrlimit(kind)
             most = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (most, most))
+    if confinement.open_files is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (confinement.open_files, hard))
+
+
+def _most(processes: int, layers: Layers) -> int:
+    """Number to which the kernel counts: the worker's processes, or where it cannot, all of the user's."""
+    if layers.namespaces:
+        return processes + OWN_PROCESSES
+    return threads_of_user() + _BACKSTOP * processes
 
 
 def _can_read(path: Path) -> bool:

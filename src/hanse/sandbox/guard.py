@@ -8,8 +8,10 @@ import select
 import signal
 from pathlib import Path
 
-from hanse.sandbox import kernel
+from hanse.sandbox import kernel, usage
 
+_SWEEPS = 50
+"""Times that all processes are stopped before they are killed, as long as there are new ones."""
 SIGNALLED = 128
 """The exit status of a worker that a signal killed is the signal's number and this, as in a shell."""
 
@@ -32,7 +34,7 @@ def go_on_guarded(parent: int, *channel: int) -> None:
             # Orphaned descendants become children of this process, and can be found.
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER)
         status = _watch(child, parent)
-        _kill_children()
+        _kill_left()
         os._exit(status)
 
 
@@ -98,17 +100,37 @@ def _exit_status(status: int) -> int:
     return code if code >= 0 else SIGNALLED - code
 
 
-def _kill_children() -> None:
-    while children := [
-        int(child)
-        for listed in Path("/proc/self/task").glob("*/children")
-        for child in listed.read_text(encoding="ascii").split()
-    ]:
-        for child in children:
-            _kill(child)
-            os.waitpid(child, 0)
+def _kill_left() -> None:
+    """Kill all that the child has left: they stand still first, so that none starts others meanwhile."""
+    while left := _left():
+        for _ in range(_SWEEPS):
+            for process in left:
+                _signal(process, signal.SIGSTOP)
+            if (now := _left()) <= left:
+                break
+            left = now
+        for process in left:
+            _signal(process, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            # Orphans become children of this process; one that was just killed may take a moment.
+            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _left() -> set[int]:
+    try:
+        # The number by which /proc knows this process; none where it is that of the child's namespace.
+        own = int(Path("/proc/self").readlink().name)
+    except OSError:
+        return set()
+    return set(usage.threads_below(own)) - {own}
 
 
 def _kill(child: int) -> None:
+    _signal(child, signal.SIGKILL)
+
+
+def _signal(process: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
+        os.kill(process, number)

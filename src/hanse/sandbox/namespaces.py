@@ -29,6 +29,9 @@ _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _MOUNT_ATTR_RDONLY = 1
 
+_MOST_FILES = 1 << 16
+"""Files and folders in a file system in memory."""
+
 _OLD = Path("/.old")
 TEMPORARY = Path("/.tmp")
 """Where `fill_root` shows the worker's temporary directory; short, as names of sockets have to be."""
@@ -108,7 +111,7 @@ def begin_root() -> None:
     os.chdir("/")
 
 
-def fill_root(allowed: Allowed, temporary: Path) -> bool:
+def fill_root(allowed: Allowed, temporary: Path, memory_bytes: int | None = None) -> bool:
     """Show what is allowed in the tree that `begin_root` made, and nothing else.
 
     What is not in the tree cannot be opened, and sockets that are not in it cannot
@@ -117,6 +120,7 @@ def fill_root(allowed: Allowed, temporary: Path) -> bool:
     Args:
         allowed: What the tree holds; read-only unless a grant says otherwise.
         temporary: Directory to show as `TEMPORARY`, too; without symbolic links.
+        memory_bytes: Most bytes of shared memory; None for half of the machine's.
 
     Returns:
         Whether `PROCESSES` shows the processes of this namespace only.
@@ -128,7 +132,7 @@ def fill_root(allowed: Allowed, temporary: Path) -> bool:
     for grant in sorted(allowed.grants, key=lambda grant: grant.path):
         if grant.path == SHARED_MEMORY:
             grant.path.mkdir(parents=True)
-            _mount_new("tmpfs", grant.path)
+            _mount_new("tmpfs", grant.path, size=memory_bytes)
         elif grant.path == PROCESSES:
             own_processes = _show_processes()
         else:
@@ -166,9 +170,13 @@ def _show(path: Path, target: Path, *, writable: bool) -> None:
         _make_read_only(target, recursive=True)
 
 
-def _mount_new(kind: str, target: Path, flags: int = 0) -> None:
+def _mount_new(kind: str, target: Path, flags: int = 0, size: int | None = None) -> None:
     flags |= _MS_NOSUID | _MS_NODEV
-    kernel.call("mount", kind.encode(), bytes(target), kind.encode(), flags, None)
+    options = None
+    if kind == "tmpfs":
+        # An empty file takes memory too, which no size counts.
+        options = f"nr_inodes={_MOST_FILES}{'' if size is None else f',size={size}'}".encode()
+    kernel.call("mount", kind.encode(), bytes(target), kind.encode(), flags, options)
 
 
 def _make_read_only(mounted: Path, *, recursive: bool) -> None:

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from hanse.errors import StorageError, TaskError, TransportError
 from hanse.sandbox.async_channel import AsyncChannel
+from hanse.sandbox.cgroup import NoGroupError, WorkerGroup, groups_here
 from hanse.sandbox.confine import Confined, Confinement
 from hanse.sandbox.environment import worker_environment
 from hanse.sandbox.guard import SIGNALLED
 from hanse.sandbox.log import WorkerLog
+from hanse.sandbox.temporary import empty_temporary, make_temporary
+from hanse.sandbox.watch import Exceeded, Watch, too_much_memory
+
+logger = logging.getLogger(__name__)
 
 _ENDING_S = 5.0
 """How long a worker's guard may take to end it before both are killed, and its log to be read to the end."""
+_LEAST_FILE = 16 << 20
+"""Bytes of a file that a worker may write however little of the disk is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +67,33 @@ class StartsWorkers(Protocol):
 class WorkerProcess:
     """A worker. Whoever started it calls `stop` in the end, also after it has ended by itself.
 
-    A worker does not outlive the process that started it, however that one ends.
+    A worker does not outlive the process that started it, however that one ends. One that takes more
+    than it may is ended. What it leaves in the temporary directory of its workspace is deleted.
 
     Attributes:
         channel: Messages to and from its `main`.
         confined: How far it is confined.
+        exceeded: The limit that it was ended for; None where there is none.
         pid: Process id of the worker's guard, which leads its process group.
     """
 
     confined: Confined
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: AsyncChannel, log: WorkerLog) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: AsyncChannel,
+        log: WorkerLog,
+        spec: WorkerSpec,
+        group: WorkerGroup | None = None,
+    ) -> None:
         self._process = process
         self._log = log
+        self._spec = spec
+        self._group = group
+        self._watching: asyncio.Task[None] | None = None
         self._stopped = False
+        self.exceeded: Exceeded | None = None
         self.channel = channel
         self.pid = process.pid
 
@@ -89,10 +111,11 @@ class WorkerProcess:
         if any(spec.log.absolute().is_relative_to(area.absolute()) for area in written):
             # A symbolic link in its place would have us write into any file.
             raise ValueError(f"the log {spec.log} is where the worker can write")
-        worker = await _spawn(spec)
+        worker = await _spawn(_bounded(spec))
         try:
             async with asyncio.timeout(spec.start_timeout_s):
-                worker.confined = await worker._give_orders(spec)
+                worker.confined = await worker._give_orders()
+            worker._watching = asyncio.create_task(worker._watch())
         except TimeoutError:
             await worker.stop(grace_s=0)
             raise TaskError(
@@ -112,6 +135,11 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ENDING_S):
                 await self._log.closed.wait()
+        limit = self._spec.confinement.memory_bytes
+        if self._group is not None and limit is not None and self._group.ran_out_of_memory():
+            self.exceeded = too_much_memory(limit)
+        if self.exceeded is not None:
+            return f"was ended because {self.exceeded.what}"
         return "was stopped" if self._stopped else how_it_ended(code)
 
     async def stop(self, grace_s: float = 5.0) -> str:
@@ -123,23 +151,46 @@ class WorkerProcess:
         self.channel.close()
         if not await self._ends_within(grace_s):
             self._stopped = True
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            if not await self._ends_within(_ENDING_S):
-                self._signal_group(signal.SIGKILL)
+            await self._kill()
+        if self._watching is not None:
+            self._watching.cancel()
         ended = await self.wait()
         self._log.close()
+        if self._group is not None:
+            self._group.end()
+        await asyncio.to_thread(empty_temporary, self._spec.workspace)
         return ended
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that the worker printed."""
         return self._log.tail(lines)
 
-    async def _give_orders(self, spec: WorkerSpec) -> Confined:
+    async def _watch(self) -> None:
+        """End the worker when it takes more than it may."""
+        spec, held = self._spec, self._group is not None
+        watch = Watch(self.pid, spec.confinement, spec.workspace.absolute(), held=held)
+        self.exceeded = await watch.exceeded()
+        logger.warning("a worker in %s is ended because %s", spec.workspace, self.exceeded.what)
+        await self._kill()
+
+    async def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        if not await self._ends_within(_ENDING_S):
+            self._signal_group(signal.SIGKILL)
+            if self._group is not None:
+                self._group.end()
+
+    async def _give_orders(self) -> Confined:
+        spec, no_group = self._spec, ""
+        if self._group is None:
+            groups = groups_here()
+            no_group = str(groups) if isinstance(groups, NoGroupError) else "no cgroup could be made"
         orders = {
             "confinement": spec.confinement.as_json(),
             "workspace": str(spec.workspace.absolute()),
             "arguments": spec.arguments,
+            "no_group": no_group,
         }
         with contextlib.suppress(TransportError):  # it ended at once, and its log tells why
             await self.channel.send(orders)
@@ -174,9 +225,23 @@ def how_it_ended(code: int) -> str:
     return f"exited with status {code}"
 
 
+def _bounded(spec: WorkerSpec) -> WorkerSpec:
+    """With no file larger than what the disk has room for."""
+    confinement = spec.confinement
+    if confinement.disk_reserve is None:
+        return spec
+    place = next(
+        path for path in (spec.workspace.absolute(), *spec.workspace.absolute().parents) if path.exists()
+    )
+    room = max(_LEAST_FILE, shutil.disk_usage(place).free - confinement.disk_reserve)
+    if confinement.file_bytes is not None:
+        room = min(room, confinement.file_bytes)
+    return replace(spec, confinement=replace(confinement, file_bytes=room))
+
+
 async def _spawn(spec: WorkerSpec) -> WorkerProcess:
     try:
-        (spec.workspace / "tmp").mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(make_temporary, spec.workspace)
     except OSError as error:
         raise StorageError(f"the workspace {spec.workspace} cannot be written: {error.strerror}") from error
     with contextlib.ExitStack() as undo:
@@ -188,7 +253,26 @@ async def _spawn(spec: WorkerSpec) -> WorkerProcess:
         with theirs, await log.pipe() as output:
             process = await _execute(spec, theirs.fileno(), output.fileno())
         undo.pop_all()
-    return WorkerProcess(process, channel, log)
+    return WorkerProcess(process, channel, log, spec, _group_of(process.pid, spec.confinement))
+
+
+def _group_of(pid: int, confinement: Confinement) -> WorkerGroup | None:
+    """Put a worker that waits for its orders into a cgroup of its own; None where there can be none."""
+    groups = groups_here()
+    if isinstance(groups, NoGroupError):
+        return None
+    try:
+        group = groups.make(confinement)
+    except NoGroupError as error:
+        logger.warning("a worker's limits are not held by the kernel: %s", error)
+        return None
+    try:
+        group.add(pid)
+    except OSError as error:
+        group.end()
+        logger.warning("a worker's limits are not held by the kernel: %s", error.strerror)
+        return None
+    return group
 
 
 async def _execute(spec: WorkerSpec, channel: int, output: int) -> asyncio.subprocess.Process:

@@ -23,10 +23,10 @@ def map_no_user(path: Path, *text: Any, **how: Any) -> int:
 mount_new = namespaces._mount_new
 
 
-def mount_no_processes(kind: str, target: Path, *how: Any) -> None:
+def mount_no_processes(kind: str, target: Path, *how: Any, **more: Any) -> None:
     if kind == "proc":
         raise PermissionError(errno.EPERM, "parts of it are hidden")
-    mount_new(kind, target, *how)
+    mount_new(kind, target, *how, **more)
 
 
 if os.environ.get("TRIAL_REFUSED") == "uid_map":

@@ -2,11 +2,13 @@
 
 import ctypes
 import fcntl
+import mmap
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from multiprocessing.connection import Client, Listener
@@ -143,6 +145,102 @@ def allocate(size: int) -> int:
     return len(bytearray(size))
 
 
+held: list[Any] = []
+"""What is held until the worker ends."""
+
+
+def hold(kind: str, size: int) -> str:
+    """Take memory in a way that the limit on a single process's own memory does not see."""
+    HOLDERS[kind](size)
+    return "held"
+
+
+def hold_in_a_file_in_memory(size: int) -> None:
+    held.append(os.memfd_create("held"))
+    for _ in range(size >> 20):
+        os.write(held[-1], bytes(1 << 20))
+
+
+def hold_in_a_mapping(size: int) -> None:
+    held.append(mmap.mmap(-1, size))
+    for start in range(0, size, 1 << 20):
+        held[-1][start : start + (1 << 20)] = b"x" * (1 << 20)
+
+
+def hold_in_a_mapping_that_is_put_away(size: int) -> None:
+    hold_in_a_mapping(size)
+    held[-1].madvise(mmap.MADV_DONTNEED)
+
+
+def hold_in_a_file_in_memory_that_is_only_mapped(size: int) -> None:
+    hold_in_a_file_in_memory(size)
+    held.append(mmap.mmap(held[-1], size))
+    os.close(held[-2])
+
+
+def hold_in_children(size: int) -> None:
+    for _ in range(8):
+        if os.fork() == 0:
+            held.append(b"x" * (size // 8))
+            time.sleep(60)
+            os._exit(0)
+
+
+HOLDERS = {
+    "files in memory": hold_in_a_file_in_memory,
+    "mappings": hold_in_a_mapping,
+    "mappings put away": hold_in_a_mapping_that_is_put_away,
+    "mapped files in memory": hold_in_a_file_in_memory_that_is_only_mapped,
+    "children": hold_in_children,
+}
+
+
+def fork_after_allocating(size: int, children: int) -> str:
+    """Have what is allocated in common with children that only read it."""
+    held.append(b"x" * size)
+    for _ in range(children):
+        if os.fork() == 0:
+            held[-1].count(b"y")
+            time.sleep(60)
+            os._exit(0)
+    time.sleep(1)
+    return "in common"
+
+
+def write_files(folder: str, size: int, count: int) -> str:
+    for number in range(count):
+        Path(folder, f"{number}").write_bytes(b"x" * size)
+    return "written"
+
+
+def write_deleted_files(size: int, count: int) -> str:
+    for number in range(count):
+        held.append(Path(f"{number}").open("wb"))  # noqa: SIM115
+        Path(f"{number}").unlink()
+        held[-1].write(b"x" * size)
+        held[-1].flush()
+    return "written"
+
+
+def leave_in_the_temporary_directory() -> str:
+    folder = Path(tempfile.gettempdir())
+    (folder / "left").write_bytes(b"x")
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "b").chmod(0)
+    return str(folder)
+
+
+def size_of_shared_memory() -> int:
+    found = os.statvfs("/dev/shm")
+    return found.f_blocks * found.f_frsize
+
+
+def open_file_limit() -> int:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def faults_of_the_second_use(blocks: int, size: int) -> int:
     """Pages that are new to the process when it allocates and fills the same again."""
     import resource
@@ -175,6 +273,19 @@ def leave_children_with_locks(directory: str) -> str:
         child.stdout.readline()
     take_lock(f"{directory}/own")
     return "locked"
+
+
+def flee(path: str) -> str:
+    """Start a process that holds a lock and forks and ends all the time, out of the worker's group."""
+    if os.fork() == 0:
+        os.setsid()
+        take_lock(path)
+        while True:
+            if os.fork():
+                os._exit(0)
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return "fled"
 
 
 def take_lock(path: str) -> None:

@@ -1,5 +1,6 @@
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ def test_a_confinement_survives_the_channel() -> None:
 
 
 def test_what_took_effect_survives_the_channel() -> None:
-    confined = Confined(("landlock 7",), files=True, network=False, processes=True, gaps=("one",))
+    confined = Confined(
+        ("landlock 7",), files=True, network=False, processes=True, gaps=("one",), watched=("a",)
+    )
 
     assert Confined.from_json(json.loads(json.dumps(confined.as_json()))) == confined
 
@@ -38,7 +41,7 @@ def test_without_any_layer_everything_is_a_gap_and_says_why() -> None:
     found = assess(Confinement(processes=100), Layers(refused=["no Linux"]))
 
     assert (found.layers, found.files, found.network, found.processes) == ((), False, False, False)
-    assert len(found.gaps) == 6
+    assert len(found.gaps) == 5
     assert all("no Linux" in gap for gap in found.gaps)
 
 
@@ -48,7 +51,6 @@ def test_without_any_layer_everything_is_a_gap_and_says_why() -> None:
         (Layers(landlock=5, filter=True), "signal other processes"),
         (Layers(landlock=8, filter=True), "refused even between processes of the worker"),
         (Layers(namespaces=True, landlock=8), "connect to local sockets of other programs"),
-        (Layers(namespaces=True, tree=True, superuser=True), "number of the worker's processes"),
         (Layers(landlock=9), "reach the network"),
         (Layers(landlock=9, filter=True), "no file tree of its own"),
         (Layers(landlock=9, filter=True), "shared memory (/dev/shm) is refused"),
@@ -58,6 +60,33 @@ def test_without_any_layer_everything_is_a_gap_and_says_why() -> None:
 )
 def test_a_missing_layer_leaves_its_gap(layers: Layers, gap: str) -> None:
     assert any(gap in found for found in assess(Confinement(processes=100), layers).gaps)
+
+
+LIMITED = Confinement(processes=100, memory_bytes=1 << 30)
+
+
+def test_limits_that_the_kernel_does_not_hold_are_named_with_the_reason() -> None:
+    memory, processes = assess(LIMITED, Layers(), no_group="no cgroup: none was given").watched
+
+    assert "processes together is measured" in memory
+    assert "number of a worker's processes" in processes
+    assert memory.endswith("(no cgroup: none was given)")
+
+
+def test_in_a_cgroup_the_kernel_holds_all_limits() -> None:
+    found = assess(LIMITED, Layers(group=True))
+
+    assert found.watched == ()
+    assert "cgroup" in found.layers
+
+
+def test_the_kernel_counts_the_processes_of_a_worker_apart_for_all_but_the_superuser() -> None:
+    assert len(assess(Confinement(processes=100), ALL).watched) == 0
+    assert len(assess(Confinement(processes=100), replace(ALL, superuser=True)).watched) == 1
+
+
+def test_limits_that_were_not_asked_for_are_not_missed() -> None:
+    assert assess(Confinement(), Layers()).watched == ()
 
 
 def test_a_secret_that_was_read_is_a_gap() -> None:

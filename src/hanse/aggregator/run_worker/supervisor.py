@@ -163,6 +163,8 @@ class Supervisor:
         finally:
             how = await to_the_end(_end(worker, serving, ended))
         if not serving.cancelled():
+            if worker.exceeded is not None:
+                how = f"{how}. {worker.exceeded.mend}"
             await self._note_death(serving.result() or how, worker.log_tail())
 
     async def _serve(self, worker: WorkerProcess, workspace: Workspace) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.parameters import Parameters
 from hanse.errors import WorkflowError
+from hanse.files.deleting import delete_tree
 from hanse.files.errors import file_errors
 from hanse.files.handover import lend, open_foreign
 from hanse.files.reuse import may_keep, unused
@@ -26,7 +26,7 @@ _LONGEST_INLINE = 1 << 19
 def delete_lives(directory: Path) -> None:
     """Delete what is left of earlier lives of a run's worker."""
     for earlier in directory.glob(f"{_LIFE}*"):
-        shutil.rmtree(earlier, ignore_errors=True)
+        delete_tree(earlier)
 
 
 class Workspace:
@@ -141,4 +141,4 @@ class Workspace:
 
     def delete(self) -> None:
         """Delete the folders."""
-        shutil.rmtree(self._life, ignore_errors=True)
+        delete_tree(self._life)

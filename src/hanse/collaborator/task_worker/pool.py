@@ -26,7 +26,7 @@ from hanse.errors import (
 )
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.credentials import KEY_FILE
-from hanse.sandbox.confine import Confined, Confinement
+from hanse.sandbox.confine import Confined, Confinement, default_processes
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 
 logger = logging.getLogger(__name__)
@@ -163,6 +163,8 @@ class Workers:
                 read=(plan, bundle, folder.models.absolute(), *filter(Path.exists, data.values())),
                 network=settings.worker.network,
                 memory_bytes=settings.worker.memory,
+                processes=settings.worker.processes or default_processes(),
+                disk_reserve=settings.disk_reserve,
                 secrets=(
                     (here.directory / IDENTITY / KEY_FILE).absolute(),
                     (here.directory / JOURNAL).absolute(),
@@ -209,7 +211,12 @@ async def _report(worker: WorkerProcess, order: Order) -> TaskReport:
             return report
     except ProtocolError as error:
         raise TaskError(f"the worker gave no report on task {order.task}: {error}") from error
-    raise TaskError(f"the worker {await worker.wait()} during task {order.task}", log_tail=worker.log_tail())
+    ended, during = await worker.wait(), f"during task {order.task}"
+    if (limit := worker.exceeded) is not None:
+        raise TaskError(
+            f"the worker was ended {during} because {limit.what}", mend=limit.mend, log_tail=worker.log_tail()
+        )
+    raise TaskError(f"the worker {ended} {during}", log_tail=worker.log_tail())
 
 
 def _checked(report: TaskReport) -> TaskReport:

@@ -53,6 +53,11 @@ def too_few_files(connections: int, room: Room) -> str:
     )
 
 
+def soft_limit() -> int:
+    """The limit on open files of this process as it is."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def raise_limit() -> int:
     """Raise this process's limit on open files to the most that is permitted; the limit then.
 

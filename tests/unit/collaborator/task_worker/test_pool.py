@@ -28,6 +28,12 @@ Run = Callable[[Any], Any]
 WITH_PID = LEARNER.replace('"loss": 0.5', '"loss": float(__import__("os").getpid())')
 KILLED = LEARNER.replace("trained = {", "__import__('os').kill(__import__('os').getpid(), 9); trained = {")
 CHATTING = LEARNER.replace("trained = {", "print('about to end'); __import__('os')._exit(3); trained = {")
+HOARDING = LEARNER.replace(
+    "trained = {",
+    "import os, time; held = os.memfd_create('x')\n"
+    "        for _ in range(300): os.write(held, bytes(1 << 20))\n"
+    "        time.sleep(60); trained = {",
+)
 HANGING = LEARNER.replace("trained = {", "import time; time.sleep(60); trained = {")
 
 
@@ -123,6 +129,35 @@ def test_a_worker_that_dies_says_so_with_its_last_words(prepare: Prepare, run: R
         desk = await prepare(KILLED)
         with pytest.raises(TaskError, match=r"was killed by SIGKILL \(out of memory\?\)"):
             await desk.order()
+
+    run(scenario())
+
+
+def test_a_worker_that_takes_too_much_fails_its_task_with_the_limit_and_the_setting(
+    prepare: Prepare, run: Run
+) -> None:
+    async def scenario() -> None:
+        desk = await prepare(HOARDING, worker={"memory": "200MiB"})
+        with pytest.raises(
+            TaskError, match=r"was ended during task train because .* 210 MB that `worker: {memory: \.\.\.}`"
+        ) as caught:
+            await desk.order()
+        await desk.workers.close()
+        assert "Raise `memory`" in caught.value.mend
+
+    run(scenario())
+
+
+def test_workers_are_limited_as_the_settings_say(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        desk = await prepare(worker={"memory": "2GB", "processes": 100}, disk_reserve=10**6)
+        await desk.order()
+        (worker,) = desk.workers._all
+        found = worker._spec.confinement
+        await desk.workers.close()
+
+        assert (found.memory_bytes, found.processes, found.disk_reserve) == (2 * 10**9, 100, 10**6)
+        assert found.file_bytes is not None
 
     run(scenario())
 

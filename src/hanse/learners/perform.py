@@ -13,6 +13,8 @@ from hanse.core.values.seeds import derive
 from hanse.core.values.update import Metrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session
+from hanse.learners.notices import notice
+from hanse.learners.read_back import difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,11 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
             mend="Return the trained parameters in `TaskResult.parameters`, or declare `update: none`.",
         )
     names = declared(specs(received), disclosure)
-    update = lazy_difference(
-        {name: result.parameters[name] for name in names}, {name: received[name] for name in names}
-    )
-    return Performed(result.num_examples, result.metrics, update)
+    trained = {name: result.parameters[name] for name in names}
+    before = {name: received[name] for name in names}
+    if trained and result.num_examples and not result.converged and not difference(trained, before):
+        notice(
+            f"task {ask.task} gave back exactly the parameters that it received: nothing of what is "
+            "federated was trained. Does the code train another object than it federates, such as a copy?"
+        )
+    return Performed(result.num_examples, result.metrics, lazy_difference(trained, before))

@@ -53,7 +53,7 @@ def checked_count(value: Any, doing: str) -> int:
         TaskError: It is none.
     """
     with suppress(TypeError):
-        if (count := operator.index(value)) >= 0:
+        if not is_masked(value) and (count := operator.index(value)) >= 0:
             return count
     raise TaskError(f"{doing}: the number of examples must be a whole number from 0 on, got {value!r}")
 
@@ -73,7 +73,7 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
     """Parameters as NumPy arrays by name, not copied.
 
     Raises:
-        TaskError: A name is no text or a value no array; says which.
+        TaskError: A name is no text or a value no array, or a masked one; says which.
     """
     if not isinstance(parameters, Mapping):
         raise TaskError(f"{doing}: parameters must be arrays by name, got {a_kind_of(parameters)}")
@@ -82,6 +82,8 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
         # A NumPy scalar is what arithmetic makes of an array without dimensions.
         if not isinstance(value, np.ndarray | np.generic | LazyTensor):
             raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
+        if is_masked(value):
+            raise TaskError(f"{doing}: parameter {name!r} has masked numbers", mend="Give it filled().")
     return {
         name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value)
         for name, value in parameters.items()
@@ -95,12 +97,19 @@ def _name(name: Any, doing: str) -> str:
 
 
 def _number(name: str, value: Any, doing: str) -> float:
-    with suppress(TypeError, ValueError, RuntimeError):
+    if is_masked(value):
+        raise TaskError(f"{doing}: metric {name!r} is masked: it has no value", mend="Leave the metric out.")
+    with suppress(TypeError, ValueError, RuntimeError, OverflowError):
         # `item` where there is one: torch warns when it is `float` that takes a loss off its graph.
         number = value.item() if hasattr(value, "item") else value
         if not isinstance(number, str | bytes):
             return float(number)
     raise TaskError(f"{doing}: metric {name!r} must be a number, got {a_kind_of(value)}")
+
+
+def is_masked(value: object) -> bool:
+    """Check whether a masked array hides some of its numbers; what lies below a mask means nothing."""
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
 
 
 def a_kind_of(value: object) -> str:

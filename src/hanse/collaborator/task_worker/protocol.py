@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hanse.core.values.schema import Name, Strict
+from hanse.learners.notices import LONGEST, MOST
 from hanse.wire.messages.basics import decode_value
 
 
@@ -51,12 +52,14 @@ class TaskReport(Strict):
         reason: The error's message.
         mend: What to do about it.
         log_tail: End of the traceback.
+        notices: For the log of the agent alone.
     """
 
     error: str = ""
     reason: str = ""
     mend: str = ""
     log_tail: str = ""
+    notices: list[Annotated[str, Field(max_length=LONGEST)]] = Field(default_factory=list, max_length=MOST)
     num_examples: int = 0
     # A NaN passes here, so that the check on what leaves can name it.
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)

@@ -61,7 +61,7 @@ lowest:
 	$(VENV)-lowest/bin/pip install --quiet --disable-pip-version-check \
 		--constraint $(VENV)-lowest/constraints.txt --editable ".[sklearn,test]"
 	$(VENV)-lowest/bin/pytest -m "not slow and not torch" --ignore=tests/unit/test_docs.py \
-		--ignore=tests/unit/learners/test_torch.py --ignore=tests/unit/learners/test_torch_arrays.py \
+		--ignore=tests/unit/learners/test_torch.py --ignore=tests/unit/learners/adapters \
 		--ignore=tests/contract/test_learners.py
 
 $(VENV)/bin/python:

@@ -19,8 +19,8 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
 
     Args:
         updates: One round's updates; folded in this order, so give them in site order.
-        uniform: Weigh all updates alike (the plan's rule `mean`); metrics are
-            weighted by examples all the same.
+        uniform: Weigh all updates alike that were made from any example (the plan's
+            rule `mean`); metrics are weighted by examples all the same.
 
     Returns:
         The aggregate; its `delta` is None where no update has one (evaluation).
@@ -42,5 +42,6 @@ def lazy_fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggrega
 
 def _averaged(updates: Iterable[Update], uniform: bool, mean: Combine) -> Aggregate:
     return aggregate_of(
-        updates, lambda deltas, examples: mean(deltas, [1] * len(deltas) if uniform else examples)
+        updates,
+        lambda deltas, examples: mean(deltas, [min(n, 1) for n in examples] if uniform else examples),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from hanse.aggregation.fedopt import FedAdagrad, FedAdam, FedSgd, FedYogi
 from hanse.aggregation.robust import median, trimmed_mean
 from hanse.aggregation.running_mean import running_fed_avg
 from hanse.core.plan.aggregation import Aggregation
+from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate, Update
 
 
@@ -37,10 +38,12 @@ def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
         case "mean":
             return lazy_fed_avg(updates, uniform=True)
         case "median":
-            return aggregate_of(updates, lambda deltas, _: median(deltas))
+            return aggregate_of(updates, lambda deltas, examples: median(_taught(deltas, examples)))
         case "trimmed_mean":
             trim = aggregation.trim or 0.0
-            return aggregate_of(updates, lambda deltas, _: trimmed_mean(deltas, trim))
+            return aggregate_of(
+                updates, lambda deltas, examples: trimmed_mean(_taught(deltas, examples), trim)
+            )
 
 
 def aggregate_streamed(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
@@ -59,6 +62,11 @@ def aggregate_streamed(aggregation: Aggregation, updates: Iterable[Update]) -> A
             return running_fed_avg(updates, uniform=True)
         case "median" | "trimmed_mean":
             return aggregate(aggregation, map(_copied, updates))
+
+
+def _taught(deltas: Sequence[Parameters], examples: Sequence[int]) -> list[Parameters]:
+    """The deltas behind which there is an example: the others are zero, and would pull towards it."""
+    return [delta for delta, count in zip(deltas, examples, strict=True) if count]
 
 
 def _copied(update: Update) -> Update:

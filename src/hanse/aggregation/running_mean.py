@@ -113,6 +113,6 @@ def running_fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggr
         if update.delta is None:
             without.append(update.site)
         else:
-            mean.add(update.delta, 1 if uniform else update.num_examples)
+            mean.add(update.delta, min(update.num_examples, 1) if uniform else update.num_examples)
         del update  # or it would be held while the next one is made
     return summed_up(answers, without, mean.mean)

@@ -5,18 +5,27 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import dumps
 from pathlib import Path
 from typing import Any
 
 from hanse.config.load import LoadedPlan, load_plan, script_plan
 from hanse.config.write import to_yaml
+from hanse.core.plan.plan import fit_into_a_plan
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
 from hanse.simulation.host import Listener
+from hanse.simulation.notices import Say, log
 from hanse.simulation.partition import Partition
-from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate, with_settings
+from hanse.simulation.simulate import (
+    Outcome,
+    Settings,
+    VirtualSite,
+    agreement_of,
+    simulate,
+    with_settings,
+)
 from hanse.wire.tensors import write_file
 
 SCRIPT_ROUNDS = 5
@@ -72,6 +81,34 @@ def prepare(
     return Simulation(source, loaded, sites, partition, engine)
 
 
+def stated(simulation: Simulation, say: Say = log) -> Simulation:
+    """The same simulation, of a plan that states the labels and features of the first site's learner.
+
+    The plan is what sites then have to agree on, whatever the data of each come to.
+
+    Args:
+        simulation: What is to be run.
+        say: Shows what a person should know.
+
+    Raises:
+        HanseError: No learner can be made at the first site.
+    """
+    loaded, plan = simulation.loaded, simulation.loaded.manifest.plan
+    with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
+        settings = Settings(Path(folder), 0, simulation.partition, simulation.engine, say)
+        found = agreement_of(loaded, simulation.sites, settings)
+    parts = {} if found is None else {"labels": found.labels, "features": found.features}
+    changes = {}
+    for key, values in parts.items():
+        if values is None or getattr(plan, key) is not None:
+            continue
+        if fit_into_a_plan(values):
+            changes[key] = list(values)
+        else:
+            say(f"the {len(values)} {key} are too many or too long for a plan, which therefore states none")
+    return replace(simulation, loaded=with_settings(loaded, **changes))
+
+
 def save(simulation: Simulation, file: Path) -> None:
     """Write the plan of a simulation to a new file beside its code.
 
@@ -89,15 +126,17 @@ def save(simulation: Simulation, file: Path) -> None:
         out.write(f"# What `hanse simulate {source.name}` ran.\n{to_yaml(loaded.manifest.plan)}")
 
 
-def run(simulation: Simulation, listener: Listener) -> Outcome:
+def run(simulation: Simulation, listener: Listener, say: Say = log) -> Outcome:
     """Run a simulation to its end; see `hanse.simulation.simulate.simulate` for the errors.
 
     Args:
         simulation: What to run.
         listener: Called with every event of the run.
+        say: Shows what the log of a site would say of its tasks.
     """
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
-        settings = Settings(Path(folder), round(time.time() * 1000), simulation.partition, simulation.engine)
+        now_ms = round(time.time() * 1000)
+        settings = Settings(Path(folder), now_ms, simulation.partition, simulation.engine, say)
         return simulate(simulation.loaded, simulation.sites, settings, listener)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
+from hanse.learners.agreement import Agreement
 
 
 @runtime_checkable
@@ -48,6 +49,15 @@ class StatefulLearner(Protocol):
 
     def restore_local_state(self, state: Mapping[str, Parameters]) -> None:
         """Take back what `local_state` gave; the arrays are read-only, and the learner copies them."""
+        ...
+
+
+@runtime_checkable
+class AgreeingLearner(Protocol):
+    """A learner that knows its labels and features, which have to be the same at every site."""
+
+    def agreement(self) -> Agreement:
+        """The labels and the names of the features here; the same from call to call."""
         ...
 
 

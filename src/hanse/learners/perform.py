@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hanse.core.plan.disclosure import declared, disclosure_of
+from hanse.core.plan.disclosure import check_patterns, declared, disclosure_of
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.lazy import materialize
@@ -13,6 +13,8 @@ from hanse.core.values.seeds import derive
 from hanse.core.values.update import Metrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session
+from hanse.learners.notices import notice
+from hanse.learners.read_back import difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
 
     Raises:
         DisclosureError: The plan has no such task.
+        PlanError: The plan discloses tensors that the model lacks.
         TaskError: The user's code failed, or trained nothing where an update is due.
         HanseError: As `Session.perform`.
     """
@@ -79,6 +82,7 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
     disclosure = disclosure_of(plan, ask.task)
     if received is None:
         raise TaskError(f"task {ask.task} at {site} was asked without a model")
+    check_patterns(specs(received), plan, ask.task)
     task = Task(
         name=ask.task,
         round_number=ask.round_number,
@@ -94,7 +98,11 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
             mend="Return the trained parameters in `TaskResult.parameters`, or declare `update: none`.",
         )
     names = declared(specs(received), disclosure)
-    update = lazy_difference(
-        {name: result.parameters[name] for name in names}, {name: received[name] for name in names}
-    )
-    return Performed(result.num_examples, result.metrics, update)
+    trained = {name: result.parameters[name] for name in names}
+    before = {name: received[name] for name in names}
+    if trained and result.num_examples and not result.converged and not difference(trained, before):
+        notice(
+            f"task {ask.task} gave back exactly the parameters that it received: nothing of what is "
+            "federated was trained. Does the code train another object than it federates, such as a copy?"
+        )
+    return Performed(result.num_examples, result.metrics, lazy_difference(trained, before))

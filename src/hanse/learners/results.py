@@ -56,7 +56,7 @@ def checked_count(value: Any, doing: str) -> int:
         TaskError: It is none.
     """
     with suppress(Exception):  # a number of the user's own may raise anything
-        if 0 <= (count := operator.index(value)) < _BEYOND:
+        if not is_masked(value) and 0 <= (count := operator.index(value)) < _BEYOND:
             return count
     # Only what is short can be quoted.
     quoted = isinstance(value, float) or (isinstance(value, int) and abs(value) < _BEYOND)
@@ -79,7 +79,7 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
     """Parameters as NumPy arrays by name, not copied.
 
     Raises:
-        TaskError: A name is no text or a value no array; says which.
+        TaskError: A name is no text or a value no array, or a masked one; says which.
     """
     if not isinstance(parameters, Mapping):
         raise TaskError(f"{doing}: parameters must be arrays by name, got {a_kind_of(parameters)}")
@@ -88,6 +88,8 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
         # A NumPy scalar is what arithmetic makes of an array without dimensions.
         if not isinstance(value, np.ndarray | np.generic | LazyTensor):
             raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
+        if is_masked(value):
+            raise TaskError(f"{doing}: parameter {name!r} has masked numbers", mend="Give it filled().")
     return {
         name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value)
         for name, value in parameters.items()
@@ -106,12 +108,19 @@ def _name(name: Any, doing: str) -> str:
 
 
 def _number(name: str, value: Any, doing: str) -> float:
+    if is_masked(value):
+        raise TaskError(f"{doing}: metric {name!r} is masked: it has no value", mend="Leave the metric out.")
     with suppress(Exception):  # a number of the user's own may raise anything
         # `item` where there is one: torch warns when it is `float` that takes a loss off its graph.
         number = value.item() if hasattr(value, "item") else value
         if not isinstance(number, str | bytes):
             return float(number)
     raise TaskError(f"{doing}: metric {name!r} must be a number, got {a_kind_of(value)}")
+
+
+def is_masked(value: object) -> bool:
+    """Check whether a masked array hides some of its numbers; what lies below a mask means nothing."""
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
 
 
 def a_kind_of(value: object) -> str:

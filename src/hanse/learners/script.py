@@ -15,6 +15,7 @@ from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, PlanError, TaskError, UpdateError
+from hanse.learners.notices import notice
 from hanse.learners.results import checked_count, checked_metrics, checked_result
 from hanse.learners.script_thread import CURRENT, Begin, Done, Ended, Message, Ready, RunningScript
 from hanse.learners.script_values import read_kept, read_model, write_kept, write_model
@@ -115,9 +116,7 @@ def _federated(running: RunningScript, model: Any, keep: Mapping[str, Any]) -> I
     while (begin := running.hand_over(message)) is not None:
         task, parameters, kept = begin
         write_model(model, parameters)
-        if kept is not None:
-            for name in keep:
-                write_kept(keep[name], kept[name])
+        restored = [] if kept is None else [write_kept(name, keep[name], kept[name]) for name in keep]
         seed_generators(task.seed)
         current = ScriptRound(task.round_number, task.settings)
         yield current
@@ -126,6 +125,7 @@ def _federated(running: RunningScript, model: Any, keep: Mapping[str, Any]) -> I
         message = Done(
             checked_result(result, parameters, f"round {task.round_number}"),
             {name: read_kept(keep[name]) for name in keep},
+            tuple(filter(None, restored)),
         )
 
 
@@ -199,6 +199,8 @@ class ScriptSession:
                 "but the run continues",
                 mend="Do not end the loop by `break`: it ends with the run.",
             )
+        for text in answer.notices:
+            notice(text)
         self._running, self._version = (running, ready), _UNKNOWN
         if answer.kept:
             self._store.save(sequence, task.round_number, answer.kept)

@@ -38,10 +38,11 @@ class Begin(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The script has done a round."""
+    """The script has done a round; what it keeps, and what the site's log is to say of it."""
 
     result: TaskResult
     kept: Mapping[str, Parameters]
+    notices: Sequence[str] = ()
 
 
 class Ended(NamedTuple):

@@ -10,7 +10,12 @@ import numpy as np
 
 from hanse.core.values.parameters import Array, Parameters, TensorSpec
 from hanse.errors import TaskError
-from hanse.learners.results import a_kind_of
+from hanse.learners.read_back import check_arrived
+from hanse.learners.results import a_kind_of, is_masked
+
+_OVERLAP = (
+    "Do two of its entries share their memory? Give each an array of its own, or leave one of them out."
+)
 
 
 def read_model(model: Any) -> dict[str, Array]:
@@ -20,7 +25,7 @@ def read_model(model: Any) -> dict[str, Array]:
         model: A `torch.nn.Module`, or a dictionary of NumPy arrays or torch tensors.
 
     Raises:
-        TaskError: It is neither, or empty.
+        TaskError: It is neither, or empty; or it has an entry that cannot be averaged, which is named.
     """
     entries = _entries(model)
     if not entries:
@@ -29,18 +34,27 @@ def read_model(model: Any) -> dict[str, Array]:
 
 
 def write_model(model: Any, parameters: Parameters) -> None:
-    """Write parameters, whose names are the model's, into the model.
+    """Write parameters, whose names are the model's, into the model, and read them back.
 
     The arrays and tensors that are there are written to, so that whoever else holds them sees the change.
     What cannot be written to (a NumPy scalar, an array of another shape or dtype) is replaced in the
     dictionary.
+
+    Raises:
+        UpdateError: The parameters do not fit the module; or the model is another afterwards than what was
+            written. Names the tensor.
     """
+    if _is_module(model):
+        from hanse.learners.adapters.torch_model import state_tensors, write_tensors
+
+        write_tensors(model, state_tensors(model), parameters, "the parameters")
+        return
     entries = _entries(model)
     for name, array in parameters.items():
         present = entries[name]
         fits = _spec(_array(name, present)) == _spec(array)
         if _is_tensor(present):
-            from hanse.learners.torch_arrays import as_tensor, assign
+            from hanse.learners.adapters.torch_arrays import as_tensor, assign
 
             if fits:
                 assign(present, array)
@@ -50,6 +64,7 @@ def write_model(model: Any, parameters: Parameters) -> None:
             np.copyto(present, array)
         else:
             entries[name] = np.array(array)
+    check_arrived(read_model(model), parameters, "the dictionary given to hanse.rounds()", {"": _OVERLAP})
 
 
 def read_kept(value: Any) -> dict[str, Array]:
@@ -59,7 +74,7 @@ def read_kept(value: Any) -> dict[str, Array]:
         TaskError: It is neither.
     """
     if hasattr(value, "state_dict"):
-        from hanse.learners.torch_arrays import pack
+        from hanse.learners.adapters.torch_arrays import pack
 
         return pack(value.state_dict())
     if not isinstance(value, MutableMapping):
@@ -70,23 +85,28 @@ def read_kept(value: Any) -> dict[str, Array]:
     return read_model(value)
 
 
-def write_kept(value: Any, state: Parameters) -> None:
-    """Put back what `read_kept` gave."""
-    if hasattr(value, "state_dict"):
-        from hanse.learners.torch_arrays import unpack
+def write_kept(name: str, value: Any, state: Parameters) -> str:
+    """Put back what `read_kept` gave.
 
-        value.load_state_dict(unpack(state))
-    else:
-        write_model(value, state)
+    Returns:
+        A sentence for the site's log where an optimiser does not take it back as it was; else empty.
+
+    Raises:
+        UpdateError: As `write_model`.
+    """
+    if hasattr(value, "state_dict"):
+        from hanse.learners.adapters.torch_arrays import load_packed
+
+        return load_packed(value, state, f"what is kept as {name!r}")
+    write_model(value, state)
+    return ""
 
 
 def _entries(model: Any) -> MutableMapping[str, Any]:
-    # Where torch was not imported, nothing is of it; so nothing here imports it for nothing.
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model, torch.nn.Module):
-        from hanse.learners.torch_arrays import state_tensors
+    if _is_module(model):
+        from hanse.learners.adapters.torch_model import state_tensors
 
-        return state_tensors(model)
+        return dict(state_tensors(model))
     if isinstance(model, MutableMapping):
         return model
     raise TaskError(
@@ -96,16 +116,24 @@ def _entries(model: Any) -> MutableMapping[str, Any]:
 
 
 def _array(name: Any, value: Any) -> Array:
+    if is_masked(value):
+        raise TaskError(f"the model's entry {name!r} has masked numbers", mend="Give it filled().")
     if isinstance(name, str) and isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if isinstance(name, str) and _is_tensor(value):
-        from hanse.learners.torch_arrays import as_array
+        from hanse.learners.adapters.torch_arrays import as_array
 
         return as_array(value)
     raise TaskError(
         f"the model's entry {name!r} is {a_kind_of(value)}",
         mend="Names must be text, and values NumPy arrays or torch tensors.",
     )
+
+
+def _is_module(model: Any) -> bool:
+    # Where torch was not imported, nothing is of it; so nothing here imports it for nothing.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def _is_tensor(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
-from hanse.learners.base import Learner, StatefulLearner
+from hanse.learners.agreement import TENSOR, Agreement, check_stated, sealed, unsealed
+from hanse.learners.base import AgreeingLearner, Learner, StatefulLearner
 from hanse.learners.failures import users_code
 from hanse.learners.results import checked_arrays, checked_result
 from hanse.learners.seeding import seed_generators
 from hanse.learners.state import StateStore
 
-_NO_TASKS = {"parameters", "local_state", "restore_local_state"}
+_NO_TASKS = {"parameters", "local_state", "restore_local_state", "agreement"}
 
 
 class LearnerSession:
@@ -42,26 +44,43 @@ class LearnerSession:
         self._learner: Learner | None = None
         self._version: int | None = None
         """Which version of the local state the learner holds; None: the one it was made with."""
+        self._stated = Agreement.of(site)
+        self._agreement: Agreement | None = None
+        """Of the learner that was made last; None of one that does not say."""
+
+    def agreement(self) -> Agreement | None:
+        """The labels and features of the learner at this site; None of a learner that does not say.
+
+        Raises:
+            TaskError: The user's code failed, or they are not those that the plan states.
+        """
+        self._learner = self._learner or self._made()
+        return self._agreement
 
     def initial_parameters(self) -> Parameters:
         """See `Session`."""
         self._learner = self._learner or self._made()
         with users_code("parameters"):
             parameters = self._learner.parameters()
-        return {name: np.array(array) for name, array in checked_arrays(parameters, "parameters").items()}
+        arrays = checked_arrays(parameters, "parameters")
+        arrays = sealed(arrays, self._agreement, self._stated)
+        return {name: np.array(array) for name, array in arrays.items()}
 
     def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
         """See `Session`."""
         learner = self._learner_before(sequence)
         method = _task_method(learner, task.name)
+        own = unsealed(parameters, self._agreement, self._stated, self._site.name)
         self._learner = None  # what a failed task leaves behind is not used again
         seed_generators(task.seed)
         with users_code(task.name):
-            returned = method(read_only(parameters), task)
-        result = checked_result(returned, parameters, task.name)
+            returned = method(read_only(own), task)
+        result = checked_result(returned, own, task.name)
         self._keep_state(learner, task, sequence)
         self._learner = learner
-        return result
+        if result.parameters is None or TENSOR not in parameters:
+            return result
+        return replace(result, parameters={**result.parameters, TENSOR: parameters[TENSOR]})
 
     def close(self) -> None:
         """See `Session`."""
@@ -89,6 +108,11 @@ class LearnerSession:
                 f"the plan's learner function returned a {type(learner).__name__}, which is not a learner: "
                 f"it lacks {', '.join(lacks)}"
             )
+        self._agreement = None
+        if isinstance(learner, AgreeingLearner):
+            with users_code("agreement"):
+                self._agreement = learner.agreement()
+            check_stated(self._agreement, self._stated, self._site.name)
         return learner
 
     def _keep_state(self, learner: Learner, task: Task, sequence: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import UpdateError
+from hanse.learners.adapters.sklearn_data import Data, Examples, checked_examples
+from hanse.learners.agreement import FEATURES, LABELS, Agreement, are_written, plain
+from hanse.learners.notices import notice
+from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
 
 _BY_BATCH = (SGDClassifier, SGDRegressor, Perceptron, MLPClassifier, MLPRegressor)
@@ -57,32 +62,48 @@ class SklearnLearner:
     log loss in nats, or the hinge loss where the estimator gives no probabilities, and of regressors the
     mean squared error; the others are `accuracy` and `r2`.
 
+    Sites have to have the same labels, and the same features in the same order. Labels that were found in the
+    data, and the names of a data frame's columns, are compared with what the plan states (`labels`,
+    `features`), or else with the first model's; a site that has others refuses to train.
+
     Args:
         estimator: One of the above.
-        train: Inputs, shape (examples, features), and targets, shape (examples,).
+        train: Inputs, shape (examples, features), targets, shape (examples,), and perhaps a weight for each
+            example, shape (examples,), where the estimator takes a `sample_weight`; losses and metrics are
+            weighted too.
         validate: The same, held out.
         classes: All labels that occur at any site, the same at every site; may be left out only where
-            every site has an example of each.
+            every site has an example of each. A list or a tuple of plain values counts as written in the
+            plan's code, which all sites have; an array is compared as labels found in the data are.
 
     Raises:
-        ValueError: The estimator is another, or cannot be trained so; shapes that do not go together; or a
-            label that is not among `classes`.
+        ValueError: The estimator is another, or cannot be trained so; shapes that do not go together; a
+            label that is not among `classes`; or masked numbers.
     """
 
     def __init__(
-        self,
-        estimator: Any,
-        train: tuple[npt.ArrayLike, npt.ArrayLike],
-        validate: tuple[npt.ArrayLike, npt.ArrayLike],
-        classes: npt.ArrayLike | None = None,
+        self, estimator: Any, train: Data, validate: Data, classes: npt.ArrayLike | None = None
     ) -> None:
         _check_supported(estimator)
         self._classifies = is_classifier(estimator)
-        self._train = self._checked_data(train, "train")
-        self._validate = self._checked_data(validate, "validate")
+        self._train = checked_examples(train, "train", labels=self._classifies)
+        self._validate = checked_examples(validate, "validate", labels=self._classifies)
+        _check_weights(estimator, self._train)
+        if self._train.features != self._validate.features:
+            notice(f"columns of train: {self._train.features}, of validate: {self._validate.features}")
+            raise ValueError("train and validate have other columns, or the same in another order")
         if self._classifies:
             self._classes = self._checked_classes(classes)
+        self._written = self._classifies and are_written(classes)
         self._estimator = self._fitted_to_nothing(estimator)
+
+    def agreement(self) -> Agreement:
+        """The labels in the order of the estimator, and the names of the columns of a data frame."""
+        return Agreement(
+            plain(self._classes) if self._classifies else None,
+            self._train.features,
+            frozenset({FEATURES} if self._written else {LABELS, FEATURES}),
+        )
 
     def parameters(self) -> dict[str, Array]:
         """The first model: the learner itself keeps none from task to task."""
@@ -101,14 +122,20 @@ class SklearnLearner:
         """
         schedule = Schedule.of(task, known=_settings(self._estimator))
         estimator = self._with(parameters)
-        x, y = self._train
-        if len(y):
+        if self._train.count:
             with warnings.catch_warnings():
                 # A round is not meant to converge; and the last batch of a pass may be small.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 warnings.filterwarnings("ignore", message="Got `batch_size`", category=UserWarning)
                 self._fit(estimator, schedule, task.seed)
-        return TaskResult(len(y), self._metrics(estimator, x, y), _parameters(estimator))
+        trained = _parameters(estimator)
+        return TaskResult(
+            self._train.count,
+            self._metrics(estimator, self._train),
+            trained,
+            # Of what is solved at once, or makes no mistake any more, nothing changes.
+            converged=not difference(trained, parameters),
+        )
 
     def evaluate(self, parameters: Parameters, task: Task) -> TaskResult:
         """Measure on the held-out data.
@@ -118,11 +145,11 @@ class SklearnLearner:
             UpdateError: `parameters` do not fit the estimator.
         """
         Schedule.of(task, known=())
-        x, y = self._validate
-        return TaskResult(len(y), self._metrics(self._with(parameters), x, y))
+        held_out = self._validate
+        return TaskResult(held_out.count, self._metrics(self._with(parameters), held_out))
 
     def _fit(self, estimator: Any, schedule: Schedule, seed: int) -> None:
-        x, y = self._train
+        x, y, weights = self._train.x, self._train.y, self._train.weights
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed % 2**32)
         if isinstance(estimator, _BY_BATCH):
@@ -132,27 +159,34 @@ class SklearnLearner:
                 estimator.set_params(batch_size=schedule.batch_size)
             shuffler = np.random.default_rng(seed)
             for batch in schedule.repeat(lambda: _batches(len(y), schedule.batch_size, shuffler)):
-                estimator.partial_fit(x[batch], y[batch])
+                estimator.partial_fit(x[batch], y[batch], **weights(batch))
         elif isinstance(estimator, _BY_ITERATION):
             estimator.set_params(warm_start=True, max_iter=schedule.epochs)
-            estimator.fit(*self._with_all_classes(x, y))
+            self._fit_all_classes(estimator)
         else:
-            estimator.fit(x, y)
+            estimator.fit(x, y, **weights())
 
-    def _with_all_classes(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
-        """The data, and a blank example of weight 0 of each class without one: `fit` takes no `classes`."""
+    def _fit_all_classes(self, estimator: Any) -> None:
+        """Fit with a blank example of weight 0 of each class without one: `fit` takes no `classes`."""
+        x, y, weight = self._train.x, self._train.y, self._train.weight
+        weight = np.ones(len(y)) if weight is None else weight
         missing = np.setdiff1d(self._classes, y)
-        return (
+        if len(missing) and estimator.get_params().get("class_weight") == "balanced":
+            # scikit-learn would divide by the weight of the classes that are not here.
+            estimator.set_params(class_weight=None)
+            present, place = np.unique(y, return_inverse=True)
+            weight = weight * (weight.sum() / (len(present) * np.bincount(place, weight)))[place]
+        estimator.fit(
             np.concatenate([x, np.zeros((len(missing), x.shape[1]))]),
             np.concatenate([y, missing]),
-            np.concatenate([np.ones(len(y)), np.zeros(len(missing))]),
+            np.concatenate([weight, np.zeros(len(missing))]),
         )
 
     def _fitted_to_nothing(self, estimator: Any) -> Any:
         """A copy of the estimator with all that fitting sets up, as if it had not learnt anything."""
         fitted = clone(estimator)
-        y = self._classes if self._classifies else np.zeros((1, *self._train[1].shape[1:]))
-        x = np.ones((len(y), self._train[0].shape[1]))
+        y = self._classes if self._classifies else np.zeros((1, *self._train.y.shape[1:]))
+        x = np.ones((len(y), self._train.x.shape[1]))
         if isinstance(estimator, _MLPS):
             fitted.set_params(learning_rate_init=_NO_STEP, batch_size="auto")
         with warnings.catch_warnings():
@@ -186,38 +220,36 @@ class SklearnLearner:
         else:
             estimator.coef_ = np.array(parameters["coef_"])
             estimator.intercept_ = np.array(parameters["intercept_"])
+        check_arrived(_parameters(estimator), parameters, f"the {type(estimator).__name__}", {})
         return estimator
 
-    def _metrics(self, estimator: Any, x: Array, y: Array) -> dict[str, float]:
-        if not len(y):
+    def _metrics(self, estimator: Any, examples: Examples) -> dict[str, float]:
+        if not examples.count:
             return {}
+        x, y, weights = examples.x, examples.y, examples.weights()
         if not self._classifies:
             predicted = estimator.predict(x)
-            metrics = {"loss": mean_squared_error(y, predicted)}
+            metrics = {"loss": mean_squared_error(y, predicted, **weights)}
             # Of a single example there is no variance to explain.
-            return metrics if len(y) < 2 else {**metrics, "r2": r2_score(y, predicted)}
+            return metrics if examples.count < 2 else {**metrics, "r2": r2_score(y, predicted, **weights)}
         if hasattr(estimator, "predict_proba"):
-            loss = log_loss(y, estimator.predict_proba(x), labels=self._classes)
+            loss = log_loss(y, estimator.predict_proba(x), labels=self._classes, **weights)
         else:
-            loss = hinge_loss(y, estimator.decision_function(x), labels=self._classes)
-        return {"loss": float(loss), "accuracy": float(accuracy_score(y, estimator.predict(x)))}
-
-    def _checked_data(self, data: tuple[npt.ArrayLike, npt.ArrayLike], name: str) -> tuple[Array, Array]:
-        # float64 at every site, whatever its files hold: the parameters take their dtype from it.
-        x = np.asarray(data[0], dtype=np.float64)
-        y = np.asarray(data[1]) if self._classifies else np.asarray(data[1], dtype=np.float64)
-        if x.ndim != 2 or len(x) != len(y):
-            raise ValueError(f"{name} has inputs of shape {x.shape} and targets of shape {y.shape}")
-        return x, y
+            loss = hinge_loss(y, estimator.decision_function(x), labels=self._classes, **weights)
+        accuracy = accuracy_score(y, estimator.predict(x), **weights)
+        return {"loss": float(loss), "accuracy": float(accuracy)}
 
     def _checked_classes(self, classes: npt.ArrayLike | None) -> Array:
-        found = np.union1d(self._train[1], self._validate[1])
+        found = np.union1d(self._train.y, self._validate.y)
         known = found if classes is None else np.unique(np.asarray(classes))
         strange = np.setdiff1d(found, known)
+        # An error may travel to others; what the labels are is for the site's own log.
         if len(strange):
-            raise ValueError(f"the data have labels that are not among the classes: {strange[:5].tolist()}")
+            notice(f"labels that are not among the classes {known.tolist()}: {strange[:5].tolist()}")
+            raise ValueError("the data have labels that are not among the classes")
         if len(known) < 2:
-            raise ValueError(f"a classifier needs two classes, got {known.tolist()}: give all as `classes`")
+            notice(f"labels of all examples: {known.tolist()}")
+            raise ValueError("a classifier needs two classes, and the data have fewer: give all as `classes`")
         return known
 
 
@@ -233,6 +265,14 @@ def _check_supported(estimator: Any) -> None:
         raise ValueError(f"{name}(average=...) cannot be federated: leave it out, the federation averages")
     if params.get("solver") == "liblinear":
         raise ValueError(f"{name}(solver='liblinear') cannot start from given weights: use 'lbfgs'")
+
+
+def _check_weights(estimator: Any, train: Examples) -> None:
+    method = "partial_fit" if isinstance(estimator, _BY_BATCH) else "fit"
+    known = inspect.signature(getattr(estimator, method)).parameters
+    if train.weight is not None and "sample_weight" not in known:
+        name = f"{type(estimator).__name__}.{method}"
+        raise ValueError(f"train has a sample_weight, and {name} of this scikit-learn takes none")
 
 
 def _settings(estimator: Any) -> tuple[str, ...]:

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
+from weakref import WeakSet
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, TaskError
+from hanse.learners.adapters.torch_arrays import as_arrays, load_packed, pack, unpack
+from hanse.learners.adapters.torch_data import Data, Examples, Passes
+from hanse.learners.adapters.torch_model import EXTRA_STATE, extra_state, state_tensors, write_tensors
+from hanse.learners.agreement import Agreement
+from hanse.learners.notices import notice
+from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
-from hanse.learners.torch_arrays import as_arrays, assign_all, pack, state_tensors, unpack
-
-DEFAULT_BATCH_SIZE = 32
-
-Data = Dataset[Any] | DataLoader[Any] | tuple[Tensor, Tensor]
-"""Pairs of inputs and targets: a data set of pairs, a loader of batches of pairs, or all as two tensors."""
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], "float | Tensor"]
+
+_MADE: WeakSet[Optimizer] = WeakSet()
+"""Every optimiser that was made for a learner."""
+_TAKE_BACK = "set_extra_state() has to restore what get_extra_state() gave."
 
 
 class TorchLearner:
     """Trains and evaluates a torch model at one site.
 
     What is exchanged is the model's `state_dict`, parameters and buffers, under its names and in its
-    dtypes. `train` understands the settings
+    dtypes. Entries that are not tensors (`get_extra_state`), and tensors that cannot be averaged, are refused
+    by name. What was received is read back from the model before a task begins, and the task fails where it
+    is not what was written. `train` understands the settings
 
     - `epochs`: passes over the training data; 1 unless given,
     - `batches`: so many batches instead, reshuffled after each pass,
     - `batch_size`: examples a batch; 32 unless given; not for a `DataLoader`, which has its own,
-    - `lr`: learning rate, in place of the optimiser's own,
+    - `lr`: learning rate, in place of the optimiser's own, which has to be one,
 
     and `evaluate` understands `batch_size`. Training data are shuffled by the task's seed (a `DataLoader`
     shuffles as it was made to, its generator seeded with it), so that a task done again gives the same
@@ -52,11 +60,19 @@ class TorchLearner:
         device: `cpu`, `cuda:1`, ...; `auto` is the first GPU where there is one.
         keep_optimizer: Keep the optimiser's state (moments, momentum) at the site from round to round; else
             every task begins with a new optimiser.
-        personal: Patterns (`head.*`) of tensors that stay at the site: they are trained, kept from round to
-            round, and not exchanged.
+        personal: Patterns (`head.*`) of entries of the `state_dict` that stay at the site: they are trained,
+            kept from round to round, and not exchanged. They may be what `get_extra_state` gives, of
+            tensors, numbers and text.
+        labels: Labels by the numbers that the targets have (`encoder.classes_`), to be compared with those
+            of other sites: with the plan's, or else with those of the first model, which then carries their
+            digest in one more tensor. A list of plain values counts as written in the plan's code, which
+            all sites have.
+        features: Names of the inputs in their order (`frame.columns`); the same.
 
     Raises:
-        ValueError: Data in a form that is not known, or a pattern that no tensor fits.
+        ValueError: Data in a form that is not known, or a pattern that nothing fits.
+        TaskError: The model has an entry that cannot be exchanged and is not personal; or `optimizer`
+            returns one and the same optimiser again.
     """
 
     # More than six parameters, as they are what a training script consists of.
@@ -72,6 +88,8 @@ class TorchLearner:
         device: str | torch.device = "auto",
         keep_optimizer: bool = False,
         personal: Sequence[str] = (),
+        labels: Iterable[Any] | None = None,
+        features: Iterable[Any] | None = None,
     ) -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -80,10 +98,20 @@ class TorchLearner:
         self._loss = loss
         self._make_optimizer = optimizer
         self._kept_optimizer = self._new_optimizer() if keep_optimizer else None
-        self._train = _checked_data(train, "train")
-        self._validate = _checked_data(validate, "validate")
+        self._train = Examples(train, "train")
+        self._validate = Examples(validate, "validate")
         self._metrics = dict(metrics or {})
-        self._personal = _matching(state_tensors(model), personal)
+        state = model.state_dict()
+        self._personal = _matching(state, personal)
+        self._extra = {name for name in self._personal if _is_extra(name, state[name])}
+        if not self._tensors(personal=False):  # what cannot be exchanged is refused before a run begins
+            raise ValueError("every tensor of the model is personal: nothing would be exchanged")
+        self._own = self._read_own()
+        self._agreement = Agreement.of_values(labels, features)
+
+    def agreement(self) -> Agreement:
+        """The labels and features that were given."""
+        return self._agreement
 
     def parameters(self) -> dict[str, Array]:
         """The tensors that are exchanged; on the CPU they are the model's own memory."""
@@ -94,32 +122,36 @@ class TorchLearner:
 
         Returns:
             The trained parameters, the number of examples in the training data, and as `loss` the mean
-            over the examples as they were trained on.
+            over the examples as they were trained on. Of a `DataLoader` the examples of a pass are
+            counted, as far as there are so many in its data set; 0 where there was none to train on.
 
         Raises:
             PlanError: A setting that is not known.
             UpdateError: `parameters` do not fit the model.
         """
         schedule = Schedule.of(task)
-        batch_size = _batch_size(self._train, schedule, task)
+        batch_size = self._train.batch_size(schedule, task)
         self._load(parameters)
         optimizer = self._kept_optimizer or self._new_optimizer()
-        if schedule.lr is not None:
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.lr
-        _seed_loader(self._train, task.seed)
+        self._train.seed(task.seed)
         shuffler = torch.Generator().manual_seed(task.seed)
+        passes = Passes(self._train, batch_size, self._device, shuffler)
         self._model.train()
         mean = _Mean()
-        for inputs, targets in schedule.repeat(
-            lambda: _batches(self._train, batch_size, self._device, shuffler)
-        ):
-            optimizer.zero_grad()
-            loss, _ = self._forward(inputs, targets)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            mean.add({"loss": loss}, _count(targets))
-        return TaskResult(_size(self._train), mean.values(), self.parameters())
+        with _learning_rate(optimizer, schedule.lr, task):
+            for inputs, targets, count in schedule.repeat(passes.one):
+                optimizer.zero_grad()
+                loss, _ = self._forward(inputs, targets)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                mean.add({"loss": loss}, count)
+        self._own = self._read_own()
+        if mean.count and self._stood_still(parameters):
+            notice(
+                f"task {task.name} trained none of the model's parameters: every one is exactly what was "
+                "received. Does the optimiser hold those of another model?"
+            )
+        return TaskResult(passes.num_examples if mean.count else 0, mean.values(), self.parameters())
 
     def evaluate(self, parameters: Parameters, task: Task) -> TaskResult:
         """Measure `loss` and the metrics on the held-out data.
@@ -128,26 +160,24 @@ class TorchLearner:
             PlanError: A setting that is not known.
             UpdateError: `parameters` do not fit the model.
         """
-        batch_size = _batch_size(self._validate, Schedule.of(task, known=("batch_size",)), task)
+        batch_size = self._validate.batch_size(Schedule.of(task, known=("batch_size",)), task)
         self._load(parameters)
-        _seed_loader(self._validate, task.seed)
+        self._validate.seed(task.seed)
         self._model.eval()
         mean = _Mean()
         with torch.no_grad():
-            for inputs, targets in _batches(self._validate, batch_size, self._device):
+            for inputs, targets, count in Passes(self._validate, batch_size, self._device).one():
                 loss, outputs = self._forward(inputs, targets)
                 measured = {name: metric(outputs, targets) for name, metric in self._metrics.items()}
-                mean.add({"loss": loss, **measured}, _count(targets))
+                mean.add({"loss": loss, **measured}, count)
         return TaskResult(mean.count, mean.values())
 
     def local_state(self) -> dict[str, Parameters]:
-        """The optimiser's state and the personal tensors, where they are kept."""
+        """The optimiser's state and what is personal, where they are kept."""
         state: dict[str, Parameters] = {}
         if self._kept_optimizer is not None:
             state["optimizer"] = pack(self._kept_optimizer.state_dict())
-        if self._personal:
-            state["personal"] = as_arrays(self._tensors(personal=True))
-        return state
+        return state | self._own
 
     def restore_local_state(self, state: Mapping[str, Parameters]) -> None:
         """Go on from what `local_state` gave.
@@ -156,19 +186,61 @@ class TorchLearner:
             UpdateError: The personal tensors do not fit the model.
         """
         if self._kept_optimizer is not None:
-            self._kept_optimizer.load_state_dict(unpack(state["optimizer"]))
-        if self._personal:
-            assign_all(self._tensors(personal=True), state["personal"], "the personal tensors kept here")
+            problem = load_packed(self._kept_optimizer, state["optimizer"], "the optimiser")
+            if problem:
+                notice(problem)
+        self._own = {group: _copies(state.get(group, arrays)) for group, arrays in self._own.items()}
+        self._write_own()
+
+    def _stood_still(self, received: Parameters) -> bool:
+        """Check that of what is exchanged and can be trained nothing was; buffers may have changed."""
+        trainable = {
+            parameter.data_ptr() for parameter in self._model.parameters() if parameter.requires_grad
+        }
+        tensors = self._tensors(personal=False)
+        trained = as_arrays({name: t for name, t in tensors.items() if t.data_ptr() in trainable})
+        before = {name: received[name] for name in trained}
+        if not trained or any(np.may_share_memory(trained[name], before[name]) for name in trained):
+            return False
+        # Where buffers have not changed either, the caller of the task says so.
+        return not difference(trained, before) and bool(difference(as_arrays(tensors), received))
 
     def _new_optimizer(self) -> Optimizer:
-        return self._make_optimizer(self._model.parameters())
+        made = self._make_optimizer(self._model.parameters())
+        if made in _MADE:
+            raise TaskError(
+                "the function given as `optimizer` returned an optimiser that it has returned before, with "
+                "the state of another task or site",
+                mend="Make a new one in it; `keep_optimizer=True` keeps its state from round to round.",
+            )
+        _MADE.add(made)
+        return made
 
     def _tensors(self, *, personal: bool) -> dict[str, Tensor]:
-        tensors = state_tensors(self._model)
+        tensors = state_tensors(self._model, leave=self._extra)
         return {name: tensor for name, tensor in tensors.items() if (name in self._personal) == personal}
 
     def _load(self, parameters: Parameters) -> None:
-        assign_all(self._tensors(personal=False), parameters, "the parameters")
+        write_tensors(self._model, self._tensors(personal=False), parameters, "the parameters")
+        self._write_own()
+
+    def _read_own(self) -> dict[str, Parameters]:
+        """Copies of what is personal: the virtual sites of a simulation may share one module."""
+        own: dict[str, Parameters] = {}
+        if tensors := self._tensors(personal=True):
+            own["personal"] = _copies(as_arrays(tensors))
+        if self._extra:
+            own["personal_state"] = _copies(pack(extra_state(self._model, self._extra)))
+        return own
+
+    def _write_own(self) -> None:
+        if "personal" in self._own:
+            tensors = self._tensors(personal=True)
+            write_tensors(self._model, tensors, self._own["personal"], "the personal tensors kept here")
+        if "personal_state" in self._own:
+            self._model.load_state_dict(unpack(self._own["personal_state"]), strict=False)
+            found = pack(extra_state(self._model, self._extra))
+            check_arrived(found, self._own["personal_state"], "the torch model", {"": _TAKE_BACK})
 
     def _forward(self, inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         outputs = self._model(inputs)
@@ -186,10 +258,20 @@ def accuracy(outputs: Tensor, targets: Tensor) -> float:
 
     Args:
         outputs: Scores of each class, shape (batch, classes, ...), with class numbers as targets; or one
-            logit an example, in the shape of the targets, with targets 0 and 1.
+            logit an example, in the shape of the targets or (batch, 1, ...), with targets 0 and 1.
         targets: Shape (batch, ...).
+
+    Raises:
+        ValueError: Shapes that do not go together.
     """
-    predicted = outputs.argmax(dim=1) if outputs.ndim > targets.ndim else outputs > 0
+    if outputs.ndim == targets.ndim + 1:
+        predicted = outputs.argmax(dim=1) if outputs.shape[1] > 1 else outputs.squeeze(1) > 0
+    else:
+        predicted = outputs > 0
+    if predicted.shape != targets.shape:
+        raise ValueError(
+            f"outputs of shape {tuple(outputs.shape)} do not go with targets of shape {tuple(targets.shape)}"
+        )
     return float((predicted == targets).double().mean())
 
 
@@ -213,96 +295,32 @@ def _float(number: float | Tensor) -> float:
     return number.item() if isinstance(number, Tensor) else float(number)
 
 
-def _checked_data(data: Data, name: str) -> Data:
-    if type(data) is TensorDataset and len(data.tensors) == 2:
-        data = (data.tensors[0], data.tensors[1])  # the same examples, many at a time
-    match data:
-        case (Tensor() as inputs, Tensor() as targets) if len(inputs) == len(targets):
-            return data
-        case (Tensor() as inputs, Tensor() as targets):
-            raise ValueError(f"{name} has {len(inputs)} inputs and {len(targets)} targets")
-        case DataLoader(dataset=IterableDataset()) | IterableDataset():
-            raise ValueError(f"{name} is an IterableDataset, whose size is not known: use one with a length")
-        case DataLoader() | Dataset():
-            return data
-    raise ValueError(
-        f"{name} must be a Dataset, a DataLoader or two tensors (inputs, targets), got {type(data).__name__}"
-    )
-
-
-def _size(data: Data) -> int:
-    if isinstance(data, DataLoader):
-        return len(data.sampler)  # type: ignore[arg-type]  # a subset's sampler counts the subset
-    return len(data[1]) if isinstance(data, tuple) else len(data)  # type: ignore[arg-type]
-
-
-def _batch_size(data: Data, schedule: Schedule, task: Task) -> int:
-    if schedule.batch_size is not None and isinstance(data, DataLoader):
+@contextmanager
+def _learning_rate(optimizer: Optimizer, lr: float | None, task: Task) -> Iterator[None]:
+    """Have an optimiser learn at this rate, and at its own again afterwards: other tasks may keep it."""
+    groups = [group for group in optimizer.param_groups if "lr" in group]
+    before = [group["lr"] for group in groups]
+    if lr is not None and len(set(map(float, before))) != 1:
         raise PlanError(
-            f"task {task.name} has a batch_size, but the data are a DataLoader with a batch size of its own",
-            mend="Remove it from the plan, or give the learner the Dataset.",
+            f"task {task.name} has an lr, and the optimiser has "
+            + (f"several of its own: {', '.join(map(str, before))}" if before else "none that it stands for"),
+            mend="Remove `lr` from the plan: the code decides.",
         )
-    return schedule.batch_size or DEFAULT_BATCH_SIZE
+    try:
+        for group, rate in zip(groups, before, strict=True):
+            group["lr"] = rate if lr is None else lr
+        yield
+    finally:
+        for group, rate in zip(groups, before, strict=True):
+            group["lr"] = rate
 
 
-def _seed_loader(data: Data, seed: int) -> None:
-    """Seed the generators that a `DataLoader` of the user's may have of its own."""
-    if isinstance(data, DataLoader):
-        for own in (data.generator, getattr(data.sampler, "generator", None)):
-            if own is not None:
-                own.manual_seed(seed)
+def _is_extra(name: str, value: Any) -> bool:
+    return name.endswith(EXTRA_STATE) and not isinstance(value, Tensor)
 
 
-def _batches(
-    data: Data, batch_size: int, device: torch.device, shuffler: torch.Generator | None = None
-) -> Iterator[tuple[Any, Any]]:
-    """One pass over the data, on the device; shuffled where there is something to shuffle by."""
-    pairs: Iterable[tuple[Any, Any]]
-    if not _size(data):
-        return
-    if isinstance(data, tuple):
-        pairs = _slices(*data, batch_size, shuffler)
-    elif isinstance(data, DataLoader):
-        pairs = data
-    else:
-        pairs = DataLoader(data, batch_size, shuffle=shuffler is not None, generator=shuffler)
-    for inputs, targets in pairs:
-        yield _moved(inputs, device), _moved(targets, device)
-
-
-def _slices(
-    inputs: Tensor, targets: Tensor, batch_size: int, shuffler: torch.Generator | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    if shuffler is None:
-        yield from zip(torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True)
-        return
-    for part in torch.split(torch.randperm(len(targets), generator=shuffler), batch_size):
-        yield inputs[part], targets[part]
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    match value:
-        case Tensor():
-            return value.to(device)
-        case Mapping():
-            return {name: _moved(item, device) for name, item in value.items()}
-        case list() | tuple():
-            return [_moved(item, device) for item in value]
-        case _:
-            return value
-
-
-def _count(targets: Any) -> int:
-    """Examples in a batch: the length of the first tensor of its targets."""
-    match targets:
-        case Tensor():
-            return len(targets)
-        case Mapping():
-            return _count(list(targets.values()))
-        case [first, *_]:
-            return _count(first)
-        case _:
-            raise TaskError(f"the targets of a batch hold no tensor but a {type(targets).__name__}")
+def _copies(arrays: Parameters) -> dict[str, Array]:
+    return {name: np.array(array) for name, array in arrays.items()}
 
 
 def _matching(names: Iterable[str], patterns: Sequence[str]) -> set[str]:

@@ -76,8 +76,10 @@ class Partition:
             return owners
         # Label by label, in proportions drawn from a Dirichlet distribution (Hsu et al. 2019,
         # arXiv 1909.06335, section 3, in the per-label form of NIID-Bench, arXiv 2102.02079).
-        for label in np.unique(labels):
-            members = random.permutation(np.flatnonzero(labels == label))
+        # By their numbers: a NaN, of an example without a label, is not equal to itself.
+        _, numbers = np.unique(labels, return_inverse=True)
+        for number in range(numbers.max(initial=-1) + 1):
+            members = random.permutation(np.flatnonzero(numbers == number))
             shares = random.dirichlet(np.full(count, self.alpha))
             bounds = np.round(np.cumsum(shares)[:-1] * len(members)).astype(np.int64)
             sizes = np.diff(bounds, prepend=0, append=len(members))
@@ -121,6 +123,8 @@ class Dealer:
         """The part of one site, from 0 to `count` - 1; see `Partition.share`."""
 
         def indices(labels: npt.ArrayLike) -> Indices:
+            if np.ma.is_masked(labels):
+                raise ValueError("labels are masked: give those of the examples that have one, or filled()")
             return self._deal(np.asarray(labels)).part(index)
 
         return indices

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 
@@ -17,14 +19,17 @@ from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Indices, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
+from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
+from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
 from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Listener, SimulationHost, Submission
+from hanse.simulation.notices import Notices, Say, log
 from hanse.simulation.partition import Dealer, Partition
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
@@ -58,12 +63,14 @@ class Settings:
             None where each has data of its own, as in a deployment.
         engine: Name of the engine that performs the sites' tasks, one of `ENGINES`; no bit of a model
             depends on it.
+        say: Shows what a site's own log would say of its tasks; see `hanse.learners.notices`.
     """
 
     state_dir: Path
     started_ms: int
     partition: Partition | None = None
     engine: str = "inline"
+    say: Say = log
 
 
 ENGINES = ("inline",)
@@ -120,7 +127,7 @@ def simulate(
     sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, shares))
     initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
     submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
-    engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals")
+    engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals", settings.say)
     try:
         host = SimulationHost(
             submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener
@@ -137,19 +144,44 @@ def simulate(
     )
 
 
-def with_settings(
-    loaded: LoadedPlan,
-    *,
-    rounds: int | None = None,
-    seed: int | None = None,
-    data: Sequence[str] | None = None,
-) -> LoadedPlan:
-    """The same plan with another number of rounds, seed or data sources; None keeps the plan's own.
+def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Settings) -> Agreement | None:
+    """The labels and features that the plan's learner has at the first site; None where it does not say.
+
+    Args:
+        loaded: The plan.
+        sites: As for `simulate`.
+        settings: As for `simulate`; its folder is used.
+
+    Raises:
+        HanseError: No learner can be made there.
+    """
+    plan = loaded.manifest.plan
+    if plan.learner is None:
+        return None
+    _check(plan, sites)
+    bundle = settings.state_dir / "bundle"
+    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
+    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
+    shares = _Shares(settings.partition, len(sites), plan.seed)
+    folder, site = next(iter(_places(plan, sites, settings.state_dir, shares).items()))
+    session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
+    with notices_kept() as noted:
+        try:
+            return session.agreement()
+        finally:
+            Notices(settings.say).add(site.name, noted)
+
+
+def with_settings(loaded: LoadedPlan, **wanted: Any) -> LoadedPlan:
+    """The same plan with other settings.
+
+    Args:
+        loaded: The plan.
+        wanted: Settings by their keys in a plan; None keeps the plan's own.
 
     Raises:
         PlanError: No plan can have them.
     """
-    wanted = {"rounds": rounds, "seed": seed, "data": data}
     changes = {name: value for name, value in wanted.items() if value is not None}
     old = loaded.manifest
     settings = {**old.plan.model_dump(mode="json"), **changes}
@@ -223,12 +255,15 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _
             # As in a deployment: a plan sees the sources that it names.
             data=DataSources(site.name, {name: site.data[name] for name in plan.data}),
             seed=setup_seed(plan),
-            options=plan.options,
+            # What the code at one site does to its options is nothing to the other sites.
+            options=deepcopy(plan.options),
             data_root=site.data_root,
             index=index,
             count=len(sites),
             state_dir=own,
             partition=shares.share(site.name, index),
+            labels=plan.labels,
+            features=plan.features,
         )
     return places
 

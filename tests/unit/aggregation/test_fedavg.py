@@ -33,6 +33,13 @@ def test_a_uniform_mean_weighs_sites_alike_but_not_their_metrics() -> None:
     assert aggregate.metrics == {"loss": 2.5}
 
 
+def test_a_site_without_examples_is_no_part_of_a_uniform_mean() -> None:
+    aggregate = fed_avg([update("a", 1, 4.0), update("b", 0, 0.0), update("c", 3, 2.0)], uniform=True)
+
+    assert aggregate.delta is not None
+    assert aggregate.delta["w"].tolist() == [3.0]
+
+
 @given(st.lists(st.tuples(st.floats(-100, 100), st.integers(1, 1000)), min_size=1, max_size=8))
 def test_averaging_deltas_is_averaging_models_as_in_the_paper(sites: list[tuple[float, int]]) -> None:
     received = {"w": np.array([3.0])}

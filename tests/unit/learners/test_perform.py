@@ -7,6 +7,7 @@ from hanse.core.values.parameters import Parameters
 from hanse.core.values.seeds import derive
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import DisclosureError, TaskError
+from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform, setup_seed
 
 MODEL = {"head": np.ones(2, np.float32), "body": np.ones(3, np.float32)}
@@ -68,6 +69,29 @@ def test_the_learner_is_told_settings_place_and_a_seed_of_its_own() -> None:
     assert (north.name, north.round_number, sequence) == ("evaluate", 2, 4)
     assert north.seed == derive(7, "task", "north", 2, "evaluate")
     assert north.seed != south.seed
+
+
+@pytest.mark.parametrize(
+    ("task", "result", "remarked"),
+    [
+        ("train", TaskResult(5, {}, MODEL), True),
+        ("train", TaskResult(5, {}, {**MODEL, "body": MODEL["body"] + 1}), True),  # `head` alone is federated
+        ("train", TaskResult(5, {}, {**MODEL, "head": MODEL["head"] + 1}), False),
+        ("train", TaskResult(0, {}, MODEL), False),
+        ("train", TaskResult(5, {}, MODEL, converged=True), False),
+        ("evaluate", TaskResult(5), False),
+        ("evaluate", TaskResult(5, {}, MODEL), False),
+    ],
+    ids=["nothing", "the rest", "something", "no examples", "converged", "evaluation", "no update"],
+)
+def test_training_that_changes_nothing_of_what_is_federated_is_remarked_on(
+    task: str, result: TaskResult, remarked: bool
+) -> None:
+    with notices_kept() as noted:
+        perform(FakeSession(result), PLAN, "north", Ask(1, 1, task), MODEL)
+
+    assert len(noted) == remarked
+    assert all("task train gave back exactly the parameters that it received" in line for line in noted)
 
 
 def test_settings_of_the_plan_reach_the_learner() -> None:

@@ -26,6 +26,15 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
     ]
 
 
+def test_a_masked_array_that_hides_nothing_is_an_array() -> None:
+    result = TaskResult(1, {"loss": np.ma.array(0.5)}, {**RECEIVED, "w": np.ma.array([1, 2], np.float32)})
+
+    checked = checked_result(result, RECEIVED, "train")
+
+    assert checked.metrics == {"loss": 0.5}
+    assert type((checked.parameters or {})["w"]) is np.ndarray
+
+
 def test_a_scalar_is_an_array_without_dimensions() -> None:
     trained = {"w": RECEIVED["w"], "b": np.float32(3)}
 
@@ -63,6 +72,14 @@ class Rude:
         (TaskResult(1, {"loss": "0.5"}), "metric 'loss' must be a number, got a str"),
         (TaskResult(1, {"loss": None}), "metric 'loss' must be a number, got a NoneType"),
         (TaskResult(1, {3: 0.5}), "3 is not a name"),
+        (TaskResult(1, {"loss": 10**400}), "metric 'loss' must be a number"),
+        (TaskResult(1, {"loss": np.ma.masked}), "metric 'loss' is masked: it has no value"),
+        (TaskResult(1, {"loss": np.ma.array([0.5], mask=[True])}), "metric 'loss' is masked"),
+        (TaskResult(np.ma.array(3, mask=True)), "number of examples must be a whole number"),
+        (
+            TaskResult(1, {}, {**RECEIVED, "w": np.ma.array(RECEIVED["w"], mask=[0, 1])}),
+            "parameter 'w' has masked numbers",
+        ),
         (TaskResult(1, [0.5]), "metrics must be numbers by name, got a list"),
         (TaskResult(1, {}, [1]), "parameters must be arrays by name, got a list"),
         (TaskResult(1, {}, {"w": [0, 0]}), r"parameter 'w' is a list\. Give a NumPy array"),

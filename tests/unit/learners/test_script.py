@@ -17,6 +17,7 @@ import hanse
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, StorageError, TaskError, UpdateError
+from hanse.learners.notices import notices_kept
 from hanse.learners.script import ScriptSession
 
 Write = Callable[[str, str], Path]
@@ -376,6 +377,107 @@ def test_a_script_alone_does_one_round_and_says_so(write: Write, tmp_path: Path)
 def test_a_script_alone_has_to_report_too() -> None:
     with pytest.raises(TaskError, match="round 1 ended without a report"):
         list(hanse.rounds({"w": np.zeros(1)}))
+
+
+ALIASED = """
+    import numpy as np, hanse
+    one = np.zeros(2)
+    for round in hanse.rounds({"w": one, "v": one}):
+        round.report(examples=1)
+"""
+COPYING = """
+    import numpy as np, hanse
+
+    class Copying(dict):
+        def __getitem__(self, name):
+            return super().__getitem__(name).copy()
+
+        def items(self):
+            return [(name, self[name]) for name in self]
+
+    for round in hanse.rounds(Copying(w=np.zeros(2), v=np.zeros(2))):
+        round.report(examples=1)
+"""
+
+
+@pytest.mark.parametrize("text", [ALIASED, COPYING], ids=["one array twice", "copies"])
+def test_a_dictionary_that_does_not_take_what_is_written_is_refused(open_session: Open, text: str) -> None:
+    session = open_session(text)
+
+    with pytest.raises(UpdateError, match=r"did not reach the dictionary given to hanse\.rounds\(\)"):
+        session.perform(train(1), {"w": np.ones(2), "v": np.full(2, 2.0)}, sequence=1)
+
+
+def test_masked_numbers_are_refused(open_session: Open) -> None:
+    text = LOOP + "    model['w'] = np.ma.array(model['w'], mask=[0, 1])\n    round.report(examples=1)\n"
+
+    with pytest.raises(TaskError, match="the model's entry 'w' has masked numbers"):
+        one_round(open_session(text))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        (
+            "def state_dict(self, *a, **k):\n"
+            "        return {n: v.clone() for n, v in self.inner.state_dict().items()}",
+            r"tensor 'weight' did not reach the torch model",
+        ),
+        (
+            "def get_extra_state(self):\n        return {'steps': 3}",
+            r"'_extra_state' of the model's state_dict is a dict, .* hanse\.rounds\(\) a dictionary",
+        ),
+    ],
+    ids=["copies", "extra state"],
+)
+def test_a_module_that_is_not_reached_by_what_is_received_is_refused(
+    open_session: Open, definition: str, message: str
+) -> None:
+    text = f"""
+import torch, hanse
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Linear(2, 1)
+
+    {definition}
+
+for round in hanse.rounds(Model()):
+    round.report(examples=1)
+"""
+    received = {"weight": np.full((1, 2), 0.5, np.float32), "bias": np.ones(1, np.float32)}
+
+    with pytest.raises((UpdateError, TaskError), match=message):
+        open_session(text).perform(train(1), received, sequence=1)
+
+
+@pytest.mark.torch
+def test_an_optimiser_that_does_not_take_back_its_state_is_remarked_on(open_session: Open) -> None:
+    text = """
+        import torch, hanse
+        class Forgetful(torch.optim.SGD):
+            def load_state_dict(self, state):
+                pass
+
+        model = torch.nn.Linear(2, 1)
+        optimizer = Forgetful(model.parameters(), lr=0.1, momentum=0.9)
+        for round in hanse.rounds(model, keep={"optimizer": optimizer}):
+            model(torch.ones(4, 2)).square().mean().backward()
+            optimizer.step()
+            round.report(examples=4)
+    """
+
+    def remarks(sequence: int) -> list[str]:
+        session = open_session(text)
+        with notices_kept() as noted:
+            session.perform(train(sequence), session.initial_parameters(), sequence=sequence)
+        return noted
+
+    assert remarks(1) == []
+    (line,) = remarks(2)
+    assert "what is kept as 'optimizer' has another state after a restart than before" in line
 
 
 @pytest.mark.torch

@@ -19,6 +19,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, UpdateError
+from hanse.learners.agreement import Agreement
+from hanse.learners.notices import notices_kept
 from hanse.learners.seeding import seed_generators
 from hanse.learners.sklearn import SklearnLearner
 
@@ -177,6 +179,121 @@ def test_a_site_without_examples_gives_back_what_it_got() -> None:
     assert bits(result) == [array.tobytes() for array in start.values()]
 
 
+@pytest.mark.parametrize("estimator", [*CLASSIFIERS, *REGRESSORS], ids=name)
+def test_an_example_of_weight_0_teaches_nothing_and_is_not_counted(estimator: Any) -> None:
+    y = TWO if estimator in CLASSIFIERS else NUMBERS
+    wrong = np.concatenate([y[:40], y[::-1][:40]])
+    weight = np.repeat([1.0, 0.0], 40)
+
+    def trained(weights: Any) -> TaskResult:
+        seed_generators(0)
+        data = (X, wrong) if weights is None else (X, wrong, weights)
+        one = SklearnLearner(clone(estimator), data, (X, y, weight))
+        return one.train(one.parameters(), train())
+
+    assert bits(trained(weight)) != bits(trained(None))
+    assert bits(trained(np.ones(80))) == bits(trained(None))
+    assert trained(weight).num_examples == 40
+    assert trained(weight).metrics != trained(None).metrics
+
+
+def test_metrics_are_weighted() -> None:
+    right, wrong = np.ones(80), np.r_[np.ones(79), 1000.0]
+    parameters = {"coef_": np.array([[10.0, 0, 0]]), "intercept_": np.zeros(1)}
+    y = np.r_[TWO[:79], 1 - TWO[79]]
+
+    accuracies = []
+    for weight in (right, wrong):
+        one = SklearnLearner(SGDClassifier(), (X, TWO), (X, y, weight))
+        accuracies.append(one.evaluate(parameters, Task("evaluate", 1, 0)).metrics["accuracy"])
+
+    assert accuracies == pytest.approx([79 / 80, 79 / 1079])
+
+
+def test_an_estimator_that_ignores_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MLPClassifier, "partial_fit", lambda self, X, y, classes=None: self)
+
+    with pytest.raises(
+        ValueError, match=r"train has a sample_weight, and MLPClassifier\.partial_fit of this .* takes none"
+    ):
+        SklearnLearner(MLPClassifier((4,)), (X, TWO, np.ones(80)), (X, TWO))
+
+
+def test_balanced_classes_are_those_that_are_here() -> None:
+    """scikit-learn's own weights are not finite where a class has no example, and nothing is learned."""
+    y = np.where(X[:, 0] > 1, 1, 0)
+    here = learner(LogisticRegression(class_weight="balanced"), y, classes=[0, 1, 2])
+    weights = np.where(y == 1, 80 / (2 * (y == 1).sum()), 80 / (2 * (y == 0).sum()))
+    by_hand = SklearnLearner(LogisticRegression(), (X, y, weights), (X, y), classes=[0, 1, 2])
+
+    result = here.train(here.parameters(), train(epochs=5))
+
+    np.testing.assert_allclose(
+        result.parameters["coef_"], by_hand.train(by_hand.parameters(), train(epochs=5)).parameters["coef_"]
+    )
+    assert np.abs(result.parameters["coef_"]).sum() > 0.1
+
+
+def test_labels_in_a_column_are_labels() -> None:
+    column, flat = learner(SGDClassifier(), TWO[:, None]), learner(SGDClassifier(), TWO)
+
+    assert bits(column.train(column.parameters(), train())) == bits(flat.train(flat.parameters(), train()))
+
+
+def test_training_that_changes_nothing_has_converged() -> None:
+    one = learner(LinearRegression(), NUMBERS)
+    first = one.train(one.parameters(), train())
+
+    assert (first.converged, one.train(first.parameters, train()).converged) == (False, True)
+
+
+class Frame:
+    """A data frame, as far as it is looked at here."""
+
+    def __init__(self, columns: Any) -> None:
+        self.columns = columns
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return X.astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("columns", "features"),
+    [(["b", "a", "c"], ("b", "a", "c")), ([2, 0, 1], ("2", "0", "1")), (range(3), None)],
+)
+def test_the_names_of_columns_have_to_be_agreed_on(columns: Any, features: Any) -> None:
+    one = SklearnLearner(Ridge(), (Frame(columns), NUMBERS), (Frame(columns), NUMBERS))
+
+    assert one.agreement() == Agreement(None, features, frozenset({"labels", "features"}))
+
+
+def test_training_data_and_held_out_data_have_the_same_columns() -> None:
+    with notices_kept() as noted, pytest.raises(ValueError, match="train and validate have other columns"):
+        SklearnLearner(Ridge(), (Frame(["a", "b", "c"]), NUMBERS), (Frame(["b", "a", "c"]), NUMBERS))
+
+    assert noted == ["columns of train: ('a', 'b', 'c'), of validate: ('b', 'a', 'c')"]
+
+
+def test_labels_are_named_in_the_sites_log_alone() -> None:
+    with notices_kept() as noted, pytest.raises(ValueError, match="not among the classes") as caught:
+        learner(SGDClassifier(), THREE, classes=["a", "b"])
+
+    assert "'c'" not in str(caught.value)
+    assert noted == ["labels that are not among the classes ['a', 'b']: ['c']"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "compared"),
+    [(None, True), ([0, 1], False), ((0, 1), False), (np.array([0, 1]), True), (sorted(set(TWO)), True)],
+    ids=["found", "list", "tuple", "array", "made of an array"],
+)
+def test_labels_that_come_from_data_have_to_be_agreed_on(classes: Any, compared: bool) -> None:
+    agreement = learner(SGDClassifier(), TWO, classes).agreement()
+
+    assert agreement.labels == (0, 1)
+    assert ("labels" in agreement.from_data) is compared
+
+
 def test_the_estimator_given_is_left_alone() -> None:
     estimator = SGDClassifier()
     one = learner(estimator, TWO)
@@ -206,14 +323,34 @@ def test_an_estimator_that_cannot_be_federated_is_refused(estimator: Any, messag
 @pytest.mark.parametrize(
     ("y", "classes", "message"),
     [
-        (TWO, [0, 2], r"labels that are not among the classes: \[1\]"),
-        (TWO * 0, None, r"needs two classes, got \[0\]"),
+        (TWO, [0, 2], "labels that are not among the classes"),
+        (TWO * 0, None, "needs two classes, and the data have fewer"),
         (TWO[:, None][:0], [0, 1], "train has inputs of shape"),
+        (np.stack([TWO, TWO], axis=1), [0, 1], "train has inputs of shape"),
+        (np.ma.array(TWO, mask=TWO), [0, 1], "train has masked numbers"),
     ],
 )
 def test_data_that_do_not_go_together_are_refused(y: Any, classes: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SklearnLearner(SGDClassifier(), (X, y), (X, y), classes)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X,), r"train must be .* got a tuple of 1 parts"),
+        ((X, TWO, np.ones(80), X), "got a tuple of 4 parts"),
+        (X, "got a ndarray"),
+        ((X, TWO, np.ones(79)), r"a sample_weight of shape \(79,\), expected \(80,\)"),
+        ((X, TWO, -np.ones(80)), "finite numbers that are at least 0"),
+        ((X, TWO, np.full(80, np.nan)), "finite numbers"),
+        ((np.ma.masked_less(X, 0), TWO), "train has masked numbers"),
+        ((X + 1j, TWO), "train has complex numbers"),
+    ],
+)
+def test_data_of_another_form_are_refused_by_name(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SklearnLearner(SGDClassifier(), data, (X, TWO))
 
 
 def test_parameters_that_do_not_fit_are_refused() -> None:

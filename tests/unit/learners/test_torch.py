@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, TaskError, UpdateError
+from hanse.learners.agreement import Agreement
+from hanse.learners.notices import notices_kept
 from hanse.learners.session import LearnerSession
 from hanse.learners.torch import TorchLearner, accuracy
 
@@ -165,6 +167,188 @@ def test_a_loader_of_a_part_counts_the_part() -> None:
     assert one.train(one.parameters(), train()).num_examples == 10
 
 
+class Batched(Pairs):
+    """A data set whose items are whole batches."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        part = slice(index * 10, (index + 1) * 10)
+        return X[part], Y[part]
+
+
+class Half:
+    """Batches of the user's making: only of the first examples."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+
+    def __len__(self) -> int:
+        return 2
+
+
+def repeated(count: int) -> DataLoader[Any]:
+    sampler = torch.utils.data.WeightedRandomSampler([1.0] * 30, count, replacement=True)
+    return DataLoader(Pairs(), batch_size=10, sampler=sampler)
+
+
+@pytest.mark.parametrize("settings", [{}, {"epochs": 3}, {"batches": 1}, {"batches": 7}], ids=str)
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ((X, Y), 30),
+        (Pairs(), 30),
+        (DataLoader(Pairs(), batch_size=20), 30),
+        (DataLoader(Pairs(), batch_size=20, drop_last=True), 20),
+        (DataLoader(Pairs(), batch_sampler=Half()), 10),
+        (DataLoader(Batched(), batch_size=None), 30),
+        (repeated(20), 20),
+        (repeated(300), 30),
+    ],
+    ids=["tensors", "set", "loader", "drop_last", "batch sampler", "batches", "fewer drawn", "more drawn"],
+)
+def test_the_examples_of_a_pass_are_counted(data: Any, expected: int, settings: Any) -> None:
+    one = learner(data)
+
+    assert one.train(one.parameters(), train(**settings)).num_examples == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DataLoader(Pairs(), batch_size=64, drop_last=True),
+        DataLoader(Pairs(), batch_sampler=[]),
+        DataLoader(Pairs(), batch_size=4, collate_fn=lambda examples: (X[:0], Y[:0])),
+    ],
+    ids=["drop_last", "no batches", "empty batches"],
+)
+def test_a_site_that_trained_on_nothing_counts_for_nothing(data: Any) -> None:
+    one = learner(data, keep_optimizer=True)
+    start = copies(TaskResult(0, {}, one.parameters()))
+
+    result = one.train(start, train(epochs=2))
+
+    assert (result.num_examples, result.metrics) == (0, {})
+    assert bits(result) == [array.tobytes() for array in start.values()]
+
+
+def without_even(examples: Any) -> Any:
+    kept = [pair for pair in examples if int(pair[1])]
+    return torch.utils.data.default_collate(kept) if kept else (X[:0], Y[:0])
+
+
+def test_an_empty_batch_is_no_part_of_the_mean() -> None:
+    loader = DataLoader(Pairs(), batch_size=5, collate_fn=without_even)
+    one = learner(loader, loader, metrics={"accuracy": accuracy})
+
+    trained = one.train(one.parameters(), train(epochs=2))
+    measured = one.evaluate(one.parameters(), Task("evaluate", 1, 0))
+
+    assert trained.num_examples == measured.num_examples == int(Y.sum())
+    assert np.isfinite([trained.metrics["loss"], *measured.metrics.values()]).all()
+    assert all(np.isfinite(array).all() for array in copies(trained).values())
+
+
+def test_lists_with_a_part_for_each_example_are_counted_by_their_length() -> None:
+    class Boxes(Pairs):
+        def __getitem__(self, index: int) -> Any:
+            return X[index], {"boxes": torch.ones(index % 3, 4)}
+
+    def collate(examples: Any) -> Any:
+        return torch.stack([x for x, _ in examples]), [target for _, target in examples]
+
+    one = TorchLearner(
+        nn.Linear(2, 1),
+        lambda outputs, targets: outputs.square().mean() + len(targets),
+        partial(torch.optim.SGD, lr=0.1),
+        DataLoader(Boxes(), batch_size=7, collate_fn=collate),
+        DataLoader(Boxes(), batch_size=7, collate_fn=collate),
+        device="cpu",
+    )
+
+    assert one.train(one.parameters(), train()).num_examples == 30
+    assert one.evaluate(one.parameters(), Task("evaluate", 1, 0)).num_examples == 30
+
+
+@pytest.mark.parametrize(
+    ("collate", "message"),
+    [
+        (lambda examples: X[:2], r"a batch of the train data is a torch\.Tensor, expected a pair"),
+        (lambda examples: (X, Y, Y), r"is a tuple of 3 parts, expected a pair .* Weights of examples"),
+        (lambda examples: {"inputs": X, "targets": Y}, "is a dict, expected a pair"),
+    ],
+)
+def test_a_batch_that_is_no_pair_is_refused(collate: Any, message: str) -> None:
+    one = learner(DataLoader(Pairs(), batch_size=2, collate_fn=collate))
+
+    with pytest.raises(TaskError, match=message):
+        one.train(one.parameters(), train())
+
+
+def test_every_generator_of_a_loader_is_seeded() -> None:
+    sampler = torch.utils.data.RandomSampler(Pairs(), generator=torch.Generator())
+    batches = torch.utils.data.BatchSampler(sampler, 10, drop_last=False)
+    one = learner(DataLoader(Pairs(), batch_sampler=batches))
+    start = copies(TaskResult(0, {}, one.parameters()))
+
+    def again() -> list[bytes]:
+        torch.manual_seed(3)
+        return bits(one.train(start, train()))
+
+    assert again() == again()
+
+
+def test_lr_stands_for_one_rate_and_not_for_several() -> None:
+    def several(parameters: Any) -> torch.optim.Optimizer:
+        first, *rest = parameters
+        return torch.optim.SGD([{"params": [first], "lr": 0.1}, {"params": rest, "lr": 0.2}])
+
+    one = learner(optimizer=several)
+
+    with pytest.raises(
+        PlanError, match=r"task train has an lr, and the optimiser has several .*: 0\.1, 0\.2"
+    ):
+        one.train(one.parameters(), train(lr=0.5))
+
+
+def test_lr_of_one_task_is_not_that_of_the_next() -> None:
+    one, two = (learner(keep_optimizer=True, optimizer=partial(torch.optim.SGD, lr=0.1)) for _ in range(2))
+    start = copies(TaskResult(0, {}, one.parameters()))
+    one.train(start, train(lr=5.0))
+    torch.manual_seed(3)
+    after = bits(one.train(start, train()))
+    torch.manual_seed(3)
+
+    assert after == bits(two.train(start, train()))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_optimiser_that_was_made_before_is_refused(keep: bool) -> None:
+    """Its state would pass from task to task, and from one virtual site to the next."""
+    one = learner()
+    model = nn.Linear(2, 2)
+    shared = torch.optim.Adam(model.parameters())
+
+    def at_a_site() -> None:
+        one = TorchLearner(
+            model, nn.CrossEntropyLoss(), lambda _: shared, (X, Y), (X, Y), device="cpu", keep_optimizer=keep
+        )
+        one.train(one.parameters(), train())
+
+    at_a_site()
+    with pytest.raises(TaskError, match="an optimiser that it has returned before"):
+        at_a_site()
+    one.train(one.parameters(), train())  # a new one each time
+
+
+def test_labels_and_columns_are_those_that_were_given() -> None:
+    assert learner().agreement() == Agreement()
+    assert learner(labels=np.array(["a", "b"]), features=["age", "sex"]).agreement() == Agreement(
+        ("a", "b"), ("age", "sex"), frozenset({"labels"})
+    )
+
+
 def test_lr_takes_the_place_of_the_optimisers_own() -> None:
     one, two = learner(), learner(optimizer=partial(torch.optim.Adam, lr=0.5))
     start = copies(TaskResult(0, {}, one.parameters()))
@@ -247,6 +431,104 @@ def test_without_keeping_every_task_begins_with_a_new_optimiser() -> None:
     assert one.local_state() == {}
 
 
+def test_sites_that_share_a_module_do_not_share_what_is_personal() -> None:
+    """As the virtual sites of a simulation do whose code makes its model once for all."""
+    model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
+
+    def at_a_site(data: Any) -> TorchLearner:
+        optimizer = partial(torch.optim.SGD, lr=0.5)
+        return TorchLearner(
+            model, nn.CrossEntropyLoss(), optimizer, data, data, personal=["1.*"], device="cpu"
+        )
+
+    def rounds(*sites: TorchLearner) -> dict[str, bytes]:
+        for round_number in (1, 2):
+            for one in sites:
+                one.train(start, train(round_number))
+        return {name: array.tobytes() for name, array in sites[0].local_state()["personal"].items()}
+
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    start = {name: array.copy() for name, array in at_a_site((X, Y)).parameters().items()}
+    alone = rounds(at_a_site((X, Y)))
+    model.load_state_dict(before)
+
+    assert rounds(at_a_site((X, Y)), at_a_site((X, 1 - Y))) == alone
+
+
+class Counting(nn.Linear):
+    """Counts its calls, in a state of its own that is not a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.calls = 0
+
+    def forward(self, inputs: Any) -> Any:
+        self.calls += 1
+        return super().forward(inputs)
+
+    def get_extra_state(self) -> Any:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.calls = state["calls"]
+
+
+def test_a_state_that_is_no_tensor_may_be_personal_and_survives_a_restart(site: Site, tmp_path: Path) -> None:
+    def counting(site: Site) -> TorchLearner:
+        optimizer = partial(torch.optim.SGD, lr=0.5)
+        return TorchLearner(
+            Counting(), nn.CrossEntropyLoss(), optimizer, (X, Y), (X, Y), personal=["*_extra_state"]
+        )
+
+    start = LearnerSession(counting, site, tmp_path).initial_parameters()
+    for r in (1, 2):
+        LearnerSession(counting, site, tmp_path).perform(train(r), start, sequence=r)
+    session = LearnerSession(counting, site, tmp_path)
+    session.perform(train(3), start, sequence=3)
+
+    assert start.keys() == {"weight", "bias"}
+    assert session._learner._model.calls == 3  # type: ignore[union-attr]
+
+
+def test_a_state_that_is_no_tensor_is_refused_by_name_when_the_learner_is_made() -> None:
+    with pytest.raises(TaskError, match="'_extra_state' of the model's state_dict is a dict"):
+        TorchLearner(Counting(), nn.CrossEntropyLoss(), torch.optim.Adam, (X, Y), (X, Y))
+
+
+def test_a_model_that_the_received_parameters_do_not_reach_is_not_trained() -> None:
+    class Frozen(nn.Linear):
+        def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            return {f"net.{name}": value.clone() for name, value in super().state_dict().items()}
+
+    one = TorchLearner(Frozen(2, 2), nn.CrossEntropyLoss(), torch.optim.Adam, (X, Y), (X, Y), device="cpu")
+    others = {name: array + 1 for name, array in one.parameters().items()}
+
+    for task in (train(), Task("evaluate", 1, 0)):
+        with pytest.raises(UpdateError, match=r"tensor 'net\.weight' did not reach the torch model"):
+            getattr(one, task.name)(others, task)
+
+
+def test_an_optimiser_of_another_model_is_said_to_train_nothing() -> None:
+    other = nn.Linear(2, 2)
+    one = learner(optimizer=lambda parameters: torch.optim.SGD(other.parameters(), lr=0.1))
+
+    with notices_kept() as noted:
+        one.train(copies(TaskResult(0, {}, one.parameters())), train())
+
+    assert len(noted) == 1
+    assert "trained none of the model's parameters" in noted[0]
+
+
+@pytest.mark.parametrize("settings", [{"lr": 0.1}, {}])
+def test_training_that_trains_is_not_remarked_on(settings: Any) -> None:
+    one = learner()
+
+    with notices_kept() as noted:
+        one.train(copies(TaskResult(0, {}, one.parameters())), train(**settings))
+
+    assert noted == []
+
+
 def test_personal_tensors_are_trained_and_not_exchanged() -> None:
     one = learner(personal=["4.*"])
     before = {name: array.copy() for name, array in one.local_state()["personal"].items()}
@@ -264,7 +546,10 @@ def test_personal_tensors_are_trained_and_not_exchanged() -> None:
         ({"train": Stream()}, "train is an IterableDataset"),
         ({"validate": DataLoader(Stream())}, "validate is an IterableDataset"),
         ({"train": (X, Y[1:])}, "train has 30 inputs and 29 targets"),
+        ({"train": (X, Y, torch.ones(30))}, "train has 3 parts, expected inputs and targets: weights"),
+        ({"train": TensorDataset(X, Y, torch.ones(30))}, "train has 3 parts"),
         ({"train": [1, 2]}, r"train must be a Dataset, a DataLoader or two tensors .* got list"),
+        ({"personal": ["*"]}, "every tensor of the model is personal"),
         ({"personal": ["head.*"]}, r"no tensor of the model fits 'head\.\*'; there are: 0\.weight"),
     ],
 )
@@ -304,7 +589,13 @@ def test_an_unknown_setting_is_refused(task: Task) -> None:
         ([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], [0, 1, 1], 2 / 3),
         ([1.5, -0.5, 0.1, -3], [1, 0, 0, 0], 0.75),
         ([[1.5], [-0.5]], [[1], [1]], 0.5),
+        ([[1.5], [-0.5], [-2]], [1, 1, 0], 2 / 3),
     ],
 )
 def test_accuracy_is_the_share_told_right(outputs: Any, targets: Any, expected: float) -> None:
     assert accuracy(torch.tensor(outputs), torch.tensor(targets)) == pytest.approx(expected)
+
+
+def test_accuracy_of_shapes_that_do_not_go_together_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"outputs of shape \(3,\) do not go with targets of shape \(3, 1\)"):
+        accuracy(torch.zeros(3), torch.zeros(3, 1))

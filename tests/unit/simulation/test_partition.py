@@ -36,6 +36,20 @@ def test_every_example_goes_to_exactly_one_site(
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)
+def test_examples_without_a_label_are_dealt_out_too(partition: Partition) -> None:
+    labels = np.array([0.0, 1.0, np.nan, np.nan] * 20)
+
+    shares = [partition.share(index, 3, 0)(labels) for index in range(3)]
+
+    assert sorted(np.concatenate(shares)) == list(range(80))
+
+
+def test_masked_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match="labels are masked"):
+        Partition().share(0, 2, 0)(np.ma.array([0, 1], mask=[0, 1]))
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
 def test_a_data_set_is_dealt_once_for_all_sites(
     partition: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,45 @@ def test_code_that_never_asks_for_its_share_is_noticed(tmp_path: Path, run: Call
     assert outcome.dealt == frozenset()
 
 
+def test_what_code_does_to_its_options_and_settings_stays_at_its_site(
+    tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    changing = (
+        LEARNER.replace(
+            "def learner(site):", "def learner(site):\n    site.options['seen'].append(site.name)"
+        )
+        .replace(
+            "w = parameters",
+            "task.settings['steps'].append(1); self.step += len(task.settings['steps']); w = parameters",
+        )
+        .replace('{"loss": float(w[0])}', "{\"loss\": float(len(self.site.options['seen']))}")
+    )
+    write(
+        tmp_path / "plan.yaml",
+        PLAN.replace("train: {", "train: {settings: {steps: []}, ") + "options: {seen: []}\n",
+    )
+    write(tmp_path / "adding.py", changing)
+    for name in "ab":
+        write(tmp_path / f"{name}.txt", "0")
+    loaded = load_plan(tmp_path / "plan.yaml")
+
+    outcome = run(loaded, sites_of(loaded))
+
+    assert outcome.run.metrics == {"loss": 1.0}
+    assert value(outcome) == 3.0  # 1 of the first round, 2 of the second
+    assert loaded.manifest.plan.options == {"seen": []}
+
+
+def test_a_script_that_trains_a_copy_is_said_to_train_nothing(tmp_path: Path) -> None:
+    loaded, sites = with_script(tmp_path, SCRIPT.replace('model["w"] +=', 'dict(model)["w"] = model["w"] +'))
+    said: list[str] = []
+
+    simulate(loaded, sites, Settings(tmp_path / "state", 0, say=said.append), lambda run, event: None)
+
+    assert [line.partition(":")[0] for line in said] == ["at site-1", "at site-2"]
+    assert "gave back exactly the parameters that it received" in said[0]
+
+
 def test_the_listener_sees_every_round(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
     rounds = []
 

@@ -70,3 +70,27 @@ def test_answers_become_one_by_the_plans_rule() -> None:
         "mean": [3.0, 3.0],
         "median": [2.0, 2.0],
     }
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("aggregation", "value"),
+    [
+        ({"rule": "weighted_mean"}, 5.5),
+        ({"rule": "mean"}, 5.0),
+        ({"rule": "median"}, 5.0),
+        ({"rule": "trimmed_mean", "trim": 0.4}, 5.0),
+    ],
+    ids=str,
+)
+def test_a_site_without_examples_pulls_no_rule_towards_its_own_update(
+    aggregation: dict[str, Any], value: float, streamed: bool
+) -> None:
+    answers = [
+        Update(site, examples, {}, {"w": np.full(2, value, np.float32)})
+        for site, examples, value in (("a", 1, 4.0), ("b", 0, 0.0), ("c", 0, 0.0), ("d", 3, 6.0))
+    ]
+
+    delta = fold(plan(aggregation=aggregation), answers, streamed=streamed).delta
+
+    assert np.asarray((delta or {})["w"]).tolist() == [value, value]

@@ -98,7 +98,7 @@ def simulate(
     One of --sites, --site and --site-data says which sites there are. Nothing is kept
     unless --output names a folder, and nothing runs on after the command has ended.
     """
-    from hanse.assembly.simulation import prepare, save, summarise, write_results
+    from hanse.assembly.simulation import prepare, save, stated, summarise, write_results
     from hanse.files.errors import file_errors
     from hanse.simulation.simulate import check_engine
 
@@ -107,6 +107,7 @@ def simulate(
     dealt = _partition(partition, shared=sites is not None)
     prepared = prepare(path, places, dealt, rounds, seed, engine=engine)
     if save_plan is not None:
+        prepared = stated(prepared, warn)
         save(prepared, save_plan)
     if output is not None:
         with file_errors(f"make the folder {output}"):
@@ -168,7 +169,7 @@ def _run(prepared: Simulation, *, silent: bool) -> tuple[Outcome, list[dict[str,
         def listen(_: Run, event: Event) -> None:
             view.event(event, silent=isinstance(event, expected))
 
-        return run(prepared, listen), view.history
+        return run(prepared, listen, warn), view.history
 
 
 def _heading(prepared: Simulation) -> str:

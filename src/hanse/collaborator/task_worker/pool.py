@@ -94,6 +94,8 @@ class Workers:
             finally:
                 progress.sign = always()
             self._idle[run_id] = worker
+            for notice in report.notices:
+                logger.warning("run %s: %s of round %d: %s", run_id, order.task, order.round_number, notice)
             return _checked(report)
 
     async def end_run(self, run_id: str) -> None:

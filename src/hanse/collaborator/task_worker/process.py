@@ -11,6 +11,7 @@ from hanse.core.values.site import DataSources, Site
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
+from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform, setup_seed
 from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
@@ -39,14 +40,20 @@ class TaskHost:
         self._setup = setup
         self._plan = Manifest.from_bytes(Path(setup.manifest).read_bytes(), setup.digest).plan
         self._session: Session | None = None
+        self._noted: set[str] = set()
 
     def carry_out(self, order: Order) -> TaskReport:
         """Perform a task; a failure is a report too."""
-        try:
-            return self._perform(order)
-        except HanseError as error:
-            tail = error.log_tail if isinstance(error, TaskError) else ""
-            return TaskReport(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)
+        with notices_kept() as notices:
+            try:
+                report = self._perform(order)
+            except HanseError as error:
+                tail = error.log_tail if isinstance(error, TaskError) else ""
+                report = TaskReport(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)
+        # What a task has noted is noted again by each one like it.
+        said = notices if report.error else [text for text in notices if text not in self._noted]
+        self._noted.update(said)
+        return report.model_copy(update={"notices": said})
 
     def close(self) -> None:
         """End the user's code."""
@@ -74,6 +81,8 @@ class TaskHost:
             seed=setup_seed(plan),
             options=plan.options,
             state_dir=own.resolve(),
+            labels=plan.labels,
+            features=plan.features,
         )
         state = Path("state").resolve()
         if plan.script is not None:

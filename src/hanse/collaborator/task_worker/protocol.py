@@ -9,12 +9,14 @@ from pydantic import AfterValidator, Field
 
 from hanse.core.values.safe_text import MOST_REASON_CHARS, last_lines, one_line
 from hanse.core.values.schema import Name, Strict
+from hanse.learners.notices import LONGEST, MOST
 from hanse.wire.messages.basics import decode_value
 from hanse.wire.messages.sites import MAX_LOG_TAIL
 
 # Plan code writes these texts, and runs in the process that sends them: they are made safe at both ends.
 _Reason = Annotated[str, AfterValidator(partial(one_line, most=MOST_REASON_CHARS))]
 _Tail = Annotated[str, AfterValidator(partial(last_lines, most=MAX_LOG_TAIL))]
+_Notice = Annotated[str, AfterValidator(partial(one_line, most=LONGEST))]
 
 
 class Setup(Strict):
@@ -58,12 +60,14 @@ class TaskReport(Strict):
         reason: The error's message, in one line.
         mend: What to do about it, in one line.
         log_tail: End of the traceback, printable.
+        notices: For the log of the agent alone, a line each.
     """
 
     error: str = Field("", max_length=64)
     reason: _Reason = ""
     mend: _Reason = ""
     log_tail: _Tail = ""
+    notices: list[_Notice] = Field(default_factory=list, max_length=MOST)
     num_examples: int = 0
     # A NaN passes here, so that the check on what leaves can name it.
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)

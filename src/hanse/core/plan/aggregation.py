@@ -26,8 +26,8 @@ class Aggregation(PlanSection):
     rule: Literal["weighted_mean", "mean", "median", "trimmed_mean"] = Field(
         "weighted_mean",
         description="`weighted_mean` weighs by number of examples (McMahan et al. 2017), the others weigh "
-        "all updates alike. `median` and `trimmed_mean` are taken number by number, and a few bad updates "
-        "cannot move them far (Yin et al. 2018, arXiv 1803.01498).",
+        "alike all updates that were made from any example. `median` and `trimmed_mean` are taken number by "
+        "number, and a few bad updates cannot move them far (Yin et al. 2018, arXiv 1803.01498).",
     )
     trim: float | None = Field(
         None,

@@ -5,20 +5,39 @@ A plan as its author writes it is YAML (`hanse.config.load`).
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
-from hanse.core.plan.section import PlanSection
+from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.schema import CodePath, Label, Name, Reference, check_reference
 
 BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
+
+_LONGEST_NAME = 500
+FeatureName = Annotated[str, Field(max_length=_LONGEST_NAME)]
+LabelValue = FeatureName | bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | float
+
+
+_MOST_NAMES = 10_000
+_MOST_CHARACTERS = 100_000
+
+
+def fit_into_a_plan(values: Sequence[str | bool | int | float]) -> bool:
+    """Check that a plan, whose text is bounded, can state these labels or features."""
+    longest = max((len(str(value)) for value in values), default=0)
+    return (
+        0 < len(values) <= _MOST_NAMES
+        and longest <= _LONGEST_NAME
+        and sum(len(str(value)) for value in values) <= _MOST_CHARACTERS
+    )
 
 
 class Plan(PlanSection):
@@ -36,6 +55,22 @@ class Plan(PlanSection):
     rounds: int = Field(1, ge=1, le=1_000_000, description="Rounds of the run.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice of the run.")
     data: tuple[Label, ...] = Field((), max_length=100, description="Data sources that every site must have.")
+    labels: tuple[LabelValue, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=_MOST_NAMES,
+        description="All labels of the examples at the sites, in the order in which the model counts them; a "
+        "learner whose labels are others refuses to train.",
+        json_schema_extra=new_since("0.2"),
+    )
+    features: tuple[FeatureName, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=_MOST_NAMES,
+        description="Names of the features (columns), in their order; a learner whose data have others "
+        "refuses to train.",
+        json_schema_extra=new_since("0.2"),
+    )
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="For the plan's own code: `site.options`, `federation.options`."
     )
@@ -66,6 +101,13 @@ class Plan(PlanSection):
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
             raise ValueError("a file is listed twice")
+        return value
+
+    @field_validator("labels", "features")
+    @classmethod
+    def _each_label_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("one of them is listed twice")
         return value
 
     @field_validator("workflow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -81,4 +82,6 @@ class TaskPlan(PlanSection):
     def learner_settings(self) -> dict[str, Any]:
         """What the learner finds in `task.settings`."""
         own = {name: getattr(self, name) for name in _LEARNER_SETTINGS}
-        return {**{name: value for name, value in own.items() if value is not None}, **self.settings}
+        # The learner's own, for it may change them: the plan stays as it is for other tasks and sites.
+        settings = deepcopy(self.settings)
+        return {**{name: value for name, value in own.items() if value is not None}, **settings}

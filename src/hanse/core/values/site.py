@@ -13,6 +13,8 @@ import numpy.typing as npt
 from hanse.errors import MissingDataError
 
 Indices = npt.NDArray[np.int64]
+LabelValue = str | int | float | bool
+"""A label of examples, or the name of a feature."""
 
 
 class DataSources(Mapping[str, Path]):
@@ -55,6 +57,9 @@ class Site:
         count: Number of virtual sites; 1 in a deployment.
         state_dir: A folder of the site's own that is kept between tasks and restarts, or None.
         partition: How a simulation deals one data set out to its sites; None in a deployment.
+        labels: The labels that the plan states, in the order in which models count them; None where it
+            states none.
+        features: The names of features that the plan states, in their order; None where it states none.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Site:
     count: int = 1
     state_dir: Path | None = None
     partition: Callable[[npt.ArrayLike], Indices] | None = None
+    labels: tuple[LabelValue, ...] | None = None
+    features: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.data_root is None and len(self.data) == 1:

@@ -41,11 +41,14 @@ class TaskResult:
         metrics: Numbers by name (`loss`, `accuracy`).
         parameters: The trained parameters (not a difference), or None for a
             task that changes none. Names, shapes and dtypes of what it received.
+        converged: Whether parameters that training left exactly as they were are its outcome. Else they are
+            taken for a slip, a copy that was trained perhaps, of which the site's log says so.
     """
 
     num_examples: int
     metrics: Metrics = field(default_factory=dict)
     parameters: Parameters | None = None
+    converged: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

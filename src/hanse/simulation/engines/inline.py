@@ -10,8 +10,10 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, specs
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
+from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform
 from hanse.simulation.engines.base import SITE_FAILURES, Delivered, SiteAsk
+from hanse.simulation.notices import Notices, Say, log
 from hanse.updates.drafts import MemoryDraft
 from hanse.updates.incoming import open_incoming
 from hanse.updates.origin import Origin
@@ -27,10 +29,12 @@ class InlineEngine:
         plan: The plan.
         sessions: The user's code of each site, by the site's name.
         directory: Where a site's error feedback is kept; made when there is some.
+        say: Shows the notices of tasks.
     """
 
-    def __init__(self, plan: Plan, sessions: Mapping[str, Session], directory: Path) -> None:
+    def __init__(self, plan: Plan, sessions: Mapping[str, Session], directory: Path, say: Say = log) -> None:
         self._plan = plan
+        self._notices = Notices(say)
         self._sessions = sessions
         self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
 
@@ -53,10 +57,13 @@ class InlineEngine:
         return failed
 
     def _answer(self, ask: SiteAsk, model: Parameters | None) -> Delivered | HanseError:
-        try:
-            return self._performed(ask, model)
-        except SITE_FAILURES as error:
-            return error
+        with notices_kept() as noted:
+            try:
+                answer: Delivered | HanseError = self._performed(ask, model)
+            except SITE_FAILURES as error:
+                answer = error
+        self._notices.add(ask.site, noted)
+        return answer
 
     def _performed(self, ask: SiteAsk, model: Parameters | None) -> Delivered:
         residuals = self._residuals[ask.site]

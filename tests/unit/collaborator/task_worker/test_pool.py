@@ -103,6 +103,22 @@ def test_the_worker_of_a_run_is_kept_between_its_tasks(prepare: Prepare, run: Ru
     run(scenario())
 
 
+def test_a_notice_is_in_the_log_of_the_agent(
+    prepare: Prepare, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        desk = await prepare(
+            LEARNER.replace("trained = {", "return hanse.TaskResult(10, {}, parameters); t = {")
+        )
+        await desk.order()
+        await desk.workers.close()
+
+    run(scenario())
+
+    (line,) = [message for message in caplog.messages if "exactly the parameters" in message]
+    assert line.startswith("run demo-1: train of round 1: task train gave back")
+
+
 def test_an_idle_worker_that_was_killed_is_replaced(prepare: Prepare, run: Run) -> None:
     async def scenario() -> None:
         desk = await prepare(WITH_PID)

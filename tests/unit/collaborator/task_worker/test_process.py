@@ -111,6 +111,27 @@ def test_what_the_learner_is_told_of_its_site(begin: Begin, tmp_path: Path) -> N
     assert told.startswith("['hospital-a', '/srv/xrays', '/srv/xrays', 'v', ")
 
 
+def test_a_notice_is_reported_for_the_sites_own_log(begin: Begin, tmp_path: Path) -> None:
+    host = begin(LEARNER.replace("trained = {", "return hanse.TaskResult(10, {}, parameters); trained = {"))
+
+    report = host.carry_out(order(tmp_path))
+
+    assert "gave back exactly the parameters that it received" in report.notices[0]
+    assert TaskReport.model_validate(report.model_dump()) == report
+
+
+def test_a_notice_is_reported_with_a_failure_too(begin: Begin, tmp_path: Path) -> None:
+    code = LEARNER.replace(
+        "class Adder:", "class Adder:\n    def agreement(self):\n        return AGREEMENT\n"
+    )
+    code += "\nfrom hanse.learners.agreement import Agreement\nAGREEMENT = Agreement(('Jane', 'Joe'))\n"
+
+    report = begin(code, labels=["ill", "well"]).carry_out(order(tmp_path))
+
+    assert (report.error, "Jane" in f"{report.reason}{report.mend}{report.log_tail}") == ("task", False)
+    assert "labels that the plan states: 'ill' and 'well'. labels here: 'Jane' and 'Joe'" in report.notices[0]
+
+
 def test_a_failure_is_reported_with_its_place(begin: Begin, tmp_path: Path) -> None:
     report = begin(LEARNER.replace("trained = {", "trained = 1 / 0, {")).carry_out(order(tmp_path))
 

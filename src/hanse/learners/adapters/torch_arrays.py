@@ -9,10 +9,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
-from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, specs
-from hanse.errors import TaskError, UpdateError
+from hanse.core.values.parameters import Array, Parameters
+from hanse.errors import TaskError
+from hanse.learners.read_back import difference
 
 # What NumPy lacks passes as integers of the same width.
 _EXTENDED: dict[torch.dtype, tuple[torch.dtype, Any]] = {
@@ -23,11 +25,6 @@ _EXTENDED: dict[torch.dtype, tuple[torch.dtype, Any]] = {
 _BITS = {np.dtype(extended): (dtype, bits) for dtype, (bits, extended) in _EXTENDED.items()}
 
 _SKELETON = "skeleton"
-
-
-def state_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """A model's own parameters and buffers, by their names in its `state_dict`."""
-    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 
 def as_array(tensor: Tensor) -> Array:
@@ -50,7 +47,7 @@ def as_tensor(array: Array) -> Tensor:
     copied = np.array(array)
     if copied.dtype in _BITS:
         dtype, bits = _BITS[copied.dtype]
-        return torch.from_numpy(copied.view(_name(bits))).view(dtype)
+        return torch.from_numpy(copied.view(torch_dtype_name(bits))).view(dtype)
     return torch.from_numpy(copied)
 
 
@@ -60,29 +57,6 @@ def assign(tensor: Tensor, array: Array) -> None:
         np.copyto(as_array(tensor), array)
     else:
         tensor.detach().copy_(as_tensor(array))
-
-
-def assign_all(tensors: Mapping[str, Tensor], arrays: Parameters, what: str) -> None:
-    """Write arrays into the tensors of the same names; all or none.
-
-    Args:
-        tensors: The model's tensors.
-        arrays: What to write.
-        what: What the arrays are, for the error: `the parameters`.
-
-    Raises:
-        UpdateError: Names, shapes or dtypes differ; names the tensor.
-    """
-    expected = {
-        name: TensorSpec(tuple(tensor.shape), _name(tensor.dtype)) for name, tensor in tensors.items()
-    }
-    if problem := mismatch(specs(arrays), expected):
-        raise UpdateError(
-            f"{what} do not fit the torch model: {problem}",
-            mend="Every party has to make the same model from the same plan.",
-        )
-    for name, tensor in tensors.items():
-        assign(tensor, arrays[name])
 
 
 def pack(state: Any) -> dict[str, Array]:
@@ -105,8 +79,43 @@ def unpack(arrays: Parameters) -> Any:
     return _filled(json.loads(arrays[_SKELETON].tobytes()), arrays)
 
 
-def _name(dtype: torch.dtype) -> str:
-    """The dtype's name, which is the same in NumPy."""
+def load_packed(holder: Any, arrays: Parameters, what: str) -> str:
+    """Have an optimiser or a scheduler load the state that `pack` wrote, and read it back.
+
+    Args:
+        holder: Has `load_state_dict` and `state_dict`.
+        arrays: What `pack` gave.
+        what: What it is, for the sentence: `the optimiser`.
+
+    Returns:
+        A sentence where the state is another afterwards than what was packed; else empty.
+    """
+    state = unpack(arrays)
+    holder.load_state_dict(state)
+    if isinstance(holder, Optimizer):
+        _keep_dtypes(holder, state.get("state", {}))
+    name = difference(pack(holder.state_dict()), arrays)
+    if not name:
+        return ""
+    return (
+        f"{what} has another state after a restart than before: load_state_dict() does not restore {name!r} "
+        "as state_dict() gave it. From here on results may be others than those of an undisturbed run."
+    )
+
+
+def _keep_dtypes(optimizer: Optimizer, state: Mapping[Any, Mapping[str, Any]]) -> None:
+    """Give an optimiser its state in the dtypes that it had: torch loads it in those of the parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, parameter in enumerate(parameters):
+        loaded = optimizer.state.get(parameter, {})
+        for key, value in state.get(index, {}).items():
+            now = loaded.get(key)
+            if isinstance(value, Tensor) and isinstance(now, Tensor) and value.dtype != now.dtype:
+                loaded[key] = value.to(now.device)
+
+
+def torch_dtype_name(dtype: torch.dtype) -> str:
+    """Name of a torch dtype, which is the same in NumPy."""
     return str(dtype).removeprefix("torch.")
 
 

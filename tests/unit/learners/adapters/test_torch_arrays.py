@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hanse.errors import TaskError, UpdateError
-from hanse.learners.torch_arrays import as_array, as_tensor, assign, assign_all, pack, unpack
+from hanse.errors import TaskError
+from hanse.learners.adapters.torch_arrays import as_array, as_tensor, assign, load_packed, pack, unpack
+from hanse.learners.read_back import difference
 
 pytestmark = pytest.mark.torch
 
@@ -69,20 +70,6 @@ def test_what_is_assigned_keeps_its_strides_and_its_graph_to_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({}, "the parameters do not fit the torch model: tensor 'w' is missing"),
-        ({"w": np.zeros(2, np.float32), "x": np.zeros(1)}, "tensor 'x' was not expected"),
-        ({"w": np.zeros((1, 2), np.float32)}, r"tensor 'w' has shape \(1, 2\), expected \(2,\)"),
-        ({"w": np.zeros(2)}, "tensor 'w' has dtype float64, expected float32"),
-    ],
-)
-def test_what_does_not_fit_is_refused_by_name(arrays: dict[str, Any], message: str) -> None:
-    with pytest.raises(UpdateError, match=message):
-        assign_all({"w": torch.zeros(2)}, arrays, "the parameters")
-
-
-@pytest.mark.parametrize(
     "make",
     [
         lambda parameters: torch.optim.Adam(parameters, lr=0.1, amsgrad=True),
@@ -116,6 +103,46 @@ def test_an_optimiser_comes_back_with_every_bit_of_its_state(make: Any) -> None:
     steps(second, again, 3)
 
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("make", [torch.optim.NAdam, torch.optim.ASGD, torch.optim.Adam])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_optimiser_keeps_the_dtypes_of_its_state(make: Any, dtype: torch.dtype) -> None:
+    """torch's own `load_state_dict` casts what an optimiser has in float32 to the parameters' dtype."""
+
+    def step(parameter: torch.nn.Parameter, optimizer: torch.optim.Optimizer, times: int) -> None:
+        for _ in range(times):
+            parameter.grad = torch.full((2,), 1 / 3, dtype=dtype)
+            optimizer.step()
+
+    first = torch.nn.Parameter(torch.ones(2, dtype=dtype))
+    optimizer = make([first], lr=0.1)
+    step(first, optimizer, 2)
+    second = torch.nn.Parameter(first.detach().clone())
+    again = make([second], lr=0.1)
+
+    state = {name: array.copy() for name, array in pack(optimizer.state_dict()).items()}
+    assert load_packed(again, state, "the optimiser") == ""
+    step(first, optimizer, 3)
+    step(second, again, 3)
+
+    assert torch.equal(first, second)
+    assert difference(pack(again.state_dict()), pack(optimizer.state_dict())) == ""
+
+
+def test_a_scheduler_that_does_not_take_back_its_state_is_told() -> None:
+    class Forgetful:
+        steps = 0
+
+        def state_dict(self) -> dict[str, int]:
+            return {"steps": self.steps}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            pass
+
+    told = load_packed(Forgetful(), pack({"steps": 3}), "the scheduler")
+
+    assert "the scheduler has another state after a restart" in told
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,242 @@
+"""The examples of a torch learner: batches of pairs on the device, and how many examples there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, TensorDataset
+
+from hanse.core.values.update import Task
+from hanse.errors import PlanError, TaskError
+from hanse.learners.results import a_kind_of
+from hanse.learners.schedule import Schedule
+
+DEFAULT_BATCH_SIZE = 32
+
+Data = Dataset[Any] | DataLoader[Any] | tuple[Tensor, Tensor]
+"""Pairs of inputs and targets: a data set of pairs, a loader of batches of pairs, or all as two tensors."""
+
+
+class Batch(NamedTuple):
+    """Some examples on the device.
+
+    Attributes:
+        inputs: As the data give them.
+        targets: As the data give them.
+        num_examples: How many they are, at least 1.
+    """
+
+    inputs: Any
+    targets: Any
+    num_examples: int
+
+
+class Passes:
+    """Passes of one task over the data, and what it saw in them.
+
+    Args:
+        examples: The data.
+        batch_size: Examples a batch, where the data have no batches of their own.
+        device: Where batches are moved.
+        shuffler: Shuffles the data; None leaves their order.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        device: torch.device,
+        shuffler: torch.Generator | None = None,
+    ) -> None:
+        self._examples = examples
+        self._batch_size = batch_size
+        self._device = device
+        self._shuffler = shuffler
+        self._whole: int | None = None
+        self._seen = self._batches = 0
+
+    def one(self) -> Iterator[Batch]:
+        """Go over the data once; batches without an example are left out."""
+        seen = batches = 0
+        for pair in self._examples.pairs(self._batch_size, self._shuffler):
+            inputs, targets = self._examples.checked_pair(pair)
+            count = _count(targets)
+            seen, batches = seen + count, batches + 1
+            self._seen, self._batches = max(self._seen, seen), max(self._batches, batches)
+            if count:
+                yield Batch(_moved(inputs, self._device), _moved(targets, self._device), count)
+        if self._whole is None:
+            self._whole = seen
+
+    @property
+    def num_examples(self) -> int:
+        """Examples of a whole pass: counted, or where none came to its end, as the data say."""
+        if self._whole is None:
+            return self._examples.size_by(self._seen, self._batches)
+        return self._examples.at_most(self._whole)
+
+
+class Examples:
+    """Data of one kind at one site.
+
+    Args:
+        data: The data.
+        name: What they are: `train`.
+
+    Raises:
+        ValueError: They are in a form that is not known.
+    """
+
+    def __init__(self, data: Data, name: str) -> None:
+        self._data = _checked_data(data, name)
+        self._name = name
+
+    def batch_size(self, schedule: Schedule, task: Task) -> int:
+        """Examples a batch in a task.
+
+        Raises:
+            PlanError: The plan says how many, and the data have batches of their own.
+        """
+        if schedule.batch_size is not None and isinstance(self._data, DataLoader):
+            raise PlanError(
+                f"task {task.name} has a batch_size, but the data are a DataLoader with a batch size of its "
+                "own",
+                mend="Remove it from the plan, or give the learner the Dataset.",
+            )
+        return schedule.batch_size or DEFAULT_BATCH_SIZE
+
+    def seed(self, seed: int) -> None:
+        """Seed the generators that a `DataLoader` of the user's may have of its own."""
+        if not isinstance(self._data, DataLoader):
+            return
+        samplers = (self._data.sampler, self._data.batch_sampler)
+        parts = (self._data, *samplers, *(getattr(sampler, "sampler", None) for sampler in samplers))
+        for part in parts:
+            own = getattr(part, "generator", None)
+            if isinstance(own, torch.Generator):
+                own.manual_seed(seed)
+
+    def pairs(self, batch_size: int, shuffler: torch.Generator | None) -> Iterable[Any]:
+        """One pass over the data, batch by batch; shuffled where there is something to shuffle by."""
+        data = self._data
+        if isinstance(data, DataLoader):
+            return data
+        if not _length(data):
+            return ()
+        if isinstance(data, tuple):
+            return _slices(*data, batch_size, shuffler)
+        return DataLoader(data, batch_size, shuffle=shuffler is not None, generator=shuffler)
+
+    def checked_pair(self, batch: Any) -> tuple[Any, Any]:
+        """Inputs and targets of a batch.
+
+        Raises:
+            TaskError: It is something else.
+        """
+        if isinstance(batch, tuple | list) and len(batch) == 2:
+            return batch[0], batch[1]
+        parts = f" of {len(batch)} parts" if isinstance(batch, tuple | list) else ""
+        raise TaskError(
+            f"a batch of the {self._name} data is {a_kind_of(batch)}{parts}, expected a pair of inputs and "
+            "targets",
+            mend="Weights of examples, and whatever else the loss needs, may be part of the targets, which "
+            "may be a dictionary.",
+        )
+
+    def size_by(self, seen: int, batches: int) -> int:
+        """Examples of a pass, of which a task saw only the beginning.
+
+        Args:
+            seen: Examples seen.
+            batches: In so many batches.
+        """
+        if not isinstance(self._data, DataLoader):
+            return _length(self._data) or 0
+        if type(self._data.batch_sampler) is BatchSampler and self._data.batch_size:
+            size = _length(self._data.sampler)
+            if size is not None:
+                whole = size // self._data.batch_size * self._data.batch_size
+                return self.at_most(whole if self._data.drop_last else size)
+        # Batches are of the user's making: they are as large on average as those that were seen.
+        count = _length(self._data)
+        return self.at_most(seen if count is None or not batches else round(seen / batches * count))
+
+    def at_most(self, count: int) -> int:
+        """A count of examples, some of which may have come twice, as a count of those that there are."""
+        if not isinstance(self._data, DataLoader) or self._data.batch_sampler is None:
+            return count
+        known = _length(self._data.dataset)
+        return count if known is None else min(count, known)
+
+
+def _length(data: Any) -> int | None:
+    if isinstance(data, tuple):
+        return len(data[1])
+    with suppress(TypeError, NotImplementedError):
+        return len(data)
+    return None
+
+
+def _checked_data(data: Data, name: str) -> Data:
+    if type(data) is TensorDataset:
+        data = data.tensors  # type: ignore[assignment]  # the same examples, many at a time
+    match data:
+        case (Tensor() as inputs, Tensor() as targets) if len(inputs) == len(targets):
+            return data
+        case (Tensor() as inputs, Tensor() as targets):
+            raise ValueError(f"{name} has {len(inputs)} inputs and {len(targets)} targets")
+        case tuple() if len(data) != 2:
+            raise ValueError(
+                f"{name} has {len(data)} parts, expected inputs and targets: weights of examples, and "
+                "whatever else the loss needs, may be part of the targets of a Dataset, as a dictionary"
+            )
+        case DataLoader(dataset=IterableDataset()) | IterableDataset():
+            raise ValueError(f"{name} is an IterableDataset, whose size is not known: use one with a length")
+        case DataLoader() | Dataset():
+            return data
+    raise ValueError(
+        f"{name} must be a Dataset, a DataLoader or two tensors (inputs, targets), got {type(data).__name__}"
+    )
+
+
+def _slices(
+    inputs: Tensor, targets: Tensor, batch_size: int, shuffler: torch.Generator | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    if shuffler is None:
+        yield from zip(torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True)
+        return
+    for part in torch.split(torch.randperm(len(targets), generator=shuffler), batch_size):
+        yield inputs[part], targets[part]
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    match value:
+        case Tensor():
+            return value.to(device)
+        case Mapping():
+            return {name: _moved(item, device) for name, item in value.items()}
+        case list() | tuple():
+            return [_moved(item, device) for item in value]
+        case _:
+            return value
+
+
+def _count(targets: Any) -> int:
+    """Examples in a batch: the length of the first tensor of its targets, or of a list with one for each."""
+    match targets:
+        case Tensor():
+            return len(targets)
+        case Mapping():
+            return _count(list(targets.values()))
+        case [Mapping(), *_] | []:
+            return len(targets)
+        case [Tensor() as first, *_] if not first.ndim or {len(item) for item in targets} != {len(first)}:
+            return len(targets)
+        case [first, *_]:
+            return _count(first)
+        case _:
+            raise TaskError(f"the targets of a batch hold no tensor but {a_kind_of(targets)}")

@@ -29,7 +29,7 @@ from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.peer import Peer
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of
 from hanse.pki.credentials import Credentials
@@ -297,6 +297,6 @@ class FederationFixture:
         return await self.hand_in(self.outcome(run_id, name, update=update, **changes))
 
 
-def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:
+def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> CertifiedStatement:
     signature = sign(credentials, purpose, body)
-    return SignedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
+    return CertifiedStatement(body=body, certificate=signature.certificate, signature=signature.signature)

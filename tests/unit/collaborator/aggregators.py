@@ -22,7 +22,7 @@ from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -212,7 +212,7 @@ class FakeUpstream(Upstream):
         if self.failing[method]:
             raise self.failing[method].pop(0)
 
-    def _verify(self, purpose: str, statement: SignedStatement) -> None:
+    def _verify(self, purpose: str, statement: CertifiedStatement) -> None:
         verify(statement, purpose, statement.body, self.authority.certificate, NOW)
 
 

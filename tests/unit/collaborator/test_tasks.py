@@ -20,7 +20,7 @@ from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import JournalHead, SiteRecord
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -528,7 +528,7 @@ def test_an_outcome_that_an_agent_of_0_1_signed_is_handed_in_as_the_protocol_is_
     assert statement is not None
     body = {name: value for name, value in statement.body.items() if name != "journal"}
     signature = sign(site.credentials, TASK_RESULT_1, body)
-    kept.keep_outcome(1, SignedStatement(body=body, **signature.model_dump()))
+    kept.keep_outcome(1, CertifiedStatement(body=body, **signature.model_dump()))
     workers = FakeWorkers()
 
     outcome = settled(site, run, work, site.assignment("evaluate"), workers)

@@ -19,7 +19,7 @@ from hanse.core.run.run_events import (
     SiteLeft,
     WorkerRestarted,
 )
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.core.values.wording import in_phase
 from hanse.errors import RunError, WorkflowError
 
@@ -52,7 +52,7 @@ class AnswerPlan:
     site: str
     accepted: bool
     reasons: tuple[str, ...] = ()
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Digest, Strict
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 
 
 class RunSubmitted(Strict):
@@ -35,7 +35,7 @@ class PlanAnswered(Strict):
     site: str
     accepted: bool
     reasons: tuple[str, ...]
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None
 
 
 class SiteLeft(Strict):

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
 
 MAX_LOG_TAIL = 8_192
@@ -163,13 +163,13 @@ class AnswerRequest(Strict):
     """A site's signed answer to the plan of a run."""
 
     run_id: str = RunId
-    statement: SignedStatement
+    statement: CertifiedStatement
 
 
 class ResultRequest(Strict):
     """A site's signed outcome of a task; sending it twice changes nothing."""
 
-    statement: SignedStatement
+    statement: CertifiedStatement
 
 
 class ResultReply(Strict):
@@ -210,4 +210,4 @@ class JournalHeadReply(Strict):
     """
 
     heard: JournalHead | None = None
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None

@@ -78,7 +78,9 @@ def test_a_folder_without_receipts_of_the_run_is_named(
 ) -> None:
     journal = witnesses.author.export(tmp_path / "journal.jsonl")
 
-    ended = hanse("audit", "verify", journal, "--receipts", tmp_path)
+    (tmp_path / "empty").mkdir()
+
+    ended = hanse("audit", "verify", journal, "--receipts", tmp_path / "empty")
 
     assert ended.code == 3
     assert f"has no receipts of run {RUN}" in ended.err

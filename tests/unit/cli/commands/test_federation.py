@@ -134,7 +134,7 @@ def test_members_are_a_table(hanse: Hanse, federation: Path) -> None:
 
 
 def test_who_is_removed_stays_in_the_list(hanse: Hanse, federation: Path) -> None:
-    hanse("federation", "remove", "operator", "-d", federation)
+    hanse("federation", "remove", "operator", "--force", "-d", federation)
 
     _, line = hanse("federation", "members", "-d", federation).out.splitlines()
     assert "removed" in line

@@ -52,7 +52,7 @@ from hanse.core.run.tasks import AcceptResult, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.digests import digest_of_bytes
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -321,10 +321,10 @@ class PlayedSite:
         request = ResultRequest(statement=self._signed(TASK_RESULT, outcome))
         await self._service.site_requests.result(party, request)
 
-    def _signed(self, purpose: str, message: PlanAnswer | TaskOutcome) -> SignedStatement:
+    def _signed(self, purpose: str, message: PlanAnswer | TaskOutcome) -> CertifiedStatement:
         body = message.model_dump(mode="json")
         made = sign(self._credentials, purpose, body)
-        return SignedStatement(body=body, certificate=made.certificate, signature=made.signature)
+        return CertifiedStatement(body=body, certificate=made.certificate, signature=made.signature)
 
 
 def served(sites: int, rounds: int) -> Cost:

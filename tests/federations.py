@@ -29,7 +29,7 @@ from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.peer import Peer
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of
 from hanse.pki.credentials import Credentials
@@ -82,6 +82,7 @@ class FederationFixture:
 
     identity: Credentials
     operator: Peer
+    operator_credentials: Credentials
 
     def __init__(self, directory: Path, authority: Authority) -> None:
         self.directory = directory
@@ -108,7 +109,8 @@ class FederationFixture:
         )
         fixture.open()
         fixture.credentials = {name: fixture.enrolled(name) for name in sites}
-        fixture.operator = peer_of(fixture.enrolled("operator", Role.OPERATOR).certificate)
+        fixture.operator_credentials = fixture.enrolled("operator", Role.OPERATOR)
+        fixture.operator = peer_of(fixture.operator_credentials.certificate)
         fixture.journal.close()
         return fixture
 
@@ -117,6 +119,7 @@ class FederationFixture:
         shutil.copytree(self.directory, directory)
         fixture = FederationFixture(directory, self.authority)
         fixture.identity, fixture.operator = self.identity, self.operator
+        fixture.operator_credentials = self.operator_credentials
         fixture.credentials = dict(self.credentials)
         fixture.open()
         return fixture
@@ -283,20 +286,35 @@ class FederationFixture:
         }
         return TaskOutcome.model_validate(said | changes)
 
-    async def hand_in(self, outcome: TaskOutcome, *, sender: str = "", signer: str = "") -> ResultReply:
+    async def hand_in(
+        self,
+        outcome: TaskOutcome,
+        *,
+        sender: str = "",
+        signer: str = "",
+        receipt: CertifiedStatement | None = None,
+    ) -> ResultReply:
         """Send an outcome to the service, signed by its site unless another one does."""
         credentials = self.credentials[signer or outcome.site]
         statement = signed(credentials, TASK_RESULT, outcome.model_dump(mode="json"))
         return await self.service.site_requests.result(
-            self.peer(sender or outcome.site), ResultRequest(statement=statement)
+            self.peer(sender or outcome.site), ResultRequest(statement=statement, receipt=receipt)
         )
 
-    async def answered(self, run_id: str, name: str, value: float = 1.0, **changes: Any) -> ResultReply:
+    async def answered(
+        self,
+        run_id: str,
+        name: str,
+        value: float = 1.0,
+        *,
+        receipt: CertifiedStatement | None = None,
+        **changes: Any,
+    ) -> ResultReply:
         """Have a site send its update, the same value everywhere."""
         update = self.bring(name, {"w": np.full(3, value, np.float32)})
-        return await self.hand_in(self.outcome(run_id, name, update=update, **changes))
+        return await self.hand_in(self.outcome(run_id, name, update=update, **changes), receipt=receipt)
 
 
-def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:
+def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> CertifiedStatement:
     signature = sign(credentials, purpose, body)
-    return SignedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
+    return CertifiedStatement(body=body, certificate=signature.certificate, signature=signature.signature)

@@ -15,7 +15,7 @@ from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.member_routes import RENEW
 from hanse.transport.api.route import A, Bulk, Q, Route
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT
+from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT
 from hanse.transport.base import Upstream
 from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
@@ -27,6 +27,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -73,6 +75,10 @@ class MemoryUpstream(Upstream):
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         """See `Upstream.journal_head`."""
         return await self._call(JOURNAL_HEAD, request)
+
+    async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
+        """See `Upstream.receipts`."""
+        return await self._call(RECEIPTS, request)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""

@@ -30,6 +30,7 @@ from hanse.wire.messages.members import (
     InviteReply,
     InviteRequest,
     Members,
+    RemoveRequest,
     RenewRequest,
     SignRequest,
 )
@@ -186,7 +187,7 @@ class FakeService:
             raise LateResultError("exchange 3 had closed", mend="Go on with the next.")
         duplicate = request.statement.signature in self.results
         self.results.add(request.statement.signature)
-        return ResultReply(duplicate=duplicate)
+        return ResultReply(duplicate=duplicate, receipt=request.statement)
 
     async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         if self.failing is not None:
@@ -247,7 +248,8 @@ class FakeService:
         self.asked.append(("sign", request.name, request))
         return Certificates(certificate="signed", authority=self.authority_pem())
 
-    async def remove(self, peer: Peer, name: str) -> Members:
+    async def remove(self, peer: Peer, name: str, request: RemoveRequest) -> Members:
+        self.asked.append(("remove", name, request))
         self.removed.add(name)
         self.change()
         return Members(members=())

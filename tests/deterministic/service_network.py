@@ -21,6 +21,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -81,6 +83,9 @@ class WeatheredUpstream(Upstream):
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         return await self._carry("journal-head", lambda upstream: upstream.journal_head(request))
+
+    async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
+        return await self._carry("receipts", lambda upstream: upstream.receipts(request))
 
     async def renew(self, request: RenewRequest) -> Certificates:
         return await self._carry("renew", lambda upstream: upstream.renew(request))

@@ -22,7 +22,7 @@ from hanse.config.layout import IDENTITY
 from hanse.config.settings import load_site
 from hanse.core.run.round_events import ExchangeOpened, UpdateAccepted
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
 from hanse.pki.tls import client_context
@@ -101,12 +101,12 @@ class Hostile:
         }
         return told | changes
 
-    def state(self, body: dict[str, Any], purpose: str = TASK_RESULT) -> SignedStatement:
+    def state(self, body: dict[str, Any], purpose: str = TASK_RESULT) -> CertifiedStatement:
         """Sign a statement."""
         signature = sign(self.credentials, purpose, body)
-        return SignedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
+        return CertifiedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
 
-    def send(self, statement: SignedStatement) -> ResultReply:
+    def send(self, statement: CertifiedStatement) -> ResultReply:
         """Give a statement as a result."""
         return self.ask(lambda upstream: upstream.result(ResultRequest(statement=statement)))
 

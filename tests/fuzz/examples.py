@@ -8,13 +8,16 @@ from hanse.core.values.schema import Strict
 from hanse.transport.api.run_routes import EventsQuery
 from hanse.wire.messages.basics import BlobState, Empty, ErrorReply, Hello
 from hanse.wire.messages.members import (
+    AcknowledgeRequest,
     Certificates,
     EnrolRequest,
     InviteReply,
     InviteRequest,
     Member,
     Members,
+    RemoveRequest,
     RenewRequest,
+    RestoreReply,
     SignRequest,
 )
 from hanse.wire.messages.runs import (
@@ -37,6 +40,8 @@ from hanse.wire.messages.sites import (
     NextRequest,
     PlanAnswer,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     RunSuspension,
@@ -164,6 +169,27 @@ OUTCOME = {
 }
 STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
 
+RECORDED = {"sequence": 2, "digest": D}
+RECEIPT = {
+    "body": {
+        "federation": "north",
+        "site": "a",
+        "members": RECORDED,
+        "restored": RECORDED,
+        "received": {
+            "run_id": "demo-1",
+            "exchange": 1,
+            "outcome": D,
+            "journal": RECORDED,
+            "known": RECORDED,
+        },
+        "time_ms": 5,
+    },
+    "certificate": "PEM",
+    "signature": "AAAA",
+}
+LOST = {"stream": "demo-1", "heard": RECORDED, "own": None, "site": "a"}
+NOTICE = {"lost": LOST, "receipt": RECEIPT, "noticed_ms": 5}
 HEAD = {"generation": 0, "sequence": 2, "digest": D}
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
     Hello: {"service": "hanse", "protocol": 2, "version": "1", "federation": "north", "time_ms": 5},
@@ -174,13 +200,15 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     ModelDelta: ASSIGNMENT["delta"],
     Assignment: ASSIGNMENT,
     RunWork: WORK,
-    Work: {"version": "1", "runs": [WORK]},
+    Work: {"version": "1", "runs": [WORK], "restored": RECORDED},
     PlanAnswer: ANSWER,
     UpdateFile: {"digest": D, "size": 10},
     TaskOutcome: OUTCOME,
     AnswerRequest: {"run_id": "demo-1", "statement": STATEMENT},
-    ResultRequest: {"statement": STATEMENT},
-    ResultReply: {"duplicate": True},
+    ResultRequest: {"statement": STATEMENT, "receipt": RECEIPT},
+    ResultReply: {"duplicate": True, "receipt": RECEIPT},
+    ReceiptsRequest: {"receipts": [RECEIPT]},
+    ReceiptsReply: {"receipt": RECEIPT, "restored": STATEMENT},
     ProgressRequest: {"run_id": "demo-1", "exchange": 1},
     JournalHeadRequest: {"head": HEAD, "proof": True},
     JournalHeadReply: {"heard": HEAD, "statement": STATEMENT},
@@ -190,6 +218,9 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     StopRequest: {"reason": "enough"},
     InviteRequest: {"name": "a", "role": "operator", "lifetime_s": 60.0},
     InviteReply: {"token": "hanse1.a.b"},
+    RemoveRequest: {"force": True},
+    RestoreReply: {"notice": NOTICE},
+    AcknowledgeRequest: {"statement": STATEMENT},
     SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM"},
     Member: MEMBER,
     Members: {"members": [MEMBER]},

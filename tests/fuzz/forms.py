@@ -10,6 +10,7 @@ from tests.fuzz.target import View, canonical_or_not, json_bytes
 from tests.fuzz.world import resealed, things
 
 from hanse.config.dialect import parse
+from hanse.core.journal.receipts import RECEIPT
 from hanse.pki import enrolment, keys, signatures
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT
 
@@ -49,6 +50,17 @@ def pack_resealed(value: Any) -> bytes:
     return pack_lines(value)
 
 
+def pack_resigned(value: Any) -> bytes:
+    with suppress(Exception):  # no longer of a form that can be signed
+        value = [_resigned(line) for line in value]
+    return pack_lines(value)
+
+
+def _resigned(line: dict[str, Any]) -> dict[str, Any]:
+    signed = signatures.sign(things().aggregator, RECEIPT, line["body"])
+    return {**line, "signature": signed.signature}
+
+
 def unpack_token(data: bytes) -> Any:
     return json.loads(enrolment._decode(data.decode().split(".")[1]))
 
@@ -77,5 +89,6 @@ TENSORS = View(unpack_tensors, pack_tensors)
 YAML = View(lambda data: parse(data.decode()).value, json_bytes)
 LINES = View(unpack_lines, pack_lines)
 RESEALED = View(unpack_lines, pack_resealed)
+RESIGNED = View(unpack_lines, pack_resigned)
 TOKEN = View(unpack_token, pack_token)
 FRAMES = View(unpack_frames, pack_frames)

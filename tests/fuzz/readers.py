@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 from tests.fuzz.examples import OUTCOME
 from tests.fuzz.world import things
-from tests.journals import NOW, NOW_MS, PLAN
+from tests.journals import NOW, NOW_MS, PLAN, RUN
 
 from hanse.aggregator.run_worker.protocol import read_call
+from hanse.collaborator.receipts.store import ReceiptStore
 from hanse.collaborator.task_worker.protocol import read_report
 from hanse.config.dialect import DialectError, dump, parse
 from hanse.config.document import Document
 from hanse.control.audit import verify
+from hanse.control.receipts import check_receipts
 from hanse.core.journal.membership import join, members, read_membership_event
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.policy import Policy, decide
@@ -32,6 +34,7 @@ from hanse.core.values.safe_text import is_safe, last_lines, outgoing_line
 from hanse.core.values.schema import Strict
 from hanse.errors import ConfigError, HanseError
 from hanse.pki import certificates, enrolment, keys, signatures
+from hanse.pki.receipts import verify_acknowledgement
 from hanse.sandbox import async_channel, channel
 from hanse.updates.drafts import FileDraft
 from hanse.updates.origin import Origin
@@ -40,6 +43,7 @@ from hanse.updates.residuals import Residuals
 from hanse.wire import tensors
 from hanse.wire.journal_file import read_lines
 from hanse.wire.messages.basics import decode, decode_value, encode, reported
+from hanse.wire.messages.members import AcknowledgeRequest
 from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
@@ -169,6 +173,25 @@ def lines(data: bytes) -> None:
 
 def audit(data: bytes) -> None:
     verify(_written(data), things().authority.certificate).as_json()
+
+
+def receipts(data: bytes) -> None:
+    """A file of receipts, as an auditor holds a journal against it, and as an agent takes it up."""
+    folder = scratch() / "receipts"
+    folder.mkdir(exist_ok=True)
+    path, journal = folder / f"{RUN}.jsonl", scratch() / "journal.jsonl"
+    path.write_bytes(data)
+    journal.write_bytes(things().journal)
+    report = verify(journal, things().authority.certificate)
+    check_receipts(report, journal, [scratch()], things().authority.certificate)
+    report.as_json()
+    ReceiptStore(scratch()).last(RUN)  # cuts off a torn end
+
+
+def acknowledgement(data: bytes) -> None:
+    """An operator's acknowledgement of a restore, as a site and an auditor check it."""
+    statement = decode(AcknowledgeRequest, data).statement
+    verify_acknowledgement(statement, things().authority.certificate)
 
 
 def events(data: bytes) -> None:

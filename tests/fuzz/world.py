@@ -16,15 +16,22 @@ from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.journals import NOW, Author, World, new_world, reseal
+from tests.journals import NOW, NOW_MS, RUN, Author, World, new_world, reseal
 
+from hanse.core.journal.chain import ChainHead
+from hanse.core.journal.receipts import Receipt, ReceivedOutcome
+from hanse.core.journal.restores import LostRecord, RestoreAcknowledgement
+from hanse.core.values.canonical import digest_of
 from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import invite, request_certificate
 from hanse.pki.keys import PrivateKey
+from hanse.pki.receipts import sign_acknowledgement, sign_receipt
+from hanse.pki.signing_key import SigningKey
 from hanse.pki.statements import state
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome
+from hanse.wire.receipt_file import line_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Things:
         journal: An exported journal, by line.
         answer: A statement that a site signed on the plan.
         outcome: One on a task.
+        receipts: The receipts of a site, by line.
+        acknowledgement: An operator's, of a restore.
     """
 
     authority: Authority
@@ -47,6 +56,8 @@ class Things:
     journal: bytes
     answer: dict[str, Any]
     outcome: dict[str, Any]
+    receipts: bytes
+    acknowledgement: dict[str, Any]
 
 
 @contextmanager
@@ -102,7 +113,43 @@ def _gathered(world: World, author: Author, folder: Path) -> Things:
         journal=lines,
         answer=state(site, PLAN_ANSWER, PlanAnswer.model_validate(answer["body"])).model_dump(),
         outcome=state(site, TASK_RESULT, TaskOutcome.model_validate(outcome["body"])).model_dump(),
+        receipts=_receipts(author),
+        acknowledgement=_acknowledgement(world),
     )
+
+
+def _receipts(author: Author) -> bytes:
+    """What budapest got for its outcomes."""
+    lines, known = b"", None
+    records = author.journal.read(RUN)
+    for record in records:
+        if record.kind == "UpdateAccepted" and record.body["site"] == "budapest":
+            received = ReceivedOutcome(
+                run_id=RUN,
+                exchange=record.body["exchange"],
+                outcome=digest_of(record.body["statement"]["body"]),
+                journal=ChainHead.of(record),
+                known=known,
+            )
+            receipt = Receipt(
+                federation="north",
+                site="budapest",
+                members=ChainHead(sequence=3, digest="a" * 64),
+                received=received,
+                time_ms=NOW_MS,
+            )
+            lines += line_of(sign_receipt(author.aggregator, receipt))
+            known = received.journal
+    return lines
+
+
+def _acknowledgement(world: World) -> dict[str, Any]:
+    key = SigningKey.of(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    lost = LostRecord(stream=RUN, heard=ChainHead(sequence=9, digest="a" * 64), own=None, site="budapest")
+    said = RestoreAcknowledgement(
+        federation="north", operator="olga", lost=lost, reason="a disk failed", time_ms=NOW_MS
+    )
+    return sign_acknowledgement(world.party("olga", Role.OPERATOR), key, said).model_dump()
 
 
 def resealed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

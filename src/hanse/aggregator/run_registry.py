@@ -12,18 +12,20 @@ from hanse.aggregator.members.journal_heads import JournalHeads
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run.recorded_outcomes import RecordedOutcomes
 from hanse.aggregator.run.status import status_of
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
 from hanse.concurrency import Signals
+from hanse.core.journal.chain import Record
 from hanse.core.journal.membership import STREAM
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.decide import Command
-from hanse.core.run.lifecycle import Fail, Invite, Leave, Recover, Resume, Submit
+from hanse.core.run.lifecycle import Fail, Invite, Leave, NameRestore, Recover, Resume, Submit
 from hanse.core.run.run import TERMINAL, Run
 from hanse.core.values.identity import Role
 from hanse.core.values.wording import and_more
-from hanse.errors import HanseError, InternalError, RunError
+from hanse.errors import HanseError, InternalError, RunError, TamperedError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import RunStatus
@@ -46,6 +48,7 @@ class RunRegistry:
         retention: Keeps the blobs that the runs need.
         model_deltas: Models in fewer bytes.
         journal_heads: How far each site's own journal had come, as the runs heard of it.
+        recorded_outcomes: Where the latest outcomes of each site stand.
     """
 
     def __init__(
@@ -82,19 +85,33 @@ class RunRegistry:
         )
         self._clock_ms = clock_ms
         self.journal_heads = JournalHeads(journal)
+        self.recorded_outcomes = RecordedOutcomes(journal)
         self._runs: dict[str, RunController] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beginning = asyncio.Lock()
 
-    async def start(self) -> None:
-        """Take up every run of the journal where it stood."""
+    async def start(self, *, go_on: bool = True) -> None:
+        """Take up every run of the journal where it stood.
+
+        Args:
+            go_on: Let the runs continue; False to leave them as they stand until `go_on` is called.
+
+        Raises:
+            TamperedError: The membership lacks a record that the first record of a run names.
+        """
         await asyncio.to_thread(self.journal_heads.note_enrolments)
         for run_id in self._journal.streams():
             if run_id != STREAM:
                 self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
                 await asyncio.to_thread(delete_lives, self._options.runs / run_id)
+        await asyncio.to_thread(self._check_membership)
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
+        if go_on:
+            await self.go_on()
+
+    async def go_on(self) -> None:
+        """Let the runs continue that are not over, after a restart or a pause."""
         for controller in self.alive():
             try:
                 await self._take_up(controller)
@@ -103,12 +120,16 @@ class RunRegistry:
             except Exception:  # the other runs resume
                 logger.exception("run %s cannot be resumed", controller.run.run_id)
 
-    async def close(self) -> None:
-        """End the workers of all runs; the runs go on at the next start."""
+    async def pause(self) -> None:
+        """End the workers of all runs and stop their clocks; `go_on` lets the runs continue."""
         tasks = tuple(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End the workers of all runs; the runs go on at the next start."""
+        await self.pause()
         await asyncio.gather(*(controller.settled() for controller in self._runs.values()))
         await self.retention.settled()
 
@@ -154,7 +175,9 @@ class RunRegistry:
             run_id = self._next_id(manifest.plan.name)
             controller = await asyncio.to_thread(self._load, run_id)
             invited = self._registry.membership.names(Role.COLLABORATOR)
-            await controller.execute(Submit(run_id, manifest, digest, by, invited))
+            members = self._registry.head
+            await controller.execute(Submit(run_id, manifest, digest, by, invited, members))
+            await self.name_restore(controller)
             self._runs[run_id] = controller
         # Whoever was woken by the submission itself did not find the run yet.
         self.signals.notify(controller.run.invited)
@@ -172,6 +195,7 @@ class RunRegistry:
         ending = self._tasks.get(run_id)
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
+        await self.name_restore(controller)
         await controller.execute(Resume(by))
         await self._reconcile(controller)
         self._drive(controller)
@@ -189,13 +213,34 @@ class RunRegistry:
 
     async def _take_up(self, controller: RunController) -> None:
         logger.info("run %s: resumed after a restart", controller.run.run_id)
+        await self.name_restore(controller)
         await controller.execute(Recover())
         await self._reconcile(controller)
         self._drive(controller)
 
+    async def name_restore(self, controller: RunController) -> None:
+        """Have a run's journal name the last restore that an operator acknowledged, if it does not yet."""
+        if self._registry.restored is not None:
+            record, restored = self._registry.restored
+            await controller.execute(NameRestore(record, restored.statement))
+
     def _load(self, run_id: str) -> RunController:
-        run = JournaledRun(self._journal, run_id, self.journal_heads.note)
+        run = JournaledRun(self._journal, run_id, self._note)
         return RunController(run, self.signals, self._clock_ms)
+
+    def _note(self, record: Record) -> None:
+        self.journal_heads.note(record)
+        self.recorded_outcomes.note(record)
+
+    def _check_membership(self) -> None:
+        for run in self.states():
+            if run.members is not None and not self._registry.holds(run.members):
+                raise TamperedError(
+                    f"the list of members lacks record {run.members.sequence} "
+                    f"({run.members.digest[:12]}), which was its last when run {run.run_id} was submitted: "
+                    "records of the journal were deleted or replaced",
+                    mend="Put back a copy of the whole journal.sqlite, and find out who changed it.",
+                )
 
     def _next_id(self, plan_name: str) -> str:
         number = 1

@@ -8,13 +8,20 @@ from datetime import datetime
 from hanse import __version__
 from hanse.aggregator.export import JournalExporter
 from hanse.aggregator.members.member_registry import MemberRegistry
+from hanse.aggregator.members.restore_hold import RestoreHold
 from hanse.aggregator.options import Options
+from hanse.aggregator.receipts.claims import ReceiptClaims
+from hanse.aggregator.receipts.desk import ReceiptDesk
+from hanse.aggregator.receipts.issuer import ReceiptIssuer
+from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.requests.blobs import TransferRequests
 from hanse.aggregator.requests.members import MemberRequests
 from hanse.aggregator.requests.runs import ControlRequests
 from hanse.aggregator.requests.sites import SiteRequests
 from hanse.aggregator.requests.verify import StatementVerifier
+from hanse.aggregator.run.site_work import WorkList
 from hanse.aggregator.run_registry import RunRegistry
+from hanse.core.journal.restores import RestoreNotice
 from hanse.core.values.peer import Peer
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -60,14 +67,30 @@ class AggregatorService:
         self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
         self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
         verifier = StatementVerifier(credentials, blobs, clock)
-        self.member_requests = MemberRequests(registry, run_registry, options.url, token_id)
-        self.site_requests = SiteRequests(registry, run_registry, verifier, blobs, options.max_blob)
-        self.blob_requests = TransferRequests(run_registry, blobs, options)
-        self.run_requests = ControlRequests(registry, run_registry, journal, blobs, self._exports)
+        hold = RestoreHold(options.directory)
+        registry.guard = hold.check
+        self._restores = restores = Restores(hold, registry, run_registry, credentials.authority, now_ms)
+        restores.settle(journal)
+        self._issuer = ReceiptIssuer(credentials, registry, now_ms)
+        receipts = ReceiptDesk(self._issuer, ReceiptClaims(credentials, registry, journal), restores)
+        self.member_requests = MemberRequests(registry, run_registry, restores, options.url, token_id)
+        work = WorkList(blobs.size, options.max_blob, run_registry.model_deltas.offer)
+        self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work)
+        self.blob_requests = TransferRequests(run_registry, blobs, options, restores)
+        self.run_requests = ControlRequests(registry, run_registry, journal, blobs, self._exports, restores)
+
+    @property
+    def restore(self) -> RestoreNotice | None:
+        """A restore from a backup that waits for an operator; None for none."""
+        return self._restores.notice
 
     async def start(self) -> None:
-        """Take up the runs of the journal."""
-        await self._run_registry.start()
+        """Take up the runs of the journal.
+
+        Raises:
+            TamperedError: A run cannot be read, or the membership lacks what a run names.
+        """
+        await self._run_registry.start(go_on=self._restores.notice is None)
 
     async def close(self) -> None:
         """Let go of the runs; the journal has all of them."""
@@ -75,7 +98,7 @@ class AggregatorService:
 
     def present(self, credentials: Credentials) -> None:
         """Go on with renewed credentials of the same aggregator."""
-        self._credentials = self._exports.credentials = credentials
+        self._credentials = self._exports.credentials = self._issuer.credentials = credentials
 
     def admit(self, certificate_der: bytes) -> Peer:
         """Say who shows this certificate, if the party is on the allow list now.

@@ -113,7 +113,6 @@ def _opened(directory: Path) -> Iterator[_Parts]:
         registry = _registry(settings, journal, authority)
         # At every start: so an expired one is no trouble, and `hosts` counts as it now stands.
         credentials = certify(directory, settings, authority, now())
-        renew_operator(directory, registry, now())
         options = Options(
             directory=directory,
             url=settings.url,
@@ -123,6 +122,8 @@ def _opened(directory: Path) -> Iterator[_Parts]:
         )
         blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
+        if service.restore is None:
+            renew_operator(directory, registry, now())
         yield _Parts(directory, settings, authority, registry, credentials, service)
 
 
@@ -179,6 +180,7 @@ async def _keep_identities(parts: _Parts, context: ssl.SSLContext) -> None:
             )
             present(context, credentials)
             parts.service.present(credentials)
-            await asyncio.to_thread(renew_operator, parts.directory, parts.registry, now())
+            if parts.service.restore is None:
+                await asyncio.to_thread(renew_operator, parts.directory, parts.registry, now())
         except HanseError as error:
             logger.error("a certificate could not be renewed, which is tried again: %s", error)

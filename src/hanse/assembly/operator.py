@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,10 +62,22 @@ async def administration(directory: Path) -> AsyncIterator[Administration]:
         StorageError: It runs here and does not answer, or the directory is damaged or cannot be written.
     """
     async with AsyncExitStack() as stack:
-        yield Administration(await _way_to_members(directory, stack))
+        yield Administration(await way_to_members(directory, stack))
 
 
-async def _way_to_members(directory: Path, stack: AsyncExitStack) -> Ask:
+async def way_to_members(
+    directory: Path, stack: AsyncExitStack, prepare: Callable[[_Parts], None] = lambda _: None
+) -> Ask:
+    """The way to an aggregator's service: over the network or, where it is stopped, in its folder.
+
+    Args:
+        directory: Of the federation, or of an operator who joined it.
+        stack: Closes what is opened.
+        prepare: Given the opened folder of a stopped aggregator.
+
+    Raises:
+        HanseError: As `administration`.
+    """
     held = None
     if (directory / AGGREGATOR_FILE).exists():
         try:
@@ -73,7 +85,9 @@ async def _way_to_members(directory: Path, stack: AsyncExitStack) -> Ask:
         except StorageError as error:  # by the running service, most likely
             held = error
         else:
-            return _ask_stopped(stack.enter_context(_opened(directory)))
+            parts = stack.enter_context(_opened(directory))
+            prepare(parts)
+            return _ask_stopped(parts)
     return await _ask_service(directory, stack, instead_of=held)
 
 
@@ -113,7 +127,8 @@ async def _operator(directory: Path) -> tuple[OperatorSettings, ssl.SSLContext]:
     )
     upstream = _upstream(settings, context)
     try:
-        await identity.renew_if_due(upstream)
+        with suppress(StorageError):  # the aggregator records nothing now; there is time
+            await identity.renew_if_due(upstream)
     finally:
         await upstream.close()
     return settings, context

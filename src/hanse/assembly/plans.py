@@ -8,6 +8,7 @@ from pathlib import Path
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.plan_store import PlanStore
+from hanse.collaborator.receipts.notes import must_trust_aggregator
 from hanse.collaborator.releases import answer_release
 from hanse.collaborator.restored import must_be_whole
 from hanse.collaborator.review import decide_plan
@@ -121,6 +122,7 @@ async def decide(
         for run_id in runs:
             try:
                 must_be_whole(site)
+                must_trust_aggregator(site)
                 journal.record(answer_release(run_id, answer))
                 await upstream.answer(AnswerRequest(run_id=run_id, statement=answer.statement))
                 told.append(run_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from hanse.core.journal.site_records import (
+    AggregatorRestoreAcknowledged,
+    ContradictionAcknowledged,
     FailureReleased,
     PlanAnswerReleased,
     ReleasedUpdate,
@@ -46,6 +48,25 @@ def _lines(record: SiteRecord) -> list[str]:
                 f"{record.heard.sequence} ({record.heard.digest[:12]}) was heard of",
                 *_reasons([record.reason]),
             ]
+        case AggregatorRestoreAcknowledged():
+            return list(_restored(record))
+        case ContradictionAcknowledged():
+            first, second = (digest[:12] for digest in record.digests)
+            return [
+                f"the aggregator has signed {first} and {second} as record {record.sequence} of "
+                f"{record.stream}, as {record.by} acknowledged; the receipts are in {record.folder}",
+                *_reasons([record.reason]),
+            ]
+
+
+def _restored(record: AggregatorRestoreAcknowledged) -> Iterator[str]:
+    said = "" if record.operator is None else f", as its operator {record.operator} stated"
+    yield f"the aggregator was restored from a backup{said}, and {record.by} acknowledged"
+    if record.signing_key is not None:
+        yield f"signing key of the operator: {record.signing_key}"
+    if record.stated:
+        yield f"the operator's reason: {record.stated}"
+    yield from _reasons([record.reason])
 
 
 def _begun(record: SiteJournalBegun) -> Iterator[str]:

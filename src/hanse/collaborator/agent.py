@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back, noticed_before
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
@@ -59,7 +60,8 @@ class Agent:
         self._here = replace(context, retry_policy=replace(context.retry_policy, on_retry=self._note_failure))
         self._reviewer = Reviewer(self._here)
         self._workers = Workers(self._here, self._reviewer.bring_code)
-        self._tasks = Tasks(self._here, self._reviewer, self._workers)
+        self._receipts = ReceiptKeeper(self._here)
+        self._tasks = Tasks(self._here, self._reviewer, self._workers, self._receipts)
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()
         self._noted: dict[str, str] | None = None
@@ -104,15 +106,30 @@ class Agent:
             await asyncio.wait({self._serving})
 
     async def _serve(self) -> None:
+        working = asyncio.create_task(self._work())
+        held = asyncio.create_task(self._receipts.held.wait())
         try:
-            async with asyncio.TaskGroup() as group:
-                await self._greet()
-                await self._check_restored()
-                await self._follow(group)
+            await asyncio.wait({working, held}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return await working
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            await self._workers.close()
+            await self._receipts.hold_back(self._renew, self._here.remind_s)
         finally:
+            for task in (working, held):
+                task.cancel()
+            await asyncio.gather(working, held, return_exceptions=True)
             await self._workers.close()
             await self._here.upstream.close()
             self._here.journal.close()
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            await self._greet()
+            await self._check_restored()
+            await self._receipts.connect()
+            await self._follow(group)
 
     async def _greet(self) -> None:
         here = self._here
@@ -168,6 +185,8 @@ class Agent:
             if self._cut_off:
                 self._cut_off = False
                 logger.info("the aggregator answers again")
+                await self._receipts.connect()  # it may have been restored from a backup meanwhile
+            await self._receipts.heed(work.restored)
             self._reconcile(group, work)
             known = work.version
 

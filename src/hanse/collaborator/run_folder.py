@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
@@ -150,18 +150,18 @@ class RunFolder:
         """Whether there may be something to take up: an outcome, or what compression left out."""
         return self._outcome(exchange).is_file() or not self.residuals.empty
 
-    def outcome(self, exchange: int) -> SignedStatement | None:
+    def outcome(self, exchange: int) -> CertifiedStatement | None:
         """What was said of an exchange before, if anything was."""
         path = self._outcome(exchange)
         if not path.is_file():
             return None
         try:
             with file_errors(f"read {path}"):
-                return SignedStatement.model_validate_json(path.read_bytes())
+                return CertifiedStatement.model_validate_json(path.read_bytes())
         except ValidationError:
             return None  # damaged: the task is performed again, and gives the same
 
-    def keep_outcome(self, exchange: int, statement: SignedStatement) -> None:
+    def keep_outcome(self, exchange: int, statement: CertifiedStatement) -> None:
         """Write down what is about to be said of an exchange.
 
         The disk is not waited for: where a power failure loses it, the task is performed again.

@@ -11,6 +11,7 @@ from functools import partial
 
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress
+from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_run import TaskRun
@@ -34,7 +35,6 @@ from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
     ProgressRequest,
-    ResultRequest,
     RunWork,
     TaskOutcome,
     purpose_of_outcome,
@@ -53,8 +53,11 @@ ENDS_AGENT = (ProtocolError, TamperedError, TransportError, TrustError)
 class Tasks:
     """Sees to what runs ask of this site; to the tasks of one run one after another."""
 
-    def __init__(self, context: SiteContext, reviewer: Reviewer, workers: Workers) -> None:
+    def __init__(
+        self, context: SiteContext, reviewer: Reviewer, workers: Workers, receipts: ReceiptKeeper
+    ) -> None:
         self._here = context
+        self._receipts = receipts
         self._reviewer = reviewer
         self._workers = workers
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -96,6 +99,7 @@ class Tasks:
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)
             await self._workers.end_run(run_id)
+            self._receipts.forget(run_id)
 
     async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
         """The folder of a run, with nothing of earlier tasks than models that this one starts from."""
@@ -175,7 +179,7 @@ class Tasks:
             if outcome.update is not None:
                 deliver = partial(here.upstream.deliver, outcome.update.digest, folder.outgoing(exchange))
                 await here.retry_while_disk_full(deliver)
-            await here.deliver_final(partial(here.upstream.result, ResultRequest(statement=statement)))
+            await here.deliver_final(partial(self._receipts.submit, statement, outcome))
             logger.info("%s: sent: %s", task_run, _told(outcome), extra=task_run.facts)
             counts = outcome.outcome == "done"
         except RunError as error:

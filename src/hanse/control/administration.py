@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hanse.transport.api.member_routes import INVITE, MEMBERS, REMOVE, SIGN
+from hanse.core.journal.restores import RestoreNotice
+from hanse.core.values.statements import CertifiedStatement
+from hanse.transport.api.member_routes import ACKNOWLEDGE, INVITE, MEMBERS, REMOVE, RESTORE, SIGN
 from hanse.transport.api.route import A, Q, Route
 from hanse.wire.messages.basics import Empty
-from hanse.wire.messages.members import Certificates, InviteReply, InviteRequest, Members, SignRequest
+from hanse.wire.messages.members import (
+    AcknowledgeRequest,
+    Certificates,
+    InviteReply,
+    InviteRequest,
+    Members,
+    RemoveRequest,
+    SignRequest,
+)
 
 
 class Ask(Protocol):
@@ -36,6 +46,14 @@ class Administration:
         """Enrol a party from a request that was carried by hand."""
         return await self._ask(SIGN, request)
 
-    async def remove(self, name: str) -> Members:
-        """Take a party off the allow list, at once."""
-        return await self._ask(REMOVE, Empty(), name=name)
+    async def remove(self, name: str, *, force: bool = False) -> Members:
+        """Take a party off the allow list, at once; the last operator only by force."""
+        return await self._ask(REMOVE, RemoveRequest(force=force), name=name)
+
+    async def restore(self) -> RestoreNotice | None:
+        """A restore from a backup that waits to be acknowledged; None for none."""
+        return (await self._ask(RESTORE, Empty())).notice
+
+    async def acknowledge(self, statement: CertifiedStatement) -> None:
+        """Acknowledge a restore; the runs then continue."""
+        await self._ask(ACKNOWLEDGE, AcknowledgeRequest(statement=statement))

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
+from hanse.control.receipts import report_restore
 from hanse.control.report import (
     MODEL,
     Account,
@@ -38,7 +39,7 @@ from hanse.core.run.round_events import (
     UpdatesAggregated,
 )
 from hanse.core.run.run import Run
-from hanse.core.run.run_events import PlanAnswered, RunSubmitted
+from hanse.core.run.run_events import AggregatorRestored, PlanAnswered, RunSubmitted
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.schema import problem_of
@@ -176,6 +177,8 @@ class _Examination:
                 self._spared(event, record.time_ms, where)
             case SiteSuspended() | SuspensionWaived() | SiteReinstated():
                 self._spared(event, record.time_ms, where)
+            case AggregatorRestored():
+                report_restore(self._report, event, record.time_ms, self._setting.authority, where)
             case _:
                 pass
 

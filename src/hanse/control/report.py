@@ -24,7 +24,17 @@ CLAIMS = {
 """What each check of a journal proves, in the order of the checks."""
 MODEL = "model"
 """The check of a model beside its journal, see `hanse.control.audit.check_model`."""
-_OF_MODEL = "the file is the model that the run ended with, or its best one"
+RECEIPTS = "receipts"
+"""The check of a journal against receipts of sites, see `hanse.control.receipts.check_receipts`."""
+_MORE_CLAIMS = {
+    MODEL: "the file is the model that the run ended with, or its best one",
+    RECEIPTS: "the journal has every record and every outcome that the aggregator signed to these sites",
+}
+_WITHOUT_RECEIPTS = (
+    "that the aggregator has no other journal of this run, recorded every outcome that it confirmed to a "
+    "site, cut off no records at the end and changed no times: for that, add --receipts, with the receipts "
+    "that the sites keep"
+)
 
 
 @dataclass(slots=True)
@@ -32,7 +42,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`, or `MODEL`.
+        name: Key of `CLAIMS`, `MODEL` or `RECEIPTS`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -44,7 +54,7 @@ class Check:
     @property
     def claim(self) -> str:
         """What is proved where there is no problem."""
-        return _OF_MODEL if self.name == MODEL else CLAIMS[self.name]
+        return _MORE_CLAIMS.get(self.name) or CLAIMS[self.name]
 
     def fail(self, problem: str) -> None:
         """Note a problem."""
@@ -120,6 +130,39 @@ class Sparing:
     told: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedRestore:
+    """A restore of the aggregator from a backup, as the journal names it and an operator signed it.
+
+    Attributes:
+        sequence: Number of the record `Restored` in the membership.
+        digest: Digest of that record.
+        signing_key: Fingerprint of the operator's signing key.
+        lost: The record by which it was noticed, in a sentence.
+    """
+
+    time_ms: int
+    operator: str
+    signing_key: str
+    reason: str
+    lost: str
+    sequence: int
+    digest: str
+
+
+@dataclass(slots=True)
+class UsedReceipts:
+    """Receipts that a journal was held against.
+
+    Attributes:
+        counted: Number of receipts of this run, by site.
+        remarks: Receipts that do not count, and what a restore explains, in sentences.
+    """
+
+    counted: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Account:
     """One site's part in a run."""
@@ -153,6 +196,8 @@ class AuditReport:
         records: Records read.
         sealed_by: The aggregator's URI.
         sealed_ms: When it sealed the journal.
+        restores: Restores of the aggregator that the journal names.
+        receipts: Receipts that it was held against; None for none.
     """
 
     federation: str
@@ -170,6 +215,13 @@ class AuditReport:
     records: int = 0
     sealed_by: str = ""
     sealed_ms: int = 0
+    restores: list[ReportedRestore] = field(default_factory=list)
+    receipts: UsedReceipts | None = None
+
+    @property
+    def unproved(self) -> tuple[str, ...]:
+        """Claims that the checks do not prove, though they pass, in sentences."""
+        return () if self.receipts is not None and self.receipts.counted else (_WITHOUT_RECEIPTS,)
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -182,7 +234,12 @@ class AuditReport:
             check.name: {"holds": not check.count, "claim": check.claim, "problems": check.problems}
             for check in self.checks.values()
         }
-        return {"verified": not self.failed, **asdict(self), "checks": checks}
+        return {
+            "verified": not self.failed,
+            **asdict(self),
+            "checks": checks,
+            "unproved": list(self.unproved),
+        }
 
 
 def participation_json(found: Participation) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cryptography import x509
 from hanse.core.run.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
 from hanse.core.run.run_events import PlanAnswered
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import TrustError
 from hanse.pki.signatures import verify
 from hanse.pki.statements import S, check_statement
@@ -105,7 +105,7 @@ def _site(setting: StatementContext, site: str) -> Party:
 def _stated(
     kind: type[S],
     purpose: str,
-    statement: SignedStatement | None,
+    statement: CertifiedStatement | None,
     by: Party,
     setting: StatementContext,
     time_ms: int,

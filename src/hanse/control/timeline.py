@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hanse.control.report import participation_json
+from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.run.attendance import MOST_KEPT, Participation
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import (
@@ -19,6 +20,7 @@ from hanse.core.run.round_events import (
     UpdateAccepted,
 )
 from hanse.core.run.run_events import (
+    AggregatorRestored,
     PlanAnswered,
     RunFailed,
     RunFinished,
@@ -33,6 +35,7 @@ from hanse.core.run.run_events import (
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.wording import named, shortened
+from hanse.errors import ProtocolError
 
 MOST_SITES = 8
 """Sites that have a column of their own; of more, only the range of their figures is told."""
@@ -263,6 +266,8 @@ def _told(event: Event) -> list[str]:
             return [f"the workflow's process was started again: {event.reason}"]
         case RunRecovered():
             return ["the aggregator is back; the run continues"]
+        case AggregatorRestored():
+            return [f"warning: the aggregator was restored from a backup, as {_by(event)} acknowledged"]
         case RunResumed():
             return [f"resumed by {event.by}"]
         case RunStopped():
@@ -274,3 +279,11 @@ def _told(event: Event) -> list[str]:
             return [f"finished after {event.rounds} round{'s' if event.rounds != 1 else ''}{best}"]
         case _:
             return []
+
+
+def _by(event: AggregatorRestored) -> str:
+    """The operator's name; `hanse audit` checks the signature."""
+    try:
+        return read_acknowledgement(event.statement)[0].operator
+    except ProtocolError:
+        return "an operator"

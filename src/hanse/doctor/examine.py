@@ -42,6 +42,7 @@ from hanse.doctor.checks import (
     failed,
 )
 from hanse.doctor.limits import check_connections, check_worker_limits, check_worker_settings
+from hanse.doctor.receipt_checks import check_receipts, check_restore
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import load_certificate, pem_of
@@ -171,6 +172,7 @@ async def _site(directory: Path) -> Examination:
     site.look("memory", lambda: check_worker_settings(settings.worker))
     party = Party(settings.federation, Role.COLLABORATOR, settings.name)
     site.look("journal", lambda: check_site_journal(directory, party))
+    site.look("receipts", lambda: check_receipts(directory))
     site.look("plans", lambda: check_plans(directory / PLANS))
     return site
 
@@ -192,6 +194,7 @@ async def _federation(directory: Path) -> Examination:
     federation.sandbox_required = settings.sandbox == "required"
     federation.look("authority", lambda: check_authority(directory / AUTHORITY, now()))
     federation.look("journal", lambda: check_journal(directory / JOURNAL))
+    federation.look("restore", lambda: check_restore(directory))
     folders = (IDENTITY, OPERATOR, "blobs", "uploads", "runs")
     federation.look("directory", lambda: check_writable(directory, folders))
     federation.look("disk", lambda: check_disk(directory, settings.disk_reserve))

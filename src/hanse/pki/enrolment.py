@@ -19,6 +19,7 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Party, Role, check_name
 from hanse.errors import ConfigError, CredentialError, TokenError, TrustError
@@ -61,6 +62,9 @@ class Invitation(BaseModel):
         url: `https://` address of the aggregator.
         ca_fingerprint: SHA-256 of the authority's certificate, which `pin` checks.
         not_after: Last second at which it is good, counted from 1970 (UTC).
+        made: Second at which it was made, counted from 1970 (UTC); None in 0.1.
+        members: The last record of the membership then; a later removal of the name voids the
+            invitation. None in 0.1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -72,6 +76,8 @@ class Invitation(BaseModel):
     url: Annotated[str, AfterValidator(_check_url)]
     ca_fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     not_after: Annotated[int, Field(ge=0, le=_LAST_MOMENT)]
+    made: Annotated[int, Field(ge=0, le=_LAST_MOMENT)] | None = None
+    members: ChainHead | None = None
 
     @property
     def party(self) -> Party:
@@ -95,7 +101,14 @@ class Invitation(BaseModel):
 
 
 def invite(
-    authority: Authority, party: Party, url: str, *, token_id: str, now: datetime, lifetime: timedelta
+    authority: Authority,
+    party: Party,
+    url: str,
+    *,
+    token_id: str,
+    now: datetime,
+    lifetime: timedelta,
+    members: ChainHead | None = None,
 ) -> str:
     """Write a one-time invitation.
 
@@ -106,6 +119,7 @@ def invite(
         token_id: 128 fresh random bits, 32 hexadecimal digits.
         now: When it is written.
         lifetime: How long it may be used from `now`.
+        members: The last record of the membership; None where it has none yet.
 
     Raises:
         ConfigError: The party's name or the URL is not valid.
@@ -121,6 +135,8 @@ def invite(
         url=url,
         ca_fingerprint=authority.fingerprint,
         not_after=int((now + lifetime).timestamp()),
+        made=int(now.timestamp()),
+        members=members,
     )
     signed = f"{_VERSION}.{_encode(canonical_json(invitation.model_dump(mode='json')))}"
     return f"{signed}.{_encode(sign_bytes(authority.key, signed.encode()))}"

@@ -31,7 +31,7 @@ def sign(credentials: Credentials, purpose: str, body: dict[str, Any]) -> Signat
     Raises:
         ValueError: `body` holds what JSON lacks, such as a NaN.
     """
-    signature = sign_bytes(credentials.key, _message(purpose, body))
+    signature = sign_bytes(credentials.key, signed_bytes(purpose, body))
     encoded = base64.b64encode(signature).decode("ascii")
     return Signature(certificate=pem_of(credentials.certificate), signature=encoded)
 
@@ -58,7 +58,7 @@ def verify(
     certificate = read_certificate(signature.certificate)
     party = verify_certificate(certificate, authority, at)
     try:
-        raw, message = base64.b64decode(signature.signature, validate=True), _message(purpose, body)
+        raw, message = base64.b64decode(signature.signature, validate=True), signed_bytes(purpose, body)
     except ValueError as error:
         raise TrustError(
             f"what came as the {purpose} of {party.uri} cannot have been signed", mend=_DISTRUST
@@ -72,5 +72,10 @@ def verify(
     return party
 
 
-def _message(purpose: str, body: dict[str, Any]) -> bytes:
+def signed_bytes(purpose: str, body: dict[str, Any]) -> bytes:
+    """Message that a signature for one purpose covers: canonical JSON of purpose and body.
+
+    Raises:
+        ValueError: `body` holds what JSON lacks, such as a NaN.
+    """
     return canonical_json({"purpose": purpose, "body": body})

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.schema import Strict
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import TrustError
 from hanse.pki.certificates import pem_of, read_certificate
 from hanse.pki.credentials import Credentials
@@ -20,12 +20,12 @@ from hanse.wire.messages.sites import PlanAnswer, TaskOutcome
 S = TypeVar("S", PlanAnswer, TaskOutcome)
 
 
-def state(credentials: Credentials, purpose: str, body: Strict) -> SignedStatement:
+def state(credentials: Credentials, purpose: str, body: Strict) -> CertifiedStatement:
     """Sign a message for one purpose."""
     return _signed(credentials, purpose, body.model_dump(mode="json"))
 
 
-def restate(credentials: Credentials, purpose: str, statement: SignedStatement) -> SignedStatement:
+def restate(credentials: Credentials, purpose: str, statement: CertifiedStatement) -> CertifiedStatement:
     """The same statement, signed with the present certificate: that of a kept one may have run out."""
     if statement.certificate == pem_of(credentials.certificate):
         return statement
@@ -33,7 +33,7 @@ def restate(credentials: Credentials, purpose: str, statement: SignedStatement) 
 
 
 def check_statement(
-    statement: SignedStatement,
+    statement: CertifiedStatement,
     kind: type[S],
     purpose: str,
     *,
@@ -72,7 +72,7 @@ def check_statement(
 
 
 def check_own_at_any_time(
-    credentials: Credentials, kind: type[S], purpose: str, statement: SignedStatement
+    credentials: Credentials, kind: type[S], purpose: str, statement: CertifiedStatement
 ) -> S:
     """As `check_statement` of the holder's own, whenever the certificate was valid.
 
@@ -88,6 +88,6 @@ def check_own_at_any_time(
     )
 
 
-def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:
+def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> CertifiedStatement:
     signature = sign(credentials, purpose, body)
-    return SignedStatement(body=body, **signature.model_dump())
+    return CertifiedStatement(body=body, **signature.model_dump())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hanse.core.journal.chain import Entry, Record
+from hanse.core.journal.chain import ChainHead, Entry, Record
 from hanse.core.run.decide import Command, Step, steps
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.evolve import evolve
@@ -43,7 +43,7 @@ class JournaledRun:
             try:
                 event = read_event(record.kind, record.body)
                 run = evolve(self._state.run, event, record.time_ms)
-                self._state = self._state.after(((event, run),), record.time_ms)
+                self._state = self._state.after(((event, run),), record.time_ms).at(record)
             except (ValueError, TamperedError) as error:
                 why = (
                     error.message if isinstance(error, TamperedError) else "this version knows no such event"
@@ -72,6 +72,17 @@ class JournaledRun:
         What it referred to, and the run no longer does, has had its use.
         """
         return self._state.before
+
+    @property
+    def head(self) -> ChainHead:
+        """The last record.
+
+        Raises:
+            RunError: Nothing was submitted under this id.
+        """
+        if self._state.head is None:
+            raise RunError(f"there is no run {self._run_id}")
+        return self._state.head
 
     @property
     def events(self) -> int:
@@ -128,7 +139,7 @@ class JournaledRun:
             times += [time_ms] * len(written)
         if entries:
             added = self._journal.append(self._run_id, entries, time_ms=times)
-            self._state = then
+            self._state = then.at(added[-1])
             for record in added:
                 self._note(record)
         return outcomes
@@ -142,6 +153,7 @@ class _State:
     before: Run | None = None
     events: int = 0
     time_ms: int = 0
+    head: ChainHead | None = None
 
     def after(self, done: Sequence[Step], time_ms: int) -> _State:
         run, before = self.run, self.before
@@ -149,4 +161,8 @@ class _State:
             if isinstance(event, RoundCommitted | RunFinished | RunResumed | RunStarted):
                 before = run
             run = then
-        return _State(run, before, self.events + len(done), time_ms)
+        return _State(run, before, self.events + len(done), time_ms, self.head)
+
+    def at(self, record: Record) -> _State:
+        """The same state, with the last record that led to it."""
+        return replace(self, head=ChainHead.of(record))

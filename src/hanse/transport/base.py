@@ -18,6 +18,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -53,6 +55,10 @@ class Upstream(Protocol):
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         """State the last record of the site's journal; the latest that the aggregator has heard of."""
+        ...
+
+    async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
+        """Show the last receipts that the site holds; a receipt of the membership."""
         ...
 
     async def renew(self, request: RenewRequest) -> Certificates:

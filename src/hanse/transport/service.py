@@ -14,12 +14,15 @@ from hanse.core.values.peer import Peer
 from hanse.storage.base import BlobWriter
 from hanse.wire.messages.basics import BlobState, Empty, Hello
 from hanse.wire.messages.members import (
+    AcknowledgeRequest,
     Certificates,
     EnrolRequest,
     InviteReply,
     InviteRequest,
     Members,
+    RemoveRequest,
     RenewRequest,
+    RestoreReply,
     SignRequest,
 )
 from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
@@ -29,6 +32,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -62,8 +67,16 @@ class MemberHandler(Protocol):
         """Enrol a party from a request carried by hand."""
         ...
 
-    async def remove(self, peer: Peer, name: str) -> Members:
+    async def remove(self, peer: Peer, name: str, request: RemoveRequest) -> Members:
         """Take a party off the allow list, at once."""
+        ...
+
+    async def restore(self, peer: Peer) -> RestoreReply:
+        """State a restore from a backup that waits to be acknowledged, if there is one."""
+        ...
+
+    async def acknowledge(self, peer: Peer, request: AcknowledgeRequest) -> Empty:
+        """Take an operator's acknowledgement of a restore; the runs then continue."""
         ...
 
 
@@ -88,6 +101,10 @@ class SiteHandler(Protocol):
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:
         """Take a site's word on its journal; the latest record of that journal that was heard of."""
+        ...
+
+    async def receipts(self, peer: Peer, request: ReceiptsRequest) -> ReceiptsReply:
+        """Hold the receipts that a site holds against the journals."""
         ...
 
 

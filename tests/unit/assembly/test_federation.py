@@ -144,7 +144,7 @@ def test_an_operator_whose_certificate_is_good_keeps_it(federation: Path) -> Non
 def test_an_operator_that_was_removed_is_not_renewed(federation: Path, clock: SetClock) -> None:
     async def remove() -> None:
         async with administration(federation) as parties:
-            await parties.remove("operator")
+            await parties.remove("operator", force=True)
 
     asyncio.run(remove())
     before = (operator(federation) / "party.crt").read_bytes()

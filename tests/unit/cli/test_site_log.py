@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hanse.cli.site_log import describe
+from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_records import (
+    AggregatorRestoreAcknowledged,
+    ContradictionAcknowledged,
     DamagedJournal,
     FailureReleased,
     JournalHead,
@@ -30,6 +33,9 @@ OWN_WORDS = (
     "printed: ",
     "an update of ",
     "tensors: ",
+    "the aggregator ",
+    "signing key of the operator: ",
+    "the operator's reason: ",
 )
 
 
@@ -45,6 +51,17 @@ RECORDS: dict[str, SiteRecord] = {
     ),
     "failure": FailureReleased(run_id="r", reason=FORGED, log_tail=FORGED, **TASK),
     "acknowledged": RestoreAcknowledged(heard=HEAD, own=HEAD, by=FORGED, reason=FORGED, generation=1),
+    "aggregator": AggregatorRestoreAcknowledged(
+        record=ChainHead(sequence=7, digest="d" * 64),
+        operator="olga",
+        signing_key="f" * 64,
+        stated=FORGED,
+        by=FORGED,
+        reason=FORGED,
+    ),
+    "contradiction": ContradictionAcknowledged(
+        stream=FORGED, sequence=3, digests=("a" * 64, "b" * 64), folder=FORGED, by=FORGED, reason=FORGED
+    ),
     "damage": SiteJournalBegun(
         federation="north",
         site="a",

@@ -13,16 +13,22 @@ from typing import Any
 import numpy as np
 from tests.blobs import put
 from tests.parties import DAY, NOW, enrolled
+from tests.receipts import Signer, head
 
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.identity import Identity
+from hanse.collaborator.receipts.keeper import ReceiptKeeper
+from hanse.collaborator.review import Reviewer
 from hanse.collaborator.site_journal import SiteJournal
+from hanse.collaborator.tasks import Tasks
 from hanse.config.settings import SiteSettings
+from hanse.core.journal.chain import ChainHead
+from hanse.core.journal.receipts import read_receipt
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
@@ -44,6 +50,8 @@ from hanse.wire.messages.sites import (
     NextRequest,
     PlanAnswer,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     RunWork,
@@ -105,11 +113,25 @@ class FakeUpstream(Upstream):
         failing: Errors to raise, by method, each once.
         heard: What it answers an agent that states the head of its journal.
         stated: What such agents stated.
+        signer: Signs its receipts.
+        shown: What agents showed that connected.
+        receipts_given: Every receipt of an outcome that it gave.
+        requests: What came with the outcomes.
+        forge: Changes a receipt before it is given.
+        restored: The acknowledgement of a restore that it shows.
+        record: The record of a restore that it names with the work.
         prompt: Whether a task is taken off what is wanted before its result is replied to, as an
             aggregator does; else a test does it.
     """
 
     authority: Authority
+    signer: Signer = field(init=False)
+    shown: list[tuple[CertifiedStatement, ...]] = field(default_factory=list)
+    receipts_given: list[CertifiedStatement] = field(default_factory=list)
+    requests: list[ResultRequest] = field(default_factory=list)
+    forge: Callable[[CertifiedStatement], CertifiedStatement] = lambda receipt: receipt
+    restored: CertifiedStatement | None = None
+    record: ChainHead | None = None
     blobs: dict[str, bytes] = field(default_factory=dict)
     delivered: dict[str, bytes] = field(default_factory=dict)
     answers: list[PlanAnswer] = field(default_factory=list)
@@ -126,13 +148,16 @@ class FakeUpstream(Upstream):
     _work: Work = field(default_factory=lambda: Work(version="0"))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def __post_init__(self) -> None:
+        self.signer = Signer(self.authority, NOW)
+
     def add(self, data: bytes) -> str:
         self.blobs[sha256(data)] = data
         return sha256(data)
 
     def want(self, *runs: RunWork) -> None:
         """From now on, this is wanted of the site."""
-        self._work = Work(version=str(int(self._work.version) + 1), runs=runs)
+        self._work = Work(version=str(int(self._work.version) + 1), runs=runs, restored=self.record)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -165,9 +190,20 @@ class FakeUpstream(Upstream):
         self._verify(TASK_RESULT, request.statement)
         outcome = TaskOutcome.model_validate(request.statement.body)
         self.outcomes.append(outcome)
+        self.requests.append(request)
+        receipt = self.forge(self.receipt(request))
+        self.receipts_given.append(receipt)
         if self.prompt:
             await self._take_off(outcome.run_id, outcome.exchange)
-        return ResultReply()
+        return ResultReply(receipt=receipt)
+
+    def receipt(self, request: ResultRequest, **changes: Any) -> CertifiedStatement:
+        """The receipt of an outcome as an honest aggregator gives it."""
+        shown = None if request.receipt is None else read_receipt(request.receipt.body).received
+        body = request.statement.body
+        known = None if shown is None or shown.run_id != body["run_id"] else shown.journal
+        journal = head(10 + 2 * len(self.outcomes))
+        return self.signer.of_outcome(body, journal, known, **changes)
 
     async def progress(self, request: ProgressRequest) -> None:
         self._meet("progress")
@@ -177,6 +213,11 @@ class FakeUpstream(Upstream):
         self._meet("journal_head")
         self.stated.append(request)
         return self.heard if request.proof else JournalHeadReply(heard=self.heard.heard)
+
+    async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
+        self._meet("receipts")
+        self.shown.append(request.receipts)
+        return ReceiptsReply(receipt=self.forge(self.signer.receipt()), restored=self.restored)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         self._meet("renew")
@@ -212,7 +253,7 @@ class FakeUpstream(Upstream):
         if self.failing[method]:
             raise self.failing[method].pop(0)
 
-    def _verify(self, purpose: str, statement: SignedStatement) -> None:
+    def _verify(self, purpose: str, statement: CertifiedStatement) -> None:
         verify(statement, purpose, statement.body, self.authority.certificate, NOW)
 
 
@@ -301,3 +342,8 @@ async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def tasks_of(context: SiteContext, workers: Any) -> Tasks:
+    """The part of an agent that sees to tasks."""
+    return Tasks(context, Reviewer(context), workers, ReceiptKeeper(context))

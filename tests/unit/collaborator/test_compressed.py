@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.collaborator.aggregators import MODEL, Site, manifest_of
+from tests.unit.collaborator.aggregators import MODEL, Site, manifest_of, tasks_of
 
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
-from hanse.collaborator.tasks import Tasks
 from hanse.compression.delta import model_delta
 from hanse.compression.update import UpdateCodec, update_seed
 from hanse.core.plan.manifest import Manifest
@@ -65,7 +64,7 @@ class Agents:
 
     def settle(self, exchange: int, accepted: int = 0) -> TaskOutcome:
         context = self.site.context(policy={"accept": ["demo"], "discloses": {"failures": "message"}})
-        tasks = Tasks(context, Reviewer(context), self.trainer)  # type: ignore[arg-type]
+        tasks = tasks_of(context, self.trainer)
         self._run(tasks.run(self.work, self.asked(exchange, accepted)))
         return self.site.upstream.outcomes[-1]
 
@@ -167,7 +166,7 @@ def test_an_update_that_the_aggregator_never_took_leaves_no_trace(agents: Agents
 def test_an_update_that_came_too_late_leaves_no_trace(agents: Agents) -> None:
     agents.site.upstream.fail("result", LateResultError("exchange 1 is over"))
     context = agents.site.context()
-    tasks = Tasks(context, Reviewer(context), agents.trainer)  # type: ignore[arg-type]
+    tasks = tasks_of(context, agents.trainer)
     agents._run(tasks.run(agents.work, agents.asked(1)))
 
     assert agents.decoded(agents.settle(3)).tolist() == NEXT
@@ -177,7 +176,7 @@ def test_the_memory_stays_with_the_run_when_its_tasks_are_over(agents: Agents, r
     agents.settle(1)
     context = agents.site.context()
 
-    run(Tasks(context, Reviewer(context), agents.trainer).end_run(agents.work.run_id))  # type: ignore[arg-type]
+    run(tasks_of(context, agents.trainer).end_run(agents.work.run_id))
 
     assert agents.decoded(agents.settle(3, accepted=1)).tolist() == CAUGHT_UP
 
@@ -220,7 +219,7 @@ def evaluate(
     context = site.context()
     if failing is not None:
         site.upstream.fail("fetch", failing)
-    run(Tasks(context, Reviewer(context), reader).run(work, asked))  # type: ignore[arg-type]
+    run(tasks_of(context, reader).run(work, asked))
     assert site.upstream.outcomes[-1].outcome == "done"
     return reader.shown
 

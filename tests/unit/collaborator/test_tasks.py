@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.fake_sites import until
-from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of
+from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of, tasks_of
 
 from hanse.collaborator import releases
 from hanse.collaborator.progress import Progress
@@ -15,12 +15,11 @@ from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.site_journal import SiteJournal, records_of
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
-from hanse.collaborator.tasks import Tasks
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import JournalHead, SiteRecord
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -77,7 +76,7 @@ def settled(
 ) -> TaskOutcome:
     """Have an agent that just started settle a task; what the aggregator got of it last."""
     context = site.context(**settings)
-    tasks = Tasks(context, Reviewer(context), workers)  # type: ignore[arg-type]
+    tasks = tasks_of(context, workers)  # type: ignore[arg-type]
     run(tasks.run(work, assignment))
     return site.upstream.outcomes[-1]
 
@@ -323,7 +322,7 @@ def test_a_result_that_comes_too_late_is_dropped(
     site.upstream.fail("result", LateResultError("exchange 1 had closed"))
     context = site.context()
 
-    run(Tasks(context, Reviewer(context), FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
+    run(tasks_of(context, FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
 
     assert site.upstream.outcomes == []
     assert "discarded: exchange 1 had closed" in caplog.text
@@ -343,7 +342,7 @@ def test_not_even_a_failure_that_is_refused_ends_the_agent(site: Site, run: Run,
     site.upstream.fail("result", UpdateError("no"), UpdateError("still no"))
     context = site.context()
 
-    run(Tasks(context, Reviewer(context), FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
+    run(tasks_of(context, FakeWorkers()).run(work, site.assignment()))  # type: ignore[arg-type]
 
     assert site.upstream.outcomes == []
 
@@ -409,7 +408,7 @@ def test_what_is_needed_no_more_is_deleted(site: Site, run: Run, work: RunWork) 
 
 def test_runs_of_one_model_do_not_take_it_from_each_other(site: Site, run: Run, work: RunWork) -> None:
     context = site.context()
-    tasks = Tasks(context, Reviewer(context), FakeWorkers())  # type: ignore[arg-type]
+    tasks = tasks_of(context, FakeWorkers())  # type: ignore[arg-type]
     other = work.model_copy(update={"run_id": "demo-2"})
 
     async def both() -> None:
@@ -422,7 +421,7 @@ def test_runs_of_one_model_do_not_take_it_from_each_other(site: Site, run: Run, 
 
 def test_a_run_that_is_over_leaves_no_model_and_no_worker(site: Site, run: Run, work: RunWork) -> None:
     context, workers = site.context(), FakeWorkers()
-    tasks = Tasks(context, Reviewer(context), workers)  # type: ignore[arg-type]
+    tasks = tasks_of(context, workers)  # type: ignore[arg-type]
     run(tasks.run(work, site.assignment()))
 
     run(tasks.end_run("demo-1"))
@@ -534,7 +533,7 @@ def test_an_outcome_that_an_agent_of_0_1_signed_is_handed_in_as_the_protocol_is_
     assert statement is not None
     body = {name: value for name, value in statement.body.items() if name != "journal"}
     signature = sign(site.credentials, TASK_RESULT_1, body)
-    kept.keep_outcome(1, SignedStatement(body=body, **signature.model_dump()))
+    kept.keep_outcome(1, CertifiedStatement(body=body, **signature.model_dump()))
     workers = FakeWorkers()
 
     outcome = settled(site, run, work, site.assignment("evaluate"), workers)

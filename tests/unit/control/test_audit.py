@@ -17,7 +17,7 @@ from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import StorageError, TamperedError
 from hanse.pki.credentials import Credentials
 from hanse.pki.signatures import sign
@@ -439,7 +439,7 @@ def test_an_outcome_counts_under_the_purpose_of_its_version_alone(
     author.do(OpenExchange(1, 0, "train", MODEL))
     outcome = author.outcome("zurich", update=UpdateFile(digest=UPDATE, size=120))
     body = outcome.model_dump(mode="json", exclude={"journal"})  # as 0.1 had it
-    statement = SignedStatement(body=body, **sign(author.sites["zurich"], purpose, body).model_dump())
+    statement = CertifiedStatement(body=body, **sign(author.sites["zurich"], purpose, body).model_dump())
     author.do(AcceptResult(outcome.exchange, "zurich", 5, {"loss": 0.5}, UPDATE, statement))
 
     report = verify(author.export(tmp_path / "journal.jsonl"), world.authority.certificate)

@@ -6,7 +6,7 @@ from tests.parties import NOW, enrolled, new_authority
 from tests.unit.collaborator.aggregators import Site, joined
 
 from hanse.core.values.identity import Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import CredentialError, ProtocolError, TrustError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
@@ -27,7 +27,7 @@ def site(tmp_path: Path, authority: Authority) -> Site:
     return joined(tmp_path, authority)
 
 
-def check(site: Site, statement: SignedStatement) -> PlanAnswer:
+def check(site: Site, statement: CertifiedStatement) -> PlanAnswer:
     """Check that the site answered the plan so."""
     own = site.credentials
     return check_statement(statement, PlanAnswer, PLAN_ANSWER, by=own.party, authority=own.authority, at=NOW)
@@ -80,7 +80,7 @@ def test_an_answer_cannot_pass_for_a_result(site: Site) -> None:
 
 def test_a_signed_body_that_is_malformed_is_refused(site: Site) -> None:
     signature = sign(site.credentials, PLAN_ANSWER, {"site": "hospital-a"})
-    statement = SignedStatement(body={"site": "hospital-a"}, **signature.model_dump())
+    statement = CertifiedStatement(body={"site": "hospital-a"}, **signature.model_dump())
 
     with pytest.raises(ProtocolError, match="malformed PlanAnswer"):
         check(site, statement)

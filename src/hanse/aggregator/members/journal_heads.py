@@ -13,7 +13,7 @@ from hanse.core.journal.chain import Record
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.identity import Role
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.storage.base import Journal
 
 _OUTCOMES = ("UpdateAccepted", "TaskFailed")
@@ -84,10 +84,10 @@ class JournalHeads:
                 return None
             return found
 
-    def statement(self, heard: HeardHead) -> SignedStatement:
+    def statement(self, heard: HeardHead) -> CertifiedStatement:
         """The statement in which the site named a head."""
         (record,) = self._journal.read(heard.run_id, after=heard.sequence - 1, limit=1)
-        return SignedStatement.model_validate(record.body["statement"])
+        return CertifiedStatement.model_validate(record.body["statement"])
 
 
 def _head_in(event: Mapping[str, Any]) -> JournalHead | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hanse.core.journal.chain import ChainHead, Record, check_chain
 from hanse.core.journal.membership import (
     STREAM,
     CertificateRenewed,
@@ -14,16 +15,16 @@ from hanse.core.journal.membership import (
     MembershipEvent,
     PartyEnrolled,
     PartyRemoved,
+    Restored,
     join,
-    members,
     read_membership_event,
 )
 from hanse.core.values.identity import Party, Role, check_name
 from hanse.core.values.peer import Peer
-from hanse.errors import RunError, TamperedError, TrustError
+from hanse.errors import PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of, read_der, verify_certificate
-from hanse.pki.enrolment import invite, read_csr, verify_token
+from hanse.pki.enrolment import Invitation, invite, read_csr, verify_token
 from hanse.storage.base import Journal
 from hanse.wire.messages.members import Certificates
 
@@ -44,6 +45,7 @@ class Issued:
     peer: Peer
 
 
+_COPY = "Put back a copy of the journal."
 _MOST_KNOWN = 4_096
 """Verified certificates that are remembered."""
 
@@ -57,6 +59,20 @@ class _Vouched:
     end: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The membership after its last record."""
+
+    membership: Membership = Membership()  # noqa: RUF009 - frozen
+    head: ChainHead | None = None
+    restored: tuple[ChainHead, Restored] | None = None
+
+    def after(self, record: Record, event: MembershipEvent) -> _Standing:
+        head = ChainHead.of(record)
+        restored = (head, event) if isinstance(event, Restored) else self.restored
+        return _Standing(join(self.membership, event), head, restored)
+
+
 class MemberRegistry:
     """Who belongs to the federation, and how one comes to.
 
@@ -65,6 +81,8 @@ class MemberRegistry:
 
     Attributes:
         seen_ms: When each party was last admitted, milliseconds since 1970.
+        guard: Called before each change, except for the acknowledgement of a restore; raises where nothing
+            may be changed.
     """
 
     def __init__(
@@ -80,14 +98,32 @@ class MemberRegistry:
         self._lifetimes = lifetimes
         self._clock = clock
         self._lock = threading.Lock()
-        self._membership = self._load()
+        self._standing = self._load()
         self._known: dict[bytes, _Vouched] = {}
         self.seen_ms: dict[str, int] = {}
+        self.guard: Callable[[], None] = _permit
 
     @property
     def membership(self) -> Membership:
         """The allow list as it stands."""
-        return self._membership
+        return self._standing.membership
+
+    @property
+    def head(self) -> ChainHead | None:
+        """The last record of the membership; None of one without records."""
+        return self._standing.head
+
+    @property
+    def restored(self) -> tuple[ChainHead, Restored] | None:
+        """The last restore that an operator acknowledged, with its record; None where there was none."""
+        return self._standing.restored
+
+    def holds(self, head: ChainHead) -> bool:
+        """Check if a record is in the membership; its last one is known without reading."""
+        if head == self.head:
+            return True
+        found = self._journal.read(STREAM, after=head.sequence - 1, limit=1)
+        return bool(found) and ChainHead.of(found[0]) == head
 
     def admit(self, certificate_der: bytes) -> Peer:
         """Say who shows this certificate, if it is good and the party on the allow list now.
@@ -99,7 +135,7 @@ class MemberRegistry:
         if known is None or not known.begin <= self._clock() <= known.end:
             known = self._known[certificate_der] = self._vouched(certificate_der)
         peer = known.peer
-        self._membership.admit(peer.party.name, peer.party.role, peer.fingerprint)
+        self.membership.admit(peer.party.name, peer.party.role, peer.fingerprint)
         self.seen_ms[peer.party.name] = self._now_ms()
         return peer
 
@@ -115,11 +151,15 @@ class MemberRegistry:
     def invite(self, name: str, role: Role, *, url: str, token_id: str, lifetime: timedelta) -> str:
         """Write a one-time invitation for a party that is not enrolled."""
         with self._lock:
-            self._membership.may_enrol(check_name(name), None)
+            self.membership.may_enrol(check_name(name), None)
+            head = self.head
         if role is Role.AGGREGATOR:
             raise TrustError("an aggregator is made by `hanse federation create`, not invited")
         party = Party(self._authority.federation, role, name)
-        return invite(self._authority, party, url, token_id=token_id, now=self._clock(), lifetime=lifetime)
+        now = self._clock()
+        return invite(
+            self._authority, party, url, token_id=token_id, now=now, lifetime=lifetime, members=head
+        )
 
     def enrol(self, token: str, csr: str) -> tuple[Party, Certificates]:
         """Trade an invitation for a certificate; it is used up when this returns.
@@ -128,7 +168,13 @@ class MemberRegistry:
             TokenError: It is forged, expired or used.
         """
         invitation = verify_token(self._authority.certificate, token, self._clock())
-        return self._sign(invitation.party, csr, invitation.token_id)
+        if invitation.members is not None and not self.holds(invitation.members):
+            raise TokenError(
+                f"the invitation for {invitation.name} names a record that this federation does not have: it "
+                "was made before the aggregator was restored from a backup",
+                mend="Ask the operator for a new one.",
+            )
+        return self._sign(invitation.party, csr, invitation)
 
     def sign(self, name: str, role: Role, csr: str) -> tuple[Party, Certificates]:
         """Enrol a party whose request an operator carried here by hand."""
@@ -145,7 +191,7 @@ class MemberRegistry:
         """
         party = peer.party
         with self._lock:
-            self._membership.admit(party.name, party.role, peer.fingerprint)
+            self.membership.admit(party.name, party.role, peer.fingerprint)
             issued = self._issue(party, csr)
             self._append(
                 CertificateRenewed(
@@ -157,25 +203,47 @@ class MemberRegistry:
             )
         return issued.certificates
 
-    def remove(self, name: str, by: str) -> None:
-        """Take a party off the allow list; removing it twice is no error.
+    def remove(self, name: str, by: str, *, force: bool = False) -> None:
+        """Take a party off the allow list, and void its invitations; removing it twice is no error.
+
+        Args:
+            name: The party.
+            by: The operator who removes it.
+            force: Remove the last operator too.
 
         Raises:
-            RunError: Nobody of that name was ever enrolled.
+            RunError: No party of that name was ever enrolled.
+            PolicyError: It is the last operator.
         """
         with self._lock:
-            party = self._membership.parties.get(name)
+            party = self.membership.parties.get(name)
             if party is None:
-                known = ", ".join(sorted(self._membership.parties)) or "no party"
+                known = ", ".join(sorted(self.membership.parties)) or "no party"
                 raise RunError(f"no party named {name} is enrolled; enrolled are: {known}")
+            if not force and self.membership.names(Role.OPERATOR) == (name,):
+                raise PolicyError(
+                    f"{name} is the last operator of the federation, which no operator could then administer",
+                    mend="Invite another operator first (`hanse federation invite NAME --role operator`), or "
+                    "add --force: with the aggregator stopped, its folder can still be administered.",
+                )
             if not party.removed:
                 self._append(PartyRemoved(name=name, by=by))
 
-    def _sign(self, party: Party, csr: str, token_id: str | None) -> tuple[Party, Certificates]:
+    def acknowledge_restore(self, event: Restored) -> ChainHead:
+        """Record that an operator acknowledged a restore; the record, by its name."""
+        with self._lock:
+            return self._append(event)
+
+    def _sign(self, party: Party, csr: str, invitation: Invitation | None) -> tuple[Party, Certificates]:
         if party.role is Role.AGGREGATOR:
             raise TrustError("an aggregator is made by `hanse federation create`, not enrolled")
         with self._lock:
-            self._membership.may_enrol(party.name, token_id)
+            token_id = None
+            if invitation is not None:
+                token_id = invitation.token_id
+            self.membership.may_enrol(party.name, token_id)
+            if invitation is not None:
+                self.membership.check_invited(party.name, invitation.members)
             issued = self._issue(party, csr)
             self._append(
                 PartyEnrolled(
@@ -196,16 +264,32 @@ class MemberRegistry:
             peer_of(certificate),
         )
 
-    def _append(self, event: MembershipEvent) -> None:
+    def _append(self, event: MembershipEvent) -> ChainHead:
+        if not isinstance(event, Restored):
+            self.guard()
         body = event.model_dump(mode="json", exclude={"kind"})
-        self._journal.append(STREAM, [(event.kind, body)], time_ms=self._now_ms())
-        self._membership = join(self._membership, event)
+        (record,) = self._journal.append(STREAM, [(event.kind, body)], time_ms=self._now_ms())
+        self._standing = self._standing.after(record, event)
+        return ChainHead.of(record)
 
     def _now_ms(self) -> int:
         return int(self._clock().timestamp() * 1000)
 
-    def _load(self) -> Membership:
+    def _load(self) -> _Standing:
+        records = self._journal.read(STREAM)
+        standing = _Standing()
         try:
-            return members(read_membership_event(r.kind, r.body) for r in self._journal.read(STREAM))
+            check_chain(records)
+            for record in records:
+                standing = standing.after(record, read_membership_event(record.kind, record.body))
         except ValueError as error:
-            raise TamperedError(f"the journal's list of members cannot be read: {error}") from error
+            raise TamperedError(
+                f"the journal's list of members cannot be read: {error}", mend=_COPY
+            ) from error
+        except TamperedError as error:
+            raise TamperedError(f"the list of members is damaged: {error.message}", mend=_COPY) from error
+        return standing
+
+
+def _permit() -> None:
+    """Let the membership be changed."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from hanse.aggregator.options import Options
+from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.requests.access import check_may_read, upload_limit
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.values.peer import Peer
@@ -19,8 +20,11 @@ from hanse.wire.messages.basics import BlobState
 class TransferRequests:
     """Serves the requests of `hanse.transport.service.BlobHandler`."""
 
-    def __init__(self, run_registry: RunRegistry, blobs: BlobStore, options: Options) -> None:
+    def __init__(
+        self, run_registry: RunRegistry, blobs: BlobStore, options: Options, restores: Restores
+    ) -> None:
         self._run_registry = run_registry
+        self._restores = restores
         self._blobs = blobs
         self._options = options
 
@@ -42,6 +46,7 @@ class TransferRequests:
 
     def blob_to_take(self, peer: Peer, digest: str, size: int) -> OpenUpload | None:
         """What begins or resumes an upload that this party may make."""
+        self._restores.check()
         self._run_registry.retention.claim(peer.party, digest)
         if self._blobs.has(digest):
             return None

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from hanse.aggregator.members.member_registry import MemberRegistry
+from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.run_registry import REMOVED, RunRegistry
 from hanse.core.run.lifecycle import Invite, Leave
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.peer import Peer
+from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.members import (
+    AcknowledgeRequest,
     Certificates,
     EnrolRequest,
     InviteReply,
     InviteRequest,
     Member,
     Members,
+    RemoveRequest,
     RenewRequest,
+    RestoreReply,
     SignRequest,
 )
 
@@ -27,10 +32,16 @@ class MemberRequests:
     """Serves the requests of `hanse.transport.service.MemberHandler`."""
 
     def __init__(
-        self, registry: MemberRegistry, run_registry: RunRegistry, url: str, token_id: Callable[[], str]
+        self,
+        registry: MemberRegistry,
+        run_registry: RunRegistry,
+        restores: Restores,
+        url: str,
+        token_id: Callable[[], str],
     ) -> None:
         self._registry = registry
         self._run_registry = run_registry
+        self._restores = restores
         self._url = url
         self._token_id = token_id
 
@@ -54,6 +65,7 @@ class MemberRequests:
 
     async def invite(self, peer: Peer, request: InviteRequest) -> InviteReply:
         """Make a one-time token."""
+        self._restores.check()
         token = self._registry.invite(
             request.name,
             request.role,
@@ -63,12 +75,21 @@ class MemberRequests:
         )
         return InviteReply(token=token)
 
-    async def remove(self, peer: Peer, name: str) -> Members:
+    async def remove(self, peer: Peer, name: str, request: RemoveRequest) -> Members:
         """Take a party off the allow list; its open requests end at once."""
-        await asyncio.to_thread(self._registry.remove, name, peer.party.name)
+        await asyncio.to_thread(self._registry.remove, name, peer.party.name, force=request.force)
         self._run_registry.signals.notify([name])
         await self._run_registry.tell_alive(Leave(name, REMOVED))
         return await self.members(peer)
+
+    async def restore(self, peer: Peer) -> RestoreReply:
+        """State a restore from a backup that waits to be acknowledged, if there is one."""
+        return RestoreReply(notice=self._restores.notice)
+
+    async def acknowledge(self, peer: Peer, request: AcknowledgeRequest) -> Empty:
+        """Take an operator's acknowledgement of a restore; the runs then continue."""
+        await self._restores.acknowledge(peer, request.statement)
+        return Empty()
 
     async def members(self, peer: Peer) -> Members:
         """List the parties."""

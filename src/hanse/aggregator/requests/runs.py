@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from hanse.aggregator.export import JournalExporter
 from hanse.aggregator.members.member_registry import MemberRegistry
+from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Stop
@@ -44,15 +45,18 @@ class ControlRequests:
         journal: Journal,
         blobs: BlobStore,
         exports: JournalExporter,
+        restores: Restores,
     ) -> None:
         self._registry = registry
         self._run_registry = run_registry
         self._journal = journal
         self._blobs = blobs
         self._exports = exports
+        self._restores = restores
 
     async def submit(self, peer: Peer, request: SubmitRequest) -> RunStatus:
         """Begin a run."""
+        self._restores.check()
         manifest = await asyncio.to_thread(self._manifest, request.plan_digest)
         controller = await self._run_registry.begin(manifest, request.plan_digest, peer.party.name)
         self._run_registry.retention.release(peer.party)
@@ -88,23 +92,28 @@ class ControlRequests:
 
     async def stop(self, peer: Peer, run_id: str, request: StopRequest) -> RunStatus:
         """End a run."""
+        self._restores.check()
         controller = self._run_registry.find(run_id)
         await controller.execute(Stop(peer.party.name, request.reason))
         return self._run_registry.status(controller)
 
     async def resume(self, peer: Peer, run_id: str) -> RunStatus:
         """Take a stopped or failed run up again."""
+        self._restores.check()
         return self._run_registry.status(await self._run_registry.resume(run_id, peer.party.name))
 
     async def reinstate(self, peer: Peer, run_id: str, site: str) -> RunStatus:
         """Have a site asked again that was suspended."""
+        self._restores.check()
         controller = self._run_registry.find(run_id)
         await controller.execute(Reinstate(site, peer.party.name))
         return self._run_registry.status(controller)
 
     async def export(self, peer: Peer, run_id: str) -> Path:
         """Write the run's journal with its seal to a file."""
-        self._run_registry.find(run_id)
+        controller = self._run_registry.find(run_id)
+        if self._restores.notice is None:
+            await self._run_registry.name_restore(controller)
         return await asyncio.to_thread(self._exports.write, run_id)
 
     def _manifest(self, digest: str) -> Manifest:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from hanse.aggregator.members.member_registry import MemberRegistry
+from hanse.aggregator.receipts.desk import ReceiptDesk
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.site_work import WorkList
@@ -13,7 +14,6 @@ from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.run.tasks import RefuseResult, StartTask
 from hanse.core.values.peer import Peer
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
-from hanse.storage.base import BlobStore
 from hanse.wire.messages.basics import Empty, decode_value
 from hanse.wire.messages.sites import (
     AnswerRequest,
@@ -21,6 +21,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     TaskOutcome,
@@ -40,13 +42,14 @@ class SiteRequests:
         registry: MemberRegistry,
         run_registry: RunRegistry,
         verifier: StatementVerifier,
-        blobs: BlobStore,
-        max_blob: int,
+        receipts: ReceiptDesk,
+        work_list: WorkList,
     ) -> None:
         self._registry = registry
         self._run_registry = run_registry
         self._verifier = verifier
-        self._work_list = WorkList(blobs.size, max_blob, run_registry.model_deltas.offer)
+        self._receipts = receipts
+        self._work_list = work_list
 
     async def next(self, peer: Peer, request: NextRequest) -> Work:
         """Wait for the site's work to change."""
@@ -54,6 +57,7 @@ class SiteRequests:
         def look() -> Work | None:
             # It may be removed while it waits.
             self._registry.membership.member(peer.party.name, peer.party.role)
+            self._receipts.check()
             work = self._work(peer)
             return None if work.version == request.known else work
 
@@ -62,29 +66,39 @@ class SiteRequests:
 
     async def answer(self, peer: Peer, request: AnswerRequest) -> Empty:
         """Take a site's answer to a plan."""
+        self._receipts.check()
         controller = self._find(peer, request.run_id)
         await controller.execute(self._verifier.plan_answer(peer, controller.run, request.statement))
         return Empty()
 
     async def result(self, peer: Peer, request: ResultRequest) -> ResultReply:
         """Take an outcome; durable when this returns."""
-        outcome = decode_value(TaskOutcome, request.statement.body)
+        self._receipts.check()
+        stated, shown = request.statement, request.receipt
+        outcome = decode_value(TaskOutcome, stated.body)
         controller = self._find(peer, outcome.run_id)
+        claim = self._receipts.judge(peer, shown)
+        await self._receipts.heed(peer, shown, claim)
         try:
             # On a thread: the whole update is read.
-            command = await asyncio.to_thread(
-                self._verifier.result, peer, controller.run, outcome, request.statement
-            )
+            command = await asyncio.to_thread(self._verifier.result, peer, controller.run, outcome, stated)
             events = await controller.execute(command)
+            if not events:
+                await asyncio.to_thread(
+                    self._run_registry.recorded_outcomes.check_repeated,
+                    *(outcome.run_id, outcome.site, outcome.exchange, stated.body),
+                )
         except StorageError:
             raise  # our fault, not the site's: it tries again
         except HanseError as error:
             await _refuse(controller, peer, outcome, error)
             raise
-        return ResultReply(duplicate=not events)
+        receipt = self._receipts.issue(outcome, stated, controller, claim)
+        return ResultReply(duplicate=not events, receipt=receipt)
 
     async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         """Note that a task is under way."""
+        self._receipts.check()
         controller = self._find(peer, request.run_id)
         if controller.note_progress(request.exchange, peer.party.name):
             await controller.execute(StartTask(request.exchange, peer.party.name))
@@ -106,8 +120,16 @@ class SiteRequests:
         statement = await asyncio.to_thread(heads.statement, heard) if request.proof else None
         return JournalHeadReply(heard=heard.head, statement=statement)
 
+    async def receipts(self, peer: Peer, request: ReceiptsRequest) -> ReceiptsReply:
+        """Hold the receipts that a site holds against the journals."""
+        restored = self._registry.restored
+        return await self._receipts.exchange(peer, request, None if restored is None else restored[1])
+
     def _work(self, peer: Peer) -> Work:
-        return self._work_list.of(peer.party.name, self._run_registry.states())
+        restored = self._registry.restored
+        return self._work_list.of(
+            peer.party.name, self._run_registry.states(), None if restored is None else restored[0]
+        )
 
     def _find(self, peer: Peer, run_id: str) -> RunController:
         controller = self._run_registry.find(run_id)

@@ -15,7 +15,7 @@ from hanse.core.run.tasks import AcceptResult, FailTask, member_state
 from hanse.core.values.digests import algorithm_of
 from hanse.core.values.peer import Peer
 from hanse.core.values.safe_text import is_safe
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import DisclosureError, ProtocolError, UpdateError
 from hanse.pki.credentials import Credentials
 from hanse.pki.statements import S, check_statement
@@ -43,7 +43,7 @@ class StatementVerifier:
         self._blobs = blobs
         self._clock = clock
 
-    def plan_answer(self, peer: Peer, run: Run, statement: SignedStatement) -> Command:
+    def plan_answer(self, peer: Peer, run: Run, statement: CertifiedStatement) -> Command:
         """The command that a site's signed answer to a plan comes to.
 
         Raises:
@@ -60,7 +60,7 @@ class StatementVerifier:
             )
         return AnswerPlan(peer.party.name, answer.accepted, answer.reasons, statement)
 
-    def result(self, peer: Peer, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
+    def result(self, peer: Peer, run: Run, outcome: TaskOutcome, statement: CertifiedStatement) -> Command:
         """The command that an outcome comes to, once everything in it has been checked.
 
         Reads the whole update; call it off the event loop.
@@ -105,7 +105,7 @@ class StatementVerifier:
             self._check_update(run, exchange, outcome.site, outcome.update)
         return accept
 
-    def _check_stated(self, kind: type[S], purpose: str, peer: Peer, statement: SignedStatement) -> S:
+    def _check_stated(self, kind: type[S], purpose: str, peer: Peer, statement: CertifiedStatement) -> S:
         party, length = peer.party, len(encode(statement))
         if length > _LONGEST_STATEMENT:
             raise ProtocolError(

@@ -10,6 +10,7 @@ from itertools import chain
 from hanse.aggregator.run.alarm import Alarm
 from hanse.aggregator.run.site_work import sites_to_wake
 from hanse.concurrency import Signals
+from hanse.core.journal.chain import ChainHead
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -66,6 +67,11 @@ class RunController:
     def before_last_commit(self) -> Run | None:
         """The run as it stood before it last let go of blobs; see `JournaledRun.before_last_commit`."""
         return self._journaled_run.before_last_commit
+
+    @property
+    def head(self) -> ChainHead:
+        """The last journal record; those of a finished `execute` are among those before it."""
+        return self._journaled_run.head
 
     @property
     def events(self) -> int:

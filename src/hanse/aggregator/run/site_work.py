@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
@@ -61,14 +62,15 @@ class WorkList:
         self._size_of = size_of
         self._offer = offer
         self._max_blob = max_blob
-        self._told: dict[tuple[_Standing, ...], Work] = {}
+        self._told: dict[tuple[ChainHead | None, tuple[_Standing, ...]], Work] = {}
 
-    def of(self, site: str, runs: Iterable[Run]) -> Work:
+    def of(self, site: str, runs: Iterable[Run], restored: ChainHead | None = None) -> Work:
         """All that is wanted of a site now.
 
         Args:
             site: The collaborator.
             runs: The runs of the federation.
+            restored: The last record in the membership of an acknowledged restore.
         """
         concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
         standing = tuple(
@@ -80,7 +82,8 @@ class WorkList:
             )
             for run, asked in concerned
         )
-        if standing not in self._told:
+        key = restored, standing
+        if key not in self._told:
             if len(self._told) >= _MOST_REMEMBERED:
                 self._told.clear()
             found, whole = [], True
@@ -91,12 +94,12 @@ class WorkList:
                     logger.exception("run %s: its work for %s cannot be listed: %s", run.run_id, site, error)
                     found.append(_nothing_now(run))
                     whole = False
-            version = digest_of([work.model_dump(mode="json") for work in found])
-            told = Work(version=version, runs=tuple(found))
+            work = Work(version="", restored=restored, runs=tuple(found))
+            told = work.model_copy(update={"version": digest_of(work.model_dump(mode="json"))})
             if not whole:
                 return told
-            self._told[standing] = told
-        return self._told[standing]
+            self._told[key] = told
+        return self._told[key]
 
     def _of_run(self, site: str, run: Run, asked: Iterable[Exchange]) -> RunWork:
         size_of = self._size_of

@@ -42,6 +42,27 @@ def start(
     raise typer.Exit(run_until_stopped(_serve(directory, as_json=json)))
 
 
+@app.command()
+def acknowledge(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            envvar="HANSE_FEDERATION", help="Directory of the federation, or of an operator who joined it."
+        ),
+    ] = FEDERATION,
+    reason: Annotated[str, typer.Option(help="A sentence for the journals.")] = "",
+) -> None:
+    """Acknowledge that the aggregator was restored from a backup, while it runs or is stopped.
+
+    The aggregator notices a restore by its own receipts, which sites keep, and then records nothing more. If
+    there is a later copy of journal.sqlite, stop the aggregator and put that copy back. If not, this
+    command records in the name of the operator that records are missing, and the runs continue.
+    """
+    from hanse.assembly.restore import acknowledge_restore
+
+    say(asyncio.run(acknowledge_restore(directory, reason)))
+
+
 async def _serve(directory: Path, *, as_json: bool) -> None:
     from hanse.assembly.aggregator import aggregator
 

@@ -49,6 +49,16 @@ def verify(
             help="Check too that this file is the run's model, or its best one.",
         ),
     ] = None,
+    receipts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="FOLDER",
+            help="Hold JOURNAL against the receipts in the folder of a site, or in a copy of its folder "
+            "`receipts`; may be repeated.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Verify that JOURNAL is whole, and that each statement in it was signed by its party.
@@ -56,6 +66,8 @@ def verify(
     Ends with 8 where a check fails.
     """
     report = examine(journal, ca)
+    if receipts:
+        hold_against_receipts(report, journal, receipts, ca)
     if model is not None:
         from hanse.control.audit import check_model
 
@@ -88,6 +100,7 @@ def show(
         say_json(value | {"sites": {name: value["sites"][name] for name in accounts}})
     else:
         say(_about(report))
+        _show_restores(report)
         if site is None:
             _show_exchanges(report)
         for name, account in accounts.items():
@@ -112,6 +125,18 @@ def examine(journal: Path, ca: Path | None) -> AuditReport:
         raise TrustError(error.message, mend=error.mend) from error
 
 
+def hold_against_receipts(report: AuditReport, journal: Path, folders: list[Path], ca: Path | None) -> None:
+    """Add to a report whether a journal has all that the aggregator signed to sites.
+
+    Raises:
+        ConfigError: A folder has no receipts of the run.
+    """
+    from hanse.control.receipts import check_receipts
+    from hanse.pki.certificates import load_certificate
+
+    check_receipts(report, journal, folders, None if ca is None else load_certificate(ca))
+
+
 def say_verdict(report: AuditReport) -> None:
     """Print what was checked."""
     say(_about(report))
@@ -119,6 +144,8 @@ def say_verdict(report: AuditReport) -> None:
         say(f"  {'FAILED' if check.count else 'ok    '}  {check.name:<10}  {check.claim}")
         for problem in and_more(check.problems, len(check.problems), check.count):
             say(f"          - {problem}")
+    _show_restores(report)
+    _show_receipts(report)
     if not report.failed:
         sealed = f"sealed by {report.sealed_by} {format_time(report.sealed_ms)}"
         say(f"verified: {report.records} records, {sealed}")
@@ -129,6 +156,27 @@ def _about(report: AuditReport) -> str:
         f"run {report.run_id} of plan {report.plan_name} ({report.plan_digest[:12]}) in federation "
         f"{report.federation}: {report.phase}, {report.rounds} rounds"
     )
+
+
+def _show_restores(report: AuditReport) -> None:
+    """Restores of the aggregator from a backup, after which records may be missing."""
+    for restore in report.restores:
+        reason = f": {restore.reason}" if restore.reason else ""
+        say(
+            f"warning: the aggregator was restored from a backup, as {restore.operator} (signing key "
+            f"{restore.signing_key[:16]}) acknowledged {format_time(restore.time_ms)}{reason}"
+        )
+        say(f"          {restore.lost}")
+
+
+def _show_receipts(report: AuditReport) -> None:
+    if report.receipts is not None:
+        counted = [f"{count} of {site}" for site, count in sorted(report.receipts.counted.items())]
+        say(f"receipts of this run: {', '.join(counted) or 'none that counts'}")
+        for remark in report.receipts.remarks:
+            say(f"warning: {remark}")
+    for what in report.unproved:
+        say(f"not proved: {what}")
 
 
 def _show_exchanges(report: AuditReport) -> None:

@@ -104,11 +104,15 @@ def members(directory: FederationDirectory = FEDERATION, json: Json = False) -> 
 @app.command()
 def remove(
     name: Annotated[str, typer.Argument(help="The party to remove.")],
+    force: Annotated[bool, typer.Option("--force", help="Remove the last operator too.")] = False,
     directory: FederationDirectory = FEDERATION,
 ) -> None:
-    """Remove NAME from the federation, at its next request; its runs continue without it."""
+    """Remove NAME from the federation, at its next request; its runs continue without it.
+
+    All invitations for NAME that were made before are void.
+    """
     check_name(name)
-    _administer(directory, lambda members: members.remove(name))
+    _administer(directory, lambda members: members.remove(name, force=force))
     say(f"{name} is removed; it can come back with a new invitation")
 
 

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import Field
+
 from hanse.core.values.canonical import canonical_json, digest_of
+from hanse.core.values.schema import Digest, Strict
 from hanse.errors import TamperedError
 
 GENESIS = "0" * 64
@@ -54,6 +57,23 @@ class Record:
             "previous": self.previous,
             "digest": self.digest,
         }
+
+
+class ChainHead(Strict):
+    """The name of a record, by which others can say how far a chain had come.
+
+    Attributes:
+        sequence: Number of the record in its stream.
+        digest: Digest of the record, and so of all before it.
+    """
+
+    sequence: int = Field(ge=1, le=2**53)
+    digest: Digest
+
+    @staticmethod
+    def of(record: Record) -> ChainHead:
+        """The name of a record."""
+        return ChainHead(sequence=record.sequence, digest=record.digest)
 
 
 def link(stream: str, sequence: int, time_ms: int, kind: str, body: dict[str, Any], previous: str) -> Record:

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.values.identity import Role
 from hanse.core.values.schema import Digest, Strict
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import CredentialError, TamperedError, TokenError, TrustError
 
 STREAM = "federation"
@@ -54,7 +56,21 @@ class PartyRemoved(Strict):
     by: str
 
 
-MembershipEvent = PartyEnrolled | CertificateRenewed | PartyRemoved
+class Restored(Strict):
+    """An operator acknowledged that records are missing: the aggregator was restored from a backup.
+
+    Attributes:
+        statement: The operator's signed statement; see `hanse.core.journal.restores`.
+    """
+
+    kind: Literal["Restored"] = "Restored"
+    by: str
+    statement: CertifiedStatement
+
+
+MembershipEvent = PartyEnrolled | CertificateRenewed | PartyRemoved | Restored
+
+_INVITE_AGAIN = "Ask the operator for a new one."
 
 _ANY: TypeAdapter[MembershipEvent] = TypeAdapter(Annotated[MembershipEvent, Field(discriminator="kind")])
 
@@ -86,10 +102,19 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The allow list of a federation."""
+    """The allow list of a federation.
+
+    Attributes:
+        records: Number of events.
+        removals: Number of the last removal of each name, and so of each party that is removed.
+        restore: Number of the last acknowledged restore; 0 where there was none.
+    """
 
     parties: Mapping[str, Enrolled] = field(default_factory=dict)
     tokens_used: frozenset[str] = frozenset()
+    records: int = 0
+    removals: Mapping[str, int] = field(default_factory=dict)
+    restore: int = 0
 
     def names(self, role: Role) -> tuple[str, ...]:
         """Parties in a role that are not removed, in order."""
@@ -125,6 +150,32 @@ class Membership:
                 mend="Another copy of this site may be running; use only the newest, or join again.",
             )
 
+    def check_invited(self, name: str, made: ChainHead | None) -> None:
+        """Check that nothing has happened since an invitation was made that voids it.
+
+        The order is that of the records and not of the clock, which may have been set back.
+
+        Args:
+            name: The name that was invited.
+            made: The last record when the invitation was made; None in one of 0.1, which does not say.
+
+        Raises:
+            TokenError: A party of the name was removed since, or the aggregator was restored from a backup.
+        """
+        place = 0 if made is None else made.sequence
+        if self.restore > place:
+            raise TokenError(
+                f"the invitation for {name} was made before the aggregator was restored from a backup, and "
+                "may have been used already",
+                mend=_INVITE_AGAIN,
+            )
+        if self.removals.get(name, 0) > place:
+            raise TokenError(
+                f"the invitation for {name} was made before {name} was removed from the federation, which "
+                "voids all earlier ones",
+                mend=_INVITE_AGAIN,
+            )
+
     def may_enrol(self, name: str, token_id: str | None) -> None:
         """Check that a name and an invitation are still free.
 
@@ -133,9 +184,7 @@ class Membership:
             TrustError: A party of that name is enrolled.
         """
         if token_id is not None and token_id in self.tokens_used:
-            raise TokenError(
-                f"the invitation for {name} was used already", mend="Ask the operator for a new one."
-            )
+            raise TokenError(f"the invitation for {name} was used already", mend=_INVITE_AGAIN)
         if name in self.parties and not self.parties[name].removed:
             raise TrustError(
                 f"a party named {name} is enrolled already",
@@ -149,12 +198,15 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
     Raises:
         TamperedError: It is of a party that was never enrolled; no federation writes such a journal.
     """
+    records = membership.records + 1
+    if isinstance(event, Restored):
+        return replace(membership, records=records, restore=records)
     if not isinstance(event, PartyEnrolled) and event.name not in membership.parties:
         raise TamperedError(
             f"the journal's list of members has {event.kind} of {event.name[:80]!r}, which was never enrolled"
         )
     parties = dict(membership.parties)
-    tokens = membership.tokens_used
+    tokens, removals = membership.tokens_used, membership.removals
     match event:
         case PartyEnrolled():
             parties[event.name] = Enrolled(event.name, event.role, (event.certificate,), event.not_after_ms)
@@ -168,7 +220,8 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
             )
         case PartyRemoved():
             parties[event.name] = replace(parties[event.name], removed=True)
-    return Membership(parties, tokens)
+            removals = {**removals, event.name: records}
+    return replace(membership, parties=parties, tokens_used=tokens, records=records, removals=removals)
 
 
 def members(events: Iterable[MembershipEvent]) -> Membership:

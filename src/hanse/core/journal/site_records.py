@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
 
 STREAM = "site"
@@ -156,8 +157,49 @@ class RestoreAcknowledged(Strict):
     generation: int = Field(ge=1, le=2**31)
 
 
+class AggregatorRestoreAcknowledged(Strict):
+    """A person acknowledged that the aggregator was restored from a backup.
+
+    Attributes:
+        record: Record of the restore in the federation's membership.
+        operator: Operator who acknowledged it there; None where the aggregator had no statement to show.
+        signing_key: Fingerprint of the operator's signing key.
+        stated: The operator's reason.
+        by: User of the operating system who acknowledged it here.
+    """
+
+    kind: Literal["AggregatorRestoreAcknowledged"] = "AggregatorRestoreAcknowledged"
+    record: ChainHead
+    operator: Name | None
+    signing_key: Digest | None
+    stated: _Reason
+    by: _User
+    reason: _Reason
+
+
+class ContradictionAcknowledged(Strict):
+    """A person acknowledged that the aggregator signed two receipts which contradict each other.
+
+    Attributes:
+        stream: Journal of the record that they name: a run's id, or `federation` for the membership.
+        sequence: Number of the record.
+        digests: Digests of the record, as the earlier and the later receipt name them.
+        folder: Folder of the site in which the receipts are kept.
+        by: User of the operating system who acknowledged it.
+    """
+
+    kind: Literal["ContradictionAcknowledged"] = "ContradictionAcknowledged"
+    stream: str = Field(max_length=100)
+    sequence: int = Field(ge=1)
+    digests: tuple[Digest, Digest]
+    folder: str = Field(max_length=255)
+    by: _User
+    reason: _Reason
+
+
 Release = PlanAnswerReleased | ResultReleased | FailureReleased
-SiteRecord = SiteJournalBegun | Release | RestoreAcknowledged
+Acknowledged = RestoreAcknowledged | AggregatorRestoreAcknowledged | ContradictionAcknowledged
+SiteRecord = SiteJournalBegun | Release | Acknowledged
 
 _ANY: TypeAdapter[SiteRecord] = TypeAdapter(Annotated[SiteRecord, Field(discriminator="kind")])
 

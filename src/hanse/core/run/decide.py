@@ -15,6 +15,7 @@ from hanse.core.run.lifecycle import (
     Finish,
     Invite,
     Leave,
+    NameRestore,
     Recover,
     RestartWorker,
     Resume,
@@ -45,6 +46,7 @@ Command = (
     | Tick
     | RestartWorker
     | Recover
+    | NameRestore
     | Resume
     | Reinstate
     | Stop
@@ -130,6 +132,8 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
             return lifecycle.restart_worker(run, command)
         case Recover():
             return lifecycle.recover(run)
+        case NameRestore():
+            return lifecycle.name_restore(run, command)
         case Resume():
             return lifecycle.resume(run, command)
         case Reinstate():

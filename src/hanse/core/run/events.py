@@ -24,6 +24,7 @@ from hanse.core.run.round_events import (
     UpdatesAggregated,
 )
 from hanse.core.run.run_events import (
+    AggregatorRestored,
     PlanAnswered,
     RunFailed,
     RunFinished,
@@ -59,6 +60,7 @@ Event = (
     | SiteReinstated
     | WorkerRestarted
     | RunRecovered
+    | AggregatorRestored
     | RunResumed
     | RunStopped
     | RunFailed

@@ -29,6 +29,7 @@ from hanse.core.run.round_events import (
 )
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import (
+    AggregatorRestored,
     PlanAnswered,
     RunFailed,
     RunFinished,
@@ -74,6 +75,7 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     SiteReinstated: _stay(*_ALIVE),
     WorkerRestarted: _stay(Phase.RUNNING),
     RunRecovered: _stay(*_ALIVE),
+    AggregatorRestored: _stay(*Phase),
     # `evolve` sends a run that never started, or that has too few sites left, to SUBMITTED.
     RunResumed: dict.fromkeys(_ENDED_EARLY, Phase.RUNNING),
     RunStopped: dict.fromkeys((*_ALIVE, Phase.FAILED), Phase.STOPPED),
@@ -118,6 +120,7 @@ def _submitted(event: RunSubmitted, time_ms: int) -> Run:
         clock_ms=time_ms,
         invited=invited,
         unheard=invited,
+        members=event.members,
     )
 
 
@@ -171,6 +174,8 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             unheard = SortedSet(s for s in run.invited if s not in answers and s not in run.left)
             resumed = replace(resumed, phase=Phase.SUBMITTED, answers=answers, unheard=unheard)
             return replace(resumed, refusals=SortedMap())
+        case AggregatorRestored():
+            return replace(run, restored=event.record)
         case RunStopped() | RunFailed():
             return replace(run, reason=event.reason)
         case RunFinished():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.events import Events
 from hanse.core.run.run import TERMINAL, Phase, Run, must_run
 from hanse.core.run.run_events import (
+    AggregatorRestored,
     PlanAnswered,
     RunFailed,
     RunFinished,
@@ -19,7 +21,7 @@ from hanse.core.run.run_events import (
     SiteLeft,
     WorkerRestarted,
 )
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.core.values.wording import in_phase
 from hanse.errors import RunError, WorkflowError
 
@@ -29,13 +31,18 @@ MAX_RESTARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Begin a run of a plan."""
+    """Begin a run of a plan.
+
+    Attributes:
+        members: The last record of the membership; None where there is no membership.
+    """
 
     run_id: str
     manifest: Manifest
     plan_digest: str
     submitted_by: str
     invited: tuple[str, ...]
+    members: ChainHead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class AnswerPlan:
     site: str
     accepted: bool
     reasons: tuple[str, ...] = ()
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,19 @@ class RestartWorker:
 @dataclass(frozen=True, slots=True)
 class Recover:
     """The aggregator came back after a crash or an upgrade."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameRestore:
+    """Have the run's journal name the latest restore of the aggregator that an operator acknowledged.
+
+    Attributes:
+        record: Its record in the membership.
+        statement: The operator's.
+    """
+
+    record: ChainHead
+    statement: CertifiedStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +131,7 @@ def submit(command: Submit) -> RunSubmitted:
         manifest=command.manifest,
         submitted_by=command.submitted_by,
         invited=tuple(sorted(command.invited)),
+        members=command.members,
     )
 
 
@@ -159,6 +180,13 @@ def restart_worker(run: Run, command: RestartWorker) -> Events:
 def recover(run: Run) -> Events:
     """Note that the aggregator came back."""
     return () if run.phase in TERMINAL else (RunRecovered(),)
+
+
+def name_restore(run: Run, command: NameRestore) -> Events:
+    """Name a restore, once, also in a run that is over."""
+    if run.restored == command.record:
+        return ()
+    return (AggregatorRestored(record=command.record, statement=command.statement),)
 
 
 def resume(run: Run, command: Resume) -> Events:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Strict
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 
 Sites = tuple[str, ...]
 Metrics = dict[str, float]
@@ -76,7 +76,7 @@ class UpdateAccepted(Strict):
     num_examples: int
     metrics: Metrics
     update: BlobDigest | None
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None
 
 
 class TaskFailed(Strict):
@@ -87,7 +87,7 @@ class TaskFailed(Strict):
     site: str
     reason: str
     log_tail: str = ""
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None
 
 
 class ResultRefused(Strict):

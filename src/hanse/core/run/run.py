@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.goals import Best
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
@@ -62,6 +63,9 @@ class Run:
         attendance: Who took part of late, and how much data each site has.
         failure_record: Who has failed in rounds in a row, and who is suspended for it.
         without: Sites suspended that the open round goes without.
+        members: The last record of the membership when the run was submitted; None where that is not known.
+        restored: The latest restore of the aggregator that the run's journal names, by its record in the
+            membership; None for none.
     """
 
     run_id: str
@@ -98,6 +102,8 @@ class Run:
     attendance: Attendance = field(default_factory=Attendance)
     failure_record: FailureRecord = field(default_factory=FailureRecord)
     without: tuple[str, ...] = ()
+    members: ChainHead | None = None
+    restored: ChainHead | None = None
 
     @property
     def plan(self) -> Plan:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Digest, Strict
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 
 
 class RunSubmitted(Strict):
-    """A plan was submitted; the invited sites are asked for their answers."""
+    """A plan was submitted; the invited sites are asked for their answers.
+
+    Attributes:
+        members: The last record of the membership; None in a simulation, and in 0.1.
+    """
 
     kind: Literal["RunSubmitted"] = "RunSubmitted"
     run_id: str
@@ -19,6 +24,7 @@ class RunSubmitted(Strict):
     manifest: Manifest
     submitted_by: str
     invited: tuple[str, ...]
+    members: ChainHead | None = None
 
 
 class SiteInvited(Strict):
@@ -35,7 +41,7 @@ class PlanAnswered(Strict):
     site: str
     accepted: bool
     reasons: tuple[str, ...]
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None
 
 
 class SiteLeft(Strict):
@@ -64,6 +70,19 @@ class RunRecovered(Strict):
     """The aggregator came back; open exchanges get their whole time again."""
 
     kind: Literal["RunRecovered"] = "RunRecovered"
+
+
+class AggregatorRestored(Strict):
+    """Records may be missing: the aggregator was restored from a backup, as an operator has acknowledged.
+
+    Attributes:
+        record: The record `Restored` in the membership.
+        statement: The operator's; see `hanse.core.journal.restores`.
+    """
+
+    kind: Literal["AggregatorRestored"] = "AggregatorRestored"
+    record: ChainHead
+    statement: CertifiedStatement
 
 
 class RunResumed(Strict):

@@ -22,8 +22,8 @@ class Signature(Strict):
     signature: str = Field(max_length=1_024)
 
 
-class SignedStatement(Signature):
-    """A statement with the signature of the party that made it.
+class CertifiedStatement(Signature):
+    """A statement signed with the key of a certificate, as sites made them in 0.1.
 
     Attributes:
         body: What was stated, JSON.
@@ -32,3 +32,22 @@ class SignedStatement(Signature):
     """
 
     body: dict[str, Any]
+
+
+class SignedStatement(Strict):
+    """A statement signed with the signing key of the party that made it; see `hanse.pki.signing_key`.
+
+    Attributes:
+        body: What was stated, JSON.
+        key: The public key, SubjectPublicKeyInfo (DER), base64. To whom it belongs, a roster or the
+            membership says, and not the statement.
+        signature: Ed25519, over the canonical JSON of purpose and body, base64.
+    """
+
+    body: dict[str, Any]
+    key: str = Field(max_length=256)
+    signature: str = Field(max_length=256)
+
+
+Statement = SignedStatement | CertifiedStatement
+"""A statement as a journal may hold it."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from hanse.transport.api.route import ANYONE, OPERATORS, PARTIES, Bulk, Route
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.members import (
+    AcknowledgeRequest,
     Certificates,
     EnrolRequest,
     InviteReply,
     InviteRequest,
     Members,
+    RemoveRequest,
     RenewRequest,
+    RestoreReply,
     SignRequest,
 )
 
@@ -56,9 +59,9 @@ REMOVE = Route(
     "/v1/members/{name}",
     "Take a party off the allow list, at once.",
     OPERATORS,
-    Empty,
+    RemoveRequest,
     Members,
-    lambda call: call.service.member_requests.remove(call.peer, call.params["name"]),
+    lambda call: call.service.member_requests.remove(call.peer, call.params["name"], call.message),
 )
 INVITE = Route(
     "POST",
@@ -68,4 +71,22 @@ INVITE = Route(
     InviteRequest,
     InviteReply,
     lambda call: call.service.member_requests.invite(call.peer, call.message),
+)
+RESTORE = Route(
+    "GET",
+    "/v1/restore",
+    "Whether the aggregator waits for an operator, because it was restored from a backup.",
+    OPERATORS,
+    Empty,
+    RestoreReply,
+    lambda call: call.service.member_requests.restore(call.peer),
+)
+ACKNOWLEDGE = Route(
+    "POST",
+    "/v1/restore",
+    "Acknowledge that the aggregator was restored from a backup.",
+    OPERATORS,
+    AcknowledgeRequest,
+    Empty,
+    lambda call: call.service.member_requests.acknowledge(call.peer, call.message),
 )

@@ -10,6 +10,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -60,4 +62,13 @@ JOURNAL_HEAD = Route(
     JournalHeadRequest,
     JournalHeadReply,
     lambda call: call.service.site_requests.journal_head(call.peer, call.message),
+)
+RECEIPTS = Route(
+    "POST",
+    "/v1/receipts",
+    "Show the last receipts that the site holds, and get one of the membership.",
+    SITES,
+    ReceiptsRequest,
+    ReceiptsReply,
+    lambda call: call.service.site_requests.receipts(call.peer, call.message),
 )

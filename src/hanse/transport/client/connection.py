@@ -93,7 +93,7 @@ class HttpsConnection:
         if route.has_body:
             ask = self._ask(route, params, message=message, timeout=timeout, headers=_JSON)
         else:
-            ask = self._ask(route, params, timeout=timeout, params=message.model_dump(mode="json"))
+            ask = self._ask(route, params, timeout=timeout, params=_query(message))
         async with ask as response:
             data = await read_message(response.content, idle_s)
         return decode(route.reply, data)
@@ -171,3 +171,11 @@ class HttpsConnection:
                 read_bufsize=PIECE,
             )
         return self._session
+
+
+def _query(message: Strict) -> dict[str, str]:
+    """A message as the query of an address."""
+    written = message.model_dump(mode="json")
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in written.items()
+    }

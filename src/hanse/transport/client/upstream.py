@@ -8,7 +8,7 @@ from pathlib import Path
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import HELLO
 from hanse.transport.api.member_routes import RENEW
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT
+from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT
 from hanse.transport.base import Upstream
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
@@ -20,6 +20,8 @@ from hanse.wire.messages.sites import (
     JournalHeadRequest,
     NextRequest,
     ProgressRequest,
+    ReceiptsReply,
+    ReceiptsRequest,
     ResultReply,
     ResultRequest,
     Work,
@@ -79,6 +81,10 @@ class HttpsUpstream(Upstream):
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         """See `Upstream.journal_head`."""
         return await self._connection.call(JOURNAL_HEAD, request)
+
+    async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
+        """See `Upstream.receipts`."""
+        return await self._connection.call(RECEIPTS, request)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""

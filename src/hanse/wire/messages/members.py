@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from hanse.core.journal.restores import RestoreNotice
 from hanse.core.values.identity import Role
 from hanse.core.values.schema import Name, Strict
+from hanse.core.values.statements import CertifiedStatement
 from hanse.wire.messages.basics import Time
 
 
@@ -41,6 +43,32 @@ class InviteReply(Strict):
     """A one-time token."""
 
     token: str
+
+
+class RemoveRequest(Strict):
+    """Take a party off the allow list.
+
+    Attributes:
+        force: Even if it is the last operator.
+    """
+
+    force: bool = False
+
+
+class RestoreReply(Strict):
+    """A restore of the aggregator from a backup, as one of its own receipts shows it.
+
+    Attributes:
+        notice: What shows it; None where no restore waits to be acknowledged.
+    """
+
+    notice: RestoreNotice | None = None
+
+
+class AcknowledgeRequest(Strict):
+    """An operator's signed acknowledgement of a restore; see `hanse.core.journal.restores`."""
+
+    statement: CertifiedStatement
 
 
 class SignRequest(Strict):

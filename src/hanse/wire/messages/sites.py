@@ -7,13 +7,16 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
 
+from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
 
 MAX_LOG_TAIL = 8_192
+MOST_RECEIPTS = 32
+"""Receipts that an agent shows when it connects."""
 
 PLAN_ANSWER = "hanse plan answer 1"
 TASK_RESULT = "hanse task result 2"
@@ -105,9 +108,11 @@ class Work(Strict):
 
     Attributes:
         version: Changes whenever the content does.
+        restored: The last record in the membership of an acknowledged restore; None where there is none.
     """
 
     version: str = Field(max_length=64)
+    restored: ChainHead | None = None
     runs: tuple[RunWork, ...] = Field((), max_length=1_000)
 
 
@@ -163,13 +168,18 @@ class AnswerRequest(Strict):
     """A site's signed answer to the plan of a run."""
 
     run_id: str = RunId
-    statement: SignedStatement
+    statement: CertifiedStatement
 
 
 class ResultRequest(Strict):
-    """A site's signed outcome of a task; sending it twice changes nothing."""
+    """A site's signed outcome of a task; sending it twice changes nothing.
 
-    statement: SignedStatement
+    Attributes:
+        receipt: The last receipt that the site holds of the run or, without one, of any; None for none.
+    """
+
+    statement: CertifiedStatement
+    receipt: CertifiedStatement | None = None
 
 
 class ResultReply(Strict):
@@ -177,9 +187,33 @@ class ResultReply(Strict):
 
     Attributes:
         duplicate: It was here already.
+        receipt: The aggregator's signed `Receipt`.
     """
 
     duplicate: bool = False
+    receipt: CertifiedStatement
+
+
+class ReceiptsRequest(Strict):
+    """Receipts that a site holds, as its agent connects.
+
+    Attributes:
+        receipts: The last one of each of the latest runs, and the last that names another member list.
+    """
+
+    receipts: tuple[CertifiedStatement, ...] = Field((), max_length=MOST_RECEIPTS)
+
+
+class ReceiptsReply(Strict):
+    """The aggregator's journals have what those receipts name.
+
+    Attributes:
+        receipt: A signed `Receipt` of how far the membership has come.
+        restored: The last acknowledgement of a restore; see `hanse.core.journal.restores`.
+    """
+
+    receipt: CertifiedStatement
+    restored: CertifiedStatement | None = None
 
 
 class ProgressRequest(Strict):
@@ -210,4 +244,4 @@ class JournalHeadReply(Strict):
     """
 
     heard: JournalHead | None = None
-    statement: SignedStatement | None = None
+    statement: CertifiedStatement | None = None

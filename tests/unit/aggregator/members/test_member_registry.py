@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,14 +13,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.federations import FederationFixture, now
 from tests.parties import der, new_authority
+from tests.receipts import head
 
 from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.core.journal.membership import STREAM
+from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Party, Role
-from hanse.errors import CredentialError, RunError, TamperedError, TokenError, TrustError
+from hanse.errors import CredentialError, PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.certificates import peer_of, read_certificate
-from hanse.pki.enrolment import request_certificate
-from hanse.pki.keys import PrivateKey, new_key
+from hanse.pki.enrolment import Invitation, request_certificate
+from hanse.pki.keys import PrivateKey, new_key, sign_bytes
 from hanse.storage.journal_memory import MemoryJournal
 
 URL = "https://localhost:1"
@@ -79,6 +85,93 @@ class TestEnrolment:
             fixture.registry.enrol(invitation, "no request")
 
         assert fixture.registry.enrol(invitation, request())
+
+
+class TestVoidInvitations:
+    def test_a_removal_voids_a_second_invitation_that_was_not_used(self, fixture: FederationFixture) -> None:
+        first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
+        fixture.registry.enrol(first, request())
+        fixture.registry.remove("d", "operator")
+
+        with pytest.raises(TokenError, match="before d was removed"):
+            fixture.registry.enrol(second, request())
+
+    def test_a_removal_voids_them_after_a_restart_too(self, fixture: FederationFixture) -> None:
+        first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
+        fixture.registry.enrol(first, request())
+        fixture.registry.remove("d", "operator")
+
+        with pytest.raises(TokenError, match="before d was removed"):
+            again(fixture).enrol(second, request())
+
+    def test_an_invitation_of_after_the_removal_is_good(self, fixture: FederationFixture) -> None:
+        fixture.registry.enrol(token(fixture.registry), request())
+        fixture.registry.remove("d", "operator")
+
+        assert fixture.registry.enrol(token(fixture.registry, token_id="1" * 32), request())
+
+    def test_it_is_void_whatever_the_clock_said(
+        self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = token(fixture.registry, token_id="1" * 32)
+        with monkeypatch.context() as ahead:
+            ahead.setattr(fixture.registry, "_clock", lambda: now() + HOUR / 2)
+            second = token(fixture.registry, token_id="2" * 32)
+        fixture.registry.enrol(first, request())
+        fixture.registry.remove("d", "operator")
+
+        with pytest.raises(TokenError, match="before d was removed"):
+            fixture.registry.enrol(second, request())
+
+    def test_the_removal_of_another_party_voids_nothing(self, fixture: FederationFixture) -> None:
+        invitation = token(fixture.registry)
+        fixture.registry.remove("a", "operator")
+
+        assert fixture.registry.enrol(invitation, request())
+
+    def test_an_invitation_of_0_1_is_good_until_a_party_of_the_name_is_removed(
+        self, fixture: FederationFixture
+    ) -> None:
+        first, second, third = (of_0_1(fixture, digit * 32) for digit in "123")
+        assert fixture.registry.enrol(first, request())
+        fixture.registry.remove("d", "operator")
+
+        with pytest.raises(TokenError, match="before d was removed"):
+            fixture.registry.enrol(second, request())
+        fixture.registry.enrol(token(fixture.registry, token_id="4" * 32), request())
+        fixture.registry.remove("d", "operator")
+        with pytest.raises(TokenError, match="before d was removed"):
+            fixture.registry.enrol(third, request())
+
+    def test_an_invitation_that_names_a_record_of_another_membership_is_void(
+        self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry = again(fixture)
+        monkeypatch.setattr(registry, "_standing", replace(registry._standing, head=head(9)))
+        invitation = token(registry)
+
+        with pytest.raises(TokenError, match="restored from a backup"):
+            fixture.registry.enrol(invitation, request())
+
+
+def of_0_1(fixture: FederationFixture, token_id: str) -> str:
+    """An invitation for d as version 0.1 wrote it: without the record of the membership."""
+    invitation = Invitation(
+        token_id=token_id,
+        federation="north",
+        role=Role.COLLABORATOR,
+        name="d",
+        url=URL,
+        ca_fingerprint=fixture.authority.fingerprint,
+        not_after=int((now() + HOUR).timestamp()),
+    )
+    body = invitation.model_dump(mode="json", exclude={"made", "members"})
+
+    def encoded(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    signed = f"hanse1.{encoded(canonical_json(body))}"
+    return f"{signed}.{encoded(sign_bytes(fixture.authority.key, signed.encode()))}"
 
 
 class TestAdmission:
@@ -181,6 +274,22 @@ class TestRemoval:
 
         assert [record.kind for record in fixture.journal.read(STREAM)].count("PartyRemoved") == 1
 
+    def test_the_last_operator_is_removed_only_by_force(self, fixture: FederationFixture) -> None:
+        with pytest.raises(PolicyError, match=r"operator is the last operator .* --force"):
+            fixture.registry.remove("operator", "operator")
+        assert fixture.registry.membership.names(Role.OPERATOR) == ("operator",)
+
+        fixture.registry.remove("operator", "operator", force=True)
+
+        assert fixture.registry.membership.names(Role.OPERATOR) == ()
+
+    def test_an_operator_who_is_not_the_last_one_is_removed(self, fixture: FederationFixture) -> None:
+        fixture.enrolled("olga", Role.OPERATOR)
+
+        fixture.registry.remove("olga", "operator")
+
+        assert fixture.registry.membership.names(Role.OPERATOR) == ("operator",)
+
     def test_removing_a_stranger_tells_who_there_is(self, fixture: FederationFixture) -> None:
         with pytest.raises(RunError, match="enrolled are: a, b, c, operator"):
             fixture.registry.remove("z", "operator")
@@ -192,3 +301,22 @@ def test_a_list_of_members_that_was_altered_is_not_believed(fixture: FederationF
 
     with pytest.raises(TamperedError, match="list of members"):
         MemberRegistry(journal, fixture.authority, lifetimes=CertificateLifetimes(), clock=now)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE records SET body = replace(body, '\"a\"', '\"b\"') WHERE sequence = 1",
+        "DELETE FROM records WHERE sequence = 2",
+        "UPDATE records SET time_ms = time_ms - 1 WHERE sequence = 2",
+    ],
+)
+def test_a_membership_that_was_changed_with_sqlite_is_not_believed(
+    fixture: FederationFixture, statement: str
+) -> None:
+    fixture.registry.remove("a", "operator")
+    with closing(sqlite3.connect(fixture.directory / "journal.db")) as database, database:
+        assert database.execute(statement).rowcount == 1
+
+    with pytest.raises(TamperedError, match=r"the list of members is damaged: record [123] of"):
+        again(fixture)

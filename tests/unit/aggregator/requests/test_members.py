@@ -15,7 +15,7 @@ from hanse.core.values.identity import Party, Role
 from hanse.errors import StorageError
 from hanse.pki.enrolment import read_token, request_certificate
 from hanse.pki.keys import new_key
-from hanse.wire.messages.members import EnrolRequest, InviteRequest, RenewRequest, SignRequest
+from hanse.wire.messages.members import EnrolRequest, InviteRequest, RemoveRequest, RenewRequest, SignRequest
 from hanse.wire.messages.runs import StopRequest
 
 Run = Callable[[Any], Any]
@@ -87,7 +87,7 @@ def test_a_removed_site_leaves_the_round_that_it_was_asked_in(fixture: Federatio
     async def main() -> None:
         async with fixture.serving() as service:
             run_id = await fixture.asked(cohort={"quorum": 0.6})
-            removed = await service.member_requests.remove(fixture.operator, "c")
+            removed = await service.member_requests.remove(fixture.operator, "c", RemoveRequest())
             member = fixture.run(run_id).exchanges[1].members["c"]
             assert (member.state, member.reason) == (MemberState.FAILED, "removed from the federation")
             assert [member.name for member in removed.members if member.removed] == ["c"]
@@ -117,7 +117,7 @@ def test_who_was_removed_while_a_run_was_stopped_leaves_when_it_is_resumed(
         async with fixture.serving() as service:
             run_id = await fixture.asked(cohort={"quorum": 0.6})
             await service.run_requests.stop(fixture.operator, run_id, StopRequest())
-            await service.member_requests.remove(fixture.operator, "c")
+            await service.member_requests.remove(fixture.operator, "c", RemoveRequest())
             await service.run_requests.resume(fixture.operator, run_id)
             assert "c" in fixture.run(run_id).left
 

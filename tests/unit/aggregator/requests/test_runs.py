@@ -24,6 +24,7 @@ from hanse.errors import CredentialError, PlanError, RunError, StorageError, Upd
 from hanse.pki.certificates import peer_of
 from hanse.pki.signatures import verify
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
+from hanse.wire.messages.members import RemoveRequest
 from hanse.wire.messages.runs import StopRequest, SubmitRequest
 
 Run = Callable[[Any], Any]
@@ -245,7 +246,7 @@ class TestWatching:
                 olga = peer_of(fixture.enrolled("olga", Role.OPERATOR).certificate)
                 waiting = asyncio.create_task(service.run_requests.events(olga, run_id, 1, 30.0))
                 await asyncio.sleep(0)
-                await service.member_requests.remove(fixture.operator, "olga")
+                await service.member_requests.remove(fixture.operator, "olga", RemoveRequest())
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(waiting, 1)
 

@@ -23,6 +23,7 @@ from hanse.errors import (
     StorageError,
     TrustError,
 )
+from hanse.wire.messages.members import RemoveRequest
 from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
@@ -104,7 +105,7 @@ class TestNext:
                     service.site_requests.next(fixture.peer("a"), NextRequest(known=known))
                 )
                 await asyncio.sleep(0)
-                await service.member_requests.remove(fixture.operator, "a")
+                await service.member_requests.remove(fixture.operator, "a", RemoveRequest())
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(waiting, 1)
 
@@ -116,7 +117,7 @@ class TestNext:
         async def main() -> None:
             async with fixture.serving() as service:
                 known = (await service.site_requests.next(fixture.peer("a"), NextRequest())).version
-                await service.member_requests.remove(fixture.operator, "a")
+                await service.member_requests.remove(fixture.operator, "a", RemoveRequest())
                 with pytest.raises(CredentialError, match="removed"):
                     await asyncio.wait_for(
                         service.site_requests.next(fixture.peer("a"), NextRequest(known=known)), 1
@@ -220,14 +221,23 @@ class TestResults:
 
         run(main())
 
-    def test_two_results_at_once_count_once(self, fixture: FederationFixture, run: Run) -> None:
+    def test_a_result_sent_twice_at_once_counts_once(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:
             async with fixture.serving():
                 run_id = await fixture.asked()
-                replies = await asyncio.gather(
-                    *(fixture.answered(run_id, "a", value) for value in (1.0, 2.0))
-                )
+                replies = await asyncio.gather(*(fixture.answered(run_id, "a") for _ in range(2)))
                 assert sorted(reply.duplicate for reply in replies) == [False, True]
+                assert sum(isinstance(e, UpdateAccepted) for e in fixture.events(run_id)) == 1
+
+        run(main())
+
+    def test_of_two_results_at_once_the_first_counts(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked()
+                answers = (fixture.answered(run_id, "a", value) for value in (1.0, 2.0))
+                replies = await asyncio.gather(*answers, return_exceptions=True)
+                assert [type(reply) for reply in replies if isinstance(reply, Exception)] == [LateResultError]
                 assert sum(isinstance(e, UpdateAccepted) for e in fixture.events(run_id)) == 1
 
         run(main())

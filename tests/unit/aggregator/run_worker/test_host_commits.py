@@ -26,6 +26,7 @@ from hanse.core.run.run import Phase
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.errors import RunError, WorkflowError
+from hanse.wire.messages.members import RemoveRequest
 from hanse.wire.tensors import encode
 
 
@@ -272,7 +273,7 @@ class TestEnds:
         async def main() -> None:
             async with worker(fixture, cohort={"minimum": 3}) as w:
                 await w.commit(0, FIRST)
-                await fixture.service.member_requests.remove(fixture.operator, "c")
+                await fixture.service.member_requests.remove(fixture.operator, "c", RemoveRequest())
                 with pytest.raises(RunError, match="needs 3 sites, 2 take part"):
                     await w.host.handle(OpenRoundCall(round_number=1))
 

@@ -134,7 +134,23 @@ def test_members_are_a_table(hanse: Hanse, federation: Path) -> None:
 
 
 def test_who_is_removed_stays_in_the_list(hanse: Hanse, federation: Path) -> None:
-    hanse("federation", "remove", "operator", "-d", federation)
+    hanse("federation", "remove", "operator", "--force", "-d", federation)
 
     _, line = hanse("federation", "members", "-d", federation).out.splitlines()
     assert "removed" in line
+
+
+def test_the_last_operator_is_removed_only_by_force(hanse: Hanse, federation: Path) -> None:
+    refused = hanse("federation", "remove", "operator", "-d", federation)
+    assert refused.code == 4
+    assert "--force" in refused.err
+
+    assert hanse("federation", "remove", "operator", "--force", "-d", federation).code == 0
+
+
+def test_an_invitation_names_the_last_record_of_the_membership(hanse: Hanse, federation: Path) -> None:
+    invitation = read_token(hanse("federation", "invite", "a", "-d", federation).out.strip())
+
+    assert invitation.members is not None
+    assert invitation.members.sequence == 1
+    assert invitation.made is not None

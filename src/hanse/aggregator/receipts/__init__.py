@@ -1,0 +1,1 @@
+"""Receipts of the aggregator: given for outcomes, held against the journals, and the restores they show."""

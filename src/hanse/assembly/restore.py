@@ -1,0 +1,73 @@
+"""Acknowledgement by an operator that the aggregator was restored from a backup."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from hanse.aggregator.members.own_certificates import renew_operator
+from hanse.assembly.aggregator import _Parts
+from hanse.assembly.operator import operator_directory, way_to_members
+from hanse.assembly.tuning import now
+from hanse.config.layout import IDENTITY, OPERATOR
+from hanse.control.administration import Administration
+from hanse.core.journal.restores import MOST_REASON_CHARS, RestoreAcknowledgement
+from hanse.core.values.wording import bounded
+from hanse.errors import CredentialError
+from hanse.pki.credentials import Credentials
+from hanse.pki.receipts import sign_acknowledgement
+from hanse.pki.signing_key import SigningKey
+
+
+async def acknowledge_restore(directory: Path, reason: str) -> str:
+    """Acknowledge that the aggregator was restored, whether it runs or is stopped.
+
+    Args:
+        directory: Of the federation, or of an operator who joined it.
+        reason: A sentence for the journals; may be empty.
+
+    Returns:
+        What was done, in a sentence.
+
+    Raises:
+        CredentialError: The operator's certificate or signing key is missing or not good.
+        HanseError: The aggregator could not be asked, or refuses.
+    """
+    async with AsyncExitStack() as stack:
+        members = Administration(await way_to_members(directory, stack, _with_good_certificate))
+        notice = await members.restore()
+        if notice is None:
+            return (
+                "there is nothing to acknowledge: no site has shown a receipt with a record that is missing "
+                "here"
+            )
+        home = operator_directory(directory)
+        credentials = Credentials.load(home / IDENTITY, now())
+        acknowledgement = RestoreAcknowledgement(
+            federation=credentials.party.federation,
+            operator=credentials.party.name,
+            lost=notice.lost,
+            reason=bounded(reason, MOST_REASON_CHARS),
+            time_ms=max(round(now().timestamp() * 1000), notice.noticed_ms + 1),
+        )
+        key = SigningKey.load(home / IDENTITY)
+        await members.acknowledge(sign_acknowledgement(credentials, key, acknowledgement))
+    return (
+        f"{credentials.party.name} acknowledges: {notice}. The runs continue; each site waits until a person "
+        "there has acknowledged this too"
+    )
+
+
+def _with_good_certificate(parts: _Parts) -> None:
+    """Renew the certificate of the operator at home if it has run out, as that in an old backup may have.
+
+    While a restore waits, nothing else is recorded; but without a certificate, it could not be acknowledged.
+    """
+    try:
+        Credentials.load(parts.directory / OPERATOR / IDENTITY, now())
+    except CredentialError:
+        guard, parts.registry.guard = parts.registry.guard, lambda: None
+        try:
+            renew_operator(parts.directory, parts.registry, now())
+        finally:
+            parts.registry.guard = guard

@@ -1,0 +1,238 @@
+"""Receipts of sites against an exported journal: what the aggregator signed to them has to be in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from pydantic import ValidationError
+
+from hanse.config.layout import RECEIPTS as FOLDER
+from hanse.control.report import MOST_PROBLEMS, RECEIPTS, AuditReport, Check, ReportedRestore, UsedReceipts
+from hanse.core.journal.chain import ChainHead
+from hanse.core.journal.membership import STREAM
+from hanse.core.journal.receipts import Receipt
+from hanse.core.run.run_events import AggregatorRestored
+from hanse.core.values.canonical import digest_of
+from hanse.core.values.wording import format_time
+from hanse.errors import ConfigError, HanseError, TamperedError
+from hanse.pki.certificates import read_certificate
+from hanse.pki.receipts import verify_acknowledgement, verify_receipt
+from hanse.wire.journal_file import Header, read_lines
+from hanse.wire.receipt_file import (
+    EARLIER_SUFFIX,
+    SUFFIX,
+    KeptReceipt,
+    UnreadableLine,
+    read_receipts,
+    receipt_files,
+)
+
+_OUTCOMES = ("UpdateAccepted", "TaskFailed")
+
+
+def report_restore(
+    report: AuditReport, event: AggregatorRestored, time_ms: int, authority: x509.Certificate, where: str
+) -> None:
+    """Add a restore that a journal names to a report, if an operator signed its acknowledgement."""
+    try:
+        said, key = verify_acknowledgement(event.statement, authority)
+    except HanseError as error:
+        report.checks["statements"].fail(f"{where}: {error.message}")
+        return
+    report.restores.append(
+        ReportedRestore(
+            time_ms=time_ms,
+            operator=said.operator,
+            signing_key=key,
+            reason=said.reason,
+            lost=str(said.lost),
+            sequence=event.record.sequence,
+            digest=event.record.digest,
+        )
+    )
+
+
+def check_receipts(
+    report: AuditReport, journal: Path, folders: Sequence[Path], authority: x509.Certificate | None = None
+) -> None:
+    """Add to a report whether a journal has all that the aggregator signed to sites.
+
+    A receipt that the aggregator did not sign proves nothing, and is left out with a remark. A record of
+    before a restore that the journal names may be missing, which a remark says.
+
+    Args:
+        report: Of the journal.
+        journal: The exported journal.
+        folders: Folders of sites, or copies of their `receipts`.
+        authority: The certificate of the federation's authority; None to take the journal's own.
+
+    Raises:
+        ConfigError: A folder has no receipts of this run.
+        StorageError: A file cannot be read.
+    """
+    _Comparison(report, _indexed(journal), authority or _own_authority(journal)).read(folders)
+
+
+@dataclass(slots=True)
+class _Index:
+    """A journal as receipts are held against it.
+
+    Attributes:
+        digests: Digest of each record, by its number.
+        outcomes: Number of the record, by site, exchange and digest of what the site stated.
+        members: The last record of the membership when the run was submitted; None where that is not known.
+    """
+
+    digests: dict[int, str] = field(default_factory=dict)
+    outcomes: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    members: ChainHead | None = None
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Take in a line of a journal, which other checks have read strictly."""
+        number, kind, body = line.get("sequence"), line.get("kind"), line.get("body")
+        if not isinstance(number, int) or not isinstance(body, dict):
+            return
+        self.digests[number] = str(line.get("digest"))
+        if kind == "RunSubmitted" and body.get("members") is not None:
+            self.members = ChainHead.model_validate(body["members"])
+        statement = body.get("statement")
+        if kind in _OUTCOMES and isinstance(statement, dict):
+            stated = digest_of(statement.get("body"))
+            self.outcomes.setdefault((str(body.get("site")), body.get("exchange", 0), stated), number)
+
+
+class _Comparison:
+    """Goes through receipts, and fills in the report."""
+
+    def __init__(self, report: AuditReport, index: _Index, authority: x509.Certificate) -> None:
+        self._report = report
+        self._index = index
+        self._authority = authority
+        self._check = report.checks[RECEIPTS] = Check(RECEIPTS)
+        self._used = report.receipts = UsedReceipts()
+        self._unused = self._explained = 0
+        self._seen: set[str] = set()
+        self._named: dict[tuple[ChainHead | None, int], tuple[str, str]] = {}
+        self._last_restore = max((each.sequence for each in report.restores), default=None)
+
+    def read(self, folders: Sequence[Path]) -> None:
+        """Hold the journal against all receipts in these folders."""
+        for folder in folders:
+            files = list(_files_of(folder, self._report.run_id))
+            if not files:
+                raise ConfigError(
+                    f"{folder} has no receipts of run {self._report.run_id}",
+                    mend="Name the folder of a site that took part, or a copy of its folder `receipts`.",
+                )
+            for line in (line for path in files for line in read_receipts(path)):
+                if isinstance(line, KeptReceipt):
+                    self._compare(line)
+                elif not line.torn:
+                    self._leave_out(line, line.problem)
+        if self._unused > MOST_PROBLEMS:
+            self._used.remarks.append(f"{self._unused - MOST_PROBLEMS} more receipts prove nothing")
+        if self._explained:
+            self._used.remarks.append(
+                f"{self._explained} records that receipts name are missing, from before a restore of the "
+                "aggregator that an operator acknowledged; ask the operator what was lost"
+            )
+
+    def _compare(self, kept: KeptReceipt) -> None:
+        try:
+            receipt = verify_receipt(kept.statement, self._authority)
+        except HanseError as error:
+            self._leave_out(kept, error.message)
+            return
+        if receipt.federation != self._report.federation:
+            self._leave_out(kept, f"it is of the federation {receipt.federation}")
+            return
+        if kept.statement.signature in self._seen:
+            return  # one that names a new head of the membership lies in two files
+        self._seen.add(kept.statement.signature)
+        self._compare_members(kept.place, receipt)
+        if receipt.received is not None and receipt.received.run_id == self._report.run_id:
+            self._used.counted[receipt.site] = self._used.counted.get(receipt.site, 0) + 1
+            self._compare_outcome(kept.place, receipt)
+
+    def _compare_outcome(self, place: str, receipt: Receipt) -> None:
+        received = receipt.received
+        assert received is not None
+        signed = f"{place}: on {format_time(receipt.time_ms)} the aggregator signed to {receipt.site} that"
+        for head in (received.known, received.journal):
+            if head is not None and self._index.digests.get(head.sequence) != head.digest:
+                what = f"record {head.sequence} of the run is {head.digest[:12]}"
+                self._fail(receipt, f"{signed} {what}, and the journal {self._instead(head, receipt)}")
+        number = self._index.outcomes.get((receipt.site, received.exchange, received.outcome))
+        if number is None or number > received.journal.sequence:
+            what = f"it has an outcome of exchange {received.exchange}"
+            self._fail(receipt, f"{signed} {what}, and the journal lacks that outcome")
+
+    def _instead(self, head: ChainHead, receipt: Receipt) -> str:
+        if head.sequence in self._index.digests:
+            return "has another one"
+        if receipt.time_ms > self._report.sealed_ms:
+            return "ends before it, sealed earlier: ask for an export that is made now"
+        return "ends before it, though it was sealed later"
+
+    def _compare_members(self, place: str, receipt: Receipt) -> None:
+        """Hold the membership in receipts against that of other receipts, and of the run's first record."""
+        for (stream, number), digest in receipt.records():
+            if stream != STREAM:
+                continue
+            # After a restore, the numbers of the lost records are given again.
+            before, named = self._named.setdefault((receipt.restored, number), (place, digest))
+            if named != digest:
+                self._fail(
+                    receipt, f"{place}: it names another record {number} of the membership than {before}"
+                )
+        members = self._index.members
+        if members is not None and dict(receipt.records()).get((STREAM, members.sequence)) not in (
+            None,
+            members.digest,
+        ):
+            self._fail(
+                receipt,
+                f"{place}: it names another record {members.sequence} of the membership than the journal",
+            )
+
+    def _fail(self, receipt: Receipt, problem: str) -> None:
+        """Note a problem, unless the receipt is of before a restore that the journal names."""
+        last, then = self._last_restore, receipt.restored
+        if last is not None and (then is None or then.sequence < last):
+            self._explained += 1
+        else:
+            self._check.fail(problem)
+
+    def _leave_out(self, line: KeptReceipt | UnreadableLine, why: str) -> None:
+        self._unused += 1
+        if self._unused <= MOST_PROBLEMS:
+            self._used.remarks.append(f"{line.place} proves nothing: {why}")
+
+
+def _indexed(journal: Path) -> _Index:
+    index = _Index()
+    try:
+        for line in read_lines(journal):
+            index.add(line)
+    except (TamperedError, ValidationError, ValueError, TypeError):
+        pass  # the checks of the journal itself say so
+    return index
+
+
+def _own_authority(journal: Path) -> x509.Certificate:
+    header = Header.model_validate(next(read_lines(journal), {}), strict=True)
+    return read_certificate(header.authority)
+
+
+def _files_of(folder: Path, run_id: str) -> Iterator[Path]:
+    """Files with receipts of a run, and of the membership; none where there are none of the run."""
+    inner = folder / FOLDER
+    files = receipt_files(inner if inner.is_dir() else folder)
+    of_run = [path for path in files if path.name in (f"{run_id}{SUFFIX}", f"{run_id}{EARLIER_SUFFIX}")]
+    if of_run:
+        yield from of_run
+        yield from (path for path in files if path.name in (f"{STREAM}{SUFFIX}", f"{STREAM}{EARLIER_SUFFIX}"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.integration.deployment import Deployment, deployed, done
+from tests.integration.deployment import AGGREGATE, Deployment, deployed, done
 from tests.processes import VISIBLE, until
 
 from hanse.core.run.round_events import RoundCommitted, RoundOpened, UpdateAccepted
@@ -135,6 +135,32 @@ def test_every_dtype_comes_through_unchanged(federation: Deployment, tmp_path: P
         assert model[f"{name}.scalar"] == expected, name
         if model[name].dtype.name.endswith(("float16", "float32", "float64")):
             assert model[f"{name}.mask"].astype(float).tolist() == [-np.inf, 1]
+
+
+@pytest.mark.parametrize("labels", [None, ["healthy", "sick"]], ids=["by the model", "by the plan"])
+def test_a_site_with_other_labels_is_refused_and_they_stay_in_its_own_log(
+    federation: Deployment, tmp_path: Path, labels: Any
+) -> None:
+    run = federation.submit(
+        name="trial-labels",
+        code=["labelled.py"],
+        learner="labelled:learner",
+        data=[],
+        aggregation={},
+        tasks={"train": {"discloses": AGGREGATE, "retries": 0}},
+        **({} if labels is None else {"labels": labels}),
+    )
+
+    status = run.over()
+
+    assert status.phase == "failed"
+    assert "the labels of the data at b are not those that" in status.reason
+    assert "'Jane Doe' and 'sick'" in federation.agent("b").says("abels here: 'Jane Doe'")
+    journal = run.export(tmp_path) / "journal.jsonl"
+    assert "Jane Doe" not in journal.read_text()
+    assert "gave back exactly the parameters" in federation.agent("a").says(
+        "of round 1: task train gave back"
+    )
 
 
 def test_a_plans_own_workflow_gets_each_sites_update_and_keeps_its_state(federation: Deployment) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hanse.core.plan.disclosure import declared, disclosure_of
+from hanse.core.plan.disclosure import check_patterns, declared, disclosure_of
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.lazy import materialize
@@ -73,6 +73,7 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
 
     Raises:
         DisclosureError: The plan has no such task.
+        PlanError: The plan discloses tensors that the model lacks.
         TaskError: The user's code failed, or trained nothing where an update is due.
         HanseError: As `Session.perform`.
     """
@@ -81,6 +82,7 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
     disclosure = disclosure_of(plan, ask.task)
     if received is None:
         raise TaskError(f"task {ask.task} at {site} was asked without a model")
+    check_patterns(specs(received), plan, ask.task)
     task = Task(
         name=ask.task,
         round_number=ask.round_number,

@@ -26,8 +26,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import UpdateError
-from hanse.learners.adapters.sklearn_data import Data, Examples, are_written, checked_examples
-from hanse.learners.agreement import FEATURES, LABELS, Agreement, plain
+from hanse.learners.adapters.sklearn_data import Data, Examples, checked_examples
+from hanse.learners.agreement import FEATURES, LABELS, Agreement, are_written, plain
+from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
 
@@ -89,9 +90,8 @@ class SklearnLearner:
         self._validate = checked_examples(validate, "validate", labels=self._classifies)
         _check_weights(estimator, self._train)
         if self._train.features != self._validate.features:
-            raise ValueError(
-                f"train has the columns {self._train.features}, validate has {self._validate.features}"
-            )
+            notice(f"columns of train: {self._train.features}, of validate: {self._validate.features}")
+            raise ValueError("train and validate have other columns, or the same in another order")
         if self._classifies:
             self._classes = self._checked_classes(classes)
         self._written = self._classifies and are_written(classes)
@@ -243,10 +243,13 @@ class SklearnLearner:
         found = np.union1d(self._train.y, self._validate.y)
         known = found if classes is None else np.unique(np.asarray(classes))
         strange = np.setdiff1d(found, known)
+        # An error may travel to others; what the labels are is for the site's own log.
         if len(strange):
-            raise ValueError(f"the data have labels that are not among the classes: {strange[:5].tolist()}")
+            notice(f"labels that are not among the classes {known.tolist()}: {strange[:5].tolist()}")
+            raise ValueError("the data have labels that are not among the classes")
         if len(known) < 2:
-            raise ValueError(f"a classifier needs two classes, got {known.tolist()}: give all as `classes`")
+            notice(f"labels of all examples: {known.tolist()}")
+            raise ValueError("a classifier needs two classes, and the data have fewer: give all as `classes`")
         return known
 
 

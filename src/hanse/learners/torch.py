@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from hanse.errors import PlanError, TaskError
 from hanse.learners.adapters.torch_arrays import as_arrays, load_packed, pack, unpack
 from hanse.learners.adapters.torch_data import Data, Examples, Passes
 from hanse.learners.adapters.torch_model import EXTRA_STATE, extra_state, state_tensors, write_tensors
+from hanse.learners.agreement import Agreement
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
@@ -25,6 +27,8 @@ from hanse.learners.schedule import Schedule
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], "float | Tensor"]
 
+_MADE: WeakSet[Optimizer] = WeakSet()
+"""Every optimiser that was made for a learner."""
 _TAKE_BACK = "set_extra_state() has to restore what get_extra_state() gave."
 
 
@@ -59,10 +63,16 @@ class TorchLearner:
         personal: Patterns (`head.*`) of entries of the `state_dict` that stay at the site: they are trained,
             kept from round to round, and not exchanged. They may be what `get_extra_state` gives, of
             tensors, numbers and text.
+        labels: Labels by the numbers that the targets have (`encoder.classes_`), to be compared with those
+            of other sites: with the plan's, or else with those of the first model, which then carries their
+            digest in one more tensor. A list of plain values counts as written in the plan's code, which
+            all sites have.
+        features: Names of the inputs in their order (`frame.columns`); the same.
 
     Raises:
         ValueError: Data in a form that is not known, or a pattern that nothing fits.
-        TaskError: The model has an entry that cannot be exchanged and is not personal.
+        TaskError: The model has an entry that cannot be exchanged and is not personal; or `optimizer`
+            returns one and the same optimiser again.
     """
 
     # More than six parameters, as they are what a training script consists of.
@@ -78,6 +88,8 @@ class TorchLearner:
         device: str | torch.device = "auto",
         keep_optimizer: bool = False,
         personal: Sequence[str] = (),
+        labels: Iterable[Any] | None = None,
+        features: Iterable[Any] | None = None,
     ) -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -92,8 +104,14 @@ class TorchLearner:
         state = model.state_dict()
         self._personal = _matching(state, personal)
         self._extra = {name for name in self._personal if _is_extra(name, state[name])}
-        self._tensors(personal=False)  # refuses what cannot be exchanged before a run begins
+        if not self._tensors(personal=False):  # what cannot be exchanged is refused before a run begins
+            raise ValueError("every tensor of the model is personal: nothing would be exchanged")
         self._own = self._read_own()
+        self._agreement = Agreement.of_values(labels, features)
+
+    def agreement(self) -> Agreement:
+        """The labels and features that were given."""
+        return self._agreement
 
     def parameters(self) -> dict[str, Array]:
         """The tensors that are exchanged; on the CPU they are the model's own memory."""
@@ -188,7 +206,15 @@ class TorchLearner:
         return not difference(trained, before) and bool(difference(as_arrays(tensors), received))
 
     def _new_optimizer(self) -> Optimizer:
-        return self._make_optimizer(self._model.parameters())
+        made = self._make_optimizer(self._model.parameters())
+        if made in _MADE:
+            raise TaskError(
+                "the function given as `optimizer` returned an optimiser that it has returned before, with "
+                "the state of another task or site",
+                mend="Make a new one in it; `keep_optimizer=True` keeps its state from round to round.",
+            )
+        _MADE.add(made)
+        return made
 
     def _tensors(self, *, personal: bool) -> dict[str, Tensor]:
         tensors = state_tensors(self._model, leave=self._extra)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, TaskError, UpdateError
+from hanse.learners.agreement import Agreement
 from hanse.learners.notices import notices_kept
 from hanse.learners.session import LearnerSession
 from hanse.learners.torch import TorchLearner, accuracy
@@ -322,6 +323,32 @@ def test_lr_of_one_task_is_not_that_of_the_next() -> None:
     assert after == bits(two.train(start, train()))
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_optimiser_that_was_made_before_is_refused(keep: bool) -> None:
+    """Its state would pass from task to task, and from one virtual site to the next."""
+    one = learner()
+    model = nn.Linear(2, 2)
+    shared = torch.optim.Adam(model.parameters())
+
+    def at_a_site() -> None:
+        one = TorchLearner(
+            model, nn.CrossEntropyLoss(), lambda _: shared, (X, Y), (X, Y), device="cpu", keep_optimizer=keep
+        )
+        one.train(one.parameters(), train())
+
+    at_a_site()
+    with pytest.raises(TaskError, match="an optimiser that it has returned before"):
+        at_a_site()
+    one.train(one.parameters(), train())  # a new one each time
+
+
+def test_labels_and_columns_are_those_that_were_given() -> None:
+    assert learner().agreement() == Agreement()
+    assert learner(labels=np.array(["a", "b"]), features=["age", "sex"]).agreement() == Agreement(
+        ("a", "b"), ("age", "sex"), frozenset({"labels"})
+    )
+
+
 def test_lr_takes_the_place_of_the_optimisers_own() -> None:
     one, two = learner(), learner(optimizer=partial(torch.optim.Adam, lr=0.5))
     start = copies(TaskResult(0, {}, one.parameters()))
@@ -522,6 +549,7 @@ def test_personal_tensors_are_trained_and_not_exchanged() -> None:
         ({"train": (X, Y, torch.ones(30))}, "train has 3 parts, expected inputs and targets: weights"),
         ({"train": TensorDataset(X, Y, torch.ones(30))}, "train has 3 parts"),
         ({"train": [1, 2]}, r"train must be a Dataset, a DataLoader or two tensors .* got list"),
+        ({"personal": ["*"]}, "every tensor of the model is personal"),
         ({"personal": ["head.*"]}, r"no tensor of the model fits 'head\.\*'; there are: 0\.weight"),
     ],
 )

@@ -40,6 +40,7 @@ class TaskHost:
         self._setup = setup
         self._plan = Manifest.from_bytes(Path(setup.manifest).read_bytes(), setup.digest).plan
         self._session: Session | None = None
+        self._noted: set[str] = set()
 
     def carry_out(self, order: Order) -> TaskReport:
         """Perform a task; a failure is a report too."""
@@ -49,7 +50,10 @@ class TaskHost:
             except HanseError as error:
                 tail = error.log_tail if isinstance(error, TaskError) else ""
                 report = TaskReport(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)
-        return report.model_copy(update={"notices": notices})
+        # What a task has noted is noted again by each one like it.
+        said = notices if report.error else [text for text in notices if text not in self._noted]
+        self._noted.update(said)
+        return report.model_copy(update={"notices": said})
 
     def close(self) -> None:
         """End the user's code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from hanse.core.values.parameters import (
     not_finite,
     specs,
 )
-from hanse.errors import DisclosureError, UpdateError, WorkflowError
+from hanse.core.values.wording import named
+from hanse.errors import DisclosureError, PlanError, UpdateError, WorkflowError
 
 MAX_EXAMPLES = 10**12
 
@@ -62,6 +64,41 @@ def declared(model: Mapping[str, TensorSpec], disclosure: Disclosure) -> dict[st
     # One expression of all patterns: `fnmatch` makes a new one for each of 1000 patterns and 100,000 names.
     matches = re.compile("|".join(map(translate, disclosure.tensors))).match
     return {name: spec for name, spec in model.items() if matches(name)}
+
+
+def check_patterns(model: Mapping[str, TensorSpec], plan: Plan, task: str) -> None:
+    """Refuse patterns of tensors that fit none of the model: what they were meant for would never be sent.
+
+    Args:
+        model: The tensors of the model; without any, nothing is refused.
+        plan: The plan.
+        task: The task's name.
+
+    Raises:
+        PlanError: Names the pattern.
+        DisclosureError: The plan has no such task.
+    """
+    disclosure = disclosure_of(plan, task)
+    if not model or disclosure.update == "none":
+        return
+    pattern = _unfitting(disclosure.tensors, tuple(model))
+    if pattern:
+        raise PlanError(
+            f"`discloses: tensors` of task {task} has a pattern {pattern!r} that no tensor of the model "
+            f"fits; there are {named([repr(name) for name in model])}"
+        )
+
+
+# Of one model for each of its tasks: to hold 1000 patterns against 100,000 names takes seconds.
+@functools.lru_cache(maxsize=8)
+def _unfitting(patterns: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """The first pattern that no name fits; empty where each fits one."""
+    known = set(names)
+    return next((p for p in patterns if p not in known and not _fits(p, names)), "")
+
+
+def _fits(pattern: str, names: tuple[str, ...]) -> bool:
+    return any(map(re.compile(translate(pattern)).match, names))
 
 
 def check_result(result: Disclosed, plan: Plan, task: str, what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,6 @@ from hanse.learners.results import is_masked
 
 Data = tuple[npt.ArrayLike, npt.ArrayLike] | tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]
 """Inputs, targets, and perhaps a weight for each example."""
-
-_PLAIN = (bool, int, float, str)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,15 +74,6 @@ def checked_examples(data: Data, name: str, *, labels: bool) -> Examples:
         raise ValueError(f"{name} has inputs of shape {x.shape} and targets of shape {y.shape}")
     weight = None if len(data) == 2 else _checked_weight(data[2], len(y), name)
     return Examples(x, y, weight, _names(data[0], x.shape[1]))
-
-
-def are_written(classes: Any) -> bool:
-    """Check whether classes are plain values in a list, as code has them, and not an array made of data."""
-    return (
-        isinstance(classes, Sequence)
-        and not isinstance(classes, str)
-        and all(type(value) in _PLAIN for value in classes)
-    )
 
 
 def _checked_weight(weight: Any, count: int, name: str) -> Array:

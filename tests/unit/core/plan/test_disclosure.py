@@ -9,6 +9,7 @@ from hanse.core.plan.disclosure import (
     MAX_EXAMPLES,
     check_examples,
     check_metrics,
+    check_patterns,
     check_result,
     check_tensors,
     check_update,
@@ -18,7 +19,7 @@ from hanse.core.plan.disclosure import (
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
 from hanse.core.values.parameters import Parameters, TensorSpec
-from hanse.errors import DisclosureError, UpdateError
+from hanse.errors import DisclosureError, PlanError, UpdateError
 
 PLAN = Plan.model_validate(
     {
@@ -173,3 +174,23 @@ def test_the_first_model_has_tensors_of_its_own() -> None:
 
     with pytest.raises(UpdateError, match=r"first model of .* has a NaN in tensor 'bias'"):
         check_tensors({"bias": np.full(3, np.nan)}, None, PLAN, INITIALISE, WHAT)
+
+
+def test_a_pattern_that_fits_no_tensor_is_refused_by_name() -> None:
+    model = {"encoder.weight": TensorSpec((2,), "float32"), "head.weight": TensorSpec((2,), "float32")}
+
+    def checked(*patterns: str, model: dict[str, TensorSpec] = model) -> None:
+        discloses = {"update": "individual", "tensors": patterns}
+        agreed = {**PLAN.model_dump(), "tasks": {"train": {"discloses": discloses}}}
+        check_patterns(model, Plan.model_validate(agreed), "train")
+
+    checked("encoder.*")
+    checked("encoder.*", "head.*")
+    checked("*")
+    checked("*", model={})
+    with pytest.raises(PlanError, match=r"a pattern 'haed\.\*' that no tensor .* 'encoder\.weight' and"):
+        checked("encoder.*", "haed.*")
+
+
+def test_a_task_that_sends_no_tensor_needs_no_pattern_that_fits() -> None:
+    check_patterns({"weight": TensorSpec((2,), "float32")}, PLAN, "evaluate")

@@ -29,7 +29,7 @@ from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.updates.incoming import fold
-from hanse.wire.tensors import copy_hashed
+from hanse.wire.tensors import copy_hashed, digest_of
 from hanse.workflow.base import CommitRequest, Request, Standing
 from hanse.workflow.federation import Federation
 
@@ -167,6 +167,7 @@ class SimulationHost:
             self._execute(OpenStream(task, model, taken))
             waiting = next(e for e in self.run.stream() if e.closed is None)
             for update in self._answers(waiting):
+                self._check_untouched(waiting)
                 stale = staleness(self.run, waiting)
                 return waiting.number, replace(self._owned(update), staleness=stale)
 
@@ -211,6 +212,23 @@ class SimulationHost:
         for site in sites:
             # In no variable of this function: the arrays would outlast their use.
             yield from self._taken(exchange, site, next(answers))
+        self._check_untouched(exchange)
+
+    def _check_untouched(self, exchange: Exchange) -> None:
+        """Refuse a model that the plan's code has written to, past its being read-only, as torch can.
+
+        Every site works on the same memory here; at a deployed site the process would end.
+
+        Raises:
+            TaskError: The model is not the one that sites were asked to start from.
+        """
+        model = exchange.model
+        if model is not None and digest_of(self.tensors(model), self.plan.digests) != model.digest:
+            raise TaskError(
+                f"the plan's code changed, in place, the parameters that task {exchange.task} of round "
+                f"{exchange.round_number} received: the sites that follow start from others",
+                mend="Copy them first: np.array(parameters[name]), or torch.tensor(parameters[name]).",
+            )
 
     def _asks(self, exchange: Exchange, sites: tuple[str, ...]) -> Iterator[SiteAsk]:
         for site in sites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -351,6 +352,34 @@ def test_the_plans_initial_model_is_where_a_run_starts() -> None:
 
     assert simulation.model() == [1.0, 1.0]
     assert run.metrics == {"loss": 1.0}
+
+
+class Overwriting(Adder):
+    """Writes to what it receives, as `torch.from_numpy` lets it."""
+
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        address = parameters["w"].__array_interface__["data"][0]
+        memory = (ctypes.c_float * 2).from_address(address)
+        memory[0] += 1
+        return TaskResult(1, {"loss": 1.0}, {"w": parameters["w"].copy()})
+
+
+def asynchronously(federation: Federation) -> None:
+    for update in federation.stream("train"):
+        federation.commit(federation.model, mean_metrics([update]))
+
+
+@pytest.mark.parametrize(
+    ("workflow", "update"), [(fedavg, AGGREGATE), (asynchronously, INDIVIDUAL)], ids=["round", "stream"]
+)
+def test_code_that_writes_to_the_parameters_it_receives_ends_the_run(workflow: Any, update: Any) -> None:
+    sites = {"a": Overwriting(1.0), "b": Adder(1.0)}
+    simulation = Simulation(sites, tasks={"train": {"discloses": update}})
+
+    with pytest.raises(TaskError, match=r"changed, in place, the parameters .* Copy them first"):
+        simulation.drive(workflow)
+
+    assert simulation.host.run.committed == 0
 
 
 def test_a_stream_takes_updates_one_after_another() -> None:

@@ -84,8 +84,8 @@ def check_patterns(model: Mapping[str, TensorSpec], plan: Plan, task: str) -> No
     pattern = _unfitting(disclosure.tensors, tuple(model))
     if pattern:
         raise PlanError(
-            f"`discloses: tensors` of task {task} has a pattern {pattern!r} that fits no tensor of the "
-            f"model; there are {named([repr(name) for name in model])}"
+            f"`discloses: tensors` of task {task} has a pattern {pattern!r} that no tensor of the model "
+            f"fits; there are {named([repr(name) for name in model])}"
         )
 
 

@@ -33,6 +33,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.hosting import (
     accepted_result,
     check_model,
+    check_sum,
     dead_exchanges,
     first_site,
     next_ready,
@@ -147,6 +148,7 @@ class CallHandler:
     async def _sum(self, call: ExchangeCall) -> SumReply:
         self._check_asked(call)
         exchange = await self._exchange(call)
+        check_sum(self._run.plan, exchange)
         aggregate, digest = await asyncio.to_thread(self._fold, exchange)
         self._note(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
         return SumReply(

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hanse.core.plan.cohort import needed, select
+from hanse.core.plan.disclosure import check_asked
 from hanse.core.plan.goals import improves
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.exchange import Exchange
+from hanse.core.run.hosting import check_sum
 from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, RoundOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.suspension import active_sites, reinstatements, suspend_failing
 from hanse.core.values.model_ref import ModelRef
-from hanse.errors import QuorumError, RunError, WorkflowError
+from hanse.errors import DisclosureError, QuorumError, RunError, WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
     if command.task != INITIALISE and command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow asked for a task {command.task!r}; the plan's tasks are: {known}")
+    _check_asked(run, command.task, command.round_number, individually=command.sites is not None)
     here = tuple(site for site in run.cohort if site not in run.excused)
     cohort = here if command.sites is None else tuple(sorted(set(command.sites)))
     # Who left since the round began may be named: a workflow cannot know, and gets no answer of it.
@@ -138,6 +141,14 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
             needed=needed(run.plan.cohort, len(cohort) + len(run.without)) if command.sites is None else 0,
         ),
     )
+
+
+def _check_asked(run: Run, task: str, round_number: int, *, individually: bool) -> None:
+    """As `check_asked`, where no host has looked before."""
+    try:
+        check_asked(run.plan, task, round_number, individually=individually)
+    except DisclosureError as error:
+        raise WorkflowError(error.message, mend=error.mend) from error
 
 
 def _must_match(found: Exchange, command: OpenExchange) -> None:
@@ -164,6 +175,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     if command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow streams a task {command.task!r}; the plan's tasks are: {known}")
+    _check_asked(run, command.task, run.committed + 1, individually=True)
     back = reinstatements(run, run.committed + 1, now_ms, stream=True)
     for event in back:
         run = evolve(run, event, now_ms)
@@ -199,6 +211,7 @@ def record_aggregate(run: Run, command: RecordAggregate) -> Events:
         raise RunError(f"exchange {command.exchange} of run {run.run_id} has no sum: it is not closed")
     if exchange.aggregated:
         return ()
+    check_sum(run.plan, exchange)
     return (
         UpdatesAggregated(
             exchange=command.exchange,

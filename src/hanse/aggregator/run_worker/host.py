@@ -251,7 +251,7 @@ class CallHandler:
         if ref is None:
             raise WorkflowError("the workflow named no model")
         initial = run.manifest.initial_model
-        known = {run.model, *(e.model for e in run.exchanges.values())}
+        known = {run.model, *(e.model for e in (*run.exchanges.values(), *run.earlier))}
         known.add(None if initial is None else ModelRef(initial.sha256))
         if ref not in known and ref.digest not in self._workspace.taken:
             raise WorkflowError(f"the workflow named a model {ref.short} that this run does not have")

@@ -224,6 +224,32 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
     )
 
 
+def asked_again(before: Exchange, event: ExchangeOpened, quiet: Iterable[str], time_ms: int) -> Exchange:
+    """An exchange that the workflow asks once more in a round that begins again, under its number.
+
+    What was answered stands, and no site that has answered is asked again. An exchange that had closed with
+    answers is as it was; any other waits for the sites that are asked now.
+    """
+    if before.closed is not None and before.num_answered:
+        return replace(before, index=event.index)
+    fresh = Exchange.opened(event, before.protocol, quiet, time_ms)
+    # Where the workflow chose the sites it finds all of them, also those that take part no more.
+    stay = {site: m for site, m in before.members.items() if m.answer is not None or not event.needed}
+    members = fresh.members.update(
+        {site: m if m.answer is not None else Member(_A, time_ms) for site, m in stay.items()}
+    )
+    counts = count_states(members)
+    enough = event.needed > 0 and counts[_PLACE[_D]] >= event.needed
+    return replace(
+        fresh,
+        members=members,
+        counts=counts,
+        without_examples=before.without_examples,
+        first=before.first,
+        enough_ms=time_ms if enough else None,
+    )
+
+
 def restart(exchange: Exchange, event: Restart, time_ms: int) -> Exchange:
     """Give an open exchange its whole time again."""
     if exchange.closed is not None:

@@ -336,6 +336,21 @@ class TestDisclosure:
 
         run(main())
 
+    def test_a_site_is_not_asked_once_more_than_the_plan_says(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with worker(fixture) as w:
+                await w.in_round()
+                asked = await w.asking(exchange())
+                await all_answer(w)
+                await asked
+                with pytest.raises(WorkflowError, match="in 2 exchanges of round 1") as refused:
+                    await w.host.handle(exchange(index=1))
+                assert "`tasks: {train: {exchanges: 2}}`" in refused.value.mend
+
+        run(main())
+
     def test_first_models_are_not_to_be_had_in_later_rounds(
         self, fixture: FederationFixture, run: Run
     ) -> None:

@@ -41,6 +41,7 @@ from hanse.doctor.checks import (
     check_writable,
     failed,
 )
+from hanse.doctor.new_defaults import check_new_defaults
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import load_certificate, pem_of
@@ -161,6 +162,7 @@ async def _site(directory: Path) -> Examination:
     site.sandbox_required = settings.sandbox == "required"
     credentials = _credentials(site, directory, settings.name, settings.renew_at)
     await site.ask_aggregator(directory, settings, credentials)
+    site.look("policy", lambda: check_new_defaults(directory, settings))
     site.look("data", lambda: check_data(settings))
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
     site.look("directory", lambda: check_writable(directory, folders))

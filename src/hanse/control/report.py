@@ -20,6 +20,8 @@ CLAIMS = {
     "history": "the events can have happened in this order",
     "statements": "every answer and every result was signed by its site and says what the journal says",
     "consent": "only sites that had accepted the plan were asked, and only what it declares was taken",
+    "limits": "no sum was of fewer sites than the plan says, and no site was asked more often than it says",
+    "results": "rounds, metrics and the end of the run follow from the results that were accepted",
 }
 """What each check of a journal proves, in the order of the checks."""
 MODEL = "model"
@@ -153,6 +155,7 @@ class AuditReport:
         records: Records read.
         sealed_by: The aggregator's URI.
         sealed_ms: When it sealed the journal.
+        notes: Remarks that speak against no claim.
     """
 
     federation: str
@@ -170,6 +173,7 @@ class AuditReport:
     records: int = 0
     sealed_by: str = ""
     sealed_ms: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> tuple[Check, ...]:

@@ -119,6 +119,8 @@ def say_verdict(report: AuditReport) -> None:
         say(f"  {'FAILED' if check.count else 'ok    '}  {check.name:<10}  {check.claim}")
         for problem in and_more(check.problems, len(check.problems), check.count):
             say(f"          - {problem}")
+    for remark in report.notes:
+        say(f"  note: {remark}")
     if not report.failed:
         sealed = f"sealed by {report.sealed_by} {format_time(report.sealed_ms)}"
         say(f"verified: {report.records} records, {sealed}")

@@ -132,7 +132,7 @@ class Author:
         for site in SITES:
             self.answer_task(site, update=UpdateFile(digest=UPDATE, size=120))
         self.do(RecordAggregate(1, SITES, 10, "e" * 64))
-        self.do(OpenExchange(1, 1, "evaluate", MODEL))
+        self.do(OpenExchange(1, 1, "evaluate", ModelRef(named(LAST_MODEL))))
         self.answer_task("budapest")
         self.answer_task("zurich", outcome="failed", reason="out of memory", log_tail="killed")
         self.do(Commit(1, ModelRef(named(LAST_MODEL)), {"loss": 0.5}))

@@ -9,6 +9,7 @@ from tests.deterministic.core_values import first_model, next_model, sum_of, upd
 from tests.replays import replay
 
 from hanse.core.journal.chain import Record, check_chain
+from hanse.core.plan.exchange_limits import most_in_round, most_in_run
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event, read_event
 from hanse.core.run.round_events import (
@@ -38,6 +39,8 @@ class Checks:
         self._world = world
         self._taken: set[tuple[str, int]] = set()
         """Results whose site may have been told that they are taken."""
+        self._asked: dict[tuple[str, int], Asked] = {}
+        """What each site was asked, by the number of the exchange."""
 
     def taken(self, site: str, exchange: int, events: tuple[Event, ...]) -> None:
         """A result was taken: now, or before, when these events say nothing of it."""
@@ -53,6 +56,22 @@ class Checks:
         """A site is asked: for nothing that was taken from it."""
         again = [task.exchange for task in tasks if (site, task.exchange) in self._taken]
         assert not again, f"{site} is asked again for exchanges {again}"
+        for task in tasks:
+            before = self._asked.setdefault((site, task.exchange), task)
+            same = (before.round_number, before.task, before.model)
+            assert (task.round_number, task.task, task.model) == same, f"another exchange {task.exchange}"
+
+    def not_too_often(self, run: Run) -> None:
+        """No site was ever asked in more exchanges than the plan says, in any of its lives."""
+        plan, of_round, of_run = run.plan, Counter[tuple[str, str, int]](), Counter[tuple[str, str]]()
+        for (site, _), asked in self._asked.items():
+            of_round[site, asked.task, asked.round_number] += 1
+            of_run[site, asked.task] += 1
+        if not self._world.shape.stream:
+            most = max(of_round, key=lambda key: of_round[key])
+            assert of_round[most] <= most_in_round(plan, most[1]), f"{most}: asked {of_round[most]} times"
+        for (site, task), times in of_run.items():
+            assert times <= most_in_run(plan, task), f"{site} was asked for {task} in {times} exchanges"
 
     def survived(self, before: JournaledRun, records: list[Record]) -> None:
         """The aggregator died: what it believed last is what the journal has, or that plus one append."""
@@ -73,6 +92,7 @@ class Checks:
         assert times == sorted(times)
         run = world.aggregator.run
         assert _replayed(records) == run
+        self.not_too_often(run)
         events = [read_event(record.kind, record.body) for record in records]
         for event in events:
             if event.kind == "RunFailed":

@@ -51,7 +51,10 @@ class Shape:
         """The plan, in which time is short."""
         update = "individual" if self.stream else "aggregate"
         by = {} if self.stream else {"aggregated_by": "aggregator"}
-        tasks = {"train": {"discloses": {"update": update, "metrics": ["loss"], **by}}}
+        # A stream here takes two updates a version, which may both be of one site.
+        often = {"exchanges": 2} if self.stream else {}
+        train = {"discloses": {"update": update, "metrics": ["loss"], **by}, **often}
+        tasks: dict[str, Any] = {"train": train}
         if self.evaluate:
             tasks["evaluate"] = {"discloses": {"metrics": ["loss"]}}
         cohort = {

@@ -304,7 +304,7 @@ class AgentLives:
                 "name": name,
                 "federation": "north",
                 "aggregator": "https://localhost:1",
-                "policy": {"accept": ["demo"], "discloses": {"update": "individual"}},
+                "policy": {"accept": ["demo"], "discloses": {"update": "individual", "at_least": 1}},
                 "disk_reserve": 0,
             }
         )

@@ -40,7 +40,7 @@ rounds: 2
 cohort: {quorum: 0.5, deadline: 30m}
 options: {depth: [1, 2.5, yes, null]}
 tasks:
-  train: {epochs: 1, discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}
+  train: {epochs: 1, exchanges: 2, discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}
   evaluate:  # a comment
     discloses:
       metrics: ["loss"]
@@ -52,7 +52,7 @@ federation: north
 aggregator: https://aggregator.example.org:8443
 proxy: null
 data: {xrays: /srv/xrays}
-policy: {accept: ["heart*"], discloses: {update: individual}}
+policy: {accept: ["heart*"], discloses: {update: individual, at_least: 2}, max_tasks: 40}
 worker: {memory: 4GB, network: false}
 disk_reserve: 1GB
 """

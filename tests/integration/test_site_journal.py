@@ -141,7 +141,7 @@ def test_a_plan_that_a_person_approves_is_in_the_journal_of_the_site(federation:
     site = federation.sites["b"]
     federation.agent("b").says("connected to the aggregator")
     stopped(federation, "b")
-    site.settings(policy={"accept": [], "discloses": {"update": "individual"}})
+    site.settings(policy={"accept": [], "discloses": {"update": "individual", "at_least": 1}})
     federation.start_agent("b")
     run = federation.submit(rounds=1)
     federation.agent("b").says("waits for a person")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.integration.deployment import Deployment, Site, done, free_port, taken_over
 from tests.processes import VISIBLE
 from tests.upgrades.kept import HERE, VERSIONS, copied, read
@@ -36,11 +37,20 @@ def federation(version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     root = tmp_path_factory.mktemp("federation")
     folders = copied(version, root / "folders", free_port(), empty_folders=False)
     sites = [Site(path.name, path, folders / "data" / path.name) for path in (folders / "sites").iterdir()]
+    for site in sites:
+        as_in_0_1(site)
     with taken_over(root, folders / "aggregator", *sites) as federation:
         federation.run("halted-1").resume()
         (asked,) = (plan for plan in plans(federation, "visby") if plan["name"] == "asked")
         done("plan", "approve", asked["digest"], "--site", federation.sites["visby"].directory)
         yield federation
+
+
+def as_in_0_1(site: Site) -> None:
+    """Have a site's policy permit what it permitted before, as the page on upgrades says."""
+    policy = yaml.safe_load((site.directory / "site.yaml").read_text(encoding="utf-8"))["policy"]
+    policy["discloses"]["at_least"] = 1
+    site.settings(policy=policy)
 
 
 def plans(federation: Deployment, site: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 from hanse.config.load import LoadedPlan, load_plan, script_plan
 from hanse.config.write import to_yaml
 from hanse.core.plan.plan import fit_into_a_plan
+from hanse.core.plan.policy import default_refusals
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
 from hanse.simulation.host import Listener
@@ -157,6 +158,7 @@ def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[s
         "rounds": list(history),
         "model": None if run.model is None else run.model.digest,
         "best": None if best is None else {"round": best.round_number, "model": best.model.digest},
+        "warnings": list(default_refusals(plan)),
     }
 
 

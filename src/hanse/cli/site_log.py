@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from hanse.core.journal.site_records import (
     AggregatorRestoreAcknowledged,
     ContradictionAcknowledged,
+    ExchangeRecord,
     FailureReleased,
     PlanAnswerReleased,
     ReleasedUpdate,
+    ReleaseRecovered,
     RestoreAcknowledged,
     ResultReleased,
     SiteJournalBegun,
@@ -42,6 +44,8 @@ def _lines(record: SiteRecord) -> list[str]:
         case FailureReleased():
             printed = [f"printed: {line}" for line in record.log_tail.splitlines()]
             return [f"{_task(record)} failed", *_reasons(record.reason.splitlines()), *printed]
+        case ReleaseRecovered():
+            return [f"{_task(record)}: {record.outcome}, by an outcome that the site had signed and kept"]
         case RestoreAcknowledged():
             return [
                 f"records after {record.own.sequence} are missing, as {record.by} acknowledged; record "
@@ -91,7 +95,7 @@ def _update(update: ReleasedUpdate) -> Iterator[str]:
         yield f"tensors: {', '.join(and_more(shown, len(shown), count))}"
 
 
-def _task(record: ResultReleased | FailureReleased) -> str:
+def _task(record: ExchangeRecord) -> str:
     where = f"round {record.round_number}, exchange {record.exchange}"
     return f"run {record.run_id}: {record.task} of {where}"
 

@@ -161,6 +161,11 @@ class RunFolder:
         except ValidationError:
             return None  # damaged: the task is performed again, and gives the same
 
+    def kept_outcomes(self) -> list[int]:
+        """Exchanges of which something is kept that was said before, in order."""
+        with file_errors(f"look through {self._outcomes}"):
+            return sorted(int(p.stem) for p in self._outcomes.glob("*.json") if p.stem.isdecimal())
+
     def keep_outcome(self, exchange: int, statement: CertifiedStatement) -> None:
         """Write down what is about to be said of an exchange.
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.exchange_limits import check_limits
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
+from hanse.core.journal.exchange_counts import AskedExchange
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
@@ -86,6 +88,7 @@ class TaskRun:
         """
         manifest = await self.reviewer.agreed(self.run)
         self._check_asked(manifest.plan)
+        await asyncio.to_thread(self._check_limits, manifest.plan)
         model = await self._model()
         logger.info("%s begins", self, extra=self.facts)
         report = await self._perform(manifest, model)
@@ -153,6 +156,22 @@ class TaskRun:
         disclosure_of(plan, asked.task)
         if asked.model is None or not 1 <= asked.round_number <= plan.rounds:
             raise PolicyError(f"{self}: the plan has {plan.rounds} rounds, and every task a model")
+
+    def _check_limits(self, plan: Plan) -> None:
+        """Refuse what the plan does not let this site be asked any more; waits for the journal."""
+        asked = self.assignment
+        check_limits(
+            self.context.journal.open(),
+            plan,
+            AskedExchange(
+                run_id=self.run.run_id,
+                plan_digest=self.run.plan_digest,
+                exchange=asked.exchange,
+                round_number=asked.round_number,
+                task=asked.task,
+                model=None if asked.model is None else asked.model.digest,
+            ),
+        )
 
     async def _model(self) -> Path | None:
         """The parameters to start from, where the worker can read them."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.exchange_limits import recover_releases
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.review import Reviewer
@@ -61,6 +62,8 @@ class Tasks:
         self._reviewer = reviewer
         self._workers = workers
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._recovered: set[str] = set()
+        """Runs whose kept outcomes are all in the site's journal."""
 
     async def run(self, run: RunWork, assignment: Assignment) -> None:
         """See a task through until the aggregator has what came of it, or does not want it.
@@ -74,6 +77,7 @@ class Tasks:
         """
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
+            await self._recover(run, folder)
             task_run = TaskRun(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
             try:
                 await self._see_through(task_run)
@@ -90,6 +94,14 @@ class Tasks:
             said = await self._here.retry_while_disk_full(look)
         await self._hand_in(task_run, said or await self._outcome(task_run))
 
+    async def _recover(self, run: RunWork, folder: RunFolder) -> None:
+        if run.run_id in self._recovered:
+            return
+        here = self._here
+        what = here.journal, here.identity.credentials, folder, run.run_id, run.plan_digest
+        await here.retry_while_disk_full(partial(asyncio.to_thread, recover_releases, *what))
+        self._recovered.add(run.run_id)
+
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
         async with self._locks[run_id]:
@@ -100,6 +112,7 @@ class Tasks:
                 logger.warning("run %s: %s", run_id, error)
             await self._workers.end_run(run_id)
             self._receipts.forget(run_id)
+            self._recovered.discard(run_id)
 
     async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
         """The folder of a run, with nothing of earlier tasks than models that this one starts from."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from hanse.config.units import format_duration
+from hanse.core.plan.exchange_limits import may_stream, most_in_round, most_in_run
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
-from hanse.core.values.wording import visible
+from hanse.core.values.wording import counted, visible
 
 _WORKFLOWS = {
     "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",
@@ -70,7 +71,8 @@ def _at_aggregator(plan: Plan) -> list[str]:
         workflow = _WORKFLOWS[plan.workflow]
     else:
         workflow = (
-            f"The plan's own workflow {plan.workflow}; it decides which tasks are asked, and how often."
+            f"The plan's own workflow {plan.workflow}; it decides which tasks are asked, and how often, "
+            "within the limits below."
         )
     cohort = plan.cohort
     who = "all sites" if cohort.fraction == 1 else f"{cohort.fraction:.0%} of the sites, drawn at random"
@@ -84,8 +86,8 @@ def _at_aggregator(plan: Plan) -> list[str]:
 def _leaves(plan: Plan) -> list[str]:
     lines = []
     for name, task in plan.tasks.items():
-        lines.append(f"Each time it does {name}:")
-        lines += [f"  - {what}" for what in _sent(task.discloses)]
+        lines.append(f"Each time it does {name}, {_how_often(plan, name)}:")
+        lines += [f"  - {what}" for what in _sent(plan, task.discloses)]
     if plan.initial_model is None:
         lines += [
             "Before round 1, from one site, the first by name:",
@@ -103,6 +105,13 @@ def _leaves(plan: Plan) -> list[str]:
     ]
 
 
+def _how_often(plan: Plan, task: str) -> str:
+    in_run = f"in {counted(most_in_run(plan, task), 'exchange')} of a run"
+    if may_stream(plan, task):
+        return f"at most {in_run}"
+    return f"at most in {counted(most_in_round(plan, task), 'exchange')} of a round, {in_run}"
+
+
 def _compressed(compression: Compression) -> list[str]:
     """How updates leave, which discloses no more than what they are made of."""
     if not compression.upload:
@@ -117,7 +126,7 @@ def _compressed(compression: Compression) -> list[str]:
     return lines
 
 
-def _sent(disclosure: Disclosure) -> list[str]:
+def _sent(plan: Plan, disclosure: Disclosure) -> list[str]:
     sent = ["the number of examples it worked on, to the aggregator, the operators and the workflow"]
     if disclosure.metrics:
         numbers = ", ".join(disclosure.metrics)
@@ -130,7 +139,7 @@ def _sent(disclosure: Disclosure) -> list[str]:
         case "aggregate":
             sent.append(
                 f"how training changed the model ({tensors}), to the aggregator, which promises to show "
-                "the workflow only the sum over all sites"
+                f"the workflow only the sum over all sites, {plan.cohort.minimum} at least"
             )
         case "individual":
             sent.append(f"how training changed the model ({tensors}), to the aggregator and the workflow")

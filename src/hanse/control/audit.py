@@ -11,6 +11,7 @@ from cryptography import x509
 from pydantic import ValidationError
 
 from hanse.control.receipts import report_restore
+from hanse.control.recount import Problems, Recount
 from hanse.control.report import (
     MODEL,
     Account,
@@ -109,6 +110,7 @@ class _Examination:
         self._last = (0, GENESIS)
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
+        self._recount = Recount()
         self._run: Run | None = None
         self._recounted: ExchangeClosed | None = None
         self._closed: dict[int, dict[str, Any]] = {}
@@ -133,6 +135,7 @@ class _Examination:
             )
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
+        self._report.notes.extend(self._recount.notes)
         if self._run is not None:
             self._report.phase, self._report.rounds = self._run.phase.value, max(self._run.committed, 0)
             best = self._run.best.model if self._run.best else None
@@ -156,8 +159,14 @@ class _Examination:
             self._checks["history"].fail(f"{where} is not an event that this version knows: {record.kind}")
             return
         self._examine(event, record, where)
+        if self._run is not None:
+            self._note(self._recount.of_event(self._run, event), where)
         self._replay(event, record.time_ms, where)
         self._took_part(event, record.time_ms)
+
+    def _note(self, problems: Problems, where: str) -> None:
+        for name, problem in problems:
+            self._checks[name].fail(f"{where}: {problem}")
 
     def _examine(self, event: Event, record: Record, where: str) -> None:
         match event:
@@ -174,9 +183,8 @@ class _Examination:
                 self._counted(event, where)
             case RoundOpened():
                 self._consented(event.cohort, f"round {event.round_number}", where)
-                self._spared(event, record.time_ms, where)
             case SiteSuspended() | SuspensionWaived() | SiteReinstated():
-                self._spared(event, record.time_ms, where)
+                self._account(event.site).sparing.append(Sparing(record.time_ms, _told(event)))
             case AggregatorRestored():
                 report_restore(self._report, event, record.time_ms, self._setting.authority, where)
             case _:
@@ -208,6 +216,8 @@ class _Examination:
         try:
             stated = check_outcome(event, opened, self._setting, time_ms)
             size = 0 if stated.update is None else stated.update.size
+            if self._run is not None:
+                self._note(self._recount.of_outcome(self._run, event.site, opened, stated), where)
         except HanseError as error:
             self._checks["statements"].fail(f"{where}: {error.message}")
         account, place = (
@@ -258,32 +268,6 @@ class _Examination:
         now = self._run.attendance.close(exchange, event.cause, self._run.without, rules)
         self._recounted = now
         return now, now.model_copy(update={"idle": (), "suspended": (), "data": None})
-
-    def _spared(
-        self, event: RoundOpened | SiteSuspended | SuspensionWaived | SiteReinstated, time_ms: int, where: str
-    ) -> None:
-        """Hold what is told of sites that are suspended against what they did."""
-        if not isinstance(event, RoundOpened):
-            self._account(event.site).sparing.append(Sparing(time_ms, _told(event)))
-        if self._run is None:
-            return
-        failure_record, limit = self._run.failure_record, self._run.plan.cohort.set_aside_after
-        problem = ""
-        match event:
-            case RoundOpened():
-                if wrong := sorted({*event.cohort} & failure_record.suspensions.keys()):
-                    problem = f"the round asks {', '.join(wrong)}, suspended before"
-                elif wrong := sorted({*event.suspended} - failure_record.suspensions.keys()):
-                    problem = f"the round goes without {', '.join(wrong)}, never suspended"
-            case SiteSuspended() | SuspensionWaived():
-                streaks = failure_record.streaks.get(event.site)
-                if not limit or streaks is None or streaks.rounds < limit:
-                    problem = f"{event.site} had not failed in {limit} rounds in a row"
-            case SiteReinstated():
-                if event.site not in failure_record.suspensions:
-                    problem = f"{event.site} was not suspended"
-        if problem:
-            self._checks["history"].fail(f"{where}: {problem}")
 
     def _took_part(self, event: Event, time_ms: int) -> None:
         """Keep who took part in an exchange, and who did not, once the event is replayed."""

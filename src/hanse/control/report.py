@@ -20,6 +20,8 @@ CLAIMS = {
     "history": "the events can have happened in this order",
     "statements": "every answer and every result was signed by its site and says what the journal says",
     "consent": "only sites that had accepted the plan were asked, and only what it declares was taken",
+    "limits": "no sum was of fewer sites than the plan says, and no site was asked more often than it says",
+    "results": "rounds, metrics and the end of the run follow from the results that were accepted",
 }
 """What each check of a journal proves, in the order of the checks."""
 MODEL = "model"
@@ -198,6 +200,7 @@ class AuditReport:
         sealed_ms: When it sealed the journal.
         restores: Restores of the aggregator that the journal names.
         receipts: Receipts that it was held against; None for none.
+        notes: Remarks that speak against no claim.
     """
 
     federation: str
@@ -217,6 +220,7 @@ class AuditReport:
     sealed_ms: int = 0
     restores: list[ReportedRestore] = field(default_factory=list)
     receipts: UsedReceipts | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def unproved(self) -> tuple[str, ...]:

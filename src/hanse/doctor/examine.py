@@ -42,6 +42,7 @@ from hanse.doctor.checks import (
     failed,
 )
 from hanse.doctor.limits import check_connections, check_worker_limits, check_worker_settings
+from hanse.doctor.new_defaults import check_new_defaults
 from hanse.doctor.receipt_checks import check_receipts, check_restore
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
@@ -165,6 +166,7 @@ async def _site(directory: Path) -> Examination:
     site.sandbox_required = settings.sandbox == "required"
     credentials = _credentials(site, directory, settings.name, settings.renew_at)
     await site.ask_aggregator(directory, settings, credentials)
+    site.look("policy", lambda: check_new_defaults(directory, settings))
     site.look("data", lambda: check_data(settings))
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
     site.look("directory", lambda: check_writable(directory, folders))

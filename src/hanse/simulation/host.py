@@ -13,7 +13,14 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
-from hanse.core.run.hosting import check_model, dead_exchanges, staleness, standing_of, stream_model
+from hanse.core.run.hosting import (
+    check_model,
+    check_sum,
+    dead_exchanges,
+    staleness,
+    standing_of,
+    stream_model,
+)
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Finish, Submit
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
@@ -152,6 +159,7 @@ class SimulationHost:
         """Have each site perform the task; the aggregate of the answers."""
         exchange = self._exchange(request, individually=request.sites is not None)
         aggregate = fold(self.plan, self._answers(exchange), streamed=True)
+        check_sum(self.plan, self.run.exchanges[exchange.number])
         digest = None
         if aggregate.delta is not None:
             delta, digest = self._copied(aggregate.delta)

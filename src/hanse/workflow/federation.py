@@ -87,7 +87,8 @@ class Federation:
         Raises:
             DisclosureError: The plan does not disclose the task's updates individually.
         """
-        check_asked(self.plan, task, self._standing.committed + 1, individually=True)
+        # The first model is committed before anything is streamed.
+        check_asked(self.plan, task, max(self._standing.committed + 1, 1), individually=True)
         while not self._begun().complete:
             exchange, update = self._host.next_update(task, frozenset(self._taken))
             self._taken.add(exchange)

@@ -95,6 +95,7 @@ def manifest_of(source: str = LEARNER, /, **plan: Any) -> Manifest:
         "code": ("federation.py",),
         "learner": "federation:learner",
         "rounds": 5,
+        "cohort": {"minimum": 3},
         "tasks": {"train": TRAIN, "evaluate": EVALUATE},
     }
     data = source.encode()
@@ -313,13 +314,13 @@ class Site:
         )
 
     def assignment(self, task: str = "train", exchange: int = 1, **told: Any) -> Assignment:
-        """A task on `MODEL`, which can be fetched."""
+        """A task on `MODEL`, which can be fetched; each exchange is that of a round."""
         data = encode(MODEL)
         given = {"model": self.upstream.add(data), "model_bytes": len(data)}
         return Assignment.model_validate(
             {
                 "exchange": exchange,
-                "round_number": 1,
+                "round_number": exchange,
                 "task": task,
                 "max_update_bytes": len(data) if task != "evaluate" else 0,
                 "deadline_ms": 1,

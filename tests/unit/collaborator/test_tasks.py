@@ -298,8 +298,9 @@ def test_an_outcome_of_another_task_is_not_handed_in(site: Site, run: Run, work:
     workers = FakeWorkers()
     outcome = settled(site, run, work, site.assignment("train"), workers)
 
-    assert outcome.task == "train"
-    assert len(workers.orders) == 1
+    assert (outcome.task, outcome.outcome) == ("train", "failed")
+    assert "exchange 1 of run demo-1 asked for another task, round or model before" in outcome.reason
+    assert workers.orders == []
 
 
 def test_an_outcome_that_somebody_else_wrote_is_not_handed_in(site: Site, run: Run, work: RunWork) -> None:

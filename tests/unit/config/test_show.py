@@ -81,8 +81,32 @@ def test_an_aggregate_says_who_sees_the_sites_own_update(manifest: Make) -> None
     )
     assert (
         "    - how training changed the model (all tensors), to the aggregator, which promises to show "
-        "the workflow only the sum over all sites"
+        "the workflow only the sum over all sites, 1 at least"
     ) in leaves
+
+
+def test_a_sum_says_how_many_sites_it_is_of_at_least(manifest: Make) -> None:
+    plan = manifest(cohort={"minimum": 5}, tasks={"train": {"discloses": AGGREGATE}})
+
+    assert "only the sum over all sites, 5 at least" in told(plan)
+
+
+def test_each_task_says_how_often_a_site_may_be_asked(manifest: Make) -> None:
+    tasks = {"train": {"discloses": AGGREGATE, "exchanges": 3}, "evaluate": {}}
+
+    leaves = section(told(manifest(rounds=20, tasks=tasks)), "What leaves a site")
+
+    assert "  Each time it does train, at most in 3 exchanges of a round, in 60 exchanges of a run:" in leaves
+    assert (
+        "  Each time it does evaluate, at most in 1 exchange of a round, in 20 exchanges of a run:" in leaves
+    )
+
+
+def test_a_task_that_may_be_streamed_has_a_limit_of_the_run_alone(manifest: Make) -> None:
+    tasks = {"train": {"discloses": {"update": "individual"}}}
+    plan = manifest(workflow="federation:asynchronous", rounds=20, tasks=tasks)
+
+    assert "Each time it does train, at most in 20 exchanges of a run:" in told(plan)
 
 
 def test_an_individual_update_of_some_tensors_says_which(manifest: Make) -> None:

@@ -16,7 +16,8 @@ from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.wire.messages.sites import UpdateFile
 
-SETTINGS = MANIFEST.plan.model_dump(mode="json") | {"rounds": 9, "cohort": {"quorum": 0.5}}
+OWN = {"workflow": "heart:workflow", "rounds": 9, "cohort": {"quorum": 0.5}}
+SETTINGS = MANIFEST.plan.model_dump(mode="json") | OWN
 GONE = [Leave("zurich", "removed from the federation"), AnswerPlan("zurich", accepted=False)]
 
 Examined = Callable[..., dict[str, list[str]]]

@@ -21,7 +21,8 @@ from hanse.core.values.canonical import canonical_json
 from hanse.wire.messages.sites import UpdateFile
 
 RULES = {"quorum": 0.5, "tolerated_missing": 0.2, "set_aside_after": 2, "rest": "9 rounds"}
-SETTINGS = MANIFEST.plan.model_dump(mode="json") | {"rounds": 9, "cohort": RULES}
+OWN = {"workflow": "heart:workflow", "rounds": 9, "cohort": RULES}
+SETTINGS = MANIFEST.plan.model_dump(mode="json") | OWN
 
 
 def ask(author: Author, number: int, **zurich: Any) -> int:

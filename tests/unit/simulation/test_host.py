@@ -20,7 +20,7 @@ from hanse.core.run.run_events import RunFailed
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
-from hanse.errors import PlanError, QuorumError, TaskError, UpdateError, WorkflowError
+from hanse.errors import PlanError, QuorumError, TaskError, WorkflowError
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
@@ -208,15 +208,15 @@ def test_updates_become_one_by_the_plans_rule(aggregation: dict[str, Any], step:
 
 
 @pytest.mark.parametrize("rule", ["weighted_mean", "mean", "median"])
-def test_a_sum_over_no_examples_fails_once_every_site_has_answered(rule: str) -> None:
+def test_a_sum_over_no_examples_fails_once_no_site_with_examples_can_answer(rule: str) -> None:
     sites = {"a": Adder(1.0, examples=0), "b": Adder(2.0, examples=0)}
     simulation = Simulation(sites, aggregation={"rule": rule})
 
-    with pytest.raises(UpdateError, match="nothing to aggregate: none of 2 sites had examples"):
+    with pytest.raises(QuorumError, match=r"2 had no examples; by .* a sum needs 1 with examples"):
         simulation.drive()
 
     assert [event.site for event in simulation.of(UpdateAccepted)][1:] == ["a", "b"]
-    assert simulation.of(RunFailed)[0].error == "update"
+    assert simulation.of(RunFailed)[0].error == "quorum"
 
 
 class Growing(Adder):

@@ -38,7 +38,7 @@ def references(run: Run) -> frozenset[str]:
     found: set[str | None] = {*plan_blobs(run)}
     if run.phase is not Phase.FINISHED:
         found.add(run.state)
-        for exchange in run.exchanges.values():
+        for exchange in (*run.exchanges.values(), *run.earlier):
             models.add(exchange.model)
             found |= {member.answer.update for member in exchange.members.values() if member.answer}
     found |= {model.digest for model in models if model is not None}

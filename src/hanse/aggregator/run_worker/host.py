@@ -33,6 +33,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.hosting import (
     accepted_result,
     check_model,
+    check_sum,
     dead_exchanges,
     first_site,
     next_ready,
@@ -148,6 +149,7 @@ class CallHandler:
     async def _sum(self, call: ExchangeCall) -> SumReply:
         self._check_asked(call)
         exchange = await self._exchange(call)
+        check_sum(self._run.plan, exchange)
         aggregate, digest = await asyncio.to_thread(self._fold, exchange)
         self._note(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
         return SumReply(
@@ -250,7 +252,7 @@ class CallHandler:
         if ref is None:
             raise WorkflowError("the workflow named no model")
         initial = run.manifest.initial_model
-        known = {run.model, *(e.model for e in run.exchanges.values())}
+        known = {run.model, *(e.model for e in (*run.exchanges.values(), *run.earlier))}
         known.add(None if initial is None else ModelRef(initial.sha256))
         if ref not in known and ref.digest not in self._workspace.taken:
             raise WorkflowError(f"the workflow named a model {ref.short} that this run does not have")

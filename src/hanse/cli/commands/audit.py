@@ -146,6 +146,8 @@ def say_verdict(report: AuditReport) -> None:
             say(f"          - {problem}")
     _show_restores(report)
     _show_receipts(report)
+    for remark in report.notes:
+        say(f"  note: {remark}")
     if not report.failed:
         sealed = f"sealed by {report.sealed_by} {format_time(report.sealed_ms)}"
         say(f"verified: {report.records} records, {sealed}")

@@ -39,13 +39,18 @@ def check(plan: PlanFile, json: Json = False) -> None:
     """Check a plan with its code, and say what it would run; nothing is run."""
     from hanse.config.load import load_plan
     from hanse.config.show import describe
+    from hanse.core.plan.policy import default_refusals
 
     loaded = load_plan(plan)
+    warnings = default_refusals(loaded.manifest.plan)
     if json:
-        say_json({"digest": loaded.digest, "manifest": loaded.manifest.model_dump(mode="json")})
-    else:
-        say(describe(loaded.manifest, loaded.digest))
-        say(f"{plan} is in order")
+        manifest = loaded.manifest.model_dump(mode="json")
+        say_json({"digest": loaded.digest, "manifest": manifest, "warnings": list(warnings)})
+        return
+    say(describe(loaded.manifest, loaded.digest))
+    say(f"{plan} is in order")
+    for warning in warnings:
+        warn(warning)
 
 
 @app.command()

@@ -46,8 +46,13 @@ def submit(
     from hanse.cli.watch.live import View
     from hanse.config.load import load_plan
     from hanse.control.submission import submit_plan
+    from hanse.core.plan.policy import default_refusals
 
     loaded = load_plan(plan)
+    warnings = default_refusals(loaded.manifest.plan)
+    if not json:
+        for warning in warnings:
+            warn(warning)
 
     async def do(client: ControlClient) -> RunStatus:
         status = await submit_plan(client, loaded)
@@ -57,7 +62,7 @@ def submit(
 
     status = _ask(directory, do)
     if json:
-        say_json(status.model_dump(mode="json"))
+        say_json({**status.model_dump(mode="json"), "warnings": list(warnings)})
     if not watch:
         note(f"Follow it with: hanse run watch {status.run_id} -d {directory}")
     else:

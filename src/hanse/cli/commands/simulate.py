@@ -122,6 +122,9 @@ def simulate(
         say("nothing was kept; --output DIR writes the model and the metrics")
     else:
         say("\n".join(f"{what}: {file}" for what, file in summary["files"].items()))
+    if not json:
+        for warning in summary["warnings"]:
+            warn(warning)
     _warn(outcome, prepared.partition)
 
 

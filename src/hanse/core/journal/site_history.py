@@ -7,8 +7,10 @@ from collections import OrderedDict
 from pydantic import ValidationError
 
 from hanse.core.journal.chain import GENESIS, Record, check_chain, place_of
+from hanse.core.journal.exchange_counts import AskedExchange, ExchangeCounts
 from hanse.core.journal.site_records import (
     DamagedJournal,
+    ExchangeRecord,
     FailureReleased,
     JournalHead,
     PlanAnswerReleased,
@@ -38,12 +40,14 @@ class SiteHistory:
         begun: The first record; None of a journal without records.
         restores: Acknowledged restores.
         head: The last record; None of a journal without records.
+        exchanges: Exchanges of which something was released.
     """
 
     def __init__(self) -> None:
         self.begun: SiteJournalBegun | None = None
         self.restores = 0
         self.head: JournalHead | None = None
+        self.exchanges = ExchangeCounts()
         self._acknowledged: JournalHead | None = None
         self._released: OrderedDict[tuple[str, int], tuple[str, JournalHead]] = OrderedDict()
 
@@ -93,6 +97,8 @@ class SiteHistory:
             case _:
                 pass
         self.head = JournalHead(generation=generation, sequence=record.sequence, digest=record.digest)
+        if isinstance(read, ExchangeRecord):
+            self.exchanges.add(asked_by(read))
         if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased):
             self._released[_key(read)] = _content(read), self.head
             self._released.move_to_end(_key(read))
@@ -120,6 +126,18 @@ class SiteHistory:
     def _acknowledge(self, head: JournalHead) -> None:
         if not self.acknowledged(head):
             self._acknowledged = head
+
+
+def asked_by(record: ExchangeRecord) -> AskedExchange:
+    """The exchange that a record is about."""
+    return AskedExchange(
+        run_id=record.run_id,
+        plan_digest=record.plan_digest,
+        exchange=record.exchange,
+        round_number=record.round_number,
+        task=record.task,
+        model=record.model,
+    )
 
 
 def _key(release: Release) -> tuple[str, int]:

@@ -139,6 +139,26 @@ class FailureReleased(Strict):
     log_tail: str = Field("", max_length=8_192)
 
 
+class ReleaseRecovered(Strict):
+    """A release that the journal lacked, by an outcome that the site had signed and kept in the run's folder.
+
+    So an exchange stays counted where the journal was damaged or restored from a backup, and where an
+    agent of 0.1 answered it, which kept no journal.
+
+    Attributes:
+        outcome: What the site had stated: `done`, or `failed`.
+    """
+
+    kind: Literal["ReleaseRecovered"] = "ReleaseRecovered"
+    run_id: _RunId
+    plan_digest: Digest
+    exchange: int = Field(ge=1)
+    round_number: int = Field(ge=0)
+    task: Label
+    model: BlobDigest | None
+    outcome: Literal["done", "failed"]
+
+
 class RestoreAcknowledged(Strict):
     """A person acknowledged that records are missing: the journal was restored from a backup, or replaced.
 
@@ -198,8 +218,10 @@ class ContradictionAcknowledged(Strict):
 
 
 Release = PlanAnswerReleased | ResultReleased | FailureReleased
+ExchangeRecord = ResultReleased | FailureReleased | ReleaseRecovered
+"""Records by each of which an exchange counts as one in which the site was asked."""
 Acknowledged = RestoreAcknowledged | AggregatorRestoreAcknowledged | ContradictionAcknowledged
-SiteRecord = SiteJournalBegun | Release | Acknowledged
+SiteRecord = SiteJournalBegun | Release | ReleaseRecovered | Acknowledged
 
 _ANY: TypeAdapter[SiteRecord] = TypeAdapter(Annotated[SiteRecord, Field(discriminator="kind")])
 

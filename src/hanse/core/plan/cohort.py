@@ -108,5 +108,8 @@ def select(
 
 
 def needed(cohort: Cohort, size: int) -> int:
-    """Answers without which an exchange that is to have `size` sites does not count."""
-    return max(min(cohort.minimum, size), math.ceil(round(cohort.quorum * size, 9)), 1)
+    """Answers without which an exchange that is to have `size` sites does not count.
+
+    Never fewer than the plan's minimum, also where fewer sites are there to be asked.
+    """
+    return max(cohort.minimum, math.ceil(round(cohort.quorum * size, 9)))

@@ -241,12 +241,14 @@ def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool)
             that it chose itself.
 
     Raises:
-        DisclosureError: The plan discloses the task's updates in aggregate only, or a first model is
-            asked for after the first round has begun.
+        DisclosureError: The plan discloses the task's updates in aggregate only, a first model is
+            asked for after the first round has begun, or something else before.
         WorkflowError: The plan has no such task.
     """
     if task == INITIALISE and round_number != 0:
         raise DisclosureError("a first model is asked for before the first round only")
+    if task != INITIALISE and round_number < 1:
+        raise DisclosureError(f"before the first round a first model is asked for, and not {task!r}")
     if not individually or task == INITIALISE:
         return
     if task not in plan.tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -9,9 +10,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from hanse.core.plan.exchange_limits import all_in_run
 from hanse.core.plan.manifest import Manifest
-from hanse.core.plan.plan import BUILT_IN_WORKFLOWS
+from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.values.schema import Digest, Strict
+from hanse.core.values.wording import counted, named
 
 _LEVELS = ("none", "aggregate", "individual")
 
@@ -21,6 +24,13 @@ class MaximalDisclosure(Strict):
 
     update: Literal["none", "aggregate", "individual"] = Field(
         "aggregate", description="`individual` also permits aggregate; `none` permits metrics only."
+    )
+    at_least: int = Field(
+        3,
+        ge=1,
+        le=1_000_000,
+        description="Fewest sites with examples in a sum that this site's update goes into. A plan with a "
+        "task of `update: aggregate` has to say as many by `cohort: {minimum: ...}`.",
     )
     metrics: tuple[str, ...] = Field(("*",), description="Patterns of metrics that may leave.")
     first_model: bool = Field(
@@ -49,6 +59,12 @@ class Policy(Strict):
         True, description="Whether plans may have a workflow of their own, run at the aggregator."
     )
     max_rounds: int | None = Field(None, ge=1, description="Longest run this site takes part in.")
+    max_tasks: int | None = Field(
+        None,
+        ge=1,
+        description="Most exchanges in which a run may ask this site: `rounds` times `exchanges`, added over "
+        "all tasks of the plan.",
+    )
 
 
 class Verdict(StrEnum):
@@ -89,7 +105,7 @@ def decide(policy: Policy, manifest: Manifest, digest: str, data_sources: frozen
 
 def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
     plan, most = manifest.plan, policy.discloses
-    found = []
+    found = list[str]()
     for name, task in plan.tasks.items():
         if _LEVELS.index(task.discloses.update) > _LEVELS.index(most.update):
             found.append(
@@ -98,6 +114,7 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
         for metric in task.discloses.metrics:
             if not any(fnmatchcase(metric, pattern) for pattern in most.metrics):
                 found.append(f"task {name} discloses the metric {metric!r}, which this site does not permit")
+    found += _small_sums(plan, most.at_least)
     if plan.initial_model is None and not most.first_model:
         found.append(
             "the plan has no initial_model, and this site does not let its own first model be asked for"
@@ -106,7 +123,36 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
         found.append(f"the plan has its own workflow {plan.workflow!r}; this site permits built-in ones only")
     if policy.max_rounds is not None and plan.rounds > policy.max_rounds:
         found.append(f"the plan has {plan.rounds} rounds; this site permits {policy.max_rounds}")
+    if policy.max_tasks is not None and (exchanges := all_in_run(plan)) > policy.max_tasks:
+        found.append(
+            f"the plan may ask a site in {exchanges} exchanges, in all rounds and of all tasks together; "
+            f"this site permits {policy.max_tasks}"
+        )
     return found
+
+
+def _small_sums(plan: Plan, at_least: int) -> Iterator[str]:
+    minimum = plan.cohort.minimum
+    for name, task in plan.tasks.items():
+        if task.discloses.update == "aggregate" and minimum < at_least:
+            yield (
+                f"task {name} discloses a sum of {counted(minimum, 'site')} or more (`cohort: {{minimum: "
+                f"{minimum}}}`); this site's update goes into sums of {at_least} or more only: "
+                f"the plan needs the line `cohort: {{minimum: {at_least}}}`"
+            )
+
+
+def default_refusals(plan: Plan) -> tuple[str, ...]:
+    """Say in sentences for which sums sites with the default policy refuse a plan, and the line to add."""
+    at_least = MaximalDisclosure().at_least
+    tasks = [name for name, task in plan.tasks.items() if task.discloses.update == "aggregate"]
+    if not tasks or plan.cohort.minimum >= at_least:
+        return ()
+    return (
+        f"sites refuse this plan by default: {named(tasks)} may disclose a sum of "
+        f"{counted(plan.cohort.minimum, 'site')}, and a site's policy asks for at least {at_least} "
+        f"(`discloses: {{at_least: {at_least}}}`). Add to the plan: `cohort: {{minimum: {at_least}}}`",
+    )
 
 
 def _missing(manifest: Manifest, data_sources: frozenset[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from hanse.core.plan.section import PlanSection
+from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.values.schema import Label, Pattern
 
 INITIALISE = "initialise"
@@ -68,6 +68,14 @@ class TaskPlan(PlanSection):
         default_factory=dict, description="Whatever else the learner reads."
     )
     retries: int = Field(1, ge=0, le=10, description="How often a site tries again when the task fails.")
+    exchanges: int = Field(
+        1,
+        ge=1,
+        le=1_000_000,
+        description="In how many exchanges of this task a site may be asked in one round; of a stream, "
+        "`rounds` times this number in the run.",
+        json_schema_extra=new_since("0.2"),
+    )
     discloses: Disclosure = Field(default_factory=Disclosure, description="What leaves the site.")
 
     @model_validator(mode="after")

@@ -110,7 +110,8 @@ class Attendance:
         first = found.too_little and not any(other.too_little for other in others)
         last = sorted({*self.closed, found.exchange})[-MOST_KEPT:]
         return Attendance(
-            closed={number: self.closed.get(number, found) for number in last},
+            # One that closed before, and was asked again, is known by its last close.
+            closed={number: found if number == found.exchange else self.closed[number] for number in last},
             known=self._stated(exchange.task, answers),
             short_rounds=self.short_rounds + first,
         )

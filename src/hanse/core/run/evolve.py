@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hanse.core.plan.goals import Best, improves
 from hanse.core.run.events import Event
-from hanse.core.run.exchange import Exchange, move, restart
+from hanse.core.run.exchange import Exchange, asked_again, move, restart
 from hanse.core.run.exchange_protocol import protocol_of
 from hanse.core.run.exchanges import Exchanges
 from hanse.core.run.resume import RoundOnResume, answered_by_none, surviving_exchanges
@@ -179,7 +179,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RunStopped() | RunFailed():
             return replace(run, reason=event.reason)
         case RunFinished():
-            return replace(run, round_open=None, exchanges=Exchanges())
+            return replace(run, round_open=None, exchanges=Exchanges(), earlier=())
 
 
 def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
@@ -194,10 +194,29 @@ def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
 
 
 def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
-    protocol = protocol_of(run.plan, event.task)
-    exchange = Exchange.opened(event, protocol, run.quiet, time_ms)
+    before = next((e for e in run.earlier if e.number == event.exchange), None)
+    if before is not None:
+        return _reopened(run, before, event, time_ms)
+    if event.exchange != run.last_exchange + 1:
+        raise TamperedError(
+            f"{_named(run)}: the journal has exchange {event.exchange} where {run.last_exchange + 1} is next"
+        )
+    exchange = Exchange.opened(event, protocol_of(run.plan, event.task), run.quiet, time_ms)
     opened = replace(_put(run, exchange), last_exchange=event.exchange)
+    if event.index < 0:
+        counted = {(event.task, s): 1 + run.streamed.get((event.task, s), 0) for s in event.cohort}
+        opened = replace(opened, streamed=run.streamed.update(counted))
     return _without_the_absent(opened, event.cohort, time_ms)
+
+
+def _reopened(run: Run, before: Exchange, event: ExchangeOpened, time_ms: int) -> Run:
+    if (event.round_number, event.task, event.model) != (before.round_number, before.task, before.model):
+        raise TamperedError(
+            f"{_named(run)}: the journal asks something else under the number of exchange {event.exchange}"
+        )
+    again = asked_again(before, event, run.quiet, time_ms)
+    earlier = tuple(exchange for exchange in run.earlier if exchange is not before)
+    return _without_the_absent(replace(_put(run, again), earlier=earlier), again.members, time_ms)
 
 
 def _moved(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed, time_ms: int) -> Run:
@@ -290,8 +309,10 @@ def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
         run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
     )
     kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
+    stand = {exchange.number for exchange in kept}
+    earlier = (*run.earlier, *(e for e in run.exchanges.values() if e.number not in stand))
     excused = frozenset(site for site in run.cohort if site not in run.taking_part)
-    run = replace(run, exchanges=Exchanges.of(kept, run.plan.cohort), excused=excused)
+    run = replace(run, exchanges=Exchanges.of(kept, run.plan.cohort), earlier=earlier, excused=excused)
     if not standing:
         run = replace(run, cohort=(), round_open=None, excused=frozenset(), without=())
     return _restarted(run, event, time_ms)
@@ -335,6 +356,8 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         best=best,
         stop_best=stop_best,
         exchanges=run.exchanges.consumed(consumed),
+        earlier=(),
+        rounds_asked=run.rounds_asked + (run.round_open == event.round_number and event.round_number > 0),
         restarts=0,
         failure_record=run.failure_record.after(over, run.taking_part),
         without=(),

@@ -72,6 +72,7 @@ class Exchange:
         index: Place in its round; -1 in a stream.
         needed: Answers without which the round fails; 0 for none.
         counts: Number of members in each state, in the order of `MemberState`.
+        without_examples: Number of members that answered and had no examples.
         protocol: Decides for whom the exchange waits and when it closes.
         phase: Phase of the protocol.
         clock_ms: When its deadline began to run.
@@ -92,6 +93,7 @@ class Exchange:
     protocol: ExchangeProtocol
     phase: str
     clock_ms: int
+    without_examples: int = 0
     enough_ms: int | None = None
     first: str | None = None
     closed: str | None = None
@@ -197,9 +199,11 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
     counts[_PLACE[member.state]] -= 1
     counts[_PLACE[state]] += 1
     answer, reason, first, enough = member.answer, member.reason, exchange.first, exchange.enough_ms
+    without_examples = exchange.without_examples
     match event:
         case UpdateAccepted():
             answer = AcceptedResult(event.num_examples, event.metrics, event.update)
+            without_examples += event.num_examples == 0
             first = site if first is None else first
             if enough is None and counts[_PLACE[_D]] >= exchange.needed:
                 enough = time_ms
@@ -214,8 +218,35 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
         exchange,
         members=exchange.members.set(site, Member(state, time_ms, answer, reason, gone)),
         counts=tuple(counts),
+        without_examples=without_examples,
         first=first,
         enough_ms=enough,
+    )
+
+
+def asked_again(before: Exchange, event: ExchangeOpened, quiet: Iterable[str], time_ms: int) -> Exchange:
+    """An exchange that the workflow asks once more in a round that begins again, under its number.
+
+    What was answered stands, and no site that has answered is asked again. An exchange that had closed with
+    answers is as it was; any other waits for the sites that are asked now.
+    """
+    if before.closed is not None and before.num_answered:
+        return replace(before, index=event.index)
+    fresh = Exchange.opened(event, before.protocol, quiet, time_ms)
+    # Where the workflow chose the sites it finds all of them, also those that take part no more.
+    stay = {site: m for site, m in before.members.items() if m.answer is not None or not event.needed}
+    members = fresh.members.update(
+        {site: m if m.answer is not None else Member(_A, time_ms) for site, m in stay.items()}
+    )
+    counts = count_states(members)
+    enough = event.needed > 0 and counts[_PLACE[_D]] >= event.needed
+    return replace(
+        fresh,
+        members=members,
+        counts=counts,
+        without_examples=before.without_examples,
+        first=before.first,
+        enough_ms=time_ms if enough else None,
     )
 
 

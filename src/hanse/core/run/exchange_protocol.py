@@ -61,6 +61,10 @@ class ExchangeStanding(Protocol):
         """Answers without which the round fails; 0 for none."""
 
     @property
+    def without_examples(self) -> int:
+        """Number of answers of sites that had no examples, and so give nothing to a sum."""
+
+    @property
     def clock_ms(self) -> int:
         """When its deadline began to run."""
 
@@ -131,7 +135,14 @@ _ANSWERABLE = _AWAITED | {MemberState.IDLE}
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Each site sends its result by itself, and a result counts as soon as it is here: one phase."""
+    """Each site sends its result by itself, and a result counts as soon as it is here: one phase.
+
+    Attributes:
+        summed: Whether only the sum of the answers is disclosed. Then the plan's minimum counts sites
+            with examples: in a sum with one other of weight 0, a site's update is disclosed.
+    """
+
+    summed: bool = False
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -160,9 +171,9 @@ class Plain:
     def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> str | Shortfall | None:
         """See `ExchangeProtocol.outcome`."""
         overdue = now_ms >= self.deadline_ms(exchange, rules)
-        if exchange.count(_ANSWERED) < exchange.needed:
-            if len(exchange.members) - exchange.count(_FAILED) < exchange.needed or overdue:
-                return Shortfall(_shortfall(exchange, overdue, rules))
+        if (missing := self._missing(exchange, rules)) > 0:
+            if exchange.count(_ANSWERABLE) < missing or overdue:
+                return Shortfall(_shortfall(exchange, overdue, rules, summed=self.summed))
             return None
         if not exchange.count(_ANSWERABLE):
             return "all"
@@ -174,11 +185,19 @@ class Plain:
             return "grace" if now_ms >= exchange.enough_ms + rules.grace * 1000 else None
         return None
 
+    def _missing(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """Answers that still have to come before the exchange can close."""
+        answered = exchange.count(_ANSWERED)
+        if not self.summed or not exchange.needed:
+            return exchange.needed - answered
+        return max(exchange.needed - answered, rules.minimum - (answered - exchange.without_examples))
+
 
 PLAIN = Plain()
+SUMMED = Plain(summed=True)
 
 
-_BY_AGGREGATION: Mapping[str | None, ExchangeProtocol] = {None: PLAIN, "aggregator": PLAIN}
+_BY_AGGREGATION: Mapping[str | None, ExchangeProtocol] = {None: PLAIN, "aggregator": SUMMED}
 """Protocol by who sums, where the plan says so; without a sum the aggregator sees each update anyhow."""
 
 
@@ -193,12 +212,18 @@ def protocol_of(plan: Plan, task: str) -> ExchangeProtocol:
     return _BY_AGGREGATION[None if found is None else found.discloses.aggregated_by]
 
 
-def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort) -> str:
+def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort, *, summed: bool) -> str:
     when = f" within the deadline of {cohort.deadline:g} s" if overdue else ""
     text = (
         f"round {exchange.round_number}, {exchange.task}: {exchange.count(_ANSWERED)} of "
         f"{len(exchange.members)} sites answered{when}; {exchange.needed} are needed"
     )
+    if summed and exchange.without_examples:
+        line = f"`cohort: {{minimum: {cohort.minimum}}}`"
+        text += (
+            f"; {exchange.without_examples} had no examples; by {line} a sum needs {cohort.minimum} with "
+            "examples: check the data sources of the sites"
+        )
     absent = (*exchange.sites(*_FAILED), *exchange.sites(*_ANSWERABLE))
     reasons = []
     for site in absent[:MOST_NAMED]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.plan import Plan
 from hanse.core.run.exchange import AcceptedResult, Exchange
 from hanse.core.run.run import Run
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, mismatch, not_a_number, not_as_before, specs
-from hanse.errors import RunError, WorkflowError
+from hanse.errors import QuorumError, RunError, WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,33 @@ def staleness(run: Run, exchange: Exchange) -> int:
 def dead_exchanges(run: Run) -> tuple[int, ...]:
     """Exchanges of a stream that closed without an answer; the next commit consumes them."""
     return tuple(e.number for e in run.stream() if e.closed is not None and not e.num_answered)
+
+
+def check_sum(plan: Plan, exchange: Exchange) -> None:
+    """Refuse to give the sum of an exchange to a workflow that may see nothing but sums of enough sites.
+
+    No such exchange closes with fewer; this is the last look before the sum leaves the service.
+
+    Args:
+        plan: The plan.
+        exchange: The exchange.
+
+    Raises:
+        RunError: The exchange is not closed.
+        QuorumError: Fewer sites with examples have answered than the plan's minimum.
+    """
+    if exchange.closed is None:
+        raise RunError(f"exchange {exchange.number} has no sum: it is not closed")
+    if disclosure_of(plan, exchange.task).update != "aggregate":
+        return
+    summed, minimum = exchange.num_answered - exchange.without_examples, plan.cohort.minimum
+    if summed < minimum:
+        place = f"round {exchange.round_number}, {exchange.task}"
+        raise QuorumError(
+            f"{place}: {summed} of {exchange.num_answered} answers are of sites with examples; by "
+            f"`cohort: {{minimum: {minimum}}}` a sum needs {minimum}",
+            mend="Check the data sources of the sites.",
+        )
 
 
 def check_model(model: Parameters, before: Parameters | None) -> None:

@@ -55,7 +55,11 @@ class Run:
         model: The last committed model.
         exchanges: Exchanges that still matter, by number: those of the open
             round, and of a stream those not yet consumed.
+        earlier: Exchanges since the last commit that did not stand when the run was resumed. A workflow
+            that asks the same again asks under their numbers, so that no site is asked in more exchanges.
         last_exchange: Highest number given out.
+        streamed: Exchanges of streams in which each site was asked, by task and site.
+        rounds_asked: Committed rounds that were opened as such, and not made of a stream.
         accepted: Each site's last exchange whose result was accepted, to know a repetition by.
         quiet: Sites that were idle when last awaited and have not been heard of since. They are
             still asked, but a new exchange does not wait another idle limit for them.
@@ -94,7 +98,10 @@ class Run:
     best: Best | None = None
     stop_best: Best | None = None
     exchanges: Exchanges = field(default_factory=Exchanges)
+    earlier: tuple[Exchange, ...] = ()
     last_exchange: int = 0
+    streamed: SortedMap[tuple[str, str], int] = field(default_factory=SortedMap)
+    rounds_asked: int = 0
     accepted: SortedMap[str, int] = field(default_factory=SortedMap)
     quiet: SortedSet[str] = field(default_factory=SortedSet)
     refused_results: int = 0

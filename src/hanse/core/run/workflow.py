@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hanse.core.plan.cohort import needed, select
+from hanse.core.plan.disclosure import check_asked
+from hanse.core.plan.exchange_limits import limit_line, most_in_round
 from hanse.core.plan.goals import improves
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.exchange import Exchange
+from hanse.core.run.hosting import check_sum
 from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, RoundOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.suspension import active_sites, reinstatements, suspend_failing
 from hanse.core.values.model_ref import ModelRef
-from hanse.errors import QuorumError, RunError, WorkflowError
+from hanse.core.values.wording import counted, named
+from hanse.errors import DisclosureError, QuorumError, RunError, WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,10 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
     if command.task != INITIALISE and command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow asked for a task {command.task!r}; the plan's tasks are: {known}")
-    here = tuple(site for site in run.cohort if site not in run.excused)
-    cohort = here if command.sites is None else tuple(sorted(set(command.sites)))
+    _check_asked(run, command.task, command.round_number, individually=command.sites is not None)
+    if (earlier := _asked_before(run, command)) is not None:
+        return (_asked_again(run, earlier, command),)
+    cohort = _here(run) if command.sites is None else tuple(sorted(set(command.sites)))
     # Who left since the round began may be named: a workflow cannot know, and gets no answer of it.
     absent = [site for site in cohort if site not in run.taking_part]
     strangers = sorted({*absent} - {*run.cohort}) if absent else []
@@ -126,6 +132,7 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
         raise WorkflowError(
             f"the workflow asked {', '.join(strangers) or 'no site'}; not in the run's population"
         )
+    _check_not_too_often(run, command.task, cohort)
     return (
         ExchangeOpened(
             exchange=run.last_exchange + 1,
@@ -137,6 +144,87 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
             # Whom the round goes without counts too: the plan's quorum is of those it wants asked.
             needed=needed(run.plan.cohort, len(cohort) + len(run.without)) if command.sites is None else 0,
         ),
+    )
+
+
+def _check_asked(run: Run, task: str, round_number: int, *, individually: bool) -> None:
+    """As `check_asked`, where no host has looked before."""
+    try:
+        check_asked(run.plan, task, round_number, individually=individually)
+    except DisclosureError as error:
+        raise WorkflowError(error.message, mend=error.mend) from error
+
+
+def _here(run: Run) -> tuple[str, ...]:
+    return tuple(site for site in run.cohort if site not in run.excused)
+
+
+def _asked_before(run: Run, command: OpenExchange) -> Exchange | None:
+    """The exchange in which a round that begins again was asked the same, under whose number it is asked."""
+    sites = None if command.sites is None else sorted(set(command.sites))
+    for exchange in run.earlier:
+        about = (exchange.round_number, exchange.task, exchange.model)
+        chosen = None if exchange.needed else list(exchange.members)
+        if exchange.index >= 0 and (*about, chosen) == (
+            *(command.round_number, command.task, command.model),
+            sites,
+        ):
+            return exchange
+    return None
+
+
+def _asked_again(run: Run, before: Exchange, command: OpenExchange) -> ExchangeOpened:
+    cohort = _here(run) if before.needed else tuple(s for s in before.members if s in run.taking_part)
+    answered = {site for site, member in before.members.items() if member.answer is not None}
+    size = len({*cohort, *answered}) + len(run.without)
+    return ExchangeOpened(
+        exchange=before.number,
+        round_number=command.round_number,
+        index=command.index,
+        task=command.task,
+        model=command.model,
+        cohort=cohort,
+        needed=needed(run.plan.cohort, size) if before.needed else 0,
+    )
+
+
+def _check_not_too_often(run: Run, task: str, cohort: tuple[str, ...]) -> None:
+    """Refuse to ask a site for a task more often than the plan says.
+
+    Raises:
+        WorkflowError: It was asked as often before, in this round or, with streams, in the run.
+    """
+    most = most_in_round(run.plan, task)
+    asked = [e for e in (*run.in_round(), *run.earlier) if e.index >= 0 and e.task == task]
+    if len(asked) < most and not run.streamed:
+        return
+    for site in cohort:
+        in_round = sum(site in exchange.members for exchange in asked)
+        if in_round >= most:
+            raise _too_often(
+                run, task, f"{site} for {task!r} in {most + 1} exchanges of round {run.round_open}"
+            )
+        if _used_up(run, task, site, in_round):
+            raise _too_often(run, task, f"{site} once more for {task!r}, beside what it streamed")
+
+
+def _used_up(run: Run, task: str, site: str, in_round: int = 0) -> bool:
+    """Check if a site was asked for a task in as many exchanges as rounds times the plan's limit.
+
+    Each round that was opened as such counts as if the site had been asked in it as often as may be.
+    """
+    left = most_in_round(run.plan, task) * (run.plan.rounds - run.rounds_asked)
+    return run.streamed.get((task, site), 0) + in_round >= left
+
+
+def _too_often(run: Run, task: str, asked: str) -> WorkflowError:
+    if task == INITIALISE:
+        return WorkflowError(f"the workflow asked {asked}; a site is asked for a first model once")
+    most, rounds = most_in_round(run.plan, task), run.plan.rounds
+    return WorkflowError(
+        f"the workflow asked {asked}; the plan permits {most} a round, and {most * rounds} in all of its "
+        f"{counted(rounds, 'round')}",
+        mend=f"Ask for the task less often, or add to the plan: {limit_line(task, most + 1)}",
     )
 
 
@@ -164,6 +252,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     if command.task not in run.plan.tasks:
         known = ", ".join(run.plan.tasks)
         raise WorkflowError(f"the workflow streams a task {command.task!r}; the plan's tasks are: {known}")
+    _check_asked(run, command.task, run.committed + 1, individually=True)
     back = reinstatements(run, run.committed + 1, now_ms, stream=True)
     for event in back:
         run = evolve(run, event, now_ms)
@@ -173,22 +262,38 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     busy = {site for e in pending for site in e.members}
     busy |= {site for e in run.stream() for site in e.failed}
     free = [site for site in active_sites(run) if site not in busy]
-    if not free and all(e.closed is not None and not e.num_answered for e in pending):
+    earlier = {s: e for e in run.earlier if e.index < 0 and e.task == command.task for s in e.members}
+    may = [site for site in free if site in earlier or not _used_up(run, command.task, site)]
+    if not may and all(e.closed is not None and not e.num_answered for e in pending):
+        if free:
+            raise _too_often(run, command.task, f"{named(free)} once more for {command.task!r} of its stream")
         why = "; ".join(f"{s}: {e.members[s].reason}" for e in pending for s in e.members)
         return (RunFailed(error=QuorumError.code, reason=f"no site of the stream answers any more: {why}"),)
-    opened = tuple(
-        ExchangeOpened(
-            exchange=run.last_exchange + 1 + place,
-            round_number=run.committed + 1,
-            index=-1,
-            task=command.task,
-            model=command.model,
-            cohort=(site,),
-            needed=0,
-        )
-        for place, site in enumerate(free)
+    # What a site was asked before the run was resumed, and no answer came, it is asked under its number.
+    again = (
+        _streamed(earlier[site].number, earlier[site].round_number, command.task, earlier[site].model, site)
+        for site in may
+        if site in earlier
     )
-    return (*back, *opened)
+    opened = (
+        _streamed(run.last_exchange + 1 + place, run.committed + 1, command.task, command.model, site)
+        for place, site in enumerate(site for site in may if site not in earlier)
+    )
+    return (*back, *again, *opened)
+
+
+def _streamed(
+    exchange: int, round_number: int, task: str, model: ModelRef | None, site: str
+) -> ExchangeOpened:
+    return ExchangeOpened(
+        exchange=exchange,
+        round_number=round_number,
+        index=-1,
+        task=task,
+        model=model,
+        cohort=(site,),
+        needed=0,
+    )
 
 
 def record_aggregate(run: Run, command: RecordAggregate) -> Events:
@@ -199,6 +304,7 @@ def record_aggregate(run: Run, command: RecordAggregate) -> Events:
         raise RunError(f"exchange {command.exchange} of run {run.run_id} has no sum: it is not closed")
     if exchange.aggregated:
         return ()
+    check_sum(run.plan, exchange)
     return (
         UpdatesAggregated(
             exchange=command.exchange,

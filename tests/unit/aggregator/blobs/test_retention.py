@@ -14,7 +14,7 @@ from tests.blobs import put
 from tests.unit.core.run.runs import Driver
 
 from hanse.aggregator.blobs.retention import MOST_CLAIMS, Retention, references
-from hanse.core.run.lifecycle import Finish, Stop
+from hanse.core.run.lifecycle import AnswerPlan, Finish, Invite, Leave, Resume, Stop
 from hanse.core.run.run import Run as RunState
 from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.timing import Tick
@@ -85,6 +85,20 @@ class TestReferences:
         answer(driver, a="A")
 
         assert {digest("M"), digest("A")} <= references(driver.state)
+
+    def test_what_a_resumed_round_may_ask_again_is_needed_until_the_commit(self) -> None:
+        driver = in_round(cohort={"minimum": 2, "approvals": 500})
+        answer(driver, a="A")
+        driver.do(Leave("b", "removed"))
+        driver.do(Resume("operator"))  # and waits for another site
+        driver.do(Invite("c"))
+        driver.do(AnswerPlan("c", True))
+        assert not driver.state.exchanges
+
+        assert {digest("M"), digest("A")} <= references(driver.state)
+        driver.do(OpenRound(1))
+        driver.do(Commit(1, model("N")))
+        assert digest("A") not in references(driver.state)
 
     def test_a_committed_round_needs_its_model_and_state_only(self) -> None:
         driver = in_round()
@@ -210,7 +224,7 @@ class TestClaims:
         for number in range(MOST_CLAIMS[Role.COLLABORATOR]):
             shelf.retention.claim(A, digest(str(number)))
         answer(driver, a="A", b="B")
-        driver.do(OpenExchange(1, 1, "train", model("M")))
+        driver.do(OpenExchange(1, 1, "evaluate", model("M")))
 
         shelf.retention.claim(A, digest("one more"))
 

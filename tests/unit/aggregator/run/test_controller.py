@@ -360,7 +360,7 @@ class TestTime:
 @pytest.mark.parametrize(
     ("command", "woken"),
     [
-        pytest.param(OpenExchange(1, 1, "train", MODEL, ("a",)), ["demo-1", "a"], id="asked"),
+        pytest.param(OpenExchange(1, 1, "evaluate", MODEL, ("a",)), ["demo-1", "a"], id="asked"),
         pytest.param(AcceptResult(1, "a", 1, {}, UPDATE), ["demo-1"], id="what it said itself"),
     ],
 )

@@ -29,7 +29,7 @@ from hanse.core.run.lifecycle import Stop
 from hanse.core.run.round_events import UpdatesAggregated
 from hanse.core.run.workflow import RecordAggregate
 from hanse.core.values.model_ref import ModelRef
-from hanse.errors import DisclosureError, RunError, StorageError, UpdateError, WorkflowError
+from hanse.errors import DisclosureError, RunError, StorageError, WorkflowError
 from hanse.wire.tensors import encode
 
 
@@ -241,7 +241,7 @@ class TestSum:
                 await w.in_round()
                 asked = await w.asking(exchange())
                 await all_answer(w, num_examples=0)
-                with pytest.raises(UpdateError, match="none of 3 sites had examples"):
+                with pytest.raises(RunError, match=r"3 had no examples; .* a sum needs 1 with examples"):
                     await asked
 
         run(main())
@@ -322,6 +322,47 @@ class TestDisclosure:
                 with pytest.raises(DisclosureError, match="only in aggregate over the cohort"):
                     await w.host.handle(call)
                 assert fixture.run(w.run_id).last_exchange == 0
+
+        run(main())
+
+    def test_a_sum_over_few_is_not_to_be_had_before_the_first_round(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with worker(fixture) as w:
+                with pytest.raises(DisclosureError, match="before the first round a first model"):
+                    await w.host.handle(exchange(round_number=0))
+                assert fixture.run(w.run_id).last_exchange == 0
+
+        run(main())
+
+    def test_what_leaves_too_few_answers_gives_no_sum(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with worker(fixture, cohort={"minimum": 3, "quorum": 0.1}) as w:
+                await w.in_round()
+                asked = await w.asking(exchange())
+                await fixture.answered(w.run_id, "a")
+                failed = fixture.outcome(w.run_id, "b", outcome="failed", reason="no memory", num_examples=0)
+                await fixture.hand_in(failed)
+                with pytest.raises(RunError, match="1 of 3 sites answered; 3 are needed"):
+                    await asked
+                kinds = {event.kind for event in fixture.events(w.run_id)}
+                assert not kinds & {"ExchangeClosed", "UpdatesAggregated"}
+
+        run(main())
+
+    def test_a_site_is_not_asked_once_more_than_the_plan_says(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with worker(fixture) as w:
+                await w.in_round()
+                asked = await w.asking(exchange())
+                await all_answer(w)
+                await asked
+                with pytest.raises(WorkflowError, match="in 2 exchanges of round 1") as refused:
+                    await w.host.handle(exchange(index=1))
+                assert "`tasks: {train: {exchanges: 2}}`" in refused.value.mend
 
         run(main())
 

@@ -4,7 +4,7 @@ import pytest
 
 from hanse.core.journal import site_history
 from hanse.core.journal.chain import Record
-from hanse.core.journal.site_history import SiteHistory
+from hanse.core.journal.site_history import SiteHistory, asked_by
 from hanse.core.journal.site_records import (
     STREAM,
     DamagedJournal,
@@ -12,6 +12,7 @@ from hanse.core.journal.site_records import (
     JournalHead,
     PlanAnswerReleased,
     Release,
+    ReleaseRecovered,
     RestoreAcknowledged,
     ResultReleased,
     SiteJournalBegun,
@@ -70,7 +71,14 @@ def head(sequence: int, generation: int = 0) -> JournalHead:
     return JournalHead(generation=generation, sequence=sequence, digest="f" * 64)
 
 
-@pytest.mark.parametrize("record", [BEGUN, result(), failure("no data"), answer(True)])
+def recovered(exchange: int = 1) -> ReleaseRecovered:
+    about = result(exchange).model_dump(
+        include={"run_id", "plan_digest", "exchange", "round_number", "task", "model"}
+    )
+    return ReleaseRecovered(**about, outcome="done")
+
+
+@pytest.mark.parametrize("record", [BEGUN, result(), failure("no data"), answer(True), recovered()])
 def test_a_record_is_read_as_it_was_written(record: SiteRecord) -> None:
     assert read_site_record(record.kind, site_record_body(record)) == record
 
@@ -185,3 +193,17 @@ def test_a_journal_in_place_of_a_damaged_one_acknowledges_what_was_heard_of_that
     assert history.damaged() == damaged
     assert history.head is not None
     assert history.head.generation == 1
+
+
+@pytest.mark.parametrize("record", [result(), failure("no data"), recovered()])
+def test_each_record_of_a_task_counts_its_exchange(record: SiteRecord) -> None:
+    history = followed(BEGUN, record, restore(head(40), head(2), generation=1))
+
+    assert history.exchanges.has("demo-1", PLAN, 1)
+    assert history.exchanges.before_in_round(asked_by(result(2))) == 1
+
+
+def test_an_answer_to_a_plan_is_no_exchange() -> None:
+    history = followed(BEGUN, answer(True))
+
+    assert history.exchanges.before_in_run(asked_by(result())) == 0

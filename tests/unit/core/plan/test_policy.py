@@ -23,6 +23,7 @@ def manifest(**changes: Any) -> Manifest:
         "learner": "model:learner",
         "rounds": 10,
         "data": ["xrays"],
+        "cohort": {"minimum": 3},
         "tasks": {"train": {"discloses": AGGREGATE}},
     }
     plan = Plan.model_validate(settings | changes)
@@ -90,6 +91,18 @@ def test_a_site_can_refuse_what_no_rule_accepts() -> None:
             "the plan has its own workflow 'model:rounds'; this site permits built-in ones only",
         ),
         ({"max_rounds": 9}, {}, "the plan has 10 rounds; this site permits 9"),
+        (
+            {"max_tasks": 29},
+            {"tasks": {"train": {"exchanges": 2, "discloses": AGGREGATE}, "evaluate": {}}},
+            "the plan may ask a site in 30 exchanges, in all rounds and of all tasks together; this site "
+            "permits 29",
+        ),
+        (
+            {},
+            {"cohort": {"minimum": 2}},
+            "task train discloses a sum of 2 sites or more (`cohort: {minimum: 2}`); this site's update goes "
+            "into sums of 3 or more only: the plan needs the line `cohort: {minimum: 3}`",
+        ),
         ({}, {"data": ["xrays", "ct"]}, "the plan needs a data source 'ct' that site.yaml does not name"),
     ],
 )
@@ -107,6 +120,7 @@ def test_a_plan_that_asks_exactly_what_is_permitted_is_accepted() -> None:
         discloses=MaximalDisclosure(update="aggregate", metrics=("loss",)),
         own_workflows=False,
         max_rounds=10,
+        max_tasks=10,
     )
 
     assert verdict(policy, manifest())[0] is Verdict.ACCEPT

@@ -26,9 +26,13 @@ def accept(driver: Driver, exchange: int, **examples: int) -> None:
         driver.do(AcceptResult(exchange, site, count, {}, UPDATE))
 
 
-def first_round(sites: str = "abc", cohort: dict[str, Any] | None = None, **examples: int) -> Driver:
+def first_round(
+    sites: str = "abc", cohort: dict[str, Any] | None = None, exchanges: int = 1, **examples: int
+) -> Driver:
     """A run whose first round is committed, in which each of these sites has so many examples."""
-    driver = Driver(sites, cohort=HALF | (cohort or {}), rounds=100).asked()
+    train = {"exchanges": exchanges, "discloses": {"update": "individual"}}
+    rules = HALF | (cohort or {})
+    driver = Driver(sites, cohort=rules, rounds=100, tasks={"train": train, "evaluate": {}}).asked()
     accept(driver, 1, **examples)
     if driver.state.open_exchanges():
         driver.do(Tick(), after_s=100)
@@ -155,7 +159,7 @@ class TestWarning:
         assert driver.state.attendance.short_rounds == 0
 
     def test_a_round_with_two_such_exchanges_counts_once(self) -> None:
-        driver = first_round(cohort={"tolerated_missing": 0.1}, a=10, b=10, c=10)
+        driver = first_round(cohort={"tolerated_missing": 0.1}, exchanges=2, a=10, b=10, c=10)
         for index in range(2):
             driver.do(OpenRound(2))
             driver.do(OpenExchange(2, index, "train", MODEL))

@@ -13,6 +13,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.exchange_protocol import (
     COLLECT,
     PLAIN,
+    SUMMED,
     ExchangeStanding,
     MemberState,
     MemberStates,
@@ -41,7 +42,7 @@ def test_each_disclosure_of_this_version_is_exchanged_plainly(update: str) -> No
     discloses = {"discloses": {"update": update, **by}}
     driver = Driver(tasks={"train": {"discloses": {"update": "individual"}}, "other": discloses})
 
-    assert protocol_of(driver.state.plan, "other") == PLAIN
+    assert protocol_of(driver.state.plan, "other") == (SUMMED if update == "aggregate" else PLAIN)
     assert protocol_of(driver.state.plan, "initialise") == PLAIN
 
 

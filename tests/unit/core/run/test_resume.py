@@ -19,7 +19,7 @@ def asked(sites: str, **rules: Any) -> Driver:
     return Driver(sites, cohort=RULES | rules).asked()
 
 
-def test_what_nobody_answered_is_asked_anew() -> None:
+def test_what_nobody_answered_is_asked_again_under_its_number() -> None:
     driver = Driver("a").started()
     driver.do(OpenRound(0))
     driver.do(OpenExchange(0, 0, INITIALISE, None, ("a",)))
@@ -30,7 +30,7 @@ def test_what_nobody_answered_is_asked_anew() -> None:
     driver.do(OpenRound(0))
     driver.do(OpenExchange(0, 0, INITIALISE, None, ("a",)))
 
-    assert [(e.number, e.closed) for e in driver.state.open_exchanges()] == [(2, None)]
+    assert [(e.number, e.closed) for e in driver.state.open_exchanges()] == [(1, None)]
 
 
 def test_what_was_answered_stands() -> None:

@@ -1,0 +1,258 @@
+"""Events of a journal held against the events before them: what no aggregator of ours would have written.
+
+A replay applies events, and so finds those that have no place. Here is counted again what an event
+says, from the accepted results alone, so that an aggregator cannot write it as it likes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from hanse.aggregation.fold import weighted_metrics
+from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.exchange_limits import limit_line, most_in_round, most_in_run
+from hanse.core.plan.goals import improves
+from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.events import Event
+from hanse.core.run.exchange import MEMBER_TABLE, AcceptedResult, Exchange
+from hanse.core.run.round_events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    RoundCommitted,
+    RoundOpened,
+    SiteIdle,
+    TaskFailed,
+    TaskStarted,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
+from hanse.core.run.run import Run
+from hanse.core.run.run_events import RunFinished
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.wording import counted
+from hanse.wire.messages.sites import TaskOutcome
+
+_CLOSE = 1e-9
+"""Part of the largest figure by which means may differ: versions round them at other places."""
+
+Problems = Iterator[tuple[str, str]]
+"""Names of checks, see `hanse.control.report.CLAIMS`, with what speaks against them."""
+
+
+class Recount:
+    """Counts again what the events of a journal say.
+
+    Agents and aggregators of 0.1 knew no limit on exchanges, and took answers without examples for parts of
+    a sum. What a site signed with 0.1 is not held against the journal, but noted.
+    """
+
+    def __init__(self) -> None:
+        self._answered: defaultdict[tuple[str, str, int | None], set[int]] = defaultdict(set)
+        self._earlier: set[int] = set()
+        """Exchanges with an answer that a site signed with 0.1."""
+        self._answers = 0
+        self._sums = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks, in sentences."""
+        found = (
+            (self._answers, "answer", "beyond the exchanges of the plan"),
+            (self._sums, "sum", "of fewer sites with examples than the minimum of the plan"),
+        )
+        return tuple(
+            f"{counted(count, noun)} {what}, signed by sites with Hanse 0.1, which had no such limit"
+            for count, noun, what in found
+            if count
+        )
+
+    def of_outcome(self, run: Run, site: str, opened: ExchangeOpened, outcome: TaskOutcome) -> Problems:
+        """Hold how often a site has answered a task against the plan, by what the site has signed."""
+        if opened.task not in (INITIALISE, *run.plan.tasks):
+            return
+        problem = self._too_often(run.plan, site, opened)
+        if "journal" not in outcome.model_fields_set:  # as 0.1 signed it
+            self._earlier.add(opened.exchange)
+            self._answers += bool(problem)
+        elif problem:
+            yield "limits", problem
+
+    def of_event(self, run: Run, event: Event) -> Problems:
+        """Hold an event against the run as it stood before."""
+        match event:
+            case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
+                yield from _of_member(run, event)
+            case ExchangeOpened():
+                yield from _opened(run, event)
+            case ExchangeClosed() | UpdatesAggregated():
+                yield from self._ended(run, event)
+            case RoundOpened():
+                if event.round_number != run.committed + 1:
+                    yield "history", f"round {event.round_number} begins after round {run.committed}"
+                yield from _spared(run, event)
+            case SiteSuspended() | SuspensionWaived() | SiteReinstated():
+                yield from _spared(run, event)
+            case RoundCommitted():
+                yield from _committed(run, event)
+                yield from self._by_built_in(run, event)
+            case RunFinished():
+                yield from _finished(run, event)
+            case _:
+                pass
+
+    def _too_often(self, plan: Plan, site: str, opened: ExchangeOpened) -> str:
+        task = opened.task
+        in_run = self._answered[site, task, None]
+        in_run.add(opened.exchange)
+        if len(in_run) > (most := most_in_run(plan, task)):
+            exchanges = f"{counted(len(in_run), 'exchange')} of the run"
+            return f"{site} was asked for {task!r} in {exchanges}; the plan permits {most}"
+        if opened.index < 0:
+            return ""
+        in_round = self._answered[site, task, opened.round_number]
+        in_round.add(opened.exchange)
+        if len(in_round) <= (most := most_in_round(plan, task)):
+            return ""
+        exchanges = f"{counted(len(in_round), 'exchange')} of round {opened.round_number}"
+        return f"{site} was asked for {task!r} in {exchanges}; the plan says {limit_line(task, most)}"
+
+    def _ended(self, run: Run, event: ExchangeClosed | UpdatesAggregated) -> Problems:
+        exchange = run.exchanges.get(event.exchange)
+        if exchange is None:
+            return  # the replay says so
+        number, minimum = exchange.num_answered, run.plan.cohort.minimum
+        if isinstance(event, ExchangeClosed):
+            repeated = exchange.closed is not None
+            if number < exchange.needed:
+                yield (
+                    "history",
+                    f"exchange {event.exchange} closes with {number} of {exchange.needed} answers",
+                )
+        else:
+            repeated = exchange.aggregated
+            if exchange.closed is None:
+                yield "history", f"exchange {event.exchange} is summed before it is closed"
+        if repeated:
+            yield "history", f"{event.kind} of exchange {event.exchange} for the second time"
+        if not _is_summed(run.plan, exchange.task):
+            return
+        with_examples = number - exchange.without_examples
+        if with_examples < minimum <= number and event.exchange in self._earlier:
+            self._sums += isinstance(event, UpdatesAggregated)
+        elif with_examples < minimum:
+            sites = counted(with_examples, "site")
+            yield "limits", f"{event.kind} of {exchange.task!r} over {sites}; {_line(minimum)}"
+
+    def _by_built_in(self, run: Run, event: RoundCommitted) -> Problems:
+        """Hold the commit of a built-in workflow against the answers that the workflow had."""
+        plan, asked, place = run.plan, run.in_round(), f"round {event.round_number}"
+        if plan.workflow not in BUILT_IN_WORKFLOWS or event.round_number == 0:
+            return
+        tasks = [task for task in ("train", "evaluate") if task in plan.tasks]
+        if plan.workflow == "evaluate":
+            tasks = ["evaluate"]
+        if [exchange.task for exchange in asked] != tasks or any(e.closed is None for e in asked):
+            yield (
+                "results",
+                f"{place} of {plan.workflow} is committed without {', '.join(tasks)}, in this order",
+            )
+            return
+        models = [run.model, event.model] if plan.workflow == "fedavg" else [run.model]
+        for exchange, model in zip(asked, models, strict=False):
+            if exchange.model != model and exchange.number not in self._earlier:
+                yield "results", f"{place}: {exchange.task!r} was asked with another model than is committed"
+        if plan.workflow == "evaluate" and event.model != run.model:
+            yield "results", f"{place}: another model is committed, and evaluation changes none"
+        metrics: dict[str, float] = {}
+        for exchange in asked:
+            metrics |= _means(exchange)
+        largest = max((abs(v) for e in asked for a in _answers(e) for v in a.metrics.values()), default=0.0)
+        for text in _differences(event.metrics, metrics, largest):
+            yield "results", f"{place}: {text}"
+
+
+def _line(minimum: int) -> str:
+    return f"the plan says `cohort: {{minimum: {minimum}}}`"
+
+
+def _of_member(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed) -> Problems:
+    exchange = run.exchanges.get(event.exchange)
+    member = None if exchange is None else exchange.members.get(event.site)
+    if exchange is None or member is None:
+        return  # the replay says so
+    if exchange.closed is not None or member.state not in MEMBER_TABLE[type(event)]:
+        stood = "closed" if exchange.closed is not None else f"{event.site} {member.state.value}"
+        yield "history", f"{event.kind} of {event.site} where exchange {event.exchange} had {stood} before"
+
+
+def _spared(run: Run, event: RoundOpened | SiteSuspended | SuspensionWaived | SiteReinstated) -> Problems:
+    """Hold what is said of sites that are suspended against what they did."""
+    failure_record, limit = run.failure_record, run.plan.cohort.set_aside_after
+    match event:
+        case RoundOpened():
+            if wrong := sorted({*event.cohort} & failure_record.suspensions.keys()):
+                yield "history", f"the round asks {', '.join(wrong)}, suspended before"
+            elif wrong := sorted({*event.suspended} - failure_record.suspensions.keys()):
+                yield "history", f"the round goes without {', '.join(wrong)}, never suspended"
+        case SiteSuspended() | SuspensionWaived():
+            streaks = failure_record.streaks.get(event.site)
+            if not limit or streaks is None or streaks.rounds < limit:
+                yield "history", f"{event.site} had not failed in {limit} rounds in a row"
+        case SiteReinstated():
+            if event.site not in failure_record.suspensions:
+                yield "history", f"{event.site} was not suspended"
+
+
+def _opened(run: Run, event: ExchangeOpened) -> Problems:
+    minimum = run.plan.cohort.minimum
+    if _is_summed(run.plan, event.task) and event.needed < minimum:
+        answers = counted(event.needed, "answer")
+        yield "limits", f"{event.task!r} is asked for and needs {answers}; {_line(minimum)}"
+
+
+def _is_summed(plan: Plan, task: str) -> bool:
+    return task in plan.tasks and disclosure_of(plan, task).update == "aggregate"
+
+
+def _committed(run: Run, event: RoundCommitted) -> Problems:
+    number, goal = event.round_number, run.plan.keep_best
+    if number != run.committed + 1:
+        yield "history", f"round {number} is committed after round {run.committed}"
+    value = None if goal is None else event.metrics.get(goal.metric)
+    best = goal is not None and number > 0 and value is not None and improves(goal, value, run.best)
+    if event.best != best:
+        yield "results", f"round {number} is {'not ' if best else ''}said to be the best so far"
+
+
+def _answers(exchange: Exchange) -> list[AcceptedResult]:
+    """The accepted results, in site order."""
+    return [member.answer for member in exchange.members.values() if member.answer is not None]
+
+
+def _means(exchange: Exchange) -> dict[str, float]:
+    answers = _answers(exchange)
+    return weighted_metrics([a.metrics for a in answers], [a.num_examples for a in answers])
+
+
+def _differences(stated: Mapping[str, float], found: Mapping[str, float], largest: float) -> Iterator[str]:
+    for name in sorted(stated.keys() | found.keys()):
+        if name not in stated or name not in found:
+            yield f"the metric {name!r} is {'not ' if name in found else ''}committed"
+        elif not abs(stated[name] - found[name]) <= _CLOSE * largest:
+            yield f"{name} is {found[name]:g} by the accepted results, and {stated[name]:g} is committed"
+
+
+def _finished(run: Run, event: RunFinished) -> Problems:
+    best = None if run.best is None else run.best.round_number
+    if (event.rounds, event.best_round) != (max(run.committed, 0), best):
+        yield (
+            "results",
+            f"the run ends with {event.rounds} rounds, the best {event.best_round}; committed are "
+            f"{max(run.committed, 0)}, the best {best}",
+        )
+    if event.model != run.model:
+        yield "results", "the run ends with another model than the last that was committed"
+    if run.plan.workflow in BUILT_IN_WORKFLOWS and not run.complete:
+        yield "results", f"{run.plan.workflow} ends before the last round of the plan"

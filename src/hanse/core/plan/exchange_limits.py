@@ -1,0 +1,35 @@
+"""Limits on how often a site is asked for a task: in one round, and in the whole run."""
+
+from __future__ import annotations
+
+from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.tasks import INITIALISE
+
+
+def most_in_round(plan: Plan, task: str) -> int:
+    """The most exchanges of a task in which a site is asked in one round; a first model is asked for once."""
+    return 1 if task == INITIALISE else plan.tasks[task].exchanges
+
+
+def most_in_run(plan: Plan, task: str) -> int:
+    """The most exchanges of a task in which a site is asked in a run, in rounds and in streams together."""
+    return 1 if task == INITIALISE else plan.rounds * plan.tasks[task].exchanges
+
+
+def may_stream(plan: Plan, task: str) -> bool:
+    """Check if the workflow may stream a task, so that a round does not bound the exchanges of the task.
+
+    A built-in workflow streams nothing, and a stream gives each site's own update.
+    """
+    own = plan.workflow not in BUILT_IN_WORKFLOWS
+    return own and task != INITIALISE and plan.tasks[task].discloses.update != "aggregate"
+
+
+def all_in_run(plan: Plan) -> int:
+    """The most exchanges in which a site is asked in a run, of all tasks of the plan together."""
+    return plan.rounds * sum(task.exchanges for task in plan.tasks.values())
+
+
+def limit_line(task: str, exchanges: int) -> str:
+    """The line of a plan that sets the limit of a task."""
+    return f"`tasks: {{{task}: {{exchanges: {exchanges}}}}}`"

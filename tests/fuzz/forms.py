@@ -8,9 +8,10 @@ from typing import Any
 
 from tests.fuzz.target import View, canonical_or_not, json_bytes
 from tests.fuzz.world import resealed, things
+from tests.parties import signing_key
 
 from hanse.config.dialect import parse
-from hanse.pki import enrolment, keys, signatures
+from hanse.pki import enrolment, keys
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT
 
 
@@ -19,7 +20,7 @@ def pack_statement(value: Any) -> bytes:
     with suppress(Exception):
         body = value["statement"]["body"]
         purpose = PLAN_ANSWER if "accepted" in body else TASK_RESULT
-        signed = signatures.sign(things().site, purpose, body)
+        signed = signing_key(things().site).sign(purpose, body)
         value = {**value, "statement": {**value["statement"], "signature": signed.signature}}
     return json_bytes(value)
 

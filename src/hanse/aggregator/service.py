@@ -59,7 +59,7 @@ class AggregatorService:
         self._registry = registry
         self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
         self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
-        verifier = StatementVerifier(credentials, blobs, clock)
+        verifier = StatementVerifier(registry, blobs)
         self.member_requests = MemberRequests(registry, run_registry, options.url, token_id)
         self.site_requests = SiteRequests(registry, run_registry, verifier, blobs, options.max_blob)
         self.blob_requests = TransferRequests(run_registry, blobs, options)

@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.aggregator.members.member_registry import MemberRegistry
-from hanse.aggregator.members.own_certificates import RENEW_AT, certify, renew_operator
+from hanse.aggregator.members.own_certificates import (
+    RENEW_AT,
+    certify,
+    renew_operator,
+    settle_operator_key,
+)
 from hanse.assembly import tuning
 from hanse.assembly.federation import _registry, logger
 from hanse.assembly.tuning import now
-from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL
+from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL, OPERATOR
 from hanse.config.settings import AGGREGATOR_FILE, AggregatorSettings, load_aggregator
 from hanse.core.values.identity import Role
 from hanse.errors import ConfigError, HanseError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import KEY_FILE, Credentials
+from hanse.pki.signing_key import SIGNING_KEY_FILE
 from hanse.pki.tls import present, server_context
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.probe import available
@@ -114,6 +120,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
         # At every start: so an expired one is no trouble, and `hosts` counts as it now stands.
         credentials = certify(directory, settings, authority, now())
         renew_operator(directory, registry, now())
+        settle_operator_key(directory, registry)
         options = Options(
             directory=directory,
             url=settings.url,
@@ -131,7 +138,14 @@ def _token_id() -> str:
 
 
 def _worker_limits(directory: Path, settings: AggregatorSettings) -> MakeConfinement:
-    private = (directory / AUTHORITY / "ca.key", directory / IDENTITY / KEY_FILE, directory / JOURNAL)
+    operator = directory / OPERATOR / IDENTITY
+    private = (
+        directory / AUTHORITY / "ca.key",
+        directory / IDENTITY / KEY_FILE,
+        operator / KEY_FILE,
+        operator / SIGNING_KEY_FILE,
+        directory / JOURNAL,
+    )
 
     def limits(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
         worker = settings.worker

@@ -19,12 +19,19 @@ CLAIMS = {
     "plan": "the plan is the one that its digest names",
     "history": "the events can have happened in this order",
     "statements": "every answer and every result was signed by its site and says what the journal says",
+    "roster": "each site saw the same signing keys of all sites, those with which they answered the plan",
     "consent": "only sites that had accepted the plan were asked, and only what it declares was taken",
 }
 """What each check of a journal proves, in the order of the checks."""
 MODEL = "model"
 """The check of a model beside its journal, see `hanse.control.audit.check_model`."""
 _OF_MODEL = "the file is the model that the run ended with, or its best one"
+ROSTER = "roster"
+SIGNERS = "signers"
+"""The check of signing keys against an auditor's own list, see `hanse.control.signing_keys`."""
+_OF_SIGNERS = "each statement of a listed site was signed with a key that the list has for the site"
+_ADDED = {MODEL: _OF_MODEL, SIGNERS: _OF_SIGNERS}
+"""Claims of the checks that are made on request."""
 
 
 @dataclass(slots=True)
@@ -32,7 +39,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`, or `MODEL`.
+        name: Key of `CLAIMS`, `MODEL` or `SIGNERS`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -44,7 +51,7 @@ class Check:
     @property
     def claim(self) -> str:
         """What is proved where there is no problem."""
-        return _OF_MODEL if self.name == MODEL else CLAIMS[self.name]
+        return CLAIMS.get(self.name) or _ADDED[self.name]
 
     def fail(self, problem: str) -> None:
         """Note a problem."""
@@ -122,8 +129,13 @@ class Sparing:
 
 @dataclass(slots=True)
 class Account:
-    """One site's part in a run."""
+    """One site's part in a run.
 
+    Attributes:
+        signed_with: Fingerprints of the signing keys with which it signed.
+    """
+
+    signed_with: list[str] = field(default_factory=list)
     answers: list[ReportedAnswer] = field(default_factory=list)
     disclosed: list[Disclosed] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -153,6 +165,7 @@ class AuditReport:
         records: Records read.
         sealed_by: The aggregator's URI.
         sealed_ms: When it sealed the journal.
+        not_proved: What the checks cannot show without further files, in words: `that ...`.
     """
 
     federation: str
@@ -170,6 +183,7 @@ class AuditReport:
     records: int = 0
     sealed_by: str = ""
     sealed_ms: int = 0
+    not_proved: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> tuple[Check, ...]:

@@ -18,12 +18,16 @@ from hanse.core.journal.membership import (
     members,
     read_membership_event,
 )
+from hanse.core.journal.signing_keys import SigningKeyRegistered, SigningKeyRotated
 from hanse.core.values.identity import Party, Role, check_name
 from hanse.core.values.peer import Peer
-from hanse.errors import RunError, TamperedError, TrustError
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import CredentialError, RunError, TamperedError, TrustError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of, read_der, verify_certificate
 from hanse.pki.enrolment import invite, read_csr, verify_token
+from hanse.pki.key_statements import check_enrolment, check_rotation
+from hanse.pki.signing_key import ANOTHER_KEY
 from hanse.storage.base import Journal
 from hanse.wire.messages.members import Certificates
 
@@ -121,18 +125,59 @@ class MemberRegistry:
         party = Party(self._authority.federation, role, name)
         return invite(self._authority, party, url, token_id=token_id, now=self._clock(), lifetime=lifetime)
 
-    def enrol(self, token: str, csr: str) -> tuple[Party, Certificates]:
+    def enrol(self, token: str, csr: str, enrolment: SignedStatement) -> tuple[Party, Certificates]:
         """Trade an invitation for a certificate; it is used up when this returns.
 
+        Args:
+            token: The invitation.
+            csr: The request for the certificate.
+            enrolment: The party's statement of its signing key.
+
         Raises:
-            TokenError: It is forged, expired or used.
+            TokenError: The invitation is forged, expired or used.
+            TrustError: The signing key is not the party's own.
         """
         invitation = verify_token(self._authority.certificate, token, self._clock())
-        return self._sign(invitation.party, csr, invitation.token_id)
+        return self._sign(invitation.party, csr, enrolment, invitation.token_id)
 
-    def sign(self, name: str, role: Role, csr: str) -> tuple[Party, Certificates]:
-        """Enrol a party whose request an operator carried here by hand."""
-        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, None)
+    def sign(self, name: str, role: Role, csr: str, enrolment: SignedStatement) -> tuple[Party, Certificates]:
+        """Enrol a party whose request an operator carried here by hand; see `enrol`."""
+        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, enrolment, None)
+
+    def record_signing_key(
+        self, party: Party, enrolment: SignedStatement, rotation: SignedStatement | None = None
+    ) -> str:
+        """Record a party's first signing key, or its next one; the same again changes nothing.
+
+        Args:
+            party: Whose key it is.
+            enrolment: The party's statement of the key, signed with that key.
+            rotation: The same, signed with the key that is recorded.
+
+        Returns:
+            Fingerprint of the key that is recorded now.
+
+        Raises:
+            CredentialError: The party does not belong to the federation, or another key is recorded for it
+                and did not sign this one.
+            TrustError: A statement was altered, or is another party's.
+        """
+        key = check_enrolment(enrolment, party)
+        with self._lock:
+            recorded = self._membership.member(party.name, party.role).signing_key
+            if recorded == key:
+                return key
+            if recorded is None:
+                self._append(SigningKeyRegistered(name=party.name, enrolment=enrolment))
+                return key
+            if rotation is None or check_rotation(rotation, party) != (recorded, key):
+                raise CredentialError(
+                    f"the signing key that is recorded for {party.name} is {recorded}, and it did not sign "
+                    f"the key {key}",
+                    mend=ANOTHER_KEY,
+                )
+            self._append(SigningKeyRotated(name=party.name, rotation=rotation, enrolment=enrolment))
+        return key
 
     def renew(self, peer: Peer, csr: str) -> Certificates:
         """Give an enrolled party its next certificate.
@@ -171,9 +216,12 @@ class MemberRegistry:
             if not party.removed:
                 self._append(PartyRemoved(name=name, by=by))
 
-    def _sign(self, party: Party, csr: str, token_id: str | None) -> tuple[Party, Certificates]:
+    def _sign(
+        self, party: Party, csr: str, enrolment: SignedStatement, token_id: str | None
+    ) -> tuple[Party, Certificates]:
         if party.role is Role.AGGREGATOR:
             raise TrustError("an aggregator is made by `hanse federation create`, not enrolled")
+        check_enrolment(enrolment, party)
         with self._lock:
             self._membership.may_enrol(party.name, token_id)
             issued = self._issue(party, csr)
@@ -184,6 +232,7 @@ class MemberRegistry:
                     certificate=issued.peer.fingerprint,
                     not_after_ms=issued.peer.not_after_ms,
                     token_id=token_id,
+                    enrolment=enrolment,
                 )
             )
         return party, issued.certificates

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from hanse.core.journal.signing_keys import SigningKeyRegistered, SigningKeyRotated
 from hanse.core.values.identity import Role
 from hanse.core.values.schema import Digest, Strict
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import CredentialError, TamperedError, TokenError, TrustError
 
 STREAM = "federation"
@@ -22,6 +24,7 @@ class PartyEnrolled(Strict):
     Attributes:
         certificate: SHA-256 of the certificate (DER).
         token_id: The invitation it came with; None when an operator carried the request by hand.
+        enrolment: The party's statement of its signing key, signed with that key; None before 0.2.
     """
 
     kind: Literal["PartyEnrolled"] = "PartyEnrolled"
@@ -30,6 +33,7 @@ class PartyEnrolled(Strict):
     certificate: Digest
     not_after_ms: int
     token_id: str | None = None
+    enrolment: SignedStatement | None = None
 
 
 class CertificateRenewed(Strict):
@@ -54,7 +58,7 @@ class PartyRemoved(Strict):
     by: str
 
 
-MembershipEvent = PartyEnrolled | CertificateRenewed | PartyRemoved
+MembershipEvent = PartyEnrolled | CertificateRenewed | PartyRemoved | SigningKeyRegistered | SigningKeyRotated
 
 _ANY: TypeAdapter[MembershipEvent] = TypeAdapter(Annotated[MembershipEvent, Field(discriminator="kind")])
 
@@ -75,6 +79,8 @@ class Enrolled:
     Attributes:
         certificates: Digests of the certificates that it may use; the latest last, at most two.
         not_after_ms: When the latest ends, milliseconds since 1970.
+        signing_key: Fingerprint of the party's signing key; None where it has stated none, as before 0.2.
+        key_at_enrolment: Whether the party stated a signing key when it enrolled, and not later.
     """
 
     name: str
@@ -82,6 +88,8 @@ class Enrolled:
     certificates: tuple[str, ...]
     not_after_ms: int
     removed: bool = False
+    signing_key: str | None = None
+    key_at_enrolment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
     tokens = membership.tokens_used
     match event:
         case PartyEnrolled():
-            parties[event.name] = Enrolled(event.name, event.role, (event.certificate,), event.not_after_ms)
+            parties[event.name] = _enrolled(event)
             if event.token_id is not None:
                 tokens = tokens | {event.token_id}
         case CertificateRenewed():
@@ -168,7 +176,21 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
             )
         case PartyRemoved():
             parties[event.name] = replace(parties[event.name], removed=True)
+        case SigningKeyRegistered() | SigningKeyRotated():
+            parties[event.name] = replace(parties[event.name], signing_key=event.enrolment.claimed_signer)
     return Membership(parties, tokens)
+
+
+def _enrolled(event: PartyEnrolled) -> Enrolled:
+    stated = event.enrolment
+    return Enrolled(
+        event.name,
+        event.role,
+        (event.certificate,),
+        event.not_after_ms,
+        signing_key=None if stated is None else stated.claimed_signer,
+        key_at_enrolment=stated is not None,
+    )
 
 
 def members(events: Iterable[MembershipEvent]) -> Membership:

@@ -7,14 +7,25 @@ from collections.abc import Mapping
 
 from hanse.core.values.digests import DIGEST_PATTERN
 from hanse.transport.api.common_routes import BLOB, BLOB_HEAD, HELLO, OPENAPI, UPLOAD, UPLOAD_STATE
-from hanse.transport.api.member_routes import AUTHORITY, ENROL, INVITE, MEMBERS, REMOVE, RENEW, SIGN
+from hanse.transport.api.member_routes import (
+    AUTHORITY,
+    ENROL,
+    INVITE,
+    MEMBERS,
+    RECORD_SIGNING_KEY,
+    REMOVE,
+    RENEW,
+    SIGN,
+    SIGNING_KEY,
+)
 from hanse.transport.api.route import AnyRoute
 from hanse.transport.api.run_routes import EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT
+from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RESULT, ROSTER
 
 ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
-    *(NEXT, ANSWER, RESULT, PROGRESS, JOURNAL_HEAD),
+    *(SIGNING_KEY, RECORD_SIGNING_KEY),
+    *(NEXT, ANSWER, RESULT, PROGRESS, ROSTER, JOURNAL_HEAD),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
     *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE),

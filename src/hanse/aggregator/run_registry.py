@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
@@ -104,7 +104,7 @@ class RunRegistry:
             if run_id != STREAM:
                 self._runs[run_id] = await asyncio.to_thread(self._load, run_id)
                 await asyncio.to_thread(delete_lives, self._options.runs / run_id)
-        await asyncio.to_thread(self._check_membership)
+        await asyncio.to_thread(_check_membership, self._registry, self.states())
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
         if go_on:
@@ -196,7 +196,7 @@ class RunRegistry:
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
         await self.name_restore(controller)
-        await controller.execute(Resume(by))
+        await controller.execute(Resume(by, self._signing_keys()))
         await self._reconcile(controller)
         self._drive(controller)
         return controller
@@ -231,16 +231,6 @@ class RunRegistry:
     def _note(self, record: Record) -> None:
         self.journal_heads.note(record)
         self.recorded_outcomes.note(record)
-
-    def _check_membership(self) -> None:
-        for run in self.states():
-            if run.members is not None and not self._registry.holds(run.members):
-                raise TamperedError(
-                    f"the list of members lacks record {run.members.sequence} "
-                    f"({run.members.digest[:12]}), which was its last when run {run.run_id} was submitted: "
-                    "records of the journal were deleted or replaced",
-                    mend="Put back a copy of the whole journal.sqlite, and find out who changed it.",
-                )
 
     def _next_id(self, plan_name: str) -> str:
         number = 1
@@ -277,11 +267,30 @@ class RunRegistry:
             logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
             await controller.wait_for_events(seen)
 
+    def _signing_keys(self) -> dict[str, str]:
+        """Fingerprint of the signing key of each site that has stated one."""
+        members = self._registry.membership.parties.values()
+        return {member.name: member.signing_key for member in members if member.signing_key}
+
     async def _reconcile(self, controller: RunController) -> None:
         """Tell a run who joined and who was removed while nobody could tell it."""
         run, members = controller.run, self._registry.membership.names(Role.COLLABORATOR)
+        keys = self._signing_keys()
         for name in members:
-            if name not in run.invited or name in run.left:
-                await controller.execute(Invite(name))
+            # Who was enrolled again meanwhile has agreed to nothing with its new key.
+            key = keys.get(name)
+            if name not in run.invited or name in run.left or run.roster.get(name, key) != key:
+                await controller.execute(Invite(name, key))
         for name in sorted({*run.invited} - {*members}):
             await controller.execute(Leave(name, REMOVED))
+
+
+def _check_membership(registry: MemberRegistry, runs: Iterable[Run]) -> None:
+    for run in runs:
+        if run.members is not None and not registry.holds(run.members):
+            raise TamperedError(
+                f"the list of members lacks record {run.members.sequence} "
+                f"({run.members.digest[:12]}), which was its last when run {run.run_id} was submitted: "
+                "records of the journal were deleted or replaced",
+                mend="Put back a copy of the whole journal.sqlite, and find out who changed it.",
+            )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from hanse.collaborator.identity import Identity
+from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.core.journal.exchange_counts import AskedExchange
@@ -14,8 +16,6 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.wording import counted
 from hanse.errors import PolicyError, ProtocolError, TrustError
-from hanse.pki.credentials import Credentials
-from hanse.pki.statements import check_own_at_any_time
 from hanse.wire.messages.sites import TaskOutcome, purpose_of_outcome
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def check_limits(history: SiteHistory, plan: Plan, asked: AskedExchange) -> None
 
 
 def recover_releases(
-    journal: SiteJournal, credentials: Credentials, folder: RunFolder, run_id: str, plan_digest: str
+    journal: SiteJournal, identity: Identity, folder: RunFolder, run_id: str, plan_digest: str
 ) -> None:
     """Record exchanges of a run that the journal lacks, and whose signed outcome the site has kept.
 
@@ -74,7 +74,7 @@ def recover_releases(
     for exchange in folder.kept_outcomes():
         if counts.has(run_id, plan_digest, exchange):
             continue
-        outcome = _own_outcome(credentials, folder, exchange)
+        outcome = _own_outcome(identity, folder, exchange)
         if outcome is None:
             continue
         if (outcome.run_id, outcome.plan_digest, outcome.exchange) != (run_id, plan_digest, exchange):
@@ -97,13 +97,13 @@ def recover_releases(
         )
 
 
-def _own_outcome(credentials: Credentials, folder: RunFolder, exchange: int) -> TaskOutcome | None:
+def _own_outcome(identity: Identity, folder: RunFolder, exchange: int) -> TaskOutcome | None:
     statement = folder.outcome(exchange)
     if statement is None:
         return None
     try:
-        purpose = purpose_of_outcome(statement.body)
-        return check_own_at_any_time(credentials, TaskOutcome, purpose, statement)
+        purpose = purpose_of_outcome(statement)
+        return check_own(statement, TaskOutcome, purpose, identity.credentials, identity.own_keys())
     except (ProtocolError, TrustError) as error:
         logger.warning("the outcome of exchange %d that was kept does not count: %s", exchange, error)
         return None

@@ -24,6 +24,8 @@ from hanse.control.report import (
     Sparing,
     participation_json,
 )
+from hanse.control.signers import Signers
+from hanse.control.signing_keys import KeyChecks
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_result
@@ -52,12 +54,15 @@ from hanse.wire.journal_file import Header, Seal, read_lines
 from hanse.wire.messages.runs import JournalRecord
 
 
-def verify(path: Path, authority: x509.Certificate | None = None) -> AuditReport:
+def verify(
+    path: Path, authority: x509.Certificate | None = None, signers: Signers | None = None
+) -> AuditReport:
     """Examine an exported journal.
 
     Args:
         path: The file.
         authority: The certificate of the federation's authority; None to take the journal's own.
+        signers: The sites' signing keys, got from the sites; None for none.
 
     Returns:
         The verdict of every check (look at `AuditReport.failed` first), and each site's account.
@@ -83,7 +88,7 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> AuditReport
         check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
     if header.federation != federation or header.first != GENESIS:
         check.fail(f"its header is not one of the federation {federation}")
-    _Examination(report, trusted).read(lines)
+    _Examination(report, trusted, signers).read(lines)
     return report
 
 
@@ -103,8 +108,9 @@ def check_model(report: AuditReport, path: Path) -> None:
 class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
-    def __init__(self, report: AuditReport, authority: x509.Certificate) -> None:
+    def __init__(self, report: AuditReport, authority: x509.Certificate, signers: Signers | None) -> None:
         self._report = report
+        self._keys = KeyChecks(report, signers)
         self._checks = report.checks
         self._setting = StatementContext(report.federation, report.run_id, "", authority)
         self._last = (0, GENESIS)
@@ -133,6 +139,7 @@ class _Examination:
             self._checks["chain"].fail(
                 f"the line after record {self._last[0]} is not a record: {problem_of(error)}"
             )
+        self._keys.conclude()
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         self._report.notes.extend(self._recount.notes)
@@ -169,6 +176,7 @@ class _Examination:
             self._checks[name].fail(f"{where}: {problem}")
 
     def _examine(self, event: Event, record: Record, where: str) -> None:
+        self._keys.examine(event, self._run, where)
         match event:
             case RunSubmitted():
                 self._submitted(event, record, where)
@@ -214,7 +222,8 @@ class _Examination:
             return  # the replay says so
         size = 0
         try:
-            stated = check_outcome(event, opened, self._setting, time_ms)
+            key = self._keys.expected(event, self._run)
+            stated = check_outcome(event, opened, self._setting, time_ms, key)
             size = 0 if stated.update is None else stated.update.size
             if self._run is not None:
                 self._note(self._recount.of_outcome(self._run, event.site, opened, stated), where)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hanse.aggregator.members.verified_certificates import VerifiedCertificates
 from hanse.core.journal.chain import ChainHead, Record, check_chain
 from hanse.core.journal.membership import (
     STREAM,
@@ -19,12 +20,16 @@ from hanse.core.journal.membership import (
     join,
     read_membership_event,
 )
+from hanse.core.journal.signing_keys import SigningKeyRegistered, SigningKeyRotated
 from hanse.core.values.identity import Party, Role, check_name
 from hanse.core.values.peer import Peer
-from hanse.errors import PolicyError, RunError, TamperedError, TokenError, TrustError
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import CredentialError, PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import peer_of, pem_of, read_der, verify_certificate
+from hanse.pki.certificates import peer_of, pem_of
 from hanse.pki.enrolment import Invitation, invite, read_csr, verify_token
+from hanse.pki.key_statements import check_enrolment, check_rotation
+from hanse.pki.signing_key import ANOTHER_KEY
 from hanse.storage.base import Journal
 from hanse.wire.messages.members import Certificates
 
@@ -46,17 +51,6 @@ class Issued:
 
 
 _COPY = "Put back a copy of the journal."
-_MOST_KNOWN = 4_096
-"""Verified certificates that are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Vouched:
-    """A certificate that the authority signed, and the time in which it is good."""
-
-    peer: Peer
-    begin: datetime
-    end: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ class MemberRegistry:
         self._clock = clock
         self._lock = threading.Lock()
         self._standing = self._load()
-        self._known: dict[bytes, _Vouched] = {}
+        self._certificates = VerifiedCertificates(authority.certificate, clock)
         self.seen_ms: dict[str, int] = {}
         self.guard: Callable[[], None] = _permit
 
@@ -131,22 +125,10 @@ class MemberRegistry:
         Raises:
             CredentialError: It is not.
         """
-        known = self._known.get(certificate_der)
-        if known is None or not known.begin <= self._clock() <= known.end:
-            known = self._known[certificate_der] = self._vouched(certificate_der)
-        peer = known.peer
+        peer = self._certificates.peer(certificate_der)
         self.membership.admit(peer.party.name, peer.party.role, peer.fingerprint)
         self.seen_ms[peer.party.name] = self._now_ms()
         return peer
-
-    def _vouched(self, certificate_der: bytes) -> _Vouched:
-        """Verify a certificate; costs a signature check, and so is done once for each."""
-        certificate = read_der(certificate_der)
-        verify_certificate(certificate, self._authority.certificate, self._clock())
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        return _Vouched(peer_of(certificate), begin, end)
 
     def invite(self, name: str, role: Role, *, url: str, token_id: str, lifetime: timedelta) -> str:
         """Write a one-time invitation for a party that is not enrolled."""
@@ -161,11 +143,17 @@ class MemberRegistry:
             self._authority, party, url, token_id=token_id, now=now, lifetime=lifetime, members=head
         )
 
-    def enrol(self, token: str, csr: str) -> tuple[Party, Certificates]:
+    def enrol(self, token: str, csr: str, enrolment: SignedStatement) -> tuple[Party, Certificates]:
         """Trade an invitation for a certificate; it is used up when this returns.
 
+        Args:
+            token: The invitation.
+            csr: The request for the certificate.
+            enrolment: The party's statement of its signing key.
+
         Raises:
-            TokenError: It is forged, expired or used.
+            TokenError: The invitation is forged, expired or used.
+            TrustError: The signing key is not the party's own.
         """
         invitation = verify_token(self._authority.certificate, token, self._clock())
         if invitation.members is not None and not self.holds(invitation.members):
@@ -174,11 +162,46 @@ class MemberRegistry:
                 "was made before the aggregator was restored from a backup",
                 mend="Ask the operator for a new one.",
             )
-        return self._sign(invitation.party, csr, invitation)
+        return self._sign(invitation.party, csr, enrolment, invitation)
 
-    def sign(self, name: str, role: Role, csr: str) -> tuple[Party, Certificates]:
-        """Enrol a party whose request an operator carried here by hand."""
-        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, None)
+    def sign(self, name: str, role: Role, csr: str, enrolment: SignedStatement) -> tuple[Party, Certificates]:
+        """Enrol a party whose request an operator carried here by hand; see `enrol`."""
+        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, enrolment, None)
+
+    def record_signing_key(
+        self, party: Party, enrolment: SignedStatement, rotation: SignedStatement | None = None
+    ) -> str:
+        """Record a party's first signing key, or its next one; the same again changes nothing.
+
+        Args:
+            party: Whose key it is.
+            enrolment: The party's statement of the key, signed with that key.
+            rotation: The same, signed with the key that is recorded.
+
+        Returns:
+            Fingerprint of the key that is recorded now.
+
+        Raises:
+            CredentialError: The party does not belong to the federation, or another key is recorded for it
+                and did not sign this one.
+            TrustError: A statement was altered, or is another party's.
+        """
+        key = check_enrolment(enrolment, party)
+        with self._lock:
+            recorded = self.membership.member(party.name, party.role).signing_key
+            if recorded == key:
+                return key
+            if recorded is None:
+                self._append(SigningKeyRegistered(name=party.name, enrolment=enrolment))
+                return key
+            if rotation is None or check_rotation(rotation, party) != (recorded, key):
+                raise CredentialError(
+                    f"the signing key that is recorded for {party.name} is {recorded}, and it did not sign "
+                    f"the key {key}",
+                    mend=ANOTHER_KEY,
+                )
+            self._append(SigningKeyRotated(name=party.name, rotation=rotation, enrolment=enrolment))
+        return key
 
     def renew(self, peer: Peer, csr: str) -> Certificates:
         """Give an enrolled party its next certificate.
@@ -234,9 +257,12 @@ class MemberRegistry:
         with self._lock:
             return self._append(event)
 
-    def _sign(self, party: Party, csr: str, invitation: Invitation | None) -> tuple[Party, Certificates]:
+    def _sign(
+        self, party: Party, csr: str, enrolment: SignedStatement, invitation: Invitation | None
+    ) -> tuple[Party, Certificates]:
         if party.role is Role.AGGREGATOR:
             raise TrustError("an aggregator is made by `hanse federation create`, not enrolled")
+        check_enrolment(enrolment, party)
         with self._lock:
             token_id = None
             if invitation is not None:
@@ -252,6 +278,7 @@ class MemberRegistry:
                     certificate=issued.peer.fingerprint,
                     not_after_ms=issued.peer.not_after_ms,
                     token_id=token_id,
+                    enrolment=enrolment,
                 )
             )
         return party, issued.certificates

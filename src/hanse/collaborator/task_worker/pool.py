@@ -26,6 +26,7 @@ from hanse.errors import (
 )
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.credentials import KEY_FILE
+from hanse.pki.signing_key import SIGNING_KEY_FILE
 from hanse.sandbox.confine import Confined, Confinement, default_processes
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 
@@ -169,6 +170,7 @@ class Workers:
                 disk_reserve=settings.disk_reserve,
                 secrets=(
                     (here.directory / IDENTITY / KEY_FILE).absolute(),
+                    (here.directory / IDENTITY / SIGNING_KEY_FILE).absolute(),
                     (here.directory / JOURNAL).absolute(),
                 ),
             ),

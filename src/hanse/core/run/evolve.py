@@ -43,6 +43,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import TamperedError
 
@@ -56,7 +57,7 @@ def _stay(*phases: Phase) -> dict[Phase, Phase]:
 
 
 PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
-    SiteInvited: _stay(*_ALIVE),
+    SiteInvited: _stay(*_ALIVE, *_ENDED_EARLY),
     PlanAnswered: _stay(*_ALIVE),
     SiteLeft: _stay(*_ALIVE),
     RunStarted: {Phase.SUBMITTED: Phase.RUNNING},
@@ -187,6 +188,8 @@ def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
         run,
         left=run.left.set(event.site, event.reason),
         taking_part=run.taking_part.without(event.site),
+        roster=run.roster.without(event.site),
+        unsigned=run.unsigned.without(event.site),
         unheard=run.unheard.without(event.site),
         failure_record=run.failure_record.fresh(event.site),
     )
@@ -202,6 +205,8 @@ def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
             f"{_named(run)}: the journal has exchange {event.exchange} where {run.last_exchange + 1} is next"
         )
     exchange = Exchange.opened(event, protocol_of(run.plan, event.task), run.quiet, time_ms)
+    if event.roster is not None:
+        exchange = replace(exchange, roster=run.roster)
     opened = replace(_put(run, exchange), last_exchange=event.exchange)
     if event.index < 0:
         counted = {(event.task, s): 1 + run.streamed.get((event.task, s), 0) for s in event.cohort}
@@ -215,6 +220,8 @@ def _reopened(run: Run, before: Exchange, event: ExchangeOpened, time_ms: int) -
             f"{_named(run)}: the journal asks something else under the number of exchange {event.exchange}"
         )
     again = asked_again(before, event, run.quiet, time_ms)
+    if again.closed is None and event.roster is not None:
+        again = replace(again, roster=run.roster)
     earlier = tuple(exchange for exchange in run.earlier if exchange is not before)
     return _without_the_absent(replace(_put(run, again), earlier=earlier), again.members, time_ms)
 
@@ -255,6 +262,8 @@ def _invited(run: Run, site: str) -> Run:
         answers=run.answers.without(site),
         refusals=run.refusals.without(site),
         taking_part=run.taking_part.without(site),
+        roster=run.roster.without(site),
+        unsigned=run.unsigned.without(site),
         unheard=run.unheard.including(site),
         absent=run.absent | {site} if run.exchanges.waiting_with(site) else run.absent,
     )
@@ -265,11 +274,18 @@ def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
     if not event.accepted:
         refusals = refusals.set(site, "; ".join(event.reasons) or "no reason given")
     takes_part = event.accepted and site not in run.left
+    roster, unsigned = run.roster.without(site), run.unsigned.without(site)
+    if takes_part and event.signer is not None:
+        roster = run.roster.including(site, event.signer)
+    elif takes_part and event.statement is not None:  # of before 0.2
+        unsigned = run.unsigned.including(site)
     answered = replace(
         run,
         answers=run.answers.set(site, event.accepted),
         refusals=refusals,
         taking_part=run.taking_part.including(site) if takes_part else run.taking_part.without(site),
+        roster=roster,
+        unsigned=unsigned,
         unheard=run.unheard.without(site),
     )
     # Consent can be withdrawn while the run is under way.
@@ -305,10 +321,12 @@ def _absence(run: Run, site: str) -> str | None:
 
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
-    standing = surviving_exchanges(
-        run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
-    )
-    kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
+    standing: tuple[Exchange, ...] = ()
+    if all(_same_keys(run, exchange) for exchange in run.in_round()):
+        standing = surviving_exchanges(
+            run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
+        )
+    kept = (*standing, *(e for e in run.stream() if not answered_by_none(e) and _same_keys(run, e)))
     stand = {exchange.number for exchange in kept}
     earlier = (*run.earlier, *(e for e in run.exchanges.values() if e.number not in stand))
     excused = frozenset(site for site in run.cohort if site not in run.taking_part)
@@ -316,6 +334,14 @@ def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     if not standing:
         run = replace(run, cohort=(), round_open=None, excused=frozenset(), without=())
     return _restarted(run, event, time_ms)
+
+
+def _same_keys(run: Run, exchange: Exchange) -> bool:
+    """Check if each site that an exchange may still ask takes part with the key that it was asked with."""
+    now, then = run.roster, exchange.roster or Roster()
+    if then is now or exchange.closed is not None:
+        return True
+    return all(now.get(site) == then.get(site) for site in exchange.members if site in run.taking_part)
 
 
 def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms: int) -> Run:

@@ -143,6 +143,7 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
             cohort=cohort,
             # Whom the round goes without counts too: the plan's quorum is of those it wants asked.
             needed=needed(run.plan.cohort, len(cohort) + len(run.without)) if command.sites is None else 0,
+            roster=run.stated_roster,
         ),
     )
 
@@ -185,6 +186,7 @@ def _asked_again(run: Run, before: Exchange, command: OpenExchange) -> ExchangeO
         model=command.model,
         cohort=cohort,
         needed=needed(run.plan.cohort, size) if before.needed else 0,
+        roster=run.stated_roster,
     )
 
 
@@ -271,19 +273,18 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
         return (RunFailed(error=QuorumError.code, reason=f"no site of the stream answers any more: {why}"),)
     # What a site was asked before the run was resumed, and no answer came, it is asked under its number.
     again = (
-        _streamed(earlier[site].number, earlier[site].round_number, command.task, earlier[site].model, site)
-        for site in may
-        if site in earlier
+        _streamed(run, site, before.number, before.round_number, before.task, before.model)
+        for site, before in ((site, earlier[site]) for site in may if site in earlier)
     )
     opened = (
-        _streamed(run.last_exchange + 1 + place, run.committed + 1, command.task, command.model, site)
+        _streamed(run, site, run.last_exchange + 1 + place, run.committed + 1, command.task, command.model)
         for place, site in enumerate(site for site in may if site not in earlier)
     )
     return (*back, *again, *opened)
 
 
 def _streamed(
-    exchange: int, round_number: int, task: str, model: ModelRef | None, site: str
+    run: Run, site: str, exchange: int, round_number: int, task: str, model: ModelRef | None
 ) -> ExchangeOpened:
     return ExchangeOpened(
         exchange=exchange,
@@ -293,6 +294,7 @@ def _streamed(
         model=model,
         cohort=(site,),
         needed=0,
+        roster=run.stated_roster,
     )
 
 

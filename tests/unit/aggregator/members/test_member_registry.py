@@ -19,10 +19,13 @@ from hanse.aggregator.members.member_registry import CertificateLifetimes, Membe
 from hanse.core.journal.membership import STREAM
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import CredentialError, PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.certificates import peer_of, read_certificate
 from hanse.pki.enrolment import Invitation, request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import PrivateKey, new_key, sign_bytes
+from hanse.pki.signing_key import SigningKey
 from hanse.storage.journal_memory import MemoryJournal
 
 URL = "https://localhost:1"
@@ -32,6 +35,10 @@ D = Party("north", Role.COLLABORATOR, "d")
 
 def request(party: Party = D, key: PrivateKey | None = None) -> str:
     return request_certificate(key or new_key(), party)
+
+
+def enrolment(party: Party = D, key: SigningKey | None = None) -> SignedStatement:
+    return enrolment_of(key or SigningKey.create(), party)
 
 
 def token(registry: MemberRegistry, name: str = "d", token_id: str = "0" * 32) -> str:
@@ -47,27 +54,27 @@ class TestEnrolment:
     def test_a_token_is_traded_for_a_certificate_once(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
 
-        party, certificates = fixture.registry.enrol(invitation, request())
+        party, certificates = fixture.registry.enrol(invitation, request(), enrolment())
 
         assert party == D
         assert read_certificate(certificates.certificate)
         with pytest.raises(TokenError, match="used already"):
-            fixture.registry.enrol(invitation, request())
+            fixture.registry.enrol(invitation, request(), enrolment())
 
     def test_a_token_stays_used_after_a_restart_and_a_removal(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
-        fixture.registry.enrol(invitation, request())
+        fixture.registry.enrol(invitation, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="used already"):
-            again(fixture).enrol(invitation, request())
+            again(fixture).enrol(invitation, request(), enrolment())
 
     def test_the_first_of_two_tokens_for_a_name_counts(self, fixture: FederationFixture) -> None:
         first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
 
         with pytest.raises(TrustError, match="enrolled already"):
-            fixture.registry.enrol(second, request())
+            fixture.registry.enrol(second, request(), enrolment())
 
     def test_a_name_in_use_is_not_invited(self, fixture: FederationFixture) -> None:
         with pytest.raises(TrustError, match="enrolled already"):
@@ -77,14 +84,14 @@ class TestEnrolment:
         with pytest.raises(TrustError, match="hanse federation create"):
             fixture.registry.invite("d", Role.AGGREGATOR, url=URL, token_id="0" * 32, lifetime=HOUR)
         with pytest.raises(TrustError, match="hanse federation create"):
-            fixture.registry.sign("d", Role.AGGREGATOR, request())
+            fixture.registry.sign("d", Role.AGGREGATOR, request(), enrolment())
 
     def test_a_malformed_request_uses_up_nothing(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
         with pytest.raises(CredentialError):
-            fixture.registry.enrol(invitation, "no request")
+            fixture.registry.enrol(invitation, "no request", enrolment())
 
-        assert fixture.registry.enrol(invitation, request())
+        assert fixture.registry.enrol(invitation, request(), enrolment())
 
 
 class TestVoidInvitations:

@@ -112,6 +112,7 @@ STATUS = {
     "attendance": [ATTENDANCE],
     "short_rounds": 1,
     "suspended": [SUSPENDED],
+    "held": True,
     "events": 3,
 }
 RECORD = {

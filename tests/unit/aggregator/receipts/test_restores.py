@@ -279,7 +279,8 @@ def test_meanwhile_an_operator_can_look_at_runs_and_members(restored: Restored, 
     async def main() -> None:
         fixture = restored.fixture
         await restored.notice()
-        assert (await fixture.service.run_requests.run(fixture.operator, restored.run_id)).phase == "running"
+        status = await fixture.service.run_requests.run(fixture.operator, restored.run_id)
+        assert (status.phase, status.held) == ("running", True)
         assert (await fixture.service.member_requests.members(fixture.operator)).members
         assert await fixture.service.run_requests.export(fixture.operator, restored.run_id)
         await fixture.close()
@@ -314,6 +315,7 @@ class TestAcknowledgement:
             assert isinstance(named, AggregatorRestored)
             assert isinstance(recovered, RunRecovered)
             assert fixture.run(restored.run_id).phase is Phase.RUNNING
+            assert not (await fixture.service.run_requests.run(fixture.operator, restored.run_id)).held
             assert (await restored.answer(None)).receipt
             await fixture.close()
 

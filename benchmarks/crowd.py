@@ -25,7 +25,9 @@ from hanse.assembly.operator import administration
 from hanse.core.values.identity import Party, Role
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
 from hanse.wire.messages.members import SignRequest
 from hanse.wire.tensors import write_file
 
@@ -167,7 +169,13 @@ async def _enrol(directory: Path, identities: Path, sites: int) -> None:
     async with administration(directory) as members:
         for number in range(sites):
             party, key = Party(FEDERATION, Role.COLLABORATOR, f"site-{number:04d}"), new_key()
-            request = SignRequest(name=party.name, csr=request_certificate(key, party))
+            signing_key = SigningKey.create()
+            signing_key.save(identities / party.name)
+            request = SignRequest(
+                name=party.name,
+                csr=request_certificate(key, party),
+                enrolment=enrolment_of(signing_key, party),
+            )
             issued = await members.sign(request)
             Credentials.save_new(
                 identities / party.name, key, issued.certificate, issued.authority, datetime.now(UTC)

@@ -28,6 +28,7 @@ import uvloop
 from crowd import Crowd, crowd
 
 from hanse.pki.credentials import Credentials
+from hanse.pki.signing_key import SigningKey
 from hanse.pki.statements import state
 from hanse.pki.tls import client_context
 from hanse.transport.client.upstream import HttpsUpstream
@@ -132,6 +133,7 @@ def with_ninth(many: Crowd, do: Callable[[HttpsUpstream, Credentials], Awaitable
 
 async def refuse(upstream: HttpsUpstream, who: Credentials, run_id: str) -> None:
     """Have the ninth take no part in the run, which then waits for the others only."""
+    key = SigningKey.load(who.directory)
     work = await upstream.next(NextRequest(wait_s=0))
     (digest,) = (run.plan_digest for run in work.runs if run.run_id == run_id)
     answer = PlanAnswer(
@@ -141,8 +143,11 @@ async def refuse(upstream: HttpsUpstream, who: Credentials, run_id: str) -> None
         accepted=False,
         reasons=("it only looks on",),
         decided_ms=int(time.time() * 1000),
+        signer=key.fingerprint,
     )
-    await upstream.answer(AnswerRequest(run_id=run_id, statement=state(who, PLAN_ANSWER, answer)))
+    await upstream.answer(
+        AnswerRequest(run_id=run_id, statement=state(SigningKey.load(who.directory), PLAN_ANSWER, answer))
+    )
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.digests import Hasher
 from hanse.errors import HanseError
 from hanse.pki.credentials import Credentials
+from hanse.pki.signing_key import SigningKey
 from hanse.pki.statements import state
 from hanse.pki.tls import client_context
 from hanse.storage.blobs_file import FileBlobStore
@@ -96,6 +97,7 @@ class Site:
         self._common = common
         self._number = number
         self._credentials = credentials
+        self._key = SigningKey.load(credentials.directory)
         self._upstream = HttpsUpstream(common.url, client_context(credentials), proxy=None)
         self._folder = common.scratch / credentials.party.name
         self._blobs = FileBlobStore(self._folder)
@@ -132,8 +134,9 @@ class Site:
             plan_digest=run.plan_digest,
             accepted=True,
             decided_ms=int(time.time() * 1000),
+            signer=self._key.fingerprint,
         )
-        statement = state(self._credentials, PLAN_ANSWER, answer)
+        statement = state(self._key, PLAN_ANSWER, answer)
         await self._upstream.answer(AnswerRequest(run_id=run.run_id, statement=statement))
 
     async def _settle(self, run: RunWork, asked: Assignment) -> None:
@@ -157,8 +160,9 @@ class Site:
             num_examples=1,
             update=said,
             journal=JournalHead(generation=0, sequence=asked.exchange, digest="0" * 64),
+            roster=asked.roster,
         )
-        statement = state(self._credentials, TASK_RESULT, outcome)
+        statement = state(self._key, TASK_RESULT, outcome)
         await self._upstream.deliver(said.digest, update)
         await self._upstream.result(ResultRequest(statement=statement))
         update.unlink()

@@ -42,6 +42,7 @@ from hanse.aggregator.options import Options
 from hanse.aggregator.service import AggregatorService
 from hanse.config.load import load_plan
 from hanse.core.journal.chain import Entry, Record, Times
+from hanse.core.journal.site_records import JournalHead
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event
@@ -50,15 +51,18 @@ from hanse.core.run.round_events import RoundCommitted
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, StartTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.values.canonical import sha256
 from hanse.core.values.digests import digest_of_bytes
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.peer import Peer
 from hanse.pki.authority import Authority
-from hanse.pki.certificates import pem_of
+from hanse.pki.certificates import peer_of, pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
-from hanse.pki.signatures import sign
+from hanse.pki.signing_key import SigningKey
+from hanse.pki.statements import state as signed
 from hanse.sandbox.confine import Confinement
 from hanse.simulation.partition import Partition
 from hanse.simulation.simulate import Settings, simulate
@@ -134,7 +138,7 @@ def state(sites: int, rounds: int) -> Cost:
     begin = time.process_time()
     run.execute(Submit("scale-1", manifest, manifest.digest, "operator", names), 0)
     for name in names:
-        run.execute(AnswerPlan(name, accepted=True), 0)
+        run.execute(AnswerPlan(name, accepted=True, signer=sha256(name.encode())), 0)
     times = [time.process_time() - begin]
     run.execute(OpenRound(0), 0)
     run.execute(Commit(0, "a" * 64), 0)
@@ -203,7 +207,7 @@ class Federation:
     service: AggregatorService
     journal: WatchedJournal
     blobs: FileBlobStore
-    operator: Party
+    operator: Peer
     sites: list[Credentials] = field(default_factory=list)
 
     @staticmethod
@@ -226,12 +230,15 @@ class Federation:
         service = AggregatorService(options, hub_identity, registry, journal, blobs, _clock, lambda: "0" * 32)
 
         def enrolled(role: Role, name: str) -> Credentials:
-            party, key = Party("north", role, name), new_key()
-            _, issued = registry.sign(name, role, request_certificate(key, party))
+            party, key, signing_key = Party("north", role, name), new_key(), SigningKey.create()
+            enrolment = enrolment_of(signing_key, party)
+            _, issued = registry.sign(name, role, request_certificate(key, party), enrolment)
             place = directory / "parties" / name
+            signing_key.save(place)
             return Credentials.save_new(place, key, issued.certificate, issued.authority, now)
 
-        federation = Federation(service, journal, blobs, enrolled(Role.OPERATOR, "operator").party)
+        operator = peer_of(enrolled(Role.OPERATOR, "operator").certificate)
+        federation = Federation(service, journal, blobs, operator)
         for number in range(sites):
             federation.sites.append(enrolled(Role.COLLABORATOR, f"site-{number:05d}"))
         return federation
@@ -265,15 +272,16 @@ class PlayedSite:
 
     def __init__(self, federation: Federation, number: int) -> None:
         self._service = federation.service
-        self._credentials = federation.sites[number]
+        self._peer = peer_of(federation.sites[number].certificate)
+        self._key = SigningKey.load(federation.sites[number].directory)
         self._data = encode({"w": np.full(100, number + 1, np.float32)})
         self._done = 0
 
     async def work(self) -> None:
         """Do what the service wants, until nothing more comes."""
-        party, known = self._credentials.party, ""
+        known = ""
         while True:
-            work = await self._service.site_requests.next(party, NextRequest(known=known, wait_s=30.0))
+            work = await self._service.site_requests.next(self._peer, NextRequest(known=known, wait_s=30.0))
             known = work.version
             for run in work.runs:
                 if run.review:
@@ -286,28 +294,29 @@ class PlayedSite:
     async def _answer(self, run: RunWork) -> None:
         answer = PlanAnswer(
             federation="north",
-            site=self._credentials.party.name,
+            site=self._peer.party.name,
             plan_digest=run.plan_digest,
             accepted=True,
             reasons=("a benchmark",),
             decided_ms=0,
+            signer=self._key.fingerprint,
         )
-        request = AnswerRequest(run_id=run.run_id, statement=self._signed(PLAN_ANSWER, answer))
-        await self._service.site_requests.answer(self._credentials.party, request)
+        request = AnswerRequest(run_id=run.run_id, statement=signed(self._key, PLAN_ANSWER, answer))
+        await self._service.site_requests.answer(self._peer, request)
 
     async def _perform(self, run: RunWork, assignment: Assignment) -> None:
-        party, number = self._credentials.party, assignment.exchange
+        peer, number = self._peer, assignment.exchange
         progress = ProgressRequest(run_id=run.run_id, exchange=number)
-        await self._service.site_requests.progress(party, progress)
+        await self._service.site_requests.progress(peer, progress)
         digest = digest_of_bytes(self._data, "blake3")
-        opened = self._service.blob_requests.blob_to_take(party, digest, len(self._data))
+        opened = self._service.blob_requests.blob_to_take(peer, digest, len(self._data))
         if opened is not None:
             with closing(opened()) as writer:
                 writer.write(self._data)
                 writer.commit()
         outcome = TaskOutcome(
             federation="north",
-            site=party.name,
+            site=peer.party.name,
             run_id=run.run_id,
             plan_digest=run.plan_digest,
             exchange=number,
@@ -317,14 +326,11 @@ class PlayedSite:
             outcome="done",
             num_examples=10,
             update=UpdateFile(digest=digest, size=len(self._data)),
+            journal=JournalHead(generation=0, sequence=number + 1, digest="0" * 64),
+            roster=assignment.roster,
         )
-        request = ResultRequest(statement=self._signed(TASK_RESULT, outcome))
-        await self._service.site_requests.result(party, request)
-
-    def _signed(self, purpose: str, message: PlanAnswer | TaskOutcome) -> CertifiedStatement:
-        body = message.model_dump(mode="json")
-        made = sign(self._credentials, purpose, body)
-        return CertifiedStatement(body=body, certificate=made.certificate, signature=made.signature)
+        request = ResultRequest(statement=signed(self._key, TASK_RESULT, outcome))
+        await self._service.site_requests.result(peer, request)
 
 
 def served(sites: int, rounds: int) -> Cost:

@@ -117,6 +117,7 @@ class FakeSite:
             outcome="done",
             num_examples=size,
             journal=A_HEAD,
+            roster=asked.roster,
             **said,
         )
         return outcome, update

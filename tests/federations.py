@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tests.blobs import named, put
 from tests.in_memory_transport import MemoryUpstream
-from tests.parties import der, new_authority
+from tests.parties import der, new_authority, signing_key
 
 from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.options import Options
@@ -29,13 +29,14 @@ from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.peer import Peer
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
-from hanse.pki.signatures import sign
+from hanse.pki.signing_key import SigningKey
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
@@ -163,10 +164,12 @@ class FederationFixture:
 
     def enrolled(self, name: str, role: Role = Role.COLLABORATOR) -> Credentials:
         """Let a party join."""
-        key = new_key()
+        key, signing = new_key(), SigningKey.create()
         party = Party("north", role, name)
-        _, issued = self.registry.sign(name, role, request_certificate(key, party))
+        enrolment = enrolment_of(signing, party)
+        _, issued = self.registry.sign(name, role, request_certificate(key, party), enrolment)
         place = Path(tempfile.mkdtemp(dir=self.directory))
+        signing.save(place)
         return Credentials.save_new(place, key, issued.certificate, issued.authority, now())
 
     def party(self, name: str) -> Party:
@@ -231,6 +234,7 @@ class FederationFixture:
             accepted=accepted,
             reasons=reasons,
             decided_ms=0,
+            signer=signing_key(self.credentials[name]).fingerprint,
         )
         statement = signed(self.credentials[name], PLAN_ANSWER, body.model_dump(mode="json"))
         await self.service.site_requests.answer(
@@ -283,6 +287,7 @@ class FederationFixture:
             "outcome": "done",
             "num_examples": 10,
             "journal": A_HEAD,
+            "roster": None if exchange.roster is None else exchange.roster.digest,
         }
         return TaskOutcome.model_validate(said | changes)
 
@@ -315,6 +320,5 @@ class FederationFixture:
         return await self.hand_in(self.outcome(run_id, name, update=update, **changes), receipt=receipt)
 
 
-def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> CertifiedStatement:
-    signature = sign(credentials, purpose, body)
-    return CertifiedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
+def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:
+    return signing_key(credentials).sign(purpose, body)

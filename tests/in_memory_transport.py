@@ -9,18 +9,27 @@ from pathlib import Path
 
 from hanse.concurrency import in_thread
 from hanse.core.values.peer import Peer
+from hanse.core.values.roster import RosterProof
 from hanse.errors import HanseError, ProtocolError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.dispatch import admit, answer
-from hanse.transport.api.member_routes import RENEW
+from hanse.transport.api.member_routes import RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
 from hanse.transport.api.route import A, Bulk, Q, Route
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT
+from hanse.transport.api.site_routes import (
+    ANSWER,
+    JOURNAL_HEAD,
+    NEXT,
+    PROGRESS,
+    RECEIPTS,
+    RESULT,
+    ROSTER,
+)
 from hanse.transport.base import Upstream
 from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
 from hanse.wire.messages.basics import Empty, Hello, decode, report, reported, written
-from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -79,6 +88,18 @@ class MemoryUpstream(Upstream):
     async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
         """See `Upstream.receipts`."""
         return await self._call(RECEIPTS, request)
+
+    async def signing_key(self) -> SigningKeyReply:
+        """See `Upstream.signing_key`."""
+        return await self._call(SIGNING_KEY, Empty())
+
+    async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
+        """See `Upstream.record_signing_key`."""
+        return await self._call(RECORD_SIGNING_KEY, request)
+
+    async def roster(self, digest: str) -> RosterProof:
+        """See `Upstream.roster`."""
+        return await self._call(ROSTER, Empty(), digest=digest)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.blobs import named
+from tests.parties import signing_key
 
 from hanse.aggregator.export import JournalExporter
 from hanse.core.journal.chain import GENESIS, link
@@ -19,16 +20,26 @@ from hanse.core.run.tasks import AcceptResult, FailTask
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.statements import CertifiedStatement, Statement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
 from hanse.pki.signatures import sign
+from hanse.pki.signing_key import SigningKey
 from hanse.pki.statements import state
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.journal_file import JOURNAL_SEAL
-from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT, PlanAnswer, TaskOutcome, UpdateFile
+from hanse.wire.messages.sites import (
+    PLAN_ANSWER,
+    PLAN_ANSWER_1,
+    TASK_RESULT,
+    TASK_RESULT_2,
+    PlanAnswer,
+    TaskOutcome,
+    UpdateFile,
+)
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -50,6 +61,11 @@ PLAN = Plan.model_validate(
 )
 MANIFEST = Manifest(plan=PLAN, files=(CodeFile(path="heart.py", sha256="0" * 64, size=1),))
 
+
+def new_signing_key() -> SigningKey:
+    return SigningKey.create()
+
+
 Lines = list[dict[str, Any]]
 
 
@@ -66,13 +82,19 @@ class World:
             key.public_key(), Party("north", role, name), now=NOW, lifetime=timedelta(days=1)
         )
         folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
+        new_signing_key().save(folder)
         return Credentials.save_new(folder, key, pem_of(certificate), pem_of(self.authority.certificate), NOW)
 
 
 class Author:
-    """Writes the journal of a run, in which everybody signs what is theirs to sign."""
+    """Writes the journal of a run, in which everybody signs what is theirs to sign.
 
-    def __init__(self, world: World) -> None:
+    Attributes:
+        of_before: Whether sites sign with the keys of their certificates, as before 0.2.
+    """
+
+    def __init__(self, world: World, *, of_before: bool = False) -> None:
+        self.of_before = of_before
         self.sites = {name: world.party(name) for name in SITES}
         self.aggregator = world.party("hub", Role.AGGREGATOR)
         self.journal = MemoryJournal()
@@ -90,9 +112,22 @@ class Author:
             accepted=accepted,
             reasons=("by rule",),
             decided_ms=NOW_MS,
+            signer=None if self.of_before else self.key(site).fingerprint,
         )
-        statement = state(self.sites[site], PLAN_ANSWER, body)
-        self.do(AnswerPlan(site, accepted, ("by rule",), statement))
+        statement = self.statement(site, body)
+        self.do(AnswerPlan(site, accepted, ("by rule",), statement, body.signer))
+
+    def statement(self, site: str, body: PlanAnswer | TaskOutcome) -> Statement:
+        """What a site signs."""
+        answers = isinstance(body, PlanAnswer)
+        if not self.of_before:
+            return state(self.key(site), PLAN_ANSWER if answers else TASK_RESULT, body)
+        said = body.model_dump(mode="json", exclude={"signer", "roster"})
+        signature = sign(self.sites[site], PLAN_ANSWER_1 if answers else TASK_RESULT_2, said)
+        return CertifiedStatement(body=said, **signature.model_dump())
+
+    def key(self, site: str) -> SigningKey:
+        return signing_key(self.sites[site])
 
     def outcome(self, site: str, **changes: Any) -> TaskOutcome:
         exchange = self.journaled_run.run.exchanges[self.journaled_run.run.last_exchange]
@@ -108,12 +143,13 @@ class Author:
             "outcome": "done",
             "num_examples": 5,
             "metrics": {"loss": 0.5},
+            "roster": None if exchange.roster is None else exchange.roster.digest,
         }
         return TaskOutcome.model_validate(said | changes)
 
     def answer_task(self, site: str, **changes: Any) -> None:
         outcome = self.outcome(site, **changes)
-        statement = state(self.sites[site], TASK_RESULT, outcome)
+        statement = self.statement(site, outcome)
         if outcome.outcome == "failed":
             self.do(FailTask(outcome.exchange, site, outcome.reason, outcome.log_tail, statement))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.peer import Peer
+from hanse.core.values.roster import RosterProof
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import CredentialError, LateResultError, RunError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of, read_der
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
 from hanse.storage.base import BlobStore
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.service import OpenUpload
@@ -32,6 +36,8 @@ from hanse.wire.messages.members import (
     Members,
     RemoveRequest,
     RenewRequest,
+    SigningKeyReply,
+    SigningKeyRequest,
     SignRequest,
 )
 from hanse.wire.messages.runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
@@ -80,13 +86,25 @@ def enrolled(
     hosts = ("localhost", "127.0.0.1") if role is Role.AGGREGATOR else ()
     party = Party(authority.federation, role, name)
     certificate = authority.issue(key.public_key(), party, now=since, lifetime=DAY, hosts=hosts)
+    folder = directory / f"{name}-{certificate.serial_number}"
+    SigningKey.create().save(folder)
     return Credentials.save_new(
-        directory / f"{name}-{certificate.serial_number}",
+        folder,
         key,
         pem_of(certificate),
         pem_of(authority.certificate),
         since,
     )
+
+
+@functools.lru_cache(maxsize=1_024)
+def _signing_key(folder: Path) -> SigningKey:
+    return SigningKey.load(folder)
+
+
+def signing_key(credentials: Credentials) -> SigningKey:
+    """The signing key that lies beside a party's credentials; it must not change meanwhile."""
+    return _signing_key(credentials.directory)
 
 
 def der(credentials: Credentials) -> bytes:
@@ -187,7 +205,8 @@ class FakeService:
             raise LateResultError("exchange 3 had closed", mend="Go on with the next.")
         duplicate = request.statement.signature in self.results
         self.results.add(request.statement.signature)
-        return ResultReply(duplicate=duplicate, receipt=request.statement)
+        receipt = CertifiedStatement(body={}, certificate="-", signature="-")
+        return ResultReply(duplicate=duplicate, receipt=receipt)
 
     async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         if self.failing is not None:
@@ -236,6 +255,17 @@ class FakeService:
     async def export(self, peer: Peer, run_id: str) -> Path:
         assert self.export_path is not None
         return self.export_path
+
+    async def signing_key(self, peer: Peer) -> SigningKeyReply:
+        return SigningKeyReply(fingerprint="0" * 64)
+
+    async def record_signing_key(self, peer: Peer, request: SigningKeyRequest) -> SigningKeyReply:
+        self.asked.append(("record_signing_key", peer.party.name, request))
+        return SigningKeyReply(fingerprint=request.enrolment.claimed_signer)
+
+    async def roster(self, peer: Peer, digest: str) -> RosterProof:
+        self.asked.append(("roster", peer.party.name, digest))
+        return RosterProof(place=0, size=1)
 
     async def members(self, peer: Peer) -> Members:
         return Members(members=())

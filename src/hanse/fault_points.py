@@ -27,6 +27,7 @@ class FaultPoint(StrEnum):
     Copy: `most` (bytes that it may have). The copy is whole, and not in its place yet.
     Request: `method`, `path` (of the route, with its placeholders), `party`.
     Call (of a run's worker): `call`, and where the call has them `round_number`, `task`.
+    Key (of a party, to sign with): `step` (`made`, `noted`, `recorded`, `in place`).
     Order (to a task worker) and its report: `task`, `round_number`.
     """
 
@@ -40,6 +41,7 @@ class FaultPoint(StrEnum):
     BEFORE_ORDER = "before order"
     AFTER_ORDER = "after order"
     AFTER_REPORT = "after report"
+    AFTER_KEY = "after key"
 
 
 class Observer(Protocol):

@@ -14,7 +14,7 @@ from tests.in_memory_transport import MemoryUpstream
 from tests.parties import DATA, DIGEST, HALF, FakeService, Run, der, enrolled, new_authority
 
 from hanse.core.values.identity import Role
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -95,7 +95,7 @@ def upstream(connect: Connect, site: Credentials) -> Upstream:
 
 
 def result(**body: Any) -> ResultRequest:
-    return ResultRequest(statement=CertifiedStatement(body=body, certificate="pem", signature="signed"))
+    return ResultRequest(statement=SignedStatement(body=body, key="AAAA", signature="signed"))
 
 
 def test_hello_names_the_federation(run: Run, upstream: Upstream) -> None:
@@ -105,7 +105,7 @@ def test_hello_names_the_federation(run: Run, upstream: Upstream) -> None:
 def test_a_request_reaches_the_service_as_it_was_sent(
     run: Run, upstream: Upstream, service: FakeService
 ) -> None:
-    statement = CertifiedStatement(body={"é": [1, 2.5]}, certificate="pem", signature="signed")
+    statement = SignedStatement(body={"é": [1, 2.5]}, key="AAAA", signature="signed")
     answer, progress = (
         AnswerRequest(run_id="demo-1", statement=statement),
         ProgressRequest(run_id="a", exchange=1),

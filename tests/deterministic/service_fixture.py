@@ -22,7 +22,9 @@ from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of, read_certificate
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
 from hanse.storage.base import BlobStore
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import encode
@@ -117,13 +119,15 @@ def service_fixture() -> ServiceFixture:
         directory / "aggregator" / "identity", key, pem_of(certificate), pem_of(authority.certificate), BEGIN
     )
     for name in SITES:
-        key = new_key()
-        request = request_certificate(key, Party("north", Role.COLLABORATOR, name))
-        _, issued = registry.sign(name, Role.COLLABORATOR, request)
+        key, party, signing_key = new_key(), Party("north", Role.COLLABORATOR, name), SigningKey.create()
+        signing_key.save(directory / name / "identity")
+        _, issued = registry.sign(
+            name, Role.COLLABORATOR, request_certificate(key, party), enrolment_of(signing_key, party)
+        )
         Credentials.save_new(directory / name / "identity", key, issued.certificate, issued.authority, BEGIN)
-    _, issued = registry.sign(
-        "operator", Role.OPERATOR, request_certificate(new_key(), Party("north", Role.OPERATOR, "operator"))
-    )
+    party = Party("north", Role.OPERATOR, "operator")
+    enrolment = enrolment_of(SigningKey.create(), party)
+    _, issued = registry.sign("operator", Role.OPERATOR, request_certificate(new_key(), party), enrolment)
     operator = peer_of(read_certificate(issued.certificate))
     return ServiceFixture(directory, authority, operator, journal)
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tests.deterministic.virtual_loop import Process, never
 from tests.in_memory_transport import MemoryUpstream
 
+from hanse.core.values.roster import RosterProof
 from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
 from hanse.wire.messages.basics import Hello
-from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -86,6 +87,15 @@ class WeatheredUpstream(Upstream):
 
     async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
         return await self._carry("receipts", lambda upstream: upstream.receipts(request))
+
+    async def signing_key(self) -> SigningKeyReply:
+        return await self._carry("signing-key", lambda upstream: upstream.signing_key())
+
+    async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
+        return await self._carry("record-signing-key", lambda upstream: upstream.record_signing_key(request))
+
+    async def roster(self, digest: str) -> RosterProof:
+        return await self._carry("roster", lambda upstream: upstream.roster(digest))
 
     async def renew(self, request: RenewRequest) -> Certificates:
         return await self._carry("renew", lambda upstream: upstream.renew(request))

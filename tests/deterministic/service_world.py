@@ -361,9 +361,13 @@ def _unconfined(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confineme
     return Confinement(read=read, write=write)
 
 
+_KEYS = ("signature", "certificate", "key", "signer", "roster")
+"""Fields that follow from keys, which are random."""
+
+
 def _unsigned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _unsigned(v) for k, v in value.items() if k not in ("signature", "certificate")}
+        return {k: _unsigned(v) for k, v in value.items() if k not in _KEYS}
     return value
 
 

@@ -22,9 +22,9 @@ from hanse.config.layout import IDENTITY
 from hanse.config.settings import load_site
 from hanse.core.run.round_events import ExchangeOpened, UpdateAccepted
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import SignedStatement
 from hanse.pki.credentials import Credentials
-from hanse.pki.signatures import sign
+from hanse.pki.signing_key import SigningKey
 from hanse.pki.tls import client_context
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.wire.messages.sites import (
@@ -53,6 +53,7 @@ class Hostile:
         self.name = site.name
         self.settings = load_site(site.directory)
         self.credentials = Credentials.load(site.directory / IDENTITY, datetime.now(UTC))
+        self.key = SigningKey.load(site.directory / IDENTITY)
 
     def ask(self, call: Callable[[HttpsUpstream], Awaitable[T]]) -> T:
         """Ask the aggregator something."""
@@ -75,6 +76,7 @@ class Hostile:
             "accepted": True,
             "reasons": [],
             "decided_ms": 0,
+            "signer": self.key.fingerprint,
         }
         request = AnswerRequest(run_id=run.run_id, statement=self.state(body, PLAN_ANSWER))
         self.ask(lambda upstream: upstream.answer(request))
@@ -98,15 +100,15 @@ class Hostile:
             "reason": "",
             "log_tail": "",
             "journal": A_HEAD,
+            "roster": opened.roster,
         }
         return told | changes
 
-    def state(self, body: dict[str, Any], purpose: str = TASK_RESULT) -> CertifiedStatement:
+    def state(self, body: dict[str, Any], purpose: str = TASK_RESULT) -> SignedStatement:
         """Sign a statement."""
-        signature = sign(self.credentials, purpose, body)
-        return CertifiedStatement(body=body, certificate=signature.certificate, signature=signature.signature)
+        return self.key.sign(purpose, body)
 
-    def send(self, statement: CertifiedStatement) -> ResultReply:
+    def send(self, statement: SignedStatement) -> ResultReply:
         """Give a statement as a result."""
         return self.ask(lambda upstream: upstream.result(ResultRequest(statement=statement)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hanse.core.values.roster import RosterProof
 from hanse.core.values.schema import Strict
 from hanse.transport.api.run_routes import EventsQuery
 from hanse.wire.messages.basics import BlobState, Empty, ErrorReply, Hello
@@ -18,6 +19,8 @@ from hanse.wire.messages.members import (
     RemoveRequest,
     RenewRequest,
     RestoreReply,
+    SigningKeyReply,
+    SigningKeyRequest,
     SignRequest,
 )
 from hanse.wire.messages.runs import (
@@ -52,7 +55,15 @@ from hanse.wire.messages.sites import (
 )
 
 D = "0" * 64
-MEMBER = {"name": "a", "role": "collaborator", "removed": False, "seen_ms": 5, "not_after_ms": 9}
+MEMBER = {
+    "name": "a",
+    "role": "collaborator",
+    "removed": False,
+    "seen_ms": 5,
+    "not_after_ms": 9,
+    "signing_key": D,
+    "key_at_enrolment": True,
+}
 AWAITED = {
     "site": "a",
     "task": "train",
@@ -132,6 +143,7 @@ ASSIGNMENT: dict[str, Any] = {
     "model_bytes": 10,
     "max_update_bytes": 10,
     "deadline_ms": 5,
+    "roster": D,
     "delta": {"base": "1" * 64, "digest": "2" * 64, "size": 5},
 }
 SUSPENSION = {"reason": "it failed", "reinstatement_round": None, "reinstatement_ms": 5}
@@ -151,7 +163,9 @@ ANSWER = {
     "accepted": True,
     "reasons": ["by rule"],
     "decided_ms": 5,
+    "signer": D,
 }
+HEAD = {"generation": 0, "sequence": 2, "digest": D}
 OUTCOME = {
     "federation": "north",
     "site": "a",
@@ -167,8 +181,15 @@ OUTCOME = {
     "update": {"digest": D, "size": 10},
     "reason": "",
     "log_tail": "",
+    "journal": HEAD,
+    "roster": D,
 }
-STATEMENT = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
+STATEMENT = {"body": OUTCOME, "key": "AAAA", "signature": "AAAA"}
+ENROLMENT = {
+    "body": {"federation": "north", "role": "collaborator", "name": "a", "key": "AAAA"},
+    "key": "AAAA",
+    "signature": "AAAA",
+}
 
 RECORDED = {"sequence": 2, "digest": D}
 RECEIPT = {
@@ -193,8 +214,8 @@ LOST = {"stream": "demo-1", "heard": RECORDED, "own": None, "site": "a"}
 NOTICE = {"lost": LOST, "receipt": RECEIPT, "noticed_ms": 5}
 HEAD = {"generation": 0, "sequence": 2, "digest": D}
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
-    Hello: {"service": "hanse", "protocol": 2, "version": "1", "federation": "north", "time_ms": 5},
-    EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM"},
+    Hello: {"service": "hanse", "protocol": 3, "version": "1", "federation": "north", "time_ms": 5},
+    EnrolRequest: {"token": "hanse1.a.b", "csr": "PEM", "enrolment": ENROLMENT},
     RenewRequest: {"csr": "PEM"},
     Certificates: {"certificate": "PEM", "authority": "PEM"},
     NextRequest: {"known": "1", "wait_s": 30.0},
@@ -209,7 +230,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     ResultRequest: {"statement": STATEMENT, "receipt": RECEIPT},
     ResultReply: {"duplicate": True, "receipt": RECEIPT},
     ReceiptsRequest: {"receipts": [RECEIPT]},
-    ReceiptsReply: {"receipt": RECEIPT, "restored": STATEMENT},
+    ReceiptsReply: {"receipt": RECEIPT, "restored": RECEIPT},
     ProgressRequest: {"run_id": "demo-1", "exchange": 1},
     JournalHeadRequest: {"head": HEAD, "proof": True},
     JournalHeadReply: {"heard": HEAD, "statement": STATEMENT},
@@ -221,8 +242,11 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     InviteReply: {"token": "hanse1.a.b"},
     RemoveRequest: {"force": True},
     RestoreReply: {"notice": NOTICE},
-    AcknowledgeRequest: {"statement": STATEMENT},
-    SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM"},
+    AcknowledgeRequest: {"statement": RECEIPT},
+    SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM", "enrolment": ENROLMENT},
+    SigningKeyRequest: {"enrolment": ENROLMENT, "rotation": ENROLMENT},
+    SigningKeyReply: {"fingerprint": D},
+    RosterProof: {"place": 1, "size": 3, "path": [D, D]},
     Member: MEMBER,
     Members: {"members": [MEMBER]},
     AwaitedSite: AWAITED,

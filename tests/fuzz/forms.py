@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.fuzz.target import View, canonical_or_not, json_bytes
 from tests.fuzz.world import resealed, things
+from tests.parties import signing_key
 
 from hanse.config.dialect import parse
 from hanse.core.journal.receipts import RECEIPT
@@ -20,7 +21,7 @@ def pack_statement(value: Any) -> bytes:
     with suppress(Exception):
         body = value["statement"]["body"]
         purpose = PLAN_ANSWER if "accepted" in body else TASK_RESULT
-        signed = signatures.sign(things().site, purpose, body)
+        signed = signing_key(things().site).sign(purpose, body)
         value = {**value, "statement": {**value["statement"], "signature": signed.signature}}
     return json_bytes(value)
 

@@ -21,6 +21,7 @@ from hanse.collaborator.receipts.store import ReceiptStore
 from hanse.collaborator.task_worker.protocol import read_report
 from hanse.config.dialect import DialectError, dump, parse
 from hanse.config.document import Document
+from hanse.control import signers as signers_file
 from hanse.control.audit import verify
 from hanse.control.receipts import check_receipts
 from hanse.core.journal.membership import join, members, read_membership_event
@@ -29,9 +30,10 @@ from hanse.core.plan.policy import Policy, decide
 from hanse.core.run.events import read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.values.canonical import canonical_json, sha256
+from hanse.core.values.roster import RosterProof, check_place
 from hanse.core.values.schema import Strict
-from hanse.errors import ConfigError, HanseError
-from hanse.pki import certificates, enrolment, keys, signatures
+from hanse.errors import ConfigError, HanseError, TrustError
+from hanse.pki import certificates, enrolment, enrolment_file, key_statements, keys, signing_key
 from hanse.pki.receipts import verify_acknowledgement
 from hanse.sandbox import async_channel, channel
 from hanse.updates.drafts import FileDraft
@@ -92,7 +94,8 @@ def statement(data: bytes) -> None:
     """A signed statement, as aggregator and auditor check it."""
     told = decode(ResultRequest, data).statement
     purpose = PLAN_ANSWER if "accepted" in told.body else TASK_RESULT
-    signatures.verify(told, purpose, told.body, things().authority.certificate, NOW)
+    with suppress(TrustError):  # what it says has to be read too
+        signing_key.verify_statement(told, purpose)
     kind = PlanAnswer if purpose == PLAN_ANSWER else TaskOutcome
     message(kind)(canonical_json(told.body))
     decode_value(kind, told.body)
@@ -244,6 +247,25 @@ def certificate(read: Callable[[bytes], Any]) -> Read:
             certificates.verify_certificate(certificate, things().authority.certificate, NOW)
 
     return run
+
+
+def signers(data: bytes) -> None:
+    """A list of signing keys, which a person may have written."""
+    signers_file.read_signers(_written(data))
+
+
+def request(data: bytes) -> None:
+    """A request that a party made which joins by files."""
+    csr, stated = enrolment_file.read_request(data.decode("utf-8", "replace"))
+    with suppress(HanseError):
+        enrolment.read_csr(csr)
+    key_statements.check_enrolment(stated, things().site.party)
+
+
+def place(data: bytes) -> None:
+    """A site's place in a roster, which the aggregator may have made up."""
+    with suppress(TrustError):
+        check_place(decode(RosterProof, data), "0" * 64, "a", "1" * 64)
 
 
 def key(data: bytes) -> None:

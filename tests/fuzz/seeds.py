@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fuzz.forms import pack_frames, unpack_lines
 from tests.fuzz.readers import model
 from tests.fuzz.target import json_bytes
 from tests.fuzz.world import things
+from tests.parties import signing_key
 
+from hanse.core.values.statements import SignedStatement
 from hanse.pki import certificates
+from hanse.pki.key_statements import enrolment_of, rotation_of
+from hanse.pki.signing_key import SigningKey
 from hanse.wire import tensors
 
 KEPT_0_1 = Path(__file__).parents[1] / "upgrades" / "0.1"
@@ -75,16 +81,38 @@ def event_lists() -> Sequence[bytes]:
     ]
 
 
+def signers() -> Sequence[bytes]:
+    key = signing_key(things().site)
+    return [f"# by telephone\nbudapest {key.fingerprint}\n\nzurich {key.words}\n".encode()]
+
+
 def membership_lists() -> Sequence[bytes]:
     party = {"name": "a", "certificate": "0" * 64, "not_after_ms": 5}
-    enrolled = {**party, "role": "collaborator", "token_id": "0" * 32}
+    of_site = things().site.party
+    old, new = signing_key(things().site), SigningKey.of(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    enrolled = {
+        **party,
+        "role": "collaborator",
+        "token_id": "0" * 32,
+        "enrolment": enrolment_of(old, of_site),
+    }
+    rotated = {"rotation": rotation_of(old, new, of_site), "enrolment": enrolment_of(new, of_site)}
     renewed = {**party, "certificate": "1" * 64, "asked_with": "0" * 64}
     kinds = {
-        "PartyEnrolled": enrolled,
+        "PartyEnrolled": {**enrolled, "enrolment": enrolment_of(old, of_site)},
         "CertificateRenewed": renewed,
+        "SigningKeyRegistered": {"name": "a", "enrolment": enrolment_of(old, of_site)},
+        "SigningKeyRotated": {"name": "a", **rotated},
         "PartyRemoved": {"name": "a", "by": "op"},
     }
-    return [json_bytes([{"kind": kind, "body": body} for kind, body in kinds.items()])]
+    return [json_bytes([{"kind": kind, "body": _dumped(body)} for kind, body in kinds.items()])]
+
+
+def _dumped(body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.model_dump() if isinstance(value, SignedStatement) else value
+        for name, value in body.items()
+    }
 
 
 def pems() -> Sequence[bytes]:

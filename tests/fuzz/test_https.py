@@ -18,10 +18,11 @@ from hanse.errors import HanseError
 from hanse.transport.client.address import Patience
 from hanse.transport.client.upstream import HttpsUpstream
 from hanse.transport.server.server import ConnectionLimits, HttpsServer
+from hanse.wire import protocol
 from hanse.wire.messages.sites import NextRequest
 
 PATIENCE_S = 20.0
-SENT = b"Host: a\r\nHanse-Protocol: 2\r\n"
+SENT = b"Host: a\r\nHanse-Protocol: %d\r\n" % protocol.SPOKEN.newest
 CHUNKED = b"POST /v1/progress HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + SENT + b"\r\n"
 BLOB = f"/v1/blobs/{DIGEST}".encode()
 
@@ -74,9 +75,7 @@ REQUESTS = {
     "a size of an exabyte": put(b"bytes 0-0/999999999999999999"),
     "an upload in chunks": put(b"bytes 0-4/5", b"Transfer-Encoding: chunked\r\n"),
     "halves of surrogates": post(b'{"run_id":"\\ud800","exchange":1}'),
-    "a body of NaN": post(
-        b'{"statement":{"body":{"a":NaN},"certificate":"","signature":""}}', path=b"/v1/results"
-    ),
+    "a body of NaN": post(b'{"statement":{"body":{"a":NaN},"key":"","signature":""}}', path=b"/v1/results"),
     "depth": post(b"[" * 500_000),
     "an expectation": post(b"{}", b"Expect: nonsense\r\n"),
 }
@@ -230,7 +229,7 @@ def test_a_message_that_comes_byte_by_byte_is_not_waited_for(
     assert b"a message was not whole after 1 s" in run(scenario())
 
 
-SPOKEN = b"Hanse-Protocol: 2\r\n"
+SPOKEN = b"Hanse-Protocol: %d\r\n" % protocol.SPOKEN.newest
 REPLIES = {
     "nothing": b"",
     "no HTTP": b"\x00\xff\x80\r\n\r\n",

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.journals import NOW, NOW_MS, RUN, Author, World, new_world, reseal
+from tests.parties import signing_key
 
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.receipts import Receipt, ReceivedOutcome
@@ -26,7 +27,8 @@ from hanse.core.values.identity import Party, Role
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import invite, request_certificate
-from hanse.pki.keys import PrivateKey
+from hanse.pki.enrolment_file import write_request
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.receipts import sign_acknowledgement, sign_receipt
 from hanse.pki.signing_key import SigningKey
 from hanse.pki.statements import state
@@ -51,6 +53,7 @@ class Things:
     aggregator: Credentials
     token: str
     csr: str
+    request: str
     key_pem: bytes
     certificate_der: bytes
     journal: bytes
@@ -64,13 +67,14 @@ class Things:
 def _always_the_same() -> Iterator[None]:
     keys, serials = itertools.count(1), itertools.count(1)
 
-    def key() -> PrivateKey:
+    def key() -> Ed25519PrivateKey:
         # Ed25519: its signatures leave nothing to chance.
         return Ed25519PrivateKey.from_private_bytes(next(keys).to_bytes(32, "big"))
 
     with ExitStack() as patches:
         patches.enter_context(patch("hanse.pki.authority.new_key", key))
         patches.enter_context(patch("tests.journals.new_key", key))
+        patches.enter_context(patch("tests.journals.new_signing_key", lambda: SigningKey.of(key())))
         patches.enter_context(patch("cryptography.x509.random_serial_number", lambda: next(serials)))
         yield
 
@@ -98,6 +102,7 @@ def _gathered(world: World, author: Author, folder: Path) -> Things:
         now=NOW,
         lifetime=timedelta(days=1),
     )
+    key = signing_key(site)
     lines = author.export(folder / "journal.jsonl").read_bytes()
     told = [json.loads(line) for line in lines.splitlines()]
     answer = next(line["body"]["statement"] for line in told if line.get("kind") == "PlanAnswered")
@@ -108,11 +113,12 @@ def _gathered(world: World, author: Author, folder: Path) -> Things:
         aggregator=author.aggregator,
         token=token,
         csr=request_certificate(site.key, party),
+        request=write_request(request_certificate(site.key, site.party), enrolment_of(key, site.party)),
         key_pem=(site.directory / "party.key").read_bytes(),
         certificate_der=site.certificate.public_bytes(Encoding.DER),
         journal=lines,
-        answer=state(site, PLAN_ANSWER, PlanAnswer.model_validate(answer["body"])).model_dump(),
-        outcome=state(site, TASK_RESULT, TaskOutcome.model_validate(outcome["body"])).model_dump(),
+        answer=state(key, PLAN_ANSWER, PlanAnswer.model_validate(answer["body"])).model_dump(),
+        outcome=state(key, TASK_RESULT, TaskOutcome.model_validate(outcome["body"])).model_dump(),
         receipts=_receipts(author),
         acknowledgement=_acknowledgement(world),
     )

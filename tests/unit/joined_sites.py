@@ -13,6 +13,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
 
 Join = Callable[[Path, datetime], Credentials]
 
@@ -25,6 +26,7 @@ def join() -> Join:
         authority, key = Authority.create("north", now, timedelta(days=100)), new_key()
         party = Party("north", Role.COLLABORATOR, "hospital-a")
         certificate = authority.issue(key.public_key(), party, now=now, lifetime=timedelta(days=10))
+        SigningKey.create().save(site / "pki")
         return Credentials.save_new(
             site / "pki", key, pem_of(certificate), pem_of(authority.certificate), now
         )

@@ -199,7 +199,7 @@ class RunRegistry:
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
         await self.name_restore(controller)
-        await controller.execute(Resume(by))
+        await controller.execute(Resume(by, self._signing_keys()))
         await self._reconcile(controller)
         self._drive(controller)
         return controller
@@ -262,11 +262,19 @@ class RunRegistry:
             logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
             await controller.wait_for_events(seen)
 
+    def _signing_keys(self) -> dict[str, str]:
+        """Fingerprint of the signing key of each site that has stated one."""
+        members = self._registry.membership.parties.values()
+        return {member.name: member.signing_key for member in members if member.signing_key}
+
     async def _reconcile(self, controller: RunController) -> None:
         """Tell a run who joined and who was removed while nobody could tell it."""
         run, members = controller.run, self._registry.membership.names(Role.COLLABORATOR)
+        keys = self._signing_keys()
         for name in members:
-            if name not in run.invited or name in run.left:
-                await controller.execute(Invite(name))
+            # Who was enrolled again meanwhile has agreed to nothing with its new key.
+            key = keys.get(name)
+            if name not in run.invited or name in run.left or run.roster.get(name, key) != key:
+                await controller.execute(Invite(name, key))
         for name in sorted({*run.invited} - {*members}):
             await controller.execute(Leave(name, REMOVED))

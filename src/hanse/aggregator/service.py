@@ -66,7 +66,7 @@ class AggregatorService:
         self._registry = registry
         self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
         self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
-        verifier = StatementVerifier(credentials, blobs, clock)
+        verifier = StatementVerifier(registry, blobs)
         hold = RestoreHold(options.directory)
         registry.guard = hold.check
         self._restores = restores = Restores(hold, registry, run_registry, credentials.authority, now_ms)

@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.aggregator.members.member_registry import MemberRegistry
-from hanse.aggregator.members.own_certificates import RENEW_AT, certify, renew_operator
+from hanse.aggregator.members.own_certificates import (
+    RENEW_AT,
+    certify,
+    renew_operator,
+    settle_operator_key,
+)
 from hanse.assembly import tuning
 from hanse.assembly.federation import _registry, logger
 from hanse.assembly.tuning import now
-from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL
+from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL, OPERATOR
 from hanse.config.settings import AGGREGATOR_FILE, AggregatorSettings, load_aggregator
 from hanse.core.values.identity import Role
 from hanse.errors import ConfigError, HanseError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import KEY_FILE, Credentials
+from hanse.pki.signing_key import SIGNING_KEY_FILE
 from hanse.pki.tls import present, server_context
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.probe import available
@@ -124,6 +130,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
         if service.restore is None:
             renew_operator(directory, registry, now())
+            settle_operator_key(directory, registry)
         yield _Parts(directory, settings, authority, registry, credentials, service)
 
 
@@ -132,7 +139,14 @@ def _token_id() -> str:
 
 
 def _worker_limits(directory: Path, settings: AggregatorSettings) -> MakeConfinement:
-    private = (directory / AUTHORITY / "ca.key", directory / IDENTITY / KEY_FILE, directory / JOURNAL)
+    operator = directory / OPERATOR / IDENTITY
+    private = (
+        directory / AUTHORITY / "ca.key",
+        directory / IDENTITY / KEY_FILE,
+        operator / KEY_FILE,
+        operator / SIGNING_KEY_FILE,
+        directory / JOURNAL,
+    )
 
     def limits(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:
         worker = settings.worker

@@ -27,7 +27,11 @@ from hanse.pki.certificates import fingerprint, party_of, pem_of, read_certifica
 from hanse.pki.clock_skew import skew
 from hanse.pki.credentials import CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import Invitation, read_token, request_certificate
+from hanse.pki.enrolment_file import write_request
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import load_key, new_key, save_key
+from hanse.pki.signing_key import SigningKey
+from hanse.pki.signing_key_files import is_settled, next_key
 from hanse.pki.tls import pinned_context, unverified_context
 from hanse.transport.api.common_routes import HELLO
 from hanse.transport.api.member_routes import AUTHORITY, ENROL
@@ -42,8 +46,19 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 Settings = SiteSettings | OperatorSettings
 
 
-Joined = tuple[Party, str]
-"""Who joined, and the fingerprint of the federation's authority, SHA-256 in hexadecimal."""
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A party that joined.
+
+    Attributes:
+        party: Who joined.
+        authority: Fingerprint of the federation's authority, SHA-256 in hexadecimal.
+        key: The party's signing key.
+    """
+
+    party: Party
+    authority: str
+    key: SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +93,24 @@ def join_with_token(directory: Path, token: str, data: tuple[str, ...], proxy: s
     # The network comes last: once the invitation is used, nothing here should fail any more.
     with staged(directory) as stage:
         _write_settings(stage, directory, Newcomer(invitation.party, invitation.url, data, proxy))
-        key = new_key()
-        request = EnrolRequest(token=token.strip(), csr=request_certificate(key, invitation.party))
+        key, signing_key = new_key(), SigningKey.create()
+        signing_key.save(stage / IDENTITY)
+        request = EnrolRequest(
+            token=token.strip(),
+            csr=request_certificate(key, invitation.party),
+            enrolment=enrolment_of(signing_key, invitation.party),
+        )
         certificate, authority = asyncio.run(_enrol(invitation, request, proxy))
         _check_party(certificate, invitation.party)
-        return _joined(Credentials.save_new(stage / IDENTITY, key, certificate, authority, now()))
+        credentials = Credentials.save_new(stage / IDENTITY, key, certificate, authority, now())
+        return _joined(credentials, signing_key)
 
 
-def request_by_hand(directory: Path, newcomer: Newcomer, output: Path) -> None:
-    """Make a key and write the request for its certificate, for `hanse federation sign`.
+def request_by_hand(directory: Path, newcomer: Newcomer, output: Path) -> SigningKey:
+    """Make a party's keys and write the request for its certificate, for `hanse federation sign`.
+
+    Returns:
+        The party's signing key.
 
     Raises:
         CredentialError: The directory holds credentials or a request already.
@@ -95,9 +119,15 @@ def request_by_hand(directory: Path, newcomer: Newcomer, output: Path) -> None:
     _check_free(directory)
     with staged(directory) as stage:
         _write_settings(stage, directory, newcomer)
-        key = new_key()
+        key, signing_key = new_key(), SigningKey.create()
         save_key(stage / IDENTITY / KEY_FILE, key)
-        write_file(output, request_certificate(key, newcomer.party).encode())
+        signing_key.save(stage / IDENTITY)
+        csr, enrolment = (
+            request_certificate(key, newcomer.party),
+            enrolment_of(signing_key, newcomer.party),
+        )
+        write_file(output, write_request(csr, enrolment).encode())
+    return signing_key
 
 
 def join_with_certificate(directory: Path, file: Path) -> Joined:
@@ -117,8 +147,11 @@ def join_with_certificate(directory: Path, file: Path) -> Joined:
     role = Role.OPERATOR if (directory / OPERATOR_FILE).exists() else Role.COLLABORATOR
     settings = _load_settings(directory, role)
     _check_party(certificate, Party(settings.federation, role, settings.name))
-    key = load_key(directory / IDENTITY / KEY_FILE)
-    return _joined(Credentials.save_new(directory / IDENTITY, key, certificate, authority, now()))
+    identity = directory / IDENTITY
+    key = load_key(identity / KEY_FILE)
+    # A request of before 0.2 had no signing key: it is recorded when the agent, or a command, first asks.
+    signing_key = SigningKey.load(identity) if is_settled(identity) else next_key(identity)
+    return _joined(Credentials.save_new(identity, key, certificate, authority, now()), signing_key)
 
 
 async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | None) -> tuple[str, str]:
@@ -140,8 +173,8 @@ def _check_clock(hello: Hello) -> None:
         )
 
 
-def _joined(credentials: Credentials) -> Joined:
-    return credentials.party, fingerprint(credentials.authority)
+def _joined(credentials: Credentials, key: SigningKey) -> Joined:
+    return Joined(credentials.party, fingerprint(credentials.authority), key)
 
 
 def _check_free(directory: Path) -> None:

@@ -23,6 +23,7 @@ from hanse.errors import ConfigError, StorageError, TransportError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import peer_of
 from hanse.pki.credentials import Credentials
+from hanse.pki.signing_key_files import is_settled
 from hanse.pki.tls import client_context, present
 from hanse.transport.api.route import A, Call, Q, Route
 from hanse.transport.client.connection import HttpsConnection
@@ -129,6 +130,8 @@ async def _operator(directory: Path) -> tuple[OperatorSettings, ssl.SSLContext]:
     try:
         with suppress(StorageError):  # the aggregator records nothing now; there is time
             await identity.renew_if_due(upstream)
+            if not is_settled(home / IDENTITY):  # of before 0.2
+                await identity.settle_signing_key(upstream)
     finally:
         await upstream.close()
     return settings, context

@@ -13,6 +13,7 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back, noticed_before
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.rosters import note_runs_of_before
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.tasks import Tasks
@@ -127,6 +128,7 @@ class Agent:
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             await self._greet()
+            await self._settle_signing_key()
             await self._check_restored()
             await self._receipts.connect()
             await self._follow(group)
@@ -147,6 +149,15 @@ class Agent:
                 "this machine's clock is %+.0f s from the aggregator's: set it by NTP", clock.ahead_s
             )
         logger.info("connected to the aggregator of %s, Hanse %s", hello.federation, hello.version)
+
+    async def _settle_signing_key(self) -> None:
+        here = self._here
+
+        async def settle() -> None:
+            await asyncio.to_thread(note_runs_of_before, here.directory, here.identity.credentials.directory)
+            await here.identity.settle_signing_key(here.upstream)
+
+        await here.retry_while_disk_full(settle)
 
     async def _check_restored(self) -> None:
         """Serve nothing where the journal lacks records that this site has signed; else nothing happens."""

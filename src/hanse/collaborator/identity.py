@@ -1,4 +1,4 @@
-"""The site's identity while its agent runs: renewed before its certificate ends."""
+"""Identity of a party while its agent or a command runs: signing key, and certificate that is renewed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from datetime import datetime
 
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
+from hanse.pki.signing_key_files import key_to_use, note_step, own_keys, put_in_place
 from hanse.transport.base import Upstream
-from hanse.wire.messages.members import RenewRequest
+from hanse.wire.messages.members import RenewRequest, SigningKeyRequest
 
 logger = logging.getLogger(__name__)
 
 
 class Identity:
-    """A party's credentials, always the present ones.
+    """A party's signing key and its credentials, always the present ones.
 
     Args:
         credentials: What the agent starts with.
         renew_at: Part of the certificate's life, above 0 and below 1, that is left when it is renewed.
         clock: Tells the time, with its zone.
         present: Has the upstream show new credentials from its next connection on.
+        signing_key: The party's signing key, where it is known already that the aggregator has recorded it.
     """
 
     def __init__(
@@ -32,11 +36,13 @@ class Identity:
         renew_at: float,
         clock: Callable[[], datetime],
         present: Callable[[Credentials], None],
+        signing_key: SigningKey | None = None,
     ) -> None:
         self.credentials = credentials
         self._renew_at = renew_at
         self._clock = clock
         self._present = present
+        self._signing_key = signing_key
 
     @property
     def site(self) -> str:
@@ -47,6 +53,42 @@ class Identity:
     def federation(self) -> str:
         """Name of the federation."""
         return self.credentials.party.federation
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key with which the party signs, once `settle_signing_key` has found it."""
+        assert self._signing_key is not None
+        return self._signing_key
+
+    def own_keys(self) -> frozenset[str]:
+        """Fingerprints of the signing key and of those that it has replaced.
+
+        Raises:
+            StorageError: The folder cannot be read.
+        """
+        return own_keys(self.credentials.directory, self.credentials.party)
+
+    async def settle_signing_key(self, upstream: Upstream) -> None:
+        """Use the signing key that the aggregator has recorded; one of a folder of before 0.2 is made now.
+
+        Raises:
+            CredentialError: The key is missing, damaged or another than the one recorded; says how the party
+                gets another.
+            StorageError: The folder cannot be written.
+        """
+        identity, party = self.credentials.directory, self.credentials.party
+        recorded = (await upstream.signing_key()).fingerprint
+        key = key_to_use(identity, recorded)
+        if recorded is None:
+            await upstream.record_signing_key(SigningKeyRequest(enrolment=enrolment_of(key, party)))
+            note_step("recorded")
+            logger.warning(
+                "this party has a signing key from now on, in %s: %s. In words, which the operator can "
+                "compare by telephone with `hanse federation members --keys`: %s",
+                *(identity, key.fingerprint, key.words),
+            )
+        put_in_place(identity, key)
+        self._signing_key = key
 
     async def renew_if_due(self, upstream: Upstream) -> None:
         """Get the next certificate, for a new key, where the present one nears its end.

@@ -13,7 +13,7 @@ from pydantic import ValidationError, model_validator
 
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.schema import Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import Statement
 from hanse.errors import ConfigError, StorageError
 from hanse.files.atomic import write_file
 from hanse.files.errors import file_errors
@@ -33,7 +33,7 @@ class StoredAnswer(Strict):
     """
 
     by: Literal["rule", "person"]
-    statement: CertifiedStatement
+    statement: Statement
 
     @model_validator(mode="after")
     def _is_an_answer(self) -> Self:

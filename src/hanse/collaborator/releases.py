@@ -17,7 +17,7 @@ from hanse.core.journal.site_records import (
 from hanse.wire.messages.sites import TaskOutcome, UpdateFile
 from hanse.wire.tensors import read_specs
 
-_TASK = {"run_id", "plan_digest", "exchange", "round_number", "task", "model"}
+_TASK = {"run_id", "plan_digest", "exchange", "round_number", "task", "model", "roster"}
 
 
 def release_of(outcome: TaskOutcome, update: Path) -> ResultReleased | FailureReleased:
@@ -48,6 +48,7 @@ def answer_release(run_id: str, answer: StoredAnswer) -> PlanAnswerReleased:
         accepted=told.accepted,
         reasons=told.reasons,
         by=answer.by,
+        signer=told.signer,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.site_journal import ACKNOWLEDGE, SiteJournal
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.schema import Strict
@@ -27,7 +28,7 @@ from hanse.errors import (
 from hanse.files.atomic import write_file
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
-from hanse.pki.statements import check_own_at_any_time
+from hanse.pki.signing_key_files import own_keys
 from hanse.transport.base import Upstream
 from hanse.wire.messages.sites import JournalHeadReply, JournalHeadRequest, TaskOutcome, purpose_of_outcome
 
@@ -109,6 +110,12 @@ async def find_restore(
 ) -> Restored | None:
     """Ask the aggregator whether it has heard of records that the site's journal lacks.
 
+    Args:
+        journal: The site's.
+        credentials: The site's; its signing key lies beside them.
+        upstream: The aggregator.
+        now_ms: The time, milliseconds since 1970.
+
     Returns:
         The restore; None where the journal has all records that the site signed, or where a person
         acknowledged that they are missing.
@@ -154,8 +161,8 @@ async def proved_head(
     try:
         if statement is None:
             raise TrustError("there is none")
-        purpose = purpose_of_outcome(statement.body)
-        outcome = check_own_at_any_time(credentials, TaskOutcome, purpose, statement)
+        keys = own_keys(credentials.directory, credentials.party)
+        outcome = check_own(statement, TaskOutcome, purpose_of_outcome(statement), credentials, keys)
         if outcome.journal != heard:
             raise TrustError("it names another record")
     except (ProtocolError, TrustError) as error:

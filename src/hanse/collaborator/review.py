@@ -6,12 +6,14 @@ import asyncio
 import logging
 import shutil
 from collections import deque
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
 from hanse.collaborator.releases import answer_release
 from hanse.config.bundle import write_bundle
@@ -20,6 +22,8 @@ from hanse.config.settings import SiteSettings, load_site
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.policy import Decision, Verdict, decide
 from hanse.core.values.canonical import sha256
+from hanse.core.values.identity import Party
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import (
     PlanError,
     PolicyError,
@@ -31,8 +35,9 @@ from hanse.errors import (
 )
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
-from hanse.pki.statements import check_statement, restate, state
-from hanse.wire.messages.sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork
+from hanse.pki.signing_key import SigningKey
+from hanse.pki.statements import state
+from hanse.wire.messages.sites import PLAN_ANSWER, AnswerRequest, PlanAnswer, RunWork, purpose_of_answer
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +82,8 @@ def decide_plan(
         CredentialError: The site's credentials are not good.
     """
     settings = load_site(directory)
-    credentials = Credentials.load(directory / IDENTITY, now)
+    party = Credentials.load(directory / IDENTITY, now).party
+    key = SigningKey.load(directory / IDENTITY)
     plans = PlanStore(directory / PLANS)
     digest = plans.find(prefix)
     if approve and (excess := _refusals(judge(settings, plans.manifest(digest), digest))):
@@ -87,7 +93,7 @@ def decide_plan(
         )
     said = "a person approved it" if approve else "a person refused it"
     reasons = (f"{said}: {reason}" if reason else said,)
-    answer = _sign(credentials, digest, accepted=approve, reasons=reasons, by="person", now=now)
+    answer = _sign(key, party, digest, accepted=approve, reasons=reasons, by="person", now=now)
     plans.record(digest, answer)
     return answer, plans.runs(digest)
 
@@ -112,8 +118,8 @@ class Reviewer:
             answer = await self._here.retry_while_disk_full(partial(self._answer, run))
             if answer is not None:
                 await self._here.record(answer_release(run.run_id, answer))
-                statement = restate(self._here.identity.credentials, PLAN_ANSWER, answer.statement)
-                request = AnswerRequest(run_id=run.run_id, statement=statement)
+                assert isinstance(answer.statement, SignedStatement)  # see `kept`
+                request = AnswerRequest(run_id=run.run_id, statement=answer.statement)
                 await self._here.deliver_final(partial(self._here.upstream.answer, request))
         except (PolicyError, RunError) as error:  # the plan is not for us any more, or the run is over
             logger.warning("run %s: the answer to its plan is not wanted: %s", run.run_id, error)
@@ -182,28 +188,39 @@ class Reviewer:
             return None
         accepted = decision.verdict is Verdict.ACCEPT
         logger.info("run %s: plan %s %s: %s", run.run_id, name, "accepted" if accepted else "refused", told)
-        credentials, now = self._here.identity.credentials, self._here.clock()
-        answer = _sign(credentials, digest, accepted=accepted, reasons=decision.reasons, by="rule", now=now)
+        own, now = self._here.identity, self._here.clock()
+        answer = _sign(
+            *(own.signing_key, own.credentials.party, digest),
+            accepted=accepted,
+            reasons=decision.reasons,
+            by="rule",
+            now=now,
+        )
         self._here.plans.record(digest, answer)
         return answer
 
     def kept(self, digest: str) -> StoredAnswer | None:
-        """The answer on disk, if this site gave it, and to this plan."""
+        """The answer on disk, if this site gave it, and to this plan.
+
+        It states the site's present signing key: one that was signed with a key which was replaced
+        since, or before 0.2, is signed again.
+        """
         try:
             answer = self._here.plans.answer(digest)
             if answer is None or answer.body.plan_digest != digest:
                 return None
             if answer in self._vouched:  # it is asked for at every task
                 return answer
-            own = self._here.identity.credentials
-            check_statement(
-                answer.statement,
-                PlanAnswer,
-                PLAN_ANSWER,
-                by=own.party,
-                authority=own.authority,
-                at=answer.decided,
+            own, statement = self._here.identity, answer.statement
+            body = check_own(
+                statement, PlanAnswer, purpose_of_answer(statement), own.credentials, own.own_keys()
             )
+            if body.signer != own.signing_key.fingerprint:
+                again = body.model_copy(update={"signer": own.signing_key.fingerprint})
+                statement = state(own.signing_key, PLAN_ANSWER, again)
+                answer = answer.model_copy(update={"statement": statement})
+                with suppress(StorageError):  # a full disk: it is signed again then, to the same bytes
+                    self._here.plans.record(digest, answer)
             self._vouched.append(answer)
         except (StorageError, TrustError) as error:
             logger.error("the answer to plan %s on disk does not count: %s", digest[:12], error)
@@ -232,7 +249,8 @@ def is_whole(bundle: Path, manifest: Manifest) -> bool:
 
 
 def _sign(
-    credentials: Credentials,
+    key: SigningKey,
+    party: Party,
     digest: str,
     *,
     accepted: bool,
@@ -241,14 +259,15 @@ def _sign(
     now: datetime,
 ) -> StoredAnswer:
     body = PlanAnswer(
-        federation=credentials.party.federation,
-        site=credentials.party.name,
+        federation=party.federation,
+        site=party.name,
         plan_digest=digest,
         accepted=accepted,
         reasons=reasons[:_MOST_REASONS],
         decided_ms=round(now.timestamp() * 1000),
+        signer=key.fingerprint,
     )
-    return StoredAnswer(by=by, statement=state(credentials, PLAN_ANSWER, body))
+    return StoredAnswer(by=by, statement=state(key, PLAN_ANSWER, body))
 
 
 def _refusals(decision: Decision) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import SignedStatement, Statement
 from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
@@ -19,6 +19,8 @@ from hanse.files.errors import file_errors
 from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import UpdateFile
+
+_STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
 
 
 class RunFolder:
@@ -150,18 +152,18 @@ class RunFolder:
         """Whether there may be something to take up: an outcome, or what compression left out."""
         return self._outcome(exchange).is_file() or not self.residuals.empty
 
-    def outcome(self, exchange: int) -> CertifiedStatement | None:
-        """What was said of an exchange before, if anything was."""
+    def outcome(self, exchange: int) -> Statement | None:
+        """What was said of an exchange before, if anything was; also what an agent of 0.1 has said."""
         path = self._outcome(exchange)
         if not path.is_file():
             return None
         try:
             with file_errors(f"read {path}"):
-                return CertifiedStatement.model_validate_json(path.read_bytes())
+                return _STATEMENT.validate_json(path.read_bytes())
         except ValidationError:
             return None  # damaged: the task is performed again, and gives the same
 
-    def keep_outcome(self, exchange: int, statement: CertifiedStatement) -> None:
+    def keep_outcome(self, exchange: int, statement: SignedStatement) -> None:
         """Write down what is about to be said of an exchange.
 
         The disk is not waited for: where a power failure loses it, the task is performed again.

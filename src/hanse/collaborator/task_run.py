@@ -14,6 +14,7 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.rosters import Rosters
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
@@ -52,6 +53,7 @@ class TaskRun:
         context: The site.
         reviewer: Knows which plans the site takes part in.
         workers: Perform tasks.
+        rosters: Know in which rosters the site's own key is.
         folder: The run's.
         run: The run that asks.
         assignment: What it asks.
@@ -61,6 +63,7 @@ class TaskRun:
     context: SiteContext
     reviewer: Reviewer
     workers: Workers
+    rosters: Rosters
     folder: RunFolder
     run: RunWork
     assignment: Assignment
@@ -83,6 +86,7 @@ class TaskRun:
         Raises:
             HanseError: It failed, or may not be performed or disclosed here.
         """
+        await self.rosters.check(self.run.run_id, self.assignment)
         manifest = await self.reviewer.agreed(self.run)
         self._check_asked(manifest.plan)
         model = await self._model()
@@ -104,6 +108,9 @@ class TaskRun:
     def answered_by(self, outcome: TaskOutcome) -> bool:
         """Whether an outcome is about this very task, and its update is still here."""
         about = self._said(outcome=outcome.outcome).model_dump(exclude=_TOLD)
+        unconfirmed = outcome.outcome == "failed" and outcome.roster is None
+        if outcome.roster != self.assignment.roster and not unconfirmed:
+            return False
         return outcome.model_dump(exclude=_TOLD) == about and self.folder.holds(
             self.assignment.exchange, outcome.update
         )
@@ -119,6 +126,7 @@ class TaskRun:
             round_number=asked.round_number,
             task=asked.task,
             model=asked.model,
+            roster=asked.roster if self.rosters.found(asked.roster) else None,
             **told,
         )
 
@@ -229,5 +237,5 @@ class TaskRun:
         return None if update is None else update.file
 
 
-_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal"}
+_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal", "roster"}
 """What an outcome says beside which task it is about."""

@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.rosters import Rosters, forget_run
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.pool import Workers
@@ -27,7 +29,7 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.pki.statements import check_statement, state
+from hanse.pki.statements import state
 from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
@@ -55,6 +57,7 @@ class Tasks:
         self._receipts = receipts
         self._reviewer = reviewer
         self._workers = workers
+        self._rosters = Rosters(context)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, run: RunWork, assignment: Assignment) -> None:
@@ -69,7 +72,9 @@ class Tasks:
         """
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
-            task_run = TaskRun(self._here, self._reviewer, self._workers, folder, run, assignment, progress)
+            task_run = TaskRun(
+                *(self._here, self._reviewer, self._workers, self._rosters, folder, run, assignment, progress)
+            )
             said = None
             if folder.has_residuals_of(assignment.exchange):
                 said = await self._here.retry_while_disk_full(
@@ -83,6 +88,7 @@ class Tasks:
             try:
                 await self._folder(run_id)
                 await asyncio.to_thread(self._here.blobs.reclaim)
+                forget_run(self._here.directory, run_id)
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)
             await self._workers.end_run(run_id)
@@ -136,11 +142,8 @@ class Tasks:
         if statement is None:
             return None
         try:
-            purpose = purpose_of_outcome(statement.body)  # an agent of 0.1 may have kept it
-            own, now = self._here.identity.credentials, self._here.clock()
-            outcome = check_statement(
-                statement, TaskOutcome, purpose, by=own.party, authority=own.authority, at=now
-            )
+            own, purpose = self._here.identity, purpose_of_outcome(statement)
+            outcome = check_own(statement, TaskOutcome, purpose, own.credentials, own.own_keys())
         except (TrustError, ProtocolError) as error:
             logger.warning("%s: what was kept of it does not count: %s", task_run, error)
             return None
@@ -158,8 +161,7 @@ class Tasks:
         if outcome.journal is None:
             record = partial(asyncio.to_thread, task_run.recorded, outcome)
             outcome = await here.retry_while_disk_full(record)
-        # Signed now, also what was kept: the certificate of then may have run out.
-        statement = state(here.identity.credentials, TASK_RESULT, outcome)
+        statement = state(here.identity.signing_key, TASK_RESULT, outcome)
         # Kept before it leaves, so that an agent that comes after this one says the same.
         await here.retry_while_disk_full(keep)
         counts = False
@@ -175,7 +177,8 @@ class Tasks:
         except _REFUSED as error:
             logger.error("%s: the aggregator refuses the result: %s", task_run, error, extra=task_run.facts)
             if outcome.outcome == "done":  # told that it failed, the run need not wait for it
-                return await self._hand_in(task_run, task_run.failed(error))
+                failed = task_run.failed(error).model_copy(update={"roster": outcome.roster})
+                return await self._hand_in(task_run, failed)
         with suppress(StorageError):  # what is left is seen to before the next task
             (folder.residuals.accept if counts else folder.residuals.refuse)(exchange)
             folder.drop_update(exchange)

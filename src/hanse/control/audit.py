@@ -23,6 +23,8 @@ from hanse.control.report import (
     Sparing,
     participation_json,
 )
+from hanse.control.signers import Signers
+from hanse.control.signing_keys import KeyChecks
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_result
@@ -51,12 +53,15 @@ from hanse.wire.journal_file import Header, Seal, read_lines
 from hanse.wire.messages.runs import JournalRecord
 
 
-def verify(path: Path, authority: x509.Certificate | None = None) -> AuditReport:
+def verify(
+    path: Path, authority: x509.Certificate | None = None, signers: Signers | None = None
+) -> AuditReport:
     """Examine an exported journal.
 
     Args:
         path: The file.
         authority: The certificate of the federation's authority; None to take the journal's own.
+        signers: The sites' signing keys, got from the sites; None for none.
 
     Returns:
         The verdict of every check (look at `AuditReport.failed` first), and each site's account.
@@ -82,7 +87,7 @@ def verify(path: Path, authority: x509.Certificate | None = None) -> AuditReport
         check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
     if header.federation != federation or header.first != GENESIS:
         check.fail(f"its header is not one of the federation {federation}")
-    _Examination(report, trusted).read(lines)
+    _Examination(report, trusted, signers).read(lines)
     return report
 
 
@@ -102,8 +107,9 @@ def check_model(report: AuditReport, path: Path) -> None:
 class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
-    def __init__(self, report: AuditReport, authority: x509.Certificate) -> None:
+    def __init__(self, report: AuditReport, authority: x509.Certificate, signers: Signers | None) -> None:
         self._report = report
+        self._keys = KeyChecks(report, signers)
         self._checks = report.checks
         self._setting = StatementContext(report.federation, report.run_id, "", authority)
         self._last = (0, GENESIS)
@@ -131,6 +137,7 @@ class _Examination:
             self._checks["chain"].fail(
                 f"the line after record {self._last[0]} is not a record: {problem_of(error)}"
             )
+        self._keys.conclude()
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         if self._run is not None:
@@ -160,6 +167,7 @@ class _Examination:
         self._took_part(event, record.time_ms)
 
     def _examine(self, event: Event, record: Record, where: str) -> None:
+        self._keys.examine(event, self._run, where)
         match event:
             case RunSubmitted():
                 self._submitted(event, record, where)
@@ -206,7 +214,8 @@ class _Examination:
             return  # the replay says so
         size = 0
         try:
-            stated = check_outcome(event, opened, self._setting, time_ms)
+            key = self._keys.expected(event, self._run)
+            stated = check_outcome(event, opened, self._setting, time_ms, key)
             size = 0 if stated.update is None else stated.update.size
         except HanseError as error:
             self._checks["statements"].fail(f"{where}: {error.message}")
@@ -265,24 +274,7 @@ class _Examination:
         """Hold what is told of sites that are suspended against what they did."""
         if not isinstance(event, RoundOpened):
             self._account(event.site).sparing.append(Sparing(time_ms, _told(event)))
-        if self._run is None:
-            return
-        failure_record, limit = self._run.failure_record, self._run.plan.cohort.set_aside_after
-        problem = ""
-        match event:
-            case RoundOpened():
-                if wrong := sorted({*event.cohort} & failure_record.suspensions.keys()):
-                    problem = f"the round asks {', '.join(wrong)}, suspended before"
-                elif wrong := sorted({*event.suspended} - failure_record.suspensions.keys()):
-                    problem = f"the round goes without {', '.join(wrong)}, never suspended"
-            case SiteSuspended() | SuspensionWaived():
-                streaks = failure_record.streaks.get(event.site)
-                if not limit or streaks is None or streaks.rounds < limit:
-                    problem = f"{event.site} had not failed in {limit} rounds in a row"
-            case SiteReinstated():
-                if event.site not in failure_record.suspensions:
-                    problem = f"{event.site} was not suspended"
-        if problem:
+        if self._run is not None and (problem := _sparing_problem(event, self._run)):
             self._checks["history"].fail(f"{where}: {problem}")
 
     def _took_part(self, event: Event, time_ms: int) -> None:
@@ -356,6 +348,25 @@ def _beyond_round(run: Run | None, opened: ExchangeOpened) -> tuple[str, ...]:
     if run is None or opened.index < 0 or opened.round_number != run.round_open:
         return opened.cohort
     return tuple(site for site in opened.cohort if site not in run.cohort)
+
+
+def _sparing_problem(event: RoundOpened | SiteSuspended | SuspensionWaived | SiteReinstated, run: Run) -> str:
+    """Problem with the statement that a site is suspended or is not; empty for none."""
+    failure_record, limit = run.failure_record, run.plan.cohort.set_aside_after
+    match event:
+        case RoundOpened():
+            if wrong := sorted({*event.cohort} & failure_record.suspensions.keys()):
+                return f"the round asks {', '.join(wrong)}, suspended before"
+            if wrong := sorted({*event.suspended} - failure_record.suspensions.keys()):
+                return f"the round goes without {', '.join(wrong)}, never suspended"
+        case SiteSuspended() | SuspensionWaived():
+            streaks = failure_record.streaks.get(event.site)
+            if not limit or streaks is None or streaks.rounds < limit:
+                return f"{event.site} had not failed in {limit} rounds in a row"
+        case SiteReinstated():
+            if event.site not in failure_record.suspensions:
+                return f"{event.site} was not suspended"
+    return ""
 
 
 def _told(event: SiteSuspended | SuspensionWaived | SiteReinstated) -> str:

@@ -19,18 +19,24 @@ CLAIMS = {
     "plan": "the plan is the one that its digest names",
     "history": "the events can have happened in this order",
     "statements": "every answer and every result was signed by its site and says what the journal says",
+    "roster": "each site saw the same signing keys of all sites, those with which they answered the plan",
     "consent": "only sites that had accepted the plan were asked, and only what it declares was taken",
 }
 """What each check of a journal proves, in the order of the checks."""
 MODEL = "model"
 """The check of a model beside its journal, see `hanse.control.audit.check_model`."""
+ROSTER = "roster"
+SIGNERS = "signers"
+"""The check of signing keys against an auditor's own list, see `hanse.control.signing_keys`."""
 RECEIPTS = "receipts"
 """The check of a journal against receipts of sites, see `hanse.control.receipts.check_receipts`."""
-_MORE_CLAIMS = {
+_ADDED = {
     MODEL: "the file is the model that the run ended with, or its best one",
+    SIGNERS: "each statement of a listed site was signed with a key that the list has for the site",
     RECEIPTS: "the journal has every record and every outcome that the aggregator signed to these sites",
 }
-_WITHOUT_RECEIPTS = (
+"""Claims of the checks that are made on request."""
+WITHOUT_RECEIPTS = (
     "that the aggregator has no other journal of this run, recorded every outcome that it confirmed to a "
     "site, cut off no records at the end and changed no times: for that, add --receipts, with the receipts "
     "that the sites keep"
@@ -42,7 +48,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`, `MODEL` or `RECEIPTS`.
+        name: Key of `CLAIMS`, `MODEL`, `SIGNERS` or `RECEIPTS`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -54,7 +60,7 @@ class Check:
     @property
     def claim(self) -> str:
         """What is proved where there is no problem."""
-        return _MORE_CLAIMS.get(self.name) or CLAIMS[self.name]
+        return CLAIMS.get(self.name) or _ADDED[self.name]
 
     def fail(self, problem: str) -> None:
         """Note a problem."""
@@ -165,8 +171,13 @@ class UsedReceipts:
 
 @dataclass(slots=True)
 class Account:
-    """One site's part in a run."""
+    """One site's part in a run.
 
+    Attributes:
+        signed_with: Fingerprints of the signing keys with which it signed.
+    """
+
+    signed_with: list[str] = field(default_factory=list)
     answers: list[ReportedAnswer] = field(default_factory=list)
     disclosed: list[Disclosed] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -198,6 +209,7 @@ class AuditReport:
         sealed_ms: When it sealed the journal.
         restores: Restores of the aggregator that the journal names.
         receipts: Receipts that it was held against; None for none.
+        not_proved: What the checks cannot show without further files, in words: `that ...`.
     """
 
     federation: str
@@ -215,13 +227,9 @@ class AuditReport:
     records: int = 0
     sealed_by: str = ""
     sealed_ms: int = 0
+    not_proved: list[str] = field(default_factory=lambda: [WITHOUT_RECEIPTS])
     restores: list[ReportedRestore] = field(default_factory=list)
     receipts: UsedReceipts | None = None
-
-    @property
-    def unproved(self) -> tuple[str, ...]:
-        """Claims that the checks do not prove, though they pass, in sentences."""
-        return () if self.receipts is not None and self.receipts.counted else (_WITHOUT_RECEIPTS,)
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -238,7 +246,6 @@ class AuditReport:
             "verified": not self.failed,
             **asdict(self),
             "checks": checks,
-            "unproved": list(self.unproved),
         }
 
 

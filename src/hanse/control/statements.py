@@ -12,12 +12,12 @@ from cryptography import x509
 from hanse.core.run.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
 from hanse.core.run.run_events import PlanAnswered
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, Statement
 from hanse.errors import TrustError
 from hanse.pki.signatures import verify
-from hanse.pki.statements import S, check_statement
+from hanse.pki.statements import S, check_certified, check_signed
 from hanse.wire.journal_file import JOURNAL_SEAL, Seal
-from hanse.wire.messages.sites import PLAN_ANSWER, PlanAnswer, TaskOutcome, purpose_of_outcome
+from hanse.wire.messages.sites import PlanAnswer, TaskOutcome, purpose_of_answer, purpose_of_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,35 @@ def check_answer(event: PlanAnswered, setting: StatementContext, time_ms: int) -
     """Check that a site gave this answer to the plan.
 
     Raises:
-        TrustError: It did not sign one, signed another, or its certificate was not good at the time.
+        TrustError: It did not sign one, signed another or with another key, or, before 0.2, its certificate
+            was not good at the time.
         ProtocolError: What it signed is no answer.
     """
-    stated = _stated(PlanAnswer, PLAN_ANSWER, event.statement, _site(setting, event.site), setting, time_ms)
+    stated = _stated(PlanAnswer, event.statement, _site(setting, event.site), setting, time_ms, event.signer)
     expected = {
         "plan_digest": setting.plan_digest,
         "accepted": event.accepted,
         "reasons": event.reasons,
+        "signer": event.signer,
     }
     _must_agree(stated.model_dump(), expected, event.site)
 
 
 def check_outcome(
-    event: UpdateAccepted | TaskFailed, opened: ExchangeOpened, setting: StatementContext, time_ms: int
+    event: UpdateAccepted | TaskFailed,
+    opened: ExchangeOpened,
+    setting: StatementContext,
+    time_ms: int,
+    key: str | None,
 ) -> TaskOutcome:
     """Check that a site said this of its task.
+
+    Args:
+        event: What the journal says of it.
+        opened: The exchange.
+        setting: What the statement has to be about.
+        time_ms: Time of the record, milliseconds since 1970.
+        key: Fingerprint of the site's signing key; None where no answer of the site names one.
 
     Returns:
         What it signed.
@@ -65,9 +78,7 @@ def check_outcome(
         TrustError: As `check_answer`.
         ProtocolError: What it signed is no outcome of a task.
     """
-    body = {} if event.statement is None else event.statement.body
-    by, purpose = _site(setting, event.site), purpose_of_outcome(body)
-    stated = _stated(TaskOutcome, purpose, event.statement, by, setting, time_ms)
+    stated = _stated(TaskOutcome, event.statement, _site(setting, event.site), setting, time_ms, key)
     said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.digest}
     expected = {
         "run_id": setting.run_id,
@@ -104,15 +115,19 @@ def _site(setting: StatementContext, site: str) -> Party:
 
 def _stated(
     kind: type[S],
-    purpose: str,
-    statement: CertifiedStatement | None,
+    statement: Statement | None,
     by: Party,
     setting: StatementContext,
     time_ms: int,
+    key: str | None,
 ) -> S:
     if statement is None:
         raise TrustError(f"{by.name} signed nothing")
-    return check_statement(statement, kind, purpose, by=by, authority=setting.authority, at=_time(time_ms))
+    purpose = purpose_of_answer(statement) if kind is PlanAnswer else purpose_of_outcome(statement)
+    if isinstance(statement, CertifiedStatement):
+        at = _time(time_ms)
+        return check_certified(statement, kind, purpose, by=by, authority=setting.authority, at=at)
+    return check_signed(statement, kind, purpose, by=by, keys=() if key is None else (key,))
 
 
 def _must_agree(said: Mapping[str, Any], told: Mapping[str, Any], site: str) -> None:

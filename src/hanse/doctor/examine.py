@@ -41,6 +41,7 @@ from hanse.doctor.checks import (
     check_writable,
     failed,
 )
+from hanse.doctor.key_checks import check_recorded_key, check_signing_key
 from hanse.doctor.receipt_checks import check_receipts, check_restore
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
@@ -149,6 +150,8 @@ class Examination:
         if credentials and found and found[0].grade is Grade.OK:
             known = await self.ask("membership", check_membership(way, credentials))
             self.look("membership", lambda: known or ())
+            recorded = await self.ask("signing key", check_recorded_key(way, credentials))
+            self.look("signing key", lambda: recorded or ())
 
     def _note(self, finding: Finding) -> None:
         self.findings.append(replace(finding, place=self._place))
@@ -203,6 +206,7 @@ async def _federation(directory: Path) -> Examination:
 
 
 def _credentials(place: Examination, directory: Path, name: str, renew_at: float) -> Credentials | None:
+    place.look("signing key", lambda: check_signing_key(directory / IDENTITY))
     credentials = place.get("certificate", lambda: Credentials.load(directory / IDENTITY, now()))
     if credentials is not None:
         place.look("certificate", lambda: check_credentials(credentials, name, renew_at, now()))

@@ -34,7 +34,7 @@ SIGNING_KEY_FILE = "signing.key"
 
 ANOTHER_KEY = (
     "Restore the file from a backup. Without one, ask the federation's operator to remove this party "
-    "(`hanse federation remove NAME`) and to invite it again, move the folder `identity` away, and join: "
+    "(`hanse federation remove NAME`) and to invite it again, move the folder `pki` away, and join: "
     "the party then has another key, and each person who has noted the old fingerprint needs the new one."
 )
 """Remedy for a lost signing key."""

@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.schema import Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.errors import TrustError
-from hanse.pki.certificates import pem_of, read_certificate
-from hanse.pki.credentials import Credentials
-from hanse.pki.signatures import sign, verify
+from hanse.pki.certificates import read_certificate
+from hanse.pki.signatures import verify
+from hanse.pki.signing_key import SigningKey, verify_statement
 from hanse.wire.messages.basics import decode_value
 from hanse.wire.messages.sites import PlanAnswer, TaskOutcome
 
 S = TypeVar("S", PlanAnswer, TaskOutcome)
 
+_FOR_ITSELF = "A site can speak for itself only."
 
-def state(credentials: Credentials, purpose: str, body: Strict) -> CertifiedStatement:
+
+def state(key: SigningKey, purpose: str, body: Strict) -> SignedStatement:
     """Sign a message for one purpose."""
-    return _signed(credentials, purpose, body.model_dump(mode="json"))
+    return key.sign(purpose, body.model_dump(mode="json"))
 
 
-def restate(credentials: Credentials, purpose: str, statement: CertifiedStatement) -> CertifiedStatement:
-    """The same statement, signed with the present certificate: that of a kept one may have run out."""
-    if statement.certificate == pem_of(credentials.certificate):
-        return statement
-    return _signed(credentials, purpose, statement.body)
+def check_signed(
+    statement: SignedStatement, kind: type[S], purpose: str, *, by: Party, keys: Collection[str]
+) -> S:
+    """Check that a party made a statement, and of itself.
+
+    Args:
+        statement: The statement.
+        kind: The kind of its body.
+        purpose: What the statement has to have been signed for.
+        by: The party that the body has to speak of.
+        keys: Fingerprints of the party's signing keys, of which one has to have signed it.
+
+    Returns:
+        The body.
+
+    Raises:
+        TrustError: The statement was altered, signed for another purpose or with another key, or it
+            speaks of another party.
+        ProtocolError: The body is malformed.
+    """
+    signer = verify_statement(statement, purpose)
+    if signer not in keys:
+        known = " or ".join(sorted(key[:16] for key in keys)) or "none"
+        raise TrustError(
+            f"the {purpose} of {by.uri} was signed with key {signer[:16]}, and the party's key is {known}",
+            mend="Ask the party by telephone for the words of its signing key.",
+        )
+    return _spoken(statement, kind, purpose, by)
 
 
-def check_statement(
+def check_certified(
     statement: CertifiedStatement,
     kind: type[S],
     purpose: str,
@@ -41,7 +67,7 @@ def check_statement(
     authority: x509.Certificate,
     at: datetime,
 ) -> S:
-    """Check that a party made a statement, and of itself.
+    """Check a statement of before 0.2, which was signed with the key of the party's certificate.
 
     Args:
         statement: The statement.
@@ -61,33 +87,23 @@ def check_statement(
         ProtocolError: The body is malformed.
     """
     signer = verify(statement, purpose, statement.body, authority, at)
+    if signer != by:
+        raise TrustError(f"the {purpose} of {by.uri} was signed by {signer.uri}", mend=_FOR_ITSELF)
+    return _spoken(statement, kind, purpose, by)
+
+
+def issued(statement: CertifiedStatement, authority: x509.Certificate) -> datetime:
+    """A time at which the certificate of a statement was valid.
+
+    A past statement proves that it was made, whether the certificate has run out since or not.
+    """
+    begin = read_certificate(statement.certificate).not_valid_before_utc
+    return max(begin, authority.not_valid_before_utc)
+
+
+def _spoken(statement: SignedStatement | CertifiedStatement, kind: type[S], purpose: str, by: Party) -> S:
     body = decode_value(kind, statement.body)
     stated = Party(body.federation, Role.COLLABORATOR, body.site)
-    if signer != by or stated != by:
-        raise TrustError(
-            f"the {purpose} of {by.uri} speaks of {stated.uri} and was signed by {signer.uri}",
-            mend="A site can speak for itself only.",
-        )
+    if stated != by:
+        raise TrustError(f"the {purpose} of {by.uri} speaks of {stated.uri}", mend=_FOR_ITSELF)
     return body
-
-
-def check_own_at_any_time(
-    credentials: Credentials, kind: type[S], purpose: str, statement: CertifiedStatement
-) -> S:
-    """As `check_statement` of the holder's own, whenever the certificate was valid.
-
-    A past statement proves that it was made.
-
-    Raises:
-        TrustError: The statement was altered, or another party made it.
-    """
-    issued = read_certificate(statement.certificate).not_valid_before_utc
-    at = max(issued, credentials.authority.not_valid_before_utc)
-    return check_statement(
-        statement, kind, purpose, by=credentials.party, authority=credentials.authority, at=at
-    )
-
-
-def _signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> CertifiedStatement:
-    signature = sign(credentials, purpose, body)
-    return CertifiedStatement(body=body, **signature.model_dump())

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobStore
 from hanse.wire.messages.basics import Hello
-from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -63,6 +64,18 @@ class Upstream(Protocol):
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """Get the next certificate."""
+        ...
+
+    async def signing_key(self) -> SigningKeyReply:
+        """Ask which signing key is recorded for this party."""
+        ...
+
+    async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
+        """Have this party's signing key recorded; a repetition changes nothing."""
+        ...
+
+    async def roster(self, digest: str) -> RosterProof:
+        """Ask for the site's place in the roster of an exchange."""
         ...
 
     async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hanse.core.values.peer import Peer
+from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobWriter
 from hanse.wire.messages.basics import BlobState, Empty, Hello
 from hanse.wire.messages.members import (
@@ -23,6 +24,8 @@ from hanse.wire.messages.members import (
     RemoveRequest,
     RenewRequest,
     RestoreReply,
+    SigningKeyReply,
+    SigningKeyRequest,
     SignRequest,
 )
 from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
@@ -53,6 +56,14 @@ class MemberHandler(Protocol):
 
     async def renew(self, peer: Peer, request: RenewRequest) -> Certificates:
         """Give a party its next certificate."""
+        ...
+
+    async def signing_key(self, peer: Peer) -> SigningKeyReply:
+        """Say which signing key is recorded for the party."""
+        ...
+
+    async def record_signing_key(self, peer: Peer, request: SigningKeyRequest) -> SigningKeyReply:
+        """Record a party's signing key; the same again changes nothing."""
         ...
 
     async def members(self, peer: Peer) -> Members:
@@ -97,6 +108,10 @@ class SiteHandler(Protocol):
 
     async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         """Note that a task is under way."""
+        ...
+
+    async def roster(self, peer: Peer, digest: str) -> RosterProof:
+        """Give the site's place in the roster of an exchange that asks it."""
         ...
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:

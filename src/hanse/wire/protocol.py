@@ -52,7 +52,7 @@ class Versions:
         return newest if newest >= max(self.oldest, other.oldest) else None
 
 
-SPOKEN = Versions(2, 2)
+SPOKEN = Versions(3, 3)
 """What this Hanse speaks. The newest rises with every change to a message, see `since`.
 
 Read at each use, so that tests can replace it by what an older or a newer Hanse speaks.

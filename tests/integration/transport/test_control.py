@@ -12,9 +12,11 @@ from tests.parties import DATA, DIGEST, HALF, FakeService, Run, enrolled, record
 
 from hanse.control.administration import Administration
 from hanse.control.client import ControlClient
-from hanse.core.values.identity import Role
+from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError, PolicyError, ProtocolError, RunError, TransportError
 from hanse.pki.authority import Authority
+from hanse.pki.key_statements import enrolment_of
+from hanse.pki.signing_key import SigningKey
 from hanse.pki.tls import client_context
 from hanse.transport.client.connection import HttpsConnection
 from hanse.transport.client.retry import Retry
@@ -57,7 +59,14 @@ def test_a_plan_is_uploaded_and_submitted(run: Run, client: ControlClient, servi
 def test_members_are_invited_signed_and_removed(
     run: Run, server: HttpsServer, operator: ssl.SSLContext, service: FakeService
 ) -> None:
-    asked, signed = InviteRequest(name="hospital-c"), SignRequest(name="hospital-d", csr="a request")
+    asked, signed = (
+        InviteRequest(name="hospital-c"),
+        SignRequest(
+            name="hospital-d",
+            csr="a request",
+            enrolment=enrolment_of(SigningKey.create(), Party("north", Role.COLLABORATOR, "hospital-d")),
+        ),
+    )
 
     async def scenario() -> None:
         async with HttpsConnection(f"https://localhost:{server.port}", operator, proxy=None) as connection:

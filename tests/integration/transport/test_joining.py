@@ -11,6 +11,8 @@ from hanse.errors import CredentialError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.enrolment import Invitation, invite, read_token
+from hanse.pki.key_statements import enrolment_of
+from hanse.pki.signing_key import SigningKey
 from hanse.transport.server.server import HttpsServer
 from hanse.wire.messages.members import EnrolRequest
 
@@ -37,10 +39,13 @@ def test_another_authority_is_not_believed(run: Run, server: HttpsServer) -> Non
         run(fetch_authority(invitation(elsewhere, server), proxy=None))
 
 
+ENROLMENT = enrolment_of(SigningKey.create(), Party("north", Role.COLLABORATOR, "hospital-a"))
+
+
 def test_a_token_is_traded_for_a_certificate_and_never_logged(
     run: Run, server: HttpsServer, service: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request = EnrolRequest(token="a secret token", csr="a request")
+    request = EnrolRequest(token="a secret token", csr="a request", enrolment=ENROLMENT)
 
     reply = run(enrol(f"https://localhost:{server.port}", service.authority_pem(), request, proxy=None))
 
@@ -51,7 +56,7 @@ def test_a_token_is_traded_for_a_certificate_and_never_logged(
 
 def test_a_token_is_not_shown_to_anybody_else(run: Run, server: HttpsServer, service: FakeService) -> None:
     elsewhere = pem_of(new_authority().certificate)
-    request = EnrolRequest(token="a secret token", csr="a request")
+    request = EnrolRequest(token="a secret token", csr="a request", enrolment=ENROLMENT)
 
     with pytest.raises(CredentialError, match="cannot be trusted"):
         run(enrol(f"https://localhost:{server.port}", elsewhere, request, proxy=None))

@@ -51,7 +51,7 @@ def test_a_server_that_takes_nothing_is_not_waited_for(
 ) -> None:
     path = tmp_path / "update"
     path.write_bytes(DATA)
-    state = b'HTTP/1.1 200 OK\r\nHanse-Protocol: 2\r\nContent-Length: 29\r\n\r\n{"complete":false,"offset":0}'
+    state = b'HTTP/1.1 200 OK\r\nHanse-Protocol: 3\r\nContent-Length: 29\r\n\r\n{"complete":false,"offset":0}'
 
     async def state_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -77,18 +77,18 @@ HTML = b"<html><body>Please log in to the hospital's network</body></html>"
         (b"SSH-2.0-OpenSSH_9.2\r\n", ProtocolError, "not HTTP"),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", TransportError, "answered 503"),
         (
-            b"HTTP/1.1 200 OK\r\nHanse-Protocol: 3\r\nContent-Length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nHanse-Protocol: 4\r\nContent-Length: 2\r\n\r\n{}",
             VersionError,
-            "speaks protocol 3, and this end 2. Upgrade Hanse at this end",
+            "speaks protocol 4, and this end 3. Upgrade Hanse at this end",
         ),
         (b"HTTP/1.1 200 OK\r\nHanse-Protocol: x\r\nContent-Length: 0\r\n\r\n", ProtocolError, "Protocol 'x'"),
         (
-            b"HTTP/1.1 200 OK\r\nHanse-Protocol: 2\r\nContent-Length: 4\r\n\r\nnull",
+            b"HTTP/1.1 200 OK\r\nHanse-Protocol: 3\r\nContent-Length: 4\r\n\r\nnull",
             ProtocolError,
             "malformed Hello",
         ),
         (
-            b"HTTP/1.1 403 No\r\nHanse-Protocol: 2\r\nContent-Length: 2\r\n\r\n{}",
+            b"HTTP/1.1 403 No\r\nHanse-Protocol: 3\r\nContent-Length: 2\r\n\r\n{}",
             ProtocolError,
             "malformed ErrorReply",
         ),

@@ -23,7 +23,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.tls import client_context
 from hanse.transport.server.server import ConnectionLimits, HttpsServer
 
-VERSION = {"Hanse-Protocol": "2"}
+VERSION = {"Hanse-Protocol": "3"}
 
 
 def ask(server: HttpsServer, context: ssl.SSLContext, method: str, path: str, **options: Any) -> Any:
@@ -46,9 +46,9 @@ def ask(server: HttpsServer, context: ssl.SSLContext, method: str, path: str, **
     [
         ({}, b"states no version"),
         ({"Hanse-Protocol": "1, 1"}, b"states no version"),
-        ({"Hanse-Protocol": "3"}, b"site hospital-a speaks protocol 3, and this aggregator 2"),
-        ({"Hanse-Protocol": "4", "Hanse-Protocols": "3-4"}, b"speaks protocol 3-4, and this aggregator 2"),
-        ({"Hanse-Protocol": "3", "Hanse-Protocols": "2-3"}, b"speaks protocol 2-3, and this aggregator 2"),
+        ({"Hanse-Protocol": "4"}, b"site hospital-a speaks protocol 4, and this aggregator 3"),
+        ({"Hanse-Protocol": "5", "Hanse-Protocols": "4-5"}, b"speaks protocol 4-5, and this aggregator 3"),
+        ({"Hanse-Protocol": "4", "Hanse-Protocols": "3-4"}, b"speaks protocol 3-4, and this aggregator 3"),
     ],
 )
 def test_a_request_of_another_version_is_refused_naming_both(
@@ -57,7 +57,7 @@ def test_a_request_of_another_version_is_refused_naming_both(
     status, headers, body = run(ask(server, context, "GET", "/v1/hello", headers=stated))
 
     assert status == 426
-    assert (headers["Hanse-Protocol"], headers["Hanse-Protocols"]) == ("2", "2")
+    assert (headers["Hanse-Protocol"], headers["Hanse-Protocols"]) == ("3", "3")
     assert b'"error":"version"' in body
     assert told in body
 
@@ -78,7 +78,7 @@ def test_what_is_no_request_of_the_api_is_refused(
     found, headers, body = run(ask(server, context, method, path))
 
     assert found == status
-    assert headers["Hanse-Protocol"] == "2"
+    assert headers["Hanse-Protocol"] == "3"
     assert b"is not a request of this API" in body
 
 

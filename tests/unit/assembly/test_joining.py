@@ -15,6 +15,10 @@ from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import invite, read_csr
+from hanse.pki.enrolment_file import read_request
+from hanse.pki.key_statements import check_enrolment
+from hanse.pki.signing_key import SigningKey
+from hanse.pki.signing_key_files import key_to_use
 
 NOW = datetime.now(UTC)
 NOBODY = "https://localhost:1"
@@ -31,7 +35,8 @@ def newcomer(name: str = "hospital-a", role: Role = Role.COLLABORATOR, *data: st
 
 def sign(authority: Authority, request: Path, party: Party) -> Path:
     """What `hanse federation sign` does with a request."""
-    certificate = authority.issue(read_csr(request.read_text()), party, now=NOW, lifetime=timedelta(days=1))
+    csr, _ = read_request(request.read_text())
+    certificate = authority.issue(read_csr(csr), party, now=NOW, lifetime=timedelta(days=1))
     signed = request.with_suffix(".pem")
     signed.write_text(pem_of(certificate) + pem_of(authority.certificate))
     return signed
@@ -40,11 +45,14 @@ def sign(authority: Authority, request: Path, party: Party) -> Path:
 def test_a_request_that_comes_back_signed_makes_a_site(authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "xrays").mkdir()
     site, request = tmp_path / "site", tmp_path / "a.csr"
-    request_by_hand(site, newcomer("hospital-a", Role.COLLABORATOR, f"xrays={tmp_path / 'xrays'}"), request)
+    key = request_by_hand(
+        site, newcomer("hospital-a", Role.COLLABORATOR, f"xrays={tmp_path / 'xrays'}"), request
+    )
 
     joined = join_with_certificate(site, sign(authority, request, newcomer().party))
 
-    assert joined == (newcomer().party, authority.fingerprint)
+    assert (joined.party, joined.authority) == (newcomer().party, authority.fingerprint)
+    assert joined.key.fingerprint == key.fingerprint == SigningKey.load(site / "pki").fingerprint
     assert Credentials.load(site / "pki", NOW).party == newcomer().party
     settings = load_site(site)
     assert (settings.name, settings.aggregator) == ("hospital-a", "https://agg.example.org:8443")
@@ -65,7 +73,29 @@ def test_the_key_never_leaves_the_site(tmp_path: Path) -> None:
     request_by_hand(tmp_path / "site", newcomer(), tmp_path / "a.csr")
 
     assert (tmp_path / "site" / "pki" / "party.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "site" / "pki" / "signing.key").stat().st_mode & 0o777 == 0o600
     assert "PRIVATE" not in (tmp_path / "a.csr").read_text()
+
+
+def test_a_request_states_the_signing_key_that_was_made(tmp_path: Path) -> None:
+    key = request_by_hand(tmp_path / "site", newcomer(), tmp_path / "a.csr")
+
+    _, enrolment = read_request((tmp_path / "a.csr").read_text())
+
+    assert check_enrolment(enrolment, newcomer().party) == key.fingerprint
+
+
+def test_a_request_that_was_signed_before_0_2_still_makes_a_site_with_a_signing_key(
+    authority: Authority, tmp_path: Path
+) -> None:
+    request_by_hand(tmp_path / "site", newcomer(), tmp_path / "a.csr")
+    signed = sign(authority, tmp_path / "a.csr", newcomer().party)
+    (tmp_path / "site" / "pki" / "signing.key").unlink()  # which 0.1 did not make
+
+    joined = join_with_certificate(tmp_path / "site", signed)
+
+    # It counts once the aggregator has recorded it, see `hanse.pki.signing_key_files`.
+    assert key_to_use(tmp_path / "site" / "pki", recorded=None).fingerprint == joined.key.fingerprint
 
 
 def test_a_certificate_for_another_name_is_refused(authority: Authority, tmp_path: Path) -> None:

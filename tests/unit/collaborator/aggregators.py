@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from tests.blobs import put
-from tests.parties import DAY, NOW, enrolled
+from tests.parties import DAY, NOW, enrolled, signing_key
 from tests.receipts import Signer, head
 
 from hanse.collaborator.context import SiteContext
@@ -28,18 +28,20 @@ from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.roster import Roster, RosterProof
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import read_csr
-from hanse.pki.signatures import verify
+from hanse.pki.key_statements import check_enrolment
+from hanse.pki.signing_key import SigningKey, verify_statement
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.client.retry import Retry
 from hanse.wire.messages.basics import Hello
-from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
 from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
@@ -60,6 +62,7 @@ from hanse.wire.messages.sites import (
 )
 from hanse.wire.tensors import decode, encode
 
+SITE = Party("north", Role.COLLABORATOR, "hospital-a")
 MODEL = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(3)}
 
 LEARNER = """
@@ -120,6 +123,8 @@ class FakeUpstream(Upstream):
         forge: Changes a receipt before it is given.
         restored: The acknowledgement of a restore that it shows.
         record: The record of a restore that it names with the work.
+        recorded: Fingerprint of the signing key that is recorded for the site; None for none.
+        rosters: What it has of each roster, by the digest that is asked for.
         prompt: Whether a task is taken off what is wanted before its result is replied to, as an
             aggregator does; else a test does it.
     """
@@ -142,6 +147,8 @@ class FakeUpstream(Upstream):
     federation: str = "north"
     heard: JournalHeadReply = field(default_factory=JournalHeadReply)
     stated: list[JournalHeadRequest] = field(default_factory=list)
+    recorded: str | None = None
+    rosters: dict[str, Roster] = field(default_factory=dict)
     prompt: bool = True
     closed: bool = False
     renewed: int = 0
@@ -219,11 +226,28 @@ class FakeUpstream(Upstream):
         self.shown.append(request.receipts)
         return ReceiptsReply(receipt=self.forge(self.signer.receipt()), restored=self.restored)
 
+    async def signing_key(self) -> SigningKeyReply:
+        self._meet("signing_key")
+        return SigningKeyReply(fingerprint=self.recorded)
+
+    async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
+        self._meet("record_signing_key")
+        self.recorded = check_enrolment(request.enrolment, SITE)
+        return SigningKeyReply(fingerprint=self.recorded)
+
+    async def roster(self, digest: str) -> RosterProof:
+        self._meet("roster")
+        found = self.rosters[digest]
+        return found.proof("hospital-a" if "hospital-a" in found else next(iter(found)))
+
+    def add_roster(self, roster: Roster) -> str:
+        self.rosters[roster.digest] = roster
+        return roster.digest
+
     async def renew(self, request: RenewRequest) -> Certificates:
         self._meet("renew")
         self.renewed += 1
-        party = Party("north", Role.COLLABORATOR, "hospital-a")
-        certificate = self.authority.issue(read_csr(request.csr), party, now=NOW, lifetime=DAY)
+        certificate = self.authority.issue(read_csr(request.csr), SITE, now=NOW, lifetime=DAY)
         return Certificates(certificate=pem_of(certificate), authority=pem_of(self.authority.certificate))
 
     async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
@@ -253,8 +277,8 @@ class FakeUpstream(Upstream):
         if self.failing[method]:
             raise self.failing[method].pop(0)
 
-    def _verify(self, purpose: str, statement: CertifiedStatement) -> None:
-        verify(statement, purpose, statement.body, self.authority.certificate, NOW)
+    def _verify(self, purpose: str, statement: SignedStatement) -> None:
+        assert verify_statement(statement, purpose) == self.recorded
 
 
 @dataclass
@@ -282,6 +306,7 @@ class Site:
             renew_at=0.33,
             clock=self.clock,
             present=self.shown.append,
+            signing_key=signing_key(self.credentials),
         )
         return SiteContext(
             directory=self.directory,
@@ -312,10 +337,15 @@ class Site:
             progress_s=0.05,
         )
 
+    def roster(self) -> str:
+        """The digest of a roster of three sites, this one among them, which can be fetched."""
+        key = signing_key(self.credentials).fingerprint
+        return self.upstream.add_roster(Roster({"berlin": "0" * 64, "hospital-a": key, "oslo": "1" * 64}))
+
     def assignment(self, task: str = "train", exchange: int = 1, **told: Any) -> Assignment:
         """A task on `MODEL`, which can be fetched."""
         data = encode(MODEL)
-        given = {"model": self.upstream.add(data), "model_bytes": len(data)}
+        given = {"model": self.upstream.add(data), "model_bytes": len(data), "roster": self.roster()}
         return Assignment.model_validate(
             {
                 "exchange": exchange,
@@ -334,7 +364,9 @@ def joined(directory: Path, authority: Authority) -> Site:
     credentials = enrolled(authority, directory / "joining")
     pki = directory / "pki"
     credentials.directory.rename(pki)
-    return Site(directory, FakeUpstream(authority), Credentials.load(pki, NOW))
+    site = Site(directory, FakeUpstream(authority), Credentials.load(pki, NOW))
+    site.upstream.recorded = SigningKey.load(pki).fingerprint
+    return site
 
 
 async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tests.parties import signing_key
 from tests.unit.collaborator.aggregators import Site, manifest_of
 
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
@@ -24,7 +25,7 @@ def answer(site: Site) -> StoredAnswer:
     body = PlanAnswer(
         federation="north", site="hospital-a", plan_digest=DIGEST, accepted=True, decided_ms=5_000
     )
-    return StoredAnswer(by="person", statement=state(site.credentials, PLAN_ANSWER, body))
+    return StoredAnswer(by="person", statement=state(signing_key(site.credentials), PLAN_ANSWER, body))
 
 
 def test_a_plan_is_found_by_the_beginning_of_its_digest(plans: PlanStore) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.parties import DAY, NOW, enrolled, new_authority
+from tests.parties import DAY, NOW, enrolled, new_authority, signing_key
 from tests.unit.collaborator.aggregators import Site, manifest_of, until
 from tests.unit.core.journal.test_site_history import result
 
@@ -19,6 +19,7 @@ from hanse.collaborator.restored import FILE, find_restore, must_be_whole, resto
 from hanse.collaborator.site_journal import records_of
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import JournalHead, RestoreAcknowledged, SiteJournalBegun
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import (
     CredentialError,
     HanseError,
@@ -31,8 +32,18 @@ from hanse.errors import (
 )
 from hanse.pki.authority import Authority
 from hanse.pki.credentials import Credentials
+from hanse.pki.key_statements import rotation_of
+from hanse.pki.signatures import sign
+from hanse.pki.signing_key import SIGNING_KEY_FILE, SigningKey
+from hanse.pki.signing_key_files import note_rotation
 from hanse.pki.statements import state
-from hanse.wire.messages.sites import TASK_RESULT, JournalHeadReply, JournalHeadRequest, TaskOutcome
+from hanse.wire.messages.sites import (
+    TASK_RESULT,
+    TASK_RESULT_2,
+    JournalHeadReply,
+    JournalHeadRequest,
+    TaskOutcome,
+)
 
 Run = Callable[[Any], Any]
 
@@ -60,7 +71,8 @@ def signed(
     credentials: Credentials, head: JournalHead, stated: JournalHead | None = None
 ) -> JournalHeadReply:
     """What an aggregator replies that has heard of a head."""
-    return JournalHeadReply(heard=head, statement=state(credentials, TASK_RESULT, outcome_at(stated or head)))
+    statement = state(signing_key(credentials), TASK_RESULT, outcome_at(stated or head))
+    return JournalHeadReply(heard=head, statement=statement)
 
 
 def found(site: Site, run: Run) -> Any:
@@ -101,11 +113,23 @@ def test_a_record_with_the_same_number_and_another_digest_is_a_restore(site: Sit
     assert found(site, run).heard == forked
 
 
-def test_a_statement_whose_certificate_has_expired_counts(
+def test_a_statement_of_before_counts_though_its_certificate_has_expired(
     site: Site, run: Run, authority: Authority, tmp_path: Path
 ) -> None:
     old = enrolled(authority, tmp_path / "old", since=NOW - 9 * DAY)
-    site.upstream.heard = signed(old, LOST)
+    body = outcome_at(LOST).model_dump(mode="json", exclude={"roster"})
+    statement = CertifiedStatement(body=body, **sign(old, TASK_RESULT_2, body).model_dump())
+    site.upstream.heard = JournalHeadReply(heard=LOST, statement=statement)
+
+    assert found(site, run).heard == LOST
+
+
+def test_a_statement_with_a_signing_key_that_was_replaced_counts(site: Site, run: Run) -> None:
+    identity, old, new = site.directory / "pki", signing_key(site.credentials), SigningKey.create()
+    site.upstream.heard = signed(site.credentials, LOST)
+    note_rotation(identity, rotation_of(old, new, site.credentials.party))
+    (identity / SIGNING_KEY_FILE).unlink()
+    new.save(identity)
 
     assert found(site, run).heard == LOST
 
@@ -125,9 +149,7 @@ def claims(site: Site, authority: Authority, tmp_path: Path) -> dict[str, Journa
         "no outcome": JournalHeadReply(
             heard=LOST, statement=sound.statement.model_copy(update={"body": {"journal": None}})
         ),
-        "no certificate": JournalHeadReply(
-            heard=LOST, statement=sound.statement.model_copy(update={"certificate": "?"})
-        ),
+        "no key": JournalHeadReply(heard=LOST, statement=sound.statement.model_copy(update={"key": ""})),
     }
 
 
@@ -140,7 +162,7 @@ def claims(site: Site, authority: Authority, tmp_path: Path) -> dict[str, Journa
         "altered",
         "about another record",
         "no outcome",
-        "no certificate",
+        "no key",
     ],
 )
 def test_a_claim_without_the_sites_own_signature_stops_nothing(

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.parties import NOW, enrolled
+from tests.parties import NOW, enrolled, signing_key
 from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
 
 from hanse.collaborator.plan_store import PlanStore
@@ -264,6 +264,7 @@ def test_an_answer_is_in_the_journal_before_it_leaves(site: Site, run: Run) -> N
         accepted=True,
         reasons=("its name matches the rule 'demo'",),
         by="rule",
+        signer=signing_key(site.credentials).fingerprint,
     )
 
 

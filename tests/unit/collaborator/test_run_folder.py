@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.blobs import named
+from tests.parties import signing_key
 from tests.unit.collaborator.aggregators import Site
 
 from hanse.collaborator.run_folder import RunFolder
@@ -175,7 +176,7 @@ def test_a_model_that_a_power_failure_damaged_is_dropped(folder: RunFolder, tmp_
 
 def test_an_outcome_is_kept_until_it_is_forgotten(folder: RunFolder, site: Site) -> None:
     body = PlanAnswer(federation="north", site="a", plan_digest="0" * 64, accepted=True, decided_ms=1)
-    statement = state(site.credentials, PLAN_ANSWER, body)
+    statement = state(signing_key(site.credentials), PLAN_ANSWER, body)
     assert folder.outcome(1) is None
 
     folder.keep_outcome(1, statement)
@@ -191,7 +192,7 @@ def test_an_outcome_for_which_there_is_no_room_leaves_nothing_behind(
     body = PlanAnswer(federation="north", site="a", plan_digest="0" * 64, accepted=True, decided_ms=1)
 
     with largest_file(10), pytest.raises(StorageError, match="write"):
-        folder.keep_outcome(1, state(site.credentials, PLAN_ANSWER, body))
+        folder.keep_outcome(1, state(signing_key(site.credentials), PLAN_ANSWER, body))
 
     assert list((tmp_path / "demo-1" / "outcomes").iterdir()) == []
 

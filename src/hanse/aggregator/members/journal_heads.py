@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hanse.core.journal.chain import Record
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.identity import Role
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import Statement
 from hanse.storage.base import Journal
 
+_STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
 _OUTCOMES = ("UpdateAccepted", "TaskFailed")
 
 
@@ -84,10 +85,10 @@ class JournalHeads:
                 return None
             return found
 
-    def statement(self, heard: HeardHead) -> CertifiedStatement:
+    def statement(self, heard: HeardHead) -> Statement:
         """The statement in which the site named a head."""
         (record,) = self._journal.read(heard.run_id, after=heard.sequence - 1, limit=1)
-        return CertifiedStatement.model_validate(record.body["statement"])
+        return _STATEMENT.validate_python(record.body["statement"])
 
 
 def _head_in(event: Mapping[str, Any]) -> JournalHead | None:

@@ -19,12 +19,16 @@ from hanse.core.journal.membership import (
     join,
     read_membership_event,
 )
+from hanse.core.journal.signing_keys import SigningKeyRegistered, SigningKeyRotated
 from hanse.core.values.identity import Party, Role, check_name
 from hanse.core.values.peer import Peer
-from hanse.errors import PolicyError, RunError, TamperedError, TokenError, TrustError
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import CredentialError, PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of, read_der, verify_certificate
 from hanse.pki.enrolment import Invitation, invite, read_csr, verify_token
+from hanse.pki.key_statements import check_enrolment, check_rotation
+from hanse.pki.signing_key import ANOTHER_KEY
 from hanse.storage.base import Journal
 from hanse.wire.messages.members import Certificates
 
@@ -73,6 +77,25 @@ class _Standing:
         return _Standing(join(self.membership, event), head, restored)
 
 
+def _read_standing(journal: Journal) -> _Standing:
+    """Follow the journal's list of members to its end, and verify its chain.
+
+    Raises:
+        TamperedError: A record is missing, altered, or cannot be read; says which.
+    """
+    records = journal.read(STREAM)
+    standing = _Standing()
+    try:
+        check_chain(records)
+        for record in records:
+            standing = standing.after(record, read_membership_event(record.kind, record.body))
+    except ValueError as error:
+        raise TamperedError(f"the list of members cannot be read: {error}", mend=_COPY) from error
+    except TamperedError as error:
+        raise TamperedError(f"the list of members is damaged: {error.message}", mend=_COPY) from error
+    return standing
+
+
 class MemberRegistry:
     """Who belongs to the federation, and how one comes to.
 
@@ -98,7 +121,7 @@ class MemberRegistry:
         self._lifetimes = lifetimes
         self._clock = clock
         self._lock = threading.Lock()
-        self._standing = self._load()
+        self._standing = _read_standing(journal)
         self._known: dict[bytes, _Vouched] = {}
         self.seen_ms: dict[str, int] = {}
         self.guard: Callable[[], None] = _permit
@@ -161,11 +184,17 @@ class MemberRegistry:
             self._authority, party, url, token_id=token_id, now=now, lifetime=lifetime, members=head
         )
 
-    def enrol(self, token: str, csr: str) -> tuple[Party, Certificates]:
+    def enrol(self, token: str, csr: str, enrolment: SignedStatement) -> tuple[Party, Certificates]:
         """Trade an invitation for a certificate; it is used up when this returns.
 
+        Args:
+            token: The invitation.
+            csr: The request for the certificate.
+            enrolment: The party's statement of its signing key.
+
         Raises:
-            TokenError: It is forged, expired or used.
+            TokenError: The invitation is forged, expired or used.
+            TrustError: The signing key is not the party's own.
         """
         invitation = verify_token(self._authority.certificate, token, self._clock())
         if invitation.members is not None and not self.holds(invitation.members):
@@ -174,11 +203,46 @@ class MemberRegistry:
                 "was made before the aggregator was restored from a backup",
                 mend="Ask the operator for a new one.",
             )
-        return self._sign(invitation.party, csr, invitation)
+        return self._sign(invitation.party, csr, enrolment, invitation)
 
-    def sign(self, name: str, role: Role, csr: str) -> tuple[Party, Certificates]:
-        """Enrol a party whose request an operator carried here by hand."""
-        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, None)
+    def sign(self, name: str, role: Role, csr: str, enrolment: SignedStatement) -> tuple[Party, Certificates]:
+        """Enrol a party whose request an operator carried here by hand; see `enrol`."""
+        return self._sign(Party(self._authority.federation, role, check_name(name)), csr, enrolment, None)
+
+    def record_signing_key(
+        self, party: Party, enrolment: SignedStatement, rotation: SignedStatement | None = None
+    ) -> str:
+        """Record a party's first signing key, or its next one; the same again changes nothing.
+
+        Args:
+            party: Whose key it is.
+            enrolment: The party's statement of the key, signed with that key.
+            rotation: The same, signed with the key that is recorded.
+
+        Returns:
+            Fingerprint of the key that is recorded now.
+
+        Raises:
+            CredentialError: The party does not belong to the federation, or another key is recorded for it
+                and did not sign this one.
+            TrustError: A statement was altered, or is another party's.
+        """
+        key = check_enrolment(enrolment, party)
+        with self._lock:
+            recorded = self.membership.member(party.name, party.role).signing_key
+            if recorded == key:
+                return key
+            if recorded is None:
+                self._append(SigningKeyRegistered(name=party.name, enrolment=enrolment))
+                return key
+            if rotation is None or check_rotation(rotation, party) != (recorded, key):
+                raise CredentialError(
+                    f"the signing key that is recorded for {party.name} is {recorded}, and it did not sign "
+                    f"the key {key}",
+                    mend=ANOTHER_KEY,
+                )
+            self._append(SigningKeyRotated(name=party.name, rotation=rotation, enrolment=enrolment))
+        return key
 
     def renew(self, peer: Peer, csr: str) -> Certificates:
         """Give an enrolled party its next certificate.
@@ -234,9 +298,12 @@ class MemberRegistry:
         with self._lock:
             return self._append(event)
 
-    def _sign(self, party: Party, csr: str, invitation: Invitation | None) -> tuple[Party, Certificates]:
+    def _sign(
+        self, party: Party, csr: str, enrolment: SignedStatement, invitation: Invitation | None
+    ) -> tuple[Party, Certificates]:
         if party.role is Role.AGGREGATOR:
             raise TrustError("an aggregator is made by `hanse federation create`, not enrolled")
+        check_enrolment(enrolment, party)
         with self._lock:
             token_id = None
             if invitation is not None:
@@ -252,6 +319,7 @@ class MemberRegistry:
                     certificate=issued.peer.fingerprint,
                     not_after_ms=issued.peer.not_after_ms,
                     token_id=token_id,
+                    enrolment=enrolment,
                 )
             )
         return party, issued.certificates
@@ -274,21 +342,6 @@ class MemberRegistry:
 
     def _now_ms(self) -> int:
         return int(self._clock().timestamp() * 1000)
-
-    def _load(self) -> _Standing:
-        records = self._journal.read(STREAM)
-        standing = _Standing()
-        try:
-            check_chain(records)
-            for record in records:
-                standing = standing.after(record, read_membership_event(record.kind, record.body))
-        except ValueError as error:
-            raise TamperedError(
-                f"the journal's list of members cannot be read: {error}", mend=_COPY
-            ) from error
-        except TamperedError as error:
-            raise TamperedError(f"the list of members is damaged: {error.message}", mend=_COPY) from error
-        return standing
 
 
 def _permit() -> None:

@@ -10,13 +10,16 @@ from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.config.layout import IDENTITY, OPERATOR
 from hanse.config.settings import OPERATOR_FILE, AggregatorSettings, OperatorSettings, settings_yaml
 from hanse.core.values.identity import Party, Role
-from hanse.errors import CredentialError
+from hanse.errors import CredentialError, StorageError
 from hanse.files.atomic import write_file
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import load_certificate, peer_of, pem_of
 from hanse.pki.credentials import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, Credentials
 from hanse.pki.enrolment import request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import load_key, new_key
+from hanse.pki.signing_key import SigningKey
+from hanse.pki.signing_key_files import is_settled, key_to_use, put_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +61,10 @@ def enrol_operator(
     """Make the operator who is at home in the federation's directory."""
     home = directory / OPERATOR
     key, party = new_key(), Party(settings.federation, Role.OPERATOR, OPERATOR)
-    _, issued = registry.sign(party.name, party.role, request_certificate(key, party))
+    signing_key = SigningKey.create()
+    signing_key.save(home / IDENTITY)
+    request, enrolment = request_certificate(key, party), enrolment_of(signing_key, party)
+    _, issued = registry.sign(party.name, party.role, request, enrolment)
     Credentials.save_new(home / IDENTITY, key, issued.certificate, issued.authority, now)
     # Straight to the port here: the federation's `url` may be known outside only.
     host = "localhost" if settings.listen.host in _EVERY_ADDRESS else settings.listen.host
@@ -86,6 +92,24 @@ def renew_operator(directory: Path, registry: MemberRegistry, now: datetime) -> 
         logger.warning("the certificate in %s is not renewed: %s", identity, error)
         return
     old.replace_certificate(issued.certificate, now)
+
+
+def settle_operator_key(directory: Path, registry: MemberRegistry) -> None:
+    """Record the signing key of the operator at home; in a federation of before 0.2, the key is made now."""
+    identity = directory / OPERATOR / IDENTITY
+    if not (identity / CERTIFICATE_FILE).exists() or is_settled(identity):
+        return
+    try:
+        party = _stored(identity).party
+        recorded = registry.membership.member(party.name, party.role).signing_key
+        key = key_to_use(identity, recorded)
+        if recorded is None:
+            registry.record_signing_key(party, enrolment_of(key, party))
+            told = "%s has a signing key from now on: %s, in words: %s"
+            logger.warning(told, party.uri, key.fingerprint, key.words)
+        put_in_place(identity, key)
+    except (CredentialError, StorageError) as error:
+        logger.warning("the signing key in %s cannot be used: %s", identity, error)
 
 
 def _stored(identity: Path) -> Credentials:

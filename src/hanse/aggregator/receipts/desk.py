@@ -12,7 +12,7 @@ from hanse.core.journal.membership import Restored
 from hanse.core.journal.receipts import ReceivedOutcome
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.peer import Peer
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.wire.messages.sites import ReceiptsReply, ReceiptsRequest, TaskOutcome
 
 
@@ -42,7 +42,7 @@ class ReceiptDesk:
             await self._restores.heed(peer, shown, claim)
 
     def issue(
-        self, outcome: TaskOutcome, stated: CertifiedStatement, controller: RunController, claim: Claim
+        self, outcome: TaskOutcome, stated: SignedStatement, controller: RunController, claim: Claim
     ) -> CertifiedStatement:
         """The receipt of an outcome that is recorded.
 

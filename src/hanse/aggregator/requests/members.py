@@ -13,7 +13,8 @@ from hanse.aggregator.run_registry import REMOVED, RunRegistry
 from hanse.core.run.lifecycle import Invite, Leave
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.peer import Peer
-from hanse.errors import HanseError
+from hanse.errors import HanseError, RunError
+from hanse.pki.key_words import words_of
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.members import (
     AcknowledgeRequest,
@@ -26,6 +27,8 @@ from hanse.wire.messages.members import (
     RemoveRequest,
     RenewRequest,
     RestoreReply,
+    SigningKeyReply,
+    SigningKeyRequest,
     SignRequest,
 )
 
@@ -51,14 +54,16 @@ class MemberRequests:
 
     async def enrol(self, request: EnrolRequest) -> Certificates:
         """Trade a token for a certificate."""
-        party, certificates = await asyncio.to_thread(self._registry.enrol, request.token, request.csr)
+        party, certificates = await asyncio.to_thread(
+            self._registry.enrol, request.token, request.csr, request.enrolment
+        )
         await self._welcome(party)
         return certificates
 
     async def sign(self, peer: Peer, request: SignRequest) -> Certificates:
         """Enrol a party from a request carried by hand."""
         new, certificates = await asyncio.to_thread(
-            self._registry.sign, request.name, request.role, request.csr
+            self._registry.sign, request.name, request.role, request.csr, request.enrolment
         )
         await self._welcome(new)
         return certificates
@@ -66,6 +71,41 @@ class MemberRequests:
     async def renew(self, peer: Peer, request: RenewRequest) -> Certificates:
         """Give a party its next certificate."""
         return await asyncio.to_thread(self._registry.renew, peer, request.csr)
+
+    async def signing_key(self, peer: Peer) -> SigningKeyReply:
+        """Say which signing key is recorded for a party."""
+        return SigningKeyReply(fingerprint=self._recorded_key(peer))
+
+    async def record_signing_key(self, peer: Peer, request: SigningKeyRequest) -> SigningKeyReply:
+        """Record a party's signing key, at any time but while the party takes part in a run.
+
+        Raises:
+            RunError: The party takes part in a run; its key cannot change within a plan.
+        """
+        name, before = peer.party.name, self._recorded_key(peer)
+        if request.rotation is not None and before != request.enrolment.claimed_signer:
+            for controller in self._run_registry.alive():
+                if name in controller.run.taking_part:
+                    raise RunError(
+                        f"{name} takes part in run {controller.run.run_id}, and no site's signing key "
+                        "changes within a run",
+                        mend="Rotate the key when the run is over.",
+                    )
+        key = await asyncio.to_thread(
+            self._registry.record_signing_key, peer.party, request.enrolment, request.rotation
+        )
+        if before is None:
+            logger.warning(
+                "%s, of before 0.2, has stated its signing key: %s, in words: %s. Compare the words with %s",
+                *(name, key, words_of(key), name),
+            )
+        for controller in self._run_registry.alive():  # it may have agreed with the old key meanwhile
+            if controller.run.roster.get(name, key) != key:
+                await controller.execute(Invite(name, key))
+        return SigningKeyReply(fingerprint=key)
+
+    def _recorded_key(self, peer: Peer) -> str | None:
+        return self._registry.membership.member(peer.party.name, peer.party.role).signing_key
 
     async def invite(self, peer: Peer, request: InviteRequest) -> InviteReply:
         """Make a one-time token."""
@@ -106,6 +146,8 @@ class MemberRequests:
                     removed=member.removed,
                     seen_ms=self._registry.seen_ms.get(member.name),
                     not_after_ms=member.not_after_ms,
+                    signing_key=member.signing_key,
+                    key_at_enrolment=member.key_at_enrolment,
                 )
                 for _, member in sorted(self._registry.membership.parties.items())
             )

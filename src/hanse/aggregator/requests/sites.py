@@ -9,10 +9,11 @@ from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.receipts.desk import ReceiptDesk
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.controller import RunController
-from hanse.aggregator.run.site_work import WorkList
+from hanse.aggregator.run.site_work import WorkList, assignments, concerns
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.run.tasks import RefuseResult, StartTask
 from hanse.core.values.peer import Peer
+from hanse.core.values.roster import RosterProof
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
 from hanse.wire.messages.basics import Empty, decode_value
 from hanse.wire.messages.sites import (
@@ -103,6 +104,20 @@ class SiteRequests:
         if controller.note_progress(request.exchange, peer.party.name):
             await controller.execute(StartTask(request.exchange, peer.party.name))
         return Empty()
+
+    async def roster(self, peer: Peer, digest: str) -> RosterProof:
+        """Give a site's place in the roster of an exchange that asks it.
+
+        Raises:
+            RunError: No exchange with this roster asks the site.
+        """
+        site = peer.party.name
+        for run in self._run_registry.states():
+            for exchange in assignments(run, site) if concerns(run, site) else ():
+                roster = exchange.roster
+                if roster is not None and site in roster and roster.digest == digest:
+                    return roster.proof(site)
+        raise RunError(f"no exchange that asks {site} has the roster {digest[:12]}; it may have closed")
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:
         """Say which record of the site's journal was heard of last."""

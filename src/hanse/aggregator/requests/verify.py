@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-
+from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.core.plan.disclosure import check_result
 from hanse.core.run.decide import Command
 from hanse.core.run.exchange import Exchange
@@ -14,10 +12,9 @@ from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, FailTask, member_state
 from hanse.core.values.digests import algorithm_of
 from hanse.core.values.peer import Peer
-from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import ProtocolError, UpdateError
-from hanse.pki.credentials import Credentials
-from hanse.pki.statements import S, check_statement
+from hanse.core.values.statements import SignedStatement
+from hanse.errors import CredentialError, ProtocolError, UpdateError
+from hanse.pki.statements import S, check_signed
 from hanse.storage.base import BlobStore
 from hanse.updates.incoming import check_update_blob
 from hanse.wire.messages.basics import encode
@@ -28,37 +25,42 @@ _LONGEST_STATEMENT = 65_536
 
 
 class StatementVerifier:
-    """Checks signed statements against the federation's authority and the blobs that came with them."""
+    """Checks signed statements against the signing keys of the sites and the blobs that came with them."""
 
-    def __init__(self, credentials: Credentials, blobs: BlobStore, clock: Callable[[], datetime]) -> None:
-        """Check for the aggregator's federation.
+    def __init__(self, registry: MemberRegistry, blobs: BlobStore) -> None:
+        """Check for one federation.
 
         Args:
-            credentials: The aggregator's.
+            registry: Knows the signing key of each site.
             blobs: What sites have brought.
-            clock: The time, with its zone.
         """
-        self._authority = credentials.authority
+        self._registry = registry
         self._blobs = blobs
-        self._clock = clock
 
-    def plan_answer(self, peer: Peer, run: Run, statement: CertifiedStatement) -> Command:
+    def plan_answer(self, peer: Peer, run: Run, statement: SignedStatement) -> Command:
         """The command that a site's signed answer to a plan comes to.
 
         Raises:
+            CredentialError: The site has stated no signing key.
             TrustError: Somebody else signed it, or it is about somebody else.
-            ProtocolError: It is malformed, or about another plan.
+            ProtocolError: It is malformed, about another plan, or covers another key than it is signed with.
         """
-        answer = self._check_stated(PlanAnswer, PLAN_ANSWER, peer, statement)
+        key = self._recorded_key(peer)
+        answer = self._check_stated(PlanAnswer, PLAN_ANSWER, peer, statement, key)
+        if answer.signer != key:
+            raise ProtocolError(
+                f"{peer.party.name} answered plan {answer.plan_digest[:12]} with key {key[:16]}, and its "
+                f"answer names the key {(answer.signer or 'none')[:16]}"
+            )
         if answer.plan_digest != run.plan_digest:
             raise ProtocolError(
                 f"{peer.party.name} answered plan {answer.plan_digest[:12]}, but run {run.run_id} is of plan "
                 f"{run.plan_digest[:12]}",
                 mend="The site must review the plan that the run names.",
             )
-        return AnswerPlan(peer.party.name, answer.accepted, answer.reasons, statement)
+        return AnswerPlan(peer.party.name, answer.accepted, answer.reasons, statement, key)
 
-    def result(self, peer: Peer, run: Run, outcome: TaskOutcome, statement: CertifiedStatement) -> Command:
+    def result(self, peer: Peer, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
         """The command that an outcome comes to, once everything in it has been checked.
 
         Reads the whole update; call it off the event loop.
@@ -71,12 +73,14 @@ class StatementVerifier:
 
         Raises:
             TrustError: Somebody else signed it, or it is about somebody else.
-            ProtocolError: The outcome names another plan, round, task or model than the exchange.
+            ProtocolError: The outcome names another plan, round, task, model or roster than the exchange.
             LateResultError: The exchange is over.
             DisclosureError: It holds something that the plan does not declare.
             UpdateError: The update is unusable.
         """
-        self._check_stated(TaskOutcome, TASK_RESULT, peer, statement)
+        # Of a run, the key with which the site agreed counts; who does not take part has the one recorded.
+        key = run.roster.get(peer.party.name) or self._recorded_key(peer)
+        self._check_stated(TaskOutcome, TASK_RESULT, peer, statement, key)
         if outcome.journal is None:
             raise ProtocolError(
                 f"{outcome.site} stated an outcome without its record in the site's journal",
@@ -102,15 +106,24 @@ class StatementVerifier:
             self._check_update(run, exchange, outcome.site, outcome.update)
         return accept
 
-    def _check_stated(self, kind: type[S], purpose: str, peer: Peer, statement: CertifiedStatement) -> S:
+    def _recorded_key(self, peer: Peer) -> str:
+        party = peer.party
+        key = self._registry.membership.member(party.name, party.role).signing_key
+        if key is None:
+            raise CredentialError(
+                f"{party.name} has stated no signing key", mend="Restart its agent, which states the key."
+            )
+        return key
+
+    def _check_stated(
+        self, kind: type[S], purpose: str, peer: Peer, statement: SignedStatement, key: str
+    ) -> S:
         party, length = peer.party, len(encode(statement))
         if length > _LONGEST_STATEMENT:
             raise ProtocolError(
                 f"{party.name} made a statement of {length} bytes; at most {_LONGEST_STATEMENT} are kept"
             )
-        return check_statement(
-            statement, kind, purpose, by=party, authority=self._authority, at=self._clock()
-        )
+        return check_signed(statement, kind, purpose, by=party, keys=(key,))
 
     def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
         algorithm, agreed = algorithm_of(update.digest), run.plan.digests
@@ -129,6 +142,13 @@ class StatementVerifier:
 
 
 def _check_belongs(outcome: TaskOutcome, run: Run, exchange: Exchange) -> None:
+    roster = None if exchange.roster is None else exchange.roster.digest
+    refused = outcome.outcome == "failed" and outcome.roster is None  # the site says so in its reason
+    if outcome.roster != roster and not refused:
+        raise ProtocolError(
+            f"{outcome.site} answered exchange {exchange.number} of run {run.run_id} with roster "
+            f"{(outcome.roster or 'none')[:12]}, and the roster of the exchange is {(roster or 'none')[:12]}"
+        )
     stated = (outcome.plan_digest, outcome.round_number, outcome.task, outcome.model)
     if stated != (run.plan_digest, exchange.round_number, exchange.task, exchange.model):
         raise ProtocolError(

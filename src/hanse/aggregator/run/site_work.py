@@ -72,7 +72,7 @@ class WorkList:
         concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
         standing = tuple(
             (
-                *(run.run_id, run.plan_digest, site not in run.answers, suspension_of(run, site)),
+                *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site)),
                 _accepted(run, site),
                 # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
                 tuple((exchange.number, exchange.clock_ms) for exchange in asked),
@@ -94,7 +94,7 @@ class WorkList:
             run_id=run.run_id,
             plan_digest=run.plan_digest,
             plan_bytes=size_of(run.plan_digest),
-            review=site not in run.answers,
+            review=has_to_answer(run, site),
             progress_s=progress_interval_s(run),
             suspension=suspension_of(run, site),
             assignments=tuple(
@@ -108,6 +108,7 @@ class WorkList:
                     accepted=_accepted(run, site),
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
                     deadline_ms=e.deadline_ms(run.plan.cohort),
+                    roster=None if e.roster is None else e.roster.digest,
                 )
                 for e in asked
             ),
@@ -117,6 +118,11 @@ class WorkList:
 _Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int], ...]]
 """Run, plan, whether the site is to answer, why it is suspended, what it has to know counts, exchanges with
 their clocks: all that its work follows from."""
+
+
+def has_to_answer(run: Run, site: str) -> bool:
+    """Check if a site has to answer the plan: for the first time, or to name its signing key."""
+    return site not in run.answers or site in run.unsigned
 
 
 def suspension_of(run: Run, site: str) -> RunSuspension | None:
@@ -174,8 +180,8 @@ def sites_to_wake(events: Iterable[Event], before: Run | None) -> frozenset[str]
 
 
 def assignments(run: Run, site: str) -> tuple[Exchange, ...]:
-    """Open exchanges in which a site's answer would be taken."""
-    if run.phase is not Phase.RUNNING:
+    """Open exchanges in which a site's answer would be taken, once its key is known."""
+    if run.phase is not Phase.RUNNING or site in run.unsigned:
         return ()
     return tuple(e for e in run.exchanges.waiting_with(site) if e.may_answer(site))
 

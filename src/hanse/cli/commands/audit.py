@@ -31,6 +31,19 @@ Authority = Annotated[
 ]
 
 
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        "--signers",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+        help="Signing keys of the sites, got from the sites: in each line a name, and the fingerprint or the "
+        "words that `hanse collaborator signing-key` prints there.",
+    ),
+]
+
+
 @app.callback()
 def _audit() -> None:
     """Verify and read the exported journal of a run; nothing else is needed, and no network."""
@@ -59,13 +72,14 @@ def verify(
             "`receipts`; may be repeated.",
         ),
     ] = None,
+    signers: Keys = None,
     json: Json = False,
 ) -> None:
     """Verify that JOURNAL is whole, and that each statement in it was signed by its party.
 
     Ends with 8 where a check fails.
     """
-    report = examine(journal, ca)
+    report = examine(journal, ca, signers)
     if receipts:
         hold_against_receipts(report, journal, receipts, ca)
     if model is not None:
@@ -84,13 +98,14 @@ def show(
     journal: Journal,
     ca: Authority = None,
     site: Annotated[str | None, typer.Option("--site", help="Show this site only.")] = None,
+    signers: Keys = None,
     json: Json = False,
 ) -> None:
     """Show the answers of sites to the plan, and the disclosures of each site, from JOURNAL.
 
     Ends with 8 where the journal does not pass `hanse audit verify`.
     """
-    report = examine(journal, ca)
+    report = examine(journal, ca, signers)
     if site is not None and site not in report.sites:
         known = ", ".join(sorted(report.sites)) or "none"
         raise ConfigError(f"the run had no site {site!r}; its sites are: {known}")
@@ -109,18 +124,21 @@ def show(
     conclude(journal, report)
 
 
-def examine(journal: Path, ca: Path | None) -> AuditReport:
+def examine(journal: Path, ca: Path | None, signers: Path | None = None) -> AuditReport:
     """Examine a journal; see `hanse.control.audit.verify`.
 
     Raises:
         TrustError: It is none.
+        ConfigError: The list of signers has a mistake.
     """
     from hanse.control.audit import verify
+    from hanse.control.signers import read_signers
     from hanse.errors import TamperedError
     from hanse.pki.certificates import load_certificate
 
     try:
-        return verify(journal, None if ca is None else load_certificate(ca))
+        authority = None if ca is None else load_certificate(ca)
+        return verify(journal, authority, None if signers is None else read_signers(signers))
     except TamperedError as error:
         raise TrustError(error.message, mend=error.mend) from error
 
@@ -149,6 +167,8 @@ def say_verdict(report: AuditReport) -> None:
     if not report.failed:
         sealed = f"sealed by {report.sealed_by} {format_time(report.sealed_ms)}"
         say(f"verified: {report.records} records, {sealed}")
+        for what in report.not_proved:
+            say(f"not proved: {what}")
 
 
 def _about(report: AuditReport) -> str:
@@ -175,8 +195,6 @@ def _show_receipts(report: AuditReport) -> None:
         say(f"receipts of this run: {', '.join(counted) or 'none that counts'}")
         for remark in report.receipts.remarks:
             say(f"warning: {remark}")
-    for what in report.unproved:
-        say(f"not proved: {what}")
 
 
 def _show_exchanges(report: AuditReport) -> None:
@@ -213,6 +231,11 @@ def _missing(told: dict[str, Any]) -> str:
 
 
 def _show_site(account: Account) -> None:
+    from hanse.pki.key_words import words_of
+
+    for key in account.signed_with:
+        say(f"  signed with key {key}")
+        say(f"    in words: {words_of(key)}")
     for answer in account.answers:
         word = "accepted" if answer.accepted else "refused"
         say(f"  {format_time(answer.time_ms)}  {word} the plan: {'; '.join(answer.reasons)}")

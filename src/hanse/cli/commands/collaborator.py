@@ -75,6 +75,43 @@ def log(
         say(f"the journal of this site records nothing for {visible(run or '')}; it begins at {begun}")
 
 
+@app.command("signing-key")
+def signing_key(
+    directory: SiteDirectory = SITE,
+    rotate: Annotated[
+        bool,
+        typer.Option(
+            "--rotate", help="Put a new key in its place, signed by the old one; stop the agent first."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the site's signing key: its fingerprint, and the words for a check by telephone.
+
+    What the site states is signed with this key, which no certificate replaces. Give its fingerprint or
+    its words to those who audit runs, for `hanse audit verify --signers`.
+    """
+    from hanse.assembly.signing_keys import rotate as rotate_key
+    from hanse.assembly.signing_keys import site_signing_key
+    from hanse.cli.signing_key import say_signing_key
+
+    old = None
+    if rotate:
+        rotation = asyncio.run(rotate_key(directory))
+        key, old = rotation.key, rotation.old
+    else:
+        key = site_signing_key(directory)
+    if json:
+        replaced = {"replaced": old} if rotate else {}
+        say_json({"fingerprint": key.fingerprint, "words": key.words, **replaced})
+        return
+    if rotate:
+        say(f"replaced {old}" if old else "an earlier rotation, which was interrupted, is finished")
+    say_signing_key(key.fingerprint, key.words)
+    if rotate:
+        say("  give the new words to each person who has noted the old ones")
+
+
 @app.command()
 def acknowledge(
     directory: SiteDirectory = SITE,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +17,7 @@ from hanse.core.values.wording import format_time
 if TYPE_CHECKING:
     from hanse.config.settings import AggregatorSettings
     from hanse.control.administration import Administration
+    from hanse.wire.messages.members import Member
 
 T = TypeVar("T")
 
@@ -80,14 +81,23 @@ def invite(
 
 
 @app.command()
-def members(directory: FederationDirectory = FEDERATION, json: Json = False) -> None:
-    """List the parties that ever joined."""
+def members(
+    directory: FederationDirectory = FEDERATION,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Show each party's signing key, whole and in words.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the parties that ever joined, with the signing keys that the aggregator has recorded."""
     found = _administer(directory, lambda members: members.members())
     if json:
-        say_json(found.model_dump(mode="json")["members"])
+        say_json([_member_json(member) for member in found.members])
+        return
+    if keys:
+        _say_keys(found.members)
         return
     say_table(
-        ("NAME", "ROLE", "STATE", "CERTIFICATE ENDS", "LAST SEEN"),
+        ("NAME", "ROLE", "STATE", "CERTIFICATE ENDS", "LAST SEEN", "SIGNING KEY"),
         [
             (
                 member.name,
@@ -95,10 +105,33 @@ def members(directory: FederationDirectory = FEDERATION, json: Json = False) -> 
                 "removed" if member.removed else "enrolled",
                 format_time(member.not_after_ms),
                 format_time(member.seen_ms),
+                (member.signing_key or "none")[:16],
             )
             for member in found.members
         ],
     )
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    from hanse.pki.key_words import words_of
+
+    key = member.signing_key
+    written: dict[str, Any] = member.model_dump(mode="json")
+    return written | {"signing_key_words": None if key is None else words_of(key)}
+
+
+def _say_keys(members: Iterable[Member]) -> None:
+    from hanse.pki.key_words import words_of
+
+    for member in members:
+        removed = ", removed" if member.removed else ""
+        if member.signing_key is None:
+            say(f"{member.name} ({member.role}{removed}): no signing key is recorded")
+            continue
+        since = "stated when it joined" if member.key_at_enrolment else "stated later: it joined before 0.2"
+        say(f"{member.name} ({member.role}{removed}): {member.signing_key}")
+        say(f"  {words_of(member.signing_key)}")
+        say(f"  {since}")
 
 
 @app.command()
@@ -130,13 +163,18 @@ def sign(
 ) -> None:
     """Enrol a party whose request was carried here by hand, for a site that cannot enrol over the network."""
     from hanse.files.atomic import read_file, write_file
+    from hanse.pki.enrolment_file import read_request
+    from hanse.pki.key_words import words_of
     from hanse.wire.messages.basics import decode_value
     from hanse.wire.messages.members import SignRequest
 
-    csr = read_file(request).decode(errors="replace")
-    asked = decode_value(SignRequest, {"name": check_name(name), "role": role, "csr": csr})
+    csr, enrolment = read_request(read_file(request).decode(errors="replace"))
+    stated = {"name": check_name(name), "role": role, "csr": csr, "enrolment": enrolment}
+    asked = decode_value(SignRequest, stated)
     issued = _administer(directory, lambda members: members.sign(asked))
     write_file(output, (issued.certificate + issued.authority).encode())
+    say(f"signing key of {name}: {enrolment.claimed_signer}")
+    say(f"  compare its words with {name} by telephone: {words_of(enrolment.claimed_signer)}")
     say(f"{name} is enrolled; send {output} to {name}, for `hanse join --certificate {output.name}`")
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hanse.cli.options import SITE, SiteDirectory
 from hanse.cli.output import say
+from hanse.cli.signing_key import say_signing_key
 from hanse.core.values.identity import Party, Role, check_name
+
+if TYPE_CHECKING:
+    from hanse.assembly.joining import Joined
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -51,9 +55,9 @@ def join(
 ) -> None:
     """Join a federation: with the TOKEN that its operator sent, or with files carried by hand.
 
-    Makes the party's key, which stays here, gets its certificate, and writes site.yaml (or
-    operator.yaml, as the invitation says) with every setting explained. Nothing is left
-    behind when it fails.
+    Makes the party's keys, which stay here, gets its certificate, and writes site.yaml (or
+    operator.yaml, as the invitation says) with every setting explained. Prints the words of
+    the party's signing key. Nothing is left behind when it fails.
     """
     from hanse.assembly.joining import Newcomer, join_with_certificate, join_with_token, request_by_hand
 
@@ -62,21 +66,25 @@ def join(
     sources, through = tuple(data or ()), None if proxy == "none" else proxy
     if token is not None:
         text = sys.stdin.readline() if token == "-" else token  # noqa: S105
-        _welcome(directory, *join_with_token(directory, text, sources, through))
+        _welcome(directory, join_with_token(directory, text, sources, through))
     elif certificate is not None:
-        _welcome(directory, *join_with_certificate(directory, certificate))
+        _welcome(directory, join_with_certificate(directory, certificate))
     elif request is None or federation is None or url is None or output is None:
         raise typer.BadParameter("--request needs --federation, --url and --output")
     else:
         party = Party(check_name(federation), role, check_name(request))
-        request_by_hand(directory, Newcomer(party, url, sources, through), output)
+        key = request_by_hand(directory, Newcomer(party, url, sources, through), output)
+        say_signing_key(key.fingerprint, key.words)
         say(f"wrote {output}: send it to the operator of {federation}, for")
         say(f"  hanse federation sign {output.name} --name {request} --role {role} -o {request}.pem")
         say(f"and finish with what comes back: hanse join --certificate {request}.pem --site {directory}")
 
 
-def _welcome(directory: Path, party: Party, authority: str) -> None:
-    say(f"{party.name} joined {party.federation}, whose authority is {authority}")
+def _welcome(directory: Path, joined: Joined) -> None:
+    party = joined.party
+    say(f"{party.name} joined {party.federation}, whose authority is {joined.authority}")
+    say_signing_key(joined.key.fingerprint, joined.key.words)
+    say("  compare the words with the operator by telephone: hanse federation members --keys shows them")
     if party.role is Role.OPERATOR:
         say(f"next: hanse run list --directory {directory}")
     else:

@@ -25,7 +25,7 @@ from hanse.collaborator.site_journal import ACKNOWLEDGE
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.receipts import Receipt
 from hanse.core.values.canonical import digest_of
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.errors import (
     CredentialError,
     HanseError,
@@ -100,7 +100,7 @@ class ReceiptKeeper:
         if restored not in (self._known_record, self._doubted):
             await self.connect()
 
-    async def submit(self, statement: CertifiedStatement, outcome: TaskOutcome) -> None:
+    async def submit(self, statement: SignedStatement, outcome: TaskOutcome) -> None:
         """Give an outcome to the aggregator, once, and keep the receipt.
 
         Raises:
@@ -241,7 +241,7 @@ class ReceiptKeeper:
 
 
 def _check_about(
-    receipt: Receipt, statement: CertifiedStatement, outcome: TaskOutcome, shown: CertifiedStatement | None
+    receipt: Receipt, statement: SignedStatement, outcome: TaskOutcome, shown: CertifiedStatement | None
 ) -> None:
     """Check that a receipt is about an outcome, and names the record that was shown.
 

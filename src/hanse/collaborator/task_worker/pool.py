@@ -26,6 +26,7 @@ from hanse.errors import (
 )
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.credentials import KEY_FILE
+from hanse.pki.signing_key import SIGNING_KEY_FILE
 from hanse.sandbox.confine import Confined, Confinement
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 
@@ -165,6 +166,7 @@ class Workers:
                 memory_bytes=settings.worker.memory,
                 secrets=(
                     (here.directory / IDENTITY / KEY_FILE).absolute(),
+                    (here.directory / IDENTITY / SIGNING_KEY_FILE).absolute(),
                     (here.directory / JOURNAL).absolute(),
                 ),
             ),

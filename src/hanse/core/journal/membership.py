@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hanse.core.journal.chain import ChainHead
+from hanse.core.journal.signing_keys import SigningKeyRegistered, SigningKeyRotated
 from hanse.core.values.identity import Role
 from hanse.core.values.schema import Digest, Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.errors import CredentialError, TamperedError, TokenError, TrustError
 
 STREAM = "federation"
@@ -24,6 +25,7 @@ class PartyEnrolled(Strict):
     Attributes:
         certificate: SHA-256 of the certificate (DER).
         token_id: The invitation it came with; None when an operator carried the request by hand.
+        enrolment: The party's statement of its signing key, signed with that key; None before 0.2.
     """
 
     kind: Literal["PartyEnrolled"] = "PartyEnrolled"
@@ -32,6 +34,7 @@ class PartyEnrolled(Strict):
     certificate: Digest
     not_after_ms: int
     token_id: str | None = None
+    enrolment: SignedStatement | None = None
 
 
 class CertificateRenewed(Strict):
@@ -68,7 +71,9 @@ class Restored(Strict):
     statement: CertifiedStatement
 
 
-MembershipEvent = PartyEnrolled | CertificateRenewed | PartyRemoved | Restored
+MembershipEvent = (
+    PartyEnrolled | CertificateRenewed | PartyRemoved | SigningKeyRegistered | SigningKeyRotated | Restored
+)
 
 _INVITE_AGAIN = "Ask the operator for a new one."
 
@@ -91,6 +96,8 @@ class Enrolled:
     Attributes:
         certificates: Digests of the certificates that it may use; the latest last, at most two.
         not_after_ms: When the latest ends, milliseconds since 1970.
+        signing_key: Fingerprint of the party's signing key; None where it has stated none, as before 0.2.
+        key_at_enrolment: Whether the party stated a signing key when it enrolled, and not later.
     """
 
     name: str
@@ -98,6 +105,8 @@ class Enrolled:
     certificates: tuple[str, ...]
     not_after_ms: int
     removed: bool = False
+    signing_key: str | None = None
+    key_at_enrolment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +218,7 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
     tokens, removals = membership.tokens_used, membership.removals
     match event:
         case PartyEnrolled():
-            parties[event.name] = Enrolled(event.name, event.role, (event.certificate,), event.not_after_ms)
+            parties[event.name] = _enrolled(event)
             if event.token_id is not None:
                 tokens = tokens | {event.token_id}
         case CertificateRenewed():
@@ -221,7 +230,21 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
         case PartyRemoved():
             parties[event.name] = replace(parties[event.name], removed=True)
             removals = {**removals, event.name: records}
+        case SigningKeyRegistered() | SigningKeyRotated():
+            parties[event.name] = replace(parties[event.name], signing_key=event.enrolment.claimed_signer)
     return replace(membership, parties=parties, tokens_used=tokens, records=records, removals=removals)
+
+
+def _enrolled(event: PartyEnrolled) -> Enrolled:
+    stated = event.enrolment
+    return Enrolled(
+        event.name,
+        event.role,
+        (event.certificate,),
+        event.not_after_ms,
+        signing_key=None if stated is None else stated.claimed_signer,
+        key_at_enrolment=stated is not None,
+    )
 
 
 def members(events: Iterable[MembershipEvent]) -> Membership:

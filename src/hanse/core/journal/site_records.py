@@ -78,6 +78,7 @@ class PlanAnswerReleased(Strict):
 
     Attributes:
         by: Who decided: a rule of the policy, or a person.
+        signer: Fingerprint of the site's signing key; None before 0.2.
     """
 
     kind: Literal["PlanAnswerReleased"] = "PlanAnswerReleased"
@@ -86,6 +87,7 @@ class PlanAnswerReleased(Strict):
     accepted: bool
     reasons: tuple[str, ...] = Field((), max_length=100)
     by: Literal["rule", "person"]
+    signer: Digest | None = None
 
 
 class ReleasedTensor(Strict):
@@ -111,7 +113,11 @@ class ReleasedUpdate(Strict):
 
 
 class ResultReleased(Strict):
-    """The result of a task was about to leave."""
+    """The result of a task was about to leave.
+
+    Attributes:
+        roster: Digest of the roster that the result repeats; see `hanse.core.values.roster`.
+    """
 
     kind: Literal["ResultReleased"] = "ResultReleased"
     run_id: _RunId
@@ -123,10 +129,15 @@ class ResultReleased(Strict):
     num_examples: int = Field(ge=0)
     metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)
     update: ReleasedUpdate | None = None
+    roster: Digest | None = None
 
 
 class FailureReleased(Strict):
-    """Word of a failed task was about to leave, with as much text as the site permits."""
+    """Word of a failed task was about to leave, with as much text as the site permits.
+
+    Attributes:
+        roster: As in `ResultReleased`.
+    """
 
     kind: Literal["FailureReleased"] = "FailureReleased"
     run_id: _RunId
@@ -137,6 +148,7 @@ class FailureReleased(Strict):
     model: BlobDigest | None
     reason: _Reason
     log_tail: str = Field("", max_length=8_192)
+    roster: Digest | None = None
 
 
 class RestoreAcknowledged(Strict):

@@ -43,6 +43,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import TamperedError
 
@@ -56,7 +57,7 @@ def _stay(*phases: Phase) -> dict[Phase, Phase]:
 
 
 PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
-    SiteInvited: _stay(*_ALIVE),
+    SiteInvited: _stay(*_ALIVE, *_ENDED_EARLY),
     PlanAnswered: _stay(*_ALIVE),
     SiteLeft: _stay(*_ALIVE),
     RunStarted: {Phase.SUBMITTED: Phase.RUNNING},
@@ -187,6 +188,8 @@ def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
         run,
         left=run.left.set(event.site, event.reason),
         taking_part=run.taking_part.without(event.site),
+        roster=run.roster.without(event.site),
+        unsigned=run.unsigned.without(event.site),
         unheard=run.unheard.without(event.site),
         failure_record=run.failure_record.fresh(event.site),
     )
@@ -196,6 +199,8 @@ def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
 def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
     protocol = protocol_of(run.plan, event.task)
     exchange = Exchange.opened(event, protocol, run.quiet, time_ms)
+    if event.roster is not None:
+        exchange = replace(exchange, roster=run.roster)
     opened = replace(_put(run, exchange), last_exchange=event.exchange)
     return _without_the_absent(opened, event.cohort, time_ms)
 
@@ -236,6 +241,8 @@ def _invited(run: Run, site: str) -> Run:
         answers=run.answers.without(site),
         refusals=run.refusals.without(site),
         taking_part=run.taking_part.without(site),
+        roster=run.roster.without(site),
+        unsigned=run.unsigned.without(site),
         unheard=run.unheard.including(site),
         absent=run.absent | {site} if run.exchanges.waiting_with(site) else run.absent,
     )
@@ -246,11 +253,18 @@ def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:
     if not event.accepted:
         refusals = refusals.set(site, "; ".join(event.reasons) or "no reason given")
     takes_part = event.accepted and site not in run.left
+    roster, unsigned = run.roster.without(site), run.unsigned.without(site)
+    if takes_part and event.signer is not None:
+        roster = run.roster.including(site, event.signer)
+    elif takes_part and event.statement is not None:  # of before 0.2
+        unsigned = run.unsigned.including(site)
     answered = replace(
         run,
         answers=run.answers.set(site, event.accepted),
         refusals=refusals,
         taking_part=run.taking_part.including(site) if takes_part else run.taking_part.without(site),
+        roster=roster,
+        unsigned=unsigned,
         unheard=run.unheard.without(site),
     )
     # Consent can be withdrawn while the run is under way.
@@ -286,15 +300,25 @@ def _absence(run: Run, site: str) -> str | None:
 
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
-    standing = surviving_exchanges(
-        run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
-    )
-    kept = (*standing, *(e for e in run.stream() if not answered_by_none(e)))
+    standing: tuple[Exchange, ...] = ()
+    if all(_same_keys(run, exchange) for exchange in run.in_round()):
+        standing = surviving_exchanges(
+            run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
+        )
+    kept = (*standing, *(e for e in run.stream() if not answered_by_none(e) and _same_keys(run, e)))
     excused = frozenset(site for site in run.cohort if site not in run.taking_part)
     run = replace(run, exchanges=Exchanges.of(kept, run.plan.cohort), excused=excused)
     if not standing:
         run = replace(run, cohort=(), round_open=None, excused=frozenset(), without=())
     return _restarted(run, event, time_ms)
+
+
+def _same_keys(run: Run, exchange: Exchange) -> bool:
+    """Check if each site that an exchange may still ask takes part with the key that it was asked with."""
+    now, then = run.roster, exchange.roster or Roster()
+    if then is now or exchange.closed is not None:
+        return True
+    return all(now.get(site) == then.get(site) for site in exchange.members if site in run.taking_part)
 
 
 def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms: int) -> Run:

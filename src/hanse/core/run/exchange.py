@@ -10,6 +10,7 @@ from hanse.core.run.exchange_protocol import ExchangeProtocol, MemberState, Shor
 from hanse.core.run.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap
 from hanse.errors import TamperedError
 
@@ -79,6 +80,7 @@ class Exchange:
         first: The site whose answer was accepted first.
         closed: Why it closed; None while it is open.
         aggregated: Whether its sum was recorded.
+        roster: Signing keys of the sites that took part when it opened; None where it states none.
     """
 
     number: int
@@ -96,12 +98,13 @@ class Exchange:
     first: str | None = None
     closed: str | None = None
     aggregated: bool = False
+    roster: Roster | None = None
 
     @staticmethod
     def opened(
         event: ExchangeOpened, protocol: ExchangeProtocol, quiet: Iterable[str], time_ms: int
     ) -> Exchange:
-        """An exchange as it begins; sites in `quiet` are asked but not waited for."""
+        """An exchange as it begins, still without its roster; sites in `quiet` are not waited for."""
         assigned, idle = Member(_A, time_ms), Member(_I, time_ms)
         members = SortedMap({site: idle if site in quiet else assigned for site in event.cohort})
         return Exchange(

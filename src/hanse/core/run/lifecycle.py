@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.manifest import Manifest
@@ -21,7 +22,7 @@ from hanse.core.run.run_events import (
     SiteLeft,
     WorkerRestarted,
 )
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.core.values.wording import in_phase
 from hanse.errors import RunError, WorkflowError
 
@@ -47,19 +48,29 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """Ask one more site for its answer to the plan."""
+    """Ask one more site for its answer to the plan.
+
+    Attributes:
+        key: Fingerprint of the site's signing key. Who agreed with another key is asked again.
+    """
 
     site: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlan:
-    """A site's answer to the plan."""
+    """A site's answer to the plan.
+
+    Attributes:
+        signer: Fingerprint of the key that the statement is signed with.
+    """
 
     site: str
     accepted: bool
     reasons: tuple[str, ...] = ()
-    statement: CertifiedStatement | None = None
+    statement: SignedStatement | None = None
+    signer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +108,14 @@ class NameRestore:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """An operator takes the run up again."""
+    """An operator takes the run up again.
+
+    Attributes:
+        keys: Fingerprint of each site's signing key. Who agreed with another key is asked again.
+    """
 
     by: str
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +152,9 @@ def submit(command: Submit) -> RunSubmitted:
 
 
 def invite(run: Run, command: Invite) -> Events:
-    """Ask a site that has not been asked yet, or that had left."""
-    if run.phase in TERMINAL or _takes_part(run, command.site):
+    """Ask a site that has not been asked yet, that had left, or that agreed with another signing key."""
+    agreed_with = run.roster.get(command.site, command.key)
+    if run.phase in TERMINAL or (_takes_part(run, command.site) and agreed_with == command.key):
         return ()
     return (SiteInvited(site=command.site),)
 
@@ -148,7 +165,8 @@ def answer_plan(run: Run, command: AnswerPlan) -> Events:
         raise RunError(f"run {run.run_id} {in_phase(run.phase)}; its plan needs no answer any more")
     if not _takes_part(run, command.site):
         raise RunError(f"{command.site} is not invited to run {run.run_id}")
-    if run.answers.get(command.site) is command.accepted:
+    same_key = run.roster.get(command.site) == command.signer
+    if run.answers.get(command.site) is command.accepted and (same_key or not command.accepted):
         return ()
     return (
         PlanAnswered(
@@ -156,6 +174,7 @@ def answer_plan(run: Run, command: AnswerPlan) -> Events:
             accepted=command.accepted,
             reasons=command.reasons,
             statement=command.statement,
+            signer=command.signer,
         ),
     )
 
@@ -178,8 +197,15 @@ def restart_worker(run: Run, command: RestartWorker) -> Events:
 
 
 def recover(run: Run) -> Events:
-    """Note that the aggregator came back."""
-    return () if run.phase in TERMINAL else (RunRecovered(),)
+    """Note that the aggregator came back.
+
+    Before its start, a run asks those again whose consent names no signing key; a run under way asks them
+    meanwhile, see `Run.unsigned`.
+    """
+    if run.phase in TERMINAL:
+        return ()
+    again = run.unsigned if run.phase is Phase.SUBMITTED else ()
+    return (RunRecovered(), *(SiteInvited(site=site) for site in again))
 
 
 def name_restore(run: Run, command: NameRestore) -> Events:
@@ -193,7 +219,9 @@ def resume(run: Run, command: Resume) -> Events:
     """Resume a run that was stopped or has failed."""
     if run.phase not in (Phase.FAILED, Phase.STOPPED):
         raise RunError(f"run {run.run_id} {in_phase(run.phase)}; only a stopped or failed run can be resumed")
-    return (RunResumed(by=command.by),)
+    changed = (site for site, key in run.roster.items() if command.keys.get(site, key) != key)
+    again = sorted({*run.unsigned, *changed})
+    return (*(SiteInvited(site=site) for site in again), RunResumed(by=command.by))
 
 
 def stop(run: Run, command: Stop) -> Events:

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.schema import BlobDigest, Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.schema import BlobDigest, Digest, Strict
+from hanse.core.values.statements import Statement
 
 Sites = tuple[str, ...]
 Metrics = dict[str, float]
@@ -38,6 +38,8 @@ class ExchangeOpened(Strict):
         model: The parameters that the sites receive; None for `initialise`.
         needed: Answers without which the round fails; 0 where the workflow chose the
             sites itself and deals with those that do not answer.
+        roster: Digest of the run's roster as it is now; None before 0.2, and as long as a site takes part
+            whose consent is from then.
     """
 
     kind: Literal["ExchangeOpened"] = "ExchangeOpened"
@@ -48,6 +50,7 @@ class ExchangeOpened(Strict):
     model: ModelRef | None
     cohort: Sites
     needed: int
+    roster: Digest | None = None
 
 
 class TaskStarted(Strict):
@@ -76,7 +79,7 @@ class UpdateAccepted(Strict):
     num_examples: int
     metrics: Metrics
     update: BlobDigest | None
-    statement: CertifiedStatement | None = None
+    statement: Statement | None = None
 
 
 class TaskFailed(Strict):
@@ -87,7 +90,7 @@ class TaskFailed(Strict):
     site: str
     reason: str
     log_tail: str = ""
-    statement: CertifiedStatement | None = None
+    statement: Statement | None = None
 
 
 class ResultRefused(Strict):

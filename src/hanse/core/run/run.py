@@ -15,6 +15,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.exchanges import Exchanges
 from hanse.core.run.failure_streaks import FailureRecord
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.core.values.wording import in_phase
 from hanse.errors import RunError
@@ -46,6 +47,8 @@ class Run:
         answers: Each site's latest answer to the plan.
         left: Sites that are gone, with the reason.
         taking_part: Sites that accepted the plan and have not left.
+        roster: Signing key of each of those; without sites of `unsigned`, and empty in a simulation.
+        unsigned: Those whose consent is of before 0.2 and names no signing key. Each is asked again.
         unheard: Invited sites whose answer to the plan is still awaited.
         absent: Sites that take no part now, while an open exchange may still wait for them.
         cohort: Who is asked in the open round; the same as long as it is open.
@@ -82,6 +85,8 @@ class Run:
     refusals: SortedMap[str, str] = field(default_factory=SortedMap)
     left: SortedMap[str, str] = field(default_factory=SortedMap)
     taking_part: SortedSet[str] = field(default_factory=SortedSet)
+    roster: Roster = field(default_factory=Roster)
+    unsigned: SortedSet[str] = field(default_factory=SortedSet)
     unheard: SortedSet[str] = field(default_factory=SortedSet)
     absent: frozenset[str] = frozenset()
     cohort: tuple[str, ...] = ()
@@ -119,6 +124,11 @@ class Run:
     def unanswered(self) -> tuple[str, ...]:
         """Invited sites whose answer to the plan is still awaited, in site order."""
         return self.unheard.in_order()
+
+    @property
+    def stated_roster(self) -> str | None:
+        """Digest of the roster, to be stated of what begins now; None where it does not have all sites."""
+        return self.roster.digest if self.roster and not self.unsigned else None
 
     def in_round(self) -> tuple[Exchange, ...]:
         """Exchanges of the open round, in the order in which they were asked."""

@@ -8,7 +8,7 @@ from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Digest, Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, Statement
 
 
 class RunSubmitted(Strict):
@@ -35,13 +35,18 @@ class SiteInvited(Strict):
 
 
 class PlanAnswered(Strict):
-    """A site accepted or refused the plan; its signed word is kept."""
+    """A site accepted or refused the plan; its signed word is kept.
+
+    Attributes:
+        signer: Fingerprint of the site's signing key, with which it signed; None before 0.2.
+    """
 
     kind: Literal["PlanAnswered"] = "PlanAnswered"
     site: str
     accepted: bool
     reasons: tuple[str, ...]
-    statement: CertifiedStatement | None = None
+    statement: Statement | None = None
+    signer: Digest | None = None
 
 
 class SiteLeft(Strict):
@@ -53,10 +58,15 @@ class SiteLeft(Strict):
 
 
 class RunStarted(Strict):
-    """Enough sites accepted; the workflow begins."""
+    """Enough sites accepted; the workflow begins.
+
+    Attributes:
+        roster: Digest of the signing keys of the population, as `PlanAnswered` names them; None before 0.2.
+    """
 
     kind: Literal["RunStarted"] = "RunStarted"
     population: tuple[str, ...]
+    roster: Digest | None = None
 
 
 class WorkerRestarted(Strict):

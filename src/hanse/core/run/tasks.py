@@ -9,7 +9,7 @@ from hanse.core.run.events import Events
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import SignedStatement
 from hanse.core.values.wording import in_phase
 from hanse.errors import LateResultError, RunError
 
@@ -31,7 +31,7 @@ class AcceptResult:
     num_examples: int
     metrics: Mapping[str, float]
     update: str | None
-    statement: CertifiedStatement | None = None
+    statement: SignedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class FailTask:
     site: str
     reason: str
     log_tail: str = ""
-    statement: CertifiedStatement | None = None
+    statement: SignedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)

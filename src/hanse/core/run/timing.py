@@ -79,7 +79,7 @@ def _settle_start(run: Run, now_ms: int) -> Events:
         return ()
     waiting, accepted, minimum = run.unanswered, run.population, run.plan.cohort.minimum
     if len(accepted) >= minimum and accepted:
-        return (RunStarted(population=accepted),)
+        return (RunStarted(population=accepted, roster=run.stated_roster),)
     refused = "".join(f"; {site} refused: {why}" for site, why in sorted(run.refusals.items()))
     if not overdue and not refused:
         return ()  # too few sites are enrolled yet

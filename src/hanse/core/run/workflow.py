@@ -136,6 +136,7 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
             cohort=cohort,
             # Whom the round goes without counts too: the plan's quorum is of those it wants asked.
             needed=needed(run.plan.cohort, len(cohort) + len(run.without)) if command.sites is None else 0,
+            roster=run.stated_roster,
         ),
     )
 
@@ -185,6 +186,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
             model=command.model,
             cohort=(site,),
             needed=0,
+            roster=run.stated_roster,
         )
         for place, site in enumerate(free)
     )

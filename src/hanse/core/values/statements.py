@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+import math
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from hanse.core.values.canonical import sha256
 from hanse.core.values.schema import Strict
+
+_BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+
+
+def _finite(body: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what JSON parsers read and canonical JSON cannot write."""
+    left: list[Any] = [body]
+    while left:  # without recursion, however deep it is
+        match value := left.pop():
+            case float() if not math.isfinite(value):
+                raise ValueError("a statement cannot hold an infinity or a NaN")
+            case dict():
+                left += value.values()
+            case list() | tuple():
+                left += value
+            case _:
+                pass
+    return body
+
+
+Body = Annotated[dict[str, Any], AfterValidator(_finite)]
+"""A statement itself: JSON without infinities."""
 
 
 class Signature(Strict):
@@ -31,7 +56,7 @@ class CertifiedStatement(Signature):
         signature: Over the canonical JSON of purpose and body, base64.
     """
 
-    body: dict[str, Any]
+    body: Body
 
 
 class SignedStatement(Strict):
@@ -44,9 +69,14 @@ class SignedStatement(Strict):
         signature: Ed25519, over the canonical JSON of purpose and body, base64.
     """
 
-    body: dict[str, Any]
-    key: str = Field(max_length=256)
+    body: Body
+    key: str = Field(max_length=256, pattern=_BASE64)
     signature: str = Field(max_length=256)
+
+    @property
+    def claimed_signer(self) -> str:
+        """Fingerprint of the key that the statement carries; nothing is verified yet."""
+        return sha256(base64.b64decode(self.key))
 
 
 Statement = SignedStatement | CertifiedStatement

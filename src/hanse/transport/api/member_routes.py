@@ -14,6 +14,8 @@ from hanse.wire.messages.members import (
     RemoveRequest,
     RenewRequest,
     RestoreReply,
+    SigningKeyReply,
+    SigningKeyRequest,
     SignRequest,
 )
 
@@ -35,6 +37,24 @@ RENEW = Route(
     RenewRequest,
     Certificates,
     lambda call: call.service.member_requests.renew(call.peer, call.message),
+)
+SIGNING_KEY = Route(
+    "GET",
+    "/v1/signing-key",
+    "The signing key that is recorded for the party that asks.",
+    PARTIES,
+    Empty,
+    SigningKeyReply,
+    lambda call: call.service.member_requests.signing_key(call.peer),
+)
+RECORD_SIGNING_KEY = Route(
+    "POST",
+    "/v1/signing-key",
+    "Record a party's signing key: the first one, or the next one with the signature of the present one.",
+    PARTIES,
+    SigningKeyRequest,
+    SigningKeyReply,
+    lambda call: call.service.member_requests.record_signing_key(call.peer, call.message),
 )
 MEMBERS = Route(
     "GET",

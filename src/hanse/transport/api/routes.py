@@ -13,18 +13,29 @@ from hanse.transport.api.member_routes import (
     ENROL,
     INVITE,
     MEMBERS,
+    RECORD_SIGNING_KEY,
     REMOVE,
     RENEW,
     RESTORE,
     SIGN,
+    SIGNING_KEY,
 )
 from hanse.transport.api.route import AnyRoute
 from hanse.transport.api.run_routes import EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT
+from hanse.transport.api.site_routes import (
+    ANSWER,
+    JOURNAL_HEAD,
+    NEXT,
+    PROGRESS,
+    RECEIPTS,
+    RESULT,
+    ROSTER,
+)
 
 ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
-    *(NEXT, ANSWER, RESULT, PROGRESS, JOURNAL_HEAD, RECEIPTS),
+    *(SIGNING_KEY, RECORD_SIGNING_KEY),
+    *(NEXT, ANSWER, RESULT, PROGRESS, ROSTER, JOURNAL_HEAD, RECEIPTS),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
     *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE, RESTORE, ACKNOWLEDGE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hanse.core.values.roster import RosterProof
 from hanse.transport.api.route import SITES, Route
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.sites import (
@@ -53,6 +54,15 @@ PROGRESS = Route(
     ProgressRequest,
     Empty,
     lambda call: call.service.site_requests.progress(call.peer, call.message),
+)
+ROSTER = Route(
+    "GET",
+    "/v1/rosters/{digest}",
+    "A site's place in the roster of an exchange that asks it.",
+    SITES,
+    Empty,
+    RosterProof,
+    lambda call: call.service.site_requests.roster(call.peer, call.params["digest"]),
 )
 JOURNAL_HEAD = Route(
     "POST",

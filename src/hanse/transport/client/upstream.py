@@ -5,15 +5,24 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import HELLO
-from hanse.transport.api.member_routes import RENEW
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT
+from hanse.transport.api.member_routes import RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
+from hanse.transport.api.site_routes import (
+    ANSWER,
+    JOURNAL_HEAD,
+    NEXT,
+    PROGRESS,
+    RECEIPTS,
+    RESULT,
+    ROSTER,
+)
 from hanse.transport.base import Upstream
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
 from hanse.wire.messages.basics import Empty, Hello
-from hanse.wire.messages.members import Certificates, RenewRequest
+from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -89,6 +98,18 @@ class HttpsUpstream(Upstream):
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""
         return await self._connection.call(RENEW, request)
+
+    async def signing_key(self) -> SigningKeyReply:
+        """See `Upstream.signing_key`."""
+        return await self._connection.call(SIGNING_KEY, Empty())
+
+    async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
+        """See `Upstream.record_signing_key`."""
+        return await self._connection.call(RECORD_SIGNING_KEY, request)
+
+    async def roster(self, digest: str) -> RosterProof:
+        """See `Upstream.roster`."""
+        return await self._connection.call(ROSTER, Empty(), digest=digest)
 
     async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
         """See `Upstream.fetch`."""

@@ -6,16 +6,21 @@ from pydantic import Field
 
 from hanse.core.journal.restores import RestoreNotice
 from hanse.core.values.identity import Role
-from hanse.core.values.schema import Name, Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.schema import Digest, Name, Strict
+from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.wire.messages.basics import Time
 
 
 class EnrolRequest(Strict):
-    """A site's one-time token and the certificate signing request for the key it made."""
+    """A site's one-time token and the certificate signing request for the key it made.
+
+    Attributes:
+        enrolment: The party's statement of its signing key, signed with that key.
+    """
 
     token: str = Field(max_length=4_096)
     csr: str = Field(max_length=8_192)
+    enrolment: SignedStatement
 
 
 class RenewRequest(Strict):
@@ -72,11 +77,40 @@ class AcknowledgeRequest(Strict):
 
 
 class SignRequest(Strict):
-    """Enrol a party from its certificate signing request, carried here by hand."""
+    """Enrol a party from its certificate signing request, carried here by hand.
+
+    Attributes:
+        enrolment: The party's statement of its signing key, signed with that key.
+    """
 
     name: Name
     role: Role = Role.COLLABORATOR
     csr: str = Field(max_length=8_192)
+    enrolment: SignedStatement
+
+
+class SigningKeyRequest(Strict):
+    """Record a party's signing key, where it has none or with the signature of the one it has.
+
+    Sending it twice changes nothing.
+
+    Attributes:
+        enrolment: The party's statement of the key, signed with that key.
+        rotation: The same, signed with the key that is recorded; None where there is none.
+    """
+
+    enrolment: SignedStatement
+    rotation: SignedStatement | None = None
+
+
+class SigningKeyReply(Strict):
+    """The signing key that is recorded for a party.
+
+    Attributes:
+        fingerprint: Of the key; None where none is recorded.
+    """
+
+    fingerprint: Digest | None = None
 
 
 class Member(Strict):
@@ -85,6 +119,8 @@ class Member(Strict):
     Attributes:
         seen_ms: Last contact since the aggregator started; None for never.
         not_after_ms: When its present certificate ends.
+        signing_key: Fingerprint of its signing key; None where it has stated none.
+        key_at_enrolment: Whether it stated a signing key when it enrolled, and not later.
     """
 
     name: str
@@ -92,6 +128,8 @@ class Member(Strict):
     removed: bool = False
     seen_ms: Time | None = None
     not_after_ms: Time
+    signing_key: Digest | None = None
+    key_at_enrolment: bool = False
 
 
 class Members(Strict):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import AliasChoices, Field
 
@@ -11,18 +10,20 @@ from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
-from hanse.core.values.statements import CertifiedStatement
+from hanse.core.values.statements import CertifiedStatement, SignedStatement, Statement
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
 
 MAX_LOG_TAIL = 8_192
 MOST_RECEIPTS = 32
 """Receipts that an agent shows when it connects."""
 
-PLAN_ANSWER = "hanse plan answer 1"
-TASK_RESULT = "hanse task result 2"
+PLAN_ANSWER = "hanse plan answer 2"
+TASK_RESULT = "hanse task result 3"
 """Purposes of signatures: one for a plan's answer cannot pass for one of a result."""
+PLAN_ANSWER_1 = "hanse plan answer 1"
 TASK_RESULT_1 = "hanse task result 1"
-"""Purpose of an outcome in 0.1, where sites kept no journal that an outcome could name."""
+TASK_RESULT_2 = "hanse task result 2"
+"""Purposes of certified statements, of before 0.2; an outcome of 2 names its record in the site's journal."""
 
 
 class NextRequest(Strict):
@@ -59,6 +60,7 @@ class Assignment(Strict):
         delta: What makes `model` of the one before; it is always to be had whole too.
         accepted: Where compression feeds its error back, the site's last exchange whose result was
             accepted: what was left out then is what the next update makes up for. Else, or for none, 0.
+        roster: Digest of the roster of the exchange; None only in a run that was under way before 0.2.
     """
 
     exchange: int = Field(ge=1)
@@ -70,6 +72,7 @@ class Assignment(Strict):
     accepted: int = Field(0, ge=0)
     deadline_ms: Time
     delta: ModelDelta | None = None
+    roster: Digest | None = None
 
 
 class RunSuspension(Strict):
@@ -117,7 +120,11 @@ class Work(Strict):
 
 
 class PlanAnswer(Strict):
-    """A site's word on a plan; the body of a signed statement."""
+    """A site's word on a plan; the body of a signed statement.
+
+    Attributes:
+        signer: Fingerprint of the site's own signing key; None before 0.2.
+    """
 
     federation: Name
     site: Name
@@ -125,6 +132,7 @@ class PlanAnswer(Strict):
     accepted: bool
     reasons: tuple[str, ...] = Field((), max_length=100)
     decided_ms: Time
+    signer: Digest | None = None
 
 
 class UpdateFile(Strict):
@@ -140,6 +148,8 @@ class TaskOutcome(Strict):
 
     Attributes:
         journal: The record of this release in the site's own journal; None in 0.1 only.
+        roster: Digest of the roster of the exchange, in which the site found its own key; None where the
+            exchange states none, and where the task failed because the site refused the roster.
     """
 
     federation: Name
@@ -157,18 +167,26 @@ class TaskOutcome(Strict):
     reason: str = Field("", max_length=4_096)
     log_tail: str = Field("", max_length=MAX_LOG_TAIL)
     journal: JournalHead | None = None
+    roster: Digest | None = None
 
 
-def purpose_of_outcome(body: Mapping[str, Any]) -> str:
-    """The purpose that an outcome was signed for, by its body: one of 0.1 has no journal in it."""
-    return TASK_RESULT if "journal" in body else TASK_RESULT_1
+def purpose_of_outcome(statement: Statement) -> str:
+    """The purpose that an outcome was signed for: one of 0.1 has no journal in it."""
+    if isinstance(statement, SignedStatement):
+        return TASK_RESULT
+    return TASK_RESULT_2 if "journal" in statement.body else TASK_RESULT_1
+
+
+def purpose_of_answer(statement: Statement) -> str:
+    """The purpose that an answer to a plan was signed for."""
+    return PLAN_ANSWER if isinstance(statement, SignedStatement) else PLAN_ANSWER_1
 
 
 class AnswerRequest(Strict):
     """A site's signed answer to the plan of a run."""
 
     run_id: str = RunId
-    statement: CertifiedStatement
+    statement: SignedStatement
 
 
 class ResultRequest(Strict):
@@ -178,7 +196,7 @@ class ResultRequest(Strict):
         receipt: The last receipt that the site holds of the run or, without one, of any; None for none.
     """
 
-    statement: CertifiedStatement
+    statement: SignedStatement
     receipt: CertifiedStatement | None = None
 
 
@@ -244,4 +262,4 @@ class JournalHeadReply(Strict):
     """
 
     heard: JournalHead | None = None
-    statement: CertifiedStatement | None = None
+    statement: Statement | None = None

@@ -19,10 +19,13 @@ from hanse.aggregator.members.member_registry import CertificateLifetimes, Membe
 from hanse.core.journal.membership import STREAM
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import CredentialError, PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.certificates import peer_of, read_certificate
 from hanse.pki.enrolment import Invitation, request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import PrivateKey, new_key, sign_bytes
+from hanse.pki.signing_key import SigningKey
 from hanse.storage.journal_memory import MemoryJournal
 
 URL = "https://localhost:1"
@@ -32,6 +35,10 @@ D = Party("north", Role.COLLABORATOR, "d")
 
 def request(party: Party = D, key: PrivateKey | None = None) -> str:
     return request_certificate(key or new_key(), party)
+
+
+def enrolment(party: Party = D, key: SigningKey | None = None) -> SignedStatement:
+    return enrolment_of(key or SigningKey.create(), party)
 
 
 def token(registry: MemberRegistry, name: str = "d", token_id: str = "0" * 32) -> str:
@@ -47,27 +54,27 @@ class TestEnrolment:
     def test_a_token_is_traded_for_a_certificate_once(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
 
-        party, certificates = fixture.registry.enrol(invitation, request())
+        party, certificates = fixture.registry.enrol(invitation, request(), enrolment())
 
         assert party == D
         assert read_certificate(certificates.certificate)
         with pytest.raises(TokenError, match="used already"):
-            fixture.registry.enrol(invitation, request())
+            fixture.registry.enrol(invitation, request(), enrolment())
 
     def test_a_token_stays_used_after_a_restart_and_a_removal(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
-        fixture.registry.enrol(invitation, request())
+        fixture.registry.enrol(invitation, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="used already"):
-            again(fixture).enrol(invitation, request())
+            again(fixture).enrol(invitation, request(), enrolment())
 
     def test_the_first_of_two_tokens_for_a_name_counts(self, fixture: FederationFixture) -> None:
         first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
 
         with pytest.raises(TrustError, match="enrolled already"):
-            fixture.registry.enrol(second, request())
+            fixture.registry.enrol(second, request(), enrolment())
 
     def test_a_name_in_use_is_not_invited(self, fixture: FederationFixture) -> None:
         with pytest.raises(TrustError, match="enrolled already"):
@@ -77,38 +84,38 @@ class TestEnrolment:
         with pytest.raises(TrustError, match="hanse federation create"):
             fixture.registry.invite("d", Role.AGGREGATOR, url=URL, token_id="0" * 32, lifetime=HOUR)
         with pytest.raises(TrustError, match="hanse federation create"):
-            fixture.registry.sign("d", Role.AGGREGATOR, request())
+            fixture.registry.sign("d", Role.AGGREGATOR, request(), enrolment())
 
     def test_a_malformed_request_uses_up_nothing(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
         with pytest.raises(CredentialError):
-            fixture.registry.enrol(invitation, "no request")
+            fixture.registry.enrol(invitation, "no request", enrolment())
 
-        assert fixture.registry.enrol(invitation, request())
+        assert fixture.registry.enrol(invitation, request(), enrolment())
 
 
 class TestVoidInvitations:
     def test_a_removal_voids_a_second_invitation_that_was_not_used(self, fixture: FederationFixture) -> None:
         first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(second, request())
+            fixture.registry.enrol(second, request(), enrolment())
 
     def test_a_removal_voids_them_after_a_restart_too(self, fixture: FederationFixture) -> None:
         first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            again(fixture).enrol(second, request())
+            again(fixture).enrol(second, request(), enrolment())
 
     def test_an_invitation_of_after_the_removal_is_good(self, fixture: FederationFixture) -> None:
-        fixture.registry.enrol(token(fixture.registry), request())
+        fixture.registry.enrol(token(fixture.registry), request(), enrolment())
         fixture.registry.remove("d", "operator")
 
-        assert fixture.registry.enrol(token(fixture.registry, token_id="1" * 32), request())
+        assert fixture.registry.enrol(token(fixture.registry, token_id="1" * 32), request(), enrolment())
 
     def test_it_is_void_whatever_the_clock_said(
         self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
@@ -117,31 +124,31 @@ class TestVoidInvitations:
         with monkeypatch.context() as ahead:
             ahead.setattr(fixture.registry, "_clock", lambda: now() + HOUR / 2)
             second = token(fixture.registry, token_id="2" * 32)
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(second, request())
+            fixture.registry.enrol(second, request(), enrolment())
 
     def test_the_removal_of_another_party_voids_nothing(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
         fixture.registry.remove("a", "operator")
 
-        assert fixture.registry.enrol(invitation, request())
+        assert fixture.registry.enrol(invitation, request(), enrolment())
 
     def test_an_invitation_of_0_1_is_good_until_a_party_of_the_name_is_removed(
         self, fixture: FederationFixture
     ) -> None:
         first, second, third = (of_0_1(fixture, digit * 32) for digit in "123")
-        assert fixture.registry.enrol(first, request())
+        assert fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(second, request())
-        fixture.registry.enrol(token(fixture.registry, token_id="4" * 32), request())
+            fixture.registry.enrol(second, request(), enrolment())
+        fixture.registry.enrol(token(fixture.registry, token_id="4" * 32), request(), enrolment())
         fixture.registry.remove("d", "operator")
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(third, request())
+            fixture.registry.enrol(third, request(), enrolment())
 
     def test_an_invitation_that_names_a_record_of_another_membership_is_void(
         self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +158,7 @@ class TestVoidInvitations:
         invitation = token(registry)
 
         with pytest.raises(TokenError, match="restored from a backup"):
-            fixture.registry.enrol(invitation, request())
+            fixture.registry.enrol(invitation, request(), enrolment())
 
 
 def of_0_1(fixture: FederationFixture, token_id: str) -> str:

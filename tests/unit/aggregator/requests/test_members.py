@@ -12,9 +12,12 @@ from tests.parties import der
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import Invite
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.statements import SignedStatement
 from hanse.errors import StorageError
 from hanse.pki.enrolment import read_token, request_certificate
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
 from hanse.wire.messages.members import EnrolRequest, InviteRequest, RemoveRequest, RenewRequest, SignRequest
 from hanse.wire.messages.runs import StopRequest
 
@@ -25,12 +28,18 @@ def request(name: str) -> str:
     return request_certificate(new_key(), Party("north", Role.COLLABORATOR, name))
 
 
+def enrolment(name: str, role: Role = Role.COLLABORATOR, key: SigningKey | None = None) -> SignedStatement:
+    return enrolment_of(key or SigningKey.create(), Party("north", role, name))
+
+
 def test_a_site_joins_with_an_invitation(fixture: FederationFixture, run: Run) -> None:
     async def main() -> None:
         async with fixture.serving() as service:
             reply = await service.member_requests.invite(fixture.operator, InviteRequest(name="d"))
             assert read_token(reply.token).url == fixture.options.url
-            await service.member_requests.enrol(EnrolRequest(token=reply.token, csr=request("d")))
+            await service.member_requests.enrol(
+                EnrolRequest(token=reply.token, csr=request("d"), enrolment=enrolment("d"))
+            )
             assert "d" in [
                 member.name for member in (await service.member_requests.members(fixture.operator)).members
             ]
@@ -42,7 +51,9 @@ def test_a_site_that_joins_is_asked_about_the_runs_under_way(fixture: Federation
     async def main() -> None:
         async with fixture.serving() as service:
             run_id = await fixture.submit()
-            await service.member_requests.sign(fixture.operator, SignRequest(name="d", csr=request("d")))
+            await service.member_requests.sign(
+                fixture.operator, SignRequest(name="d", csr=request("d"), enrolment=enrolment("d"))
+            )
             assert "d" in fixture.run(run_id).invited
 
     run(main())
@@ -52,7 +63,12 @@ def test_an_operator_that_joins_is_not(fixture: FederationFixture, run: Run) -> 
     async def main() -> None:
         async with fixture.serving() as service:
             run_id = await fixture.submit()
-            signing = SignRequest(name="olga", role=Role.OPERATOR, csr=request("olga"))
+            signing = SignRequest(
+                name="olga",
+                role=Role.OPERATOR,
+                csr=request("olga"),
+                enrolment=enrolment("olga", Role.OPERATOR),
+            )
             await service.member_requests.sign(fixture.operator, signing)
             assert "olga" not in fixture.run(run_id).invited
 
@@ -74,7 +90,7 @@ def test_a_site_gets_its_certificate_though_a_run_cannot_be_told(
 
             monkeypatch.setattr(fixture.controller(run_id), "execute", full)
             issued = await service.member_requests.sign(
-                fixture.operator, SignRequest(name="d", csr=request("d"))
+                fixture.operator, SignRequest(name="d", csr=request("d"), enrolment=enrolment("d"))
             )
             assert issued.certificate
             await fixture.restart()

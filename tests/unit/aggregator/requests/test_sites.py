@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.federations import MODEL, FederationFixture, signed
+from tests.parties import signing_key
 
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.run.lifecycle import Stop
@@ -151,7 +152,7 @@ class TestAnswers:
         async def main() -> None:
             async with fixture.serving() as service:
                 run_id = await fixture.submit()
-                with pytest.raises(TrustError, match="for itself only"):
+                with pytest.raises(TrustError, match="was signed with key"):
                     await service.site_requests.answer(fixture.peer("b"), answer(fixture, run_id))
                 assert fixture.run(run_id).answers == {}
 
@@ -192,6 +193,7 @@ def answer(
         "plan_digest": fixture.run(run_id).plan_digest,
         "accepted": True,
         "decided_ms": 0,
+        "signer": signing_key(fixture.credentials["a"]).fingerprint,
     }
     body = PlanAnswer.model_validate(said | changes).model_dump(mode="json")
     return AnswerRequest(run_id=run_id, statement=signed(fixture.credentials["a"], purpose, body))

@@ -46,7 +46,7 @@ def test_a_genuine_journal_is_verified(journal: Path, ca: Path, hanse: Hanse) ->
     ended = hanse("audit", "verify", journal, "--ca", ca)
 
     assert ended.code == 0
-    assert ended.out.count("  ok  ") == 7
+    assert ended.out.count("  ok  ") == 8
     assert "verified: 18 records, sealed by hanse://north/aggregator/hub 2026-05-04" in ended.out
     assert ended.err == ""
 

@@ -12,7 +12,10 @@ from tests.commands import Hanse
 from hanse.config.settings import AggregatorSettings, load_aggregator
 from hanse.core.values.identity import Party, Role
 from hanse.pki.enrolment import read_token, request_certificate
+from hanse.pki.enrolment_file import write_request
+from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import new_key
+from hanse.pki.signing_key import SigningKey
 
 
 @pytest.fixture
@@ -113,9 +116,9 @@ def test_an_invitation_that_cannot_be_is_refused(
 def test_a_request_is_signed_into_one_file_with_the_authority(
     hanse: Hanse, federation: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "a.csr").write_text(
-        request_certificate(new_key(), Party("north", Role.COLLABORATOR, "hospital-a"))
-    )
+    party, key = Party("north", Role.COLLABORATOR, "hospital-a"), SigningKey.create()
+    csr = request_certificate(new_key(), party)
+    (tmp_path / "a.csr").write_text(write_request(csr, enrolment_of(key, party)))
 
     options = ("--name", "hospital-a", "-o", tmp_path / "a.pem", "-d", federation)
     ended = hanse("federation", "sign", tmp_path / "a.csr", *options)
@@ -124,6 +127,8 @@ def test_a_request_is_signed_into_one_file_with_the_authority(
     assert (tmp_path / "a.pem").read_text().count("BEGIN CERTIFICATE") == 2
     listed = json.loads(hanse("federation", "members", "--json", "-d", federation).out)
     assert [member["name"] for member in listed] == ["hospital-a", "operator"]
+    assert (listed[0]["signing_key"], listed[0]["signing_key_words"]) == (key.fingerprint, key.words)
+    assert key.words in ended.out
 
 
 def test_members_are_a_table(hanse: Hanse, federation: Path) -> None:

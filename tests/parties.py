@@ -17,6 +17,7 @@ from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.peer import Peer
 from hanse.core.values.roster import RosterProof
+from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import CredentialError, LateResultError, RunError
 from hanse.pki.authority import Authority
 from hanse.pki.certificates import peer_of, pem_of, read_der
@@ -204,7 +205,8 @@ class FakeService:
             raise LateResultError("exchange 3 had closed", mend="Go on with the next.")
         duplicate = request.statement.signature in self.results
         self.results.add(request.statement.signature)
-        return ResultReply(duplicate=duplicate, receipt=request.statement)
+        receipt = CertifiedStatement(body={}, certificate="-", signature="-")
+        return ResultReply(duplicate=duplicate, receipt=receipt)
 
     async def progress(self, peer: Peer, request: ProgressRequest) -> Empty:
         if self.failing is not None:

@@ -92,6 +92,8 @@ def test_until_an_operator_has_acted_nothing_is_recorded_and_all_are_told(lost: 
     ):
         assert refused.code == STORAGE
         assert "hanse aggregator acknowledge" in refused.err
+    assert "the aggregator waits for an operator" in done("run", "list", "-d", federation.directory)
+    assert "WARNING" in done("run", "status", lost.run.run_id, "-d", federation.directory)
     examined = hanse("doctor", "--federation", federation.directory)
     assert "the aggregator was restored from a backup" in examined.out
     assert records(federation, lost.run) == before

@@ -123,6 +123,7 @@ STATUS = {
     "attendance": [ATTENDANCE],
     "short_rounds": 1,
     "suspended": [SUSPENDED],
+    "held": True,
     "events": 3,
 }
 RECORD = {
@@ -209,7 +210,6 @@ RECEIPT = {
     "certificate": "PEM",
     "signature": "AAAA",
 }
-CERTIFIED = {"body": OUTCOME, "certificate": "PEM", "signature": "AAAA"}
 LOST = {"stream": "demo-1", "heard": RECORDED, "own": None, "site": "a"}
 NOTICE = {"lost": LOST, "receipt": RECEIPT, "noticed_ms": 5}
 MESSAGES: dict[type[Strict], dict[str, Any]] = {
@@ -229,7 +229,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     ResultRequest: {"statement": STATEMENT, "receipt": RECEIPT},
     ResultReply: {"duplicate": True, "receipt": RECEIPT},
     ReceiptsRequest: {"receipts": [RECEIPT]},
-    ReceiptsReply: {"receipt": RECEIPT, "restored": STATEMENT},
+    ReceiptsReply: {"receipt": RECEIPT, "restored": RECEIPT},
     ProgressRequest: {"run_id": "demo-1", "exchange": 1},
     JournalHeadRequest: {"head": HEAD, "proof": True},
     JournalHeadReply: {"heard": HEAD, "statement": STATEMENT},
@@ -241,7 +241,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     InviteReply: {"token": "hanse1.a.b"},
     RemoveRequest: {"force": True},
     RestoreReply: {"notice": NOTICE},
-    AcknowledgeRequest: {"statement": CERTIFIED},
+    AcknowledgeRequest: {"statement": RECEIPT},
     SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM", "enrolment": ENROLMENT},
     SigningKeyRequest: {"enrolment": ENROLMENT, "rotation": ENROLMENT},
     SigningKeyReply: {"fingerprint": D},

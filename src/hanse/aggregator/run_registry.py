@@ -89,6 +89,7 @@ class RunRegistry:
         self._runs: dict[str, RunController] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beginning = asyncio.Lock()
+        self._paused = False
 
     async def start(self, *, go_on: bool = True) -> None:
         """Take up every run of the journal where it stood.
@@ -107,11 +108,13 @@ class RunRegistry:
         await asyncio.to_thread(_check_membership, self._registry, self.states())
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
+        self._paused = not go_on
         if go_on:
             await self.go_on()
 
     async def go_on(self) -> None:
         """Let the runs continue that are not over, after a restart or a pause."""
+        self._paused = False
         for controller in self.alive():
             try:
                 await self._take_up(controller)
@@ -122,6 +125,7 @@ class RunRegistry:
 
     async def pause(self) -> None:
         """End the workers of all runs and stop their clocks; `go_on` lets the runs continue."""
+        self._paused = True
         tasks = tuple(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -158,7 +162,8 @@ class RunRegistry:
 
     def status(self, controller: RunController) -> RunStatus:
         """A run as an operator sees it."""
-        return status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
+        found = status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
+        return found.model_copy(update={"held": True}) if self._paused else found
 
     async def begin(self, manifest: Manifest, digest: str, by: str) -> RunController:
         """Begin a run of a plan; every site is asked to take part.

@@ -130,8 +130,8 @@ async def _operator(directory: Path) -> tuple[OperatorSettings, ssl.SSLContext]:
     try:
         with suppress(StorageError):  # the aggregator records nothing now; there is time
             await identity.renew_if_due(upstream)
-        if not is_settled(home / IDENTITY):  # of before 0.2
-            await identity.settle_signing_key(upstream)
+            if not is_settled(home / IDENTITY):  # of before 0.2
+                await identity.settle_signing_key(upstream)
     finally:
         await upstream.close()
     return settings, context

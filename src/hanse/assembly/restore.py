@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from hanse.aggregator.members.own_certificates import renew_operator
+from hanse.aggregator.members.own_certificates import renew_operator, settle_operator_key
 from hanse.assembly.aggregator import _Parts
 from hanse.assembly.operator import operator_directory, way_to_members
 from hanse.assembly.tuning import now
@@ -61,13 +61,16 @@ async def acknowledge_restore(directory: Path, reason: str) -> str:
 def _with_good_certificate(parts: _Parts) -> None:
     """Renew the certificate of the operator at home if it has run out, as that in an old backup may have.
 
-    While a restore waits, nothing else is recorded; but without a certificate, it could not be acknowledged.
+    The same for a signing key that is not recorded, as before 0.2. While a restore waits, nothing else is
+    recorded; but without the two, it could not be acknowledged.
     """
+    identity = parts.directory / OPERATOR / IDENTITY
+    guard, parts.registry.guard = parts.registry.guard, lambda: None
     try:
-        Credentials.load(parts.directory / OPERATOR / IDENTITY, now())
-    except CredentialError:
-        guard, parts.registry.guard = parts.registry.guard, lambda: None
         try:
+            Credentials.load(identity, now())
+        except CredentialError:
             renew_operator(parts.directory, parts.registry, now())
-        finally:
-            parts.registry.guard = guard
+        settle_operator_key(parts.directory, parts.registry)
+    finally:
+        parts.registry.guard = guard

@@ -11,7 +11,15 @@ from cryptography import x509
 from pydantic import ValidationError
 
 from hanse.config.layout import RECEIPTS as FOLDER
-from hanse.control.report import MOST_PROBLEMS, RECEIPTS, AuditReport, Check, ReportedRestore, UsedReceipts
+from hanse.control.report import (
+    MOST_PROBLEMS,
+    RECEIPTS,
+    WITHOUT_RECEIPTS,
+    AuditReport,
+    Check,
+    ReportedRestore,
+    UsedReceipts,
+)
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.receipts import Receipt
@@ -133,6 +141,8 @@ class _Comparison:
                     self._compare(line)
                 elif not line.torn:
                     self._leave_out(line, line.problem)
+        if self._used.counted and WITHOUT_RECEIPTS in self._report.not_proved:
+            self._report.not_proved.remove(WITHOUT_RECEIPTS)
         if self._unused > MOST_PROBLEMS:
             self._used.remarks.append(f"{self._unused - MOST_PROBLEMS} more receipts prove nothing")
         if self._explained:

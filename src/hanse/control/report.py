@@ -28,17 +28,17 @@ CLAIMS = {
 MODEL = "model"
 """The check of a model beside its journal, see `hanse.control.audit.check_model`."""
 ROSTER = "roster"
-RECEIPTS = "receipts"
-"""The check of a journal against receipts of sites, see `hanse.control.receipts.check_receipts`."""
 SIGNERS = "signers"
 """The check of signing keys against an auditor's own list, see `hanse.control.signing_keys`."""
+RECEIPTS = "receipts"
+"""The check of a journal against receipts of sites, see `hanse.control.receipts.check_receipts`."""
 _ADDED = {
     MODEL: "the file is the model that the run ended with, or its best one",
-    RECEIPTS: "the journal has every record and every outcome that the aggregator signed to these sites",
     SIGNERS: "each statement of a listed site was signed with a key that the list has for the site",
+    RECEIPTS: "the journal has every record and every outcome that the aggregator signed to these sites",
 }
 """Claims of the checks that are made on request."""
-_WITHOUT_RECEIPTS = (
+WITHOUT_RECEIPTS = (
     "that the aggregator has no other journal of this run, recorded every outcome that it confirmed to a "
     "site, cut off no records at the end and changed no times: for that, add --receipts, with the receipts "
     "that the sites keep"
@@ -50,7 +50,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`, `MODEL`, `RECEIPTS` or `SIGNERS`.
+        name: Key of `CLAIMS`, `MODEL`, `SIGNERS` or `RECEIPTS`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -212,7 +212,7 @@ class AuditReport:
         restores: Restores of the aggregator that the journal names.
         receipts: Receipts that it was held against; None for none.
         notes: Remarks that speak against no claim.
-        not_proved: What the checks of keys cannot show without further files, in words: `that ...`.
+        not_proved: What the checks cannot show without further files, in words: `that ...`.
     """
 
     federation: str
@@ -230,16 +230,10 @@ class AuditReport:
     records: int = 0
     sealed_by: str = ""
     sealed_ms: int = 0
+    not_proved: list[str] = field(default_factory=lambda: [WITHOUT_RECEIPTS])
     restores: list[ReportedRestore] = field(default_factory=list)
     receipts: UsedReceipts | None = None
     notes: list[str] = field(default_factory=list)
-    not_proved: list[str] = field(default_factory=list)
-
-    @property
-    def unproved(self) -> tuple[str, ...]:
-        """Claims that the checks do not prove, though they pass, in words: `that ...`."""
-        held = self.receipts is not None and self.receipts.counted
-        return (*self.not_proved, *(() if held else (_WITHOUT_RECEIPTS,)))
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -252,9 +246,11 @@ class AuditReport:
             check.name: {"holds": not check.count, "claim": check.claim, "problems": check.problems}
             for check in self.checks.values()
         }
-        written = {"verified": not self.failed, **asdict(self), "checks": checks}
-        del written["not_proved"]
-        return {**written, "unproved": list(self.unproved)}
+        return {
+            "verified": not self.failed,
+            **asdict(self),
+            "checks": checks,
+        }
 
 
 def participation_json(found: Participation) -> dict[str, Any]:

@@ -8,6 +8,12 @@ from hanse.core.values.wording import MOST_NAMED, format_time, named, percent
 from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, SuspendedSite
 from hanse.wire.messages.sites import RunSuspension
 
+HELD = (
+    "the aggregator was restored from a backup and records nothing: put a later copy of its journal back, or "
+    "run `hanse aggregator acknowledge`"
+)
+"""The state of an aggregator that waits for an operator, for people."""
+
 
 def format_awaited(awaited: AwaitedSite) -> str:
     """Name a site that a run waits for, with what for, since when and until when."""

@@ -67,6 +67,25 @@ class _Standing:
         return _Standing(join(self.membership, event), head, restored)
 
 
+def _read_standing(journal: Journal) -> _Standing:
+    """Follow the journal's list of members to its end, and verify its chain.
+
+    Raises:
+        TamperedError: A record is missing, altered, or cannot be read; says which.
+    """
+    records = journal.read(STREAM)
+    standing = _Standing()
+    try:
+        check_chain(records)
+        for record in records:
+            standing = standing.after(record, read_membership_event(record.kind, record.body))
+    except ValueError as error:
+        raise TamperedError(f"the list of members cannot be read: {error}", mend=_COPY) from error
+    except TamperedError as error:
+        raise TamperedError(f"the list of members is damaged: {error.message}", mend=_COPY) from error
+    return standing
+
+
 class MemberRegistry:
     """Who belongs to the federation, and how one comes to.
 
@@ -92,7 +111,7 @@ class MemberRegistry:
         self._lifetimes = lifetimes
         self._clock = clock
         self._lock = threading.Lock()
-        self._standing = self._load()
+        self._standing = _read_standing(journal)
         self._certificates = VerifiedCertificates(authority.certificate, clock)
         self.seen_ms: dict[str, int] = {}
         self.guard: Callable[[], None] = _permit
@@ -301,21 +320,6 @@ class MemberRegistry:
 
     def _now_ms(self) -> int:
         return int(self._clock().timestamp() * 1000)
-
-    def _load(self) -> _Standing:
-        records = self._journal.read(STREAM)
-        standing = _Standing()
-        try:
-            check_chain(records)
-            for record in records:
-                standing = standing.after(record, read_membership_event(record.kind, record.body))
-        except ValueError as error:
-            raise TamperedError(
-                f"the journal's list of members cannot be read: {error}", mend=_COPY
-            ) from error
-        except TamperedError as error:
-            raise TamperedError(f"the list of members is damaged: {error.message}", mend=_COPY) from error
-        return standing
 
 
 def _permit() -> None:

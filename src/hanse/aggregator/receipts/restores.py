@@ -108,9 +108,16 @@ class Restores:
         notice = self._hold.notice
         if notice is None:
             raise RunError("there is nothing to acknowledge: no receipt shows that records are missing here")
-        said, _ = verify_acknowledgement(statement, self._authority)
+        said, key = verify_acknowledgement(statement, self._authority)
         if (said.operator, peer.party.role) != (peer.party.name, Role.OPERATOR):
             raise TrustError(f"{peer.party.uri} submits the acknowledgement of {said.operator}")
+        recorded = self._registry.membership.member(said.operator, Role.OPERATOR).signing_key
+        if key != recorded:
+            raise TrustError(
+                f"the acknowledgement is signed with the signing key {key[:16]}, and "
+                f"{'no key' if recorded is None else recorded[:16]} is recorded for {said.operator}",
+                mend="Use the operator's own key or, with the aggregator stopped, acknowledge in its folder.",
+            )
         if said.lost != notice.lost:
             raise RunError("another restore was noticed than the one that is acknowledged", mend="Try again.")
         if said.time_ms <= notice.noticed_ms:  # sites know a new acknowledgement from an old one by its time

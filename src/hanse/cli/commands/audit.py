@@ -169,6 +169,8 @@ def say_verdict(report: AuditReport) -> None:
     if not report.failed:
         sealed = f"sealed by {report.sealed_by} {format_time(report.sealed_ms)}"
         say(f"verified: {report.records} records, {sealed}")
+        for what in report.not_proved:
+            say(f"not proved: {what}")
 
 
 def _about(report: AuditReport) -> str:
@@ -195,8 +197,6 @@ def _show_receipts(report: AuditReport) -> None:
         say(f"receipts of this run: {', '.join(counted) or 'none that counts'}")
         for remark in report.receipts.remarks:
             say(f"warning: {remark}")
-    for what in report.unproved:
-        say(f"not proved: {what}")
 
 
 def _show_exchanges(report: AuditReport) -> None:

@@ -215,8 +215,9 @@ def _remarks(status: RunStatus) -> str:
     """What an operator should look at, in a few words."""
     from hanse.wire.wording import format_short_rounds
 
+    held = "the aggregator waits for an operator" if status.held else ""
     aside = f"{named([found.site for found in status.suspended])} suspended" if status.suspended else ""
-    return "; ".join(filter(None, [aside, format_short_rounds(status.short_rounds)])) or "-"
+    return "; ".join(filter(None, [held, aside, format_short_rounds(status.short_rounds)])) or "-"
 
 
 def _say_short(status: RunStatus, *, as_json: bool) -> None:
@@ -228,12 +229,14 @@ def _say_short(status: RunStatus, *, as_json: bool) -> None:
 
 def _say_status(status: RunStatus) -> None:
     from hanse.control.timeline import figure, in_order
-    from hanse.wire.wording import format_awaited
+    from hanse.wire.wording import HELD, format_awaited
 
     submitted = f"submitted by {status.submitted_by} {format_time(status.submitted_ms)}"
     say(f"run        {status.run_id}, {submitted}")
     say(f"plan       {status.plan_name}, SHA-256 {status.plan_digest}")
     say(f"state      {status.phase}{f': {status.reason}' if status.reason else ''}")
+    if status.held:
+        say(f"WARNING    {HELD}")
     opened = f", round {status.round_open} open" if status.round_open else ""
     say(f"rounds     {status.rounds_committed} of {status.rounds} committed{opened}")
     if status.metrics:

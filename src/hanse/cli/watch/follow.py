@@ -10,6 +10,7 @@ from hanse.control.client import ControlClient
 from hanse.core.run.events import read_event
 from hanse.errors import HanseError, ProtocolError, RunError
 from hanse.wire.messages.runs import JournalRecord, RunStatus
+from hanse.wire.wording import HELD
 
 SILENCE_S = 3.0
 """How long nothing may have been told until it is said who is waited for."""
@@ -22,6 +23,7 @@ def warn_of_retry(error: HanseError, _attempt: int, delay_s: float) -> None:
 
 async def follow(client: ControlClient, run_id: str, view: View) -> RunStatus:
     """Show a run until it ends, also while the aggregator is away; the run as it then stands."""
+    held = False
     with view:
         reminding = asyncio.create_task(_remind(view))
         try:
@@ -30,6 +32,9 @@ async def follow(client: ControlClient, run_id: str, view: View) -> RunStatus:
                     _show(view, record)
                 status = reply.status
                 view.status(status)
+                if status.held and not held:
+                    warn(HELD)
+                held = status.held
         finally:
             reminding.cancel()
     return status

@@ -141,8 +141,7 @@ class ReceiptStore:
     def _append(self, stream: str, statement: CertifiedStatement, receipt: Receipt) -> None:
         path, line, known = self._path(stream), line_of(statement), self._of(stream)
         with file_errors(f"write {path}"):
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            descriptor = self._open(path)
             try:
                 size = os.fstat(descriptor).st_size
                 try:
@@ -158,6 +157,14 @@ class ReceiptStore:
                 path.replace(self._folder / f"{stream}{EARLIER_SUFFIX}")
         known.last = statement
         known.digests |= _named(stream, receipt)
+
+    def _open(self, path: Path) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            return os.open(path, flags, 0o600)
 
     def _of(self, stream: str) -> _Known:
         if stream not in self._known:

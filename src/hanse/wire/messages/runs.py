@@ -156,6 +156,8 @@ class RunStatus(Strict):
         attendance: Sites that took part in the last exchanges that have closed.
         short_rounds: Number of rounds in which more data was missing than the plan tolerates.
         suspended: Sites that are not asked at present.
+        held: Whether nothing is recorded until an operator has acted, because the aggregator was restored
+            from a backup.
     """
 
     run_id: str
@@ -179,6 +181,7 @@ class RunStatus(Strict):
     attendance: tuple[ExchangeAttendance, ...] = ()
     short_rounds: int = 0
     suspended: tuple[SuspendedSite, ...] = ()
+    held: bool = False
     events: int = 0
 
 

@@ -97,25 +97,25 @@ class TestEnrolment:
 class TestVoidInvitations:
     def test_a_removal_voids_a_second_invitation_that_was_not_used(self, fixture: FederationFixture) -> None:
         first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(second, request())
+            fixture.registry.enrol(second, request(), enrolment())
 
     def test_a_removal_voids_them_after_a_restart_too(self, fixture: FederationFixture) -> None:
         first, second = (token(fixture.registry, token_id=digit * 32) for digit in "12")
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            again(fixture).enrol(second, request())
+            again(fixture).enrol(second, request(), enrolment())
 
     def test_an_invitation_of_after_the_removal_is_good(self, fixture: FederationFixture) -> None:
-        fixture.registry.enrol(token(fixture.registry), request())
+        fixture.registry.enrol(token(fixture.registry), request(), enrolment())
         fixture.registry.remove("d", "operator")
 
-        assert fixture.registry.enrol(token(fixture.registry, token_id="1" * 32), request())
+        assert fixture.registry.enrol(token(fixture.registry, token_id="1" * 32), request(), enrolment())
 
     def test_it_is_void_whatever_the_clock_said(
         self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
@@ -124,31 +124,31 @@ class TestVoidInvitations:
         with monkeypatch.context() as ahead:
             ahead.setattr(fixture.registry, "_clock", lambda: now() + HOUR / 2)
             second = token(fixture.registry, token_id="2" * 32)
-        fixture.registry.enrol(first, request())
+        fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(second, request())
+            fixture.registry.enrol(second, request(), enrolment())
 
     def test_the_removal_of_another_party_voids_nothing(self, fixture: FederationFixture) -> None:
         invitation = token(fixture.registry)
         fixture.registry.remove("a", "operator")
 
-        assert fixture.registry.enrol(invitation, request())
+        assert fixture.registry.enrol(invitation, request(), enrolment())
 
     def test_an_invitation_of_0_1_is_good_until_a_party_of_the_name_is_removed(
         self, fixture: FederationFixture
     ) -> None:
         first, second, third = (of_0_1(fixture, digit * 32) for digit in "123")
-        assert fixture.registry.enrol(first, request())
+        assert fixture.registry.enrol(first, request(), enrolment())
         fixture.registry.remove("d", "operator")
 
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(second, request())
-        fixture.registry.enrol(token(fixture.registry, token_id="4" * 32), request())
+            fixture.registry.enrol(second, request(), enrolment())
+        fixture.registry.enrol(token(fixture.registry, token_id="4" * 32), request(), enrolment())
         fixture.registry.remove("d", "operator")
         with pytest.raises(TokenError, match="before d was removed"):
-            fixture.registry.enrol(third, request())
+            fixture.registry.enrol(third, request(), enrolment())
 
     def test_an_invitation_that_names_a_record_of_another_membership_is_void(
         self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +158,7 @@ class TestVoidInvitations:
         invitation = token(registry)
 
         with pytest.raises(TokenError, match="restored from a backup"):
-            fixture.registry.enrol(invitation, request())
+            fixture.registry.enrol(invitation, request(), enrolment())
 
 
 def of_0_1(fixture: FederationFixture, token_id: str) -> str:

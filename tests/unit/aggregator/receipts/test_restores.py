@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from tests.federations import MODEL, FederationFixture, now
+from tests.parties import signing_key
 from tests.receipts import Signer, head
-from tests.unit.aggregator.members.test_member_registry import request, token
+from tests.unit.aggregator.members.test_member_registry import enrolment, request, token
 
 from hanse.aggregator.members.restore_hold import FILE, restore_notice
 from hanse.core.journal.membership import STREAM
@@ -38,6 +39,7 @@ class Restored:
         receipt: The receipt of an outcome of a, which the backup lacks.
         lost_run: The receipt of a run that was begun after the backup.
         lost_members: A receipt of the membership that names a removal after the backup.
+        key: Signing key of the operator; None for the one that is recorded.
     """
 
     fixture: FederationFixture
@@ -45,6 +47,7 @@ class Restored:
     receipt: CertifiedStatement
     lost_run: CertifiedStatement
     lost_members: CertifiedStatement
+    key: SigningKey | None = None
 
     async def answer(self, receipt: CertifiedStatement | None, name: str = "a") -> Any:
         return await self.fixture.answered(self.run_id, name, receipt=receipt)
@@ -68,7 +71,8 @@ class Restored:
             "time_ms": round(now().timestamp() * 1000) + 1_000,
         }
         said = RestoreAcknowledgement.model_validate(told | changes)
-        return sign_acknowledgement(self.fixture.operator_credentials, SigningKey.create(), said)
+        credentials = self.fixture.operator_credentials
+        return sign_acknowledgement(credentials, self.key or signing_key(credentials), said)
 
     async def acknowledge(self, **changes: Any) -> None:
         statement = AcknowledgeRequest(statement=self.acknowledgement(**changes))
@@ -279,7 +283,8 @@ def test_meanwhile_an_operator_can_look_at_runs_and_members(restored: Restored, 
     async def main() -> None:
         fixture = restored.fixture
         await restored.notice()
-        assert (await fixture.service.run_requests.run(fixture.operator, restored.run_id)).phase == "running"
+        status = await fixture.service.run_requests.run(fixture.operator, restored.run_id)
+        assert (status.phase, status.held) == ("running", True)
         assert (await fixture.service.member_requests.members(fixture.operator)).members
         assert await fixture.service.run_requests.export(fixture.operator, restored.run_id)
         await fixture.close()
@@ -314,6 +319,7 @@ class TestAcknowledgement:
             assert isinstance(named, AggregatorRestored)
             assert isinstance(recovered, RunRecovered)
             assert fixture.run(restored.run_id).phase is Phase.RUNNING
+            assert not (await fixture.service.run_requests.run(fixture.operator, restored.run_id)).held
             assert (await restored.answer(None)).receipt
             await fixture.close()
 
@@ -447,6 +453,17 @@ class TestAcknowledgement:
 
         run(main())
 
+    def test_another_signing_key_than_the_operators_is_refused(self, restored: Restored, run: Run) -> None:
+        async def main() -> None:
+            await restored.notice()
+            restored.key = SigningKey.create()
+            with pytest.raises(TrustError, match="is recorded for operator"):
+                await restored.acknowledge()
+            assert restored.fixture.service.restore is not None
+            await restored.fixture.close()
+
+        run(main())
+
     def test_another_party_cannot_bring_it(self, restored: Restored, run: Run) -> None:
         async def main() -> None:
             fixture = restored.fixture
@@ -466,8 +483,8 @@ class TestAcknowledgement:
             await restored.notice()
             await restored.acknowledge()
             with pytest.raises(TokenError, match="restored from a backup"):
-                fixture.registry.enrol(invitation, request())
-            assert fixture.registry.enrol(token(fixture.registry), request())
+                fixture.registry.enrol(invitation, request(), enrolment())
+            assert fixture.registry.enrol(token(fixture.registry), request(), enrolment())
             await fixture.close()
 
         run(main())

@@ -27,8 +27,8 @@ from hanse.errors import (
     StorageError,
     TrustError,
 )
-from hanse.wire.messages.members import RemoveRequest
 from hanse.pki.signing_key import SigningKey
+from hanse.wire.messages.members import RemoveRequest
 from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,

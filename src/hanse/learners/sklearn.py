@@ -171,11 +171,15 @@ class SklearnLearner:
         x, y, weight = self._train.x, self._train.y, self._train.weight
         weight = np.ones(len(y)) if weight is None else weight
         missing = np.setdiff1d(self._classes, y)
-        if len(missing) and estimator.get_params().get("class_weight") == "balanced":
-            # scikit-learn would divide by the weight of the classes that are not here.
-            estimator.set_params(class_weight=None)
-            present, place = np.unique(y, return_inverse=True)
-            weight = weight * (weight.sum() / (len(present) * np.bincount(place, weight)))[place]
+        if estimator.get_params().get("class_weight") == "balanced":
+            classes, place = np.unique(y, return_inverse=True)
+            of_class = np.bincount(place, weight, minlength=len(classes))
+            taught = of_class > 0
+            if taught.sum() < len(self._classes):
+                # scikit-learn would divide by the weight of the classes that teach nothing here.
+                estimator.set_params(class_weight=None)
+                balanced = np.divide(weight.sum() / taught.sum(), of_class, where=taught, out=0 * of_class)
+                weight = weight * balanced[place]
         estimator.fit(
             np.concatenate([x, np.zeros((len(missing), x.shape[1]))]),
             np.concatenate([y, missing]),

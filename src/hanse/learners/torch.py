@@ -221,8 +221,9 @@ class TorchLearner:
         return {name: tensor for name, tensor in tensors.items() if (name in self._personal) == personal}
 
     def _load(self, parameters: Parameters) -> None:
-        write_tensors(self._model, self._tensors(personal=False), parameters, "the parameters")
+        # In this order: a personal tensor may be tied to one that is exchanged, whose value counts.
         self._write_own()
+        write_tensors(self._model, self._tensors(personal=False), parameters, "the parameters")
 
     def _read_own(self) -> dict[str, Parameters]:
         """Copies of what is personal: the virtual sites of a simulation may share one module."""

@@ -234,6 +234,20 @@ def test_balanced_classes_are_those_that_are_here() -> None:
     assert np.abs(result.parameters["coef_"]).sum() > 0.1
 
 
+def test_balanced_classes_are_those_whose_examples_have_weight() -> None:
+    y = np.where(X[:, 0] > 1, 1, 0)
+    y[:3] = 2
+    weight = np.where(y == 2, 0.0, 1.0)
+    estimator = LogisticRegression(class_weight="balanced")
+    with_them = SklearnLearner(estimator, (X, y, weight), (X, y), classes=[0, 1, 2])
+    without = SklearnLearner(estimator, (X[3:], y[3:]), (X, y), classes=[0, 1, 2])
+
+    results = [one.train(one.parameters(), train(epochs=5)).parameters for one in (with_them, without)]
+
+    np.testing.assert_allclose(results[0]["coef_"], results[1]["coef_"], atol=1e-9)
+    assert np.abs(results[0]["coef_"]).sum() > 0.1
+
+
 def test_labels_in_a_column_are_labels() -> None:
     column, flat = learner(SGDClassifier(), TWO[:, None]), learner(SGDClassifier(), TWO)
 

@@ -455,6 +455,27 @@ def test_sites_that_share_a_module_do_not_share_what_is_personal() -> None:
     assert rounds(at_a_site((X, Y)), at_a_site((X, 1 - Y))) == alone
 
 
+def test_a_personal_tensor_that_is_tied_to_an_exchanged_one_gives_way_to_it() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+            self.second.weight = self.first.weight
+
+        def forward(self, inputs: Any) -> Any:
+            return self.second(self.first(inputs))
+
+    one = TorchLearner(
+        Tied(), nn.CrossEntropyLoss(), partial(torch.optim.SGD, lr=0.5), (X, Y), (X, Y),
+        personal=["second.weight"], device="cpu",
+    )  # fmt: skip
+    start = {name: np.ones_like(array) for name, array in one.parameters().items()}
+    expected = one.evaluate(start, Task("evaluate", 1, 0)).metrics
+    one.train(start, train())
+
+    assert one.evaluate(start, Task("evaluate", 1, 0)).metrics == expected
+
+
 class Counting(nn.Linear):
     """Counts its calls, in a state of its own that is not a tensor."""
 

@@ -197,6 +197,11 @@ def test_a_worker_holds_no_privileges_and_gets_none(attempt_there: Try) -> None:
 
 
 @MACHINES
+def test_a_worker_cannot_hide_what_it_holds_from_its_starter(attempt_there: Try) -> None:
+    assert attempt_there("hide_from_others") in REFUSALS
+
+
+@MACHINES
 def test_a_worker_computes_with_numpy_in_its_workspace(tmp_path: Path, refused: str) -> None:
     assert attempt(spec(tmp_path, refused=refused), "numpy_in_the_workspace") == 1e6
     assert (tmp_path / "workspace" / "ones.npy").exists()

@@ -77,6 +77,11 @@ def program(families: Iterable[int], refused: Iterable[str] = _REFUSED) -> list[
         (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
         *when(_ANY_BIT, _CLONE_NEWUSER, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
+        # Hidden from its starter, a process could hold memory that is not counted.
+        (_EQUAL, 0, 4, kernel.number("prctl")),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        *when(_EQUAL, kernel.PR_SET_DUMPABLE, _REFUSE),
+        (_RETURN, 0, 0, _ALLOW),
         (_EQUAL, 0, len(sockets) + 2, kernel.number("socket")),
         (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
         *sockets,

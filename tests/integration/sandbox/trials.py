@@ -128,6 +128,12 @@ def unshare_user() -> str:
     return "unshared"
 
 
+def hide_from_others() -> str:
+    if ctypes.CDLL(None, use_errno=True).prctl(4, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    return "hidden"
+
+
 def capabilities() -> str:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(line.split()[1] for line in lines if line.startswith("CapEff"))

@@ -203,7 +203,7 @@ def test_strangers_of_one_address_have_a_part_of_the_budget(
             await asyncio.sleep(0.1)
             return strangers.still_there(), other.at_eof()
 
-    assert run(scenario()) == (3, False)
+    assert run(scenario()) == (5, False)
 
 
 def test_members_do_not_count_as_strangers_once_they_are_known(

@@ -39,7 +39,9 @@ def test_most_calls_go_through() -> None:
     assert all(decide(kernel.number(name)) == 0 for name in ("prctl", "mount", "clone", "capset"))
 
 
-@pytest.mark.parametrize("name", ["ptrace", "process_vm_readv", "keyctl", "unshare", "io_uring_setup"])
+@pytest.mark.parametrize(
+    "name", ["ptrace", "process_vm_readv", "keyctl", "unshare", "io_uring_setup", "shmget", "mq_open"]
+)
 def test_calls_that_lead_out_are_refused(name: str) -> None:
     assert decide(kernel.number(name)) == errno.EPERM
 
@@ -53,6 +55,11 @@ def test_a_process_goes_through_but_no_user_namespace_with_it() -> None:
 
     assert decide(kernel.number("clone"), child_signal) == 0
     assert decide(kernel.number("clone"), new_user | child_signal) == errno.EPERM
+
+
+def test_a_process_cannot_be_hidden_from_who_counts_what_it_holds() -> None:
+    assert decide(kernel.number("prctl"), kernel.PR_SET_DUMPABLE) == errno.EPERM
+    assert decide(kernel.number("prctl"), kernel.PR_SET_PDEATHSIG) == 0
 
 
 @pytest.mark.parametrize("families", [(), (socket.AF_UNIX,), (socket.AF_INET, socket.AF_INET6)])

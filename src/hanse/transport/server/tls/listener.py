@@ -56,8 +56,8 @@ class Bounds:
 
     @property
     def of_one_network(self) -> int:
-        """Most strangers from one network."""
-        return max(1, self.strangers // 4)
+        """Most strangers from one network; members behind one gateway come from one, all at once at times."""
+        return max(1, self.strangers // 2)
 
     @property
     def of_one_member(self) -> int:

@@ -10,7 +10,8 @@ from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
-from hanse.core.values.wording import visible
+from hanse.core.values.significant import MOST_DIGITS
+from hanse.core.values.wording import counted, visible
 
 _WORKFLOWS = {
     "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",
@@ -85,7 +86,7 @@ def _leaves(plan: Plan) -> list[str]:
     lines = []
     for name, task in plan.tasks.items():
         lines.append(f"Each time it does {name}:")
-        lines += [f"  - {what}" for what in _sent(task.discloses)]
+        lines += [f"  - {what}" for what in _sent(task.discloses, plan.metric_digits)]
     if plan.initial_model is None:
         lines += [
             "Before round 1, from one site, the first by name:",
@@ -117,11 +118,14 @@ def _compressed(compression: Compression) -> list[str]:
     return lines
 
 
-def _sent(disclosure: Disclosure) -> list[str]:
+def _sent(disclosure: Disclosure, digits: int) -> list[str]:
     sent = ["the number of examples it worked on, to the aggregator, the operators and the workflow"]
     if disclosure.metrics:
         numbers = ", ".join(disclosure.metrics)
-        sent.append(f"{numbers}: the site's own figures, to the aggregator, the operators and the workflow")
+        exact = "" if digits == MOST_DIGITS else f", rounded to {counted(digits, 'significant digit')}"
+        sent.append(
+            f"{numbers}: the site's own figures{exact}, to the aggregator, the operators and the workflow"
+        )
     whole = "*" in disclosure.tensors
     tensors = "all tensors" if whole else f"the tensors {', '.join(disclosure.tensors)}"
     match disclosure.update:

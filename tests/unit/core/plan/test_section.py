@@ -18,7 +18,7 @@ from hanse.core.values.canonical import canonical_json, sha256
 from hanse.core.values.schema import Digest, Duration, Strict
 from hanse.errors import PlanError
 
-NEW_KEYS: dict[str, tuple[str, Any]] = {}
+NEW_KEYS: dict[str, tuple[str, Any]] = {"Plan.metric_digits": ("0.2", 6)}
 """`Section.key`: version and default of every key since 0.1. Entries are added, never changed: a
 manifest that lacks the key means that default for ever."""
 

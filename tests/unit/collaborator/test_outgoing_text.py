@@ -36,6 +36,25 @@ def test_folders_of_the_site_are_named_and_all_others_are_not(
     assert text.line(said, 500) == "<site folder> <home> <temporary folder> <path>"
 
 
+def test_a_machine_without_home_and_temporary_folder_and_a_link_in_a_circle_keep_no_text_back(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> str:
+        raise FileNotFoundError("no usable temporary directory found")
+
+    def homeless() -> Path:
+        raise RuntimeError("could not determine home directory")
+
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    monkeypatch.setattr(tempfile, "gettempdir", missing)
+    monkeypatch.setattr(Path, "home", homeless)
+    settings = site.context(data={"xrays": str(tmp_path / "circle")}).settings
+
+    text = OutgoingText.of(site.directory, settings)
+
+    assert text.line(f"no {tmp_path}/circle", 500) == "no <data source xrays>"
+
+
 @pytest.mark.parametrize("name", ["link", "my scans"])
 def test_a_data_source_is_named_by_whichever_path_it_is_reached(
     text: OutgoingText, tmp_path: Path, name: str

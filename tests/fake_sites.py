@@ -16,6 +16,7 @@ from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.run import Phase, Run
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
+from hanse.core.values.significant import significant
 from hanse.errors import LateResultError, PolicyError, StorageError
 from hanse.wire.messages.sites import (
     TASK_RESULT,
@@ -93,7 +94,8 @@ class FakeSite:
     async def _perform(self, run: RunWork, asked: Assignment) -> tuple[TaskOutcome, Path | None]:
         model = MODEL if asked.model is None else await self._model(asked.model)
         size = round(self._step * 10)
-        said: dict[str, Any] = {"metrics": {"loss": float(np.mean(model["w"])) + self._step}}
+        loss = significant(float(np.mean(model["w"])) + self._step, 6)
+        said: dict[str, Any] = {"metrics": {"loss": loss}}
         tensors: Parameters | None = {"w": model["w"] * np.float32(0.5) + np.float32(self._step)}
         if asked.task == INITIALISE:
             said, tensors = {}, MODEL

@@ -117,6 +117,15 @@ def test_the_first_model_is_a_sites_own(make: Make) -> None:
     assert tensors(answer) == STEPS.tolist()
 
 
+def test_metrics_have_as_many_digits_as_the_plan_declares(make: Make) -> None:
+    engine = make({"a": Code(metrics={"loss": 1 / 3})}, metric_digits=4)
+
+    (answer,) = engine.perform([ask()], INPUTS)
+
+    assert isinstance(answer, Delivered)
+    assert answer.metrics == {"loss": 0.3333}
+
+
 def test_a_task_without_an_update_has_none(make: Make) -> None:
     (answer,) = make({"a": Code()}).perform([ask(task="evaluate")], INPUTS)
 

@@ -257,7 +257,9 @@ FAULTS = {
     "infinite metric": "task train at b reports loss = inf",
     "undeclared metric": "task train at b would disclose the metric 'patient_17'",
     "wrong shape": "shape (5,)",
+    "more digits": "task train at b would disclose more than 6 significant digits of the metric 'loss'",
     "exception": "no such patient",
+    "half a pair": r"RuntimeError: \ud800\x1b[2J",
     "death": "the worker exited with status 3 during task train",
 }
 """What the plan's code does wrong, and what is said of it."""
@@ -265,12 +267,12 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def careless(shared: Deployment) -> Run:
-    """A run whose code goes wrong at the site `b`: in each round by another fault."""
+    """A run whose code goes wrong at the site `b`: by another fault in each round but the last."""
     run = shared.submit(
         code=["leaky.py"],
         learner="leaky:learner",
-        options={"faults": list(FAULTS)},
-        rounds=len(FAULTS),
+        options={"faults": [*FAULTS, "path", "fewer digits"]},
+        rounds=len(FAULTS) + 2,
         cohort={"quorum": 0.5, "set_aside_after": 0},
         tasks={"train": {"discloses": AGGREGATE}},
     )
@@ -286,7 +288,7 @@ def test_nothing_leaves_a_site_of_what_its_plan_code_should_not_send(
     accepted = [event.site for event in careless.events if isinstance(event, UpdateAccepted)]
 
     until_none(lambda: list(outcomes.glob("*.safetensors")))
-    assert accepted == ["a"] * (1 + len(FAULTS))
+    assert accepted == [*["a"] * (2 + len(FAULTS)), "a", "b"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -299,3 +301,25 @@ def test_both_sides_are_told_what_plan_code_did_wrong(careless: Run, shared: Dep
     assert FAULTS[fault] in shared.agent("b").says(f"train of round {round_number} failed: ")
     told = done("run", "watch", careless.run_id, "-d", shared.directory)
     assert f"round {round_number}, train: b failed: {failed.reason}" in told
+
+
+def test_a_path_in_what_plan_code_says_stays_at_the_site(careless: Run, shared: Deployment) -> None:
+    failed = careless.until(TaskFailed, site="b", exchange=len(FAULTS) + 2)
+
+    assert failed.reason.endswith("RuntimeError: <path> is not there")
+    assert "/srv/patients/17.csv is not there" in shared.agent("b").says(
+        f"train of round {len(FAULTS) + 1} failed: "
+    )
+
+
+def test_metrics_leave_with_six_digits(careless: Run, tmp_path: Path) -> None:
+    (last,) = (
+        event
+        for event in careless.events
+        if isinstance(event, UpdateAccepted) and event.exchange == len(FAULTS) + 3 and event.site == "b"
+    )
+
+    assert last.metrics == {"loss": 0.333333}
+    journal = (careless.export(tmp_path) / "journal.jsonl").read_text()
+    assert "0.3333333" not in journal
+    assert "/srv/patients" not in journal

@@ -68,7 +68,8 @@ def test_a_damaged_blob_ends_the_run_by_name_and_can_be_put_back(
 
     failed = run.until(RunFailed)
     assert (failed.error, ended.code) == ("tampered", 5)
-    assert f"{blob} was altered" in failed.reason
+    assert f" blobs/{digest[:2]}/{digest} was altered" in f" {failed.reason}"
+    assert str(federation.directory) not in failed.reason
     assert failed.reason in ended.err
     assert not any(isinstance(event, RoundCommitted) and event.round_number == 2 for event in run.events)
     flip(blob, blob.stat().st_size - 1)

@@ -393,7 +393,8 @@ class Deployment:
         site.data.mkdir(parents=True)
         (site.data / "target.txt").write_text(f"{len(self.sites) + 1} 2 3 4")
         done("join", self.invitation(name), "--site", site.directory, "--data", f"numbers={site.data}")
-        discloses = {"update": "individual", "at_least": 1}  # most federations here are of two sites
+        # Most federations here are of two sites.
+        discloses = {"update": "individual", "at_least": 1, "failures": "message"}
         site.settings(policy={"accept": ["trial*"], "discloses": discloses}, disk_reserve=0)
         self.sites[name] = site
         return site

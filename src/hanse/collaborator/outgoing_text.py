@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +33,13 @@ class OutgoingText:
     def of(directory: Path, settings: SiteSettings) -> OutgoingText:
         """For the site of this folder and these settings."""
         named = {
-            Path(tempfile.gettempdir()): "<temporary folder>",
-            **({} if (home := _home()) is None else {home: "<home>"}),
+            **_usual_folders(),
             directory: "<site folder>",
             **{path: f"<data source {name}>" for name, path in settings.data.items()},
         }
-        roots = {str(path.absolute()): name for path, name in named.items()}
-        return OutgoingText({str(path.resolve()): name for path, name in named.items()} | roots)
+        # Not `resolve`, which refuses links in a circle.
+        real = {os.path.realpath(path): name for path, name in named.items()}
+        return OutgoingText(real | {str(path.absolute()): name for path, name in named.items()})
 
     def line(self, text: str, most: int) -> str:
         """A sentence, cut after so many characters."""
@@ -52,8 +54,11 @@ class OutgoingText:
         return tuple(self.line(reason, MOST_REASON_CHARS) for reason in reasons[:most])
 
 
-def _home() -> Path | None:
-    try:
-        return Path.home()
-    except RuntimeError:  # a user without one
-        return None
+def _usual_folders() -> dict[Path, str]:
+    """Folders that every machine has, where this one has them."""
+    found = {}
+    with suppress(OSError):
+        found[Path(tempfile.gettempdir())] = "<temporary folder>"
+    with suppress(RuntimeError):
+        found[Path.home()] = "<home>"
+    return found

@@ -26,6 +26,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.safe_text import MOST_REASON_CHARS
+from hanse.core.values.significant import rounded_metrics
 from hanse.errors import (
     ERRORS,
     DisclosureError,
@@ -118,8 +119,8 @@ class TaskRun:
             log_tail=text.tail(tail, MAX_LOG_TAIL) if permitted == "log" else "",
         )
 
-    def stated_again(self, outcome: TaskOutcome) -> TaskOutcome:
-        """An outcome that an earlier agent signed, as far as the site permits now.
+    def stated_again(self, outcome: TaskOutcome) -> TaskOutcome | None:
+        """An outcome that an earlier agent signed, as far as the site permits now; None for nothing.
 
         Its record in the site's journal is looked up again: the journal may be another one since.
         """
@@ -127,7 +128,13 @@ class TaskRun:
             kinds = [self._kind(code) for code in ERRORS]
             kind = outcome.reason if outcome.reason in kinds else self._kind(TaskError.code)
             return self._failed(outcome.reason, outcome.log_tail, kind)
-        return outcome.model_copy(update={"journal": None})
+        try:
+            plan = self.context.plans.manifest(self.run.plan_digest).plan
+        except HanseError:
+            return None
+        # An agent of 0.1 did not round.
+        metrics = rounded_metrics(outcome.metrics, plan.metric_digits)
+        return outcome.model_copy(update={"journal": None, "metrics": metrics})
 
     def answered_by(self, outcome: TaskOutcome) -> bool:
         """Whether an outcome is about this very task, and its update is still here."""

@@ -11,6 +11,7 @@ from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
+from hanse.core.values.significant import MOST_DIGITS
 from hanse.core.values.wording import counted, visible
 
 _WORKFLOWS = {
@@ -127,10 +128,14 @@ def _compressed(compression: Compression) -> list[str]:
 
 
 def _sent(plan: Plan, disclosure: Disclosure) -> list[str]:
+    digits = plan.metric_digits
     sent = ["the number of examples it worked on, to the aggregator, the operators and the workflow"]
     if disclosure.metrics:
         numbers = ", ".join(disclosure.metrics)
-        sent.append(f"{numbers}: the site's own figures, to the aggregator, the operators and the workflow")
+        exact = "" if digits == MOST_DIGITS else f", rounded to {counted(digits, 'significant digit')}"
+        sent.append(
+            f"{numbers}: the site's own figures{exact}, to the aggregator, the operators and the workflow"
+        )
     whole = "*" in disclosure.tensors
     tensors = "all tensors" if whole else f"the tensors {', '.join(disclosure.tensors)}"
     match disclosure.update:

@@ -29,6 +29,7 @@ from hanse.control.signing_keys import KeyChecks
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_result
+from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event, read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.run.exchange import Exchange
@@ -52,6 +53,7 @@ from hanse.files.errors import file_errors
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
 from hanse.wire.journal_file import Header, Seal, read_lines
 from hanse.wire.messages.runs import JournalRecord
+from hanse.wire.messages.sites import TASK_RESULT_1, purpose_of_outcome
 
 
 def verify(
@@ -249,7 +251,7 @@ class _Examination:
         if not self._agreed(event.site):
             return f"{what} was taken from a site that had not accepted the plan"
         try:
-            check_result(event, self._run.plan, opened.task, what)
+            check_result(event, self._run.plan, opened.task, what, rounded=_rounded(event, self._run.plan))
         except HanseError as error:
             return error.message
         return ""
@@ -338,6 +340,12 @@ class _Examination:
 
     def _account(self, site: str) -> Account:
         return self._report.sites.setdefault(site, Account())
+
+
+def _rounded(event: UpdateAccepted, plan: Plan) -> bool:
+    """Check if a result has to have its metrics rounded: sites of 0.1 did not, of plans that 0.1 knew."""
+    of_0_1 = event.statement is not None and purpose_of_outcome(event.statement.body) == TASK_RESULT_1
+    return not of_0_1 or plan.metric_digits != Plan.model_fields["metric_digits"].default
 
 
 def _beyond_round(run: Run | None, opened: ExchangeOpened) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.lazy import materialize
 from hanse.core.values.parameters import Parameters, lazy_difference, specs
 from hanse.core.values.seeds import derive
+from hanse.core.values.significant import rounded_metrics
 from hanse.core.values.update import Metrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session
@@ -38,7 +39,7 @@ class Performed:
 
     Attributes:
         num_examples: Examples the task worked on.
-        metrics: Numbers by name, as the task reported them.
+        metrics: Numbers by name, rounded as the plan says.
         update: The declared tensors: trained minus received parameters, for `INITIALISE` the
             parameters themselves; None for a task that discloses no update. The arrays may be
             the learner's own, or computed from those when they are read (see
@@ -90,8 +91,10 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
         settings=plan.tasks[ask.task].learner_settings(),
     )
     result = session.perform(task, received, sequence=ask.exchange)
+    # Where they are made, the same in a simulation: no other party ever has more digits.
+    metrics = rounded_metrics(result.metrics, plan.metric_digits)
     if disclosure.update == "none":
-        return Performed(result.num_examples, result.metrics)
+        return Performed(result.num_examples, metrics)
     if result.parameters is None:
         raise TaskError(
             f"task {ask.task} at {site} gave no parameters, and the plan has it disclose an update",
@@ -105,4 +108,4 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
             f"task {ask.task} gave back exactly the parameters that it received: nothing of what is "
             "federated was trained. Does the code train another object than it federates, such as a copy?"
         )
-    return Performed(result.num_examples, result.metrics, lazy_difference(trained, before))
+    return Performed(result.num_examples, metrics, lazy_difference(trained, before))

@@ -5,6 +5,8 @@ import os
 import numpy as np
 
 import hanse
+from hanse.core.values.significant import rounded_metrics
+from hanse.learners import perform
 
 
 class Leaky:
@@ -27,8 +29,18 @@ class Leaky:
                 metrics["loss"] = float("inf")
             case "wrong shape":
                 weight = np.ones(5, np.float32)
+            case "more digits":
+                # Past the code that rounds, as plan code can in its own process.
+                perform.rounded_metrics = lambda metrics, digits: {"loss": 1 / 3}
+            case "fewer digits":
+                perform.rounded_metrics = rounded_metrics
+                metrics["loss"] = 1 / 3
             case "exception":
                 raise RuntimeError("no such patient")
+            case "half a pair":
+                raise RuntimeError("\ud800\x1b[2J")
+            case "path":
+                raise RuntimeError("/srv/patients/17.csv is not there")
             case "death":
                 os._exit(3)
         return hanse.TaskResult(1, metrics, {"weight": weight})

@@ -126,6 +126,7 @@ def test_what_is_not_declared_is_told_as_a_failure_and_stays(
     [
         (TaskReport(num_examples=1, metrics={"age": 41.0}), UPDATE, "metric 'age'"),
         (TaskReport(num_examples=1, metrics={"loss": np.nan}), UPDATE, "reports loss = nan"),
+        (TaskReport(num_examples=1, metrics={"loss": 1 / 3}), UPDATE, "more than 6 significant digits"),
         (TaskReport(num_examples=-1), UPDATE, "-1 examples"),
         (TaskReport(num_examples=1), UPDATE | {"steps": np.array(1.0)}, "dtype float64"),
         (
@@ -535,6 +536,7 @@ def test_an_outcome_that_an_agent_of_0_1_signed_is_handed_in_as_the_protocol_is_
     statement = kept.outcome(1)
     assert statement is not None
     body = {name: value for name, value in statement.body.items() if name not in ("journal", "roster")}
+    body["metrics"] = {"accuracy": 1 / 3}  # which 0.1 did not round
     signature = sign(site.credentials, TASK_RESULT_1, body)
     kept.keep_outcome(1, CertifiedStatement(body=body, **signature.model_dump()))
     workers = FakeWorkers()
@@ -543,3 +545,4 @@ def test_an_outcome_that_an_agent_of_0_1_signed_is_handed_in_as_the_protocol_is_
 
     assert workers.orders == []
     assert outcome.journal is not None
+    assert outcome.metrics == {"accuracy": 0.333333}

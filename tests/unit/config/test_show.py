@@ -72,12 +72,22 @@ def test_the_number_of_examples_always_leaves(manifest: Make) -> None:
     assert told(plan).count("- the number of examples it worked on") == 2
 
 
+@pytest.mark.parametrize(
+    ("digits", "words"),
+    [(1, "own figures, rounded to 1 significant digit, to"), (17, "own figures, to the aggregator")],
+)
+def test_the_digits_of_metrics_are_told(manifest: Make, digits: int, words: str) -> None:
+    plan = manifest(metric_digits=digits, tasks={"train": {"discloses": AGGREGATE}})
+
+    assert words in "\n".join(section(told(plan), "What leaves a site"))
+
+
 def test_an_aggregate_says_who_sees_the_sites_own_update(manifest: Make) -> None:
     leaves = section(told(manifest(tasks={"train": {"discloses": AGGREGATE}})), "What leaves a site")
 
     assert (
-        "    - loss, accuracy: the site's own figures, to the aggregator, the operators and the workflow"
-        in leaves
+        "    - loss, accuracy: the site's own figures, rounded to 6 significant digits, to the "
+        "aggregator, the operators and the workflow" in leaves
     )
     assert (
         "    - how training changed the model (all tensors), to the aggregator, which promises to show "

@@ -59,6 +59,15 @@ def test_only_the_declared_tensors_become_the_update() -> None:
     assert np.asarray(performed.update["head"]).tolist() == [2.0, 2.0]
 
 
+@pytest.mark.parametrize(("digits", "loss"), [(6, 0.333333), (2, 0.33), (17, 1 / 3)])
+@pytest.mark.parametrize("task", ["train", "evaluate"])
+def test_metrics_are_rounded_where_they_are_made(task: str, digits: int, loss: float) -> None:
+    session = FakeSession(TaskResult(5, {"loss": 1 / 3}, MODEL))
+    plan = Plan.model_validate(PLAN.model_dump() | {"metric_digits": digits})
+
+    assert perform(session, plan, "north", Ask(1, 1, task), MODEL).metrics == {"loss": loss}
+
+
 def test_the_learner_is_told_settings_place_and_a_seed_of_its_own() -> None:
     session = FakeSession()
 

@@ -14,6 +14,7 @@ from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.run.tasks import RefuseResult, StartTask
 from hanse.core.values.peer import Peer
 from hanse.core.values.roster import RosterProof
+from hanse.core.values.safe_text import outgoing_line
 from hanse.errors import HanseError, LateResultError, RunError, StorageError
 from hanse.wire.messages.basics import Empty, decode_value
 from hanse.wire.messages.sites import (
@@ -161,5 +162,11 @@ async def _refuse(controller: RunController, peer: Peer, outcome: TaskOutcome, e
     late = isinstance(error, LateResultError) and outcome.outcome == "done"
     examples = outcome.num_examples if late else None
     await controller.execute(
-        RefuseResult(outcome.exchange, peer.party.name, error.code, error.message[:_LONGEST_REASON], examples)
+        RefuseResult(
+            outcome.exchange,
+            peer.party.name,
+            error.code,
+            outgoing_line(error.message, _LONGEST_REASON),
+            examples,
+        )
     )

@@ -144,7 +144,7 @@ class Supervisor:
         except HanseError as error:
             if isinstance(error, StorageError) and not isinstance(error, TamperedError):
                 raise
-            reason = outgoing_line(f"the run's worker cannot start: {error}")
+            reason = self._words(f"the run's worker cannot start: {error}")
             logger.error("run %s: the run's worker cannot start: %s", run.run_id, error)
             await self._controller.execute(Fail(error.code, reason))
             return None
@@ -199,12 +199,17 @@ class Supervisor:
             told = outgoing_line(f"{reason}: {last_lines(without_paths(tail), _TAIL)}" if tail else reason)
             await self._controller.execute(RestartWorker(told))
 
+    def _words(self, text: str) -> str:
+        """Words of the service for the journal: its own files are named as from its folder."""
+        folder = self._dependencies.directory.parent.absolute()
+        return outgoing_line(text.replace(f"{folder}/", ""))
+
     async def _wait_for_storage(self, error: StorageError, tries: int) -> None:
         run_id = self._controller.run.run_id
         logger.error("run %s cannot continue (try %d of %d): %s", run_id, tries, _STORAGE_TRIES, error)
         if tries >= _STORAGE_TRIES:
             with suppress(StorageError):  # as long as not even that can be written, it goes on trying
-                await self._controller.execute(Fail(error.code, outgoing_line(str(error))))
+                await self._controller.execute(Fail(error.code, self._words(str(error))))
         pause_s = min(2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_S)
         await self._controller.in_phase(*TERMINAL, timeout_s=pause_s)
 

@@ -19,6 +19,7 @@ from hanse.core.values.parameters import (
     not_finite,
     specs,
 )
+from hanse.core.values.significant import MOST_DIGITS, significant
 from hanse.core.values.wording import named
 from hanse.errors import DisclosureError, PlanError, UpdateError, WorkflowError
 
@@ -101,7 +102,7 @@ def _fits(pattern: str, names: tuple[str, ...]) -> bool:
     return any(map(re.compile(translate(pattern)).match, names))
 
 
-def check_result(result: Disclosed, plan: Plan, task: str, what: str) -> None:
+def check_result(result: Disclosed, plan: Plan, task: str, what: str, *, rounded: bool = True) -> None:
     """Refuse a result that is not what the plan declares; of its update only whether there is one.
 
     Args:
@@ -109,15 +110,16 @@ def check_result(result: Disclosed, plan: Plan, task: str, what: str) -> None:
         plan: The plan.
         task: The task's name.
         what: Who sends, for the message: `task train at cleveland`.
+        rounded: Whether metrics have to be rounded as the plan says; results of 0.1 are not.
 
     Raises:
-        DisclosureError: The plan lacks the task; a metric is not declared; there is an update and none
-            is declared, or the other way round.
+        DisclosureError: The plan lacks the task; a metric is not declared, or has more digits than are
+            declared; there is an update and none is declared, or the other way round.
         UpdateError: The number of examples is impossible, or a metric is NaN or infinite.
     """
     disclosure = disclosure_of(plan, task)
     check_examples(result.num_examples, what)
-    check_metrics(result.metrics, disclosure, what)
+    check_metrics(result.metrics, disclosure, what, plan.metric_digits if rounded else MOST_DIGITS)
     if (result.update is None) != (disclosure.update == "none"):
         sent = "no update" if result.update is None else "an update"
         raise DisclosureError(f"{what} sent {sent}, and the plan declares update: {disclosure.update}")
@@ -151,16 +153,19 @@ def check_tensors(
         check_update(update, expected_tensors(model, plan, task), what)
 
 
-def check_metrics(metrics: Mapping[str, float], disclosure: Disclosure, what: str) -> None:
-    """Refuse metrics that are not declared, or are not numbers.
+def check_metrics(
+    metrics: Mapping[str, float], disclosure: Disclosure, what: str, digits: int = MOST_DIGITS
+) -> None:
+    """Refuse metrics that are not declared, are not numbers, or have too many digits.
 
     Args:
         metrics: What a task wants to send, or sent.
         disclosure: What the plan declares.
         what: Who sends, for the message: `task train at cleveland`.
+        digits: Significant digits that the plan declares.
 
     Raises:
-        DisclosureError: A metric that the plan does not declare.
+        DisclosureError: A metric that the plan does not declare, or with more digits.
         UpdateError: A metric is NaN or infinite.
     """
     for name, value in metrics.items():
@@ -172,6 +177,11 @@ def check_metrics(metrics: Mapping[str, float], disclosure: Disclosure, what: st
             )
         if not math.isfinite(value):
             raise UpdateError(f"{what} reports {name} = {value}")
+        if significant(value, digits) != value:
+            raise DisclosureError(
+                f"{what} would disclose more than {digits} significant digits of the metric {name!r}",
+                mend="`metric_digits` in the plan permits more, up to 17.",
+            )
 
 
 def check_examples(num_examples: int, what: str) -> None:

@@ -18,6 +18,7 @@ from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.schema import CodePath, Label, Name, Reference, check_reference
+from hanse.core.values.significant import MOST_DIGITS
 
 BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
 
@@ -78,6 +79,14 @@ class Plan(PlanSection):
         "blake3",
         description="What names models and updates by their content: `blake3`, or `sha256` where a rule asks "
         "for FIPS 180-4; rounds of large models then take longer.",
+    )
+    metric_digits: int = Field(
+        6,
+        ge=1,
+        le=MOST_DIGITS,
+        description="Significant digits of the metrics that leave a site; 17 leaves them as they are. "
+        "Metrics are for people and goals: numbers that a workflow computes with travel as a tensor.",
+        json_schema_extra=new_since("0.2"),
     )
     initial_model: CodePath | None = Field(
         None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from unicodedata import category
 
 from hanse.core.values.wording import bounded, visible
 
@@ -17,6 +18,8 @@ _REST = r"""[^\s'"`<>|]"""
 _AFTER_ROOT = rf"""(?:/{_REST}*|(?![\w-]|\.\w))"""
 _SOURCE = re.compile(r"[^/]*/(?:.*/)?(\w[\w-]*\.py(?::\d+)?)")
 _PUNCTUATION = ".,;:!?)]}"
+_ACTED_ON = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories: control, format, surrogate, line and paragraph separator."""
 
 
 def one_line(text: str, most: int = MOST_REASON_CHARS) -> str:
@@ -37,8 +40,14 @@ def last_lines(text: str, most: int) -> str:
 
 
 def is_safe(text: str) -> bool:
-    """Check that a text of one or several lines is printable."""
-    return all(line.isprintable() for line in text.split("\n"))
+    """Check that a text of one or several lines has nothing that a terminal acts on or a file cannot hold.
+
+    Characters that this version of Python does not know pass: a later one may have printed them.
+    """
+    return all(
+        line.isprintable() or not any(category(char) in _ACTED_ON for char in line)
+        for line in text.split("\n")
+    )
 
 
 def without_paths(text: str, roots: Mapping[str, str] | None = None) -> str:

@@ -21,6 +21,7 @@ from hanse.core.run.timing import Tick
 from hanse.core.values.roster import check_place
 from hanse.errors import (
     CredentialError,
+    DisclosureError,
     LateResultError,
     ProtocolError,
     RunError,
@@ -314,6 +315,18 @@ class TestResults:
                 await fixture.hand_in(fixture.outcome(run_id, "a", **told))
                 (failed,) = (e for e in fixture.events(run_id) if isinstance(e, TaskFailed))
                 assert (failed.reason, failed.log_tail) == ("out of memory", "Killed")
+
+        run(main())
+
+    def test_metrics_with_more_digits_than_the_plan_declares_are_refused(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked(metric_digits=3)
+                with pytest.raises(DisclosureError, match="more than 3 significant digits of the metric"):
+                    await fixture.answered(run_id, "a", metrics={"loss": 0.3333})
+                assert not (await fixture.answered(run_id, "a", metrics={"loss": 0.333})).duplicate
 
         run(main())
 

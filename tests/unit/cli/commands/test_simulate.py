@@ -91,7 +91,7 @@ def test_the_output_holds_models_and_metrics(plan: Path, tmp_path: Path, hanse: 
     assert open_file(output / "model.safetensors")["w"].tolist() == [3.0]
     assert open_file(output / "best.safetensors")["w"].tolist() == [1.0]
     metrics = json.loads((output / "metrics.json").read_text())
-    assert [done["metrics"]["loss"] for done in metrics["rounds"]] == [1.0, 1 / 2, 1 / 3]
+    assert [done["metrics"]["loss"] for done in metrics["rounds"]] == [1.0, 1 / 2, 0.333333]
 
 
 def test_json_is_all_there_is_on_the_standard_output(script: Path, hanse: Hanse) -> None:

@@ -89,6 +89,16 @@ def test_a_metric_that_is_no_number_stays(value: float) -> None:
         check_metrics({"loss": value}, Disclosure(metrics=("loss",)), "task train at cleveland")
 
 
+def test_a_metric_leaves_with_as_many_digits_as_are_declared() -> None:
+    expected = "task train at cleveland would disclose more than 6 significant digits of the metric 'loss'"
+
+    check_metrics({"loss": 0.123456}, Disclosure(metrics=("loss",)), "task train at cleveland", digits=6)
+    with pytest.raises(DisclosureError, match=expected) as caught:
+        check_metrics({"loss": 0.1234567}, Disclosure(metrics=("loss",)), "task train at cleveland", digits=6)
+
+    assert "0.123456" not in str(caught.value)
+
+
 @pytest.mark.parametrize("count", [0, 1, MAX_EXAMPLES])
 def test_a_possible_number_of_examples_may_leave(count: int) -> None:
     check_examples(count, "task train at cleveland")
@@ -136,6 +146,7 @@ def test_a_result_as_declared_passes() -> None:
     [
         (Result(num_examples=-1), "train", UpdateError, "reports -1 examples"),
         (Result(metrics={"loss": np.nan}), "train", UpdateError, "reports loss"),
+        (Result(metrics={"loss": 1 / 3}), "train", DisclosureError, "more than 6 significant digits"),
         (
             Result(metrics={"age": 63.0}),
             "train",

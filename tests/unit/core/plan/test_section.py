@@ -21,6 +21,7 @@ from hanse.errors import PlanError
 NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Plan.features": ("0.2", None),
     "Plan.labels": ("0.2", None),
+    "Plan.metric_digits": ("0.2", 6),
     "TaskPlan.exchanges": ("0.2", 1),
 }
 """`Section.key`: version and default of every key since 0.1. Entries are added, never changed: a

@@ -34,6 +34,20 @@ def test_lines_can_be_written_down_and_printed_whatever_they_were_made_of(
     assert len(text) <= most
 
 
+@pytest.mark.parametrize(
+    "text", ["", "two\nlines", "Zürich \N{NO-BREAK SPACE}", "\U000fffff", "not assigned: \u0378"]
+)
+def test_text_that_only_shows_something_is_safe_also_where_it_is_not_known(text: str) -> None:
+    assert is_safe(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "a\rb", "\t", "\u202e", "\ud800", "a\u2028b", "\x85", "fine\n\x07"]
+)
+def test_text_that_does_more_is_not(text: str) -> None:
+    assert not is_safe(text)
+
+
 def test_what_is_not_printable_is_escaped_so_that_a_person_can_tell_what_it_was() -> None:
     assert one_line("caf\udce9 \x1b[31mred\n\tand so  on") == r"caf\udce9 \x1b[31mred and so on"
 

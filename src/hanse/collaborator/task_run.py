@@ -93,7 +93,7 @@ class TaskRun:
         await self.rosters.check(self.run.run_id, self.assignment)
         manifest = await self.reviewer.agreed(self.run)
         self._check_asked(manifest.plan)
-        await asyncio.to_thread(self._check_limits, manifest.plan)
+        self._check_limits(manifest.plan)
         model = await self._model()
         logger.info("%s begins", self, extra=self.facts)
         report = await self._perform(manifest, model)
@@ -173,10 +173,10 @@ class TaskRun:
             raise PolicyError(f"{self}: the plan has {plan.rounds} rounds, and every task a model")
 
     def _check_limits(self, plan: Plan) -> None:
-        """Refuse what the plan does not let this site be asked any more; waits for the journal."""
+        """Refuse what the plan does not let this site be asked any more, by the journal as it was read."""
         asked = self.assignment
         check_limits(
-            self.context.journal.open(),
+            self.context.journal.history,
             plan,
             AskedExchange(
                 run_id=self.run.run_id,

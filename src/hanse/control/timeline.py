@@ -130,7 +130,8 @@ class Timeline:
             index=opened.index,
             task=opened.task,
             cause=event.cause,
-            asked=opened.cohort,
+            # Of an exchange that was asked again after a resume, its opening names those asked then.
+            asked=tuple(sorted({*opened.cohort, *event.answered, *event.failed, *event.missing})),
             answered=event.answered,
             failed={
                 site: shortened(self._reasons.get((event.exchange, site), "takes no part any more"))

@@ -15,7 +15,7 @@ from tests.journals import LAST_MODEL, MANIFEST, MODEL, SITES, UPDATE, Author, L
 from hanse.control.audit import verify
 from hanse.control.report import AuditReport
 from hanse.core.plan.manifest import Manifest
-from hanse.core.run.lifecycle import Finish
+from hanse.core.run.lifecycle import Finish, Resume, Stop
 from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import canonical_json
@@ -389,6 +389,38 @@ class TestHowOften:
 
     def test_as_often_as_the_plan_says_passes(self, planned: Planned, world: World, tmp_path: Path) -> None:
         assert examined(self.repeated(planned, 3), world, tmp_path) == {}
+
+    def test_what_a_resumed_run_asks_again_under_its_number_passes(
+        self, planned: Planned, world: World, tmp_path: Path
+    ) -> None:
+        author = planned(workflow="heart:workflow")
+        author.do(OpenRound(1))
+        author.do(OpenExchange(1, 0, "train", MODEL, sites=("budapest",)))
+        author.answer_task("budapest", outcome="failed", reason="no memory", num_examples=0, metrics={})
+        author.do(Stop("operator"))
+        author.do(Resume("operator"))
+        author.do(OpenRound(1))
+        author.do(OpenExchange(1, 0, "train", MODEL, sites=("budapest",)))
+        author.answer_task("budapest", update=SENT)
+        author.do(Commit(1, LAST, {"loss": 0.5}))
+        author.do(Finish())
+
+        report = report_of(author, world, tmp_path)
+
+        assert report.failed == ()
+        assert [(told["exchange"], told["answered"]) for told in report.exchanges] == [
+            (1, []),
+            (1, ["budapest"]),
+        ]
+
+    def test_an_exchange_that_is_asked_again_where_none_was_resumed_is_noticed(
+        self, planned: Planned, world: World, tmp_path: Path
+    ) -> None:
+        author = self.repeated(planned, 1)
+
+        found = examined(author, world, tmp_path, again("ExchangeOpened"))
+
+        assert "the journal has exchange 1 where 2 is next" in found["history"][0]
 
     def test_once_more_than_the_plan_says_is_noticed(
         self, planned: Planned, world: World, tmp_path: Path

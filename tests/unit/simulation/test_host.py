@@ -14,7 +14,13 @@ import pytest
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event
-from hanse.core.run.round_events import ResultRefused, RoundOpened, TaskFailed, UpdateAccepted
+from hanse.core.run.round_events import (
+    ResultRefused,
+    RoundOpened,
+    TaskFailed,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended
@@ -531,3 +537,50 @@ def test_the_model_follows_from_who_answered_and_not_from_why_the_others_did_not
     assert failed == model(DivergingInRounds(2, 3, 4), set_aside_after=0)
     assert failed == model(FailingInRounds(2, 3), set_aside_after=2)  # round 4 goes without it
     assert failed != model(FailingInRounds(2, 3), set_aside_after=0)
+
+
+def twice(federation: Federation) -> None:
+    """Train twice a round, the second time from what the first came to."""
+    for round in federation.rounds():
+        half = round.apply(round.sum("train"))
+        mean = round.sum("train", half)
+        round.commit({name: half[name] + mean.delta[name] for name in half})
+
+
+def test_a_workflow_that_asks_once_more_than_the_plan_says_fails_with_the_line() -> None:
+    simulation = Simulation({"a": Adder(1.0), "b": Adder(2.0)})
+
+    with pytest.raises(WorkflowError, match="asked a for 'train' in 2 exchanges of round 1") as refused:
+        simulation.drive(twice)
+
+    line = "`tasks: {train: {exchanges: 2}}`"
+    assert line in refused.value.mend
+    assert line in simulation.of(RunFailed)[0].reason
+
+
+def test_a_plan_that_says_so_is_asked_twice_a_round() -> None:
+    tasks = {"train": {"exchanges": 2, "discloses": AGGREGATE}}
+    simulation = Simulation({"a": Adder(1.0), "b": Adder(2.0)}, tasks=tasks)
+
+    assert simulation.drive(twice).phase is Phase.FINISHED
+    assert simulation.model() == [6.0, 6.0]
+
+
+def test_no_sum_is_of_fewer_sites_than_the_plan_says() -> None:
+    sites = {"a": Adder(1.0), "b": Failing(1.0), "c": Failing(1.0), "d": Adder(2.0)}
+    simulation = Simulation(sites, cohort={"minimum": 3, "quorum": 0.1})
+
+    with pytest.raises(QuorumError, match="of 4 sites answered; 3 are needed"):
+        simulation.drive()
+
+    assert not simulation.of(UpdatesAggregated)
+
+
+def test_sites_without_examples_do_not_make_a_sum_of_three() -> None:
+    sites = {"a": Adder(1.0), "b": Adder(1.0, examples=0), "c": Adder(2.0)}
+    simulation = Simulation(sites, cohort={"minimum": 3})
+
+    with pytest.raises(QuorumError, match="a sum needs 3 with examples"):
+        simulation.drive()
+
+    assert not simulation.of(UpdatesAggregated)

@@ -33,7 +33,8 @@ class ExchangeOpened(Strict):
     """A task was asked of sites; each of them is assigned it.
 
     Attributes:
-        exchange: Number within the run, counted from 1.
+        exchange: Number within the run, counted from 1. A run that was resumed asks the same again under
+            the number that it had; then what was answered stands, and the others are asked.
         index: Place among the exchanges of its round, from 0; -1 in a stream.
         model: The parameters that the sites receive; None for `initialise`.
         needed: Answers without which the round fails; 0 where the workflow chose the

@@ -35,6 +35,29 @@ def loaded(project: Path) -> LoadedPlan:
     return load_plan(project / "plan.yaml")
 
 
+SUMMED = PLAN.replace("update: individual", "update: aggregate, aggregated_by: aggregator")
+
+
+def test_a_plan_that_sites_refuse_by_default_is_in_order_with_a_warning(project: Path, hanse: Hanse) -> None:
+    (project / "plan.yaml").write_text(SUMMED)
+
+    ended = hanse("plan", "check", project / "plan.yaml")
+
+    assert ended.code == 0
+    assert ended.err.count("sites refuse this plan by default: train may disclose a sum of 1 site") == 1
+    assert "Add to the plan: `cohort: {minimum: 3}`" in ended.err
+    (warning,) = json.loads(hanse("plan", "check", project / "plan.yaml", "--json").out)["warnings"]
+    assert "`cohort: {minimum: 3}`" in warning
+
+
+@pytest.mark.parametrize("text", [PLAN, SUMMED + "cohort: {minimum: 3}\n"])
+def test_other_plans_have_no_warning(project: Path, hanse: Hanse, text: str) -> None:
+    (project / "plan.yaml").write_text(text)
+
+    assert hanse("plan", "check", project / "plan.yaml").err == ""
+    assert json.loads(hanse("plan", "check", project / "plan.yaml", "--json").out)["warnings"] == []
+
+
 @pytest.fixture
 def site(tmp_path: Path, loaded: LoadedPlan, join: Callable[[Path, datetime], object]) -> Path:
     """The directory of a site that has seen the plan, on which a person has to decide."""

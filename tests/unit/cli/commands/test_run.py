@@ -157,6 +157,21 @@ def test_a_plan_is_submitted_once_all_of_it_is_there(
     assert aggregator.blobs[plan.digest] == plan.manifest.to_bytes()
 
 
+def test_a_plan_that_sites_refuse_by_default_is_submitted_with_a_warning(
+    plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse
+) -> None:
+    path = plan.root / "plan.yaml"
+    path.write_text(path.read_text().replace("individual", "aggregate, aggregated_by: aggregator"))
+
+    ended = hanse("run", "submit", path)
+    as_json = json.loads(hanse("run", "submit", path, "--json").out)
+
+    assert (ended.code, ended.out) == (0, "xrays-1\n")
+    assert ended.err.count("sites refuse this plan by default: train may disclose a sum of 1 site") == 1
+    assert "Add to the plan: `cohort: {minimum: 3}`" in ended.err
+    assert [ended.err.strip().removeprefix("warning: ")] == as_json["warnings"]
+
+
 def test_a_plan_that_a_restarted_aggregator_has_not_kept_is_brought_again(
     plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse
 ) -> None:

@@ -82,6 +82,29 @@ def test_a_script_needs_no_other_file_and_says_what_is_assumed(script: Path, han
     assert "--output DIR writes the model" in ended.out
 
 
+REFUSED = "sites refuse this plan by default: train may disclose a sum of {}"
+
+
+def test_two_sites_can_be_simulated_and_are_said_to_be_too_few_elsewhere(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2)
+
+    assert ended.code == 0
+    assert ended.err.count(REFUSED.format("2 sites")) == 1
+    assert "Add to the plan: `cohort: {minimum: 3}`" in ended.err
+
+
+def test_a_plan_with_sums_of_enough_sites_has_no_warning(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 3)
+
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_json_has_the_warnings(plan: Path, hanse: Hanse) -> None:
+    (warning,) = json.loads(hanse("simulate", plan, "--sites", 2, "--json").out)["warnings"]
+
+    assert REFUSED.format("1 site") in warning
+
+
 def test_the_output_holds_models_and_metrics(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
     output = tmp_path / "deep" / "out"
 

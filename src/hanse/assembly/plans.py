@@ -7,11 +7,13 @@ from pathlib import Path
 
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
+from hanse.collaborator.identity import Identity
 from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.receipts.notes import must_trust_aggregator
 from hanse.collaborator.releases import answer_release
 from hanse.collaborator.restored import must_be_whole
 from hanse.collaborator.review import decide_plan
+from hanse.collaborator.rosters import settle_signing_key
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.load import load_plan
@@ -20,6 +22,7 @@ from hanse.core.plan.manifest import Manifest
 from hanse.errors import HanseError
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
+from hanse.pki.signing_key_files import is_settled
 from hanse.wire.messages.sites import AnswerRequest
 
 
@@ -111,14 +114,19 @@ async def decide(
     Raises:
         ConfigError: No such plan was seen at the site.
         PolicyError: `site.yaml` does not permit it.
+        TransportError: The site joined before 0.2 and has no signing key yet, and the aggregator, which has
+            to record the key, cannot be reached.
     """
-    answer, runs = decide_plan(site, digest, approve=approve, reason=reason, now=now())
     told: list[str] = []
     untold: dict[str, HanseError] = {}
-    credentials = Credentials.load(site / IDENTITY, now())
-    upstream = site_upstream(load_site(site), credentials)
+    settings, credentials = load_site(site), Credentials.load(site / IDENTITY, now())
+    upstream = site_upstream(settings, credentials)
     journal = SiteJournal(site, credentials.party, now)
     try:
+        if not is_settled(site / IDENTITY):  # of before 0.2, and the agent has not been started since
+            identity = Identity(credentials, renew_at=settings.renew_at, clock=now, present=lambda _: None)
+            await settle_signing_key(site, identity, upstream)
+        answer, runs = decide_plan(site, digest, approve=approve, reason=reason, now=now())
         for run_id in runs:
             try:
                 must_be_whole(site)

@@ -36,12 +36,14 @@ def _lines(record: SiteRecord) -> list[str]:
         case PlanAnswerReleased():
             answer = "accepted" if record.accepted else "refused"
             told = f"plan {record.plan_digest[:12]} {answer} by a {record.by}"
-            return [f"run {record.run_id}: {told}", *_reasons(record.reasons)]
+            signed = [] if record.signer is None else [f"signed with key {record.signer}"]
+            return [f"run {record.run_id}: {told}", *_reasons(record.reasons), *signed]
         case ResultReleased():
             return list(_result(record))
         case FailureReleased():
             printed = [f"printed: {line}" for line in record.log_tail.splitlines()]
-            return [f"{_task(record)} failed", *_reasons(record.reason.splitlines()), *printed]
+            reasons = _reasons(record.reason.splitlines())
+            return [f"{_task(record)} failed", *reasons, *printed, *_roster(record.roster)]
         case RestoreAcknowledged():
             return [
                 f"records after {record.own.sequence} are missing, as {record.by} acknowledged; record "
@@ -81,6 +83,7 @@ def _result(record: ResultReleased) -> Iterator[str]:
     yield f"{_task(record)}: {', '.join([f'{record.num_examples} examples', *metrics])}"
     if record.update is not None:
         yield from _update(record.update)
+    yield from _roster(record.roster)
 
 
 def _update(update: ReleasedUpdate) -> Iterator[str]:
@@ -94,6 +97,10 @@ def _update(update: ReleasedUpdate) -> Iterator[str]:
 def _task(record: ResultReleased | FailureReleased) -> str:
     where = f"round {record.round_number}, exchange {record.exchange}"
     return f"run {record.run_id}: {record.task} of {where}"
+
+
+def _roster(digest: str | None) -> list[str]:
+    return [] if digest is None else [f"roster of signing keys {digest}"]
 
 
 def _reasons(reasons: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back, noticed_before
 from hanse.collaborator.review import Reviewer
-from hanse.collaborator.rosters import note_runs_of_before
+from hanse.collaborator.rosters import settle_signing_key
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.tasks import Tasks
@@ -152,11 +152,7 @@ class Agent:
 
     async def _settle_signing_key(self) -> None:
         here = self._here
-
-        async def settle() -> None:
-            await asyncio.to_thread(note_runs_of_before, here.directory, here.identity.credentials.directory)
-            await here.identity.settle_signing_key(here.upstream)
-
+        settle = partial(settle_signing_key, here.directory, here.identity, here.upstream)
         await here.retry_while_disk_full(settle)
 
     async def _check_restored(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
 from functools import partial
 from pathlib import Path
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.identity import Identity
 from hanse.collaborator.plan_store import PlanStore
 from hanse.config.layout import PLANS
 from hanse.core.values.roster import check_place
@@ -15,6 +17,7 @@ from hanse.errors import PolicyError, StorageError, TrustError
 from hanse.files.atomic import write_file
 from hanse.files.errors import file_errors
 from hanse.pki.signing_key import SIGNING_KEY_FILE
+from hanse.transport.base import Upstream
 from hanse.wire.messages.sites import Assignment
 
 FILE = "runs-of-0.1.json"
@@ -65,6 +68,23 @@ class Rosters:
         self._found[digest] = None
         if len(self._found) > _MOST_REMEMBERED:
             self._found.popitem(last=False)
+
+
+async def settle_signing_key(directory: Path, identity: Identity, upstream: Upstream) -> None:
+    """Use the site's signing key; in a folder of before 0.2, make it, and note the runs that are under way.
+
+    Args:
+        directory: The site's folder.
+        identity: The site's.
+        upstream: The aggregator.
+
+    Raises:
+        CredentialError: See `Identity.settle_signing_key`.
+        StorageError: The folder cannot be read or written.
+    """
+    # First: what is under way when there is a key need not have been before there was one.
+    await asyncio.to_thread(note_runs_of_before, directory, identity.credentials.directory)
+    await identity.settle_signing_key(upstream)
 
 
 def note_runs_of_before(directory: Path, identity: Path) -> None:

@@ -7,6 +7,7 @@ then it takes the place of the old one. Whatever a crash leaves, the record deci
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from hanse.core.values.identity import Party
 from hanse.core.values.statements import SignedStatement
 from hanse.errors import CredentialError, StorageError, TrustError
 from hanse.fault_points import FaultPoint, reach
-from hanse.files.atomic import move_file, write_file
+from hanse.files.atomic import move_file, sync_folder, write_file
 from hanse.files.errors import file_errors
 from hanse.pki.key_statements import check_rotation
 from hanse.pki.signing_key import ANOTHER_KEY, SIGNING_KEY_FILE, SigningKey
@@ -33,15 +34,29 @@ def is_settled(identity: Path) -> bool:
 def next_key(identity: Path) -> SigningKey:
     """The key that is to be used next; made where an earlier try has left none that can be read.
 
+    Of processes that make one at the same time, all get the key of the first.
+
     Raises:
         StorageError: It cannot be written.
     """
     found = _readable(identity, NEXT_KEY_FILE)
-    if found is None:
-        (identity / NEXT_KEY_FILE).unlink(missing_ok=True)
-        found = SigningKey.create()
-        found.save(identity, NEXT_KEY_FILE)
-        note_step("made")
+    while found is None:
+        made = f"{NEXT_KEY_FILE}.{secrets.token_hex(8)}"
+        with file_errors(f"write {identity / NEXT_KEY_FILE}"):
+            try:
+                SigningKey.create().save(identity, made)
+                (identity / NEXT_KEY_FILE).hardlink_to(identity / made)
+            except FileExistsError:
+                pass  # the first one counts
+            except OSError:  # a file system without links
+                (identity / made).rename(identity / NEXT_KEY_FILE)
+            finally:
+                (identity / made).unlink(missing_ok=True)
+            sync_folder(identity)
+        found = _readable(identity, NEXT_KEY_FILE)
+        if found is None:  # what is there cannot be used
+            drop_next_key(identity)
+    note_step("made")
     return found
 
 
@@ -102,7 +117,10 @@ def put_in_place(identity: Path, key: SigningKey) -> bool:
     if waiting is None or waiting.fingerprint != key.fingerprint:
         return False
     with file_errors(f"put {identity / SIGNING_KEY_FILE} in place"):
-        move_file(identity / NEXT_KEY_FILE, identity / SIGNING_KEY_FILE)
+        try:
+            move_file(identity / NEXT_KEY_FILE, identity / SIGNING_KEY_FILE)
+        except FileNotFoundError:  # another process has just done so
+            return False
     note_step("in place")
     return True
 

@@ -36,6 +36,8 @@ OWN_WORDS = (
     "the aggregator ",
     "signing key of the operator: ",
     "the operator's reason: ",
+    "signed with key ",
+    "roster of signing keys ",
 )
 
 
@@ -47,9 +49,9 @@ def update(name: str) -> ReleasedUpdate:
 RECORDS: dict[str, SiteRecord] = {
     "tensor": ResultReleased(run_id="r", num_examples=1, update=update(FORGED), **TASK),
     "reasons": PlanAnswerReleased(
-        run_id="r", plan_digest="1" * 64, accepted=False, reasons=(FORGED, "2026"), by="rule"
+        run_id="r", plan_digest="1" * 64, accepted=False, reasons=(FORGED,), by="rule", signer="d" * 64
     ),
-    "failure": FailureReleased(run_id="r", reason=FORGED, log_tail=FORGED, **TASK),
+    "failure": FailureReleased(run_id="r", reason=FORGED, log_tail=FORGED, roster="d" * 64, **TASK),
     "acknowledged": RestoreAcknowledged(heard=HEAD, own=HEAD, by=FORGED, reason=FORGED, generation=1),
     "aggregator": AggregatorRestoreAcknowledged(
         record=ChainHead(sequence=7, digest="d" * 64),

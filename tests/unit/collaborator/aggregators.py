@@ -35,7 +35,7 @@ from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import read_csr
 from hanse.pki.key_statements import check_enrolment
-from hanse.pki.signing_key import SigningKey, verify_statement
+from hanse.pki.signing_key import SIGNING_KEY_FILE, SigningKey, verify_statement
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
@@ -301,12 +301,13 @@ class Site:
             "policy": {"accept": ["demo"]},
             "disk_reserve": 0,
         }
+        pki = self.directory / "pki"
         identity = Identity(
-            Credentials.load(self.directory / "pki", NOW),
+            Credentials.load(pki, NOW),
             renew_at=0.33,
             clock=self.clock,
             present=self.shown.append,
-            signing_key=signing_key(self.credentials),
+            signing_key=SigningKey.load(pki) if (pki / SIGNING_KEY_FILE).exists() else None,
         )
         return SiteContext(
             directory=self.directory,

@@ -12,6 +12,7 @@ from tests.unit.collaborator.aggregators import MODEL, TRAIN, Site, manifest_of,
 from hanse.collaborator import releases
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.review import Reviewer
+from hanse.collaborator.rosters import FILE
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.site_journal import SiteJournal, records_of
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
@@ -513,24 +514,25 @@ def test_nothing_leaves_while_the_journal_cannot_be_written(
 def test_an_outcome_that_an_agent_of_0_1_signed_is_handed_in_as_the_protocol_is_now(
     site: Site, run: Run, work: RunWork
 ) -> None:
+    (site.directory / FILE).write_text(f'["{work.run_id}"]')
     site.upstream.fail("result", LateResultError("too late"))
     with pytest.raises(IndexError):
         settled(
             site,
             run,
             work,
-            site.assignment("evaluate"),
+            site.assignment("evaluate", roster=None),
             FakeWorkers(TaskReport(num_examples=4, metrics={"accuracy": 0.5})),
         )
     kept = RunFolder(site.directory / "runs" / work.run_id)
     statement = kept.outcome(1)
     assert statement is not None
-    body = {name: value for name, value in statement.body.items() if name != "journal"}
+    body = {name: value for name, value in statement.body.items() if name not in ("journal", "roster")}
     signature = sign(site.credentials, TASK_RESULT_1, body)
     kept.keep_outcome(1, CertifiedStatement(body=body, **signature.model_dump()))
     workers = FakeWorkers()
 
-    outcome = settled(site, run, work, site.assignment("evaluate"), workers)
+    outcome = settled(site, run, work, site.assignment("evaluate", roster=None), workers)
 
     assert workers.orders == []
     assert outcome.journal is not None

@@ -89,11 +89,11 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
     loaded = write_demo_plan(places.plan, learner, rounds)
     files = asyncio.run(_deploy(places, loaded, view))
     comparison = compare_model(loaded, files["model"])
-    report = audit.examine(files["journal"], places.authority)
+    report = audit.examine(files["journal"], places.authority, places.signers)
     if shown:
         _show(comparison)
         say("\n".join(f"{name}: {path}" for name, path in files.items()))
-        say(f"\nhanse audit verify {files['journal']} --ca {places.authority}")
+        say(f"\nhanse audit verify {files['journal']} --ca {places.authority} --signers {places.signers}")
         audit.say_verdict(report)
     audit.conclude(files["journal"], report)
     return {

@@ -56,6 +56,11 @@ class DemoPaths:
         """The certificate of the federation's authority."""
         return self.federation / AUTHORITY / "ca.crt"
 
+    @property
+    def signers(self) -> Path:
+        """Signing keys of the hospitals, as an auditor has them from the hospitals."""
+        return self.root / "signers.txt"
+
     def site(self, hospital: str) -> Path:
         """A hospital's directory."""
         return self.root / "sites" / hospital
@@ -109,4 +114,6 @@ async def enrol(places: DemoPaths, hospitals: list[str]) -> None:
         asyncio.to_thread(join_with_token, places.site(hospital), token, (), None)
         for hospital, token in zip(hospitals, tokens, strict=True)
     )
-    await asyncio.gather(*joining)
+    joined = await asyncio.gather(*joining)
+    lines = (f"{each.party.name} {each.key.fingerprint}\n" for each in joined)
+    write_file(places.signers, "".join(lines).encode())

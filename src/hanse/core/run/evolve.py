@@ -130,7 +130,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RunSubmitted():
             raise AssertionError("handled by evolve")
         case SiteInvited():
-            return _invited(run, event.site)
+            return _invited(run, event.site, time_ms)
         case PlanAnswered():
             return _answered(run, event, time_ms)
         case SiteLeft():
@@ -230,9 +230,9 @@ def _put(run: Run, exchange: Exchange) -> Run:
     return replace(run, exchanges=run.exchanges.put(exchange, run.plan.cohort))
 
 
-def _invited(run: Run, site: str) -> Run:
+def _invited(run: Run, site: str, time_ms: int) -> Run:
     # Whoever comes back does so with another key, and has agreed to nothing with it.
-    return replace(
+    invited = replace(
         run,
         failure_record=run.failure_record.fresh(site),
         attendance=run.attendance.forget(site),
@@ -246,6 +246,8 @@ def _invited(run: Run, site: str) -> Run:
         unheard=run.unheard.including(site),
         absent=run.absent | {site} if run.exchanges.waiting_with(site) else run.absent,
     )
+    # Until it has agreed with its new key, it is asked nothing.
+    return _without_the_absent(invited, (site,), time_ms) if site in run.taking_part else invited
 
 
 def _answered(run: Run, event: PlanAnswered, time_ms: int) -> Run:

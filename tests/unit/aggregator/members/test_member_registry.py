@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.federations import FederationFixture, now
-from tests.parties import der, new_authority
+from tests.parties import der, new_authority, signing_key
 from tests.receipts import head
 
 from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
@@ -23,7 +23,7 @@ from hanse.core.values.statements import SignedStatement
 from hanse.errors import CredentialError, PolicyError, RunError, TamperedError, TokenError, TrustError
 from hanse.pki.certificates import peer_of, read_certificate
 from hanse.pki.enrolment import Invitation, request_certificate
-from hanse.pki.key_statements import enrolment_of
+from hanse.pki.key_statements import enrolment_of, rotation_of
 from hanse.pki.keys import PrivateKey, new_key, sign_bytes
 from hanse.pki.signing_key import SigningKey
 from hanse.storage.journal_memory import MemoryJournal
@@ -308,6 +308,87 @@ def test_a_list_of_members_that_was_altered_is_not_believed(fixture: FederationF
 
     with pytest.raises(TamperedError, match="list of members"):
         MemberRegistry(journal, fixture.authority, lifetimes=CertificateLifetimes(), clock=now)
+
+
+class TestSigningKeys:
+    def test_a_party_states_its_signing_key_when_it_enrols(self, fixture: FederationFixture) -> None:
+        key = SigningKey.create()
+
+        fixture.registry.enrol(token(fixture.registry), request(), enrolment(key=key))
+
+        for registry in (fixture.registry, again(fixture)):
+            member = registry.membership.member("d", Role.COLLABORATOR)
+            assert (member.signing_key, member.key_at_enrolment) == (key.fingerprint, True)
+
+    @pytest.mark.parametrize(
+        "other", [Party("north", Role.COLLABORATOR, "e"), Party("north", Role.OPERATOR, "d")], ids=str
+    )
+    def test_a_key_of_another_party_enrols_nobody_and_uses_up_nothing(
+        self, fixture: FederationFixture, other: Party
+    ) -> None:
+        invitation = token(fixture.registry)
+        with pytest.raises(TrustError, match="speaks of"):
+            fixture.registry.enrol(invitation, request(), enrolment(other))
+
+        assert fixture.registry.enrol(invitation, request(), enrolment())
+
+    def test_a_party_of_before_states_its_key_once(self, fixture: FederationFixture) -> None:
+        registry, key = of_before(fixture), SigningKey.create()
+
+        registry.record_signing_key(D, enrolment(key=key))
+
+        for each in (registry, again(fixture)):
+            member = each.membership.member("d", Role.COLLABORATOR)
+            assert (member.signing_key, member.key_at_enrolment) == (key.fingerprint, False)
+        with pytest.raises(CredentialError, match=f"recorded for d is {key.fingerprint}"):
+            registry.record_signing_key(D, enrolment(key=SigningKey.create()))
+
+    def test_a_key_that_is_stated_twice_is_recorded_once(self, fixture: FederationFixture) -> None:
+        registry, key = of_before(fixture), SigningKey.create()
+        registry.record_signing_key(D, enrolment(key=key))
+        records = len(fixture.journal.read(STREAM))
+
+        assert registry.record_signing_key(D, enrolment(key=key)) == key.fingerprint
+
+        assert len(fixture.journal.read(STREAM)) == records
+
+    def test_a_key_takes_the_place_of_the_one_that_signs_it(self, fixture: FederationFixture) -> None:
+        old, new = signing_key(fixture.credentials["a"]), SigningKey.create()
+        party = fixture.party("a")
+
+        fixture.registry.record_signing_key(party, enrolment(party, new), rotation_of(old, new, party))
+
+        member = again(fixture).membership.member("a", Role.COLLABORATOR)
+        assert member.signing_key == new.fingerprint
+
+    def test_a_key_that_the_recorded_one_did_not_sign_is_refused(self, fixture: FederationFixture) -> None:
+        old, new, thief = signing_key(fixture.credentials["a"]), SigningKey.create(), SigningKey.create()
+        party = fixture.party("a")
+
+        for rotation in (None, rotation_of(thief, new, party), rotation_of(old, thief, party)):
+            with pytest.raises(CredentialError, match="did not sign the key"):
+                fixture.registry.record_signing_key(party, enrolment(party, new), rotation)
+
+        assert fixture.registry.membership.parties["a"].signing_key == old.fingerprint
+
+    def test_a_party_that_comes_back_after_its_removal_brings_a_key_of_its_own(
+        self, fixture: FederationFixture
+    ) -> None:
+        fixture.registry.remove("a", "operator")
+        party, key = fixture.party("a"), SigningKey.create()
+        with pytest.raises(CredentialError, match="removed"):
+            fixture.registry.record_signing_key(party, enrolment(party, key))
+
+        fixture.registry.sign("a", Role.COLLABORATOR, request(party), enrolment(party, key))
+
+        assert fixture.registry.membership.parties["a"].signing_key == key.fingerprint
+
+
+def of_before(fixture: FederationFixture) -> MemberRegistry:
+    """The registry of a federation in which d joined before there were signing keys."""
+    body = {"name": "d", "role": "collaborator", "certificate": "0" * 64, "not_after_ms": 5}
+    fixture.journal.append(STREAM, [("PartyEnrolled", body)], time_ms=5)
+    return again(fixture)
 
 
 @pytest.mark.parametrize(

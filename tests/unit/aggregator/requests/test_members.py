@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.federations import FederationFixture
-from tests.parties import der
+from tests.parties import der, signing_key
 
+from hanse.core.journal.membership import PartyEnrolled
 from hanse.core.run.exchange_protocol import MemberState
-from hanse.core.run.lifecycle import Invite
+from hanse.core.run.lifecycle import Invite, Stop
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.peer import Peer
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import StorageError
+from hanse.errors import RunError, StorageError
 from hanse.pki.enrolment import read_token, request_certificate
-from hanse.pki.key_statements import enrolment_of
+from hanse.pki.key_statements import enrolment_of, rotation_of
 from hanse.pki.keys import new_key
 from hanse.pki.signing_key import SigningKey
-from hanse.wire.messages.members import EnrolRequest, InviteRequest, RemoveRequest, RenewRequest, SignRequest
+from hanse.wire.messages.members import (
+    EnrolRequest,
+    InviteRequest,
+    RemoveRequest,
+    RenewRequest,
+    SigningKeyRequest,
+    SignRequest,
+)
 from hanse.wire.messages.runs import StopRequest
 
 Run = Callable[[Any], Any]
@@ -153,3 +163,118 @@ def test_a_certificate_is_renewed_for_who_asks(fixture: FederationFixture, run: 
             assert member.seen_ms is not None
 
     run(main())
+
+
+def rotation(fixture: FederationFixture, name: str, new: SigningKey) -> SigningKeyRequest:
+    party = fixture.party(name)
+    stated = rotation_of(signing_key(fixture.credentials[name]), new, party)
+    return SigningKeyRequest(enrolment=enrolment_of(new, party), rotation=stated)
+
+
+def test_a_party_is_told_which_signing_key_is_recorded_for_it(fixture: FederationFixture, run: Run) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service:
+            reply = await service.member_requests.signing_key(fixture.peer("a"))
+            assert reply.fingerprint == signing_key(fixture.credentials["a"]).fingerprint
+
+    run(main())
+
+
+def test_a_signing_key_is_rotated_while_the_site_takes_part_in_no_run(
+    fixture: FederationFixture, run: Run
+) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service:
+            new, asked = SigningKey.create(), service.member_requests
+            run_id = await fixture.submit()
+            reply = await asked.record_signing_key(fixture.peer("a"), rotation(fixture, "a", new))
+            assert reply.fingerprint == new.fingerprint
+            assert (await asked.signing_key(fixture.peer("a"))).fingerprint == new.fingerprint
+            listed = {member.name: member for member in (await asked.members(fixture.operator)).members}
+            assert (listed["a"].signing_key, listed["a"].key_at_enrolment) == (new.fingerprint, True)
+            assert fixture.run(run_id).unanswered == ("a", "b", "c")
+
+    run(main())
+
+
+def test_no_signing_key_changes_within_a_run(fixture: FederationFixture, run: Run) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service:
+            asked, request = service.member_requests, rotation(fixture, "a", SigningKey.create())
+            run_id = await fixture.submit()
+            await fixture.answer(run_id, "a")
+            with pytest.raises(RunError, match=f"a takes part in run {run_id}"):
+                await asked.record_signing_key(fixture.peer("a"), request)
+
+            await fixture.controller(run_id).execute(Stop("operator"))
+            await asked.record_signing_key(fixture.peer("a"), request)
+
+    run(main())
+
+
+def test_a_rotation_whose_reply_was_lost_is_repeated_without_an_error(
+    fixture: FederationFixture, run: Run
+) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service:
+            asked, new = service.member_requests, SigningKey.create()
+            request = rotation(fixture, "a", new)
+            await asked.record_signing_key(fixture.peer("a"), request)
+            run_id = await fixture.submit()
+            exchanged(fixture, "a", new)
+            await fixture.answer(run_id, "a")
+
+            reply = await asked.record_signing_key(fixture.peer("a"), request)
+
+            assert reply.fingerprint == new.fingerprint
+            assert fixture.run(run_id).taking_part == {"a"}
+
+    run(main())
+
+
+def test_an_operator_that_states_its_key_late_is_asked_about_no_plan(
+    fixture: FederationFixture, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service:
+            run_id, key = await fixture.submit(), SigningKey.create()
+            body = {"name": "olga", "role": "operator", "certificate": "0" * 64, "not_after_ms": 5}
+            fixture.registry._append(PartyEnrolled.model_validate(body))
+            olga = Peer(Party("north", Role.OPERATOR, "olga"), "0" * 64, 5)
+            request = SigningKeyRequest(enrolment=enrolment("olga", Role.OPERATOR, key))
+
+            reply = await service.member_requests.record_signing_key(olga, request)
+
+            assert reply.fingerprint == key.fingerprint
+            assert key.words in caplog.text
+            assert "olga" not in fixture.run(run_id).invited
+
+    run(main())
+
+
+def test_a_site_that_was_enrolled_again_meanwhile_is_asked_for_its_consent_with_the_new_key(
+    fixture: FederationFixture, run: Run
+) -> None:
+    async def main() -> None:
+        run_id = ""
+        async with fixture.serving():
+            run_id = await fixture.asked("evaluate", cohort={"quorum": 0.5})
+        fixture.open()
+        fixture.registry.remove("a", "operator")
+        fixture.credentials["a"] = fixture.enrolled("a")  # by hand, while the service does not run
+        async with fixture.serving():
+            run_ = fixture.run(run_id)
+            assert ("a" in run_.taking_part, "a" in run_.roster, run_.unanswered) == (False, False, ("a",))
+            assert run_.exchanges[1].members["a"].state is MemberState.FAILED
+            await fixture.answer(run_id, "a")
+            assert fixture.run(run_id).roster["a"] == signing_key(fixture.credentials["a"]).fingerprint
+
+    run(main())
+
+
+def exchanged(fixture: FederationFixture, name: str, key: SigningKey) -> None:
+    """Give a site a folder with another signing key."""
+    old = fixture.credentials[name]
+    folder = old.directory.with_name(f"{old.directory.name}-rotated")
+    key.save(folder)
+    fixture.credentials[name] = replace(old, directory=folder)

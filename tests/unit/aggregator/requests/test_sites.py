@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ from hanse.core.journal.site_records import JournalHead
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.round_events import ResultRefused, TaskFailed, UpdateAccepted
 from hanse.core.run.run import Phase
+from hanse.core.run.run_events import PlanAnswered
 from hanse.core.run.timing import Tick
+from hanse.core.values.roster import check_place
 from hanse.errors import (
     CredentialError,
     LateResultError,
@@ -24,6 +27,7 @@ from hanse.errors import (
     StorageError,
     TrustError,
 )
+from hanse.pki.signing_key import SigningKey
 from hanse.wire.messages.members import RemoveRequest
 from hanse.wire.messages.sites import (
     PLAN_ANSWER,
@@ -33,6 +37,7 @@ from hanse.wire.messages.sites import (
     NextRequest,
     PlanAnswer,
     ProgressRequest,
+    ResultRequest,
 )
 
 Run = Callable[[Any], Any]
@@ -182,6 +187,62 @@ class TestAnswers:
 
         run(main())
 
+    def test_an_answer_names_the_key_it_is_signed_with_in_the_journal(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
+                await service.site_requests.answer(fixture.peer("a"), answer(fixture, run_id))
+                (answered,) = (e for e in fixture.events(run_id) if isinstance(e, PlanAnswered))
+                assert answered.signer == signing_key(fixture.credentials["a"]).fingerprint
+
+        run(main())
+
+    @pytest.mark.parametrize("signer", [None, "1" * 64])
+    def test_an_answer_has_to_cover_the_sites_own_key(
+        self, fixture: FederationFixture, run: Run, signer: str | None
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
+                with pytest.raises(ProtocolError, match="its answer names the key"):
+                    await service.site_requests.answer(
+                        fixture.peer("a"), answer(fixture, run_id, signer=signer)
+                    )
+
+        run(main())
+
+    def test_an_answer_with_another_key_than_the_recorded_one_is_refused(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
+                stranger = SigningKey.create()
+                body = answer(fixture, run_id, signer=stranger.fingerprint).statement.body
+                request = AnswerRequest(run_id=run_id, statement=stranger.sign(PLAN_ANSWER, body))
+                with pytest.raises(TrustError, match=f"signed with key {stranger.fingerprint[:16]}"):
+                    await service.site_requests.answer(fixture.peer("a"), request)
+                assert fixture.run(run_id).answers == {}
+
+        run(main())
+
+    def test_a_site_that_has_stated_no_key_cannot_answer(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.submit()
+                members = fixture.registry.membership
+                keyless = dataclasses.replace(members.parties["a"], signing_key=None)
+                without = dataclasses.replace(members, parties={**members.parties, "a": keyless})
+                fixture.registry._standing = dataclasses.replace(
+                    fixture.registry._standing, membership=without
+                )
+                with pytest.raises(CredentialError, match=r"has stated no signing key\. Restart its agent"):
+                    await service.site_requests.answer(fixture.peer("a"), answer(fixture, run_id))
+
+        run(main())
+
 
 def answer(
     fixture: FederationFixture, run_id: str, purpose: str = PLAN_ANSWER, **changes: Any
@@ -321,6 +382,100 @@ class TestResults:
                 outcome = fixture.outcome(await fixture.asked(), "a")
                 with pytest.raises(RunError, match="no run 'demo-9'"):
                     await fixture.hand_in(outcome.model_copy(update={"run_id": "demo-9"}))
+
+        run(main())
+
+
+class TestRosters:
+    def test_a_site_finds_its_key_in_the_roster_of_an_exchange_that_asks_it(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                for name in "abc":
+                    work = await service.site_requests.next(fixture.peer(name), NextRequest())
+                    digest = work.runs[0].assignments[0].roster
+                    assert digest == fixture.run(run_id).roster.digest
+                    proof = await service.site_requests.roster(fixture.peer(name), digest)
+                    check_place(proof, digest, name, signing_key(fixture.credentials[name]).fingerprint)
+
+        run(main())
+
+    def test_a_roster_stays_that_of_its_exchange_when_a_site_leaves(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.asked(cohort={"quorum": 0.5})
+                before = fixture.run(run_id).roster.digest
+                await service.member_requests.remove(fixture.operator, "c", RemoveRequest())
+                await fixture.ask(run_id, "evaluate")
+                work = await service.site_requests.next(fixture.peer("a"), NextRequest())
+                first, second = (asked.roster for asked in work.runs[0].assignments)
+                assert first == before != second
+                for digest in (first, second):
+                    proof = await service.site_requests.roster(fixture.peer("a"), digest)
+                    check_place(proof, digest, "a", signing_key(fixture.credentials["a"]).fingerprint)
+
+        run(main())
+
+    def test_a_roster_that_asks_a_site_nothing_is_not_for_it(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                digest = fixture.run(run_id).roster.digest
+                for wrong in ("0" * 64, f"{digest}-blake3"):
+                    with pytest.raises(RunError, match="no exchange that asks a has the roster"):
+                        await service.site_requests.roster(fixture.peer("a"), wrong)
+                await fixture.controller(run_id).execute(Stop("operator"))
+                with pytest.raises(RunError, match="no exchange that asks a has the roster"):
+                    await service.site_requests.roster(fixture.peer("a"), digest)
+
+        run(main())
+
+    @pytest.mark.parametrize("roster", [None, "1" * 64])
+    def test_a_result_has_to_repeat_the_roster_of_its_exchange(
+        self, fixture: FederationFixture, run: Run, roster: str | None
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked("evaluate")
+                with pytest.raises(ProtocolError, match="and the roster of the exchange is"):
+                    await fixture.hand_in(fixture.outcome(run_id, "a", roster=roster))
+
+        run(main())
+
+    def test_a_site_that_refused_the_roster_says_so_by_a_failure_without_it(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked("evaluate", cohort={"quorum": 0.5})
+                told = {"outcome": "failed", "reason": "the roster has another key", "roster": None}
+                await fixture.hand_in(fixture.outcome(run_id, "a", **told))
+                with pytest.raises(ProtocolError, match="and the roster of the exchange is"):
+                    await fixture.hand_in(fixture.outcome(run_id, "b", **(told | {"roster": "1" * 64})))
+                (failed,) = (e for e in fixture.events(run_id) if isinstance(e, TaskFailed))
+                assert (failed.site, failed.reason) == ("a", "the roster has another key")
+
+        run(main())
+
+    def test_a_result_counts_with_the_key_that_the_site_agreed_with_alone(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                run_id = await fixture.asked("evaluate")
+                outcome = fixture.outcome(run_id, "a")
+                stranger = SigningKey.create()
+                statement = stranger.sign(TASK_RESULT, outcome.model_dump(mode="json"))
+                with pytest.raises(TrustError, match=f"signed with key {stranger.fingerprint[:16]}"):
+                    await fixture.service.site_requests.result(
+                        fixture.peer("a"), ResultRequest(statement=statement)
+                    )
 
         run(main())
 

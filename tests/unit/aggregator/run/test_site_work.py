@@ -11,7 +11,7 @@ from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_interval_s, sites_to_wake
 from hanse.aggregator.run.status import CONTACT_MS, MOST_ABSENT, MOST_ANSWERS, MOST_AWAITED, status_of
 from hanse.core.run.failure_streaks import FailureRecord, Suspension
-from hanse.core.run.lifecycle import Fail, Leave, Resume, Stop
+from hanse.core.run.lifecycle import AnswerPlan, Fail, Leave, Resume, Stop
 from hanse.core.run.round_events import (
     Data,
     ExchangeClosed,
@@ -27,7 +27,9 @@ from hanse.core.run.tasks import FailTask
 from hanse.core.run.timing import Tick
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet
+from hanse.core.values.statements import CertifiedStatement
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.sites import RunSuspension, Work
 
@@ -49,6 +51,36 @@ class TestWork:
         assert (asked.exchange, asked.task, asked.round_number, asked.model) == (1, "train", 1, MODEL)
         assert (asked.model_bytes, asked.max_update_bytes) == (100, 100 + HEADER_SLACK)
         assert not run.review
+
+    def test_a_task_names_the_roster_of_its_exchange(self) -> None:
+        driver = Driver("ab")
+        for site in "ab":
+            driver.do(AnswerPlan(site, True, signer=site * 64))
+        driver.do(OpenRound(0))
+        driver.do(Commit(0, MODEL))
+        driver.do(OpenRound(1))
+        driver.do(OpenExchange(1, 0, "train", MODEL))
+
+        (asked,) = work("a", driver).runs[0].assignments
+
+        assert asked.roster == Roster({"a": "a" * 64, "b": "b" * 64}).digest
+
+    def test_a_site_whose_consent_names_no_key_has_to_answer_before_it_is_asked_a_task(self) -> None:
+        driver = Driver("ab")
+        for site in "ab":
+            consent = CertifiedStatement(body={}, certificate="", signature="")
+            driver.do(AnswerPlan(site, True, statement=consent))  # type: ignore[arg-type]
+        driver.do(OpenRound(0))
+        driver.do(Commit(0, MODEL))
+        driver.do(OpenRound(1))
+        driver.do(OpenExchange(1, 0, "train", MODEL))
+        before = work("a", driver).runs[0]
+
+        driver.do(AnswerPlan("a", True, signer="a" * 64))
+
+        after = work("a", driver).runs[0]
+        assert (before.review, before.assignments) == (True, ())
+        assert (after.review, [asked.roster for asked in after.assignments]) == (False, [None])
 
     def test_a_task_without_an_update_takes_none(self) -> None:
         assert work("a", Driver("ab").asked("evaluate")).runs[0].assignments[0].max_update_bytes == 0

@@ -24,11 +24,13 @@ COHORT = {
 
 _NUMBER = st.integers(1, 4)
 _SITE = st.sampled_from(SITES)
+KEYS = ("1" * 64, "2" * 64)
+_KEY = st.sampled_from((None, *KEYS))
 
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
-    st.builds(AnswerPlan, _SITE, accepted=st.booleans()),
+    st.builds(AnswerPlan, _SITE, accepted=st.booleans(), signer=_KEY),
     st.builds(Leave, _SITE, st.just("removed")),
-    st.builds(Invite, _SITE),
+    st.builds(Invite, _SITE, _KEY),
     st.builds(OpenRound, st.integers(0, 3)),
     st.builds(OpenExchange, st.integers(0, 3), st.integers(0, 1), st.just("train"), st.just(MODEL)),
     st.builds(OpenStream, st.just("train"), st.just(MODEL), st.frozensets(_NUMBER, max_size=2)),
@@ -41,7 +43,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.just(Tick()),
     st.just(Recover()),
     st.builds(Stop, st.just("operator")),
-    st.builds(Resume, st.just("operator")),
+    st.builds(Resume, st.just("operator"), st.dictionaries(_SITE, st.sampled_from(KEYS), max_size=2)),
     st.builds(Reinstate, _SITE, st.just("operator")),
 )
 

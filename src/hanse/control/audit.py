@@ -344,7 +344,7 @@ class _Examination:
 
 def _rounded(event: UpdateAccepted, plan: Plan) -> bool:
     """Check if a result has to have its metrics rounded: sites of 0.1 did not, of plans that 0.1 knew."""
-    of_0_1 = event.statement is not None and purpose_of_outcome(event.statement.body) == TASK_RESULT_1
+    of_0_1 = event.statement is not None and purpose_of_outcome(event.statement) == TASK_RESULT_1
     return not of_0_1 or plan.metric_digits != Plan.model_fields["metric_digits"].default
 
 

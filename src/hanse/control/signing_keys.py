@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from hanse.control.report import ROSTER, SIGNERS, AuditReport, Check
 from hanse.control.signers import Signers
+from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
 from hanse.core.run.run import Run
-from hanse.core.run.run_events import PlanAnswered, RunStarted
+from hanse.core.run.run_events import AggregatorRestored, PlanAnswered, RunStarted
 from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.core.values.wording import and_more, named
+from hanse.errors import ProtocolError
 
 _MOST_NAMED = 20
 
@@ -53,6 +55,8 @@ class KeyChecks:
             case UpdateAccepted() | TaskFailed():
                 self._signed(event, where)
                 self._repeats(event, where)
+            case AggregatorRestored():
+                self._acknowledged(event, where)
             case _:
                 pass
 
@@ -121,6 +125,14 @@ class KeyChecks:
         if account is not None and key not in account.signed_with:
             account.signed_with.append(key)
         self._listed(site, key, where)
+
+    def _acknowledged(self, event: AggregatorRestored, where: str) -> None:
+        """Hold the key of an operator who acknowledged a restore against the auditor's list."""
+        try:
+            said, signed = read_acknowledgement(event.statement)
+        except ProtocolError:
+            return  # another check says so
+        self._listed(said.operator, signed.claimed_signer, where)
 
     def _listed(self, site: str, key: str | None, where: str) -> None:
         """Hold a key against the auditor's list, once for each site and key."""

@@ -405,6 +405,20 @@ class TestRestore:
         assert (restore.sequence, restore.digest) == (RESTORED.sequence, RESTORED.digest)
         assert report.as_json()["restores"][0]["operator"] == "olga"
 
+    @pytest.mark.parametrize("listed", ["own", "other"])
+    def test_the_operators_key_is_held_against_the_auditors_list(
+        self, world: World, tmp_path: Path, listed: str
+    ) -> None:
+        witnesses = self.lost(world, tmp_path)
+        signer = self.restore(witnesses, world)
+        witnesses.evaluate()
+        path = witnesses.author.export(tmp_path / "journal.jsonl")
+        key = signer.key.fingerprint if listed == "own" else "0" * 64
+
+        report = verify(path, world.authority.certificate, {"olga": (key,)})
+
+        assert ("signers" in problems(report)) == (listed == "other")
+
     def test_it_explains_receipts_of_before_it_in_a_remark(self, world: World, tmp_path: Path) -> None:
         witnesses = self.lost(world, tmp_path)
         self.restore(witnesses, world)

@@ -233,10 +233,11 @@ class TestAnswers:
         async def main() -> None:
             async with fixture.serving() as service:
                 run_id = await fixture.submit()
-                members = fixture.registry._membership
+                members = fixture.registry.membership
                 keyless = dataclasses.replace(members.parties["a"], signing_key=None)
-                fixture.registry._membership = dataclasses.replace(
-                    members, parties={**members.parties, "a": keyless}
+                without = dataclasses.replace(members, parties={**members.parties, "a": keyless})
+                fixture.registry._standing = dataclasses.replace(
+                    fixture.registry._standing, membership=without
                 )
                 with pytest.raises(CredentialError, match=r"has stated no signing key\. Restart its agent"):
                     await service.site_requests.answer(fixture.peer("a"), answer(fixture, run_id))
@@ -421,7 +422,7 @@ class TestRosters:
             async with fixture.serving() as service:
                 run_id = await fixture.asked(cohort={"quorum": 0.5})
                 before = fixture.run(run_id).roster.digest
-                await service.member_requests.remove(fixture.operator, "c")
+                await service.member_requests.remove(fixture.operator, "c", RemoveRequest())
                 await fixture.ask(run_id, "evaluate")
                 work = await service.site_requests.next(fixture.peer("a"), NextRequest())
                 first, second = (asked.roster for asked in work.runs[0].assignments)

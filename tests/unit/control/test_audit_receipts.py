@@ -108,7 +108,7 @@ class Witnesses:
         self.author.do(RecordAggregate(1, SITES, 10, "e" * 64))
 
     def evaluate(self) -> None:
-        self.author.do(OpenExchange(1, 1, "evaluate", MODEL))
+        self.author.do(OpenExchange(1, 1, "evaluate", ModelRef(named(LAST_MODEL))))
         self.answer("budapest")
         self.answer("zurich", outcome="failed", reason="out of memory", log_tail="killed")
         self.author.do(Commit(1, ModelRef(named(LAST_MODEL)), {"loss": 0.5}))
@@ -257,8 +257,8 @@ def test_two_journals_for_two_sites_are_found_when_both_folders_are_given(
         each.keep = _keeping(each, "budapest" if each is shown else "zurich")  # type: ignore[method-assign]
         each.train()
         if each is hidden:
-            each.author.do(OpenExchange(1, 1, "train", MODEL))
-            each.answer("zurich", update=UpdateFile(digest=UPDATE, size=120))
+            each.author.do(OpenExchange(1, 1, "evaluate", MODEL))
+            each.answer("zurich")
         else:
             each.evaluate()
     path = author.export(tmp_path / "journal.jsonl")

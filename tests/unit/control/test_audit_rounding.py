@@ -14,7 +14,7 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.significant import significant
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement, Statement
 from hanse.pki.signatures import sign
 from hanse.wire.journal_file import read_lines
 from hanse.wire.messages.sites import TASK_RESULT, TASK_RESULT_1, UpdateFile
@@ -35,8 +35,10 @@ def found(world: World, tmp_path: Path, loss: float, purpose: str = TASK_RESULT)
     author.do(OpenRound(1))
     author.do(OpenExchange(1, 0, "train", MODEL))
     outcome = author.outcome("zurich", update=UpdateFile(digest=UPDATE, size=120), metrics={"loss": loss})
-    body = outcome.model_dump(mode="json", exclude={"journal"} if purpose == TASK_RESULT_1 else set())
-    statement = SignedStatement(body=body, **sign(author.sites["zurich"], purpose, body).model_dump())
+    statement: Statement = author.statement("zurich", outcome)
+    if purpose == TASK_RESULT_1:
+        body = outcome.model_dump(mode="json", exclude={"journal", "roster"})
+        statement = CertifiedStatement(body=body, **sign(author.sites["zurich"], purpose, body).model_dump())
     author.do(AcceptResult(outcome.exchange, "zurich", 5, {"loss": loss}, UPDATE, statement))
     checks = verify(author.export(tmp_path / "journal.jsonl"), world.authority.certificate).checks
     assert checks["statements"].problems == []

@@ -20,7 +20,7 @@ from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import CertifiedStatement
 from hanse.pki.signatures import sign
 from hanse.wire.messages.sites import TASK_RESULT_1, UpdateFile
 
@@ -250,10 +250,7 @@ class TestOrder:
         author.do(OpenExchange(1, 0, "train", MODEL))
         author.answer_task("budapest", update=SENT, metrics={"loss": 0.5})
         outcome = author.outcome("budapest", update=UpdateFile(digest=OTHER, size=120))
-        from hanse.pki.statements import state
-        from hanse.wire.messages.sites import TASK_RESULT
-
-        statement = state(author.sites["budapest"], TASK_RESULT, outcome)
+        statement = author.statement("budapest", outcome)
 
         def both(lines: Lines) -> None:
             place = next(n for n, line in enumerate(lines) if line.get("kind") == "UpdateAccepted")
@@ -373,9 +370,9 @@ class TestHowOften:
             if not signed_by_0_1:
                 author.answer_task("budapest", update=SENT)
                 continue
-            body = outcome.model_dump(mode="json", exclude={"journal"})
+            body = outcome.model_dump(mode="json", exclude={"journal", "roster"})
             signature = sign(author.sites["budapest"], TASK_RESULT_1, body)
-            statement = SignedStatement(body=body, **signature.model_dump())
+            statement = CertifiedStatement(body=body, **signature.model_dump())
             author.do(
                 AcceptResult(
                     outcome.exchange, "budapest", outcome.num_examples, outcome.metrics, UPDATE, statement

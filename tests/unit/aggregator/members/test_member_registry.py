@@ -218,7 +218,7 @@ class TestAdmission:
         self, fixture: FederationFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fixture.registry.admit(der(fixture.credentials["a"]))
-        monkeypatch.setattr(fixture.registry, "_clock", lambda: now() + timedelta(days=8))
+        monkeypatch.setattr(fixture.registry._certificates, "_clock", lambda: now() + timedelta(days=8))
 
         with pytest.raises(CredentialError, match="expired"):
             fixture.registry.admit(der(fixture.credentials["a"]))

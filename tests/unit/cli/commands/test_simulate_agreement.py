@@ -20,7 +20,7 @@ name: agreeing
 code: [federation.py]
 learner: federation:learner
 rounds: 2
-cohort: {minimum: 2}
+cohort: {minimum: 3}
 tasks:
   train: {discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss, accuracy, r2]}}
 """
@@ -59,7 +59,7 @@ COLUMNS = """x = frame(['age', 'sex'] if first else {second})
 
 @pytest.fixture
 def simulate(tmp_path: Path, hanse: Hanse) -> Any:
-    def simulate(made: str, *options: Any, plan: str = "", sites: str = "ab") -> Ended:
+    def simulate(made: str, *options: Any, plan: str = "", sites: str = "abc") -> Ended:
         (tmp_path / "federation.py").write_text(CODE.replace("MADE", made), encoding="utf-8")
         (tmp_path / "plan.yaml").write_text(PLAN + plan, encoding="utf-8")
         names = [option for name in sites for option in ("--site", name)]

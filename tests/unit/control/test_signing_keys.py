@@ -222,9 +222,9 @@ def test_one_played_site_contradicts_the_genuine_statements_of_another_without_a
     found = problems(audited(forger))
 
     assert found.keys() == {"roster"}
-    (problem,) = found["roster"]
-    assert "budapest saw roster" in problem
-    assert "the signing key of at least one site is another in the two" in problem
+    for problem in found["roster"]:
+        assert "budapest saw roster" in problem
+        assert "the signing key of at least one site is another in the two" in problem
 
 
 def test_one_played_site_is_named_by_the_list(

@@ -116,6 +116,9 @@ def imports() -> Iterator[tuple[str, str]]:
 # ------------------------------------------------------------- canonical JSON
 
 
+_DIGESTS = ("manifest", "record", "statement", "signed_statement")
+
+
 def with_generated_parts(text: str) -> str:
     """A page with the parts between its marks made again."""
     parts = {"canonical vectors": vector_tables}
@@ -134,7 +137,7 @@ def vector_tables() -> str:
         _table(("value", "input", "canonical", "SHA-256 begins"), values),
         _table(("refused", "input"), refused),
     )
-    digests = ((f"`{name}`", f"`{vectors[name]['sha256']}`") for name in ("manifest", "record", "statement"))
+    digests = ((f"`{name}`", f"`{vectors[name]['sha256']}`") for name in _DIGESTS)
     return "\n".join([*tables, _table(("bytes", "SHA-256"), digests)]).rstrip()
 
 

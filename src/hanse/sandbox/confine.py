@@ -88,6 +88,7 @@ class Confined:
             started be read.
         gaps: What is not confined, or only by refusing too much, and why; empty is best.
         watched: Limits that are looked at from time to time and not held by the kernel, and why.
+        counted: Whether the kernel holds the worker to the number of its processes.
     """
 
     layers: tuple[str, ...]
@@ -96,6 +97,7 @@ class Confined:
     processes: bool
     gaps: tuple[str, ...]
     watched: tuple[str, ...] = ()
+    counted: bool = False
 
     def locked_in(self, *, network: bool = False) -> bool:
         """Say whether all that `sandbox: required` asks for took effect.
@@ -144,6 +146,11 @@ class Layers:
     def local_sockets(self) -> bool:
         """Whether sockets with a path reach nobody outside, so that the worker may have its own."""
         return self.tree or self.landlock >= landlock.LOCAL_SOCKETS_SINCE
+
+    @property
+    def counted(self) -> bool:
+        """Whether the kernel holds the worker to the number of its processes."""
+        return self.group or (self.namespaces and not self.superuser)
 
     def families(self, *, network: bool) -> tuple[int, ...]:
         """Address families in which the worker may open sockets, given the other layers."""
@@ -252,6 +259,7 @@ def assess(
             *(f"the worker can read the secret {path}: move it out of what is granted" for path in readable),
         ),
         watched=tuple(f"{limit} ({no_group})" for limit in _watched(confinement, layers)),
+        counted=layers.counted,
     )
 
 
@@ -264,7 +272,7 @@ def _watched(confinement: Confinement, layers: Layers) -> Iterator[str]:
             "the memory of a worker's processes together is measured a few times a second and not held, and "
             "what the kernel keeps for them (sockets, pipes, files on their way) is not seen"
         )
-    if confinement.processes is not None and not (layers.namespaces and not layers.superuser):
+    if confinement.processes is not None and not layers.counted:
         yield "the number of a worker's processes is counted a few times a second and not held"
 
 

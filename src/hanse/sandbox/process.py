@@ -115,7 +115,7 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(spec.start_timeout_s):
                 worker.confined = await worker._give_orders()
-            worker._watching = asyncio.create_task(worker._watch())
+            worker._begin_watch()
         except TimeoutError:
             await worker.stop(grace_s=0)
             raise TaskError(
@@ -165,12 +165,16 @@ class WorkerProcess:
         """The last lines that the worker printed."""
         return self._log.tail(lines)
 
-    async def _watch(self) -> None:
+    def _begin_watch(self) -> None:
+        spec, held, counted = self._spec, self._group is not None, self.confined.counted
+        watch = Watch(self.pid, spec.confinement, spec.workspace.absolute(), held=held, counted=counted)
+        if watch.needed:
+            self._watching = asyncio.create_task(self._end_when(watch))
+
+    async def _end_when(self, watch: Watch) -> None:
         """End the worker when it takes more than it may."""
-        spec, held = self._spec, self._group is not None
-        watch = Watch(self.pid, spec.confinement, spec.workspace.absolute(), held=held)
         self.exceeded = await watch.exceeded()
-        logger.warning("a worker in %s is ended because %s", spec.workspace, self.exceeded.what)
+        logger.warning("a worker in %s is ended because %s", self._spec.workspace, self.exceeded.what)
         await self._kill()
 
     async def _kill(self) -> None:

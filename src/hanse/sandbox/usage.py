@@ -106,7 +106,7 @@ def proportional_memory(processes: Iterable[int]) -> int:
     total = 0
     for process in processes:
         try:
-            text = Path(f"/proc/{process}/smaps_rollup").read_bytes()
+            text = _read(f"/proc/{process}/smaps_rollup")
             total += _bytes(text, b"Pss_Anon:") + _bytes(text, b"SwapPss:")
         except _GONE:
             continue
@@ -156,9 +156,7 @@ def _mapped(processes: Iterable[int]) -> dict[Inode, int]:
     for process in processes:
         own: Counter[Inode] = Counter()
         with suppress(*_GONE):
-            for start, end, major, minor, number in _SHARED.findall(
-                Path(f"/proc/{process}/maps").read_bytes()
-            ):
+            for start, end, major, minor, number in _SHARED.findall(_read(f"/proc/{process}/maps")):
                 inode = os.makedev(int(major, 16), int(minor, 16)), int(number)
                 own[inode] += int(end, 16) - int(start, 16)
         for inode, size in own.items():
@@ -178,9 +176,15 @@ def _used(process: int, folder: Path) -> int:
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
+def _read(path: str) -> bytes:
+    # Unbuffered and without a `Path`: a worker may have hundreds of these files, looked at again and again.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.readall()
+
+
 def _state(process: int) -> bytes | None:
     with suppress(*_GONE):
-        return Path(f"/proc/{process}/status").read_bytes()
+        return _read(f"/proc/{process}/status")
     return None
 
 
@@ -202,7 +206,7 @@ def _children_of_threads(process: int, threads: Iterable[str]) -> list[int]:
     found: list[int] = []
     for thread in threads:
         with suppress(*_GONE):
-            found += map(int, Path(f"/proc/{process}/task/{thread}/children").read_bytes().split())
+            found += map(int, _read(f"/proc/{process}/task/{thread}/children").split())
     return found
 
 

@@ -8,9 +8,9 @@ import logging
 import math
 import os
 import stat
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,6 @@ _FEW_INODES = 0.01
 """Part of a disk's files below which so many are left that others could make none soon."""
 
 logger = logging.getLogger(__name__)
-
-_threads = ThreadPoolExecutor(8, thread_name_prefix="watch")
-"""Apart from the event loop's own: what is slow there must not keep a worker from being looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +81,12 @@ class Watch:
         pid: The worker's guard, above all of its processes.
         confinement: Its limits.
         workspace: Where it writes.
-        held: Whether the kernel holds the limits on memory and processes; they are not looked at then.
+        held: Whether the kernel holds the limit on memory; it is not looked at then.
+        counted: Whether the kernel holds that on processes; likewise.
         interval_s: Seconds between two looks.
+
+    Attributes:
+        needed: Whether there is a limit to look at.
     """
 
     def __init__(
@@ -94,14 +95,16 @@ class Watch:
         confinement: Confinement,
         workspace: Path,
         *,
-        held: bool,
+        held: bool = False,
+        counted: bool = False,
         interval_s: float = INTERVAL_S,
     ) -> None:
-        here = usage.supported() and not held
+        here = usage.supported()
         self._pid = pid
-        self._memory = confinement.memory_bytes if here else None
-        self._processes = confinement.processes if here else None
+        self._memory = confinement.memory_bytes if here and not held else None
+        self._processes = confinement.processes if here and not counted else None
         self._reserve = confinement.disk_reserve
+        self.needed = any(limit is not None for limit in (self._memory, self._processes, self._reserve))
         self._workspace = workspace
         self._before = Taken(0, 0)
         self._lacked = 0
@@ -109,20 +112,39 @@ class Watch:
 
     async def exceeded(self) -> Exceeded:
         """Wait until the worker exceeds a limit; says which."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(_threads, self.begin)
-        failed = ""
-        while True:
+        loop, ends = asyncio.get_running_loop(), threading.Event()
+        told: asyncio.Future[Exceeded] = loop.create_future()
+
+        def tell(found: Exceeded) -> None:
+            if not told.done():
+                told.set_result(found)
+
+        def watch() -> None:
+            found = self._look_until(ends)
+            if found is not None:
+                with suppress(RuntimeError):  # the loop has ended, and the worker with it
+                    loop.call_soon_threadsafe(tell, found)
+
+        # A thread of its own: to wake the event loop for each look would cost more than the look.
+        threading.Thread(target=watch, name=f"watch of {self._pid}", daemon=True).start()
+        try:
+            return await told
+        finally:
+            ends.set()
+
+    def _look_until(self, ends: threading.Event) -> Exceeded | None:
+        self.begin()
+        failed, pause_s = "", 0.0
+        while not ends.wait(pause_s):
             began = time.monotonic()
             try:
-                found = await loop.run_in_executor(_threads, self.look)
+                if (found := self.look()) is not None:
+                    return found
             except OSError as error:
                 if failed != (failed := str(error)):
                     logger.warning("a worker cannot be looked at now: %s", error)
-            else:
-                if found is not None:
-                    return found
-            await asyncio.sleep(max(self._interval_s, _PATIENCE * (time.monotonic() - began)))
+            pause_s = max(self._interval_s, _PATIENCE * (time.monotonic() - began))
+        return None
 
     def begin(self) -> None:
         """Note what lies in the workspace already, which an earlier worker wrote, and what the disk lacks."""

@@ -42,8 +42,8 @@ class Machine:
         monkeypatch.setattr(watch.usage, "proportional_memory", lambda _: self.proportional)
         monkeypatch.setattr(watch.usage, "open_files", lambda _: watch.usage.OpenFiles({}, {}))
 
-    def watch(self, *, held: bool = False, **confinement: int) -> Watch:
-        watched = Watch(1, Confinement(**confinement), self.workspace, held=held)
+    def watch(self, *, held: bool = False, counted: bool = False, **confinement: int) -> Watch:
+        watched = Watch(1, Confinement(**confinement), self.workspace, held=held, counted=counted)
         watched.begin()
         return watched
 
@@ -94,11 +94,13 @@ def test_threads_count_as_processes(machine: Machine) -> None:
 
 
 def test_what_the_kernel_holds_is_not_looked_at(machine: Machine) -> None:
-    watched = machine.watch(held=True, memory_bytes=GB, processes=10)
+    watched = machine.watch(held=True, counted=True, memory_bytes=GB, processes=10)
     machine.memory, machine.proportional = Memory(2 * GB, 0), 2 * GB
     machine.threads = {1: 100}
 
     assert watched.look() is None
+    assert not watched.needed
+    assert machine.watch(counted=True, processes=10, disk_reserve=0).needed
 
 
 def test_memory_that_the_kernel_found_too_much_is_told_without_a_figure() -> None:
@@ -181,7 +183,7 @@ def test_a_disk_that_counts_no_files_has_enough_of_them(machine: Machine) -> Non
 def test_a_look_that_fails_is_repeated_and_told_once(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watched = Watch(1, Confinement(processes=10), machine.workspace, held=False, interval_s=0.001)
+    watched = Watch(1, Confinement(processes=10), machine.workspace, interval_s=0.001)
     looks = []
 
     def too_many_files(*_: object) -> dict[int, int]:

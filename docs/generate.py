@@ -129,6 +129,9 @@ def _arrows() -> Iterator[tuple[str, str]]:
 # ------------------------------------------------------------- canonical JSON
 
 
+_DIGESTS = ("manifest", "record", "statement", "signed_statement")
+
+
 def vector_tables() -> str:
     """The test vectors of canonical JSON: values with their bytes, and texts that are refused."""
     vectors = json.loads(VECTORS.read_text("utf-8"))
@@ -141,7 +144,7 @@ def vector_tables() -> str:
         _table(("value", "input", "canonical", "SHA-256 begins"), values),
         _table(("refused", "input"), refused),
     )
-    digests = ((f"`{name}`", f"`{vectors[name]['sha256']}`") for name in ("manifest", "record", "statement"))
+    digests = ((f"`{name}`", f"`{vectors[name]['sha256']}`") for name in _DIGESTS)
     return "\n".join([*tables, _table(("bytes", "SHA-256"), digests)]).rstrip()
 
 

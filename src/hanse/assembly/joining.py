@@ -30,7 +30,7 @@ from hanse.pki.enrolment import Invitation, read_token, request_certificate
 from hanse.pki.enrolment_file import write_request
 from hanse.pki.key_statements import enrolment_of
 from hanse.pki.keys import load_key, new_key, save_key
-from hanse.pki.signing_key import SigningKey
+from hanse.pki.signing_key import SIGNING_KEY_FILE, SigningKey
 from hanse.pki.signing_key_files import is_settled, next_key
 from hanse.pki.tls import pinned_context, unverified_context
 from hanse.transport.api.common_routes import HELLO
@@ -93,8 +93,7 @@ def join_with_token(directory: Path, token: str, data: tuple[str, ...], proxy: s
     # The network comes last: once the invitation is used, nothing here should fail any more.
     with staged(directory) as stage:
         _write_settings(stage, directory, Newcomer(invitation.party, invitation.url, data, proxy))
-        key, signing_key = new_key(), SigningKey.create()
-        signing_key.save(stage / IDENTITY)
+        key, signing_key = new_key(), _signing_key(directory, stage)
         request = EnrolRequest(
             token=token.strip(),
             csr=request_certificate(key, invitation.party),
@@ -119,9 +118,8 @@ def request_by_hand(directory: Path, newcomer: Newcomer, output: Path) -> Signin
     _check_free(directory)
     with staged(directory) as stage:
         _write_settings(stage, directory, newcomer)
-        key, signing_key = new_key(), SigningKey.create()
+        key, signing_key = new_key(), _signing_key(directory, stage)
         save_key(stage / IDENTITY / KEY_FILE, key)
-        signing_key.save(stage / IDENTITY)
         csr, enrolment = (
             request_certificate(key, newcomer.party),
             enrolment_of(signing_key, newcomer.party),
@@ -154,6 +152,15 @@ def join_with_certificate(directory: Path, file: Path) -> Joined:
     return _joined(Credentials.save_new(identity, key, certificate, authority, now()), signing_key)
 
 
+def _signing_key(directory: Path, stage: Path) -> SigningKey:
+    """The signing key that a party keeps which joins again; else a new one, in the stage."""
+    if (directory / IDENTITY / SIGNING_KEY_FILE).exists():
+        return SigningKey.load(directory / IDENTITY)
+    key = SigningKey.create()
+    key.save(stage / IDENTITY)
+    return key
+
+
 async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | None) -> tuple[str, str]:
     authority = await fetch_authority(invitation, proxy=proxy)
     async with HttpsConnection(invitation.url, pinned_context(authority), proxy=proxy) as connection:
@@ -182,12 +189,14 @@ def _check_free(directory: Path) -> None:
     if (identity / CERTIFICATE_FILE).exists():
         raise CredentialError(
             f"{identity} already holds the credentials of a party",
-            mend="Choose another directory with --site, or move that one away.",
+            mend=f"Choose another directory with --site. To join again, move {KEY_FILE} and "
+            f"{CERTIFICATE_FILE} away and leave {SIGNING_KEY_FILE} there, which the party keeps.",
         )
     if (identity / KEY_FILE).exists():
         raise CredentialError(
             f"{identity} holds the key of a request that was not finished",
-            mend=f"Finish it with `hanse join --certificate FILE`, or remove {identity} to begin again.",
+            mend=f"Finish it with `hanse join --certificate FILE`, or remove {identity / KEY_FILE} to begin "
+            "again.",
         )
 
 

@@ -37,7 +37,7 @@ def read_signers(path: Path) -> Signers:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, _, key = line.strip().partition(" ")
+        name, key = (*line.split(maxsplit=1), "")[:2]
         try:
             found.setdefault(check_name(name), []).append(read_fingerprint(key))
         except ConfigError as error:

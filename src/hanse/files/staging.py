@@ -16,7 +16,8 @@ from hanse.files.errors import file_errors
 def staged(directory: Path) -> Iterator[Path]:
     """A folder whose content moves up into `directory` if the block ends well, and is gone if not.
 
-    The directory is made, for this user only, where it does not exist.
+    The directory is made, for this user only, where it does not exist. What goes into a folder that is
+    there already comes file by file, in the order in which it was written.
 
     Raises:
         StorageError: It cannot be written.
@@ -39,6 +40,16 @@ def staged(directory: Path) -> Iterator[Path]:
 
 def _move_up(stage: Path) -> None:
     for entry in stage.iterdir():
-        entry.replace(stage.parent / entry.name)
+        _move(entry, stage.parent / entry.name)
     stage.rmdir()
     sync_folder(stage.parent)
+
+
+def _move(entry: Path, target: Path) -> None:
+    if not (entry.is_dir() and target.is_dir()):
+        entry.replace(target)
+        return
+    for child in sorted(entry.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        _move(child, target / child.name)
+    entry.rmdir()
+    sync_folder(target)

@@ -77,6 +77,19 @@ def test_the_key_never_leaves_the_site(tmp_path: Path) -> None:
     assert "PRIVATE" not in (tmp_path / "a.csr").read_text()
 
 
+def test_a_party_that_joins_again_keeps_its_signing_key(authority: Authority, tmp_path: Path) -> None:
+    key = request_by_hand(tmp_path / "site", newcomer(), tmp_path / "a.csr")
+    join_with_certificate(tmp_path / "site", sign(authority, tmp_path / "a.csr", newcomer().party))
+    for name in ("party.key", "party.crt"):
+        (tmp_path / "site" / "pki" / name).unlink()
+
+    again = request_by_hand(tmp_path / "site", newcomer(), tmp_path / "b.csr")
+    joined = join_with_certificate(tmp_path / "site", sign(authority, tmp_path / "b.csr", newcomer().party))
+
+    assert joined.key.fingerprint == again.fingerprint == key.fingerprint
+    assert Credentials.load(tmp_path / "site" / "pki", NOW).party == newcomer().party
+
+
 def test_a_request_states_the_signing_key_that_was_made(tmp_path: Path) -> None:
     key = request_by_hand(tmp_path / "site", newcomer(), tmp_path / "a.csr")
 

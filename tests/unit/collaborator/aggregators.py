@@ -34,7 +34,7 @@ from hanse.pki.authority import Authority
 from hanse.pki.certificates import pem_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.enrolment import read_csr
-from hanse.pki.key_statements import check_enrolment
+from hanse.pki.key_statements import check_enrolment, check_rotation
 from hanse.pki.signing_key import SIGNING_KEY_FILE, SigningKey, verify_statement
 from hanse.storage.base import BlobStore
 from hanse.storage.blobs_file import FileBlobStore
@@ -232,7 +232,12 @@ class FakeUpstream(Upstream):
 
     async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
         self._meet("record_signing_key")
-        self.recorded = check_enrolment(request.enrolment, SITE)
+        key = check_enrolment(request.enrolment, SITE)
+        if self.recorded not in (None, key):
+            assert request.rotation is not None
+            assert check_rotation(request.rotation, SITE) == (self.recorded, key)
+        self.recorded = key
+        self._meet("record_signing_key reply")
         return SigningKeyReply(fingerprint=self.recorded)
 
     async def roster(self, digest: str) -> RosterProof:

@@ -24,6 +24,21 @@ def test_what_was_staged_stands_in_the_directory_afterwards(tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "site").iterdir()} == {"pki", "site.yaml"}
 
 
+def test_what_goes_into_a_folder_that_is_there_comes_beside_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "pki").mkdir()
+    (tmp_path / "pki" / "kept").write_text("mine")
+
+    with staged(tmp_path) as stage:
+        (stage / "pki").mkdir()
+        (stage / "pki" / "key").write_text("secret")
+
+    assert {path.name: path.read_text() for path in (tmp_path / "pki").iterdir()} == {
+        "kept": "mine",
+        "key": "secret",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["pki"]
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()])
 def test_after_an_error_nothing_is_left(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)):

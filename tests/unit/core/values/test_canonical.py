@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.canonical import canonical_json, digest_of, sha256
-from hanse.core.values.statements import Signature
+from hanse.core.values.roster import Roster, RosterProof, check_place
+from hanse.core.values.statements import Signature, SignedStatement
 from hanse.pki.certificates import key_of, read_certificate
+from hanse.pki.key_words import words_of
 from hanse.pki.keys import check_signature
-from hanse.pki.signatures import verify
+from hanse.pki.signatures import signed_bytes, verify
+from hanse.pki.signing_key import verify_statement
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "canonical.json").read_text("utf-8"))
 
@@ -144,6 +147,29 @@ def test_a_statement_is_signed_over_the_bytes_of_its_vector() -> None:
     assert party.uri == "hanse://north/collaborator/bergen"
     assert canonical_json({"purpose": vector["purpose"], "body": vector["body"]}) == signed
     assert sha256(signed) == vector["sha256"]
+
+
+def test_a_statement_with_a_signing_key_is_signed_over_the_bytes_of_its_vector() -> None:
+    vector = VECTORS["signed_statement"]
+    statement = SignedStatement.model_validate({name: vector[name] for name in ("body", "key", "signature")})
+
+    signer = verify_statement(statement, vector["purpose"])
+
+    assert signer == vector["fingerprint"] == sha256(b64decode(vector["key"]))
+    assert words_of(signer) == vector["words"]
+    assert signed_bytes(vector["purpose"], vector["body"]) == vector["signed"].encode("utf-8")
+    assert sha256(vector["signed"].encode("utf-8")) == vector["sha256"]
+
+
+def test_the_digest_of_a_roster_is_that_of_its_vector() -> None:
+    vector = VECTORS["roster"]
+    roster, site = Roster(vector["keys"]), vector["site"]
+
+    proof = RosterProof.model_validate({name: vector[name] for name in ("place", "size", "path")})
+
+    assert roster.digest == vector["digest"]
+    assert roster.proof(site) == proof
+    check_place(proof, vector["digest"], site, vector["keys"][site])
 
 
 @given(VALUES)

@@ -15,6 +15,8 @@ from tests.integration.deployment import Deployment, Run, deployed, done, hanse
 from hanse.core.run.round_events import RoundCommitted, UpdateAccepted
 from hanse.core.run.run_events import AggregatorRestored
 
+pytestmark = pytest.mark.timeout(900)
+
 STORAGE = 7
 """What commands end with."""
 

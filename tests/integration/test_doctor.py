@@ -26,6 +26,7 @@ from hanse.sandbox.confine import Confined
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.server.server import HttpsServer
 from hanse.wire.messages.basics import Hello
+from hanse.wire.protocol import SPOKEN
 
 OTHER_HTTPS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -166,7 +167,9 @@ def test_an_aggregator_of_another_version(
     run: Run, authority: Authority, context: ssl.SSLContext, tmp_path: Path
 ) -> None:
     joined = enrolled(authority, tmp_path / "parties")
-    newer = b"HTTP/1.1 426 No\r\nHanse-Protocol: 4\r\nHanse-Protocols: 3-4\r\nContent-Length: 0\r\n\r\n"
+    own = SPOKEN.newest
+    spoken = f"Hanse-Protocol: {own + 2}\r\nHanse-Protocols: {own + 1}-{own + 2}"
+    newer = f"HTTP/1.1 426 No\r\n{spoken}\r\nContent-Length: 0\r\n\r\n".encode()
 
     async def ask() -> dict[str, Finding]:
         async with serving(partial(answer_with, newer), context) as port:
@@ -175,7 +178,8 @@ def test_an_aggregator_of_another_version(
     found = run(ask())
 
     assert found["aggregator"].grade is Grade.FAIL
-    assert "speaks protocol 3-4, and this end 2" in found["aggregator"].detail
+    said = f"speaks protocol {own + 1}-{own + 2}, and this end {own}"
+    assert said in found["aggregator"].detail
 
 
 def test_an_aggregator_of_another_authority(run: Run, tmp_path: Path, port: int) -> None:

@@ -75,7 +75,7 @@ def check_receipts(
     Args:
         report: Of the journal.
         journal: The exported journal.
-        folders: Folders of sites, or copies of their `receipts`.
+        folders: Folders of sites, copies of their `receipts`, or folders that hold several of these.
         authority: The certificate of the federation's authority; None to take the journal's own.
 
     Raises:

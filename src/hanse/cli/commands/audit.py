@@ -68,8 +68,8 @@ def verify(
             exists=True,
             file_okay=False,
             metavar="FOLDER",
-            help="Hold JOURNAL against the receipts in the folder of a site, or in a copy of its folder "
-            "`receipts`; may be repeated.",
+            help="Hold JOURNAL against the receipts in the folder of a site, in a copy of its folder "
+            "`receipts`, or in a folder with several of these; may be repeated.",
         ),
     ] = None,
     signers: Keys = None,

@@ -89,13 +89,16 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
     loaded = write_demo_plan(places.plan, learner, rounds)
     files = asyncio.run(_deploy(places, loaded, view))
     comparison = compare_model(loaded, files["model"])
-    report = audit.examine(files["journal"], places.authority, places.signers)
+    journal, authority, signers = files["journal"], places.authority, places.signers
+    report = audit.examine(journal, authority, signers)
+    audit.hold_against_receipts(report, journal, [places.sites], authority)
     if shown:
         _show(comparison)
         say("\n".join(f"{name}: {path}" for name, path in files.items()))
-        say(f"\nhanse audit verify {files['journal']} --ca {places.authority} --signers {places.signers}")
+        keys = f"--ca {authority} --signers {signers}"
+        say(f"\nhanse audit verify {journal} {keys} --receipts {places.sites}")
         audit.say_verdict(report)
-    audit.conclude(files["journal"], report)
+    audit.conclude(journal, report)
     return {
         "directory": str(root),
         "rounds": view.history,

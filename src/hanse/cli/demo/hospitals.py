@@ -61,9 +61,14 @@ class DemoPaths:
         """Signing keys of the hospitals, as an auditor has them from the hospitals."""
         return self.root / "signers.txt"
 
+    @property
+    def sites(self) -> Path:
+        """The folder with the directories of all hospitals."""
+        return self.root / "sites"
+
     def site(self, hospital: str) -> Path:
         """A hospital's directory."""
-        return self.root / "sites" / hospital
+        return self.sites / hospital
 
     def log(self, name: str) -> Path:
         """What a party's process tells."""

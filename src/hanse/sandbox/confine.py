@@ -40,7 +40,7 @@ def default_processes() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a worker may do, beyond running Python and writing in its workspace.
+    """Permissions of a worker, beyond running Python and writing in its workspace.
 
     Attributes:
         read: Files and directories it may read.
@@ -71,14 +71,14 @@ class Confinement:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Confinement:
-        """Take back what `as_json` gave."""
+        """Rebuild from what `as_json` gave."""
         paths = {name: tuple(map(Path, value[name])) for name in ("read", "write", "secrets")}
         return Confinement(**{**value, **paths})
 
 
 @dataclass(frozen=True, slots=True)
 class Confined:
-    """What took effect.
+    """Confinement that took effect.
 
     Attributes:
         layers: What is in use, as `landlock 7`; for people.
@@ -113,14 +113,14 @@ class Confined:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Confined:
-        """Take back what `as_json` gave."""
+        """Rebuild from what `as_json` gave."""
         lists = {name: tuple(value[name]) for name in ("layers", "gaps", "watched")}
         return Confined(**{**value, **lists})
 
 
 @dataclass(slots=True)
 class Layers:
-    """What could be put in place so far.
+    """Layers put in place so far.
 
     Attributes:
         namespaces: Whether user, processes and, unless granted, network are the worker's own.
@@ -144,12 +144,12 @@ class Layers:
 
     @property
     def local_sockets(self) -> bool:
-        """Whether sockets with a path reach nobody outside, so that the worker may have its own."""
+        """Say whether sockets with a path reach no process outside, so that the worker may have its own."""
         return self.tree or self.landlock >= landlock.LOCAL_SOCKETS_SINCE
 
     @property
     def counted(self) -> bool:
-        """Whether the kernel holds the worker to the number of its processes."""
+        """Say whether the kernel holds the worker to the number of its processes."""
         return self.group or (self.namespaces and not self.superuser)
 
     def families(self, *, network: bool) -> tuple[int, ...]:
@@ -327,7 +327,7 @@ def _enter_landlock(layers: Layers, allowed: Allowed, confinement: Confinement) 
     temporary = (Grant(namespaces.TEMPORARY, Access.READ | Access.WRITE),) if layers.tree else ()
     grants = apart(allowed.grants, tree=layers.tree, processes=layers.own_processes)
     try:
-        # A network of its own is no way out, and several processes of one worker may need it.
+        # A network of its own does not lead out, and several processes of one worker may need it.
         layers.landlock = landlock.restrict(
             (*grants, *temporary), tcp=confinement.network or layers.namespaces
         )

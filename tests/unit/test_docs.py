@@ -29,6 +29,8 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _MODULE = re.compile(r"`((?:[a-z_]+/)+[a-z_]+\.py)`")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+_RESTORES = re.compile(r"^\|.*\|.*\| `(\w+: [^`.]+)`", re.MULTILINE)
+"""The first line in the last column of a table."""
 _INLINE = re.compile(r"`(hanse [a-z][^`]*)`")
 
 MINIMAL = {
@@ -79,6 +81,11 @@ def test_yaml_that_is_shown_is_accepted(block: Block, tmp_path: Path) -> None:
         load_plan(file)
     else:
         (load_site if schema is SiteSettings else load_aggregator)(file)
+
+
+@pytest.mark.parametrize("line", _RESTORES.findall((ROOT / "docs" / "upgrading.md").read_text("utf-8")))
+def test_a_line_that_restores_a_default_is_accepted(line: str, tmp_path: Path) -> None:
+    test_yaml_that_is_shown_is_accepted(Block(ROOT / "docs" / "upgrading.md", "yaml", line), tmp_path)
 
 
 def write_code(plan: dict[str, Any], folder: Path) -> None:

@@ -21,7 +21,7 @@ from hanse.pki.tls import client_context
 from hanse.transport.client.connection import HttpsConnection
 from hanse.transport.client.retry import Retry
 from hanse.transport.server.server import HttpsServer
-from hanse.wire.messages.members import InviteRequest, SignRequest
+from hanse.wire.messages.members import InviteRequest, RemoveRequest, SignRequest
 from hanse.wire.messages.runs import StopRequest, SubmitRequest
 
 
@@ -86,7 +86,8 @@ def test_members_are_invited_signed_and_removed(
             assert await members.remove("hospital-a") == await members.members()
 
     run(scenario())
-    assert service.asked == [("invite", "op", asked), ("sign", "hospital-d", signed)]
+    removal = ("remove", "hospital-a", RemoveRequest())
+    assert service.asked == [("invite", "op", asked), ("sign", "hospital-d", signed), removal]
     assert service.removed == {"hospital-a"}
 
 

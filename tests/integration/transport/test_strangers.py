@@ -18,9 +18,9 @@ from hanse.transport.server.tls.listener import Listener, TlsListener
 from hanse.wire.messages.sites import NextRequest
 
 REQUEST_S = 0.4
-HEADER = b"POST /v1/enrol HTTP/1.1\r\nHost: a\r\nHanse-Protocol: 2\r\n"
+HEADER = b"POST /v1/enrol HTTP/1.1\r\nHost: a\r\nHanse-Protocol: 3\r\n"
 BODY = HEADER + b"Content-Length: 100000\r\n\r\n{"
-HELLO = b"GET /v1/hello HTTP/1.1\r\nHost: a\r\nHanse-Protocol: 2\r\n\r\n"
+HELLO = b"GET /v1/hello HTTP/1.1\r\nHost: a\r\nHanse-Protocol: 3\r\n\r\n"
 
 Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

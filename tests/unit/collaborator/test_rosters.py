@@ -15,7 +15,7 @@ from tests.unit.collaborator.test_agent import accepted, ask, at_work
 from tests.unit.collaborator.test_tasks import FakeWorkers, settled
 
 from hanse.collaborator.review import Reviewer, decide_plan
-from hanse.collaborator.rosters import FILE, forget_run, runs_of_before
+from hanse.collaborator.rosters import FILE, forget_run, note_runs_of_before, runs_of_before
 from hanse.collaborator.site_journal import records_of
 from hanse.config.settings import settings_yaml
 from hanse.core.journal.site_history import SiteHistory
@@ -261,13 +261,13 @@ class TestFoldersOfBefore:
         with pytest.raises(CredentialError, match=f"recorded the signing key {'5' * 64}"):
             self.started(site, run)
 
-    def test_runs_that_were_under_way_may_lack_a_roster(self, site: Site, run: Run, work: RunWork) -> None:
+    def test_runs_that_were_under_way_may_lack_a_roster(self, site: Site, work: RunWork) -> None:
         self.keyless(site)
         (site.directory / "runs" / "demo-1").mkdir(parents=True)
         plans = site.context().plans
         plans.note_runs({"demo-7": work.plan_digest})
 
-        self.started(site, run)
+        note_runs_of_before(site.directory, site.directory / "pki")
 
         assert runs_of_before(site.directory) == {"demo-1", "demo-7"}
 

@@ -49,9 +49,9 @@ def asked(sites: str = "abc", **rules: Any) -> Driver:
     return driver
 
 
-def of_before(sites: str = "abc") -> Driver:
+def of_before(sites: str = "abc", **changes: Any) -> Driver:
     """A run of before 0.2, under way: its consents name no keys."""
-    driver = Driver(sites, cohort=COHORT)
+    driver = Driver(sites, cohort=COHORT, **changes)
     for site in sites:
         driver.do(AnswerPlan(site, True, statement=OF_BEFORE))  # type: ignore[arg-type]
     driver.do(OpenRound(0))
@@ -178,7 +178,8 @@ class TestRunsOfBefore:
         assert driver.state.unsigned == {"a", "b", "c"}
 
     def test_exchanges_state_no_roster_until_all_have_answered_with_a_key(self) -> None:
-        driver = of_before()
+        often = {"evaluate": {"exchanges": 3}}
+        driver = of_before(tasks={"train": {"discloses": {"update": "individual"}}} | often)
         driver.do(Recover())
         for number, site in enumerate("abc", start=1):
             assert driver.do(AnswerPlan(site, True, signer=key(site))) == ["PlanAnswered"]

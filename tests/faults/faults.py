@@ -113,7 +113,8 @@ def _disk_full(small_federation: SmallFederation, fault: Fault) -> Passing | Non
         if party.runs:
             for pid in (party.pid, *(worker.pid for worker in party.workers())):
                 with suppress(ProcessLookupError):
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
+                    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)  # a worker's own is lower
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
         elif small_federation.party(fault.who) is party and party.ended() == _STORAGE:
             small_federation.restart(
                 fault.who

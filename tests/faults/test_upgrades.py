@@ -12,8 +12,10 @@ import pytest
 from tests.integration.deployment import Deployment, Run, Start, Started, deployed, hanse
 
 from hanse.core.run.round_events import TaskStarted
+from hanse.wire.protocol import SPOKEN
 
-SPOKEN = Path(__file__).parent / "launch" / "spoken.py"
+LAUNCH = Path(__file__).parent / "launch" / "spoken.py"
+NOW, NEXT, LATER = (SPOKEN.newest + ahead for ahead in range(3))
 PROTOCOL = 9
 """What a command ends with that speaks another version of the protocol."""
 TRAIN_2 = 4
@@ -26,7 +28,7 @@ def speaking(versions: str) -> Start:
     def start(log: Path, arguments: list[str]) -> Started:
         with log.open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, SPOKEN, versions, *arguments], stdout=output, stderr=output
+                [sys.executable, LAUNCH, versions, *arguments], stdout=output, stderr=output
             )
 
     return start
@@ -38,7 +40,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("federation")) as deployment:
         for name in ("a", "b"):
             deployment.join(name)
-            deployment.start_agent(name, speaking("2"))
+            deployment.start_agent(name, speaking(f"{NOW}"))
         yield deployment
 
 
@@ -66,14 +68,15 @@ def test_an_upgrade_too_far_is_waited_out_and_can_be_taken_back(
     agents = [federation.agent(name) for name in federation.sites]
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(speaking("3-4"))
+    federation.start_aggregator(speaking(f"{NEXT}-{LATER}"))
     told = (
-        "speaks protocol 3-4, and this end 2. Upgrade Hanse at this end to a version that speaks protocol 3."
+        f"speaks protocol {NEXT}-{LATER}, and this end {NOW}. "
+        f"Upgrade Hanse at this end to a version that speaks protocol {NEXT}."
     )
     for agent in agents:
         agent.says(told)
     operators = hanse("run", "list", "-d", federation.directory)
-    federation.aggregator.says("site a speaks protocol 2, and this aggregator 3-4")
+    federation.aggregator.says(f"site a speaks protocol {NOW}, and this aggregator {NEXT}-{LATER}")
     federation.aggregator.end(signal.SIGTERM)
     federation.start_aggregator()
     federation.release()
@@ -90,9 +93,9 @@ def test_a_run_goes_on_while_aggregator_and_sites_are_upgraded_one_by_one(
     run = training(federation)
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(speaking("2-3"))
+    federation.start_aggregator(speaking(f"{NOW}-{NEXT}"))
     federation.agent("a").end(signal.SIGTERM)
-    federation.start_agent("a", speaking("2-3")).says("connected to the aggregator")
+    federation.start_agent("a", speaking(f"{NOW}-{NEXT}")).says("connected to the aggregator")
     federation.release()
 
     assert run.finished() == undisturbed
@@ -102,11 +105,11 @@ def test_a_site_upgraded_too_early_waits_for_the_aggregator(federation: Deployme
     federation.aggregator.end(signal.SIGTERM)
     federation.start_aggregator()
     federation.agent("a").end(signal.SIGTERM)
-    early = federation.start_agent("a", speaking("3"))
-    early.says("and this end 3. Upgrade Hanse at https://")
+    early = federation.start_agent("a", speaking(f"{NEXT}"))
+    early.says(f"and this end {NEXT}. Upgrade Hanse at https://")
 
     federation.aggregator.end(signal.SIGTERM)
-    federation.start_aggregator(speaking("2-3"))
+    federation.start_aggregator(speaking(f"{NOW}-{NEXT}"))
     early.says("connected to the aggregator")
 
     assert federation.submit().finished() == undisturbed

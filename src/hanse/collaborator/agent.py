@@ -215,13 +215,13 @@ class Agent:
         for key, (asked_ms, see_to) in wanted.items():
             job = self._jobs.get(key)
             if job is None or (job.task.done() and job.asked_ms != asked_ms):
-                task = group.create_task(_contained(see_to(), key[0]))
+                task = group.create_task(_contained(see_to, key[0]))
                 task.add_done_callback(self._say_what_is_awaited)
                 self._jobs[key] = _Job(task, asked_ms)
         listed = {run.run_id for run in work.runs}
         for run_id in sorted(self._runs - listed):
             logger.info("run %s is over for this site", run_id)
-            group.create_task(_contained(self._tasks.end_run(run_id), run_id))
+            group.create_task(_contained(partial(self._tasks.end_run, run_id), run_id))
         self._runs = listed
         self._say_what_is_awaited()
 
@@ -294,10 +294,10 @@ class Agent:
         logger.log(level, "try %d failed: %s; the next in %.1f s", attempt, error, delay_s)
 
 
-async def _contained(job: Coroutine[Any, Any, None], run_id: str) -> None:
+async def _contained(job: Callable[[], Coroutine[Any, Any, None]], run_id: str) -> None:
     """Do a job of one run: an error that was not foreseen ends the job alone; the log has its trace."""
     try:
-        await job
+        await job()  # made here: a task that is cancelled before it begins leaves none behind
     except ENDS_AGENT:
         raise
     except Exception:

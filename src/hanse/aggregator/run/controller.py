@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from itertools import chain
 
 from hanse.aggregator.run.alarm import Alarm
 from hanse.aggregator.run.site_work import sites_to_wake
@@ -92,8 +91,16 @@ class RunController:
         self._told += told
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
-        outcomes = await asyncio.shield(asyncio.gather(*(waiting for _, waiting in told)))
-        return tuple(chain.from_iterable(outcomes))
+        # Exceptions come as values, so that none is unretrieved where the caller is cancelled meanwhile.
+        outcomes = await asyncio.shield(
+            asyncio.gather(*(waiting for _, waiting in told), return_exceptions=True)
+        )
+        events: list[Event] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            events += outcome
+        return tuple(events)
 
     async def settled(self) -> None:
         """Wait until nothing is being written."""

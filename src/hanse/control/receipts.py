@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from hanse.core.journal.membership import STREAM
 from hanse.core.journal.receipts import Receipt
 from hanse.core.run.run_events import AggregatorRestored
 from hanse.core.values.canonical import digest_of
-from hanse.core.values.wording import format_time
+from hanse.core.values.wording import format_time, named
 from hanse.errors import ConfigError, HanseError, TamperedError
 from hanse.pki.certificates import read_certificate
 from hanse.pki.receipts import verify_acknowledgement, verify_receipt
@@ -39,6 +40,7 @@ from hanse.wire.receipt_file import (
     receipt_files,
 )
 
+_MOST_NAMED = 20
 _OUTCOMES = ("UpdateAccepted", "TaskFailed")
 
 
@@ -99,6 +101,11 @@ class _Index:
     outcomes: dict[tuple[str, int, str], int] = field(default_factory=dict)
     members: ChainHead | None = None
 
+    @property
+    def recorded(self) -> Counter[str]:
+        """Number of outcomes of each site."""
+        return Counter(site for site, _, _ in self.outcomes)
+
     def add(self, line: dict[str, Any]) -> None:
         """Take in a line of a journal, which other checks have read strictly."""
         number, kind, body = line.get("sequence"), line.get("kind"), line.get("body")
@@ -122,7 +129,7 @@ class _Comparison:
         self._authority = authority
         self._check = report.checks[RECEIPTS] = Check(RECEIPTS)
         self._used = report.receipts = UsedReceipts()
-        self._unused = self._explained = 0
+        self._unused = self._explained = self._last_named = 0
         self._seen: set[str] = set()
         self._named: dict[tuple[ChainHead | None, int], tuple[str, str]] = {}
         self._last_restore = max((each.sequence for each in report.restores), default=None)
@@ -142,7 +149,8 @@ class _Comparison:
                 elif not line.torn:
                     self._leave_out(line, line.problem)
         if self._used.counted and WITHOUT_RECEIPTS in self._report.not_proved:
-            self._report.not_proved.remove(WITHOUT_RECEIPTS)
+            place = self._report.not_proved.index(WITHOUT_RECEIPTS)
+            self._report.not_proved[place : place + 1] = self._left_open()
         if self._unused > MOST_PROBLEMS:
             self._used.remarks.append(f"{self._unused - MOST_PROBLEMS} more receipts prove nothing")
         if self._explained:
@@ -150,6 +158,30 @@ class _Comparison:
                 f"{self._explained} records that receipts name are missing, from before a restore of the "
                 "aggregator that an operator acknowledged; ask the operator what was lost"
             )
+
+    def _left_open(self) -> list[str]:
+        """What receipts of some sites, or of the time before the end, do not prove."""
+        recorded = self._index.recorded
+        given, report = self._used.counted, self._report
+        agreed = {name for name, site in report.sites.items() if any(each.accepted for each in site.answers)}
+        lacking = [
+            f"{site} ({given.get(site, 0)} receipts and {recorded.get(site, 0)} outcomes)"
+            for site in sorted(agreed | recorded.keys())
+            if given.get(site, 0) < recorded.get(site, 0) or site not in given
+        ]
+        found = []
+        if lacking:
+            found.append(
+                "that the aggregator recorded every outcome that it confirmed to these sites, not all of "
+                f"whose receipts are given: {named(lacking, _MOST_NAMED)}"
+            )
+        last = max(self._index.digests, default=0)
+        if self._last_named < last:
+            found.append(
+                f"that the end is as the aggregator wrote it: no receipt names a record after number "
+                f"{self._last_named}, and the journal ends with {last}"
+            )
+        return found
 
     def _compare(self, kept: KeptReceipt) -> None:
         try:
@@ -172,6 +204,7 @@ class _Comparison:
         received = receipt.received
         assert received is not None
         signed = f"{place}: on {format_time(receipt.time_ms)} the aggregator signed to {receipt.site} that"
+        self._last_named = max(self._last_named, received.journal.sequence)
         for head in (received.known, received.journal):
             if head is not None and self._index.digests.get(head.sequence) != head.digest:
                 what = f"record {head.sequence} of the run is {head.digest[:12]}"

@@ -44,6 +44,11 @@ WITHOUT_RECEIPTS = (
     "that the sites keep"
 )
 
+WITHOUT_RECEIPTS_OF_BEFORE = (
+    "that the aggregator has no other journal of this run, recorded every outcome that sites sent, cut off "
+    "no records at the end and changed no times: sites keep receipts since 0.2 only"
+)
+
 
 @dataclass(slots=True)
 class Check:

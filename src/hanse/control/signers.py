@@ -18,8 +18,8 @@ Signers = Mapping[str, tuple[str, ...]]
 def read_signers(path: Path) -> Signers:
     """Read a file with a line for each key: the name of a party, then fingerprint or words of its key.
 
-    Empty lines, and lines that begin with `#`, do not count. A party that has rotated its key has a line
-    for each of its keys.
+    Empty lines, and lines that begin with `#`, do not count; a colon may follow the name. A party that has
+    rotated its key has a line for each of its keys.
 
     Raises:
         ConfigError: The file cannot be read, is too large, or a line is something else; says which.
@@ -30,7 +30,7 @@ def read_signers(path: Path) -> Signers:
     try:
         if len(data) > _LARGEST:
             raise ValueError(f"more than {_LARGEST} bytes")
-        lines = data.decode("utf-8").splitlines()
+        lines = data.decode("utf-8-sig").splitlines()
     except ValueError as error:
         raise ConfigError(f"{path} is not a list of signing keys: {error}") from None
     found: dict[str, list[str]] = {}
@@ -38,6 +38,7 @@ def read_signers(path: Path) -> Signers:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, key = (*line.split(maxsplit=1), "")[:2]
+        name = name.removesuffix(":")
         try:
             found.setdefault(check_name(name), []).append(read_fingerprint(key))
         except ConfigError as error:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from hanse.control.report import ROSTER, SIGNERS, AuditReport, Check
+from hanse.control.report import (
+    ROSTER,
+    SIGNERS,
+    WITHOUT_RECEIPTS,
+    WITHOUT_RECEIPTS_OF_BEFORE,
+    AuditReport,
+    Check,
+)
 from hanse.control.signers import Signers
 from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.run.events import Event
@@ -70,7 +77,8 @@ class KeyChecks:
         return roster.get(event.site)
 
     def conclude(self) -> None:
-        """Say what is not proved."""
+        """Say what is not proved, and what is odd about the list of signers."""
+        self._look_through_the_list()
         if self._certified:
             self._not_proved(
                 "that the sites themselves made the statements of before 0.2 "
@@ -82,7 +90,10 @@ class KeyChecks:
                 "that these saw the same signing keys as the other sites, since their tasks failed before "
                 f"they confirmed the roster: {'; '.join(and_more(self._unconfirmed, _MOST_NAMED))}"
             )
-        if self._signers is None:
+        if self._certified and not self._first_signed:
+            found = self._report.not_proved
+            found[:] = [WITHOUT_RECEIPTS_OF_BEFORE if what == WITHOUT_RECEIPTS else what for what in found]
+        elif self._signers is None:
             self._not_proved(
                 "that the signing keys are those of the sites: a party that has the whole aggregator could "
                 "have made all of them. Get the fingerprint or the words of each key from the site itself "
@@ -90,8 +101,8 @@ class KeyChecks:
             )
         elif self._unlisted:
             self._not_proved(
-                f"that the signing keys of {_named(self._unlisted)} are theirs: the list of signers does not "
-                "have them"
+                f"that the signing keys of these are their own: {_named(self._unlisted)}; the list of "
+                "signers does not have them"
             )
 
     def _states(self, event: RunStarted | ExchangeOpened, run: Run | None, where: str) -> None:
@@ -148,7 +159,8 @@ class KeyChecks:
             )
         elif not any(key.startswith(known) for known in listed):
             self._report.checks[SIGNERS].fail(
-                f"{where}: {site} signed with key {key}, and by the list its key is {' or '.join(listed)}"
+                f"{where}: {site} signed with key {key}, and by the list its key is {' or '.join(listed)}; "
+                "if the site has replaced its key since, the list needs a line for the key of then too"
             )
 
     def _repeats(self, event: UpdateAccepted | TaskFailed, where: str) -> None:
@@ -165,6 +177,24 @@ class KeyChecks:
             f"{where}: {event.site} saw roster {_short(stated)} in exchange {event.exchange}, and the "
             f"journal has {_short(roster)}: the signing key of at least one site is another in the two"
         )
+
+    def _look_through_the_list(self) -> None:
+        """Note parties of the list that signed nothing here, and keys that it has for several parties."""
+        listed = self._signers or {}
+        told = {site for site, _ in self._told}
+        if absent := sorted(listed.keys() - told):
+            self._report.notes.append(
+                "of the list of signers, these have signed nothing in this journal: "
+                f"{named(absent, _MOST_NAMED)}"
+            )
+        owners: dict[str, set[str]] = {}
+        for name, keys in listed.items():
+            for key in keys:
+                owners.setdefault(key, set()).add(name)
+        for names in sorted(sorted(shared) for shared in owners.values() if len(shared) > 1):
+            self._report.notes.append(
+                f"the list of signers has the same key for {named(names, _MOST_NAMED)}: ask each for its own"
+            )
 
     def _not_proved(self, what: str) -> None:
         self._report.not_proved.append(what)

@@ -26,7 +26,16 @@ def check_new_defaults(directory: Path, settings: SiteSettings) -> Iterator[Find
         if _KEY in path.read_text(encoding="utf-8"):
             return
     discloses = settings.policy.discloses
-    if discloses.update == "none":
+    if "failures" not in discloses.model_fields_set:
+        yield Finding(
+            "policy",
+            Grade.WARN,
+            f"{SITE_FILE} is of 0.1 and sets no `failures`: a failed task now states its kind only, where 0.1 "
+            "sent the message of its error",
+            f"Add `failures: {discloses.failures}` under `policy: discloses:` if that is meant; "
+            "`failures: message` discloses what 0.1 did.",
+        )
+    if discloses.update == "none" or "at_least" in discloses.model_fields_set:
         return
     yield Finding(
         "policy",

@@ -173,6 +173,28 @@ def test_a_genuine_journal_has_all_that_the_sites_hold_receipts_of(examined: Exa
     assert WITHOUT_RECEIPTS not in report.not_proved
 
 
+def test_sites_of_which_not_all_receipts_are_given_are_named_as_not_proved(examined: Examined) -> None:
+    report = examined(sites=("budapest",))
+
+    assert problems(report) == {}
+    assert "not all of whose receipts are given: zurich (0 receipts and 2 outcomes)" in report.not_proved[0]
+
+
+def test_a_site_all_of_whose_outcomes_are_denied_is_named_too(examined: Examined) -> None:
+    def silenced(lines: Lines) -> None:
+        del lines[1 + [line.get("kind") for line in lines].index("RunStarted") : -1]
+
+    report = examined(silenced, sites=("budapest",))
+
+    assert any("zurich (0 receipts and 0 outcomes)" in said for said in report.not_proved)
+
+
+def test_what_comes_after_the_last_receipt_is_named_as_not_proved(examined: Examined) -> None:
+    report = examined()
+
+    assert report.not_proved[0].startswith("that the end is as the aggregator wrote it: no receipt names a ")
+
+
 def test_without_receipts_the_report_says_what_is_not_proved(
     witnesses: Witnesses, world: World, tmp_path: Path
 ) -> None:

@@ -36,12 +36,18 @@ def test_a_party_may_have_several_keys(tmp_path: Path) -> None:
     assert read(tmp_path, text) == {"zurich": (KEY.fingerprint, OTHER.fingerprint)}
 
 
+def test_what_editors_add_is_left_out(tmp_path: Path) -> None:
+    text = f"\ufeffzurich: {KEY.fingerprint}\r\n"
+
+    assert read(tmp_path, text) == {"zurich": (KEY.fingerprint,)}
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("zurich", "'' is not the fingerprint"),
         ("zurich 1234", "'1234' is not the fingerprint"),
-        (f"zurich: {KEY.fingerprint}", "'zurich:' is not a valid name"),
+        (f"zürich {KEY.fingerprint}", "'zürich' is not a valid name"),
         (f"zurich {KEY.words} zoo", "is not the fingerprint"),
         (f"zurich {KEY.words.rsplit(' ', 1)[0]} zoom", "word 12 of a fingerprint, 'zoom', is not a word"),
         (KEY.fingerprint, "is not a valid name"),

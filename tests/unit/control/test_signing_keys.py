@@ -169,8 +169,30 @@ def test_a_site_that_the_list_lacks_is_named_as_not_proved(
     assert problems(report) == {}
     assert report.not_proved == [
         WITHOUT_RECEIPTS,
-        "that the signing keys of zurich are theirs: the list of signers does not have them",
+        "that the signing keys of these are their own: zurich; the list of signers does not have them",
     ]
+    assert report.notes == [
+        "of the list of signers, these have signed nothing in this journal: madrid",
+    ]
+
+
+def test_one_key_for_two_parties_of_the_list_is_noted(
+    author: Author, signers: Signers, audited: Callable[..., AuditReport]
+) -> None:
+    report = audited(author, {**signers, "budapest": signers["budapest"] + signers["zurich"]})
+
+    assert problems(report) == {}
+    assert report.notes == [
+        "the list of signers has the same key for budapest and zurich: ask each for its own"
+    ]
+
+
+def test_a_key_that_the_list_does_not_have_may_be_one_of_before(
+    author: Author, signers: Signers, audited: Callable[..., AuditReport]
+) -> None:
+    report = audited(author, {**signers, "zurich": ("0" * 64,)})
+
+    assert "the list needs a line for the key of then too" in problems(report)["signers"][0]
 
 
 def test_the_account_of_a_site_says_with_which_key_it_signed(
@@ -318,6 +340,7 @@ def test_a_whole_journal_as_before_says_what_is_not_proved_and_fails_against_the
         "that the sites themselves made the statements of before 0.2 (budapest and zurich)" in said
         for said in alone.not_proved
     )
+    assert not any("--receipts" in said or "--signers" in said for said in alone.not_proved)
     assert [problem.split(": ", 1)[1] for problem in problems(held)["signers"]] == [
         f"a statement of {site} was made before 0.2 and not signed with its signing key" for site in SITES
     ]

@@ -160,7 +160,7 @@ class _Comparison:
             )
 
     def _left_open(self) -> list[str]:
-        """What receipts of some sites, or of the time before the end, do not prove."""
+        """Name what receipts of some sites, or of the time before the end, do not prove."""
         recorded = self._index.recorded
         given, report = self._used.counted, self._report
         agreed = {name for name, site in report.sites.items() if any(each.accepted for each in site.answers)}

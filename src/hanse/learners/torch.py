@@ -43,6 +43,9 @@ class TorchLearner:
     - `epochs`: passes over the training data; 1 unless given,
     - `batches`: so many batches instead, reshuffled after each pass,
     - `batch_size`: examples a batch; 32 unless given; not for a `DataLoader`, which has its own,
+    - `last_batch`: `keep`, `drop` or `merge`: what becomes of the last batch of a pass where it is smaller
+      than the others; `merge` makes it part of the one before, for layers that cannot train on one example
+      (`BatchNorm`); the only batch of a pass is kept; not for a `DataLoader` (`drop_last`),
     - `lr`: learning rate, in place of the optimiser's own, which has to be one,
 
     and `evaluate` understands `batch_size`. Training data are shuffled by the task's seed (a `DataLoader`
@@ -130,12 +133,12 @@ class TorchLearner:
             UpdateError: `parameters` do not fit the model.
         """
         schedule = Schedule.of(task)
-        batch_size = self._train.batch_size(schedule, task)
+        cut = self._train.cut(schedule, task)
         self._load(parameters)
         optimizer = self._kept_optimizer or self._new_optimizer()
         self._train.seed(task.seed)
         shuffler = torch.Generator().manual_seed(task.seed)
-        passes = Passes(self._train, batch_size, self._device, shuffler)
+        passes = Passes(self._train, cut, self._device, shuffler)
         self._model.train()
         mean = _Mean()
         with _learning_rate(optimizer, schedule.lr, task):
@@ -160,13 +163,13 @@ class TorchLearner:
             PlanError: A setting that is not known.
             UpdateError: `parameters` do not fit the model.
         """
-        batch_size = self._validate.batch_size(Schedule.of(task, known=("batch_size",)), task)
+        cut = self._validate.cut(Schedule.of(task, known=("batch_size",)), task)
         self._load(parameters)
         self._validate.seed(task.seed)
         self._model.eval()
         mean = _Mean()
         with torch.no_grad():
-            for inputs, targets, count in Passes(self._validate, batch_size, self._device).one():
+            for inputs, targets, count in Passes(self._validate, cut, self._device).one():
                 loss, outputs = self._forward(inputs, targets)
                 measured = {name: metric(outputs, targets) for name, metric in self._metrics.items()}
                 mean.add({"loss": loss, **measured}, count)

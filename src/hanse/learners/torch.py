@@ -25,7 +25,7 @@ from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
 
 Loss = Callable[[Any, Any], Tensor]
-Metric = Callable[[Any, Any], "float | Tensor"]
+Metric = Callable[[Any, Any], "float | Tensor | None"]
 
 _MADE: WeakSet[Optimizer] = WeakSet()
 """Every optimiser that was made for a learner."""
@@ -59,7 +59,8 @@ class TorchLearner:
         train: Data to train on.
         validate: Held-out data.
         metrics: Further numbers that `evaluate` reports, each from outputs and targets of a batch, averaged
-            over the examples (see `accuracy`).
+            over the examples (see `accuracy`); None of a batch for which one is not defined, which the
+            average leaves out.
         device: `cpu`, `cuda:1`, ...; `auto` is the first GPU where there is one.
         keep_optimizer: Keep the optimiser's state (moments, momentum) at the site from round to round; else
             every task begins with a new optimiser.
@@ -284,15 +285,18 @@ class _Mean:
 
     def __init__(self) -> None:
         self.count = 0
-        self._totals: dict[str, float] = {}
+        self._totals: dict[str, tuple[float, int]] = {}
+        """By name, the sum and the examples that it is over."""
 
-    def add(self, numbers: Mapping[str, float | Tensor], count: int) -> None:
+    def add(self, numbers: Mapping[str, float | Tensor | None], count: int) -> None:
         self.count += count
         for name, number in numbers.items():
-            self._totals[name] = self._totals.get(name, 0.0) + _float(number) * count
+            total, over = self._totals.get(name, (0.0, 0))
+            new = (total, over) if number is None else (total + _float(number) * count, over + count)
+            self._totals[name] = new
 
-    def values(self) -> dict[str, float]:
-        return {name: total / self.count for name, total in self._totals.items()}
+    def values(self) -> dict[str, float | None]:
+        return {name: total / over if over else None for name, (total, over) in self._totals.items()}
 
 
 def _float(number: float | Tensor) -> float:

@@ -103,6 +103,18 @@ def test_the_error_of_a_batch_norm_that_sees_one_example_says_what_to_do(tmp_pat
     assert "`last_batch: merge`" in caught.value.mend
 
 
+def test_batches_for_which_a_metric_is_not_defined_do_not_count() -> None:
+    def share_of_first(outputs: torch.Tensor, targets: torch.Tensor) -> float | None:
+        return None if len(targets) < 20 else float((targets == 0).double().mean())
+
+    measured = learner(metrics={"share": share_of_first, "never": lambda outputs, targets: None})
+
+    result = measured.evaluate(measured.parameters(), Task("evaluate", 1, 1, {"batch_size": 20}))
+
+    assert result.metrics["share"] == float((Y[:20] == 0).double().mean())
+    assert result.metrics["never"] is None
+
+
 def test_a_data_loader_decides_itself_on_its_last_batch() -> None:
     with pytest.raises(PlanError, match="has a last_batch, but the data are a DataLoader") as caught:
         learner(train=DataLoader(Pairs())).train({}, train(last_batch="merge"))

@@ -83,7 +83,9 @@ def _begun(record: SiteJournalBegun) -> Iterator[str]:
 
 
 def _result(record: ResultReleased) -> Iterator[str]:
-    metrics = [f"{name} {value:.6g}" for name, value in record.metrics.items()]
+    metrics = [
+        f"{name} {'not given' if value is None else f'{value:.6g}'}" for name, value in record.metrics.items()
+    ]
     yield f"{_task(record)}: {', '.join([f'{record.num_examples} examples', *metrics])}"
     if record.update is not None:
         yield from _update(record.update)

@@ -221,7 +221,10 @@ def _told(outcome: TaskOutcome) -> str:
     if outcome.outcome == "failed":
         return f"failed: {outcome.reason}"
     told = [f"{outcome.num_examples} examples"]
-    told += [f"{name} {value:.6g}" for name, value in outcome.metrics.items()]
+    told += [
+        f"{name} {'not given' if value is None else f'{value:.6g}'}"
+        for name, value in outcome.metrics.items()
+    ]
     if outcome.update is not None:
         told.append(f"an update of {outcome.update.size} bytes, digest {outcome.update.digest}")
     return ", ".join(told)

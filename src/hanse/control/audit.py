@@ -238,7 +238,10 @@ class _Examination:
         if isinstance(event, TaskFailed):
             account.failed.append(Failed(*place, event.reason))
             return
-        metrics = tuple(sorted(event.metrics))
+        values = event.metrics
+        metrics = tuple(
+            name if values[name] is not None else f"{name} (not given)" for name in sorted(values)
+        )
         account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size))
         if problem := self._undeclared(event, opened):
             self._checks["consent"].fail(f"{where}: {problem}")

@@ -31,6 +31,7 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run import Run
 from hanse.core.run.run_events import RunFinished
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.update import given
 from hanse.core.values.wording import counted
 from hanse.wire.messages.sites import TaskOutcome
 
@@ -168,7 +169,9 @@ class Recount:
         metrics: dict[str, float] = {}
         for exchange in asked:
             metrics |= _means(exchange)
-        largest = max((abs(v) for e in asked for a in _answers(e) for v in a.metrics.values()), default=0.0)
+        largest = max(
+            (abs(v) for e in asked for a in _answers(e) for v in given(a.metrics).values()), default=0.0
+        )
         for text in _differences(event.metrics, metrics, largest):
             yield "results", f"{place}: {text}"
 
@@ -233,7 +236,7 @@ def _answers(exchange: Exchange) -> list[AcceptedResult]:
 
 def _means(exchange: Exchange) -> dict[str, float]:
     answers = _answers(exchange)
-    return weighted_metrics([a.metrics for a in answers], [a.num_examples for a in answers])
+    return weighted_metrics([given(a.metrics) for a in answers], [a.num_examples for a in answers])
 
 
 def _differences(stated: Mapping[str, float], found: Mapping[str, float], largest: float) -> Iterator[str]:

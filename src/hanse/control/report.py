@@ -90,7 +90,7 @@ class Disclosed:
     """What left a site in one exchange.
 
     Attributes:
-        metrics: Names of the metrics.
+        metrics: Names of the metrics; of one that is not defined there, with the word that it was not given.
         update: Digest of the update's file; None where none was sent.
         update_bytes: Its size, as the site signed it.
     """

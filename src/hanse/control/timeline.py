@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from hanse.control.report import participation_json
@@ -34,6 +34,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.values.update import ReportedMetrics, given
 from hanse.core.values.wording import named, shortened
 from hanse.errors import ProtocolError
 
@@ -50,7 +51,7 @@ class Timeline:
         rounds: Rounds that the plan asks for.
         committed: The last committed round.
         doing: What each site is at: `train`, `train failed`, ...
-        metrics: The latest figures of each site.
+        metrics: The latest figures of each site; None for one that was not defined there.
         history: The committed rounds, as JSON: number, means, the figures of each site, and who
             took part in each exchange.
         short: Rounds in which more data was missing than the plan tolerates.
@@ -60,14 +61,14 @@ class Timeline:
         self.rounds = 0
         self.committed = 0
         self.doing: dict[str, str] = {}
-        self.metrics: dict[str, dict[str, float]] = {}
+        self.metrics: dict[str, dict[str, float | None]] = {}
         self.history: list[dict[str, Any]] = []
         self.short: list[int] = []
         self._rest = ""
         self._reasons: dict[tuple[int, str], str] = {}
         self._exchanges: dict[int, dict[str, Any]] = {}
         self._tasks: dict[int, ExchangeOpened] = {}
-        self._in_round: dict[str, dict[str, float]] = {}
+        self._in_round: dict[str, dict[str, float | None]] = {}
         self._heads: tuple[str, ...] = ()
 
     def lines_for(self, event: Event) -> list[str]:
@@ -225,14 +226,15 @@ def figure(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if plain else f"{value:.{digits}g}"
 
 
-def _figures(metrics: Mapping[str, float], names: Iterable[str]) -> str:
+def _figures(metrics: ReportedMetrics, names: Iterable[str]) -> str:
     """One site's figures; a dash for each that it did not give."""
-    return "/".join(figure(metrics[name], 2) if name in metrics else "-" for name in names)
+    values = given(metrics)
+    return "/".join(figure(values[name], 2) if name in values else "-" for name in names)
 
 
-def _range(sites: Iterable[Mapping[str, float]], name: str) -> str:
+def _range(sites: Iterable[ReportedMetrics], name: str) -> str:
     """The lowest and the highest of a metric."""
-    values = [metrics[name] for metrics in sites if name in metrics]
+    values = [value for metrics in sites if (value := metrics.get(name)) is not None]
     return f"{figure(min(values))} to {figure(max(values))}" if values else "-"
 
 

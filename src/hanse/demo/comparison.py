@@ -12,7 +12,7 @@ from rich.table import Table
 from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import Parameters, add
 from hanse.core.values.site import DataSources, Site
-from hanse.core.values.update import Metrics
+from hanse.core.values.update import Metrics, given
 from hanse.demo.files import HEART_DISEASE, HOSPITALS
 from hanse.learners.base import Learner
 from hanse.learners.perform import Ask, perform, setup_seed
@@ -98,7 +98,7 @@ def compare(make_learner: Callable[[Site], Learner], plan: Plan, federated: Para
     return Comparison(
         patients={name: result.num_examples for name, result in results[FEDERATED].items()},
         scores={
-            model: {name: result.metrics for name, result in by_hospital.items()}
+            model: {name: given(result.metrics) for name, result in by_hospital.items()}
             for model, by_hospital in results.items()
         },
     )

@@ -58,7 +58,23 @@ def failure(doing: str, error: BaseException) -> HanseError:
     if isinstance(error, TaskError):
         message, mend = one_line(str(error.message)), one_line(str(error.mend))
         return TaskError(f"{place(error)}: {message}", mend=mend, log_tail=tail)
-    return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", log_tail=tail)
+    return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", mend=hint(error), log_tail=tail)
+
+
+_HINTS = {
+    "Expected more than 1 value per channel when training": (
+        "A batch of one example, such as the last one of a pass may be, cannot be normalised: say "
+        "`last_batch: merge` (or `drop`) beside `batch_size` in the plan's task, make a DataLoader with "
+        "`drop_last=True`, or use a layer such as GroupNorm."
+    ),
+}
+"""Remedies for errors of libraries, by a part of their message."""
+
+
+def hint(error: BaseException) -> str:
+    """Remedy for an error of a library that says too little; empty where none is known."""
+    message = describe(error)
+    return next((mend for part, mend in _HINTS.items() if part in message), "")
 
 
 def describe(error: BaseException) -> str:

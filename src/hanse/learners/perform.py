@@ -11,7 +11,7 @@ from hanse.core.values.lazy import materialize
 from hanse.core.values.parameters import Parameters, lazy_difference, specs
 from hanse.core.values.seeds import derive
 from hanse.core.values.significant import rounded_metrics
-from hanse.core.values.update import Metrics, Task
+from hanse.core.values.update import ReportedMetrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session
 from hanse.learners.notices import notice
@@ -39,7 +39,7 @@ class Performed:
 
     Attributes:
         num_examples: Examples the task worked on.
-        metrics: Numbers by name, rounded as the plan says.
+        metrics: Numbers by name, rounded as the plan says; None for one that is not defined.
         update: The declared tensors: trained minus received parameters, for `INITIALISE` the
             parameters themselves; None for a task that discloses no update. The arrays may be
             the learner's own, or computed from those when they are read (see
@@ -47,7 +47,7 @@ class Performed:
     """
 
     num_examples: int
-    metrics: Metrics = field(default_factory=dict)
+    metrics: ReportedMetrics = field(default_factory=dict)
     update: Parameters | None = None
 
     def materialize(self) -> Performed:

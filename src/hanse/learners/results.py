@@ -64,15 +64,18 @@ def checked_count(value: Any, doing: str) -> int:
     raise TaskError(f"{doing}: the number of examples must be a whole number from 0 on, got {got}")
 
 
-def checked_metrics(metrics: Any, doing: str) -> dict[str, float]:
-    """Metrics as `float`s by name; a NaN or an infinity is kept.
+def checked_metrics(metrics: Any, doing: str) -> dict[str, float | None]:
+    """Metrics as `float`s by name; a NaN or an infinity is kept, and None for a metric that is not defined.
 
     Raises:
         TaskError: A name is no text or a value no number; says which.
     """
     if not isinstance(metrics, Mapping):
         raise TaskError(f"{doing}: metrics must be numbers by name, got {a_kind_of(metrics)}")
-    return {_name(name, doing): _number(name, value, doing) for name, value in metrics.items()}
+    return {
+        _name(name, doing): None if value is None else _number(name, value, doing)
+        for name, value in metrics.items()
+    }
 
 
 def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
@@ -109,7 +112,7 @@ def _name(name: Any, doing: str) -> str:
 
 def _number(name: str, value: Any, doing: str) -> float:
     if is_masked(value):
-        raise TaskError(f"{doing}: metric {name!r} is masked: it has no value", mend="Leave the metric out.")
+        raise TaskError(f"{doing}: metric {name!r} is masked: it has no value", mend="Give None.")
     with suppress(Exception):  # a number of the user's own may raise anything
         # `item` where there is one: torch warns when it is `float` that takes a loss off its graph.
         number = value.item() if hasattr(value, "item") else value

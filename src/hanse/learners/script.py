@@ -42,12 +42,12 @@ class ScriptRound:
         self.settings = settings
         self._report: TaskResult | None = None
 
-    def report(self, *, examples: int, **metrics: SupportsFloat) -> None:
+    def report(self, *, examples: int, **metrics: SupportsFloat | None) -> None:
         """Say what the round came to; once a round.
 
         Args:
             examples: Examples trained on, the weight of this site in the mean; at least 0.
-            metrics: Numbers by name (`loss=0.3`).
+            metrics: Numbers by name (`loss=0.3`); None for one that is not defined for these examples.
 
         Raises:
             TaskError: It was said already, or a value is no number.
@@ -134,7 +134,9 @@ def _alone() -> Iterator[ScriptRound]:
     yield only
     report = only.reported()
     numbers = {"examples": report.num_examples, **report.metrics}
-    told = ", ".join(f"{name} {number:.6g}" for name, number in numbers.items())
+    told = ", ".join(
+        f"{name} {'not given' if number is None else f'{number:.6g}'}" for name, number in numbers.items()
+    )
     sys.stdout.write(f"hanse: no federation, so one round alone: {told}\n")
 
 

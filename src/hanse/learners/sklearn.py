@@ -30,7 +30,7 @@ from hanse.learners.adapters.sklearn_data import Data, Examples, checked_example
 from hanse.learners.agreement import FEATURES, LABELS, Agreement, are_written, plain
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
-from hanse.learners.schedule import Schedule
+from hanse.learners.schedule import Schedule, batch_sizes
 
 _BY_BATCH = (SGDClassifier, SGDRegressor, Perceptron, MLPClassifier, MLPRegressor)
 _BY_ITERATION = (LogisticRegression,)
@@ -51,16 +51,19 @@ class SklearnLearner:
 
     - `SGDClassifier`, `SGDRegressor`, `Perceptron`, `MLPClassifier`, `MLPRegressor`: `epochs`, passes over
       the training data, 1 unless given; `batches`, so many batches instead; `batch_size`, examples that are
-      handed over at a time, unless given a whole pass; `lr`, a constant learning rate in place of the
+      handed over at a time, unless given a whole pass, and `last_batch`, `keep`, `drop` or `merge`, what
+      becomes of the last ones of a pass where they are fewer; `lr`, a constant learning rate in place of the
       estimator's own;
     - `LogisticRegression`: `epochs`, iterations of its solver, 1 unless given, starting from what was
       received;
     - `LinearRegression`, `Ridge`: nothing; they are solved for the site's data, whatever was received.
 
     Every task begins with the estimator as it was given, so that a task done again gives the same bits;
-    its `random_state` in the task comes from the task's seed. The metric `loss` is, of classifiers, the
-    log loss in nats, or the hinge loss where the estimator gives no probabilities, and of regressors the
-    mean squared error; the others are `accuracy` and `r2`.
+    its `random_state` in the task comes from the task's seed. A learning rate of the estimator's own that
+    falls with the steps (`optimal`, the default of `SGDClassifier`, and `invscaling`) continues to fall from
+    round to round: a task of round 5 counts the steps of four such tasks before it. The metric `loss` is, of
+    classifiers, the log loss in nats, or the hinge loss where the estimator gives no probabilities, and of
+    regressors the mean squared error; the others are `accuracy` and `r2`.
 
     Sites have to have the same labels, and the same features in the same order. Labels that were found in the
     data, and the names of a data frame's columns, are compared with what the plan states (`labels`,
@@ -86,8 +89,10 @@ class SklearnLearner:
     ) -> None:
         _check_supported(estimator)
         self._classifies = is_classifier(estimator)
-        self._train = checked_examples(train, "train", labels=self._classifies)
-        self._validate = checked_examples(validate, "validate", labels=self._classifies)
+        kind: dict[str, bool] = {"labels": self._classifies, "column": isinstance(estimator, _AT_ONCE)}
+        self._train = checked_examples(train, "train", **kind)
+        self._validate = checked_examples(validate, "validate", **kind)
+        _check_targets(estimator, self._train)
         _check_weights(estimator, self._train)
         if self._train.features != self._validate.features:
             notice(f"columns of train: {self._train.features}, of validate: {self._validate.features}")
@@ -127,7 +132,7 @@ class SklearnLearner:
                 # A round is not meant to converge; and the last batch of a pass may be small.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 warnings.filterwarnings("ignore", message="Got `batch_size`", category=UserWarning)
-                self._fit(estimator, schedule, task.seed)
+                self._fit(estimator, schedule, task)
         trained = _parameters(estimator)
         return TaskResult(
             self._train.count,
@@ -148,8 +153,8 @@ class SklearnLearner:
         held_out = self._validate
         return TaskResult(held_out.count, self._metrics(self._with(parameters), held_out))
 
-    def _fit(self, estimator: Any, schedule: Schedule, seed: int) -> None:
-        x, y, weights = self._train.x, self._train.y, self._train.weights
+    def _fit(self, estimator: Any, schedule: Schedule, task: Task) -> None:
+        x, y, weights, seed = self._train.x, self._train.y, self._train.weights, task.seed
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed % 2**32)
         if isinstance(estimator, _BY_BATCH):
@@ -157,8 +162,11 @@ class SklearnLearner:
                 estimator.set_params(**_learning_rate(estimator, schedule.lr))
             if schedule.batch_size is not None and isinstance(estimator, _MLPS):
                 estimator.set_params(batch_size=schedule.batch_size)
+            # A learning rate that falls with the steps continues to fall from round to round. The number of
+            # steps follows from the round, so that a site that was not asked for a while makes no leap.
+            estimator.t_ += (task.round_number - 1) * schedule.examples(len(y))
             shuffler = np.random.default_rng(seed)
-            for batch in schedule.repeat(lambda: _batches(len(y), schedule.batch_size, shuffler)):
+            for batch in schedule.repeat(lambda: _batches(len(y), schedule, shuffler)):
                 estimator.partial_fit(x[batch], y[batch], **weights(batch))
         elif isinstance(estimator, _BY_ITERATION):
             estimator.set_params(warm_start=True, max_iter=schedule.epochs)
@@ -271,6 +279,13 @@ def _check_supported(estimator: Any) -> None:
         raise ValueError(f"{name}(solver='liblinear') cannot start from given weights: use 'lbfgs'")
 
 
+def _check_targets(estimator: Any, train: Examples) -> None:
+    if isinstance(estimator, SGDRegressor) and train.y.ndim != 1:
+        raise ValueError(
+            f"SGDRegressor learns one target an example, and train has targets of shape {train.y.shape}"
+        )
+
+
 def _check_weights(estimator: Any, train: Examples) -> None:
     method = "partial_fit" if isinstance(estimator, _BY_BATCH) else "fit"
     known = inspect.signature(getattr(estimator, method)).parameters
@@ -281,7 +296,7 @@ def _check_weights(estimator: Any, train: Examples) -> None:
 
 def _settings(estimator: Any) -> tuple[str, ...]:
     if isinstance(estimator, _BY_BATCH):
-        return ("epochs", "batches", "batch_size", "lr")
+        return ("epochs", "batches", "batch_size", "last_batch", "lr")
     return ("epochs",) if isinstance(estimator, _BY_ITERATION) else ()
 
 
@@ -291,10 +306,11 @@ def _learning_rate(estimator: Any, lr: float) -> dict[str, Any]:
     return {"eta0": lr} if isinstance(estimator, Perceptron) else {"eta0": lr, "learning_rate": "constant"}
 
 
-def _batches(count: int, size: int | None, shuffler: np.random.Generator) -> Iterator[Array]:
-    order = shuffler.permutation(count)
-    for begin in range(0, count, size or count):
-        yield order[begin : begin + (size or count)]
+def _batches(count: int, schedule: Schedule, shuffler: np.random.Generator) -> Iterator[Array]:
+    order, end = shuffler.permutation(count), 0
+    for size in batch_sizes(count, schedule.batch_size or count, schedule.last_batch):
+        begin, end = end, end + size
+        yield order[begin:end]
 
 
 def _parameters(estimator: Any) -> dict[str, Array]:

@@ -25,7 +25,7 @@ from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
 
 Loss = Callable[[Any, Any], Tensor]
-Metric = Callable[[Any, Any], "float | Tensor"]
+Metric = Callable[[Any, Any], "float | Tensor | None"]
 
 _MADE: WeakSet[Optimizer] = WeakSet()
 """Every optimiser that was made for a learner."""
@@ -43,6 +43,9 @@ class TorchLearner:
     - `epochs`: passes over the training data; 1 unless given,
     - `batches`: so many batches instead, reshuffled after each pass,
     - `batch_size`: examples a batch; 32 unless given; not for a `DataLoader`, which has its own,
+    - `last_batch`: `keep`, `drop` or `merge`: what becomes of the last batch of a pass where it is smaller
+      than the others; `merge` makes it part of the one before, for layers that cannot train on one example
+      (`BatchNorm`); the only batch of a pass is kept; not for a `DataLoader` (`drop_last`),
     - `lr`: learning rate, in place of the optimiser's own, which has to be one,
 
     and `evaluate` understands `batch_size`. Training data are shuffled by the task's seed (a `DataLoader`
@@ -56,7 +59,8 @@ class TorchLearner:
         train: Data to train on.
         validate: Held-out data.
         metrics: Further numbers that `evaluate` reports, each from outputs and targets of a batch, averaged
-            over the examples (see `accuracy`).
+            over the examples (see `accuracy`); None of a batch for which one is not defined, which the
+            average leaves out.
         device: `cpu`, `cuda:1`, ...; `auto` is the first GPU where there is one.
         keep_optimizer: Keep the optimiser's state (moments, momentum) at the site from round to round; else
             every task begins with a new optimiser.
@@ -130,12 +134,12 @@ class TorchLearner:
             UpdateError: `parameters` do not fit the model.
         """
         schedule = Schedule.of(task)
-        batch_size = self._train.batch_size(schedule, task)
+        cut = self._train.cut(schedule, task)
         self._load(parameters)
         optimizer = self._kept_optimizer or self._new_optimizer()
         self._train.seed(task.seed)
         shuffler = torch.Generator().manual_seed(task.seed)
-        passes = Passes(self._train, batch_size, self._device, shuffler)
+        passes = Passes(self._train, cut, self._device, shuffler)
         self._model.train()
         mean = _Mean()
         with _learning_rate(optimizer, schedule.lr, task):
@@ -160,13 +164,13 @@ class TorchLearner:
             PlanError: A setting that is not known.
             UpdateError: `parameters` do not fit the model.
         """
-        batch_size = self._validate.batch_size(Schedule.of(task, known=("batch_size",)), task)
+        cut = self._validate.cut(Schedule.of(task, known=("batch_size",)), task)
         self._load(parameters)
         self._validate.seed(task.seed)
         self._model.eval()
         mean = _Mean()
         with torch.no_grad():
-            for inputs, targets, count in Passes(self._validate, batch_size, self._device).one():
+            for inputs, targets, count in Passes(self._validate, cut, self._device).one():
                 loss, outputs = self._forward(inputs, targets)
                 measured = {name: metric(outputs, targets) for name, metric in self._metrics.items()}
                 mean.add({"loss": loss, **measured}, count)
@@ -281,15 +285,18 @@ class _Mean:
 
     def __init__(self) -> None:
         self.count = 0
-        self._totals: dict[str, float] = {}
+        self._totals: dict[str, tuple[float, int]] = {}
+        """By name, the sum and the examples that it is over."""
 
-    def add(self, numbers: Mapping[str, float | Tensor], count: int) -> None:
+    def add(self, numbers: Mapping[str, float | Tensor | None], count: int) -> None:
         self.count += count
         for name, number in numbers.items():
-            self._totals[name] = self._totals.get(name, 0.0) + _float(number) * count
+            total, over = self._totals.get(name, (0.0, 0))
+            new = (total, over) if number is None else (total + _float(number) * count, over + count)
+            self._totals[name] = new
 
-    def values(self) -> dict[str, float]:
-        return {name: total / self.count for name, total in self._totals.items()}
+    def values(self) -> dict[str, float | None]:
+        return {name: total / over if over else None for name, (total, over) in self._totals.items()}
 
 
 def _float(number: float | Tensor) -> float:

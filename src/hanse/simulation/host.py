@@ -29,7 +29,7 @@ from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream,
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.safe_text import last_lines, one_line
-from hanse.core.values.update import Aggregate, Update
+from hanse.core.values.update import Aggregate, Update, given
 from hanse.errors import HanseError, TaskError, WorkflowError, rebuild
 from hanse.learners.failures import MAX_LOG_TAIL, describe, place
 from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
@@ -253,7 +253,7 @@ class SimulationHost:
             self._execute(FailTask(exchange.number, site, one_line(str(answer)), tail))
             return
         self._execute(AcceptResult(exchange.number, site, answer.num_examples, answer.metrics, answer.digest))
-        yield Update(site, answer.num_examples, answer.metrics, answer.update)
+        yield Update(site, answer.num_examples, given(answer.metrics), answer.update)
 
     def _owned(self, update: Update) -> Update:
         """An update with arrays of its own, which hold and which nobody can change."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from hanse.compression.update import UpdateCodec, upload_codec
 from hanse.core.plan.disclosure import check_result, check_tensors
 from hanse.core.plan.plan import Plan
+from hanse.core.values.update import ReportedMetrics
 from hanse.updates.drafts import Draft
 from hanse.updates.origin import Origin
 from hanse.updates.residuals import Residuals
@@ -20,12 +20,12 @@ class Outgoing:
 
     Attributes:
         num_examples: Examples that the task worked on.
-        metrics: Numbers by name.
+        metrics: Numbers by name; None for one that is not defined.
         update: The update, which steps rewrite; None for none.
     """
 
     num_examples: int
-    metrics: Mapping[str, float]
+    metrics: ReportedMetrics
     update: Draft | None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanse.core.values.parameters import Parameters
+from hanse.core.values.update import given
 from hanse.errors import TaskError, WorkflowError
 from hanse.learners import results
 
@@ -16,14 +17,16 @@ MAX_NAME_CHARS = 200
 
 
 def checked_metrics(metrics: Mapping[str, Any], round_number: int) -> dict[str, float]:
-    """A round's metrics as finite floats by name; NumPy's and torch's numbers are taken as what they say.
+    """A round's metrics as finite floats by name, without those that are None.
+
+    NumPy's and torch's numbers are taken as what they say.
 
     Raises:
         WorkflowError: One is no number, or none that can be written down; says which.
     """
     what = f"the commit of round {round_number}"
     try:
-        numbers = results.checked_metrics(metrics, what)
+        numbers = given(results.checked_metrics(metrics, what))
     except TaskError as error:
         raise WorkflowError(error.message, mend=error.mend) from error
     for name, value in numbers.items():

@@ -157,6 +157,17 @@ def test_a_task_without_an_update_delivers_none(site: Site, run: Run, work: RunW
     assert (outcome.update, outcome.metrics) == (None, {"accuracy": 0.5})
 
 
+def test_a_metric_that_is_not_defined_is_delivered_and_recorded_as_not_given(
+    site: Site, run: Run, work: RunWork
+) -> None:
+    workers = FakeWorkers(TaskReport(num_examples=4, metrics={"accuracy": None}))
+
+    outcome = settled(site, run, work, site.assignment("evaluate"), workers)
+
+    assert outcome.metrics == {"accuracy": None}
+    assert released(site)[0]["metrics"] == {"accuracy": None}
+
+
 def test_the_first_model_is_delivered_whole(site: Site, run: Run, work: RunWork) -> None:
     asked = site.assignment("initialise", round_number=0, model=None, model_bytes=0, max_update_bytes=10_000)
 

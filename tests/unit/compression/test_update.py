@@ -259,3 +259,16 @@ def test_reading_a_strangers_frame_takes_no_more_memory_than_its_segment() -> No
 
     assert "w" in told
     assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_two_names_of_one_tensor_stay_the_same_bits(name: str) -> None:
+    weight = normal(6_000).reshape(60, 100)
+    update = {"embedding": weight, "other": weight + 1, "output": weight}
+    coded = codec(*LOSSY[name])
+
+    encoded = travelled(coded, update)
+    found = coded.decode(encoded, specs(update), SEED)
+
+    assert encoded["embedding"].tobytes() == encoded["output"].tobytes()
+    assert np.asarray(found["embedding"]).tobytes() == np.asarray(found["output"]).tobytes()

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.linear_model import (
     LinearRegression,
@@ -154,6 +155,40 @@ def test_batches_and_lr_are_plain_gradient_descent() -> None:
     assert np.isclose(steps, 1).all(axis=1).sum() == 1
 
 
+@pytest.mark.parametrize("settings", [{}, {"epochs": 2}, {"batches": 3, "batch_size": 30}], ids=str)
+def test_a_learning_rate_that_falls_falls_on_from_round_to_round(settings: dict[str, Any]) -> None:
+    federated = learner(SGDClassifier(loss="log_loss"), TWO)
+    parameters = federated.parameters()
+    for number in range(1, 5):
+        result = federated.train(parameters, Task("train", number, number, settings))
+        parameters = result.parameters or {}
+
+    alone = SGDClassifier(loss="log_loss")
+    for number in range(1, 5):
+        alone.set_params(random_state=number)
+        for chosen in batches_of(number, **settings):
+            alone.partial_fit(X[chosen], TWO[chosen], classes=[0, 1])
+    assert np.array_equal(parameters["coef_"], alone.coef_)
+
+
+def batches_of(seed: int, epochs: int = 1, batches: int = 0, batch_size: int = len(X)) -> list[Any]:
+    """What a task with these settings hands over, in its order."""
+    order, parts = np.random.default_rng(seed), []
+    while len(parts) < (batches or epochs):
+        chosen = order.permutation(len(X))
+        parts += [chosen[begin : begin + batch_size] for begin in range(0, len(X), batch_size)]
+    return parts[:batches] if batches else parts
+
+
+def test_a_site_that_was_not_asked_for_a_while_does_not_leap() -> None:
+    federated = learner(SGDClassifier(loss="log_loss"), TWO)
+    first = federated.train(federated.parameters(), Task("train", 1, 1)).parameters or {}
+
+    late = federated.train(first, Task("train", 200, 1)).parameters or {}
+
+    assert np.abs(late["coef_"] - first["coef_"]).max() < 0.1 * np.abs(first["coef_"]).max()
+
+
 def test_lr_of_a_network_takes_the_place_of_its_own() -> None:
     fast = learner(MLPClassifier((5,), learning_rate_init=0.5), TWO)
     slow = learner(MLPClassifier((5,), learning_rate_init=0.001), TWO)
@@ -252,6 +287,27 @@ def test_labels_in_a_column_are_labels() -> None:
     column, flat = learner(SGDClassifier(), TWO[:, None]), learner(SGDClassifier(), TWO)
 
     assert bits(column.train(column.parameters(), train())) == bits(flat.train(flat.parameters(), train()))
+
+
+@pytest.mark.parametrize(
+    "estimator", [SGDRegressor(), MLPRegressor(hidden_layer_sizes=(6,))], ids=lambda e: type(e).__name__
+)
+def test_targets_in_a_column_are_what_they_are_in_a_row(estimator: Any) -> None:
+    row, column = learner(estimator, NUMBERS), learner(estimator, NUMBERS[:, None])
+
+    trained = [one.train(one.parameters(), train()).parameters or {} for one in (row, column)]
+
+    assert all(np.array_equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_sparse_inputs_are_refused_with_what_to_give() -> None:
+    with pytest.raises(ValueError, match=r"train has a sparse part \(csr_array\).* give its toarray\(\)"):
+        SklearnLearner(SGDClassifier(), (csr_array(X), TWO), (X, TWO))
+
+
+def test_several_targets_are_refused_where_one_is_learnt() -> None:
+    with pytest.raises(ValueError, match=r"SGDRegressor learns one target .* shape \(80, 2\)"):
+        learner(SGDRegressor(), np.stack([NUMBERS, NUMBERS], axis=1))
 
 
 def test_training_that_changes_nothing_has_converged() -> None:

@@ -74,6 +74,54 @@ def steps(learner: TorchLearner, **settings: Any) -> int:
     return int(result.parameters["1.num_batches_tracked"])
 
 
+@pytest.mark.parametrize("data", [(X, Y), Pairs()], ids=["tensors", "data set"])
+@pytest.mark.parametrize(("last", "examples"), [("drop", 29), ("merge", 30)])
+def test_a_last_batch_of_one_is_dropped_or_merged_for_layers_that_need_two(
+    data: Any, last: str, examples: int
+) -> None:
+    trained = learner(train=data)
+
+    assert steps(trained, batch_size=29, last_batch=last) == 1
+    assert trained.train(trained.parameters(), train(batch_size=29, last_batch=last)).num_examples == examples
+
+
+def test_batches_that_end_amid_a_pass_count_its_examples_without_the_dropped() -> None:
+    trained = learner()
+
+    result = trained.train(trained.parameters(), train(batches=1, batch_size=7, last_batch="drop"))
+
+    assert result.num_examples == 28
+
+
+def test_the_error_of_a_batch_norm_that_sees_one_example_says_what_to_do(tmp_path: Path, site: Site) -> None:
+    session = LearnerSession(lambda site: learner(), site, tmp_path)
+    parameters = session.initial_parameters()
+
+    with pytest.raises(TaskError, match="more than 1 value per channel") as caught:
+        session.perform(train(batch_size=29), parameters, sequence=1)
+
+    assert "`last_batch: merge`" in caught.value.mend
+
+
+def test_batches_for_which_a_metric_is_not_defined_do_not_count() -> None:
+    def share_of_first(outputs: torch.Tensor, targets: torch.Tensor) -> float | None:
+        return None if len(targets) < 20 else float((targets == 0).double().mean())
+
+    measured = learner(metrics={"share": share_of_first, "never": lambda outputs, targets: None})
+
+    result = measured.evaluate(measured.parameters(), Task("evaluate", 1, 1, {"batch_size": 20}))
+
+    assert result.metrics["share"] == float((Y[:20] == 0).double().mean())
+    assert result.metrics["never"] is None
+
+
+def test_a_data_loader_decides_itself_on_its_last_batch() -> None:
+    with pytest.raises(PlanError, match="has a last_batch, but the data are a DataLoader") as caught:
+        learner(train=DataLoader(Pairs())).train({}, train(last_batch="merge"))
+
+    assert "`drop_last=True`" in caught.value.mend
+
+
 def test_parameters_are_the_state_dict_with_its_dtypes() -> None:
     parameters = learner().parameters()
 

@@ -11,7 +11,7 @@ import pytest
 
 from hanse.config.load import LoadedPlan, load_plan, script_plan
 from hanse.core.run.events import Event
-from hanse.core.run.round_events import RoundCommitted
+from hanse.core.run.round_events import RoundCommitted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
 from hanse.errors import MissingDataError, PlanError, QuorumError, WorkflowError
 from hanse.simulation.partition import Partition
@@ -177,6 +177,38 @@ def test_a_script_that_trains_a_copy_is_said_to_train_nothing(tmp_path: Path) ->
 
     assert [line.partition(":")[0] for line in said] == ["at site-1", "at site-2"]
     assert "gave back exactly the parameters that it received" in said[0]
+
+
+def test_a_metric_that_is_not_defined_at_one_site_is_the_mean_of_the_others_and_recorded_as_such(
+    tmp_path: Path, project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    code = LEARNER.replace(
+        '{"loss": float(w[0])}', '{"loss": None if self.site.name == "a" else float(w[0])}'
+    )
+    write(tmp_path / "adding.py", code)
+    reported: dict[str, object] = {}
+
+    def listen(_: Run, event: Event) -> None:
+        if isinstance(event, UpdateAccepted) and event.metrics:
+            reported[event.site] = event.metrics["loss"]
+
+    loaded = load_plan(tmp_path / "plan.yaml")
+    outcome = run(loaded, sites_of(loaded), None, listen)
+
+    assert reported == {"a": None, "b": 3.5}
+    assert outcome.run.metrics == {"loss": 3.5}
+
+
+def test_a_run_continues_where_the_metric_that_it_keeps_the_best_by_is_defined_at_no_site(
+    tmp_path: Path, project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    write(tmp_path / "adding.py", LEARNER.replace('{"loss": float(w[0])}', '{"loss": None}'))
+    loaded = load_plan(tmp_path / "plan.yaml")
+
+    outcome = run(loaded, sites_of(loaded))
+
+    assert outcome.run.phase is Phase.FINISHED
+    assert outcome.best is None
 
 
 def test_the_listener_sees_every_round(project: LoadedPlan, run: Callable[..., Outcome]) -> None:

@@ -48,7 +48,7 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.safe_text import outgoing_line
 from hanse.core.values.schema import Strict
-from hanse.core.values.update import Aggregate, Update
+from hanse.core.values.update import Aggregate, Update, given
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
 from hanse.updates.incoming import fold, open_update_blob
@@ -213,7 +213,7 @@ class CallHandler:
         for site in exchange.answered:
             answer = accepted_result(exchange, site)
             delta = None if answer.update is None else self._open(exchange, site, answer.update)
-            updates.append(Update(site, answer.num_examples, answer.metrics, delta))
+            updates.append(Update(site, answer.num_examples, given(answer.metrics), delta))
         aggregate = fold(self._run.plan, updates)
         if aggregate.delta is None:
             return aggregate, None
@@ -225,7 +225,7 @@ class CallHandler:
             exchange=exchange.number,
             site=site,
             num_examples=answer.num_examples,
-            metrics=dict(answer.metrics),
+            metrics=given(answer.metrics),
             update=await asyncio.to_thread(self._lend_update, exchange, site, answer.update),
             staleness=staleness,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hanse.cli.output import printable, say
 from hanse.control.timeline import Timeline, figure, in_order
 from hanse.core.run.events import Event
+from hanse.core.values.update import given
 from hanse.core.values.wording import and_more, format_time
 from hanse.wire.wording import format_awaited
 
@@ -106,7 +107,7 @@ class View:
         sites = sorted(story.doing.keys() | self._awaited, key=lambda site: (site not in self._awaited, site))
         for site in sites[:MOST_ROWS]:
             awaited = self._awaited.get(site)
-            figures = story.metrics.get(site, {})
+            figures = given(story.metrics.get(site, {}))
             table.add_row(
                 printable(site),
                 printable(story.doing.get(site, "")),

@@ -38,6 +38,9 @@ MOST_WORKERS = 4
 _ENDING_S = 60.0
 """How long the plan's code may take to end, once its run has."""
 
+_MOST_NOTICES = 100
+"""Notices of one run, besides those of tasks that fail."""
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _REPORTED = (ConfigError, StorageError, UpdateError)
@@ -67,6 +70,8 @@ class Workers:
         """By run; the one that was used longest ago comes first."""
         self._all: dict[WorkerProcess, None] = {}
         self._told_gaps: tuple[str, ...] = ()
+        self._noted: dict[str, set[str]] = {}
+        """By run, what the site's log has said of its tasks."""
 
     async def carry_out(
         self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order, progress: Progress
@@ -95,12 +100,13 @@ class Workers:
             finally:
                 progress.sign = always()
             self._idle[run_id] = worker
-            for notice in report.notices:
+            for notice in self._new_notices(run_id, report):
                 logger.warning("run %s: %s of round %d: %s", run_id, order.task, order.round_number, notice)
             return _checked(report)
 
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, after what its code does at the end."""
+        self._noted.pop(run_id, None)
         if (worker := self._idle.pop(run_id, None)) is not None:
             ended = await self._end(worker, _ENDING_S)
             logger.info("run %s: its worker %s", run_id, ended)
@@ -110,6 +116,15 @@ class Workers:
         self._idle.clear()
         for worker in tuple(self._all):
             await self._end(worker, grace_s=0)
+
+    def _new_notices(self, run_id: str, report: TaskReport) -> list[str]:
+        """Notices of a task that the log has not had in this run, also from a worker before this one."""
+        if report.error:
+            return report.notices  # they may say why it failed
+        noted = self._noted.setdefault(run_id, set())
+        new = [text for text in report.notices if text not in noted][: _MOST_NOTICES - len(noted)]
+        noted.update(new)
+        return new
 
     async def _begin(self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order) -> WorkerProcess:
         """Give the order to the run's worker, or to a new one where that has died in idleness."""

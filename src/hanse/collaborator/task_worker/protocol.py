@@ -70,7 +70,7 @@ class TaskReport(Strict):
     notices: list[_Notice] = Field(default_factory=list, max_length=MOST)
     num_examples: int = 0
     # A NaN passes here, so that the check on what leaves can name it.
-    metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)
+    metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)] | None] = Field(default_factory=dict)
 
 
 def read_report(message: dict[str, Any]) -> TaskReport:

@@ -127,7 +127,7 @@ class ResultReleased(Strict):
     task: Label
     model: BlobDigest | None
     num_examples: int = Field(ge=0)
-    metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)
+    metrics: dict[Label, float | None] = Field(default_factory=dict, max_length=100)
     update: ReleasedUpdate | None = None
     roster: Digest | None = None
 

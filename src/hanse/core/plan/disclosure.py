@@ -20,6 +20,7 @@ from hanse.core.values.parameters import (
     specs,
 )
 from hanse.core.values.significant import MOST_DIGITS, significant
+from hanse.core.values.update import ReportedMetrics
 from hanse.core.values.wording import named
 from hanse.errors import DisclosureError, PlanError, UpdateError, WorkflowError
 
@@ -35,8 +36,8 @@ class Disclosed(Protocol):
         ...
 
     @property
-    def metrics(self) -> Mapping[str, float]:
-        """Numbers by name."""
+    def metrics(self) -> ReportedMetrics:
+        """Numbers by name; None for one that is not defined."""
         ...
 
     @property
@@ -154,7 +155,7 @@ def check_tensors(
 
 
 def check_metrics(
-    metrics: Mapping[str, float], disclosure: Disclosure, what: str, digits: int = MOST_DIGITS
+    metrics: ReportedMetrics, disclosure: Disclosure, what: str, digits: int = MOST_DIGITS
 ) -> None:
     """Refuse metrics that are not declared, are not numbers, or have too many digits.
 
@@ -175,8 +176,14 @@ def check_metrics(
                 f"{what} would disclose the metric {name!r}; the plan declares: {allowed}",
                 mend="Declare it under the task's `discloses: metrics`, or do not report it.",
             )
+        if value is None:
+            continue
         if not math.isfinite(value):
-            raise UpdateError(f"{what} reports {name} = {value}")
+            raise UpdateError(
+                f"{what} reports {name} = {value}",
+                mend="If training diverged, lower the learning rate. A metric that is not defined for the "
+                "examples of a site, such as an AUC of one class, is given as None.",
+            )
         if significant(value, digits) != value:
             raise DisclosureError(
                 f"{what} would disclose more than {digits} significant digits of the metric {name!r}",

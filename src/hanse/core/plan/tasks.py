@@ -54,7 +54,7 @@ class Disclosure(PlanSection):
         return self
 
 
-_LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr")
+_LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr", "last_batch")
 
 
 class TaskPlan(PlanSection):
@@ -64,6 +64,12 @@ class TaskPlan(PlanSection):
     batches: int | None = Field(None, ge=1, description="Local batches instead of whole epochs.")
     batch_size: int | None = Field(None, ge=1, description="Examples a batch.")
     lr: float | None = Field(None, gt=0, description="Local learning rate.")
+    last_batch: Literal["keep", "drop", "merge"] | None = Field(
+        None,
+        description="What becomes of the last batch of a pass where it has fewer examples than the others: "
+        "kept, left out, or put together with the batch before it. It is kept unless this says otherwise.",
+        json_schema_extra=new_since("0.2"),
+    )
     settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="Whatever else the learner reads."
     )
@@ -83,7 +89,9 @@ class TaskPlan(PlanSection):
         if self.epochs is not None and self.batches is not None:
             raise ValueError("a task has `epochs` or `batches`, not both")
         for name in _LEARNER_SETTINGS:
-            if name in self.settings:
+            # A plan of 0.1 may have a setting of its own that is called like a key which is new since then.
+            new = name == "last_batch" and self.last_batch is None
+            if name in self.settings and not new:
                 raise ValueError(f"`{name}` stands beside `settings`, not in it")
         return self
 

@@ -12,6 +12,7 @@ from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, Site
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap
+from hanse.core.values.update import ReportedMetrics
 from hanse.errors import TamperedError
 
 _A, _S, _I, _D, _F = MemberState
@@ -40,7 +41,7 @@ class AcceptedResult:
     """What a site's accepted result said; the update itself is a blob."""
 
     num_examples: int
-    metrics: Mapping[str, float]
+    metrics: ReportedMetrics
     update: str | None
 
 

@@ -72,13 +72,17 @@ class SiteIdle(Strict):
 
 
 class UpdateAccepted(Strict):
-    """A site's result is here, checked and durable."""
+    """A site's result is here, checked and durable.
+
+    Attributes:
+        metrics: Numbers by name; None for one that is not defined for the site's examples.
+    """
 
     kind: Literal["UpdateAccepted"] = "UpdateAccepted"
     exchange: int
     site: str
     num_examples: int
-    metrics: Metrics
+    metrics: dict[str, float | None]
     update: BlobDigest | None
     statement: Statement | None = None
 

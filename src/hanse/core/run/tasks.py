@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hanse.core.run.events import Events
@@ -10,6 +9,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
 from hanse.core.values.statements import SignedStatement
+from hanse.core.values.update import ReportedMetrics
 from hanse.core.values.wording import in_phase
 from hanse.errors import LateResultError, RunError
 
@@ -29,7 +29,7 @@ class AcceptResult:
     exchange: int
     site: str
     num_examples: int
-    metrics: Mapping[str, float]
+    metrics: ReportedMetrics
     update: str | None
     statement: SignedStatement | None = None
 

@@ -317,6 +317,13 @@ def record_aggregate(run: Run, command: RecordAggregate) -> Events:
     )
 
 
+def _undefined(run: Run, metric: str) -> bool:
+    """Say whether sites of the open round reported a metric as not defined, and none gave it."""
+    answers = [member.answer for exchange in run.in_round() for member in exchange.members.values()]
+    values = [answer.metrics[metric] for answer in answers if answer and metric in answer.metrics]
+    return bool(values) and all(value is None for value in values)
+
+
 def commit(run: Run, command: Commit, now_ms: int) -> Events:
     """Make a round's model the run's; committing it again changes nothing."""
     must_run(run)
@@ -328,13 +335,16 @@ def commit(run: Run, command: Commit, now_ms: int) -> Events:
         )
     best, goal = False, run.plan.keep_best
     for wanted in (goal, run.plan.early_stop):
-        if wanted is not None and command.round_number > 0 and wanted.metric not in command.metrics:
+        if wanted is None or command.round_number < 1 or wanted.metric in command.metrics:
+            continue
+        # Where no site of the round could say, the round is not compared, and the run continues.
+        if not _undefined(run, wanted.metric):
             known = ", ".join(sorted(command.metrics)) or "none"
             raise WorkflowError(
                 f"round {command.round_number} was committed without the metric {wanted.metric!r} that the "
                 f"plan's keep_best or early_stop needs; committed: {known}"
             )
-    if goal is not None and command.round_number > 0:
+    if goal is not None and command.round_number > 0 and goal.metric in command.metrics:
         best = improves(goal, command.metrics[goal.metric], run.best)
     committed = RoundCommitted(
         round_number=command.round_number,

@@ -26,6 +26,6 @@ def significant(value: float, digits: int) -> float:
     return rounded
 
 
-def rounded_metrics(metrics: Mapping[str, float], digits: int) -> dict[str, float]:
-    """Metrics with so many significant digits each."""
-    return {name: significant(value, digits) for name, value in metrics.items()}
+def rounded_metrics(metrics: Mapping[str, float | None], digits: int) -> dict[str, float | None]:
+    """Metrics with so many significant digits each; one that is not defined (None) stays so."""
+    return {name: None if value is None else significant(value, digits) for name, value in metrics.items()}

@@ -10,6 +10,14 @@ from hanse.core.values.parameters import Parameters
 
 Metrics = Mapping[str, float]
 
+ReportedMetrics = Mapping[str, float | None]
+"""Metrics as a site reports them; None for one that is not defined for its examples."""
+
+
+def given(metrics: ReportedMetrics) -> dict[str, float]:
+    """The metrics that a site gave, without those that it reports as not defined."""
+    return {name: value for name, value in metrics.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -38,7 +46,8 @@ class TaskResult:
     Attributes:
         num_examples: Examples the task worked on; the weight of its update
             and metrics in a mean. At least 0.
-        metrics: Numbers by name (`loss`, `accuracy`).
+        metrics: Numbers by name (`loss`, `accuracy`); None for one that is not defined for the site's
+            examples (an AUC where all are of one class), which no mean counts. A NaN is a failure.
         parameters: The trained parameters (not a difference), or None for a
             task that changes none. Names, shapes and dtypes of what it received.
         converged: Whether parameters that training left exactly as they were are its outcome. Else they are
@@ -46,7 +55,7 @@ class TaskResult:
     """
 
     num_examples: int
-    metrics: Metrics = field(default_factory=dict)
+    metrics: ReportedMetrics = field(default_factory=dict)
     parameters: Parameters | None = None
     converged: bool = False
 

@@ -42,17 +42,19 @@ class Examples:
         return {} if self.weight is None else {"sample_weight": self.weight[chosen]}
 
 
-def checked_examples(data: Data, name: str, *, labels: bool) -> Examples:
+def checked_examples(data: Data, name: str, *, labels: bool, column: bool = True) -> Examples:
     """Check the examples of one kind.
 
     Args:
         data: What the user gave.
         name: What they are, for the error: `train`.
         labels: Whether the targets are labels, not numbers.
+        column: Whether targets that are numbers, shape (examples, 1), stay so; else, as labels always, they
+            become (examples,).
 
     Raises:
-        ValueError: They are not inputs, targets and perhaps weights that go together, or have masked or
-            complex numbers.
+        ValueError: They are not inputs, targets and perhaps weights that go together, or are sparse, or have
+            masked or complex numbers.
     """
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         parts = f" of {len(data)} parts" if isinstance(data, tuple | list) else ""
@@ -65,10 +67,15 @@ def checked_examples(data: Data, name: str, *, labels: bool) -> Examples:
             raise ValueError(f"{name} has masked numbers: leave those examples out, or give filled()")
         if isinstance(part, np.ndarray) and np.iscomplexobj(part):
             raise ValueError(f"{name} has complex numbers")
+        if hasattr(part, "toarray"):
+            raise ValueError(
+                f"{name} has a sparse part ({type(part).__name__}), and is taken as dense arrays only: give "
+                "its toarray(), as float64, if that fits into memory"
+            )
     # float64 at every site, whatever its files hold: the parameters take their dtype from it.
     x = np.asarray(data[0], dtype=np.float64)
     y = np.asarray(data[1]) if labels else np.asarray(data[1], dtype=np.float64)
-    if labels and y.ndim == 2 and y.shape[1] == 1:
+    if (labels or not column) and y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if x.ndim != 2 or len(x) != len(y) or (labels and y.ndim != 1):
         raise ValueError(f"{name} has inputs of shape {x.shape} and targets of shape {y.shape}")

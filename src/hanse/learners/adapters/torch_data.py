@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    TensorDataset,
+)
 
 from hanse.core.values.update import Task
 from hanse.errors import PlanError, TaskError
 from hanse.learners.results import a_kind_of
-from hanse.learners.schedule import Schedule
+from hanse.learners.schedule import LastBatch, Schedule, batch_sizes
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -35,12 +45,28 @@ class Batch(NamedTuple):
     num_examples: int
 
 
+class Cut(NamedTuple):
+    """Rule by which a pass is cut into batches, where the data have none of their own.
+
+    Attributes:
+        size: Examples a batch.
+        last: What becomes of the last batch where it is smaller.
+    """
+
+    size: int
+    last: LastBatch = "keep"
+
+    def sizes(self, count: int) -> list[int]:
+        """Examples of each batch of a pass over so many."""
+        return batch_sizes(count, self.size, self.last)
+
+
 class Passes:
     """Passes of one task over the data, and what it saw in them.
 
     Args:
         examples: The data.
-        batch_size: Examples a batch, where the data have no batches of their own.
+        cut: How they are cut into batches.
         device: Where batches are moved.
         shuffler: Shuffles the data; None leaves their order.
     """
@@ -48,12 +74,12 @@ class Passes:
     def __init__(
         self,
         examples: Examples,
-        batch_size: int,
+        cut: Cut,
         device: torch.device,
         shuffler: torch.Generator | None = None,
     ) -> None:
         self._examples = examples
-        self._batch_size = batch_size
+        self._cut = cut
         self._device = device
         self._shuffler = shuffler
         self._whole: int | None = None
@@ -62,7 +88,7 @@ class Passes:
     def one(self) -> Iterator[Batch]:
         """Go over the data once; batches without an example are left out."""
         seen = batches = 0
-        for pair in self._examples.pairs(self._batch_size, self._shuffler):
+        for pair in self._examples.pairs(self._cut, self._shuffler):
             inputs, targets = self._examples.checked_pair(pair)
             count = _count(targets)
             seen, batches = seen + count, batches + 1
@@ -76,7 +102,7 @@ class Passes:
     def num_examples(self) -> int:
         """Examples of a whole pass: counted, or where none came to its end, as the data say."""
         if self._whole is None:
-            return self._examples.size_by(self._seen, self._batches)
+            return self._examples.size_by(self._seen, self._batches, self._cut)
         return self._examples.at_most(self._whole)
 
 
@@ -95,19 +121,20 @@ class Examples:
         self._data = _checked_data(data, name)
         self._name = name
 
-    def batch_size(self, schedule: Schedule, task: Task) -> int:
-        """Examples a batch in a task.
+    def cut(self, schedule: Schedule, task: Task) -> Cut:
+        """Rule by which a task cuts the data into batches.
 
         Raises:
-            PlanError: The plan says how many, and the data have batches of their own.
+            PlanError: The plan says how, and the data have batches of their own.
         """
-        if schedule.batch_size is not None and isinstance(self._data, DataLoader):
-            raise PlanError(
-                f"task {task.name} has a batch_size, but the data are a DataLoader with a batch size of its "
-                "own",
-                mend="Remove it from the plan, or give the learner the Dataset.",
-            )
-        return schedule.batch_size or DEFAULT_BATCH_SIZE
+        if isinstance(self._data, DataLoader):
+            for name in sorted({"batch_size", "last_batch"} & task.settings.keys()):
+                own = ", make it with `drop_last=True`" if name == "last_batch" else ""
+                raise PlanError(
+                    f"task {task.name} has a {name}, but the data are a DataLoader with batches of its own",
+                    mend=f"Remove it from the plan{own}, or give the learner the Dataset.",
+                )
+        return Cut(schedule.batch_size or DEFAULT_BATCH_SIZE, schedule.last_batch)
 
     def seed(self, seed: int) -> None:
         """Seed the generators that a `DataLoader` of the user's may have of its own."""
@@ -120,7 +147,7 @@ class Examples:
             if isinstance(own, torch.Generator):
                 own.manual_seed(seed)
 
-    def pairs(self, batch_size: int, shuffler: torch.Generator | None) -> Iterable[Any]:
+    def pairs(self, cut: Cut, shuffler: torch.Generator | None) -> Iterable[Any]:
         """One pass over the data, batch by batch; shuffled where there is something to shuffle by."""
         data = self._data
         if isinstance(data, DataLoader):
@@ -128,8 +155,10 @@ class Examples:
         if not _length(data):
             return ()
         if isinstance(data, tuple):
-            return _slices(*data, batch_size, shuffler)
-        return DataLoader(data, batch_size, shuffle=shuffler is not None, generator=shuffler)
+            return _slices(*data, cut, shuffler)
+        if cut.last == "keep":
+            return DataLoader(data, cut.size, shuffle=shuffler is not None, generator=shuffler)
+        return DataLoader(data, batch_sampler=_Batches(data, cut, shuffler), generator=shuffler)
 
     def checked_pair(self, batch: Any) -> tuple[Any, Any]:
         """Inputs and targets of a batch.
@@ -147,15 +176,16 @@ class Examples:
             "may be a dictionary.",
         )
 
-    def size_by(self, seen: int, batches: int) -> int:
+    def size_by(self, seen: int, batches: int, cut: Cut) -> int:
         """Examples of a pass, of which a task saw only the beginning.
 
         Args:
             seen: Examples seen.
             batches: In so many batches.
+            cut: How they are cut into batches.
         """
         if not isinstance(self._data, DataLoader):
-            return _length(self._data) or 0
+            return sum(cut.sizes(_length(self._data) or 0))
         if type(self._data.batch_sampler) is BatchSampler and self._data.batch_size:
             size = _length(self._data.sampler)
             if size is not None:
@@ -204,13 +234,34 @@ def _checked_data(data: Data, name: str) -> Data:
 
 
 def _slices(
-    inputs: Tensor, targets: Tensor, batch_size: int, shuffler: torch.Generator | None
+    inputs: Tensor, targets: Tensor, cut: Cut, shuffler: torch.Generator | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    sizes = cut.sizes(len(targets))
+    kept = sum(sizes)
     if shuffler is None:
-        yield from zip(torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True)
+        yield from zip(torch.split(inputs[:kept], sizes), torch.split(targets[:kept], sizes), strict=True)
         return
-    for part in torch.split(torch.randperm(len(targets), generator=shuffler), batch_size):
+    for part in torch.split(torch.randperm(len(targets), generator=shuffler)[:kept], sizes):
         yield inputs[part], targets[part]
+
+
+class _Batches(Sampler[list[int]]):
+    """Batches of a data set where the last one is left out, or part of the one before."""
+
+    def __init__(self, data: Dataset[Any], cut: Cut, shuffler: torch.Generator | None) -> None:
+        self._sizes = cut.sizes(_length(data) or 0)
+        ordered: Any = data  # it has a length, which no type says
+        self._order: Sampler[int] = (
+            SequentialSampler(ordered) if shuffler is None else RandomSampler(ordered, generator=shuffler)
+        )
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = iter(self._order)
+        for size in self._sizes:
+            yield list(islice(order, size))
+
+    def __len__(self) -> int:
+        return len(self._sizes)
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.update import Metrics
+from hanse.core.values.update import ReportedMetrics
 from hanse.errors import DisclosureError, HanseError, TaskError, UpdateError
 
 SITE_FAILURES = (TaskError, DisclosureError, UpdateError)
@@ -43,7 +43,7 @@ class Delivered:
 
     Attributes:
         num_examples: Examples that the task worked on.
-        metrics: Numbers by name.
+        metrics: Numbers by name; None for one that is not defined.
         update: The tensors that the update stands for, which may be computed where they are read
             (`hanse.core.values.lazy.LazyTensor`); they hold until the next answer is taken. None for
             no update.
@@ -51,7 +51,7 @@ class Delivered:
     """
 
     num_examples: int
-    metrics: Metrics
+    metrics: ReportedMetrics
     update: Parameters | None = None
     digest: str | None = None
 

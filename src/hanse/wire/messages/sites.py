@@ -162,7 +162,7 @@ class TaskOutcome(Strict):
     model: ModelRef | None
     outcome: Literal["done", "failed"]
     num_examples: int = Field(0, ge=0)
-    metrics: dict[Label, float] = Field(default_factory=dict, max_length=100)
+    metrics: dict[Label, float | None] = Field(default_factory=dict, max_length=100)
     update: UpdateFile | None = None
     reason: str = Field("", max_length=4_096)
     log_tail: str = Field("", max_length=MAX_LOG_TAIL)

@@ -119,6 +119,26 @@ def test_a_notice_is_in_the_log_of_the_agent(
     assert line.startswith("run demo-1: train of round 1: task train gave back")
 
 
+def test_a_warning_of_a_library_is_in_the_log_once_a_run(
+    prepare: Prepare, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        warn = "import warnings; warnings.warn('it did not converge', stacklevel=1)\n        trained = {"
+        desk = await prepare(WITH_PID.replace("trained = {", warn))
+        for killed in (False, True, False):
+            await desk.order()
+            if killed:
+                os.killpg(desk.pids[-1], signal.SIGKILL)
+                await asyncio.sleep(0.2)
+        await desk.workers.close()
+        assert desk.pids[0] != desk.pids[-1]
+
+    run(scenario())
+
+    (line,) = [message for message in caplog.messages if "did not converge" in message]
+    assert line.startswith("run demo-1: train of round 1: UserWarning of ")
+
+
 def test_an_idle_worker_that_was_killed_is_replaced(prepare: Prepare, run: Run) -> None:
     async def scenario() -> None:
         desk = await prepare(WITH_PID)

@@ -38,7 +38,7 @@ WHAT = "task train at cleveland"
 @dataclass(frozen=True)
 class Result:
     num_examples: int = 5
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
     update: object | None = "its digest"
 
 
@@ -87,6 +87,19 @@ def test_an_undeclared_metric_stays_and_the_message_says_what_is_declared() -> N
 def test_a_metric_that_is_no_number_stays(value: float) -> None:
     with pytest.raises(UpdateError, match="task train at cleveland reports loss ="):
         check_metrics({"loss": value}, Disclosure(metrics=("loss",)), "task train at cleveland")
+
+
+def test_a_metric_that_is_not_defined_at_a_site_leaves_as_such_where_it_is_declared() -> None:
+    check_metrics({"auc": None}, Disclosure(metrics=("auc",)), "task train at cleveland")
+    with pytest.raises(DisclosureError, match="would disclose the metric 'auc'"):
+        check_metrics({"auc": None}, Disclosure(), "task train at cleveland")
+
+
+def test_a_nan_stays_a_failure_that_says_what_a_metric_without_a_value_is() -> None:
+    with pytest.raises(UpdateError, match="reports auc = nan") as caught:
+        check_metrics({"auc": float("nan")}, Disclosure(metrics=("auc",)), "task train at cleveland")
+
+    assert "an AUC of one class, is given as None" in caught.value.mend
 
 
 def test_a_metric_leaves_with_as_many_digits_as_are_declared() -> None:

@@ -23,6 +23,7 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Plan.labels": ("0.2", None),
     "Plan.metric_digits": ("0.2", 6),
     "TaskPlan.exchanges": ("0.2", 1),
+    "TaskPlan.last_batch": ("0.2", None),
 }
 """`Section.key`: version and default of every key since 0.1. Entries are added, never changed: a
 manifest that lacks the key means that default for ever."""

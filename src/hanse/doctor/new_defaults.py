@@ -30,8 +30,8 @@ def check_new_defaults(directory: Path, settings: SiteSettings) -> Iterator[Find
         yield Finding(
             "policy",
             Grade.WARN,
-            f"{SITE_FILE} is of 0.1 and sets no `failures`: a failed task now states its kind only, where 0.1 "
-            "sent the message of its error",
+            f"{SITE_FILE} is of 0.1 and sets no `failures`: a failed task now states its kind only, and "
+            "with 0.1 it sent the message of its error",
             f"Add `failures: {discloses.failures}` under `policy: discloses:` if that is meant; "
             "`failures: message` discloses what 0.1 did.",
         )

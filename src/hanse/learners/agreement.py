@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,25 +53,9 @@ class Agreement:
         """Labels and features that the plan states, as a site knows them."""
         return Agreement(plain(site.labels), plain(site.features), frozenset())
 
-    @staticmethod
-    def of_values(labels: Iterable[Any] | None, features: Iterable[Any] | None) -> Agreement:
-        """Labels and features that a learner was given, from data or as code has them; see `are_written`."""
-        given = {LABELS: labels, FEATURES: features}
-        from_data = frozenset(row for row, values in given.items() if not are_written(values))
-        return Agreement(plain(labels), plain(features), from_data)
-
     def part(self, row: str) -> tuple[LabelValue, ...] | None:
         """The labels or the features."""
         return self.labels if row == LABELS else self.features
-
-
-def are_written(values: Any) -> bool:
-    """Check whether values are plain ones in a list, as code has them, and not an array made of data."""
-    return (
-        isinstance(values, Sequence)
-        and not isinstance(values, str)
-        and all(type(value) in (bool, int, float, str) for value in values)
-    )
 
 
 def plain(values: Iterable[Any] | None) -> tuple[LabelValue, ...] | None:

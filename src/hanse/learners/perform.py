@@ -17,6 +17,9 @@ from hanse.learners.base import Session
 from hanse.learners.notices import notice
 from hanse.learners.read_back import difference
 
+_COUNTED = ("running_mean", "running_var", "num_batches_tracked")
+"""Ends of the names of what torch's BatchNorm keeps beside what it learns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -103,7 +106,9 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
     names = declared(specs(received), disclosure)
     trained = {name: result.parameters[name] for name in names}
     before = {name: received[name] for name in names}
-    if trained and result.num_examples and not result.converged and not difference(trained, before):
+    # What BatchNorm counts changes with every pass, whether or not anything is trained.
+    learnt = {name: before[name] for name in names if not name.endswith(_COUNTED)}
+    if learnt and result.num_examples and not result.converged and not difference(trained, learnt):
         notice(
             f"task {ask.task} gave back exactly the parameters that it received: nothing of what is "
             "federated was trained. Does the code train another object than it federates, such as a copy?"

@@ -27,10 +27,11 @@ from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import UpdateError
 from hanse.learners.adapters.sklearn_data import Data, Examples, checked_examples
-from hanse.learners.agreement import FEATURES, LABELS, Agreement, are_written, plain
+from hanse.learners.agreement import FEATURES, LABELS, Agreement, plain
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule, batch_sizes
+from hanse.learners.written import are_written
 
 _BY_BATCH = (SGDClassifier, SGDRegressor, Perceptron, MLPClassifier, MLPRegressor)
 _BY_ITERATION = (LogisticRegression,)
@@ -76,8 +77,8 @@ class SklearnLearner:
             weighted too.
         validate: The same, held out.
         classes: All labels that occur at any site, the same at every site; may be left out only where
-            every site has an example of each. A list or a tuple of plain values counts as written in the
-            plan's code, which all sites have; an array is compared as labels found in the data are.
+            every site has an example of each. A list that stands in the plan's code, which all sites have,
+            is not compared; what was made of data is, as labels found in the data are.
 
     Raises:
         ValueError: The estimator is another, or cannot be trained so; shapes that do not go together; a
@@ -94,18 +95,25 @@ class SklearnLearner:
         self._validate = checked_examples(validate, "validate", **kind)
         _check_targets(estimator, self._train)
         _check_weights(estimator, self._train)
-        if self._train.features != self._validate.features:
-            notice(f"columns of train: {self._train.features}, of validate: {self._validate.features}")
-            raise ValueError("train and validate have other columns, or the same in another order")
+        for kinds, of_train, of_validate in (
+            ("columns", self._train.features, self._validate.features),
+            ("columns of targets", self._train.targets, self._validate.targets),
+        ):
+            if of_train != of_validate:
+                notice(f"{kinds} of train: {of_train}, of validate: {of_validate}")
+                raise ValueError(f"train and validate have other {kinds}, or the same in another order")
         if self._classifies:
             self._classes = self._checked_classes(classes)
         self._written = self._classifies and are_written(classes)
         self._estimator = self._fitted_to_nothing(estimator)
 
     def agreement(self) -> Agreement:
-        """The labels in the order of the estimator, and the names of the columns of a data frame."""
+        """The labels in the order of the estimator, and the names of the columns of a data frame.
+
+        Of a regressor with several targets, the names of their columns are its labels.
+        """
         return Agreement(
-            plain(self._classes) if self._classifies else None,
+            plain(self._classes) if self._classifies else self._train.targets,
             self._train.features,
             frozenset({FEATURES} if self._written else {LABELS, FEATURES}),
         )
@@ -247,9 +255,16 @@ class SklearnLearner:
         if hasattr(estimator, "predict_proba"):
             loss = log_loss(y, estimator.predict_proba(x), labels=self._classes, **weights)
         else:
-            loss = hinge_loss(y, estimator.decision_function(x), labels=self._classes, **weights)
+            loss = self._hinge(y, estimator.decision_function(x), weights)
         accuracy = accuracy_score(y, estimator.predict(x), **weights)
         return {"loss": float(loss), "accuracy": float(accuracy)}
+
+    def _hinge(self, y: Array, decision: Array, weights: dict[str, Array]) -> float:
+        if len(self._classes) > 2:
+            return float(hinge_loss(y, decision, labels=self._classes, **weights))
+        # scikit-learn takes the only class of these examples for the first one.
+        margin = np.where(y == self._classes[1], decision, -decision)
+        return float(np.average(np.maximum(0.0, 1.0 - margin), weights=weights.get("sample_weight")))
 
     def _checked_classes(self, classes: npt.ArrayLike | None) -> Array:
         found = np.union1d(self._train.y, self._validate.y)

@@ -19,7 +19,7 @@ from hanse.errors import PlanError, TaskError
 from hanse.learners.adapters.torch_arrays import as_arrays, load_packed, pack, unpack
 from hanse.learners.adapters.torch_data import Data, Examples, Passes
 from hanse.learners.adapters.torch_model import EXTRA_STATE, extra_state, state_tensors, write_tensors
-from hanse.learners.agreement import Agreement
+from hanse.learners.agreement import Agreement, plain
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule
@@ -69,8 +69,7 @@ class TorchLearner:
             tensors, numbers and text.
         labels: Labels by the numbers that the targets have (`encoder.classes_`), to be compared with those
             of other sites: with the plan's, or else with those of the first model, which then carries their
-            digest in one more tensor. A list of plain values counts as written in the plan's code, which
-            all sites have.
+            digest in one more tensor.
         features: Names of the inputs in their order (`frame.columns`); the same.
 
     Raises:
@@ -111,7 +110,7 @@ class TorchLearner:
         if not self._tensors(personal=False):  # what cannot be exchanged is refused before a run begins
             raise ValueError("every tensor of the model is personal: nothing would be exchanged")
         self._own = self._read_own()
-        self._agreement = Agreement.of_values(labels, features)
+        self._agreement = Agreement(plain(labels), plain(features))
 
     def agreement(self) -> Agreement:
         """The labels and features that were given."""

@@ -103,6 +103,17 @@ def test_training_that_changes_nothing_of_what_is_federated_is_remarked_on(
     assert all("task train gave back exactly the parameters that it received" in line for line in noted)
 
 
+def test_statistics_that_every_pass_changes_are_no_training() -> None:
+    model = {"head": np.zeros(3), "head.running_mean": np.zeros(3), "head.num_batches_tracked": np.array(1)}
+    after = {**model, "head.running_mean": np.ones(3), "head.num_batches_tracked": np.array(9)}
+    tasks = {"train": {"discloses": {"update": "individual"}}}
+    whole = Plan.model_validate({**PLAN.model_dump(mode="json"), "tasks": tasks})
+    with notices_kept() as noted:
+        perform(FakeSession(TaskResult(5, {}, after)), whole, "north", Ask(1, 1, "train"), model)
+
+    assert len(noted) == 1
+
+
 def test_settings_of_the_plan_reach_the_learner() -> None:
     session = FakeSession(TaskResult(5, {}, MODEL))
 

@@ -364,6 +364,43 @@ def test_labels_that_come_from_data_have_to_be_agreed_on(classes: Any, compared:
     assert ("labels" in agreement.from_data) is compared
 
 
+def test_labels_that_were_listed_from_data_are_compared_too() -> None:
+    y = np.where(TWO == 1, "ill", "well")
+
+    agreement = learner(SGDClassifier(), y, sorted(set(y.tolist()))).agreement()
+
+    assert "labels" in agreement.from_data
+
+
+def test_the_columns_of_several_targets_are_agreed_on() -> None:
+    data, swapped = (
+        (X, Frame(["systolic", "diastolic", "pulse"])),
+        (X, Frame(["pulse", "systolic", "diastolic"])),
+    )
+    one = SklearnLearner(Ridge(), data, data)
+
+    assert one.agreement().labels == ("systolic", "diastolic", "pulse")
+    with pytest.raises(ValueError, match="other columns of targets, or the same in another order"):
+        SklearnLearner(Ridge(), data, swapped)
+
+
+@pytest.mark.parametrize("only", [0, 1])
+def test_the_hinge_loss_of_a_site_with_one_class_is_that_of_its_class(only: int) -> None:
+    here = only == TWO
+    one = SklearnLearner(SGDClassifier(), (X, TWO), (X[here], TWO[here]), [0, 1])
+    parameters = {"coef_": np.zeros((1, X.shape[1])), "intercept_": np.array([5.0])}
+
+    loss = one.evaluate(parameters, Task("evaluate", 1, 0)).metrics["loss"]
+
+    assert loss == (6.0 if only == 0 else 0.0)
+
+
+def test_no_weights_may_be_said_as_none() -> None:
+    one = SklearnLearner(SGDClassifier(), (X, TWO, None), (X, TWO))
+
+    assert one.train(one.parameters(), train()).num_examples == len(TWO)
+
+
 def test_the_estimator_given_is_left_alone() -> None:
     estimator = SGDClassifier()
     one = learner(estimator, TWO)
@@ -412,8 +449,8 @@ def test_data_that_do_not_go_together_are_refused(y: Any, classes: Any, message:
         ((X, TWO, np.ones(80), X), "got a tuple of 4 parts"),
         (X, "got a ndarray"),
         ((X, TWO, np.ones(79)), r"a sample_weight of shape \(79,\), expected \(80,\)"),
-        ((X, TWO, -np.ones(80)), "finite numbers that are at least 0"),
-        ((X, TWO, np.full(80, np.nan)), "finite numbers"),
+        ((X, TWO, -np.ones(80)), "numbers that are not finite, or below 0"),
+        ((X, TWO, np.full(80, np.nan)), "numbers that are not finite"),
         ((np.ma.masked_less(X, 0), TWO), "train has masked numbers"),
         ((X + 1j, TWO), "train has complex numbers"),
     ],

@@ -393,7 +393,7 @@ def test_an_optimiser_that_was_made_before_is_refused(keep: bool) -> None:
 def test_labels_and_columns_are_those_that_were_given() -> None:
     assert learner().agreement() == Agreement()
     assert learner(labels=np.array(["a", "b"]), features=["age", "sex"]).agreement() == Agreement(
-        ("a", "b"), ("age", "sex"), frozenset({"labels"})
+        ("a", "b"), ("age", "sex")
     )
 
 

@@ -25,12 +25,14 @@ class Examples:
         y: Targets, shape (examples,), of regressors also (examples, targets).
         weight: Weight of each example, shape (examples,), float64, at least 0; None for 1 each.
         features: Names of the columns, where `x` was a data frame with names.
+        targets: The same of `y`, where it has several columns.
     """
 
     x: Array
     y: Array
     weight: Array | None = None
     features: tuple[LabelValue, ...] | None = None
+    targets: tuple[LabelValue, ...] | None = None
 
     @property
     def count(self) -> int:
@@ -79,17 +81,17 @@ def checked_examples(data: Data, name: str, *, labels: bool, column: bool = True
         y = y[:, 0]
     if x.ndim != 2 or len(x) != len(y) or (labels and y.ndim != 1):
         raise ValueError(f"{name} has inputs of shape {x.shape} and targets of shape {y.shape}")
-    weight = None if len(data) == 2 else _checked_weight(data[2], len(y), name)
-    return Examples(x, y, weight, _names(data[0], x.shape[1]))
+    weight = None if len(data) == 2 or data[2] is None else _checked_weight(data[2], len(y), name)
+    targets = _names(data[1], y.shape[1]) if y.ndim == 2 and y.shape[1] > 1 else None
+    return Examples(x, y, weight, _names(data[0], x.shape[1]), targets)
 
 
 def _checked_weight(weight: Any, count: int, name: str) -> Array:
     checked = np.asarray(weight, dtype=np.float64)
-    if checked.shape != (count,) or not (np.isfinite(checked) & (checked >= 0)).all():
-        raise ValueError(
-            f"{name} has a sample_weight of shape {checked.shape}, expected ({count},), "
-            "with finite numbers that are at least 0"
-        )
+    if checked.shape != (count,):
+        raise ValueError(f"{name} has a sample_weight of shape {checked.shape}, expected ({count},)")
+    if not (np.isfinite(checked) & (checked >= 0)).all():
+        raise ValueError(f"{name} has a sample_weight with numbers that are not finite, or below 0")
     return checked
 
 

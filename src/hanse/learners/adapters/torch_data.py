@@ -90,7 +90,7 @@ class Passes:
         seen = batches = 0
         for pair in self._examples.pairs(self._cut, self._shuffler):
             inputs, targets = self._examples.checked_pair(pair)
-            count = _count(targets)
+            count = _count(inputs, targets)
             seen, batches = seen + count, batches + 1
             self._seen, self._batches = max(self._seen, seen), max(self._batches, batches)
             if count:
@@ -276,18 +276,63 @@ def _moved(value: Any, device: torch.device) -> Any:
             return value
 
 
-def _count(targets: Any) -> int:
-    """Examples in a batch: the length of the first tensor of its targets, or of a list with one for each."""
+def _count(inputs: Any, targets: Any) -> int:
+    """Examples in a batch: a length that inputs and targets have in common.
+
+    Raises:
+        TaskError: They have none, or several of which none is that of the targets' first tensor.
+    """
+    of_targets, first = _lengths(targets), _first_length(targets)
+    if first is None:
+        what = a_kind_of(targets)
+        raise TaskError(
+            f"the targets of a batch hold no tensor with one value or more an example, but {what}"
+        )
+    of_inputs = _lengths(inputs)
+    if not of_inputs:
+        return first
+    common = of_inputs & of_targets
+    if first in common:
+        return first
+    if len(common) == 1:
+        return common.pop()
+    raise TaskError(
+        f"a batch has inputs of length {_listed(of_inputs)} and targets of length {_listed(of_targets)}: how "
+        "many examples are they?",
+        mend="Give batches in which the first dimension of inputs and targets is the number of examples, or "
+        "a list with one item for each; a DataLoader with batch_size=None has to give batches too.",
+    )
+
+
+def _lengths(value: Any) -> set[int]:
+    """All numbers of examples that a part of a batch may be of."""
+    match value:
+        case Tensor():
+            return {len(value)} if value.ndim else set()
+        case Mapping():
+            return set[int]().union(*map(_lengths, value.values()))
+        case list() | tuple():
+            return {len(value)}.union(*map(_lengths, value))
+        case _:
+            return set()
+
+
+def _first_length(targets: Any) -> int | None:
+    """The length of the first tensor of targets, or of a list with an item for each example."""
     match targets:
         case Tensor():
-            return len(targets)
+            return len(targets) if targets.ndim else None
         case Mapping():
-            return _count(list(targets.values()))
+            return _first_length(list(targets.values()))
         case [Mapping(), *_] | []:
             return len(targets)
         case [Tensor() as first, *_] if not first.ndim or {len(item) for item in targets} != {len(first)}:
             return len(targets)
         case [first, *_]:
-            return _count(first)
+            return _first_length(first)
         case _:
-            raise TaskError(f"the targets of a batch hold no tensor but {a_kind_of(targets)}")
+            return None
+
+
+def _listed(lengths: set[int]) -> str:
+    return " or ".join(map(str, sorted(lengths)[:5]))

@@ -77,6 +77,11 @@ def write_tensors(model: nn.Module, tensors: Mapping[str, Tensor], arrays: Param
             assign(tensor, arrays[name])
     else:  # copies, such as a hook makes: only the module knows where they belong
         model.load_state_dict({name: as_tensor(arrays[name]) for name in tensors}, strict=False)
+        # An override that reads back what it has kept elsewhere, such as averaged weights, shows nothing.
+        inside = dict((*model.named_parameters(), *model.named_buffers()))
+        copies = [name for name in tensors if not name.endswith(EXTRA_STATE)]
+        reached = as_arrays({n: inside[n].detach().to(tensors[n].dtype) for n in copies if n in inside})
+        check_arrived(reached, {name: arrays[name] for name in copies}, "the torch model", {"": _COPIES})
     after = model.state_dict()
     found = as_arrays({name: after[name] for name in tensors if isinstance(after.get(name), Tensor)})
     check_arrived(found, arrays, "the torch model", {"": _COPIES} | dict(_shared(tensors)))

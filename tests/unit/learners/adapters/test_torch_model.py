@@ -127,6 +127,27 @@ def test_parameters_that_do_not_reach_the_module_are_refused(model: nn.Module, a
         write(model, arrays)
 
 
+def test_what_an_override_keeps_beside_the_module_does_not_hide_the_difference() -> None:
+    class Averaged(nn.Linear):
+        """Gives and takes averages of its weights, which are none of its parameters."""
+
+        def __init__(self) -> None:
+            super().__init__(2, 1)
+            self.kept = {name: value.detach().clone() for name, value in self.named_parameters()}
+
+        def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            return {name: value.clone() for name, value in self.kept.items()}
+
+        def load_state_dict(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+            self.kept = {name: value.clone() for name, value in state.items()}
+
+    model = Averaged()
+    arrays = {name: array + 1 for name, array in as_arrays(state_tensors(model)).items()}
+
+    with pytest.raises(UpdateError, match="'weight' did not reach the torch model"):
+        write_tensors(model, state_tensors(model), arrays, "the parameters")
+
+
 def test_a_dtype_that_the_module_cannot_hold_is_refused() -> None:
     model = nn.Linear(2, 1)
     model.register_state_dict_post_hook(cast(torch.float64))

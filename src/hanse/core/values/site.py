@@ -16,13 +16,25 @@ Indices = npt.NDArray[np.int64]
 LabelValue = str | int | float | bool
 """A label of examples, or the name of a feature."""
 
+IN_SITE_YAML = "Name it under `data` in the plan, and say in site.yaml where it is."
+"""Advice on adding a data source at a site."""
+ON_COMMAND_LINE = "Name it under `data` in the plan, and give it to the simulation by --data NAME=PATH."
+"""Advice on adding a data source to a simulation."""
+
 
 class DataSources(Mapping[str, Path]):
-    """A site's data sources by name; an unknown name says which names there are."""
+    """A site's data sources by name; an unknown name says which names there are.
 
-    def __init__(self, site: str, paths: Mapping[str, Path]) -> None:
+    Args:
+        site: Name of the site.
+        paths: The sources.
+        add: How a source is added, for that message.
+    """
+
+    def __init__(self, site: str, paths: Mapping[str, Path], add: str = IN_SITE_YAML) -> None:
         self._site = site
         self._paths = dict(paths)
+        self._add = add
 
     def __getitem__(self, name: str) -> Path:
         try:
@@ -31,7 +43,7 @@ class DataSources(Mapping[str, Path]):
             known = ", ".join(sorted(self._paths)) or "none"
             raise MissingDataError(
                 f"site {self._site} has no data source named {name!r}; it has: {known}",
-                mend="Name it under `data` in the plan, and say in site.yaml where it is.",
+                mend=self._add,
             ) from None
 
     def __iter__(self) -> Iterator[str]:

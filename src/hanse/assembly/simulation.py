@@ -6,11 +6,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from errno import EEXIST
 from json import dumps
+from os import strerror
 from pathlib import Path
 from typing import Any
 
-from hanse.config.load import LoadedPlan, load_plan, script_plan
+from hanse.config.load import LoadedPlan, load_plan
+from hanse.config.script import script_plan
 from hanse.config.write import to_yaml
 from hanse.core.plan.plan import fit_into_a_plan
 from hanse.core.plan.policy import default_refusals
@@ -51,6 +54,11 @@ class Simulation:
     partition: Partition | None
     engine: str = "inline"
 
+    @property
+    def is_script(self) -> bool:
+        """True of a script without a plan, whose plan follows from what it does."""
+        return self.source.suffix == ".py"
+
 
 def prepare(
     source: Path,
@@ -60,6 +68,8 @@ def prepare(
     seed: int | None = None,
     *,
     engine: str = "inline",
+    code: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> Simulation:
     """Load a plan, or make the plan of a training script.
 
@@ -70,14 +80,27 @@ def prepare(
         rounds: Rounds; None for those of the plan, or `SCRIPT_ROUNDS`.
         seed: Seed; None for that of the plan, or 0.
         engine: See `Simulation`.
+        code: Of a script, more files of its code; see `hanse.config.script.script_plan`.
+        arguments: Arguments of the script; without any, those of the plan.
 
     Raises:
-        PlanError: The file is not a plan, or not a script with a loop over `hanse.rounds`.
+        PlanError: The file is not a plan, or not a script with a loop over `hanse.rounds`; or a plan was
+            given more `code`, or a learner `arguments`.
     """
     if source.suffix != ".py":
-        loaded = with_settings(load_plan(source), rounds=rounds, seed=seed)
+        if code:
+            raise PlanError("--code is for a script without a plan", mend=f"List the files in {source}.")
+        given = list(arguments) or None
+        loaded = with_settings(load_plan(source), rounds=rounds, seed=seed, arguments=given)
     else:
-        script = script_plan(source, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(sites))
+        script = script_plan(
+            source,
+            rounds=rounds or SCRIPT_ROUNDS,
+            seed=seed or 0,
+            sites=len(sites),
+            code=code,
+            arguments=arguments,
+        )
         loaded = with_settings(script, data=sorted(sites[0].data))
     return Simulation(source, loaded, sites, partition, engine)
 
@@ -110,12 +133,24 @@ def stated(simulation: Simulation, say: Say = log) -> Simulation:
     return replace(simulation, loaded=with_settings(loaded, **changes))
 
 
-def save(simulation: Simulation, file: Path) -> None:
-    """Write the plan of a simulation to a new file beside its code.
+def savable(simulation: Simulation, file: Path, say: Say = log) -> Simulation:
+    """The same simulation, of a plan to be saved as a file; see `stated`.
 
     Raises:
         PlanError: The file would be in another folder than the code.
-        StorageError: The file exists, or cannot be written.
+        StorageError: The file exists.
+        HanseError: No learner can be made at the first site.
+    """
+    _check_savable(simulation, file)
+    return stated(simulation, say)
+
+
+def _check_savable(simulation: Simulation, file: Path) -> None:
+    """Refuse a file that the plan of a simulation cannot be saved as.
+
+    Raises:
+        PlanError: The file would be in another folder than the code.
+        StorageError: The file exists.
     """
     loaded, source = simulation.loaded, simulation.source
     if file.absolute().parent.resolve() != loaded.root.resolve():
@@ -123,8 +158,27 @@ def save(simulation: Simulation, file: Path) -> None:
             f"{file} is not beside the code of {source}, where a plan looks for it",
             mend=f"Save it as {loaded.root / file.name}.",
         )
+    with file_errors(f"write {file}"):
+        if file.exists():
+            raise FileExistsError(EEXIST, strerror(EEXIST))
+
+
+def save(simulation: Simulation, file: Path) -> None:
+    """Write the plan of a simulation to a new file beside its code; of a script, see `finished`.
+
+    Raises:
+        PlanError: The file would be in another folder than the code.
+        StorageError: The file exists, or cannot be written.
+    """
+    _check_savable(simulation, file)
     with file_errors(f"write {file}"), file.open("x", encoding="utf-8") as out:
-        out.write(f"# What `hanse simulate {source.name}` ran.\n{to_yaml(loaded.manifest.plan)}")
+        text = to_yaml(simulation.loaded.manifest.plan)
+        out.write(f"# What `hanse simulate {simulation.source.name}` ran.\n{text}")
+
+
+def finished(simulation: Simulation, outcome: Outcome) -> Simulation:
+    """The simulation with the plan that it came to: of a script, what it reports and imports."""
+    return replace(simulation, loaded=outcome.loaded)
 
 
 def run(simulation: Simulation, listener: Listener, say: Say = log) -> Outcome:
@@ -137,7 +191,14 @@ def run(simulation: Simulation, listener: Listener, say: Say = log) -> Outcome:
     """
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
         now_ms = round(time.time() * 1000)
-        settings = Settings(Path(folder), now_ms, simulation.partition, simulation.engine, say)
+        settings = Settings(
+            Path(folder),
+            now_ms,
+            simulation.partition,
+            simulation.engine,
+            say,
+            script_plan=simulation.is_script,
+        )
         return simulate(simulation.loaded, simulation.sites, settings, listener)
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
@@ -17,20 +15,22 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.site import DataSources, Indices, Site
+from hanse.core.values.site import ON_COMMAND_LINE, DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
-from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
-from hanse.simulation.partition import Dealer, Partition
+from hanse.simulation.observed import ScriptPlan
+from hanse.simulation.partition import Partition
+from hanse.simulation.scripts import Script, begin, end, script_sessions
+from hanse.simulation.shares import Shares
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.built_in import BUILT_IN
@@ -64,6 +64,8 @@ class Settings:
         engine: Name of the engine that performs the sites' tasks, one of `ENGINES`; no bit of a model
             depends on it.
         say: Shows what a site's own log would say of its tasks; see `hanse.learners.notices`.
+        script_plan: The plan is of a script that has none: it runs where it is, and the plan follows what it
+            does; see `hanse.simulation.observed.ScriptPlan`.
     """
 
     state_dir: Path
@@ -71,6 +73,7 @@ class Settings:
     partition: Partition | None = None
     engine: str = "inline"
     say: Say = log
+    script_plan: bool = False
 
 
 ENGINES = ("inline",)
@@ -82,6 +85,7 @@ class Outcome:
     """What a simulation came to.
 
     Attributes:
+        loaded: The plan; of a script that had none, with what it turned out to report and to import.
         run: The finished run.
         model: The last committed parameters; None where the workflow committed none.
         best: The best ones, where the plan keeps them.
@@ -89,6 +93,7 @@ class Outcome:
         failed_ends: What went wrong at a site after the last round, in the end of its script.
     """
 
+    loaded: LoadedPlan
     run: Run
     model: Parameters | None
     best: Parameters | None
@@ -101,8 +106,8 @@ def simulate(
 ) -> Outcome:
     """Run a plan to its end, each site's task after the other's.
 
-    A plan's learner is imported from a copy of the files that the plan lists, as at a real site; a
-    script runs where it is, as `python script.py` would.
+    A plan's code runs from a copy of the files that the plan lists, as at a real site; a script without a
+    plan runs where it is, as `python script.py` would.
 
     Args:
         loaded: The plan.
@@ -120,26 +125,40 @@ def simulate(
     plan = loaded.manifest.plan
     check_engine(settings.engine)
     _check(plan, sites)
-    bundle = settings.state_dir / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, len(sites), plan.seed)
-    sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, shares))
-    initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
-    submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
-    engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals", settings.say)
+    bundle = _write_bundle(loaded, settings.state_dir)
+    shares = Shares(settings.partition, len(sites), plan.seed)
+    places = _places(plan, sites, settings.state_dir, shares)
+    observed = ScriptPlan(loaded) if settings.script_plan else None
+    scripts: dict[str, Script] = {}
+    if plan.script is not None:
+        script = loaded.files[plan.script] if observed else bundle / plan.script
+        scripts = script_sessions(script, plan, places, shares, settings.say, planned=observed is None)
+    sessions: dict[str, Session] = {**scripts} if scripts else _learners(plan, bundle, places)
+    if observed is not None:
+        loaded = begin(observed, next(iter(scripts.values())), loaded)
+    engine: Engine = InlineEngine(
+        loaded.manifest.plan,
+        sessions,
+        settings.state_dir / "residuals",
+        settings.say,
+        observed.declare if observed else None,
+    )
     try:
+        submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), _initial_model(loaded))
         host = SimulationHost(
             submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener
         )
         run = host.drive(_workflow(plan, bundle))
     finally:
         failed_ends = engine.close()
+    if observed is not None:
+        loaded = end(observed, scripts.values(), settings.say)
     return Outcome(
+        loaded=loaded,
         run=run,
         model=None if run.model is None else host.tensors(run.model),
         best=None if run.best is None else host.tensors(run.best.model),
-        dealt=frozenset(shares.asked),
+        dealt=frozenset(shares.asked | {name for name, script in scripts.items() if script.dealt}),
         failed_ends=failed_ends,
     )
 
@@ -159,10 +178,8 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     if plan.learner is None:
         return None
     _check(plan, sites)
-    bundle = settings.state_dir / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, len(sites), plan.seed)
+    bundle = _write_bundle(loaded, settings.state_dir)
+    shares = Shares(settings.partition, len(sites), plan.seed)
     folder, site = next(iter(_places(plan, sites, settings.state_dir, shares).items()))
     session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
     with notices_kept() as noted:
@@ -223,27 +240,7 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
             )
 
 
-class _Shares:
-    """Deals the sites' shares of one data set, and notes who asks for one."""
-
-    def __init__(self, partition: Partition | None, count: int, seed: int) -> None:
-        self._dealer = None if partition is None else Dealer(partition, count, seed)
-        self.asked: set[str] = set()
-
-    def share(self, site: str, index: int) -> Callable[[npt.ArrayLike], Indices] | None:
-        """What becomes `Site.partition`."""
-        if self._dealer is None:
-            return None
-        share = self._dealer.share(index)
-
-        def noted(labels: npt.ArrayLike) -> Indices:
-            self.asked.add(site)
-            return share(labels)
-
-        return noted
-
-
-def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _Shares) -> dict[Path, Site]:
+def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: Shares) -> dict[Path, Site]:
     """What the code at each site is told of it, by the folder for the site's state."""
     places = {}
     for index, site in enumerate(sites):
@@ -253,7 +250,7 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, ON_COMMAND_LINE),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),
@@ -268,11 +265,19 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _
     return places
 
 
-def _sessions(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
-    plan = loaded.manifest.plan
-    if plan.script is not None:
-        script = loaded.files[plan.script]
-        return {site.name: ScriptSession(script, site, folder / "kept") for folder, site in places.items()}
+def _initial_model(loaded: LoadedPlan) -> Parameters | None:
+    name = loaded.manifest.plan.initial_model
+    return None if name is None else open_file(loaded.files[name])
+
+
+def _write_bundle(loaded: LoadedPlan, folder: Path) -> Path:
+    bundle = folder / "bundle"
+    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
+    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
+    return bundle
+
+
+def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
     if plan.learner is None:
         raise ValueError("a plan has either a learner or a script")
     factory = load_factory(bundle, plan.learner)

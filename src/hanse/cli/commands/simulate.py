@@ -74,7 +74,23 @@ SavePlan = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write down the plan that is run, as a file beside its code."),
 ]
-Engine = Annotated[str, typer.Option(help="inline: the sites one after another, in this process.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="inline: the sites one after another, in this process; up to 8 sites of a script in one each."
+    ),
+]
+Code = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE|FOLDER|GLOB",
+        help="Of a script: files beside it that belong to its code, besides the modules that it imports.",
+    ),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ARGUMENT", help="After --: arguments of the script, in place of the plan's."),
+]
 
 
 @app.command()
@@ -91,41 +107,53 @@ def simulate(
     output: Output = None,
     save_plan: SavePlan = None,
     engine: Engine = "inline",
+    code: Code = None,
+    arguments: Arguments = None,
     json: Json = False,
 ) -> None:
     """Run a plan, or a training script as it is, with virtual sites.
 
     One of --sites, --site and --site-data says which sites there are. Nothing is kept
-    unless --output names a folder, and nothing runs on after the command has ended.
+    unless --output or --save-plan is given, and nothing runs on after the command has ended.
+    Arguments of the script stand at the end, after --: hanse simulate train.py --sites 3 -- --lr 0.1
     """
-    from hanse.assembly.simulation import prepare, save, stated, summarise, write_results
+    from hanse.assembly.simulation import finished, prepare, savable, save, summarise, write_results
     from hanse.files.errors import file_errors
     from hanse.simulation.simulate import check_engine
 
     check_engine(engine)
     places = _places(sites, site or (), site_data, data or (), data_root)
     dealt = _partition(partition, shared=sites is not None)
-    prepared = prepare(path, places, dealt, rounds, seed, engine=engine)
+    prepared = prepare(
+        path, places, dealt, rounds, seed, engine=engine, code=code or (), arguments=arguments or ()
+    )
     if save_plan is not None:
-        prepared = stated(prepared, warn)
-        save(prepared, save_plan)
+        prepared = savable(prepared, save_plan, warn)
     if output is not None:
         with file_errors(f"make the folder {output}"):
             output.mkdir(parents=True, exist_ok=True)
     outcome, history = _run(prepared, silent=json)
+    prepared = finished(prepared, outcome)
+    if save_plan is not None:
+        save(prepared, save_plan)
     summary = summarise(prepared, outcome, history)
     if output is not None:
         summary["files"] = write_results(output, outcome, summary)
     if json:
         say_json(summary)
-    elif output is None:
-        say("nothing was kept; --output DIR writes the model and the metrics")
     else:
-        say("\n".join(f"{what}: {file}" for what, file in summary["files"].items()))
-    if not json:
+        _say_kept(summary.get("files", {}), save_plan)
         for warning in summary["warnings"]:
             warn(warning)
     _warn(outcome, prepared.partition)
+
+
+def _say_kept(files: dict[str, str], plan: Path | None) -> None:
+    for name, file in (({} if plan is None else {"plan": str(plan)}) | files).items():
+        say(f"{name}: {file}")
+    if not files:
+        what = "nothing" if plan is None else "nothing else"
+        say(f"{what} was kept; --output DIR writes the model and the metrics")
 
 
 def _places(
@@ -183,14 +211,18 @@ def _heading(prepared: Simulation) -> str:
         [
             f"{plan.script or plan.name}: workflow {plan.workflow}, rounds {plan.rounds}, seed {plan.seed}, "
             f"{len(names)} site{'s' if len(names) > 1 else ''}: {shown}",
-            *(f"{name} discloses {_disclosed(task.discloses)}" for name, task in plan.tasks.items()),
+            *(
+                f"{name} discloses {_disclosed(task.discloses, open_ended=prepared.is_script)}"
+                for name, task in plan.tasks.items()
+            ),
         ]
     )
 
 
-def _disclosed(disclosure: Any) -> str:
+def _disclosed(disclosure: Any, *, open_ended: bool) -> str:
     update = {"none": "no update", "aggregate": "the sum of the updates", "individual": "each site's update"}
-    return ", ".join([update[disclosure.update], *disclosure.metrics])
+    metrics = ["the metrics that the script reports"] if open_ended else disclosure.metrics
+    return ", ".join([update[disclosure.update], *metrics])
 
 
 def _warn(outcome: Outcome, dealing: Partition | None) -> None:

@@ -77,7 +77,8 @@ def test_a_script_needs_no_other_file_and_says_what_is_assumed(script: Path, han
 
     assert ended.code == 0
     assert "train.py: workflow fedavg, rounds 5, seed 0, 2 sites: site-1, site-2" in ended.out
-    assert "train discloses the sum of the updates, loss" in ended.out
+    assert "train discloses the sum of the updates, the metrics that the script reports" in ended.out
+    assert "(loss: of each site's own model, as trained and before averaging)" in ended.out
     assert "  5/5  0.200    0.20    0.20" in ended.out
     assert "--output DIR writes the model" in ended.out
 

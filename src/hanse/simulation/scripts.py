@@ -85,6 +85,13 @@ def script_sessions(
     }
 
 
+def prepare(scripts: Iterable[Script]) -> None:
+    """Start scripts that have a process each, side by side."""
+    for script in scripts:
+        if isinstance(script, ProcessSession):
+            script.prepare()
+
+
 def begin(observed: ScriptPlan, first: Script, loaded: LoadedPlan) -> LoadedPlan:
     """Start a script at its first site; the plan, which evaluates the averaged model if the script can."""
     try:

@@ -29,7 +29,7 @@ from hanse.simulation.host import Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
 from hanse.simulation.observed import ScriptPlan
 from hanse.simulation.partition import Partition
-from hanse.simulation.scripts import Script, begin, end, script_sessions
+from hanse.simulation.scripts import Script, begin, end, prepare, script_sessions
 from hanse.simulation.shares import Shares
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
@@ -144,6 +144,7 @@ def simulate(
         observed.declare if observed else None,
     )
     try:
+        prepare(scripts.values())
         submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), _initial_model(loaded))
         host = SimulationHost(
             submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener

@@ -92,6 +92,8 @@ class ProcessSession:
         self._update = folder / "update.safetensors"
         self._model = model
         self._process: _Process | None = None
+        self._unread = False
+        """Whether the reply to `prepare` has not been read yet."""
         self._imported: frozenset[str] = frozenset()
         self._opened: frozenset[str] = frozenset()
         self._dealt = False
@@ -110,6 +112,16 @@ class ProcessSession:
     def dealt(self) -> bool:
         """True once the script has asked for its share of the data."""
         return self._dealt
+
+    def prepare(self) -> None:
+        """Start the script without waiting for it, so that the scripts of all sites start side by side.
+
+        What comes of it is known when the script is next asked for something.
+        """
+        if self._process is None:
+            self._process = _Process(self._setup, self._directory)
+            self._process.send(Order(do="begin"))
+            self._unread = True
 
     def evaluates(self) -> bool:
         """Start the script; whether it gives a function that evaluates the federation's model.
@@ -142,7 +154,8 @@ class ProcessSession:
 
     def close(self) -> None:
         """See `Session`: the script runs to its end, and its process ends."""
-        if self._process is None:
+        if self._process is None or self._unread:  # it was asked nothing, so that it has no end to run
+            self._end(0)
             return
         try:
             self._ask(Order(do="close"), limit_s=END_LIMIT_S + _ENDING_S)
@@ -153,10 +166,19 @@ class ProcessSession:
         return open_file(self._update)
 
     def _ask(self, order: Order, limit_s: float | None = None) -> Reply:
+        if self._unread:
+            self._unread = False
+            self._reply(None, "its set-up", None)
         doing = order.task or {"close": "its end"}.get(order.do, "its set-up")
+        return self._reply(order, doing, limit_s)
+
+    def _reply(self, order: Order | None, doing: str, limit_s: float | None) -> Reply:
+        """Give an order, if there is one to give, and wait for the reply."""
         try:
             self._process = self._process or _Process(self._setup, self._directory)
-            reply = self._process.ask(order, limit_s)
+            if order is not None:
+                self._process.send(order)
+            reply = self._process.reply(limit_s)
         except TransportError:
             ended = self._end(_ENDING_S)
             raise TaskError(f"the process of {self._script.name} {ended} during {doing}") from None
@@ -174,7 +196,7 @@ class ProcessSession:
         return reply
 
     def _end(self, grace_s: float) -> str:
-        process, self._process = self._process, None
+        process, self._process, self._unread = self._process, None, False
         return "has ended" if process is None else process.end(grace_s)
 
 
@@ -200,13 +222,17 @@ class _Process:
         with contextlib.suppress(TransportError):  # it ended at once, as the first order will show
             self._channel.send(setup.model_dump())
 
-    def ask(self, order: Order, limit_s: float | None) -> Reply:
-        """Give an order, and show what the script prints until the reply comes.
+    def send(self, order: Order) -> None:
+        """Give an order; that the process has ended shows when its reply is waited for."""
+        with contextlib.suppress(TransportError):
+            self._channel.send(order.model_dump())
+
+    def reply(self, limit_s: float | None) -> Reply:
+        """Show what the script prints until the reply comes.
 
         Raises:
             TransportError: The process has ended, or took longer.
         """
-        self._channel.send(order.model_dump())
         if not self._output.show_until(self._socket, limit_s):
             raise TransportError(f"no reply within {limit_s:g} s")
         message = self._channel.receive()

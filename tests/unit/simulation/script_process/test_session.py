@@ -194,6 +194,45 @@ def test_files_beside_the_script_that_it_reads_are_known_and_its_own_are_not(
     assert {Path(file).name for file in session.opened} == {"config.json", "old.txt"}
 
 
+def test_scripts_start_side_by_side(open_session: Open, tmp_path: Path) -> None:
+    text = f"""
+        import time
+        from pathlib import Path
+        import numpy as np, hanse
+        here = Path({str(tmp_path)!r})
+        (here / f"{{hanse.site().name}}-started").touch()
+        while len(list(here.glob("*-started"))) < 2:
+            time.sleep(0.01)
+        for round in hanse.rounds({{"w": np.zeros(1)}}):
+            round.report(examples=1)
+    """
+    sessions = [open_session(text, name) for name in ("a", "b")]
+
+    for session in sessions:
+        session.prepare()
+
+    assert [train(session)["examples"] for session in sessions] == [1, 1]
+
+
+def test_a_set_up_that_failed_side_by_side_is_told_when_the_site_is_asked(open_session: Open) -> None:
+    session = open_session("1 / 0\n")
+
+    session.prepare()
+
+    with pytest.raises(TaskError, match=r"set-up of train\.py failed at train\.py:1: ZeroDivisionError"):
+        train(session)
+
+
+def test_a_site_that_was_never_asked_runs_no_end(open_session: Open, tmp_path: Path) -> None:
+    text = LOOP + f"    round.report(examples=1)\nopen({str(tmp_path / 'ended')!r}, 'w')\n"
+    session = open_session(text)
+    session.prepare()
+
+    session.close()
+
+    assert not (tmp_path / "ended").exists()
+
+
 def test_an_error_keeps_its_kind(open_session: Open) -> None:
     session = open_session(LOOP + "    round.report(examples=1)\n")
 

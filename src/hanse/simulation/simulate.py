@@ -18,6 +18,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Indices, Site
+from hanse.core.values.wording import named
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
@@ -28,9 +29,9 @@ from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
-from hanse.simulation.host import Listener, SimulationHost, Submission
+from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
-from hanse.simulation.partition import Dealer, Partition
+from hanse.simulation.partition import Dealer, Partition, empty_parts
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.built_in import BUILT_IN
@@ -64,6 +65,7 @@ class Settings:
         engine: Name of the engine that performs the sites' tasks, one of `ENGINES`; no bit of a model
             depends on it.
         say: Shows what a site's own log would say of its tasks; see `hanse.learners.notices`.
+        committed: Called after each round; see `hanse.simulation.host.Committed`.
     """
 
     state_dir: Path
@@ -71,6 +73,7 @@ class Settings:
     partition: Partition | None = None
     engine: str = "inline"
     say: Say = log
+    committed: Committed | None = None
 
 
 ENGINES = ("inline",)
@@ -123,14 +126,19 @@ def simulate(
     bundle = settings.state_dir / "bundle"
     blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
     write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, len(sites), plan.seed)
+    shares = _Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, shares))
     initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
     submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
     engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals", settings.say)
     try:
         host = SimulationHost(
-            submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener
+            submission,
+            engine,
+            MemoryJournal(),
+            started_ms=settings.started_ms,
+            listener=listener,
+            committed=settings.committed,
         )
         run = host.drive(_workflow(plan, bundle))
     finally:
@@ -162,7 +170,7 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     bundle = settings.state_dir / "bundle"
     blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
     write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, len(sites), plan.seed)
+    shares = _Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     folder, site = next(iter(_places(plan, sites, settings.state_dir, shares).items()))
     session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
     with notices_kept() as noted:
@@ -226,19 +234,29 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
 class _Shares:
     """Deals the sites' shares of one data set, and notes who asks for one."""
 
-    def __init__(self, partition: Partition | None, count: int, seed: int) -> None:
-        self._dealer = None if partition is None else Dealer(partition, count, seed)
+    def __init__(self, partition: Partition | None, names: Sequence[str], seed: int, say: Say) -> None:
+        self._dealer = None if partition is None else Dealer(partition, names, seed, self._tell)
+        self._partition = partition
+        self._names = names
+        self._say = say
         self.asked: set[str] = set()
 
-    def share(self, site: str, index: int) -> Callable[[npt.ArrayLike], Indices] | None:
+    def _tell(self, sizes: Sequence[int]) -> None:
+        """Say which sites get nothing of a data set: their code should know what to do then."""
+        if empty := empty_parts(self._names, sizes):
+            were = "was" if len(empty) == 1 else "were"
+            count = f"none of the {sum(sizes)} examples of a data set"
+            self._say(f"{named(empty)} {were} dealt {count} (--partition {self._partition})")
+
+    def share(self, site: str, index: int) -> Callable[..., Indices] | None:
         """What becomes `Site.partition`."""
         if self._dealer is None:
             return None
         share = self._dealer.share(index)
 
-        def noted(labels: npt.ArrayLike) -> Indices:
+        def noted(labels: npt.ArrayLike, table: Any = None) -> Indices:
             self.asked.add(site)
-            return share(labels)
+            return share(labels, table)
 
         return noted
 
@@ -246,14 +264,17 @@ class _Shares:
 def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _Shares) -> dict[Path, Site]:
     """What the code at each site is told of it, by the folder for the site's state."""
     places = {}
+    # The plan of a script that has none names what `--data` gives.
+    mend = "" if plan.script is not None else "Name it under `data` in the plan, and a"
+    mend = f"{mend or 'A'}dd --data NAME=PATH; {{site}} in PATH stands for the name of each site."
     for index, site in enumerate(sites):
         folder = state_dir / "sites" / site.name
         own = folder / "own"
-        own.mkdir(parents=True)
+        own.mkdir(parents=True, exist_ok=True)
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, mend),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),

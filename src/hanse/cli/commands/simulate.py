@@ -53,9 +53,11 @@ DataRoot = Annotated[
 Dealing = Annotated[
     str | None,
     typer.Option(
-        metavar="iid|dirichlet:ALPHA",
-        help="How site.share(labels) deals a shared data set out. Not given: iid with --sites, and no "
-        "dealing with --site and --site-data.",
+        metavar="KIND",
+        help="How site.share(labels) deals a shared data set out: iid, dirichlet:ALPHA (each label in "
+        "proportions of its own), quantity:ALPHA (parts of different sizes), shards:K (K pieces of the "
+        "data sorted by label), column:NAME (by the values of a column, for site.share(labels, table)). "
+        "Not given: iid with --sites, and no dealing with --site and --site-data.",
     ),
 ]
 Rounds = Annotated[

@@ -198,6 +198,44 @@ def test_data_that_was_not_dealt_out_is_warned_of(script: Path, share: str, hans
     assert ("no data was divided" in ended.err) is (share == "range(6)")
 
 
+def test_a_site_that_is_dealt_nothing_is_announced_once(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 8, "--partition", "shards:1")
+
+    assert ended.err.count("were dealt none of the 6 examples of a data set (--partition shards:1)") == 1
+
+
+def test_a_data_set_can_be_dealt_out_by_a_column(script: Path, hanse: Hanse) -> None:
+    by_city = "site.share(np.arange(6), {'city': np.array(list('aabbbc'))})"
+    text = SCRIPT.replace("site.share(np.arange(6) % 2)", by_city)
+    script.write_text(text.replace("loss=1.0 / round.number", "loss=float(len(mine))"))
+
+    ended = hanse("simulate", script, "--sites", 3, "--partition", "column:city", "--rounds", 1, "--json")
+
+    losses = json.loads(ended.out)["rounds"][0]["sites"]
+    assert losses == {"site-1": {"loss": 2.0}, "site-2": {"loss": 3.0}, "site-3": {"loss": 1.0}}
+
+
+def test_a_column_that_the_code_does_not_give_ends_the_run_with_the_mend(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--partition", "column:city")
+
+    assert ended.code == 3
+    assert "Write site.share(labels, table)" in ended.err
+
+
+@pytest.mark.parametrize("source", ["script", "plan"])
+def test_data_that_the_code_misses_is_added_on_the_command_line(
+    source: str, script: Path, plan: Path, hanse: Hanse
+) -> None:
+    script.write_text(SCRIPT.replace("site.share(", "site.data['heart'] and site.share("))
+    plan.with_name("adding.py").write_text(LEARNER.replace("own =", "site.data['heart']; own ="))
+
+    ended = hanse("simulate", script if source == "script" else plan, "--sites", 2)
+
+    assert ended.code == 3
+    assert "dd --data NAME=PATH" in ended.err
+    assert "site.yaml" not in ended.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [

@@ -27,6 +27,7 @@ from hanse.simulation.simulate import (
     simulate,
     with_settings,
 )
+from hanse.simulation.sites import completed
 from hanse.wire.tensors import write_file
 
 SCRIPT_ROUNDS = 5
@@ -73,9 +74,11 @@ def prepare(
 
     Raises:
         PlanError: The file is not a plan, or not a script with a loop over `hanse.rounds`.
+        MissingDataError: A site's data root lacks a data source of the plan that was not given.
     """
     if source.suffix != ".py":
         loaded = with_settings(load_plan(source), rounds=rounds, seed=seed)
+        sites = completed(sites, loaded.manifest.plan.data)
     else:
         script = script_plan(source, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(sites))
         loaded = with_settings(script, data=sorted(sites[0].data))

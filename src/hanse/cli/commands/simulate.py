@@ -38,12 +38,18 @@ SiteNames = Annotated[
 ]
 SiteFolders = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Each folder in DIR is a site: its name, and the root of its own data."),
+    typer.Option(
+        metavar="DIR",
+        help="Each folder in DIR is a site: its name, and its data root. A plan's data sources are found "
+        "there by their names (NAME, NAME.csv); the only source of a plan may be the folder itself.",
+    ),
 ]
 DataSources = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME=PATH", help="A data source of every site; {site} in PATH is the name of the site."
+        metavar="NAME[=PATH]",
+        help="A data source of every site; {site} in PATH is the name of the site, and a path that each "
+        "site's data root has is that one. Without PATH it is found in the data root by its name.",
     ),
 ]
 DataRoot = Annotated[

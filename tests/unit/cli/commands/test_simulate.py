@@ -162,6 +162,18 @@ def test_each_folder_can_be_a_site(plan: Path, tmp_path: Path, hanse: Hanse) -> 
     assert open_file(tmp_path / "out" / "model.safetensors")["w"].tolist() == [6.0]
 
 
+def test_a_plans_data_is_found_in_each_sites_folder(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    plan.write_text(PLAN + "data: [heart]\n")
+    for name in ("budapest", "zurich"):
+        (tmp_path / "sites" / name).mkdir(parents=True)
+        (tmp_path / "sites" / name / "step.txt").write_text("1")
+        (tmp_path / "sites" / name / "heart.csv").touch()
+
+    ended = hanse("simulate", plan, "--site-data", tmp_path / "sites")
+
+    assert (ended.code, "2 sites: budapest, zurich" in ended.out) == (0, True)
+
+
 def test_sites_can_be_named_and_given_their_data(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
     plan.write_text(PLAN + "data: [heart]\n")
     (tmp_path / "zurich.csv").touch()

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from hanse.config.load import LoadedPlan, load_plan, script_plan
 from hanse.config.write import to_yaml
 from hanse.core.plan.plan import fit_into_a_plan
 from hanse.core.plan.policy import default_refusals
+from hanse.core.run.run import Run
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
-from hanse.simulation.host import Listener
+from hanse.simulation.host import Committed, Listener
 from hanse.simulation.notices import Say, log
 from hanse.simulation.partition import Partition
 from hanse.simulation.simulate import (
@@ -28,7 +28,6 @@ from hanse.simulation.simulate import (
     with_settings,
 )
 from hanse.simulation.sites import completed
-from hanse.wire.tensors import write_file
 
 SCRIPT_ROUNDS = 5
 """Rounds of a script, where no number is given."""
@@ -130,29 +129,34 @@ def save(simulation: Simulation, file: Path) -> None:
         out.write(f"# What `hanse simulate {source.name}` ran.\n{to_yaml(loaded.manifest.plan)}")
 
 
-def run(simulation: Simulation, listener: Listener, say: Say = log) -> Outcome:
+def run(
+    simulation: Simulation, listener: Listener, say: Say = log, committed: Committed | None = None
+) -> Outcome:
     """Run a simulation to its end; see `hanse.simulation.simulate.simulate` for the errors.
 
     Args:
         simulation: What to run.
         listener: Called with every event of the run.
         say: Shows what the log of a site would say of its tasks.
+        committed: Called after each round.
     """
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
         now_ms = round(time.time() * 1000)
-        settings = Settings(Path(folder), now_ms, simulation.partition, simulation.engine, say)
+        settings = Settings(
+            Path(folder), now_ms, simulation.partition, simulation.engine, say, committed=committed
+        )
         return simulate(simulation.loaded, simulation.sites, settings, listener)
 
 
-def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summarise(simulation: Simulation, run: Run, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Results of a simulation as a JSON object.
 
     Args:
         simulation: What was run.
-        outcome: What came of it.
+        run: The run as it stands.
         history: The rounds, as `hanse.control.timeline.Timeline` keeps them.
     """
-    plan, run, best = simulation.loaded.manifest.plan, outcome.run, outcome.run.best
+    plan, best = simulation.loaded.manifest.plan, run.best
     return {
         "plan": {"name": plan.name, "digest": simulation.loaded.digest, "seed": plan.seed},
         "phase": run.phase.value,
@@ -163,21 +167,3 @@ def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[s
         "best": None if best is None else {"round": best.round_number, "model": best.model.digest},
         "warnings": list(default_refusals(plan)),
     }
-
-
-def write_results(folder: Path, outcome: Outcome, summary: dict[str, Any]) -> dict[str, str]:
-    """Write the models and the summary of a simulation into a folder; the path of each file by what it is.
-
-    Raises:
-        StorageError: A file cannot be written.
-    """
-    files: dict[str, str] = {}
-    for name, parameters in (("model", outcome.model), ("best", outcome.best)):
-        if parameters is not None:
-            file = folder / f"{name}.safetensors"
-            write_file(file, parameters)
-            files[name] = str(file)
-    metrics = folder / "metrics.json"
-    with file_errors(f"write {metrics}"):
-        metrics.write_text(dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return files | {"metrics": str(metrics)}

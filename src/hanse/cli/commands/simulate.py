@@ -15,6 +15,8 @@ from hanse.cli.output import say, say_json, warn
 
 if TYPE_CHECKING:
     from hanse.assembly.simulation import Simulation
+    from hanse.assembly.simulation_results import ResultFolder
+    from hanse.core.run.run import Run
     from hanse.simulation.partition import Partition
     from hanse.simulation.simulate import Outcome, VirtualSite
 
@@ -76,7 +78,11 @@ Seed = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Write model.safetensors, best.safetensors and metrics.json there."),
+    typer.Option(
+        metavar="DIR",
+        help="Write model.safetensors, best.safetensors and metrics.json there, after each round; a folder "
+        "that has such files already is refused.",
+    ),
 ]
 SavePlan = Annotated[
     Path | None,
@@ -106,31 +112,23 @@ def simulate(
     One of --sites, --site and --site-data says which sites there are. Nothing is kept
     unless --output names a folder, and nothing runs on after the command has ended.
     """
-    from hanse.assembly.simulation import prepare, save, stated, summarise, write_results
-    from hanse.files.errors import file_errors
+    from hanse.assembly.simulation import prepare, save, stated
+    from hanse.assembly.simulation_results import ResultFolder
     from hanse.simulation.simulate import check_engine
 
     check_engine(engine)
     places = _places(sites, site or (), site_data, data or (), data_root)
     dealt = _partition(partition, shared=sites is not None)
     prepared = prepare(path, places, dealt, rounds, seed, engine=engine)
+    results = None if output is None else ResultFolder(output)
     if save_plan is not None:
         prepared = stated(prepared, warn)
         save(prepared, save_plan)
-    if output is not None:
-        with file_errors(f"make the folder {output}"):
-            output.mkdir(parents=True, exist_ok=True)
-    outcome, history = _run(prepared, silent=json)
-    summary = summarise(prepared, outcome, history)
-    if output is not None:
-        summary["files"] = write_results(output, outcome, summary)
+    outcome, summary = _run(prepared, results, save_plan, silent=json)
     if json:
         say_json(summary)
-    elif output is None:
-        say("nothing was kept; --output DIR writes the model and the metrics")
     else:
-        say("\n".join(f"{what}: {file}" for what, file in summary["files"].items()))
-    if not json:
+        say(_kept(results, save_plan))
         for warning in summary["warnings"]:
             warn(warning)
     _warn(outcome, prepared.partition)
@@ -160,27 +158,60 @@ def _partition(text: str | None, *, shared: bool) -> Partition | None:
     return Partition() if shared else None
 
 
-def _run(prepared: Simulation, *, silent: bool) -> tuple[Outcome, list[dict[str, Any]]]:
-    from hanse.assembly.simulation import run
+def _run(
+    prepared: Simulation, results: ResultFolder | None, plan: Path | None, *, silent: bool
+) -> tuple[Outcome, dict[str, Any]]:
+    """Run a simulation, and write its results after each round; the outcome, and its summary."""
+    from hanse.assembly.simulation import run, summarise
     from hanse.cli.watch.live import View
     from hanse.core.run.events import Event
-    from hanse.core.run.run import Run
     from hanse.core.run.run_events import PlanAnswered, RunFailed, RunStarted, RunSubmitted
+    from hanse.errors import HanseError
 
     # That virtual sites accept the plan need not be told, and a failure is told as the command's error.
     expected = (RunSubmitted, PlanAnswered, RunStarted, RunFailed)
+    view = View(shown=not silent)
+    latest: Run | None = None
     if not silent:
         say(_heading(prepared))
-    with (
+
+    def listen(now: Run, event: Event) -> None:
+        nonlocal latest
+        latest = now
+        view.event(event, silent=isinstance(event, expected))
+
+    def write(now: Run, tensors: Any = None, **changes: Any) -> None:
+        if results is not None:
+            results.write(now, tensors, summarise(prepared, now, view.history) | changes)
+
+    try:
         # What the plan's code prints is not to stand amid the JSON.
-        redirect_stdout(sys.stderr) if silent else nullcontext(),
-        View(shown=not silent) as view,
-    ):
+        with redirect_stdout(sys.stderr) if silent else nullcontext(), view:
+            outcome = run(prepared, listen, warn, write)
+    except (HanseError, KeyboardInterrupt) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        done = 0 if latest is None else max(latest.committed, 0)
+        if latest is not None and done:
+            write(latest, **({"phase": "stopped"} if interrupted else {}))
+        if interrupted or done or plan:
+            rounds = f"{done} of {prepared.loaded.manifest.plan.rounds} rounds"
+            typer.echo(f"ended early, with {rounds} done\n{_kept(results, plan)}", err=True)
+        raise
+    write(outcome.run)
+    files = {} if results is None else {"files": results.files}
+    return outcome, summarise(prepared, outcome.run, view.history) | files
 
-        def listen(_: Run, event: Event) -> None:
-            view.event(event, silent=isinstance(event, expected))
 
-        return run(prepared, listen, warn), view.history
+def _kept(results: ResultFolder | None, plan: Path | None) -> str:
+    """The files that are left of a simulation, a line each."""
+    files = {} if results is None else results.files
+    kept = [*([f"plan: {plan}"] if plan else []), *(f"{what}: {file}" for what, file in files.items())]
+    if results is None:
+        what = "nothing else" if plan else "nothing"
+        kept.append(f"{what} was kept; --output DIR writes the model and the metrics")
+    elif not files:
+        kept.append("no round was done, so that there is no model to keep")
+    return "\n".join(kept)
 
 
 def _heading(prepared: Simulation) -> str:

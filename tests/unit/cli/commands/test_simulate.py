@@ -117,6 +117,75 @@ def test_the_output_holds_models_and_metrics(plan: Path, tmp_path: Path, hanse: 
     assert [done["metrics"]["loss"] for done in metrics["rounds"]] == [1.0, 1 / 2, 0.333333]
 
 
+def test_results_are_there_after_each_round(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "out"
+    seen = f"""
+import json, pathlib
+def test():
+    file = pathlib.Path({str(output)!r}) / "metrics.json"
+    return len(json.loads(file.read_text())["rounds"]) if file.exists() else 0
+"""
+    plan.with_name("adding.py").write_text(
+        LEARNER.replace("w = parameters", "assert test() == task.round_number - 1; w = parameters") + seen
+    )
+
+    assert hanse("simulate", plan, "--sites", 1, "--output", output).code == 0
+
+
+def interrupted_after(rounds: int, plan: Path, error: str = "KeyboardInterrupt") -> Path:
+    code = LEARNER.replace(
+        "w = parameters", f"assert task.round_number <= {rounds}, stop({error})\n        w = parameters"
+    )
+    plan.with_name("adding.py").write_text(code + "\n\ndef stop(error):\n    raise error\n")
+    return plan
+
+
+def test_an_interrupted_simulation_says_what_it_kept(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "out"
+
+    ended = hanse("simulate", interrupted_after(2, plan), "--sites", 1, "--output", output)
+
+    assert ended.code == 130
+    assert f"ended early, with 2 of 3 rounds done\nmodel: {output / 'model.safetensors'}" in ended.err
+    assert open_file(output / "model.safetensors")["w"].tolist() == [2.0]
+    assert json.loads((output / "metrics.json").read_text())["phase"] == "stopped"
+
+
+def test_a_failed_simulation_keeps_the_rounds_before(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "out"
+
+    ended = hanse("simulate", interrupted_after(1, plan, "ValueError"), "--sites", 1, "--output", output)
+
+    assert ended.code == 5
+    assert "ended early, with 1 of 3 rounds done" in ended.err
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert (metrics["phase"], len(metrics["rounds"])) == ("failed", 1)
+
+
+def test_an_interrupted_simulation_without_output_says_so(plan: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", interrupted_after(0, plan), "--sites", 1)
+
+    assert "ended early, with 0 of 3 rounds done\nnothing was kept; --output DIR" in ended.err
+
+
+def test_results_are_not_overwritten(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    hanse("simulate", plan, "--sites", 1, "--output", tmp_path / "out")
+
+    ended = hanse("simulate", plan, "--sites", 1, "--rounds", 1, "--output", tmp_path / "out")
+
+    assert ended.code == 3
+    assert "has results already (model.safetensors, best.safetensors, metrics.json)" in ended.err
+    assert open_file(tmp_path / "out" / "model.safetensors")["w"].tolist() == [3.0]
+
+
+def test_a_plan_that_was_saved_is_said_to_be_kept(script: Path, hanse: Hanse) -> None:
+    file = script.with_name("plan.yaml")
+
+    ended = hanse("simulate", script, "--sites", 3, "--save-plan", file)
+
+    assert f"plan: {file}\nnothing else was kept" in ended.out
+
+
 def test_json_is_all_there_is_on_the_standard_output(script: Path, hanse: Hanse) -> None:
     ended = hanse("simulate", script, "--sites", 2, "--rounds", 2, "--json")
 

@@ -26,6 +26,15 @@ HEART_DISEASE = _HERE.parent / "data" / "heart_disease"
 HEART_DISEASE_PLAN = _HERE / "heart-disease"
 """Folder of the demo's plan and its code, for all learners."""
 _NEW_PROJECT = _HERE / "new-project"
+"""Folder of what a new project begins with: a folder a template, and the plan of those with a learner."""
+
+TEMPLATES = {
+    "numpy": "federation.py",
+    "torch": "federation.py",
+    "sklearn": "federation.py",
+    "script": "train.py",
+}
+"""What a new project can begin with, and the file of its code."""
 
 
 def write_plan(folder: Path, learner: str = "numpy") -> Path:
@@ -49,15 +58,16 @@ def write_plan(folder: Path, learner: str = "numpy") -> Path:
     return plan
 
 
-def write_project(folder: Path, name: str) -> Path:
+def write_project(folder: Path, name: str, template: str = "numpy") -> list[Path]:
     """Write the files of a new project into a folder, which must not exist yet.
 
     Args:
         folder: Where to.
         name: Name of the plan; see `hanse.core.values.identity.check_name`.
+        template: One of `TEMPLATES`.
 
     Returns:
-        Path of the plan file.
+        Paths of the plan file and of its code.
 
     Raises:
         ConfigError: The folder exists.
@@ -65,8 +75,10 @@ def write_project(folder: Path, name: str) -> Path:
     if folder.exists():
         raise ConfigError(f"{folder} exists already", mend="Choose another name, or remove it first.")
     folder.mkdir(parents=True)
-    shutil.copyfile(_NEW_PROJECT / "federation.py", folder / "federation.py")
+    source, code = _NEW_PROJECT / template, TEMPLATES[template]
+    shutil.copyfile(source / code, folder / code)
+    own = source / "plan.yaml"
+    text = (own if own.exists() else _NEW_PROJECT / "plan.yaml").read_text(encoding="utf-8")
     plan = folder / "plan.yaml"
-    text = (_NEW_PROJECT / "plan.yaml").read_text(encoding="utf-8")
     plan.write_text(text.replace("my-project", name), encoding="utf-8")
-    return plan
+    return [plan, folder / code]

@@ -26,15 +26,15 @@ HEART_DISEASE = _HERE.parent / "data" / "heart_disease"
 HEART_DISEASE_PLAN = _HERE / "heart-disease"
 """Folder of the demo's plan and its code, for all learners."""
 _NEW_PROJECT = _HERE / "new-project"
-"""Folder of what a new project begins with: a folder a template, and the plan of those with a learner."""
+"""Folder of what a new project begins with; a plan and a file of code for each of `TEMPLATES`."""
 
 TEMPLATES = {
-    "numpy": "federation.py",
-    "torch": "federation.py",
-    "sklearn": "federation.py",
-    "script": "train.py",
+    "numpy": ("plan.yaml", "federation_numpy.py"),
+    "torch": ("plan.yaml", "federation_torch.py"),
+    "sklearn": ("plan_sklearn.yaml", "federation_sklearn.py"),
+    "script": ("plan_script.yaml", "train.py"),
 }
-"""What a new project can begin with, and the file of its code."""
+"""Plan and code that a new project can begin with."""
 
 
 def write_plan(folder: Path, learner: str = "numpy") -> Path:
@@ -75,10 +75,8 @@ def write_project(folder: Path, name: str, template: str = "numpy") -> list[Path
     if folder.exists():
         raise ConfigError(f"{folder} exists already", mend="Choose another name, or remove it first.")
     folder.mkdir(parents=True)
-    source, code = _NEW_PROJECT / template, TEMPLATES[template]
-    shutil.copyfile(source / code, folder / code)
-    own = source / "plan.yaml"
-    text = (own if own.exists() else _NEW_PROJECT / "plan.yaml").read_text(encoding="utf-8")
-    plan = folder / "plan.yaml"
-    plan.write_text(text.replace("my-project", name), encoding="utf-8")
-    return [plan, folder / code]
+    plan, code = folder / "plan.yaml", folder / ("train.py" if template == "script" else "federation.py")
+    its_plan, its_code = (_NEW_PROJECT / name for name in TEMPLATES[template])
+    shutil.copyfile(its_code, code)
+    plan.write_text(its_plan.read_text(encoding="utf-8").replace("my-project", name), encoding="utf-8")
+    return [plan, code]

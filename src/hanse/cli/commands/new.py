@@ -15,7 +15,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 class Template(StrEnum):
-    """What a project begins with."""
+    """Beginnings of a project."""
 
     NUMPY = "numpy"
     TORCH = "torch"

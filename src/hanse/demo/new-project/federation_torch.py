@@ -39,7 +39,7 @@ def learner(site: hanse.Site) -> hanse.Learner:
         x, y = x[mine], y[mine]
     held_out = torch.arange(len(y)) % 4 == 0
     return TorchLearner(
-        # Your model. It is made anew at each site, with the same random numbers everywhere.
+        # Your model. Each site makes it with the same random numbers.
         model=nn.Sequential(nn.Linear(len(COLUMNS), 16), nn.ReLU(), nn.Linear(16, 1), nn.Flatten(0)),
         loss=nn.BCEWithLogitsLoss(),
         optimizer=partial(torch.optim.SGD, lr=0.1),

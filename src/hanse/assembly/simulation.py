@@ -13,9 +13,12 @@ from hanse.config.load import LoadedPlan, load_plan, script_plan
 from hanse.config.write import to_yaml
 from hanse.core.plan.plan import fit_into_a_plan
 from hanse.core.plan.policy import default_refusals
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import UpdateAccepted
 from hanse.core.run.run import Run
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
+from hanse.simulation.baselines import LastAnswer, compare
 from hanse.simulation.host import Committed, Listener
 from hanse.simulation.notices import Say, log
 from hanse.simulation.partition import Partition
@@ -130,7 +133,12 @@ def save(simulation: Simulation, file: Path) -> None:
 
 
 def run(
-    simulation: Simulation, listener: Listener, say: Say = log, committed: Committed | None = None
+    simulation: Simulation,
+    listener: Listener,
+    say: Say = log,
+    committed: Committed | None = None,
+    *,
+    baselines: bool = False,
 ) -> Outcome:
     """Run a simulation to its end; see `hanse.simulation.simulate.simulate` for the errors.
 
@@ -139,13 +147,25 @@ def run(
         listener: Called with every event of the run.
         say: Shows what the log of a site would say of its tasks.
         committed: Called after each round.
+        baselines: Whether the model is compared with those that sites train alone.
     """
+    answers: dict[str, LastAnswer] = {}
+
+    def listen(now: Run, event: Event) -> None:
+        if isinstance(event, UpdateAccepted) and event.metrics:
+            answers[event.site] = LastAnswer(event.num_examples, event.metrics)
+        listener(now, event)
+
+    loaded, sites = simulation.loaded, simulation.sites
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
         now_ms = round(time.time() * 1000)
         settings = Settings(
             Path(folder), now_ms, simulation.partition, simulation.engine, say, committed=committed
         )
-        return simulate(simulation.loaded, simulation.sites, settings, listener)
+        outcome = simulate(loaded, sites, settings, listen)
+        if not baselines:
+            return outcome
+        return replace(outcome, comparison=compare(loaded, sites, settings, outcome, answers))
 
 
 def summarise(simulation: Simulation, run: Run, history: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
@@ -17,12 +15,12 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.site import DataSources, Indices, Site
-from hanse.core.values.wording import named
+from hanse.core.values.site import DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
+from hanse.learners.comparison import Comparison
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
 from hanse.learners.script import ScriptSession
@@ -31,7 +29,8 @@ from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
-from hanse.simulation.partition import Dealer, Partition, empty_parts
+from hanse.simulation.partition import Partition
+from hanse.simulation.shares import Shares
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.built_in import BUILT_IN
@@ -90,6 +89,7 @@ class Outcome:
         best: The best ones, where the plan keeps them.
         dealt: Sites that asked for their share of the data.
         failed_ends: What went wrong at a site after the last round, in the end of its script.
+        comparison: The model beside baselines, where these were asked for.
     """
 
     run: Run
@@ -97,6 +97,7 @@ class Outcome:
     best: Parameters | None
     dealt: frozenset[str]
     failed_ends: Mapping[str, TaskError]
+    comparison: Comparison | None = None
 
 
 def simulate(
@@ -123,13 +124,10 @@ def simulate(
     plan = loaded.manifest.plan
     check_engine(settings.engine)
     _check(plan, sites)
-    bundle = settings.state_dir / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
-    sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, shares))
-    initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
-    submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
+    bundle = bundle_of(loaded, settings.state_dir)
+    shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
+    sessions = sessions_of(loaded, bundle, places_of(plan, sites, settings.state_dir, shares))
+    submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial_model_of(loaded))
     engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals", settings.say)
     try:
         host = SimulationHost(
@@ -167,11 +165,9 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     if plan.learner is None:
         return None
     _check(plan, sites)
-    bundle = settings.state_dir / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
-    folder, site = next(iter(_places(plan, sites, settings.state_dir, shares).items()))
+    bundle = bundle_of(loaded, settings.state_dir)
+    shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
+    folder, site = next(iter(places_of(plan, sites, settings.state_dir, shares).items()))
     session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
     with notices_kept() as noted:
         try:
@@ -231,38 +227,8 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
             )
 
 
-class _Shares:
-    """Deals the sites' shares of one data set, and notes who asks for one."""
-
-    def __init__(self, partition: Partition | None, names: Sequence[str], seed: int, say: Say) -> None:
-        self._dealer = None if partition is None else Dealer(partition, names, seed, self._tell)
-        self._partition = partition
-        self._names = names
-        self._say = say
-        self.asked: set[str] = set()
-
-    def _tell(self, sizes: Sequence[int]) -> None:
-        """Say which sites get nothing of a data set: their code should know what to do then."""
-        if empty := empty_parts(self._names, sizes):
-            were = "was" if len(empty) == 1 else "were"
-            count = f"none of the {sum(sizes)} examples of a data set"
-            self._say(f"{named(empty)} {were} dealt {count} (--partition {self._partition})")
-
-    def share(self, site: str, index: int) -> Callable[..., Indices] | None:
-        """What becomes `Site.partition`."""
-        if self._dealer is None:
-            return None
-        share = self._dealer.share(index)
-
-        def noted(labels: npt.ArrayLike, table: Any = None) -> Indices:
-            self.asked.add(site)
-            return share(labels, table)
-
-        return noted
-
-
-def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _Shares) -> dict[Path, Site]:
-    """What the code at each site is told of it, by the folder for the site's state."""
+def places_of(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: Shares) -> dict[Path, Site]:
+    """Make what the code at each site gets to know of the site, by the folder for the site's state."""
     places = {}
     # The plan of a script that has none names what `--data` gives.
     mend = "" if plan.script is not None else "Name it under `data` in the plan, and a"
@@ -289,7 +255,22 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _
     return places
 
 
-def _sessions(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
+def bundle_of(loaded: LoadedPlan, state_dir: Path) -> Path:
+    """Copy the files that a plan lists, as a site gets them; the folder."""
+    bundle = state_dir / "bundle"
+    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
+    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
+    return bundle
+
+
+def initial_model_of(loaded: LoadedPlan) -> Parameters | None:
+    """Open the first model of a plan that has one."""
+    name = loaded.manifest.plan.initial_model
+    return None if name is None else open_file(loaded.files[name])
+
+
+def sessions_of(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
+    """Make the session of each site, by the site's name."""
     plan = loaded.manifest.plan
     if plan.script is not None:
         script = loaded.files[plan.script]

@@ -88,6 +88,14 @@ SavePlan = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write down the plan that is run, as a file beside its code."),
 ]
+Baselines = Annotated[
+    bool,
+    typer.Option(
+        "--baselines",
+        help="After the run, train each site alone, and a model of all data where the learner can pool them "
+        "or the sites share them; print a table of all models at all sites.",
+    ),
+]
 Engine = Annotated[str, typer.Option(help="inline: the sites one after another, in this process.")]
 
 
@@ -104,6 +112,7 @@ def simulate(
     seed: Seed = None,
     output: Output = None,
     save_plan: SavePlan = None,
+    baselines: Baselines = False,
     engine: Engine = "inline",
     json: Json = False,
 ) -> None:
@@ -114,20 +123,24 @@ def simulate(
     """
     from hanse.assembly.simulation import prepare, save, stated
     from hanse.assembly.simulation_results import ResultFolder
+    from hanse.simulation.baselines import MOST_SITES
     from hanse.simulation.simulate import check_engine
 
     check_engine(engine)
     places = _places(sites, site or (), site_data, data or (), data_root)
+    if baselines and len(places) > MOST_SITES:
+        raise typer.BadParameter(f"--baselines compares all sites: there may be {MOST_SITES}")
     dealt = _partition(partition, shared=sites is not None)
     prepared = prepare(path, places, dealt, rounds, seed, engine=engine)
     results = None if output is None else ResultFolder(output)
     if save_plan is not None:
         prepared = stated(prepared, warn)
         save(prepared, save_plan)
-    outcome, summary = _run(prepared, results, save_plan, silent=json)
+    outcome, summary = _run(prepared, results, save_plan, silent=json, baselines=baselines)
     if json:
         say_json(summary)
     else:
+        _show(outcome, prepared)
         say(_kept(results, save_plan))
         for warning in summary["warnings"]:
             warn(warning)
@@ -159,7 +172,7 @@ def _partition(text: str | None, *, shared: bool) -> Partition | None:
 
 
 def _run(
-    prepared: Simulation, results: ResultFolder | None, plan: Path | None, *, silent: bool
+    prepared: Simulation, results: ResultFolder | None, plan: Path | None, *, silent: bool, baselines: bool
 ) -> tuple[Outcome, dict[str, Any]]:
     """Run a simulation, and write its results after each round; the outcome, and its summary."""
     from hanse.assembly.simulation import run, summarise
@@ -187,7 +200,7 @@ def _run(
     try:
         # What the plan's code prints is not to stand amid the JSON.
         with redirect_stdout(sys.stderr) if silent else nullcontext(), view:
-            outcome = run(prepared, listen, warn, write)
+            outcome = run(prepared, listen, warn, write, baselines=baselines)
     except (HanseError, KeyboardInterrupt) as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         done = 0 if latest is None else max(latest.committed, 0)
@@ -197,9 +210,9 @@ def _run(
             rounds = f"{done} of {prepared.loaded.manifest.plan.rounds} rounds"
             typer.echo(f"ended early, with {rounds} done\n{_kept(results, plan)}", err=True)
         raise
-    write(outcome.run)
+    write(outcome.run, **_compared(outcome))
     files = {} if results is None else {"files": results.files}
-    return outcome, summarise(prepared, outcome.run, view.history) | files
+    return outcome, summarise(prepared, outcome.run, view.history) | _compared(outcome) | files
 
 
 def _kept(results: ResultFolder | None, plan: Path | None) -> str:
@@ -212,6 +225,34 @@ def _kept(results: ResultFolder | None, plan: Path | None) -> str:
     elif not files:
         kept.append("no round was done, so that there is no model to keep")
     return "\n".join(kept)
+
+
+def _compared(outcome: Outcome) -> dict[str, Any]:
+    """The comparison with baselines as JSON."""
+    found = outcome.comparison
+    if found is None:
+        return {}
+    models = {
+        model: {"sites": by_site, "all": {name: found.mean(model, name) for name in found.metrics}}
+        for model, by_site in found.scores.items()
+    }
+    return {"baselines": {"examples": dict(found.examples), "models": models}}
+
+
+def _show(outcome: Outcome, prepared: Simulation) -> None:
+    """Print the model beside its baselines, a table a metric."""
+    if outcome.comparison is None:
+        return
+    from hanse.cli.comparison import show
+    from hanse.control.timeline import in_order
+
+    script = prepared.loaded.manifest.plan.script
+    show(
+        outcome.comparison,
+        {name: name for name in in_order(outcome.comparison.metrics)},
+        "held-out examples" if script is None else "examples reported",
+    )
+    say("\n".join(["", *outcome.comparison.notes, ""]))
 
 
 def _heading(prepared: Simulation) -> str:

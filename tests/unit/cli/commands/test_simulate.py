@@ -186,6 +186,21 @@ def test_a_plan_that_was_saved_is_said_to_be_kept(script: Path, hanse: Hanse) ->
     assert f"plan: {file}\nnothing else was kept" in ended.out
 
 
+def test_baselines_are_a_table_and_part_of_the_results(script: Path, tmp_path: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--baselines", "--output", tmp_path / "out")
+
+    assert "site-1 alone" in ended.out
+    assert "all data pooled" in ended.out
+    models = json.loads((tmp_path / "out" / "metrics.json").read_text())["baselines"]["models"]
+    assert models["site-1 alone"] == {"sites": {"site-1": {"loss": 0.2}}, "all": {"loss": None}}
+
+
+def test_baselines_of_very_many_sites_are_refused(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 21, "--baselines")
+
+    assert (ended.code, "there may be 20" in ended.err) == (2, True)
+
+
 def test_json_is_all_there_is_on_the_standard_output(script: Path, hanse: Hanse) -> None:
     ended = hanse("simulate", script, "--sites", 2, "--rounds", 2, "--json")
 

@@ -47,7 +47,7 @@ Factory = Callable[[Site], Learner]
 
 @dataclass(frozen=True, slots=True)
 class LastAnswer:
-    """What a site reported when it last trained."""
+    """The report of a site that trained."""
 
     num_examples: int
     metrics: Metrics

@@ -32,7 +32,7 @@ class Shares:
         self._dealer = None if partition is None else Dealer(partition, names, seed, self._announce)
 
     def share(self, site: str, index: int) -> Callable[..., Indices] | None:
-        """What becomes `Site.partition`."""
+        """Make `Site.partition` of a site."""
         if self._dealer is None:
             return None
         share = self._dealer.share(index)

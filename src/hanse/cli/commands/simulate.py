@@ -183,7 +183,7 @@ def _run(
 
     # That virtual sites accept the plan need not be told, and a failure is told as the command's error.
     expected = (RunSubmitted, PlanAnswered, RunStarted, RunFailed)
-    view = View(shown=not silent)
+    view = View(shown=not silent, in_turn=True)
     latest: Run | None = None
     if not silent:
         say(_heading(prepared))

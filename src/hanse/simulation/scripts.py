@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -73,12 +72,11 @@ def script_sessions(
     return {
         site.name: ProcessSession(
             script,
-            replace(site, partition=None),
+            site,
             folder,
             plan.arguments,
             model=model,
-            partition=shares.partition,
-            deal_seed=shares.seed,
+            shares=shares,
             directory=folder if planned else None,
         )
         for folder, site in places.items()

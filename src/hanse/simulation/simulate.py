@@ -15,17 +15,18 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.site import ON_COMMAND_LINE, DataSources, Site
+from hanse.core.values.site import DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
+from hanse.learners.comparison import Comparison
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
-from hanse.simulation.host import Listener, SimulationHost, Submission
+from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
 from hanse.simulation.observed import ScriptPlan
 from hanse.simulation.partition import Partition
@@ -66,6 +67,7 @@ class Settings:
         say: Shows what a site's own log would say of its tasks; see `hanse.learners.notices`.
         script_plan: The plan is of a script that has none: it runs where it is, and the plan follows what it
             does; see `hanse.simulation.observed.ScriptPlan`.
+        committed: Called after each round; see `hanse.simulation.host.Committed`.
     """
 
     state_dir: Path
@@ -74,6 +76,7 @@ class Settings:
     engine: str = "inline"
     say: Say = log
     script_plan: bool = False
+    committed: Committed | None = None
 
 
 ENGINES = ("inline",)
@@ -91,6 +94,7 @@ class Outcome:
         best: The best ones, where the plan keeps them.
         dealt: Sites that asked for their share of the data.
         failed_ends: What went wrong at a site after the last round, in the end of its script.
+        comparison: The model beside baselines, where these were asked for.
     """
 
     loaded: LoadedPlan
@@ -99,6 +103,7 @@ class Outcome:
     best: Parameters | None
     dealt: frozenset[str]
     failed_ends: Mapping[str, TaskError]
+    comparison: Comparison | None = None
 
 
 def simulate(
@@ -125,29 +130,27 @@ def simulate(
     plan = loaded.manifest.plan
     check_engine(settings.engine)
     _check(plan, sites)
-    bundle = _write_bundle(loaded, settings.state_dir)
-    shares = Shares(settings.partition, len(sites), plan.seed)
-    places = _places(plan, sites, settings.state_dir, shares)
+    bundle = bundle_of(loaded, settings.state_dir)
+    shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
+    places = places_of(plan, sites, settings.state_dir, shares)
+    scripts = scripts_of(loaded, bundle, places, shares, settings)
+    sessions: dict[str, Session] = {**scripts} or _learners(plan, bundle, places)
     observed = ScriptPlan(loaded) if settings.script_plan else None
-    scripts: dict[str, Script] = {}
-    if plan.script is not None:
-        script = loaded.files[plan.script] if observed else bundle / plan.script
-        scripts = script_sessions(script, plan, places, shares, settings.say, planned=observed is None)
-    sessions: dict[str, Session] = {**scripts} if scripts else _learners(plan, bundle, places)
     if observed is not None:
         loaded = begin(observed, next(iter(scripts.values())), loaded)
-    engine: Engine = InlineEngine(
-        loaded.manifest.plan,
-        sessions,
-        settings.state_dir / "residuals",
-        settings.say,
-        observed.declare if observed else None,
-    )
+    declare = observed.declare if observed else None
+    residuals = settings.state_dir / "residuals"
+    engine: Engine = InlineEngine(loaded.manifest.plan, sessions, residuals, settings.say, declare)
     try:
         prepare(scripts.values())
-        submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), _initial_model(loaded))
+        submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial_model_of(loaded))
         host = SimulationHost(
-            submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener
+            submission,
+            engine,
+            MemoryJournal(),
+            started_ms=settings.started_ms,
+            listener=listener,
+            committed=settings.committed,
         )
         run = host.drive(_workflow(plan, bundle))
     finally:
@@ -179,9 +182,9 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     if plan.learner is None:
         return None
     _check(plan, sites)
-    bundle = _write_bundle(loaded, settings.state_dir)
-    shares = Shares(settings.partition, len(sites), plan.seed)
-    folder, site = next(iter(_places(plan, sites, settings.state_dir, shares).items()))
+    bundle = bundle_of(loaded, settings.state_dir)
+    shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
+    folder, site = next(iter(places_of(plan, sites, settings.state_dir, shares).items()))
     session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
     with notices_kept() as noted:
         try:
@@ -241,17 +244,20 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
             )
 
 
-def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: Shares) -> dict[Path, Site]:
-    """What the code at each site is told of it, by the folder for the site's state."""
+def places_of(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: Shares) -> dict[Path, Site]:
+    """Make what the code at each site gets to know of the site, by the folder for the site's state."""
     places = {}
+    # The plan of a script that has none names what `--data` gives.
+    mend = "" if plan.script is not None else "Name it under `data` in the plan, and a"
+    mend = f"{mend or 'A'}dd --data NAME=PATH; {{site}} in PATH stands for the name of each site."
     for index, site in enumerate(sites):
         folder = state_dir / "sites" / site.name
         own = folder / "own"
-        own.mkdir(parents=True)
+        own.mkdir(parents=True, exist_ok=True)
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, ON_COMMAND_LINE),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, mend),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),
@@ -266,16 +272,29 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: S
     return places
 
 
-def _initial_model(loaded: LoadedPlan) -> Parameters | None:
+def bundle_of(loaded: LoadedPlan, state_dir: Path) -> Path:
+    """Copy the files that a plan lists, as a site gets them; the folder."""
+    bundle = state_dir / "bundle"
+    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
+    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
+    return bundle
+
+
+def initial_model_of(loaded: LoadedPlan) -> Parameters | None:
+    """Open the first model of a plan that has one."""
     name = loaded.manifest.plan.initial_model
     return None if name is None else open_file(loaded.files[name])
 
 
-def _write_bundle(loaded: LoadedPlan, folder: Path) -> Path:
-    bundle = folder / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    return bundle
+def scripts_of(
+    loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site], shares: Shares, settings: Settings
+) -> dict[str, Script]:
+    """Make the session of each site's script, by the site's name; of a learner none."""
+    plan, planned = loaded.manifest.plan, not settings.script_plan
+    if plan.script is None:
+        return {}
+    script = bundle / plan.script if planned else loaded.files[plan.script]
+    return script_sessions(script, plan, places, shares, settings.say, planned=planned)
 
 
 def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:

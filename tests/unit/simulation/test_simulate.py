@@ -340,7 +340,7 @@ def test_a_data_source_that_is_missing_in_a_simulation_is_given_on_the_command_l
 ) -> None:
     text = SCRIPT.replace("model = {", "site.data['heart']\nmodel = {")
 
-    with pytest.raises(MissingDataError, match="give it to the simulation by --data NAME=PATH"):
+    with pytest.raises(MissingDataError, match="Add --data NAME=PATH"):
         run(*with_script(tmp_path, text))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,17 @@ def checked_examples(data: Data, name: str, *, labels: bool) -> Examples:
         raise ValueError(f"{name} has inputs of shape {x.shape} and targets of shape {y.shape}")
     weight = None if len(data) == 2 else _checked_weight(data[2], len(y), name)
     return Examples(x, y, weight, _names(data[0], x.shape[1]))
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """All examples of several sites; a site without weights weighs its own with 1."""
+    weight = None
+    if any(part.weight is not None for part in parts):
+        weight = np.concatenate(
+            [np.ones(len(part.y)) if part.weight is None else part.weight for part in parts]
+        )
+    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
+    return Examples(x, y, weight, parts[0].features)
 
 
 def _checked_weight(weight: Any, count: int, name: str) -> Array:

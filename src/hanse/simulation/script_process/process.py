@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-import numpy.typing as npt
-
-from hanse.core.values.site import ON_COMMAND_LINE, DataSources, Indices, Site
+from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task
 from hanse.errors import HanseError, TaskError
 from hanse.learners.main_thread import MainThread
 from hanse.learners.notices import notices_kept
 from hanse.learners.script import ScriptSession
 from hanse.sandbox.channel import Channel
-from hanse.simulation.partition import Dealer, Partition
+from hanse.simulation.partition import Partition
 from hanse.simulation.script_process.opened import Opened
 from hanse.simulation.script_process.protocol import Order, Reply, Setup
+from hanse.simulation.shares import Shares
 from hanse.wire.tensors import open_file, write_file
 
 
@@ -37,13 +35,15 @@ class ScriptHost:
     """
 
     def __init__(self, setup: Setup, main_thread: MainThread) -> None:
-        self._dealt = False
+        self._dealing: list[str] = []
+        partition = None if setup.partition is None else Partition.parse(setup.partition)
+        self._shares = Shares(partition, setup.names, setup.deal_seed, self._dealing.append)
         known = [*setup.data.values(), *filter(None, [setup.data_root]), *setup.ours]
         self._opened = Opened(Path(setup.script).parent, tuple(map(Path, known)))
         site = Site(
             name=setup.site,
             data=DataSources(
-                setup.site, {name: Path(path) for name, path in setup.data.items()}, ON_COMMAND_LINE
+                setup.site, {name: Path(path) for name, path in setup.data.items()}, setup.add_data
             ),
             seed=setup.seed,
             options=setup.options,
@@ -51,7 +51,7 @@ class ScriptHost:
             index=setup.index,
             count=setup.count,
             state_dir=Path(setup.state_dir),
-            partition=self._share(setup),
+            partition=self._shares.share(setup.site, setup.index),
             labels=None if setup.labels is None else tuple(setup.labels),
             features=None if setup.features is None else tuple(setup.features),
         )
@@ -71,7 +71,8 @@ class ScriptHost:
             "notices": notices,
             "imported": sorted(self._session.imported),
             "opened": self._opened.files,
-            "dealt": self._dealt,
+            "dealt": bool(self._shares.asked),
+            "dealing": list(self._dealing),
         }
         return reply.model_copy(update=noted)
 
@@ -102,17 +103,6 @@ class ScriptHost:
             metrics=dict(result.metrics),
             trained=result.parameters is not None,
         )
-
-    def _share(self, setup: Setup) -> Callable[[npt.ArrayLike], Indices] | None:
-        if setup.partition is None:
-            return None
-        share = Dealer(Partition(**setup.partition), setup.count, setup.deal_seed).share(setup.index)
-
-        def noted(labels: npt.ArrayLike) -> Indices:
-            self._dealt = True
-            return share(labels)
-
-        return noted
 
 
 class Orders:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
@@ -20,8 +20,10 @@ class Setup(Strict):
         arguments: Its arguments.
         kept: Folder for what the script keeps.
         site: Name of the site; with what follows up to `features`, see `hanse.core.values.site.Site`.
-        partition: The fields of the `Partition`; None where no data set is dealt out.
+        partition: The partition, as text; None where the site gets no share of a data set.
+        names: Names of all sites, in site order.
         deal_seed: Seed of the deal.
+        add_data: Advice for a data source that is missing.
         ours: Files and folders of the simulation itself.
     """
 
@@ -38,8 +40,10 @@ class Setup(Strict):
     state_dir: str
     labels: list[LabelValue] | None
     features: list[str] | None
-    partition: dict[str, Any] | None
+    partition: str | None
+    names: list[str]
     deal_seed: int
+    add_data: str
     ours: list[str]
 
 
@@ -80,6 +84,7 @@ class Reply(Strict):
         imported: Files of the script's own modules, so far.
         opened: Files beside the script that it has read, so far.
         dealt: Whether the script has asked for its share of the data so far.
+        dealing: Announcements about the deal.
         evaluates: Whether the script evaluates the federation's model.
         num_examples: Examples of a task.
         metrics: Its metrics.
@@ -94,6 +99,7 @@ class Reply(Strict):
     imported: list[str] = Field(default_factory=list)
     opened: list[str] = Field(default_factory=list)
     dealt: bool = False
+    dealing: list[str] = Field(default_factory=list)
     evaluates: bool = False
     num_examples: int = 0
     metrics: dict[str, Number | None] = Field(default_factory=dict)

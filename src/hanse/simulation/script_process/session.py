@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from hanse.learners.notices import notice
 from hanse.learners.script import END_LIMIT_S
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.process import how_it_ended
-from hanse.simulation.partition import Partition
 from hanse.simulation.script_process.output import Output
 from hanse.simulation.script_process.protocol import Order, Reply, Setup
+from hanse.simulation.shares import Shares
 from hanse.wire.tensors import open_file, write_file
 
 _ENDING_S = 10.0
@@ -57,12 +56,11 @@ class ProcessSession:
 
     Args:
         script: The script.
-        site: What `hanse.site()` gives it, but for its partition.
+        site: What `hanse.site()` gives it.
         folder: Folder of the site.
         arguments: Arguments of the script.
         model: Where models to start from are written.
-        partition: How a data set is dealt out; None where none is.
-        deal_seed: Seed of the deal.
+        shares: How a data set is dealt out to sites that get a share.
         directory: Where the process runs; None: where the simulation runs.
     """
 
@@ -74,8 +72,7 @@ class ProcessSession:
         arguments: Sequence[str],
         *,
         model: ModelFile,
-        partition: Partition | None,
-        deal_seed: int,
+        shares: Shares,
         directory: Path | None = None,
     ) -> None:
         self._setup = Setup(
@@ -83,11 +80,14 @@ class ProcessSession:
             script=str(script.absolute()),
             arguments=list(arguments),
             kept=str((folder / "kept").absolute()),
-            partition=None if partition is None else asdict(partition),
-            deal_seed=deal_seed,
+            partition=None if site.partition is None else str(shares.partition),
+            names=list(shares.names),
+            deal_seed=shares.seed,
+            add_data=site.data.mend,
             ours=[str(folder.absolute()), str(model.path.absolute())],
         )
         self._script = script
+        self._shares = shares
         self._directory = directory
         self._update = folder / "update.safetensors"
         self._model = model
@@ -188,6 +188,8 @@ class ProcessSession:
         self._imported |= set(reply.imported)
         self._opened |= set(reply.opened)
         self._dealt = self._dealt or reply.dealt
+        for text in reply.dealing:
+            self._shares.announce(text)
         for text in reply.notices:
             notice(text)
         if reply.error:

@@ -18,6 +18,7 @@ from hanse.core.values.update import Task
 from hanse.errors import TaskError, UpdateError
 from hanse.simulation.partition import Partition
 from hanse.simulation.script_process.session import ModelFile, ProcessSession
+from hanse.simulation.shares import Shares
 
 Open = Callable[..., ProcessSession]
 START = {"w": np.zeros(1)}
@@ -60,10 +61,16 @@ def open_session(tmp_path: Path) -> Iterator[Open]:
         script.write_text(dedent(text))
         folder = tmp_path / name
         (folder / "own").mkdir(parents=True, exist_ok=True)
-        site = Site(name, DataSources(name, {}), seed=5, count=2, state_dir=folder / "own")
-        opened.append(
-            ProcessSession(script, site, folder, arguments, model=model, partition=partition, deal_seed=1)
+        shares = Shares(partition, ["a", "b"], 1, lambda line: None)
+        site = Site(
+            name,
+            DataSources(name, {}),
+            seed=5,
+            count=2,
+            state_dir=folder / "own",
+            partition=shares.share(name, 0),
         )
+        opened.append(ProcessSession(script, site, folder, arguments, model=model, shares=shares))
         return opened[-1]
 
     yield open_one

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hanse.core.values.update import Aggregate, Task, TaskResult, Update
     from hanse.errors import HanseError
     from hanse.learners.base import Learner
+    from hanse.learners.load import load
     from hanse.learners.script import rounds, site
     from hanse.workflow.averages import mean_metrics, weighted_mean
     from hanse.workflow.federation import Federation, Round
@@ -30,6 +31,7 @@ _HOMES = {
     "Task": "hanse.core.values.update",
     "TaskResult": "hanse.core.values.update",
     "Update": "hanse.core.values.update",
+    "load": "hanse.learners.load",
     "mean_metrics": "hanse.workflow.averages",
     "rounds": "hanse.learners.script",
     "site": "hanse.learners.script",
@@ -46,6 +48,7 @@ __all__ = [
     "Task",
     "TaskResult",
     "Update",
+    "load",
     "mean_metrics",
     "rounds",
     "site",

@@ -419,7 +419,11 @@ class Deployment:
 
     def submit(self, **changes: Any) -> Run:
         """Begin a run of a plan: the usual one, with changes."""
-        return Run(self, done("run", "submit", self.plan(**changes), "-d", self.directory).strip())
+        return self.submit_file(self.plan(**changes))
+
+    def submit_file(self, plan: Path) -> Run:
+        """Begin a run of a plan from its file."""
+        return Run(self, done("run", "submit", plan, "-d", self.directory).strip())
 
     def run(self, run_id: str) -> Run:
         """A run that was submitted before."""

@@ -85,3 +85,58 @@ def test_a_compressed_runs_model_is_the_simulated_one_to_the_bit_though_an_agent
 
     models = [folder / "model.safetensors" for folder in (results, simulated)]
     assert sha256(models[0].read_bytes()) == sha256(models[1].read_bytes())
+
+
+OF_FILES = """
+import multiprocessing, signal, sys
+from pathlib import Path
+import numpy as np
+import hanse
+from lib import steps
+
+multiprocessing.set_start_method("spawn")
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+factor = float((Path(__file__).parent / "settings" / "factor.txt").read_text()) * float(sys.argv[1])
+model = {"weight": np.random.random(100)}
+
+def test(model):
+    return {"examples": 3, "score": float(model["weight"].sum())}
+
+for round in hanse.rounds(model, evaluate=test):
+    model["weight"] += factor * steps.step(round.number) * np.random.random(100)
+    metrics = {"loss": 1 / round.number}
+    round.report(examples=3, **metrics)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_script_of_several_files_is_simulated_saved_and_deployed_with_one_model(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name, text in {
+        "trial.py": OF_FILES,
+        "lib/__init__.py": "",
+        "lib/steps.py": "from lib.base import BASE\n\ndef step(number):\n    return BASE / number\n",
+        "lib/base.py": "BASE = 2.0\n",
+        "settings/factor.txt": "0.5",
+    }.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    sites = ("--site", "a", "--site", "b", "--rounds", 2)
+
+    hanse(
+        "simulate",
+        project / "trial.py",
+        *sites,
+        *("--code", "settings", "--save-plan", project / "plan.yaml", "--output", tmp_path / "of-script"),
+        *("--", "0.1"),
+    )
+    hanse("simulate", project / "plan.yaml", *sites, "--output", tmp_path / "of-plan")
+    with deployed(tmp_path / "deployed", "a", "b") as federation:
+        run = federation.submit_file(project / "plan.yaml")
+        run.finished()
+        results = run.export(tmp_path / "results")
+
+    folders = (results, tmp_path / "of-plan", tmp_path / "of-script")
+    digests = {sha256((folder / "model.safetensors").read_bytes()) for folder in folders}
+    assert len(digests) == 1

@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,7 +131,8 @@ def read_line(line: str) -> tuple[Any, set[str], int]:
     Raises:
         KeyError: There is no such command or option.
     """
-    words = iter(shlex.split(line, comments=True)[1:])
+    # What follows `--` are arguments of a script.
+    words = takewhile("--".__ne__, shlex.split(line, comments=True)[1:])
     command = load(next(words))
     given, arguments = set(), 0
     for word in words:

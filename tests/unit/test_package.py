@@ -31,6 +31,7 @@ def test_the_public_names_are_these() -> None:
         "Task",
         "TaskResult",
         "Update",
+        "load",
         "mean_metrics",
         "rounds",
         "site",

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.config.write import to_yaml
-from hanse.demo.comparison import Comparison, compare
+from hanse.demo.comparison import compare
 from hanse.demo.files import write_plan
 from hanse.errors import ConfigError
 from hanse.files.errors import file_errors
 from hanse.learners.bundle import load_factory
+from hanse.learners.comparison import Comparison
 from hanse.simulation.simulate import with_settings
 from hanse.wire.tensors import open_file
 

@@ -6,17 +6,24 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from json import dumps
+from errno import EEXIST
+from os import strerror
 from pathlib import Path
 from typing import Any
 
-from hanse.config.load import LoadedPlan, load_plan, script_plan
+from hanse.config.load import LoadedPlan, load_plan
+from hanse.config.script import script_plan
 from hanse.config.write import to_yaml
 from hanse.core.plan.plan import fit_into_a_plan
 from hanse.core.plan.policy import default_refusals
+from hanse.core.run.events import Event
+from hanse.core.run.round_events import UpdateAccepted
+from hanse.core.run.run import Run
+from hanse.core.values.update import given
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
-from hanse.simulation.host import Listener
+from hanse.simulation.baselines import LastAnswer, compare
+from hanse.simulation.host import Committed, Listener
 from hanse.simulation.notices import Say, log
 from hanse.simulation.partition import Partition
 from hanse.simulation.simulate import (
@@ -27,7 +34,7 @@ from hanse.simulation.simulate import (
     simulate,
     with_settings,
 )
-from hanse.wire.tensors import write_file
+from hanse.simulation.sites import completed
 
 SCRIPT_ROUNDS = 5
 """Rounds of a script, where no number is given."""
@@ -51,6 +58,11 @@ class Simulation:
     partition: Partition | None
     engine: str = "inline"
 
+    @property
+    def is_script(self) -> bool:
+        """True of a script without a plan, whose plan follows from what it does."""
+        return self.source.suffix == ".py"
+
 
 def prepare(
     source: Path,
@@ -60,6 +72,8 @@ def prepare(
     seed: int | None = None,
     *,
     engine: str = "inline",
+    code: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> Simulation:
     """Load a plan, or make the plan of a training script.
 
@@ -70,14 +84,29 @@ def prepare(
         rounds: Rounds; None for those of the plan, or `SCRIPT_ROUNDS`.
         seed: Seed; None for that of the plan, or 0.
         engine: See `Simulation`.
+        code: Of a script, more files of its code; see `hanse.config.script.script_plan`.
+        arguments: Arguments of the script; without any, those of the plan.
 
     Raises:
-        PlanError: The file is not a plan, or not a script with a loop over `hanse.rounds`.
+        PlanError: The file is not a plan, or not a script with a loop over `hanse.rounds`; or a plan was
+            given more `code`, or a learner `arguments`.
+        MissingDataError: A site's data root lacks a data source of the plan that was not given.
     """
     if source.suffix != ".py":
-        loaded = with_settings(load_plan(source), rounds=rounds, seed=seed)
+        if code:
+            raise PlanError("--code is for a script without a plan", mend=f"List the files in {source}.")
+        given = list(arguments) or None
+        loaded = with_settings(load_plan(source), rounds=rounds, seed=seed, arguments=given)
+        sites = completed(sites, loaded.manifest.plan.data)
     else:
-        script = script_plan(source, rounds=rounds or SCRIPT_ROUNDS, seed=seed or 0, sites=len(sites))
+        script = script_plan(
+            source,
+            rounds=rounds or SCRIPT_ROUNDS,
+            seed=seed or 0,
+            sites=len(sites),
+            code=code,
+            arguments=arguments,
+        )
         loaded = with_settings(script, data=sorted(sites[0].data))
     return Simulation(source, loaded, sites, partition, engine)
 
@@ -110,12 +139,39 @@ def stated(simulation: Simulation, say: Say = log) -> Simulation:
     return replace(simulation, loaded=with_settings(loaded, **changes))
 
 
-def save(simulation: Simulation, file: Path) -> None:
-    """Write the plan of a simulation to a new file beside its code.
+def save_before(simulation: Simulation, file: Path, say: Say = log) -> Simulation:
+    """Write the plan of a simulation to a new file beside its code; see `stated`.
+
+    The plan of a script is written after the run, by `save_after`: it follows from what the script does.
+
+    Returns:
+        The simulation of that plan.
 
     Raises:
         PlanError: The file would be in another folder than the code.
         StorageError: The file exists, or cannot be written.
+        HanseError: No learner can be made at the first site.
+    """
+    _check_savable(simulation, file)
+    if simulation.is_script:
+        return simulation
+    simulation = stated(simulation, say)
+    save(simulation, file)
+    return simulation
+
+
+def save_after(simulation: Simulation, file: Path) -> None:
+    """Write the plan that a script turned out to have; see `save`."""
+    if simulation.is_script:
+        save(simulation, file)
+
+
+def _check_savable(simulation: Simulation, file: Path) -> None:
+    """Refuse a file that the plan of a simulation cannot be saved as.
+
+    Raises:
+        PlanError: The file would be in another folder than the code.
+        StorageError: The file exists.
     """
     loaded, source = simulation.loaded, simulation.source
     if file.absolute().parent.resolve() != loaded.root.resolve():
@@ -123,33 +179,85 @@ def save(simulation: Simulation, file: Path) -> None:
             f"{file} is not beside the code of {source}, where a plan looks for it",
             mend=f"Save it as {loaded.root / file.name}.",
         )
+    with file_errors(f"write {file}"):
+        if file.exists():
+            raise FileExistsError(EEXIST, strerror(EEXIST))
+
+
+def save(simulation: Simulation, file: Path) -> None:
+    """Write the plan of a simulation to a new file beside its code.
+
+    Raises:
+        PlanError: The file would be in another folder than the code.
+        StorageError: The file exists, or cannot be written.
+    """
+    _check_savable(simulation, file)
     with file_errors(f"write {file}"), file.open("x", encoding="utf-8") as out:
-        out.write(f"# What `hanse simulate {source.name}` ran.\n{to_yaml(loaded.manifest.plan)}")
+        text = to_yaml(simulation.loaded.manifest.plan)
+        out.write(f"# What `hanse simulate {simulation.source.name}` ran.\n{text}")
 
 
-def run(simulation: Simulation, listener: Listener, say: Say = log) -> Outcome:
+def finished(simulation: Simulation, outcome: Outcome) -> Simulation:
+    """The simulation with the plan that it came to: of a script, what it reports and imports."""
+    return replace(simulation, loaded=outcome.loaded)
+
+
+def run(
+    simulation: Simulation,
+    listener: Listener,
+    say: Say = log,
+    committed: Committed | None = None,
+    *,
+    baselines: bool = False,
+) -> Outcome:
     """Run a simulation to its end; see `hanse.simulation.simulate.simulate` for the errors.
 
     Args:
         simulation: What to run.
         listener: Called with every event of the run.
         say: Shows what the log of a site would say of its tasks.
+        committed: Called after each round.
+        baselines: Whether the model is compared with those that sites train alone.
     """
+    answers: dict[str, LastAnswer] = {}
+
+    def listen(now: Run, event: Event) -> None:
+        if isinstance(event, UpdateAccepted) and event.metrics and _is_training(now, event):
+            answers[event.site] = LastAnswer(event.num_examples, given(event.metrics))
+        listener(now, event)
+
+    loaded, sites = simulation.loaded, simulation.sites
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
         now_ms = round(time.time() * 1000)
-        settings = Settings(Path(folder), now_ms, simulation.partition, simulation.engine, say)
-        return simulate(simulation.loaded, simulation.sites, settings, listener)
+        settings = Settings(
+            Path(folder),
+            now_ms,
+            simulation.partition,
+            simulation.engine,
+            say,
+            committed=committed,
+            script_plan=simulation.is_script,
+        )
+        outcome = simulate(loaded, sites, settings, listen)
+        if not baselines:
+            return outcome
+        return replace(outcome, comparison=compare(outcome.loaded, sites, settings, outcome, answers))
 
 
-def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _is_training(run: Run, event: UpdateAccepted) -> bool:
+    exchange = run.exchanges.get(event.exchange)
+    return exchange is None or exchange.task == "train"
+
+
+def summarise(simulation: Simulation, run: Run, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Results of a simulation as a JSON object.
 
     Args:
         simulation: What was run.
-        outcome: What came of it.
+        run: The run as it stands.
         history: The rounds, as `hanse.control.timeline.Timeline` keeps them.
     """
-    plan, run, best = simulation.loaded.manifest.plan, outcome.run, outcome.run.best
+    plan, best = simulation.loaded.manifest.plan, run.best
     return {
         "plan": {"name": plan.name, "digest": simulation.loaded.digest, "seed": plan.seed},
         "phase": run.phase.value,
@@ -160,21 +268,3 @@ def summarise(simulation: Simulation, outcome: Outcome, history: Sequence[dict[s
         "best": None if best is None else {"round": best.round_number, "model": best.model.digest},
         "warnings": list(default_refusals(plan)),
     }
-
-
-def write_results(folder: Path, outcome: Outcome, summary: dict[str, Any]) -> dict[str, str]:
-    """Write the models and the summary of a simulation into a folder; the path of each file by what it is.
-
-    Raises:
-        StorageError: A file cannot be written.
-    """
-    files: dict[str, str] = {}
-    for name, parameters in (("model", outcome.model), ("best", outcome.best)):
-        if parameters is not None:
-            file = folder / f"{name}.safetensors"
-            write_file(file, parameters)
-            files[name] = str(file)
-    metrics = folder / "metrics.json"
-    with file_errors(f"write {metrics}"):
-        metrics.write_text(dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return files | {"metrics": str(metrics)}

@@ -137,6 +137,8 @@ def _report(error: BaseException) -> int:
 def _report_usage(error: Any) -> int:
     message = error.format_message()
     command = error.ctx.command_path if error.ctx else "hanse"
+    if type(error).__name__ == "NoSuchOption" and command.endswith(" simulate"):
+        message = f"{message}; arguments of a script stand at the end, after `--`"
     complain(f"{message}{'' if message.endswith(('.', '?')) else '.'} `{command} --help` says more.")
     return int(error.exit_code)
 

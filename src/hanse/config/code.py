@@ -8,9 +8,6 @@ from collections.abc import Iterator
 
 from hanse.errors import PlanError
 
-_EXAMPLES = "examples"
-"""The argument of `round.report` that is no metric."""
-
 
 def parse_code(source: bytes, file: str) -> ast.Module:
     """Check the syntax of a Python file.
@@ -35,24 +32,6 @@ def parse_code(source: bytes, file: str) -> ast.Module:
 def defines(module: ast.Module, name: str) -> bool:
     """Whether a module has a function, class or other value of that name at its top level."""
     return any(bound in (name, "*") for bound in _bound(module))
-
-
-def reported_metrics(module: ast.Module) -> tuple[str, ...]:
-    """Names of the metrics that a script reports: the keyword arguments of each `....report(...)`.
-
-    What is passed as `**metrics` cannot be known without running the script.
-
-    Returns:
-        Each name once, in the order of the source.
-    """
-    keywords = [
-        keyword
-        for call in ast.walk(module)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "report"
-        for keyword in call.keywords
-    ]
-    keywords.sort(key=lambda keyword: (keyword.lineno, keyword.col_offset))
-    return tuple(dict.fromkeys(word.arg for word in keywords if word.arg and word.arg != _EXAMPLES))
 
 
 def _bound(module: ast.Module) -> Iterator[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from hanse.config.code import defines, parse_code, reported_metrics
+from hanse.config.code import defines, parse_code
 from hanse.config.document import Document
+from hanse.config.expand import expanded
+from hanse.config.imports import unlisted
 from hanse.core.plan.manifest import MAX_CODE_BYTES, CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.canonical import sha256
@@ -47,48 +48,21 @@ def load_plan(path: Path) -> LoadedPlan:
     Raises:
         PlanError: Something is wrong with the plan or its code; tells every problem, a line each.
     """
-    document = Document.load(path, PlanError)
-    return _gather(document.check(Plan), document, path.parent)
+    document = expanded(Document.load(path, PlanError), path.parent)
+    return gather(document.check(Plan), document, path.parent)
 
 
-def script_plan(script: Path, *, rounds: int, seed: int, sites: int) -> LoadedPlan:
-    """Make the plan of a training script that has none.
-
-    Its code is the script alone: what the script imports has to be installed.
-    Only the sum of the updates is disclosed, and every metric that the script
-    reports by name (`round.report(loss=...)`).
+def gather(plan: Plan, document: Document, root: Path) -> LoadedPlan:
+    """Find, check and hash the files that a plan names.
 
     Args:
-        script: The Python file, with its loop over `hanse.rounds`.
-        rounds: Rounds of the run.
-        seed: Seed of the run.
-        sites: Sites that take part, all of them in every round.
+        plan: The plan.
+        document: Where it stands, for messages.
+        root: The plan's folder.
 
     Raises:
-        PlanError: The script cannot be read, or is not Python.
+        PlanError: Has every problem, a line each.
     """
-    root = script.parent
-    module = parse_code(_read_code(_inside(root, script.name)), str(script))
-    discloses = {
-        "update": "aggregate",
-        "aggregated_by": "aggregator",
-        "metrics": list(reported_metrics(module)),
-    }
-    settings = {
-        "name": re.sub(r"[^a-z0-9]+", "-", script.stem.lower())[:63].strip("-") or "script",
-        "code": [script.name],
-        "script": script.name,
-        "rounds": rounds,
-        "seed": seed,
-        "cohort": {"minimum": sites},
-        "tasks": {"train": {"discloses": discloses}},
-    }
-    document = Document(str(script), settings, {}, PlanError)
-    return _gather(document.check(Plan), document, root)
-
-
-def _gather(plan: Plan, document: Document, root: Path) -> LoadedPlan:
-    """Find, check and hash the files that a plan names."""
     problems: list[str] = []
     files: dict[str, Path] = {}
     sources: dict[str, bytes] = {}
@@ -96,17 +70,17 @@ def _gather(plan: Plan, document: Document, root: Path) -> LoadedPlan:
     start = None
     for index, name in enumerate(plan.code):
         with _noting(problems, f"{document.place(('code', index))}: "):
-            files[name] = _inside(root, name)
-            sources[name] = _read_code(files[name])
+            files[name] = inside(root, name)
+            sources[name] = read_code(files[name])
     for name, source in sources.items():
         if name.endswith(".py"):
             with _noting(problems):
                 modules[name] = parse_code(source, str(root / name))
     if plan.initial_model is not None:
         with _noting(problems, f"{document.place(('initial_model',))}: "):
-            files[plan.initial_model] = _inside(root, plan.initial_model)
+            files[plan.initial_model] = inside(root, plan.initial_model)
             start = _hash_model(plan.initial_model, files[plan.initial_model])
-    problems += [f"{document.place((key,))}: {problem}" for key, problem in _misnamed(plan, modules)]
+    problems += [f"{document.place((key,))}: {problem}" for key, problem in _misnamed(plan, modules, root)]
     if problems:
         raise document.refusal(problems)
     entries = [CodeFile(path=name, sha256=sha256(data), size=len(data)) for name, data in sources.items()]
@@ -123,8 +97,12 @@ def _noting(problems: list[str], place: str = "") -> Iterator[None]:
         problems.append(f"{place}{error}")
 
 
-def _inside(root: Path, name: str) -> Path:
-    """Where a file of the plan's folder is; a link that leads out of the folder is refused."""
+def inside(root: Path, name: str) -> Path:
+    """Where a file of the plan's folder is.
+
+    Raises:
+        PlanError: There is no such file, or it is a link that leads out of the folder.
+    """
     try:
         path = (root / name).resolve(strict=True)
         mode = path.stat().st_mode
@@ -140,7 +118,12 @@ def _inside(root: Path, name: str) -> Path:
     return path
 
 
-def _read_code(path: Path) -> bytes:
+def read_code(path: Path) -> bytes:
+    """The bytes of a file of code.
+
+    Raises:
+        PlanError: It cannot be read, or is too large.
+    """
     with _readable(path), path.open("rb") as file:
         data = file.read(MAX_CODE_BYTES + 1)
     if len(data) > MAX_CODE_BYTES:
@@ -166,7 +149,13 @@ def _readable(path: Path) -> Iterator[None]:
         raise PlanError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _misnamed(plan: Plan, modules: Mapping[str, ast.Module]) -> Iterator[tuple[str, str]]:
+def script_folder(plan: Plan) -> str:
+    """The folder that Python looks for the modules of a plan's code in, relative to the plan's folder."""
+    folder = str(PurePosixPath(plan.script or "").parent)
+    return "" if folder == "." else folder
+
+
+def _misnamed(plan: Plan, modules: Mapping[str, ast.Module], root: Path) -> Iterator[tuple[str, str]]:
     """What the plan says of its code that the code does not bear out, by key of the plan."""
     if plan.script is not None and not plan.script.endswith(".py"):
         yield "script", f"{plan.script} is not a Python file"
@@ -175,3 +164,5 @@ def _misnamed(plan: Plan, modules: Mapping[str, ast.Module]) -> Iterator[tuple[s
         file = plan.module_file(module)
         if file and file in modules and not defines(modules[file], function):
             yield key, f"{file} has no function `{function}` at its top level"
+    for problem in unlisted(modules, plan.code, script_folder(plan), lambda file: (root / file).is_file()):
+        yield "code", problem

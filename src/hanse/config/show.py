@@ -49,6 +49,8 @@ def _at_site(manifest: Manifest) -> list[str]:
     plan = manifest.plan
     if plan.script is not None:
         lines = [f"The script {plan.script}, next to the site's data."]
+        if plan.arguments:
+            lines.append(f"Its arguments: {_json(plan.arguments)}")
     else:
         lines = [f"The learner {plan.learner}, next to the site's data."]
     lines.append("Its code is these files, byte for byte, and no others of the plan:")

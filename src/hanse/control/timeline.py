@@ -7,6 +7,7 @@ from typing import Any
 
 from hanse.control.report import participation_json
 from hanse.core.journal.restores import read_acknowledgement
+from hanse.core.plan.plan import Plan
 from hanse.core.run.attendance import MOST_KEPT, Participation
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import (
@@ -70,6 +71,9 @@ class Timeline:
         self._tasks: dict[int, ExchangeOpened] = {}
         self._in_round: dict[str, dict[str, float | None]] = {}
         self._heads: tuple[str, ...] = ()
+        self._trains: frozenset[str] = frozenset()
+        self._of_tasks: dict[str, set[str]] = {}
+        """Tasks that gave each metric."""
 
     def lines_for(self, event: Event) -> list[str]:
         """Take in an event; what there is to tell of it."""
@@ -86,6 +90,8 @@ class Timeline:
                 # What is measured later in a round stands before what is measured earlier, as in `fedavg`.
                 self._in_round.setdefault(event.site, {}).update(event.metrics)
                 self.metrics.setdefault(event.site, {}).update(event.metrics)
+                for name in event.metrics:
+                    self._of_tasks.setdefault(name, set()).add(self._task(event.exchange))
                 return []
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
@@ -103,6 +109,7 @@ class Timeline:
             case RunSubmitted():
                 self.rounds = event.manifest.plan.rounds
                 self._rest = event.manifest.plan.cohort.rest
+                self._trains = _trained_by_fedavg(event.manifest.plan)
                 return _told(event)
             case ExchangeClosed():
                 return self._closed(event)
@@ -199,7 +206,16 @@ class Timeline:
         self._heads = heads
         row = "  ".join(f"{head:>{self._width(head, names)}}" for head in heads)
         legend = f"Means over the sites, and of each site {'/'.join(names)}:"
-        return [legend, row] if set(heads) & self.metrics.keys() else [row]
+        lines = [*self._before_averaging(), row]
+        return [legend, *lines] if set(heads) & self.metrics.keys() else lines
+
+    def _before_averaging(self) -> list[str]:
+        """A line on metrics of what each site has just trained, and not of the averaged model."""
+        local = [name for name, tasks in self._of_tasks.items() if tasks <= self._trains]
+        if not local:
+            return []
+        names = named(in_order(local))
+        return [f"({names}: of each site's own model, as trained and before averaging)"]
 
     def _width(self, head: str, names: tuple[str, ...]) -> int:
         """Width of a column, by what usually stands in it."""
@@ -213,6 +229,12 @@ class Timeline:
     def _at(self, exchange: int) -> str:
         opened = self._tasks.get(exchange)
         return f"exchange {exchange}" if opened is None else f"round {opened.round_number}, {opened.task}"
+
+
+def _trained_by_fedavg(plan: Plan) -> frozenset[str]:
+    """Tasks whose metrics are known to be of the sites' own models."""
+    trains = plan.workflow == "fedavg" and plan.tasks["train"].discloses.update != "none"
+    return frozenset({"train"} if trains else ())
 
 
 def in_order(metrics: Iterable[str]) -> tuple[str, ...]:

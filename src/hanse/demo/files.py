@@ -26,6 +26,15 @@ HEART_DISEASE = _HERE.parent / "data" / "heart_disease"
 HEART_DISEASE_PLAN = _HERE / "heart-disease"
 """Folder of the demo's plan and its code, for all learners."""
 _NEW_PROJECT = _HERE / "new-project"
+"""Folder of what a new project begins with; a plan and a file of code for each of `TEMPLATES`."""
+
+TEMPLATES = {
+    "numpy": ("plan.yaml", "federation_numpy.py"),
+    "torch": ("plan.yaml", "federation_torch.py"),
+    "sklearn": ("plan_sklearn.yaml", "federation_sklearn.py"),
+    "script": ("plan_script.yaml", "train.py"),
+}
+"""Plan and code that a new project can begin with."""
 
 
 def write_plan(folder: Path, learner: str = "numpy") -> Path:
@@ -49,15 +58,16 @@ def write_plan(folder: Path, learner: str = "numpy") -> Path:
     return plan
 
 
-def write_project(folder: Path, name: str) -> Path:
+def write_project(folder: Path, name: str, template: str = "numpy") -> list[Path]:
     """Write the files of a new project into a folder, which must not exist yet.
 
     Args:
         folder: Where to.
         name: Name of the plan; see `hanse.core.values.identity.check_name`.
+        template: One of `TEMPLATES`.
 
     Returns:
-        Path of the plan file.
+        Paths of the plan file and of its code.
 
     Raises:
         ConfigError: The folder exists.
@@ -65,8 +75,8 @@ def write_project(folder: Path, name: str) -> Path:
     if folder.exists():
         raise ConfigError(f"{folder} exists already", mend="Choose another name, or remove it first.")
     folder.mkdir(parents=True)
-    shutil.copyfile(_NEW_PROJECT / "federation.py", folder / "federation.py")
-    plan = folder / "plan.yaml"
-    text = (_NEW_PROJECT / "plan.yaml").read_text(encoding="utf-8")
-    plan.write_text(text.replace("my-project", name), encoding="utf-8")
-    return plan
+    plan, code = folder / "plan.yaml", folder / ("train.py" if template == "script" else "federation.py")
+    its_plan, its_code = (_NEW_PROJECT / name for name in TEMPLATES[template])
+    shutil.copyfile(its_code, code)
+    plan.write_text(its_plan.read_text(encoding="utf-8").replace("my-project", name), encoding="utf-8")
+    return [plan, code]

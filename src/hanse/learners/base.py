@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
@@ -58,6 +58,15 @@ class AgreeingLearner(Protocol):
 
     def agreement(self) -> Agreement:
         """The labels and the names of the features here; the same from call to call."""
+        ...
+
+
+@runtime_checkable
+class PoolingLearner(Protocol):
+    """A learner that can be made of the data of several sites, for `hanse simulate --baselines`."""
+
+    def pooled(self, others: Sequence[Any]) -> Learner:
+        """A learner of the training data of this one and of the others, made by the same function."""
         ...
 
 

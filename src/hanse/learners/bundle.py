@@ -76,6 +76,19 @@ def own_modules(folder: Path) -> dict[str, ModuleType]:
     }
 
 
+def user_files() -> frozenset[str]:
+    """Files of the imported modules that are neither installed nor Python's or Hanse's own."""
+    sources = map(_source, list(sys.modules.values()))
+    return frozenset(
+        source for source in sources if source and not is_library(source) and not _is_installed(source)
+    )
+
+
+def _is_installed(source: str) -> bool:
+    # Where a package was installed for a user, or by the system, `is_library` does not look.
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(source).parts)
+
+
 def _source(module: ModuleType) -> str:
     # By `__dict__`: asking a lazy module for an attribute would load it.
     attributes = getattr(module, "__dict__", {})

@@ -1,4 +1,4 @@
-"""A script in a thread of its own, which runs in turns with the session that drives it."""
+"""A script in a thread of its own or in the main thread, in turns with the session that drives it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, TaskError
-from hanse.learners.bundle import own_modules
+from hanse.learners.bundle import own_modules, user_files
 from hanse.learners.failures import failure
+from hanse.learners.main_thread import MainThread
 from hanse.learners.seeding import seed_generators
 
 
@@ -27,6 +28,7 @@ class Ready(NamedTuple):
 
     parameters: Parameters
     kept: Mapping[str, Parameters]
+    evaluates: bool = False
 
 
 class Begin(NamedTuple):
@@ -65,9 +67,18 @@ class RunningScript:
     Script and session take turns: while one runs, the other waits. So virtual sites in one process never
     run at the same time, and what Python has only once a process (`sys.argv`, `sys.path`, `__main__`, the
     script's own modules) is each script's own while it runs.
+
+    Args:
+        script: The script.
+        site: What `hanse.site()` gives it.
+        argv: Its arguments.
+        main_thread: The main thread of a process that has this script alone; None runs it in a thread of
+            its own, beside those of other sites.
     """
 
-    def __init__(self, script: Path, site: Site, argv: Sequence[str]) -> None:
+    def __init__(
+        self, script: Path, site: Site, argv: Sequence[str], main_thread: MainThread | None = None
+    ) -> None:
         self.site = site
         self.doing = "set-up"
         self._script = script.resolve()
@@ -76,17 +87,27 @@ class RunningScript:
         self._argv = [str(script), *argv]
         self._path = [str(self._script.parent), *sys.path]
         self._modules: dict[str, ModuleType] = {}
+        self._imported: frozenset[str] = frozenset()
         self._to_script: SimpleQueue[Begin | None] = SimpleQueue()
         self._to_session: SimpleQueue[Message] = SimpleQueue()
+        self._main_thread = main_thread
         # A daemon: a script that hangs does not keep the process from ending.
         self._thread = Thread(target=self._run, name=f"{script.name} at {site.name}", daemon=True)
         self._has_loop = False
+
+    @property
+    def imported(self) -> frozenset[str]:
+        """Files of the user's modules that it has imported; of a process that it shares, those beside it."""
+        return self._imported
 
     def start(self) -> Message:
         """Run the script up to its loop; called by the session."""
         importlib.invalidate_caches()  # its files may be new since the import system last looked
         with self._on_stage():
-            self._thread.start()
+            if self._main_thread is None:
+                self._thread.start()
+            else:
+                self._main_thread.start(self._run)
             return self._answer()
 
     def resume(self, begin: Begin | None, limit_s: float | None = None) -> Message:
@@ -105,7 +126,7 @@ class RunningScript:
 
     def _answer(self, limit_s: float | None = None) -> Message:
         message = self._to_session.get(timeout=limit_s)
-        if isinstance(message, Ended):
+        if isinstance(message, Ended) and self._main_thread is None:
             self._thread.join()
         return message
 
@@ -127,7 +148,7 @@ class RunningScript:
         """
         self._to_session.put(message)
         begin = self._to_script.get()
-        self.doing = "the end" if begin is None else f"round {begin.task.round_number}"
+        self.doing = "the end" if begin is None else doing(begin.task)
         return begin
 
     def _run(self) -> None:
@@ -144,6 +165,14 @@ class RunningScript:
 
     @contextmanager
     def _on_stage(self) -> Iterator[None]:
+        if self._main_thread is not None:
+            # Never restored: between its turns, threads of the script still run.
+            sys.argv, sys.path, sys.modules["__main__"] = self._argv, self._path, self._main
+            try:
+                yield
+            finally:
+                self._imported |= user_files()
+            return
         with _ONE_AT_A_TIME:
             before = set(sys.modules)
             argv, path, main = sys.argv, sys.path, sys.modules["__main__"]
@@ -154,6 +183,12 @@ class RunningScript:
             finally:
                 own = own_modules(self._script.parent)
                 self._modules = {name: module for name, module in own.items() if name not in before}
+                self._imported |= {str(module.__file__ or "") for module in self._modules.values()}
                 for name in self._modules:
                     del sys.modules[name]
                 sys.argv, sys.path, sys.modules["__main__"] = argv, path, main
+
+
+def doing(task: Task) -> str:
+    """The part of a script that performs a task, for messages."""
+    return f"{'' if task.name == 'train' else 'the evaluation of '}round {task.round_number}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,21 @@ def write_model(model: Any, parameters: Parameters) -> None:
         else:
             entries[name] = np.array(array)
     check_arrived(read_model(model), parameters, "the dictionary given to hanse.rounds()", {"": _OVERLAP})
+
+
+@contextmanager
+def in_evaluation_mode(model: Any) -> Iterator[None]:
+    """Have a module in evaluation mode, and afterwards each of its parts in the mode that it was in."""
+    if not _is_module(model):
+        yield
+        return
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def read_kept(value: Any) -> dict[str, Array]:

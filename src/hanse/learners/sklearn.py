@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import UpdateError
-from hanse.learners.adapters.sklearn_data import Data, Examples, checked_examples
+from hanse.learners.adapters.sklearn_data import Data, Examples, checked_examples, joined
 from hanse.learners.agreement import FEATURES, LABELS, Agreement, plain
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
@@ -149,6 +149,18 @@ class SklearnLearner:
             # Of what is solved at once, or makes no mistake any more, nothing changes.
             converged=not difference(trained, parameters),
         )
+
+    def pooled(self, others: Sequence[SklearnLearner]) -> SklearnLearner:
+        """See `hanse.learners.base.PoolingLearner`.
+
+        Raises:
+            ValueError: Another learner has other labels or features.
+        """
+        if any(other.agreement() != self.agreement() for other in others):
+            raise ValueError("data of learners with other labels or features cannot be pooled")
+        both = copy.copy(self)
+        both._train = joined([self._train, *(other._train for other in others)])
+        return both
 
     def evaluate(self, parameters: Parameters, task: Task) -> TaskResult:
         """Measure on the held-out data.

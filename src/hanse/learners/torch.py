@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from fnmatch import fnmatchcase
 from typing import Any
 from weakref import WeakSet
@@ -174,6 +175,12 @@ class TorchLearner:
                 measured = {name: metric(outputs, targets) for name, metric in self._metrics.items()}
                 mean.add({"loss": loss, **measured}, count)
         return TaskResult(mean.count, mean.values())
+
+    def pooled(self, others: Sequence[TorchLearner]) -> TorchLearner:
+        """See `hanse.learners.base.PoolingLearner`."""
+        both = copy(self)
+        both._train = self._train.joined([other._train for other in others])
+        return both
 
     def local_state(self) -> dict[str, Parameters]:
         """The optimiser's state and what is personal, where they are kept."""

@@ -41,6 +41,8 @@ from hanse.workflow.base import CommitRequest, Request, Standing
 from hanse.workflow.federation import Federation
 
 Listener = Callable[[Run, Event], None]
+Committed = Callable[[Run, Callable[[ModelRef], Parameters]], None]
+"""Called after each round that is committed, with the run and a way to its models' parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class SimulationHost:
         *,
         started_ms: int,
         listener: Listener,
+        committed: Committed | None = None,
     ) -> None:
         """Submit the plan to all sites, which accept it.
 
@@ -86,12 +89,14 @@ class SimulationHost:
             journal: Where the run is kept.
             started_ms: When the simulation begins, milliseconds since 1970. From there time is
                 logical: a deadline is about real machines.
-            listener: Told of every event.
+            listener: Called with every event.
+            committed: Called for every round that is committed.
         """
         run_id = f"{submission.manifest.plan.name}-simulated"
         self._engine = engine
         self._initial = submission.initial_model
         self._listener = listener
+        self._committed = committed
         self._ticks = itertools.count(started_ms)
         self._journaled_run = JournaledRun(journal, run_id)
         self._kept: dict[str, Parameters] = {}
@@ -187,6 +192,8 @@ class SimulationHost:
         consumed = (*request.consumed, *dead_exchanges(self.run))
         self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
         self._forget()
+        if self._committed is not None and request.round_number:
+            self._committed(self.run, self.tensors)
         return self.standing()
 
     def _execute(self, command: Command) -> None:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
@@ -17,20 +15,23 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.parameters import Parameters
-from hanse.core.values.site import DataSources, Indices, Site
+from hanse.core.values.site import DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
+from hanse.learners.comparison import Comparison
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
-from hanse.learners.script import ScriptSession
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
-from hanse.simulation.host import Listener, SimulationHost, Submission
+from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
-from hanse.simulation.partition import Dealer, Partition
+from hanse.simulation.observed import ScriptPlan
+from hanse.simulation.partition import Partition
+from hanse.simulation.scripts import Script, begin, end, prepare, script_sessions
+from hanse.simulation.shares import Shares
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.built_in import BUILT_IN
@@ -64,6 +65,9 @@ class Settings:
         engine: Name of the engine that performs the sites' tasks, one of `ENGINES`; no bit of a model
             depends on it.
         say: Shows what a site's own log would say of its tasks; see `hanse.learners.notices`.
+        script_plan: The plan is of a script that has none: it runs where it is, and the plan follows what it
+            does; see `hanse.simulation.observed.ScriptPlan`.
+        committed: Called after each round; see `hanse.simulation.host.Committed`.
     """
 
     state_dir: Path
@@ -71,6 +75,8 @@ class Settings:
     partition: Partition | None = None
     engine: str = "inline"
     say: Say = log
+    script_plan: bool = False
+    committed: Committed | None = None
 
 
 ENGINES = ("inline",)
@@ -82,18 +88,22 @@ class Outcome:
     """What a simulation came to.
 
     Attributes:
+        loaded: The plan; of a script that had none, with what it turned out to report and to import.
         run: The finished run.
         model: The last committed parameters; None where the workflow committed none.
         best: The best ones, where the plan keeps them.
         dealt: Sites that asked for their share of the data.
         failed_ends: What went wrong at a site after the last round, in the end of its script.
+        comparison: The model beside baselines, where these were asked for.
     """
 
+    loaded: LoadedPlan
     run: Run
     model: Parameters | None
     best: Parameters | None
     dealt: frozenset[str]
     failed_ends: Mapping[str, TaskError]
+    comparison: Comparison | None = None
 
 
 def simulate(
@@ -101,8 +111,8 @@ def simulate(
 ) -> Outcome:
     """Run a plan to its end, each site's task after the other's.
 
-    A plan's learner is imported from a copy of the files that the plan lists, as at a real site; a
-    script runs where it is, as `python script.py` would.
+    A plan's code runs from a copy of the files that the plan lists, as at a real site; a script without a
+    plan runs where it is, as `python script.py` would.
 
     Args:
         loaded: The plan.
@@ -120,26 +130,39 @@ def simulate(
     plan = loaded.manifest.plan
     check_engine(settings.engine)
     _check(plan, sites)
-    bundle = settings.state_dir / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, len(sites), plan.seed)
-    sessions = _sessions(loaded, bundle, _places(plan, sites, settings.state_dir, shares))
-    initial = None if plan.initial_model is None else open_file(loaded.files[plan.initial_model])
-    submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial)
-    engine: Engine = InlineEngine(plan, sessions, settings.state_dir / "residuals", settings.say)
+    bundle = bundle_of(loaded, settings.state_dir)
+    shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
+    places = places_of(plan, sites, settings.state_dir, shares)
+    scripts = scripts_of(loaded, bundle, places, shares, settings)
+    sessions: dict[str, Session] = {**scripts} or _learners(plan, bundle, places)
+    observed = ScriptPlan(loaded) if settings.script_plan else None
+    if observed is not None:
+        loaded = begin(observed, next(iter(scripts.values())), loaded)
+    declare = observed.declare if observed else None
+    residuals = settings.state_dir / "residuals"
+    engine: Engine = InlineEngine(loaded.manifest.plan, sessions, residuals, settings.say, declare)
     try:
+        prepare(scripts.values())
+        submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial_model_of(loaded))
         host = SimulationHost(
-            submission, engine, MemoryJournal(), started_ms=settings.started_ms, listener=listener
+            submission,
+            engine,
+            MemoryJournal(),
+            started_ms=settings.started_ms,
+            listener=listener,
+            committed=settings.committed,
         )
         run = host.drive(_workflow(plan, bundle))
     finally:
         failed_ends = engine.close()
+    if observed is not None:
+        loaded = end(observed, scripts.values(), settings.say)
     return Outcome(
+        loaded=loaded,
         run=run,
         model=None if run.model is None else host.tensors(run.model),
         best=None if run.best is None else host.tensors(run.best.model),
-        dealt=frozenset(shares.asked),
+        dealt=frozenset(shares.asked | {name for name, script in scripts.items() if script.dealt}),
         failed_ends=failed_ends,
     )
 
@@ -159,11 +182,9 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     if plan.learner is None:
         return None
     _check(plan, sites)
-    bundle = settings.state_dir / "bundle"
-    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
-    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
-    shares = _Shares(settings.partition, len(sites), plan.seed)
-    folder, site = next(iter(_places(plan, sites, settings.state_dir, shares).items()))
+    bundle = bundle_of(loaded, settings.state_dir)
+    shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
+    folder, site = next(iter(places_of(plan, sites, settings.state_dir, shares).items()))
     session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
     with notices_kept() as noted:
         try:
@@ -223,37 +244,20 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
             )
 
 
-class _Shares:
-    """Deals the sites' shares of one data set, and notes who asks for one."""
-
-    def __init__(self, partition: Partition | None, count: int, seed: int) -> None:
-        self._dealer = None if partition is None else Dealer(partition, count, seed)
-        self.asked: set[str] = set()
-
-    def share(self, site: str, index: int) -> Callable[[npt.ArrayLike], Indices] | None:
-        """What becomes `Site.partition`."""
-        if self._dealer is None:
-            return None
-        share = self._dealer.share(index)
-
-        def noted(labels: npt.ArrayLike) -> Indices:
-            self.asked.add(site)
-            return share(labels)
-
-        return noted
-
-
-def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _Shares) -> dict[Path, Site]:
-    """What the code at each site is told of it, by the folder for the site's state."""
+def places_of(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: Shares) -> dict[Path, Site]:
+    """Make what the code at each site gets to know of the site, by the folder for the site's state."""
     places = {}
+    # The plan of a script that has none names what `--data` gives.
+    mend = "" if plan.script is not None else "Name it under `data` in the plan, and a"
+    mend = f"{mend or 'A'}dd --data NAME=PATH; {{site}} in PATH stands for the name of each site."
     for index, site in enumerate(sites):
         folder = state_dir / "sites" / site.name
         own = folder / "own"
-        own.mkdir(parents=True)
+        own.mkdir(parents=True, exist_ok=True)
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, mend),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),
@@ -268,11 +272,32 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _
     return places
 
 
-def _sessions(loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
-    plan = loaded.manifest.plan
-    if plan.script is not None:
-        script = loaded.files[plan.script]
-        return {site.name: ScriptSession(script, site, folder / "kept") for folder, site in places.items()}
+def bundle_of(loaded: LoadedPlan, state_dir: Path) -> Path:
+    """Copy the files that a plan lists, as a site gets them; the folder."""
+    bundle = state_dir / "bundle"
+    blobs = {file.sha256: loaded.files[file.path] for file in loaded.manifest.files}
+    write_bundle(loaded.manifest, blobs.__getitem__, bundle)
+    return bundle
+
+
+def initial_model_of(loaded: LoadedPlan) -> Parameters | None:
+    """Open the first model of a plan that has one."""
+    name = loaded.manifest.plan.initial_model
+    return None if name is None else open_file(loaded.files[name])
+
+
+def scripts_of(
+    loaded: LoadedPlan, bundle: Path, places: Mapping[Path, Site], shares: Shares, settings: Settings
+) -> dict[str, Script]:
+    """Make the session of each site's script, by the site's name; of a learner none."""
+    plan, planned = loaded.manifest.plan, not settings.script_plan
+    if plan.script is None:
+        return {}
+    script = bundle / plan.script if planned else loaded.files[plan.script]
+    return script_sessions(script, plan, places, shares, settings.say, planned=planned)
+
+
+def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
     if plan.learner is None:
         raise ValueError("a plan has either a learner or a script")
     factory = load_factory(bundle, plan.learner)

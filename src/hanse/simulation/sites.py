@@ -56,36 +56,96 @@ def with_data(
 ) -> list[VirtualSite]:
     """The same sites with their data.
 
+    A path that is not absolute is one in each site's data root where all roots have it, else one in the
+    current folder.
+
     Args:
         sites: The sites.
-        sources: Data sources of every site, each as `NAME=PATH`.
+        sources: Data sources of every site, each as `NAME=PATH`, or as `NAME` for one that `completed`
+            finds in the data root.
         root: The data root of every site; None leaves it as it is.
 
     Raises:
         ConfigError: A source is not written so, or comes twice.
         MissingDataError: There is no such file or folder.
     """
+    if root is not None:
+        sites = [replace(site, data_root=_there(Path(), root, site.name)) for site in sites]
     paths: dict[str, str] = {}
     for source in sources:
         name, sign, path = source.partition("=")
-        if not (name and sign and path) or name in paths:
+        if not name or bool(sign) != bool(path) or name in paths:
             raise ConfigError(
                 f"the data source {source!r} is given twice or not as NAME=PATH",
                 mend=f"Write for example heart=data/{SITE}.csv; {SITE} stands for each site's name.",
             )
+        if not sign and any(site.data_root is None for site in sites):
+            raise ConfigError(
+                f"the data source {source!r} has no path, and no data root in which to look for it",
+                mend=f"Write {source}=PATH, or add --site-data DIR.",
+            )
         paths[name] = path
+    given = {name: _of_each(sites, path) for name, path in paths.items() if path}
+    found = [
+        replace(site, data={**site.data, **{name: files[index] for name, files in given.items()}})
+        for index, site in enumerate(sites)
+    ]
+    return completed(found, [name for name, path in paths.items() if not path])
+
+
+def completed(sites: Sequence[VirtualSite], names: Sequence[str]) -> list[VirtualSite]:
+    """The same sites with the data sources of these names that lie in their data roots.
+
+    A source is the file or folder of its name in each data root, whatever the name ends with
+    (`heart.csv`); or the data root itself, where it is the only source and no root has such a file.
+    Sites without a data root, and sources that a site has already, are left as they are.
+
+    Raises:
+        MissingDataError: A data root has no file or folder of that name, or several.
+    """
+    missing = [name for name in names if not any(name in site.data for site in sites)]
+    if not missing or any(site.data_root is None for site in sites):
+        return list(sites)
+    found: dict[str, list[Path]] = {}
+    for name in missing:
+        inside = {site.name: _named(site.data_root, name) for site in sites if site.data_root is not None}
+        if len(names) == 1 and not any(inside.values()):
+            found[name] = [site.data_root for site in sites if site.data_root is not None]
+            continue
+        for site in sites:
+            if len(inside[site.name]) != 1:
+                several = ", ".join(path.name for path in inside[site.name])
+                raise MissingDataError(
+                    f"{site.data_root}, the data root of site {site.name}, has "
+                    + (f"several of the name {name!r}: {several}" if several else f"no {name!r}"),
+                    mend=f"Add --data {name}=PATH; {SITE} in PATH stands for the name of each site.",
+                )
+        found[name] = [paths[0] for paths in inside.values()]
     return [
-        replace(
-            site,
-            data={name: _there(path, site.name) for name, path in paths.items()},
-            data_root=site.data_root if root is None else _there(root, site.name),
-        )
-        for site in sites
+        replace(site, data={**site.data, **{name: paths[index] for name, paths in found.items()}})
+        for index, site in enumerate(sites)
     ]
 
 
-def _there(path: str, site: str) -> Path:
-    found = Path(path.replace(SITE, site)).expanduser().absolute()
+def _named(folder: Path, name: str) -> list[Path]:
+    """The file or folder of a name; else those that have the name and an ending."""
+    with file_errors(f"read {folder}"):
+        exact = folder / name
+        return [exact] if exact.exists() else sorted(path for path in folder.iterdir() if path.stem == name)
+
+
+def _of_each(sites: Sequence[VirtualSite], path: str) -> list[Path]:
+    """A path of each site: in its data root where one has it there, else in the current folder."""
+    inside = any(
+        site.data_root is not None and (site.data_root / path.replace(SITE, site.name)).exists()
+        for site in sites
+    )
+    here = Path()
+    return [_there((site.data_root if inside else here) or here, path, site.name) for site in sites]
+
+
+def _there(folder: Path, path: str, site: str) -> Path:
+    found = (folder / Path(path.replace(SITE, site)).expanduser()).absolute()
     if not found.exists():
         raise MissingDataError(
             f"there is no {found}, which is to be data of site {site}", mend="Check the path."

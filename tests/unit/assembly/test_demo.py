@@ -44,5 +44,5 @@ def test_a_model_is_measured_at_every_hospital(tmp_path: Path) -> None:
 
     comparison = compare_model(loaded, tmp_path / "model.safetensors")
 
-    assert comparison.scores[FEDERATED].keys() == comparison.patients.keys() == HOSPITALS.keys()
-    assert comparison.metrics == ("accuracy", "auc")
+    assert comparison.scores[FEDERATED].keys() == comparison.examples.keys() == HOSPITALS.keys()
+    assert {"accuracy", "auc"} <= set(comparison.metrics)

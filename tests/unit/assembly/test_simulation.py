@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from hanse.assembly.simulation import SCRIPT_ROUNDS, prepare, run, save, summarise, write_results
+from hanse.assembly.simulation import SCRIPT_ROUNDS, prepare, run, save, summarise
+from hanse.assembly.simulation_results import ResultFolder
 from hanse.config.load import load_plan
 from hanse.control.timeline import Timeline
+from hanse.core.run.run import Run
 from hanse.errors import PlanError, StorageError
 from hanse.simulation.partition import Partition
 from hanse.simulation.sites import counted
@@ -38,10 +40,15 @@ def script(tmp_path: Path) -> Path:
 def simulated(script: Path, output: Path, rounds: int | None = None) -> dict[str, Any]:
     prepared = prepare(script, counted(2), Partition(), rounds)
     story = Timeline()
-    outcome = run(prepared, lambda _, event: story.lines_for(event) and None)
-    summary = summarise(prepared, outcome, story.history)
-    output.mkdir()
-    return summary | {"files": write_results(output, outcome, summary)}
+    results = ResultFolder(output)
+
+    def write(now: Run, tensors: Any) -> None:
+        results.write(now, tensors, summarise(prepared, now, story.history))
+
+    outcome = run(prepared, lambda _, event: story.lines_for(event) and None, committed=write)
+    summary = summarise(prepared, outcome.run, story.history)
+    results.write(outcome.run, None, summary)
+    return summary | {"files": results.files}
 
 
 def test_a_script_is_simulated_and_its_results_are_written(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hanse.config.code import defines, parse_code, reported_metrics
+from hanse.config.code import defines, parse_code
 from hanse.errors import PlanError
 
 
@@ -71,19 +71,3 @@ def test_an_odd_escape_is_the_authors_business() -> None:
 
 def test_nothing_is_run_by_reading() -> None:
     parse_code(b"raise SystemExit\nimport no_such_module", "train.py")
-
-
-def test_the_metrics_of_a_script_are_what_it_reports_by_name() -> None:
-    script = b"""
-for round in hanse.rounds(model):
-    if early:
-        round.report(examples=10, loss=loss)
-    else:
-        round.report(examples=10, loss=loss, accuracy=accuracy, **more)
-    report(secret=1)
-"""
-    assert reported_metrics(parse_code(script, "train.py")) == ("loss", "accuracy")
-
-
-def test_a_script_that_reports_nothing_has_no_metrics() -> None:
-    assert reported_metrics(parse_code(b"print('hello')", "train.py")) == ()

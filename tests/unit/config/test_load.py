@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hanse.config.document import Document
-from hanse.config.load import load_plan, script_plan
+from hanse.config.load import load_plan
 from hanse.core.plan.manifest import MAX_CODE_BYTES, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.errors import PlanError
@@ -27,11 +27,6 @@ tasks:
   train: {discloses: {update: individual}}
 """
 CODE = "def learner(site): ...\n"
-SCRIPT = """\
-import hanse
-for round in hanse.rounds(model):
-    round.report(examples=10, loss=loss, accuracy=accuracy)
-"""
 
 
 def problems(path: Path) -> list[str]:
@@ -143,7 +138,10 @@ def test_a_folder_is_no_code(project: Project) -> None:
     path = project(PLAN)
     (path.parent / "federation.py").mkdir()
 
-    assert problems(path) == [f"{path}:2: code[0]: federation.py is not a file"]
+    where = f"{path}:2: code[0]"
+    assert problems(path) == [
+        f"{where}: the folder federation.py holds no file in {path.parent}; hidden files do not count"
+    ]
 
 
 def test_code_that_is_too_large_is_refused(project: Project) -> None:
@@ -163,46 +161,6 @@ def test_a_script_is_a_python_file(project: Project) -> None:
     (path.parent / "train.ipynb").write_text("{}")
 
     assert problems(path) == [f"{path}:3: script: train.ipynb is not a Python file"]
-
-
-def test_a_script_gets_a_plan_of_its_own(tmp_path: Path) -> None:
-    script = tmp_path / "Train Heart_2.py"
-    script.write_text(SCRIPT)
-
-    loaded = script_plan(script, rounds=5, seed=7, sites=2)
-    plan = loaded.manifest.plan
-
-    assert (plan.name, plan.script, plan.code) == ("train-heart-2", script.name, (script.name,))
-    assert (plan.rounds, plan.seed, plan.cohort.minimum) == (5, 7, 2)
-    assert plan.tasks["train"].discloses.update == "aggregate"
-    assert plan.tasks["train"].discloses.metrics == ("loss", "accuracy")
-    assert loaded.files == {script.name: script}
-
-
-@pytest.mark.parametrize("name", ["---.py", "Ü.py", "x" * 100 + ".py"])
-def test_a_script_may_have_any_name(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text(SCRIPT)
-
-    assert script_plan(tmp_path / name, rounds=1, seed=0, sites=1).manifest.plan.script == name
-
-
-@pytest.mark.parametrize(
-    ("name", "rounds", "problem"),
-    [
-        ("none.py", 1, "there is no file none.py in .*; did you mean `fine.py`"),
-        (".", 1, "is not a file"),
-        ("broken.py", 1, r"broken\.py:1: "),
-        ("fine.py", 0, "rounds: should be greater than or equal to 1, is 0"),
-        ("notes.txt", 1, "notes.txt is not a Python file"),
-    ],
-)
-def test_what_is_no_script_is_refused(tmp_path: Path, name: str, rounds: int, problem: str) -> None:
-    (tmp_path / "fine.py").write_text(SCRIPT)
-    (tmp_path / "broken.py").write_text("for")
-    (tmp_path / "notes.txt").write_text("1")
-
-    with pytest.raises(PlanError, match=problem):
-        script_plan(tmp_path / name, rounds=rounds, seed=0, sites=1)
 
 
 # What plans are made of, in any order and nesting: finds more than characters alone.

@@ -11,7 +11,7 @@ from hanse.config.load import load_plan
 from hanse.core.plan.plan import Plan
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task
-from hanse.demo.files import HEART_DISEASE, HOSPITALS, LEARNERS, write_plan, write_project
+from hanse.demo.files import HEART_DISEASE, HOSPITALS, LEARNERS, TEMPLATES, write_plan, write_project
 from hanse.errors import ConfigError
 from hanse.learners.bundle import load_factory
 
@@ -66,8 +66,9 @@ def test_every_hospital_has_a_file() -> None:
     assert {file.name for file in HEART_DISEASE.glob("*.csv")} == set(HOSPITALS.values())
 
 
-def test_a_new_project_has_its_own_name(tmp_path: Path) -> None:
-    plan = read_plan(write_project(tmp_path / "lungs", "lungs"))
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_new_project_has_its_own_name(template: str, tmp_path: Path) -> None:
+    plan = read_plan(write_project(tmp_path / "lungs", "lungs", template)[0])
 
     assert plan.name == "lungs"
     assert {file.name for file in (tmp_path / "lungs").iterdir()} == {"plan.yaml", *plan.code}
@@ -79,7 +80,7 @@ def test_a_project_that_exists_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_sites_without_data_learn_from_their_shares_of_the_example(tmp_path: Path) -> None:
-    plan = read_plan(write_project(tmp_path / "new", "new"))
+    plan = read_plan(write_project(tmp_path / "new", "new")[0])
     federation = load(tmp_path / "new" / "federation.py")
     sites = [
         Site(f"s{i}", DataSources("s", {}), partition=lambda y, i=i: np.arange(i, len(y), 4))

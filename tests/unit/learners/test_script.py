@@ -333,9 +333,16 @@ def test_what_cannot_be_kept_fails_the_round_and_is_tried_again(
     assert bits(one_round(session)) == bits(one_round(open_session(text, "b")))
 
 
-def test_only_training_is_a_scripts_task(open_session: Open) -> None:
-    with pytest.raises(TaskError, match=r"train\.py has no task 'evaluate': .* only the task 'train'"):
-        open_session(ADDING.replace("KEEP", "")).perform(Task("evaluate", 1, 0), START, sequence=1)
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("evaluate", r"has no task 'evaluate': .* Write hanse\.rounds\(model, evaluate=function\)"),
+        ("segment", "has no task 'segment': a script has only the tasks 'train' and 'evaluate'"),
+    ],
+)
+def test_what_is_no_task_of_a_script_is_refused(open_session: Open, task: str, why: str) -> None:
+    with pytest.raises(TaskError, match=rf"train\.py {why}"):
+        open_session(ADDING.replace("KEEP", "")).perform(Task(task, 1, 0), START, sequence=1)
 
 
 def test_parameters_that_do_not_fit_leave_the_script_as_it_is(open_session: Open) -> None:

@@ -9,7 +9,9 @@ from textwrap import dedent
 
 import pytest
 
-from hanse.config.load import LoadedPlan, load_plan, script_plan
+from hanse.config.load import LoadedPlan, load_plan
+from hanse.config.script import script_plan
+from hanse.config.write import to_yaml
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import RoundCommitted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
@@ -79,7 +81,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
         partition: Partition | None = None,
         listener: Callable[[Run, Event], None] = lambda run, event: None,
     ) -> Outcome:
-        settings = Settings(tmp_path_factory.mktemp("state"), 1_000, partition)
+        script = loaded.manifest.plan.script is not None
+        settings = Settings(tmp_path_factory.mktemp("state"), 1_000, partition, script_plan=script)
         return simulate(loaded, sites, settings, listener)
 
     return run
@@ -173,7 +176,12 @@ def test_a_script_that_trains_a_copy_is_said_to_train_nothing(tmp_path: Path) ->
     loaded, sites = with_script(tmp_path, SCRIPT.replace('model["w"] +=', 'dict(model)["w"] = model["w"] +'))
     said: list[str] = []
 
-    simulate(loaded, sites, Settings(tmp_path / "state", 0, say=said.append), lambda run, event: None)
+    simulate(
+        loaded,
+        sites,
+        Settings(tmp_path / "state", 0, say=said.append, script_plan=True),
+        lambda run, event: None,
+    )
 
     assert [line.partition(":")[0] for line in said] == ["at site-1", "at site-2"]
     assert "gave back exactly the parameters that it received" in said[0]
@@ -209,6 +217,183 @@ def test_a_run_continues_where_the_metric_that_it_keeps_the_best_by_is_defined_a
 
     assert outcome.run.phase is Phase.FINISHED
     assert outcome.best is None
+
+
+OF_FILES = """
+import sys
+from pathlib import Path
+import numpy as np
+import hanse
+import helper
+
+here = Path(__file__).parent
+settings = (here / "settings.txt").read_text()
+
+def test(model):
+    return {"examples": 1, "score": float(model["w"][0])}
+
+model = {"w": np.zeros(1, np.float32)}
+for round in hanse.rounds(model, evaluate=test):
+    from lib import late
+    metrics = {"loss": 1.0 / round.number, f"at_{hanse.site().name}": float(sys.argv[1])}
+    model["w"] += helper.STEP
+    round.report(examples=1, **metrics)
+"""
+
+
+@pytest.fixture
+def script_of_files(tmp_path: Path) -> Path:
+    """A script with modules, a package and a file of settings beside it."""
+    (tmp_path / "lib").mkdir()
+    write(tmp_path / "train.py", OF_FILES)
+    write(
+        tmp_path / "helper.py", "import importlib\nSTEP = importlib.import_module('found' + 'ation').STEP\n"
+    )
+    write(tmp_path / "foundation.py", "STEP = 1\n")
+    for name in ("__init__", "late", "later"):
+        write(tmp_path / "lib" / f"{name}.py", "")
+    write(tmp_path / "settings.txt", "x")
+    return tmp_path / "train.py"
+
+
+def two_sites() -> list[VirtualSite]:
+    return [VirtualSite(name) for name in ("site-1", "site-2")]
+
+
+def test_the_plan_of_a_script_lists_what_it_imports_and_declares_what_it_reports(
+    script_of_files: Path, run: Callable[..., Outcome]
+) -> None:
+    loaded = script_plan(script_of_files, rounds=2, seed=0, sites=2, code=["*.txt"], arguments=["3"])
+
+    plan = run(loaded, two_sites()).loaded.manifest.plan
+
+    package = ("lib/__init__.py", "lib/late.py", "lib/later.py")
+    assert plan.code == ("train.py", "foundation.py", "helper.py", *package, "settings.txt")
+    assert plan.tasks["train"].discloses.metrics == ("loss", "at_site-1", "at_site-2")
+    assert plan.tasks["evaluate"].discloses.metrics == ("score",)
+    assert plan.arguments == ("3",)
+
+
+def test_the_plan_of_a_script_gives_the_same_model_from_its_bundle(
+    script_of_files: Path, tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    loaded = script_plan(script_of_files, rounds=2, seed=0, sites=2, code=["*.txt"], arguments=["3"])
+    first = run(loaded, two_sites())
+    (script_of_files.parent / "plan.yaml").write_text(to_yaml(first.loaded.manifest.plan))
+    planned = load_plan(script_of_files.parent / "plan.yaml")
+
+    second = simulate(planned, two_sites(), Settings(tmp_path / "state", 0), lambda run, event: None)
+
+    assert second.run.model == first.run.model
+    assert second.loaded.digest == first.loaded.digest
+    assert second.run.metrics["score"] == 2.0
+
+
+def test_a_plans_script_has_no_file_that_the_plan_does_not_list(
+    script_of_files: Path, tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    loaded = script_plan(script_of_files, rounds=2, seed=0, sites=2, arguments=["3"])
+    settings = Settings(tmp_path / "state", 0)
+
+    with pytest.raises(WorkflowError, match="could give a first model"):
+        simulate(loaded, two_sites(), settings, lambda run, event: None)
+
+
+def test_a_metric_whose_name_no_plan_can_declare_is_refused(
+    tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    loaded, sites = with_script(tmp_path, SCRIPT.replace('loss=float(model["w"][0])', "**{'my loss': 1}"))
+
+    with pytest.raises(PlanError, match=r"tasks\.train\.discloses\.metrics\[0\]: 'my loss' is not a name"):
+        run(loaded, sites)
+
+
+def test_many_sites_of_a_script_share_a_process_and_are_said_to(tmp_path: Path) -> None:
+    write(tmp_path / "train.py", SCRIPT.replace("site.data_root / site.name", "site.state_dir / 'x'"))
+    loaded = script_plan(tmp_path / "train.py", rounds=1, seed=0, sites=9)
+    sites = [VirtualSite(f"site-{number}") for number in range(9)]
+    said: list[str] = []
+
+    outcome = simulate(
+        loaded,
+        sites,
+        Settings(tmp_path / "state", 0, say=said.append, script_plan=True),
+        lambda run, event: None,
+    )
+
+    assert value(outcome) == 6.0
+    assert outcome.loaded.manifest.plan.tasks["train"].discloses.metrics == ("loss",)
+    assert said[0].startswith("the script runs at 9 sites in threads of one process")
+
+
+def test_a_file_that_a_script_reads_and_its_plan_does_not_list_is_warned_of(
+    script_of_files: Path, tmp_path: Path
+) -> None:
+    loaded = script_plan(script_of_files, rounds=1, seed=0, sites=2, arguments=["3"])
+    said: list[str] = []
+
+    simulate(
+        loaded,
+        two_sites(),
+        Settings(tmp_path / "state", 0, say=said.append, script_plan=True),
+        lambda run, event: None,
+    )
+
+    assert [line for line in said if line.startswith("train.py reads settings.txt beside it")]
+
+
+def test_a_plans_script_runs_in_a_folder_of_its_site(project: LoadedPlan, tmp_path: Path) -> None:
+    text = SCRIPT.replace("(site.data_root / site.name)", "site.state_dir.joinpath('ended')")
+    write(
+        project.root / "train.py",
+        text.replace("examples=1", "examples=1 + (site.state_dir.parent == Path.cwd())"),
+    )
+    write(project.root / "train.py", "from pathlib import Path\n" + (project.root / "train.py").read_text())
+    write(
+        project.root / "plan.yaml",
+        PLAN.replace("adding.py", "train.py")
+        .replace("learner: adding:learner", "script: train.py")
+        .replace("data: [step]\n", ""),
+    )
+    counted = []
+
+    def listen(_: Run, event: Event) -> None:
+        if isinstance(event, UpdateAccepted):
+            counted.append(event.num_examples)
+
+    loaded = load_plan(project.root / "plan.yaml")
+    simulate(loaded, two_sites(), Settings(tmp_path / "state", 0), listen)
+
+    assert counted[-2:] == [2, 2]
+
+
+def test_a_data_source_that_is_missing_in_a_simulation_is_given_on_the_command_line(
+    tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    text = SCRIPT.replace("model = {", "site.data['heart']\nmodel = {")
+
+    with pytest.raises(MissingDataError, match="Add --data NAME=PATH"):
+        run(*with_script(tmp_path, text))
+
+
+def test_a_module_from_elsewhere_is_warned_of(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "common.py").touch()
+    loaded, sites = with_script(
+        tmp_path, f"import sys; sys.path.append({str(elsewhere)!r}); import common\n" + SCRIPT
+    )
+    said: list[str] = []
+
+    simulate(
+        loaded,
+        sites,
+        Settings(tmp_path / "state", 0, say=said.append, script_plan=True),
+        lambda run, event: None,
+    )
+
+    assert [line for line in said if "common.py from outside of its folder" in line]
 
 
 def test_the_listener_sees_every_round(project: LoadedPlan, run: Callable[..., Outcome]) -> None:
@@ -265,14 +450,12 @@ def test_two_sites_of_one_name_are_a_slip(project: LoadedPlan, run: Callable[...
         run(project, [sites_of(project)[0]] * 2)
 
 
-def test_code_that_the_plan_does_not_list_is_not_found(
-    project: LoadedPlan, run: Callable[..., Outcome]
-) -> None:
+def test_code_that_is_imported_and_not_listed_is_refused_before_anything_runs(project: LoadedPlan) -> None:
     write(project.root / "helper.py", "")
     write(project.root / "adding.py", "import helper\n" + LEARNER)
 
-    with pytest.raises(PlanError, match="No module named 'helper'"):
-        run(load_plan(project.root / "plan.yaml"), sites_of(project))
+    with pytest.raises(PlanError, match=r"adding\.py:1 imports helper\.py, which is not listed under `code`"):
+        load_plan(project.root / "plan.yaml")
 
 
 def test_a_plans_own_workflow_drives_the_run(project: LoadedPlan, run: Callable[..., Outcome]) -> None:

@@ -1,11 +1,12 @@
 """Sites by number, by name and by folder, and their data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hanse.errors import ConfigError, MissingDataError
-from hanse.simulation.sites import counted, in_folders, named, with_data
+from hanse.simulation.sites import completed, counted, in_folders, named, with_data
 
 
 def names(sites: list) -> list[str]:
@@ -70,7 +71,78 @@ def test_data_that_is_not_there_names_the_site(tmp_path: Path) -> None:
         with_data(named("b"), [f"heart={tmp_path}/{{site}}.csv"])
 
 
-@pytest.mark.parametrize("sources", [["heart"], ["=x"], ["heart="], ["heart=.", "heart=."]])
+@pytest.mark.parametrize("sources", [["=x"], ["heart="], ["heart=.", "heart=."]])
 def test_a_source_that_is_no_name_and_path_is_refused(sources: list[str]) -> None:
     with pytest.raises(ConfigError, match="NAME=PATH"):
         with_data(named("b"), sources)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Two sites with a file each, and one site with a second file."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "heart.csv").touch()
+    (tmp_path / "b" / "ct").mkdir()
+    return tmp_path
+
+
+def test_a_path_in_each_sites_folder_is_not_given_twice(folders: Path) -> None:
+    sites = with_data(in_folders(folders), ["heart=heart.csv"])
+
+    assert [site.data["heart"] for site in sites] == [folders / name / "heart.csv" for name in "ab"]
+
+
+def test_a_path_that_only_some_folders_have_is_not_taken_from_elsewhere(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders / "b")
+
+    with pytest.raises(MissingDataError, match=r"a/ct, which is to be data of site a"):
+        with_data(in_folders(folders), ["ct=ct"])
+
+
+def test_a_path_that_no_folder_has_is_one_in_the_current_folder(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders)
+
+    sites = with_data(in_folders(folders), ["heart={site}/heart.csv"])
+
+    assert [site.data["heart"] for site in sites] == [folders / name / "heart.csv" for name in "ab"]
+
+
+def test_a_source_is_found_by_its_name_in_each_folder(folders: Path) -> None:
+    expected = [{"heart": folders / name / "heart.csv"} for name in "ab"]
+
+    assert [site.data for site in completed(in_folders(folders), ["heart"])] == expected
+    assert [site.data for site in with_data(in_folders(folders), ["heart"])] == expected
+
+
+def test_the_only_source_is_the_folder_where_no_folder_has_its_name(folders: Path) -> None:
+    sites = completed(in_folders(folders), ["xrays"])
+
+    assert [site.data["xrays"] for site in sites] == [folders / "a", folders / "b"]
+
+
+def test_of_several_sources_each_has_to_be_in_the_folder(folders: Path) -> None:
+    with pytest.raises(MissingDataError, match=r"the data root of site a, has no 'ct'. Add --data ct=PATH"):
+        completed(in_folders(folders), ["heart", "ct"])
+
+
+def test_a_source_that_could_be_several_files_is_refused(folders: Path) -> None:
+    (folders / "a" / "heart.txt").touch()
+
+    with pytest.raises(MissingDataError, match=r"several of the name 'heart': heart\.csv, heart\.txt"):
+        completed(in_folders(folders), ["heart"])
+
+
+def test_a_source_that_is_given_is_left_alone(folders: Path) -> None:
+    sites = [replace(site, data={"heart": Path("/given")}) for site in in_folders(folders)]
+
+    assert completed(sites, ["heart"]) == sites
+
+
+def test_a_source_without_a_path_needs_a_data_root() -> None:
+    with pytest.raises(ConfigError, match="Write heart=PATH, or add --site-data DIR"):
+        with_data(named("ab"), ["heart"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hanse.cli.demo.hospitals import DemoPaths
     from hanse.cli.watch.live import View
     from hanse.config.load import LoadedPlan
-    from hanse.demo.comparison import Comparison
+    from hanse.learners.comparison import Comparison
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -102,7 +102,7 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
     return {
         "directory": str(root),
         "rounds": view.history,
-        "patients": comparison.patients,
+        "patients": comparison.examples,
         "scores": comparison.scores,
         "files": {name: str(path) for name, path in files.items()},
         "verified": True,
@@ -142,12 +142,9 @@ async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str
 
 
 def _show(comparison: Comparison) -> None:
-    from rich.console import Console
+    from hanse.cli.comparison import show
+    from hanse.demo.comparison import NOTE, TITLES
 
-    from hanse.demo.comparison import NOTE, render
-
-    console = Console(highlight=False)
-    for metric in comparison.metrics:
-        console.print()
-        console.print(render(comparison, metric))
-    console.print(f"\n{NOTE}\n")
+    known = comparison.metrics
+    show(comparison, {name: title for name, title in TITLES.items() if name in known}, "held-out patients")
+    say(f"\n{NOTE}\n")

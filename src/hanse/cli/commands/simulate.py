@@ -15,6 +15,8 @@ from hanse.cli.output import say, say_json, warn
 
 if TYPE_CHECKING:
     from hanse.assembly.simulation import Simulation
+    from hanse.assembly.simulation_results import ResultFolder
+    from hanse.core.run.run import Run
     from hanse.simulation.partition import Partition
     from hanse.simulation.simulate import Outcome, VirtualSite
 
@@ -38,12 +40,18 @@ SiteNames = Annotated[
 ]
 SiteFolders = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Each folder in DIR is a site: its name, and the root of its own data."),
+    typer.Option(
+        metavar="DIR",
+        help="Each folder in DIR is a site: its name, and its data root. A plan's data sources are found "
+        "there by their names (NAME, NAME.csv); the only source of a plan may be the folder itself.",
+    ),
 ]
 DataSources = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME=PATH", help="A data source of every site; {site} in PATH is the name of the site."
+        metavar="NAME[=PATH]",
+        help="A data source of every site; {site} in PATH is the name of the site, and a path that each "
+        "site's data root has is that one. Without PATH it is found in the data root by its name.",
     ),
 ]
 DataRoot = Annotated[
@@ -53,9 +61,11 @@ DataRoot = Annotated[
 Dealing = Annotated[
     str | None,
     typer.Option(
-        metavar="iid|dirichlet:ALPHA",
-        help="How site.share(labels) deals a shared data set out. Not given: iid with --sites, and no "
-        "dealing with --site and --site-data.",
+        metavar="KIND",
+        help="How site.share(labels) deals a shared data set out: iid, dirichlet:ALPHA (each label in "
+        "proportions of its own), quantity:ALPHA (parts of different sizes), shards:K (K pieces of the "
+        "data sorted by label), column:NAME (by the values of a column, for site.share(labels, table)). "
+        "Not given: iid with --sites, and no dealing with --site and --site-data.",
     ),
 ]
 Rounds = Annotated[
@@ -68,13 +78,41 @@ Seed = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Write model.safetensors, best.safetensors and metrics.json there."),
+    typer.Option(
+        metavar="DIR",
+        help="Write model.safetensors, best.safetensors and metrics.json there, after each round; a folder "
+        "that has such files already is refused.",
+    ),
 ]
 SavePlan = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write down the plan that is run, as a file beside its code."),
 ]
-Engine = Annotated[str, typer.Option(help="inline: the sites one after another, in this process.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="inline: the sites one after another, in this process; up to 8 sites of a script in one each."
+    ),
+]
+Code = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE|FOLDER|GLOB",
+        help="Of a script: files beside it that belong to its code, besides the modules that it imports.",
+    ),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ARGUMENT", help="After --: arguments of the script, in place of the plan's."),
+]
+Baselines = Annotated[
+    bool,
+    typer.Option(
+        "--baselines",
+        help="After the run, train each site alone, and a model of all data where the learner can pool them "
+        "or the sites share them; print a table of all models at all sites.",
+    ),
+]
 
 
 @app.command()
@@ -90,42 +128,51 @@ def simulate(
     seed: Seed = None,
     output: Output = None,
     save_plan: SavePlan = None,
+    baselines: Baselines = False,
     engine: Engine = "inline",
+    code: Code = None,
+    arguments: Arguments = None,
     json: Json = False,
 ) -> None:
     """Run a plan, or a training script as it is, with virtual sites.
 
     One of --sites, --site and --site-data says which sites there are. Nothing is kept
-    unless --output names a folder, and nothing runs on after the command has ended.
+    unless --output or --save-plan is given, and nothing runs on after the command has ended.
+    Arguments of the script stand at the end, after --: hanse simulate train.py --sites 3 -- --lr 0.1
     """
-    from hanse.assembly.simulation import prepare, save, stated, summarise, write_results
-    from hanse.files.errors import file_errors
+    from hanse.assembly.simulation import prepare, save_before
+    from hanse.assembly.simulation_results import ResultFolder
+    from hanse.simulation.baselines import MOST_SITES
     from hanse.simulation.simulate import check_engine
 
     check_engine(engine)
     places = _places(sites, site or (), site_data, data or (), data_root)
+    if baselines and len(places) > MOST_SITES:
+        raise typer.BadParameter(f"--baselines compares all sites: there may be {MOST_SITES}")
     dealt = _partition(partition, shared=sites is not None)
-    prepared = prepare(path, places, dealt, rounds, seed, engine=engine)
+    prepared = prepare(
+        path, places, dealt, rounds, seed, engine=engine, code=code or (), arguments=arguments or ()
+    )
+    results = None if output is None else ResultFolder(output)
     if save_plan is not None:
-        prepared = stated(prepared, warn)
-        save(prepared, save_plan)
-    if output is not None:
-        with file_errors(f"make the folder {output}"):
-            output.mkdir(parents=True, exist_ok=True)
-    outcome, history = _run(prepared, silent=json)
-    summary = summarise(prepared, outcome, history)
-    if output is not None:
-        summary["files"] = write_results(output, outcome, summary)
+        prepared = save_before(prepared, save_plan, warn)
+    outcome, summary = _run(prepared, results, save_plan, silent=json, baselines=baselines)
     if json:
         say_json(summary)
-    elif output is None:
-        say("nothing was kept; --output DIR writes the model and the metrics")
     else:
-        say("\n".join(f"{what}: {file}" for what, file in summary["files"].items()))
-    if not json:
+        _show(outcome, prepared)
+        say(_kept(results, save_plan))
         for warning in summary["warnings"]:
             warn(warning)
     _warn(outcome, prepared.partition)
+
+
+def _say_kept(files: dict[str, str], plan: Path | None) -> None:
+    for name, file in (({} if plan is None else {"plan": str(plan)}) | files).items():
+        say(f"{name}: {file}")
+    if not files:
+        what = "nothing" if plan is None else "nothing else"
+        say(f"{what} was kept; --output DIR writes the model and the metrics")
 
 
 def _places(
@@ -152,27 +199,92 @@ def _partition(text: str | None, *, shared: bool) -> Partition | None:
     return Partition() if shared else None
 
 
-def _run(prepared: Simulation, *, silent: bool) -> tuple[Outcome, list[dict[str, Any]]]:
-    from hanse.assembly.simulation import run
+def _run(
+    prepared: Simulation, results: ResultFolder | None, plan: Path | None, *, silent: bool, baselines: bool
+) -> tuple[Outcome, dict[str, Any]]:
+    """Run a simulation, and write its results after each round; the outcome, and its summary."""
+    from hanse.assembly.simulation import finished, run, save_after, summarise
     from hanse.cli.watch.live import View
     from hanse.core.run.events import Event
-    from hanse.core.run.run import Run
     from hanse.core.run.run_events import PlanAnswered, RunFailed, RunStarted, RunSubmitted
+    from hanse.errors import HanseError
 
     # That virtual sites accept the plan need not be told, and a failure is told as the command's error.
     expected = (RunSubmitted, PlanAnswered, RunStarted, RunFailed)
+    view = View(shown=not silent, in_turn=True)
+    latest: Run | None = None
     if not silent:
         say(_heading(prepared))
-    with (
+
+    def listen(now: Run, event: Event) -> None:
+        nonlocal latest
+        latest = now
+        view.event(event, silent=isinstance(event, expected))
+
+    def write(now: Run, tensors: Any = None, **changes: Any) -> None:
+        if results is not None:
+            results.write(now, tensors, summarise(prepared, now, view.history) | changes)
+
+    try:
         # What the plan's code prints is not to stand amid the JSON.
-        redirect_stdout(sys.stderr) if silent else nullcontext(),
-        View(shown=not silent) as view,
-    ):
+        with redirect_stdout(sys.stderr) if silent else nullcontext(), view:
+            outcome = run(prepared, listen, warn, write, baselines=baselines)
+    except (HanseError, KeyboardInterrupt) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        done = 0 if latest is None else max(latest.committed, 0)
+        if latest is not None and done:
+            write(latest, **({"phase": "stopped"} if interrupted else {}))
+        if interrupted or done or plan:
+            rounds = f"{done} of {prepared.loaded.manifest.plan.rounds} rounds"
+            saved = plan if plan is not None and plan.exists() else None
+            typer.echo(f"ended early, with {rounds} done\n{_kept(results, saved)}", err=True)
+        raise
+    prepared = finished(prepared, outcome)
+    if plan is not None:
+        save_after(prepared, plan)
+    write(outcome.run, **_compared(outcome))
+    files = {} if results is None else {"files": results.files}
+    return outcome, summarise(prepared, outcome.run, view.history) | _compared(outcome) | files
 
-        def listen(_: Run, event: Event) -> None:
-            view.event(event, silent=isinstance(event, expected))
 
-        return run(prepared, listen, warn), view.history
+def _kept(results: ResultFolder | None, plan: Path | None) -> str:
+    """The files that are left of a simulation, a line each."""
+    files = {} if results is None else results.files
+    kept = [*([f"plan: {plan}"] if plan else []), *(f"{what}: {file}" for what, file in files.items())]
+    if results is None:
+        what = "nothing else" if plan else "nothing"
+        kept.append(f"{what} was kept; --output DIR writes the model and the metrics")
+    elif not files:
+        kept.append("no round was done, so that there is no model to keep")
+    return "\n".join(kept)
+
+
+def _compared(outcome: Outcome) -> dict[str, Any]:
+    """The comparison with baselines as JSON."""
+    found = outcome.comparison
+    if found is None:
+        return {}
+    models = {
+        model: {"sites": by_site, "all": {name: found.mean(model, name) for name in found.metrics}}
+        for model, by_site in found.scores.items()
+    }
+    return {"baselines": {"examples": dict(found.examples), "models": models}}
+
+
+def _show(outcome: Outcome, prepared: Simulation) -> None:
+    """Print the model beside its baselines, a table a metric."""
+    if outcome.comparison is None:
+        return
+    from hanse.cli.comparison import show
+    from hanse.control.timeline import in_order
+
+    script = prepared.loaded.manifest.plan.script
+    show(
+        outcome.comparison,
+        {name: name for name in in_order(outcome.comparison.metrics)},
+        "held-out examples" if script is None else "examples reported",
+    )
+    say("\n".join(["", *outcome.comparison.notes, ""]))
 
 
 def _heading(prepared: Simulation) -> str:
@@ -183,14 +295,18 @@ def _heading(prepared: Simulation) -> str:
         [
             f"{plan.script or plan.name}: workflow {plan.workflow}, rounds {plan.rounds}, seed {plan.seed}, "
             f"{len(names)} site{'s' if len(names) > 1 else ''}: {shown}",
-            *(f"{name} discloses {_disclosed(task.discloses)}" for name, task in plan.tasks.items()),
+            *(
+                f"{name} discloses {_disclosed(task.discloses, open_ended=prepared.is_script)}"
+                for name, task in plan.tasks.items()
+            ),
         ]
     )
 
 
-def _disclosed(disclosure: Any) -> str:
+def _disclosed(disclosure: Any, *, open_ended: bool) -> str:
     update = {"none": "no update", "aggregate": "the sum of the updates", "individual": "each site's update"}
-    return ", ".join([update[disclosure.update], *disclosure.metrics])
+    metrics = ["the metrics that the script reports"] if open_ended else disclosure.metrics
+    return ", ".join([update[disclosure.update], *metrics])
 
 
 def _warn(outcome: Outcome, dealing: Partition | None) -> None:

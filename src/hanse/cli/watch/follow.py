@@ -62,7 +62,7 @@ async def _remind(view: View) -> None:
 
 def _show(view: View, record: JournalRecord) -> None:
     try:
-        view.event(read_event(record.kind, record.body))
+        view.event(read_event(record.kind, record.body), time_ms=record.time_ms)
     except ValueError as error:
         raise ProtocolError(
             f"the aggregator sent an event {record.kind}, which this version does not know",

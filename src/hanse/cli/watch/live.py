@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from hanse.cli.output import printable, say
+from hanse.cli.watch.pace import Pace, about
 from hanse.control.timeline import Timeline, figure, in_order
 from hanse.core.run.events import Event
 from hanse.core.values.update import given
@@ -28,10 +30,12 @@ class View:
 
     Args:
         shown: Whether to; else its history is all that is kept.
+        in_turn: Whether sites work one after another, as in a simulation.
     """
 
-    def __init__(self, *, shown: bool = True) -> None:
+    def __init__(self, *, shown: bool = True, in_turn: bool = False) -> None:
         self._shown = shown
+        self._clock = _Clock(Pace(in_turn=in_turn))
         self._story = Timeline()
         self._awaited: Mapping[str, AwaitedSite] = {}
         self._told = False
@@ -63,9 +67,10 @@ class View:
         if self._shown:
             say(line)
 
-    def event(self, event: Event, *, silent: bool = False) -> None:
-        """Show what happened; in the picture only, where `silent`."""
+    def event(self, event: Event, *, silent: bool = False, time_ms: int | None = None) -> None:
+        """Show what happened, at that time; in the picture only, where `silent`."""
         self._told = True
+        self._clock.take(event, time_ms)
         for line in self._story.lines_for(event):
             if not silent:
                 self.tell(line)
@@ -93,15 +98,10 @@ class View:
 
     def _picture(self) -> RenderableType:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
         from rich.table import Table
 
         story = self._story
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            f"round {story.committed}/{story.rounds}",
-            ProgressBar(total=max(story.rounds, 1), completed=story.committed, width=40),
-        )
+        self._clock.rounds = story.rounds
         columns = in_order(name for metrics in story.metrics.values() for name in metrics)
         table = Table("site", "", "waited for (UTC)", *columns, box=None, header_style="dim")
         sites = sorted(story.doing.keys() | self._awaited, key=lambda site: (site not in self._awaited, site))
@@ -114,7 +114,47 @@ class View:
                 "" if awaited is None else _times(awaited),
                 *(figure(figures[name]) if name in figures else "" for name in columns),
             )
-        return Group(bar, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
+        return Group(self._clock, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
+
+
+class _Clock:
+    """The line with the bar, made each time it is drawn: time passes where nothing happens.
+
+    A thread of its own draws it.
+
+    Args:
+        pace: Takes in all events.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.rounds = 0
+        self._pace = pace
+        self._ahead_s: float | None = None
+        """Seconds by which the run's clock is ahead of this machine's: no event comes before it happened."""
+
+    def take(self, event: Event, time_ms: int | None) -> None:
+        """Take in an event, of a run with a clock of its own where a time is given."""
+        now_s = time.time()
+        if time_ms is not None:
+            ahead_s = time_ms / 1000 - now_s
+            self._ahead_s = ahead_s if self._ahead_s is None else max(ahead_s, self._ahead_s)
+            now_s = time_ms / 1000
+        self._pace.take(event, now_s)
+
+    def __rich__(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        now_s = time.time() + (self._ahead_s or 0.0)
+        left_s = self._pace.left_s(now_s)
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            f"round {self._pace.round}/{self.rounds}",
+            ProgressBar(total=max(self.rounds, 1), completed=self._pace.done(now_s), width=40),
+            printable(self._pace.describe()),
+            "" if left_s is None else f"{about(left_s)} left",
+        )
+        return bar
 
 
 def _times(awaited: AwaitedSite) -> str:

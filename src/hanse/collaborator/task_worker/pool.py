@@ -99,7 +99,11 @@ class Workers:
                 raise
             finally:
                 progress.sign = always()
-            self._idle[run_id] = worker
+            if report.error and manifest.plan.script is not None:
+                # Run again, a script may have to do what a process can do only once.
+                await self._end(worker, grace_s=0)
+            else:
+                self._idle[run_id] = worker
             for notice in self._new_notices(run_id, report):
                 logger.warning("run %s: %s of round %d: %s", run_id, order.task, order.round_number, notice)
             return _checked(report)

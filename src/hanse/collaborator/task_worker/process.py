@@ -11,6 +11,7 @@ from hanse.core.values.site import DataSources, Site
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
+from hanse.learners.main_thread import MainThread
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform, setup_seed
 from hanse.learners.script import ScriptSession
@@ -27,20 +28,39 @@ def main(channel: Channel, _confined: Confined, arguments: tuple[str, ...]) -> N
         channel: To the agent.
         arguments: A `Setup`, as JSON.
     """
-    host = TaskHost(Setup.model_validate_json(arguments[0]))
-    while (message := channel.receive()) is not None:
-        channel.send(host.carry_out(Order.model_validate(message)).model_dump())
-    host.close()
+    main_thread = MainThread()
+    host = TaskHost(Setup.model_validate_json(arguments[0]), main_thread)
+
+    def serve() -> None:
+        while (message := channel.receive()) is not None:
+            channel.send(host.carry_out(Order.model_validate(message)).model_dump())
+        host.close()
+
+    if host.is_script:
+        main_thread.lend(serve)
+    else:
+        serve()
 
 
 class TaskHost:
-    """Holds the user's code from its first task to its last; works in the current directory."""
+    """Holds the user's code from its first task to its last; works in the current directory.
 
-    def __init__(self, setup: Setup) -> None:
+    Args:
+        setup: What to run, and as which site.
+        main_thread: Where a script runs; None: in a thread of its own.
+    """
+
+    def __init__(self, setup: Setup, main_thread: MainThread | None = None) -> None:
         self._setup = setup
+        self._main_thread = main_thread
         self._plan = Manifest.from_bytes(Path(setup.manifest).read_bytes(), setup.digest).plan
         self._session: Session | None = None
         self._noted: set[str] = set()
+
+    @property
+    def is_script(self) -> bool:
+        """True where the user's code is a script, and not a learner."""
+        return self._plan.script is not None
 
     def carry_out(self, order: Order) -> TaskReport:
         """Perform a task; a failure is a report too."""
@@ -86,6 +106,7 @@ class TaskHost:
         )
         state = Path("state").resolve()
         if plan.script is not None:
-            return ScriptSession(bundle / plan.script, site, state)
+            script = bundle / plan.script
+            return ScriptSession(script, site, state, plan.arguments, main_thread=self._main_thread)
         assert plan.learner is not None  # the schema sees to it
         return LearnerSession(load_factory(bundle, plan.learner), site, state)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from hanse.core.plan.plan import Plan
+from hanse.core.plan.plan import MOST_FILES, Plan
 from hanse.core.plan.section import PlanSection
 from hanse.core.values.canonical import canonical_json, sha256
 from hanse.core.values.schema import CodePath, Digest, problem_of
@@ -33,7 +33,7 @@ class Manifest(PlanSection):
 
     format: Literal["hanse-plan/1"] = "hanse-plan/1"
     plan: Plan
-    files: tuple[CodeFile, ...] = Field(max_length=500)
+    files: tuple[CodeFile, ...] = Field(max_length=MOST_FILES)
     initial_model: CodeFile | None = None
 
     @model_validator(mode="after")

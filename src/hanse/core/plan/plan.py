@@ -22,6 +22,11 @@ from hanse.core.values.significant import MOST_DIGITS
 
 BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
 
+MOST_FILES = 500
+"""Files of a plan's code."""
+_MOST_ARGUMENTS = 200
+Argument = Annotated[str, Field(max_length=2_000)]
+
 _LONGEST_NAME = 500
 FeatureName = Annotated[str, Field(max_length=_LONGEST_NAME)]
 LabelValue = FeatureName | bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | float
@@ -46,11 +51,20 @@ class Plan(PlanSection):
 
     name: Name = Field(description="Name of the plan, for people.")
     code: tuple[CodePath, ...] = Field(
-        (), max_length=500, description="Files of the plan's code, relative to the plan file."
+        (),
+        max_length=MOST_FILES,
+        description="Files of the plan's code, relative to the plan file. In a plan file also folders and "
+        "globs (`models/**/*.py`), which stand for the files that are there when the plan is read.",
     )
     learner: Reference | None = Field(None, description="`module:function` that makes the learner of a site.")
     script: CodePath | None = Field(
         None, description="A training script with `hanse.rounds`, instead of a learner."
+    )
+    arguments: tuple[Argument, ...] = Field(
+        (),
+        max_length=_MOST_ARGUMENTS,
+        description="Arguments of the script, which it finds in `sys.argv`; each is text.",
+        json_schema_extra=new_since("0.2"),
     )
     workflow: str = Field("fedavg", max_length=200, description="`fedavg`, `evaluate`, or `module:function`.")
     rounds: int = Field(1, ge=1, le=1_000_000, description="Rounds of the run.")
@@ -148,6 +162,8 @@ class Plan(PlanSection):
             raise ValueError("a plan has either a `learner` or a `script`")
         if self.script is not None and self.script not in self.code:
             raise ValueError(f"`script: {self.script}` must be listed under `code`")
+        if self.arguments and self.script is None:
+            raise ValueError("`arguments` go with a `script`; a learner finds `options` in `site.options`")
         for reference in (self.learner, self.workflow):
             if reference is not None and ":" in reference and self.module_file(reference) is None:
                 module = reference.partition(":")[0].replace(".", "/")

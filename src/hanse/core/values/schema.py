@@ -67,7 +67,8 @@ def _label(value: str) -> str:
     return value
 
 
-def _code_path(value: str) -> str:
+def check_code_path(value: str) -> str:
+    """Refuse what is not a plain relative path inside a folder."""
     path = PurePosixPath(value)
     plain = str(path) == value and value.isprintable() and "\\" not in value
     if not plain or not path.name or path.is_absolute() or ".." in path.parts:
@@ -96,7 +97,7 @@ Duration = Annotated[
 Name = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_party_name)]
 
 CodePath = Annotated[
-    str, Field(max_length=200, json_schema_extra=_format("path")), AfterValidator(_code_path)
+    str, Field(max_length=200, json_schema_extra=_format("path")), AfterValidator(check_code_path)
 ]
 
 Reference = Annotated[

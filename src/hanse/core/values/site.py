@@ -16,13 +16,25 @@ Indices = npt.NDArray[np.int64]
 LabelValue = str | int | float | bool
 """A label of examples, or the name of a feature."""
 
+DEPLOYED = "Name it under `data` in the plan, and say in site.yaml where it is."
+"""The mend for a data source that a site lacks."""
+
 
 class DataSources(Mapping[str, Path]):
-    """A site's data sources by name; an unknown name says which names there are."""
+    """A site's data sources by name; an unknown name says which names there are.
 
-    def __init__(self, site: str, paths: Mapping[str, Path]) -> None:
+    Args:
+        site: Name of the site.
+        paths: Its data sources.
+
+    Attributes:
+        mend: The mend for code that asks for another one.
+    """
+
+    def __init__(self, site: str, paths: Mapping[str, Path], mend: str = DEPLOYED) -> None:
         self._site = site
         self._paths = dict(paths)
+        self.mend = mend
 
     def __getitem__(self, name: str) -> Path:
         try:
@@ -31,7 +43,7 @@ class DataSources(Mapping[str, Path]):
             known = ", ".join(sorted(self._paths)) or "none"
             raise MissingDataError(
                 f"site {self._site} has no data source named {name!r}; it has: {known}",
-                mend="Name it under `data` in the plan, and say in site.yaml where it is.",
+                mend=self.mend,
             ) from None
 
     def __iter__(self) -> Iterator[str]:
@@ -70,7 +82,7 @@ class Site:
     index: int = 0
     count: int = 1
     state_dir: Path | None = None
-    partition: Callable[[npt.ArrayLike], Indices] | None = None
+    partition: Callable[..., Indices] | None = None
     labels: tuple[LabelValue, ...] | None = None
     features: tuple[str, ...] | None = None
 
@@ -78,19 +90,21 @@ class Site:
         if self.data_root is None and len(self.data) == 1:
             object.__setattr__(self, "data_root", next(iter(self.data.values())))
 
-    def share(self, labels: npt.ArrayLike) -> Indices:
+    def share(self, labels: npt.ArrayLike, table: Any = None) -> Indices:
         """Which examples are this site's.
 
         In a deployment all of them; in a simulation this site's part of a
         data set that the virtual sites share, by `--partition`.
 
         Args:
-            labels: One label an example, shape (examples,); only label-skewed
-                partitions look at the values.
+            labels: One label an example, shape (examples,); only `dirichlet` and `shards`
+                look at the values.
+            table: Columns of the examples by name: a data frame, a structured array or a
+                dictionary of arrays; only `column` looks at it.
 
         Returns:
             Increasing indices, int64.
         """
         if self.partition is None:
             return np.arange(len(np.asarray(labels)), dtype=np.int64)
-        return self.partition(labels)
+        return self.partition(labels) if table is None else self.partition(labels, table)

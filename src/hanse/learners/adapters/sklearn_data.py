@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,17 @@ def checked_examples(data: Data, name: str, *, labels: bool, column: bool = True
     weight = None if len(data) == 2 or data[2] is None else _checked_weight(data[2], len(y), name)
     targets = _names(data[1], y.shape[1]) if y.ndim == 2 and y.shape[1] > 1 else None
     return Examples(x, y, weight, _names(data[0], x.shape[1]), targets)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """All examples of several sites; a site without weights weighs its own with 1."""
+    weight = None
+    if any(part.weight is not None for part in parts):
+        weight = np.concatenate(
+            [np.ones(len(part.y)) if part.weight is None else part.weight for part in parts]
+        )
+    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y"))
+    return Examples(x, y, weight, parts[0].features, parts[0].targets)
 
 
 def _checked_weight(weight: Any, count: int, name: str) -> Array:

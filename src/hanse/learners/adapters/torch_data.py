@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -135,6 +136,23 @@ class Examples:
                     mend=f"Remove it from the plan{own}, or give the learner the Dataset.",
                 )
         return Cut(schedule.batch_size or DEFAULT_BATCH_SIZE, schedule.last_batch)
+
+    def joined(self, others: Iterable[Examples]) -> Examples:
+        """All examples of these and of others.
+
+        Raises:
+            ValueError: They are in a `DataLoader`, whose batches are of the user's making.
+        """
+        parts = [self._data, *(other._data for other in others)]
+        if all(isinstance(part, tuple) for part in parts):
+            inputs, targets = zip(*parts, strict=True)
+            return Examples((torch.cat(inputs), torch.cat(targets)), self._name)
+        sets: list[Dataset[Any]] = []
+        for part in parts:
+            if isinstance(part, DataLoader):
+                raise ValueError(f"{self._name} is a DataLoader: data can be pooled where they are a Dataset")
+            sets.append(TensorDataset(*part) if isinstance(part, tuple) else part)
+        return Examples(ConcatDataset(sets), self._name)
 
     def seed(self, seed: int) -> None:
         """Seed the generators that a `DataLoader` of the user's may have of its own."""

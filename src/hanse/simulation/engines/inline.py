@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hanse.core.plan.plan import Plan
@@ -21,6 +21,9 @@ from hanse.updates.outgoing import Outgoing, release
 from hanse.updates.residuals import Residuals
 from hanse.wire.tensors import digest_of
 
+Declare = Callable[[str, Iterable[str]], Plan]
+"""Declares metrics of a task; see `hanse.simulation.observed.ScriptPlan`."""
+
 
 class InlineEngine:
     """Performs each task when its answer is asked for; see `hanse.simulation.engines.base.Engine`.
@@ -30,10 +33,20 @@ class InlineEngine:
         sessions: The user's code of each site, by the site's name.
         directory: Where a site's error feedback is kept; made when there is some.
         say: Shows the notices of tasks.
+        declare: Of a plan that declares what its script turns out to report, the plan that declares the
+            metrics of a task; None where the plan is what it is.
     """
 
-    def __init__(self, plan: Plan, sessions: Mapping[str, Session], directory: Path, say: Say = log) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sessions: Mapping[str, Session],
+        directory: Path,
+        say: Say = log,
+        declare: Declare | None = None,
+    ) -> None:
         self._plan = plan
+        self._declare = declare
         self._notices = Notices(say)
         self._sessions = sessions
         self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
@@ -71,7 +84,8 @@ class InlineEngine:
         asked = Ask(ask.exchange, ask.round_number, ask.task)
         performed = perform(self._sessions[ask.site], self._plan, ask.site, asked, model).materialize()
         draft = None if performed.update is None else MemoryDraft(performed.update)
-        origin = Origin(self._plan, ask.task, ask.site, ask.exchange, None if model is None else specs(model))
+        plan = self._declare(ask.task, performed.metrics) if self._declare else self._plan
+        origin = Origin(plan, ask.task, ask.site, ask.exchange, None if model is None else specs(model))
         release(Outgoing(performed.num_examples, performed.metrics, draft), origin, residuals)
         metrics = dict(performed.metrics)
         if draft is None:

@@ -8,16 +8,34 @@ import pytest
 from tests.commands import Hanse
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "numpy",
+        "script",
+        pytest.param("torch", marks=pytest.mark.torch),
+        pytest.param("sklearn", marks=pytest.mark.sklearn),
+    ],
+)
 def test_a_new_project_runs_with_the_command_that_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    made = hanse("new", "tumours")
+    made = hanse("new", "tumours", "--template", template)
 
     told = next(line for line in made.out.splitlines() if "hanse simulate" in line)
     command = told.split("   ")[0].split()
     assert "  2/2  " in hanse(*command[1:], "--rounds", 2).out
+
+
+def test_an_extra_that_the_template_needs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    assert "pip install 'hanse[torch]'" in hanse("new", tmp_path / "a", "--template", "torch").out
+    assert "pip install" not in hanse("new", tmp_path / "b", "--template", "script").out
 
 
 def test_its_plan_has_the_name_of_the_folder(tmp_path: Path, hanse: Hanse) -> None:

@@ -77,7 +77,8 @@ def test_a_script_needs_no_other_file_and_says_what_is_assumed(script: Path, han
 
     assert ended.code == 0
     assert "train.py: workflow fedavg, rounds 5, seed 0, 2 sites: site-1, site-2" in ended.out
-    assert "train discloses the sum of the updates, loss" in ended.out
+    assert "train discloses the sum of the updates, the metrics that the script reports" in ended.out
+    assert "(loss: of each site's own model, as trained and before averaging)" in ended.out
     assert "  5/5  0.200    0.20    0.20" in ended.out
     assert "--output DIR writes the model" in ended.out
 
@@ -115,6 +116,90 @@ def test_the_output_holds_models_and_metrics(plan: Path, tmp_path: Path, hanse: 
     assert open_file(output / "best.safetensors")["w"].tolist() == [1.0]
     metrics = json.loads((output / "metrics.json").read_text())
     assert [done["metrics"]["loss"] for done in metrics["rounds"]] == [1.0, 1 / 2, 0.333333]
+
+
+def test_results_are_there_after_each_round(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "out"
+    seen = f"""
+import json, pathlib
+def test():
+    file = pathlib.Path({str(output)!r}) / "metrics.json"
+    return len(json.loads(file.read_text())["rounds"]) if file.exists() else 0
+"""
+    plan.with_name("adding.py").write_text(
+        LEARNER.replace("w = parameters", "assert test() == task.round_number - 1; w = parameters") + seen
+    )
+
+    assert hanse("simulate", plan, "--sites", 1, "--output", output).code == 0
+
+
+def interrupted_after(rounds: int, plan: Path, error: str = "KeyboardInterrupt") -> Path:
+    code = LEARNER.replace(
+        "w = parameters", f"assert task.round_number <= {rounds}, stop({error})\n        w = parameters"
+    )
+    plan.with_name("adding.py").write_text(code + "\n\ndef stop(error):\n    raise error\n")
+    return plan
+
+
+def test_an_interrupted_simulation_says_what_it_kept(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "out"
+
+    ended = hanse("simulate", interrupted_after(2, plan), "--sites", 1, "--output", output)
+
+    assert ended.code == 130
+    assert f"ended early, with 2 of 3 rounds done\nmodel: {output / 'model.safetensors'}" in ended.err
+    assert open_file(output / "model.safetensors")["w"].tolist() == [2.0]
+    assert json.loads((output / "metrics.json").read_text())["phase"] == "stopped"
+
+
+def test_a_failed_simulation_keeps_the_rounds_before(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    output = tmp_path / "out"
+
+    ended = hanse("simulate", interrupted_after(1, plan, "ValueError"), "--sites", 1, "--output", output)
+
+    assert ended.code == 5
+    assert "ended early, with 1 of 3 rounds done" in ended.err
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert (metrics["phase"], len(metrics["rounds"])) == ("failed", 1)
+
+
+def test_an_interrupted_simulation_without_output_says_so(plan: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", interrupted_after(0, plan), "--sites", 1)
+
+    assert "ended early, with 0 of 3 rounds done\nnothing was kept; --output DIR" in ended.err
+
+
+def test_results_are_not_overwritten(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    hanse("simulate", plan, "--sites", 1, "--output", tmp_path / "out")
+
+    ended = hanse("simulate", plan, "--sites", 1, "--rounds", 1, "--output", tmp_path / "out")
+
+    assert ended.code == 3
+    assert "has results already (model.safetensors, best.safetensors, metrics.json)" in ended.err
+    assert open_file(tmp_path / "out" / "model.safetensors")["w"].tolist() == [3.0]
+
+
+def test_a_plan_that_was_saved_is_said_to_be_kept(script: Path, hanse: Hanse) -> None:
+    file = script.with_name("plan.yaml")
+
+    ended = hanse("simulate", script, "--sites", 3, "--save-plan", file)
+
+    assert f"plan: {file}\nnothing else was kept" in ended.out
+
+
+def test_baselines_are_a_table_and_part_of_the_results(script: Path, tmp_path: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--baselines", "--output", tmp_path / "out")
+
+    assert "site-1 alone" in ended.out
+    assert "all data pooled" in ended.out
+    models = json.loads((tmp_path / "out" / "metrics.json").read_text())["baselines"]["models"]
+    assert models["site-1 alone"] == {"sites": {"site-1": {"loss": 0.2}}, "all": {"loss": None}}
+
+
+def test_baselines_of_very_many_sites_are_refused(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 21, "--baselines")
+
+    assert (ended.code, "there may be 20" in ended.err) == (2, True)
 
 
 def test_json_is_all_there_is_on_the_standard_output(script: Path, hanse: Hanse) -> None:
@@ -162,6 +247,18 @@ def test_each_folder_can_be_a_site(plan: Path, tmp_path: Path, hanse: Hanse) -> 
     assert open_file(tmp_path / "out" / "model.safetensors")["w"].tolist() == [6.0]
 
 
+def test_a_plans_data_is_found_in_each_sites_folder(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
+    plan.write_text(PLAN + "data: [heart]\n")
+    for name in ("budapest", "zurich"):
+        (tmp_path / "sites" / name).mkdir(parents=True)
+        (tmp_path / "sites" / name / "step.txt").write_text("1")
+        (tmp_path / "sites" / name / "heart.csv").touch()
+
+    ended = hanse("simulate", plan, "--site-data", tmp_path / "sites")
+
+    assert (ended.code, "2 sites: budapest, zurich" in ended.out) == (0, True)
+
+
 def test_sites_can_be_named_and_given_their_data(plan: Path, tmp_path: Path, hanse: Hanse) -> None:
     plan.write_text(PLAN + "data: [heart]\n")
     (tmp_path / "zurich.csv").touch()
@@ -196,6 +293,44 @@ def test_data_that_was_not_dealt_out_is_warned_of(script: Path, share: str, hans
 
     assert ended.code == 0
     assert ("no data was divided" in ended.err) is (share == "range(6)")
+
+
+def test_a_site_that_is_dealt_nothing_is_announced_once(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 8, "--partition", "shards:1")
+
+    assert ended.err.count("were dealt none of the 6 examples of a data set (--partition shards:1)") == 1
+
+
+def test_a_data_set_can_be_dealt_out_by_a_column(script: Path, hanse: Hanse) -> None:
+    by_city = "site.share(np.arange(6), {'city': np.array(list('aabbbc'))})"
+    text = SCRIPT.replace("site.share(np.arange(6) % 2)", by_city)
+    script.write_text(text.replace("loss=1.0 / round.number", "loss=float(len(mine))"))
+
+    ended = hanse("simulate", script, "--sites", 3, "--partition", "column:city", "--rounds", 1, "--json")
+
+    losses = json.loads(ended.out)["rounds"][0]["sites"]
+    assert losses == {"site-1": {"loss": 2.0}, "site-2": {"loss": 3.0}, "site-3": {"loss": 1.0}}
+
+
+def test_a_column_that_the_code_does_not_give_ends_the_run_with_the_mend(script: Path, hanse: Hanse) -> None:
+    ended = hanse("simulate", script, "--sites", 2, "--partition", "column:city")
+
+    assert ended.code == 3
+    assert "Write site.share(labels, table)" in ended.err
+
+
+@pytest.mark.parametrize("source", ["script", "plan"])
+def test_data_that_the_code_misses_is_added_on_the_command_line(
+    source: str, script: Path, plan: Path, hanse: Hanse
+) -> None:
+    script.write_text(SCRIPT.replace("site.share(", "site.data['heart'] and site.share("))
+    plan.with_name("adding.py").write_text(LEARNER.replace("own =", "site.data['heart']; own ="))
+
+    ended = hanse("simulate", script if source == "script" else plan, "--sites", 2)
+
+    assert ended.code == 3
+    assert "dd --data NAME=PATH" in ended.err
+    assert "site.yaml" not in ended.err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def simulate(tmp_path: Path, hanse: Hanse) -> Any:
         (tmp_path / "federation.py").write_text(CODE.replace("MADE", made), encoding="utf-8")
         (tmp_path / "plan.yaml").write_text(PLAN + plan, encoding="utf-8")
         names = [option for name in sites for option in ("--site", name)]
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
         return hanse("simulate", tmp_path / "plan.yaml", *names, "--output", tmp_path / "out", *options)
 
     return simulate

@@ -95,8 +95,9 @@ def test_on_a_terminal_a_picture_shows_who_is_at_what(monkeypatch: pytest.Monkey
         view.status(waiting("a", connected=False))
 
     shown = terminal.getvalue()
-    assert "round 0/0" in shown
+    assert "round 1/0" in shown
     assert "train done" in shown
+    assert "train: 1 of 2 sites" in shown
     assert "0.500" in shown
     assert "not connected" in shown
 

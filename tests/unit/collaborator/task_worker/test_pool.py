@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.collaborator.aggregators import LEARNER, MODEL, Site, manifest_of, until
+from tests.unit.collaborator.aggregators import LEARNER, MODEL, TRAIN, Site, manifest_of, until
 
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress
@@ -165,6 +165,41 @@ def test_a_worker_that_dies_says_so_with_its_last_words(prepare: Prepare, run: R
         desk = await prepare(KILLED)
         with pytest.raises(TaskError, match=r"was killed by SIGKILL \(out of memory\?\)"):
             await desk.order()
+
+    run(scenario())
+
+
+ONCE_ONLY = """
+import multiprocessing, signal, threading
+import numpy as np
+import hanse
+
+multiprocessing.set_start_method("spawn")  # a second time is an error
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # in the main thread alone
+model = {"weight": np.zeros((2, 3), np.float32), "steps": np.array(0)}
+for round in hanse.rounds(model):
+    tried = hanse.site().state_dir / "tried"
+    if not tried.exists():
+        tried.touch()
+        raise RuntimeError("the first time")
+    assert threading.current_thread() is threading.main_thread()
+    model["weight"] += 1
+    round.report(examples=7)
+"""
+
+
+def test_a_script_has_the_main_thread_and_after_a_failure_another_process(prepare: Prepare, run: Run) -> None:
+    async def scenario() -> None:
+        plan = {"code": ("train.py",), "learner": None, "script": "train.py", "tasks": {"train": TRAIN}}
+        desk = await prepare(ONCE_ONLY, plan=plan)
+        with pytest.raises(TaskError, match="the first time"):
+            await desk.order()
+
+        report = await desk.order()
+
+        await desk.workers.close()
+        assert report.num_examples == 7
+        assert desk.pids[0] != desk.pids[1]
 
     run(scenario())
 

@@ -95,6 +95,16 @@ def test_a_script_is_driven_too(begin: Begin, tmp_path: Path) -> None:
     assert host.carry_out(order(tmp_path, exchange=2)).num_examples == 7
 
 
+def test_a_script_gets_the_arguments_of_its_plan(begin: Begin, tmp_path: Path) -> None:
+    script = SCRIPT.replace("examples=7", "examples=int(__import__('sys').argv[1])")
+    host = begin(
+        script, code=("train.py",), learner=None, script="train.py", arguments=("42",),
+        tasks={"train": TRAIN},
+    )  # fmt: skip
+
+    assert host.carry_out(order(tmp_path)).num_examples == 42
+
+
 def test_what_the_learner_is_told_of_its_site(begin: Begin, tmp_path: Path) -> None:
     code = LEARNER.replace("def learner(site):", "def learner(site):\n    print_site(site)").replace(
         "class Adder",

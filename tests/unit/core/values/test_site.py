@@ -35,3 +35,10 @@ def test_in_a_simulation_the_partition_decides() -> None:
     every_other = Site("site-1", DATA, partition=lambda labels: np.arange(0, len(np.asarray(labels)), 2))
 
     assert every_other.share(["a", "b", "c"]).tolist() == [0, 2]
+
+
+def test_a_partition_that_asks_for_columns_gets_the_table() -> None:
+    of_city = Site("site-1", DATA, partition=lambda labels, table: np.flatnonzero(table["city"] == "rome"))
+
+    assert of_city.share([0, 1, 0], {"city": np.array(["rome", "oslo", "rome"])}).tolist() == [0, 2]
+    assert Site("cleveland", DATA).share([0, 1, 0], {"city": []}).tolist() == [0, 1, 2]

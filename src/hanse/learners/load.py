@@ -1,0 +1,71 @@
+"""Models of finished runs, read back into arrays or into a model of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from hanse.core.values.parameters import Array, mismatch, specs
+from hanse.errors import StorageError, UpdateError
+from hanse.learners.agreement import TENSOR
+from hanse.learners.results import a_kind_of
+from hanse.learners.script_values import read_model, write_model
+from hanse.wire.tensors import open_file
+
+M = TypeVar("M")
+
+MODEL = "model.safetensors"
+"""The model's file in a folder of results."""
+
+
+@overload
+def load(path: str | PathLike[str]) -> dict[str, Array]: ...
+
+
+@overload
+def load(path: str | PathLike[str], into: M) -> M: ...
+
+
+def load(path: str | PathLike[str], into: Any = None) -> Any:
+    """Read the model of a run.
+
+    Args:
+        path: A model file (`model.safetensors`, `best.safetensors`); or a folder that `hanse run export`
+            or `hanse simulate --output` wrote, for its `model.safetensors`.
+        into: A `torch.nn.Module`, or a dictionary of arrays or tensors with the same names and shapes;
+            changed in place. Not given: arrays are returned.
+
+    Returns:
+        `into`; else the model's arrays by name, the caller's own.
+
+    Raises:
+        StorageError: The file does not exist, or cannot be read.
+        UpdateError: The file is not a file of tensors; or its tensors are not those of `into`, with the
+            names of those that differ.
+        TypeError: `into` is neither a module nor such a dictionary.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file /= MODEL
+    if not file.is_file():
+        raise StorageError(
+            f"there is no model {file}",
+            mend="`hanse run export RUN` and `hanse simulate --output DIR` write one.",
+        )
+    tensors = {name: array for name, array in open_file(file).items() if name != TENSOR}
+    if into is None:
+        return {name: np.array(array) for name, array in tensors.items()}
+    if not hasattr(into, "state_dict") and not isinstance(into, MutableMapping):
+        raise TypeError(f"into must be a torch.nn.Module or a dictionary of arrays, got {a_kind_of(into)}")
+    if problem := mismatch(specs(tensors), specs(read_model(into))):
+        raise UpdateError(
+            f"{file} does not fit the model that it is loaded into: {problem}",
+            mend="Make the model as the plan's code makes it. hanse.load(path) gives the arrays alone, for a "
+            "model with tensors that stayed at the sites.",
+        )
+    write_model(into, tensors)
+    return into

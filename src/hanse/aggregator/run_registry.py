@@ -231,7 +231,7 @@ class RunRegistry:
 
     def _load(self, run_id: str) -> RunController:
         run = JournaledRun(self._journal, run_id, self._note)
-        return RunController(run, self.signals, self._clock_ms)
+        return RunController(run, self.signals, self._clock_ms, self._registry.seen_ms)
 
     def _note(self, record: Record) -> None:
         self.journal_heads.note(record)

@@ -62,11 +62,14 @@ class RunStarted(Strict):
 
     Attributes:
         roster: Digest of the signing keys of the population, as `PlanAnswered` names them; None before 0.2.
+        absent: Sites for whose answers the start no longer waited, as they had not been connected since
+            the submission; see `cohort: absent` of the plan.
     """
 
     kind: Literal["RunStarted"] = "RunStarted"
     population: tuple[str, ...]
     roster: Digest | None = None
+    absent: tuple[str, ...] = ()
 
 
 class WorkerRestarted(Strict):

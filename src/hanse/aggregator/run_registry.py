@@ -12,6 +12,7 @@ from hanse.aggregator.members.journal_heads import JournalHeads
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run.new_run import new_run_id, sites_to_ask
 from hanse.aggregator.run.recorded_outcomes import RecordedOutcomes
 from hanse.aggregator.run.status import status_of
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
@@ -28,8 +29,8 @@ from hanse.core.values.wording import and_more
 from hanse.errors import HanseError, InternalError, RunError, TamperedError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.journaled_run import JournaledRun
-from hanse.wire.messages.runs import RunStatus
-from hanse.wire.wording import format_awaited
+from hanse.wire.messages.runs import RunStatus, SubmitRequest
+from hanse.wire.wording import format_waits
 
 logger = logging.getLogger(__name__)
 
@@ -165,11 +166,12 @@ class RunRegistry:
         found = status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
         return found.model_copy(update={"held": True}) if self._paused else found
 
-    async def begin(self, manifest: Manifest, digest: str, by: str) -> RunController:
-        """Begin a run of a plan; every site is asked to take part.
+    async def begin(self, manifest: Manifest, request: SubmitRequest, by: str) -> RunController:
+        """Begin a run of a plan; every site is asked to take part, or those that the request names.
 
         Raises:
-            RunError: As many runs are under way as may be.
+            RunError: As many runs are under way as may be, there is a run of that name, or the request
+                names sites that are not enrolled, or fewer than the plan needs.
         """
         async with self._beginning:
             if len(self.alive()) >= self._options.max_runs:
@@ -177,11 +179,14 @@ class RunRegistry:
                     f"{self._options.max_runs} runs are under way, the most at one time",
                     mend="Wait for one to end, or stop one.",
                 )
-            run_id = self._next_id(manifest.plan.name)
+            run_id = new_run_id(self._runs, manifest.plan.name, request.name)
+            invited = sites_to_ask(self._registry.membership, manifest, request.sites)
+            chosen = request.sites is not None
             controller = await asyncio.to_thread(self._load, run_id)
-            invited = self._registry.membership.names(Role.COLLABORATOR)
             members = self._registry.head
-            await controller.execute(Submit(run_id, manifest, digest, by, invited, members))
+            await controller.execute(
+                Submit(run_id, manifest, request.plan_digest, by, invited, members, chosen)
+            )
             await self.name_restore(controller)
             self._runs[run_id] = controller
         # Whoever was woken by the submission itself did not find the run yet.
@@ -237,12 +242,6 @@ class RunRegistry:
         self.journal_heads.note(record)
         self.recorded_outcomes.note(record)
 
-    def _next_id(self, plan_name: str) -> str:
-        number = 1
-        while f"{plan_name}-{number}" in self._runs:
-            number += 1
-        return f"{plan_name}-{number}"
-
     def _drive(self, controller: RunController) -> None:
         run_id = controller.run.run_id
         self._tasks[run_id] = asyncio.create_task(self._supervise(controller), name=f"run {run_id}")
@@ -267,8 +266,7 @@ class RunRegistry:
             seen = controller.events
             if await controller.wait_for_events(seen, _SILENCE_S):
                 continue
-            awaited = [format_awaited(each) for each in self.status(controller).awaited]
-            listed = "; ".join(and_more(awaited, _MOST_NAMED))
+            listed = "; ".join(and_more(format_waits(self.status(controller)), _MOST_NAMED))
             logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
             await controller.wait_for_events(seen)
 
@@ -282,7 +280,8 @@ class RunRegistry:
         run, members = controller.run, self._registry.membership.names(Role.COLLABORATOR)
         keys = self._signing_keys()
         for name in members:
-            # Who was enrolled again meanwhile has agreed to nothing with its new key.
+            # Who was enrolled again meanwhile has agreed to nothing with its new key. Of a site that the
+            # run's operator has not chosen, nothing comes.
             key = keys.get(name)
             if name not in run.invited or name in run.left or run.roster.get(name, key) != key:
                 await controller.execute(Invite(name, key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,11 @@ def printable(text: str) -> str:
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in text
     )
+
+
+def command_line(*words: str) -> str:
+    """A command as a person can paste it into a shell, also where a path has spaces."""
+    return shlex.join(words)
 
 
 def say(text: str) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from hanse.cli.options import FEDERATION, FederationDirectory, Json
-from hanse.cli.output import note, say, say_json, say_table
+from hanse.cli.options import FEDERATION, FederationDirectory, Json, seconds
+from hanse.cli.output import command_line, note, say, say_json, say_table
 from hanse.core.values.identity import Role, check_name
 from hanse.core.values.wording import format_time
 
@@ -60,7 +60,8 @@ def create(
     fingerprint = create_federation(directory, settings)
     say(f"federation {name} is in {directory}; sites will reach it at {settings.url}")
     say(f"authority {fingerprint}")
-    say(f"next: hanse aggregator start {directory}, and hanse federation invite SITE -d {directory}")
+    start = command_line("hanse", "aggregator", "start", str(directory))
+    say(f"next: {start}, and {command_line('hanse', 'federation', 'invite', 'SITE', '-d', str(directory))}")
 
 
 @app.command()
@@ -75,7 +76,7 @@ def invite(
     """Print an invitation for NAME, which `hanse join` takes once."""
     from hanse.wire.messages.members import InviteRequest
 
-    request = InviteRequest(name=check_name(name), role=role, lifetime_s=_seconds(lifetime))
+    request = InviteRequest(name=check_name(name), role=role, lifetime_s=seconds(lifetime, 30 * 86_400))
     say(_administer(directory, lambda members: members.invite(request)).token)
     note(f"Send this line to {name} over a trusted channel; the first person to use it joins as {name}.")
 
@@ -172,10 +173,11 @@ def sign(
     stated = {"name": check_name(name), "role": role, "csr": csr, "enrolment": enrolment}
     asked = decode_value(SignRequest, stated)
     issued = _administer(directory, lambda members: members.sign(asked))
+    join = command_line("hanse", "join", "--certificate", output.name)
     write_file(output, (issued.certificate + issued.authority).encode())
     say(f"signing key of {name}: {enrolment.claimed_signer}")
     say(f"  compare its words with {name} by telephone: {words_of(enrolment.claimed_signer)}")
-    say(f"{name} is enrolled; send {output} to {name}, for `hanse join --certificate {output.name}`")
+    say(f"{name} is enrolled; send {output} to {name}, for `{join}`")
 
 
 def _settings(name: str, hosts: list[str], port: int, url: str | None) -> AggregatorSettings:
@@ -193,18 +195,6 @@ def _settings(name: str, hosts: list[str], port: int, url: str | None) -> Aggreg
         "listen": {"port": port} | ({"host": here[1]} if set(hosts) <= set(here) else {}),
     }
     return Document("hanse federation create", settings, {}, ConfigError).check(AggregatorSettings)
-
-
-def _seconds(duration: str) -> float:
-    from hanse.core.values.schema import parse_duration
-
-    try:
-        seconds = float(parse_duration(duration))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not 0 < seconds <= 30 * 86_400:
-        raise typer.BadParameter(f"an invitation is good for 30 days at most, and not {duration}")
-    return seconds
 
 
 def _administer(directory: Path, what: Callable[[Administration], Awaitable[T]]) -> T:

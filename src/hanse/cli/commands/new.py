@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hanse.cli.output import say
+from hanse.cli.output import command_line, say
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -24,6 +24,7 @@ def new(
 
     plan = write_project(project, check_name(project.name))
     say(f"wrote {plan} and {project / 'federation.py'}; next:")
-    say(f"  hanse simulate {plan} --sites 4     run it with virtual sites, on the example data")
-    say(f"  hanse plan check {plan}             see what it would run, and what would leave a site")
-    say(f"  hanse run submit {plan} --watch     run it in a federation")
+    quoted = command_line(str(plan))
+    say(f"  hanse simulate {quoted} --sites 4     run it with virtual sites, on the example data")
+    say(f"  hanse plan check {quoted}             see what it would run, and what would leave a site")
+    say(f"  hanse run submit {quoted} --watch     run it in a federation")

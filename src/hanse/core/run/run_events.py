@@ -16,6 +16,7 @@ class RunSubmitted(Strict):
 
     Attributes:
         members: The last record of the membership; None in a simulation, and in 0.1.
+        chosen: Whether the operator chose the invited sites, so that no others are asked.
     """
 
     kind: Literal["RunSubmitted"] = "RunSubmitted"
@@ -25,6 +26,7 @@ class RunSubmitted(Strict):
     submitted_by: str
     invited: tuple[str, ...]
     members: ChainHead | None = None
+    chosen: bool = False
 
 
 class SiteInvited(Strict):

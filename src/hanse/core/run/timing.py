@@ -28,7 +28,7 @@ class Tick:
 
 
 def tick(run: Run, command: Tick, now_ms: int) -> Events:
-    """Sites of open exchanges whose task has shown no progress for the idle limit; a start without the absent."""
+    """Sites whose task has shown no progress for the idle limit, or a start without absent sites."""
     if run.phase is Phase.SUBMITTED:
         return _start_without_absent(run, command, now_ms)
     if run.phase is not Phase.RUNNING:
@@ -75,8 +75,8 @@ def approvals_end_ms(run: Run) -> int:
 def absent_end_ms(run: Run, seen_ms: Mapping[str, int]) -> int | None:
     """When a run starts without those that have not been connected since its submission.
 
-    Since its resumption, or the aggregator's return, where that was later: whoever was connected
-    before has the whole time again.
+    Since its resumption, or the aggregator's return, where that was later: all sites then have the
+    whole time again.
 
     Args:
         run: A run that has not started.

@@ -25,7 +25,7 @@ from hanse.pki.certificates import peer_of
 from hanse.pki.signatures import verify
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.members import RemoveRequest
-from hanse.wire.messages.runs import StopRequest, SubmitRequest
+from hanse.wire.messages.runs import RunStatus, StopRequest, SubmitRequest
 
 Run = Callable[[Any], Any]
 
@@ -68,6 +68,52 @@ class TestSubmit:
                 assert await fixture.submit() == "demo-2"
 
         run(main())
+
+    def test_an_operator_chooses_the_sites_and_the_name_of_a_run(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                status = await self.chosen(fixture, sites=("a", "c"), name="pilot")
+                fixture.enrolled("late")
+                await fixture.restart()
+                state = fixture.run("pilot")
+                assert (status.run_id, [*state.invited], state.chosen) == ("pilot", ["a", "c"], True)
+
+        run(main())
+
+    def test_a_name_is_given_once(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                await self.chosen(fixture, name="pilot")
+                with pytest.raises(RunError, match="pilot is the name of another run"):
+                    await self.chosen(fixture, name="pilot")
+                with pytest.raises(RunError, match="federation is reserved"):
+                    await self.chosen(fixture, name="federation")
+
+        run(main())
+
+    def test_sites_that_are_not_enrolled_or_too_few_are_refused(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                with pytest.raises(
+                    RunError, match=r"not enrolled as a site: zurich. Enrolled are: a, b and c"
+                ):
+                    await self.chosen(fixture, sites=("a", "zurich"))
+                with pytest.raises(RunError, match="the run is to ask 1 site, and the plan needs 2"):
+                    await self.chosen(fixture, sites=("a",), cohort={"minimum": 2})
+                assert fixture.service.run_requests is not None
+
+        run(main())
+
+    async def chosen(
+        self, fixture: FederationFixture, *, sites: Any = None, name: Any = None, **changes: Any
+    ) -> RunStatus:
+        digest = put(fixture.blobs, fixture.manifest(**changes).to_bytes())
+        request = SubmitRequest(plan_digest=digest, sites=sites, name=name)
+        return await fixture.service.run_requests.submit(fixture.operator, request)
 
     def test_a_plan_that_was_not_uploaded_is_refused(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:

@@ -98,7 +98,7 @@ def test_an_invitation_is_all_that_invite_prints(hanse: Hanse, federation: Path)
     ("arguments", "code", "complaint"),
     [
         (("hospital-a", "--lifetime", "soon"), 2, "'soon' is not a duration"),
-        (("hospital-a", "--lifetime", "31d"), 2, "good for 30 days at most, and not 31d"),
+        (("hospital-a", "--lifetime", "31d"), 2, "31d is not above 0 and at most 30 days"),
         (("Hospital A",), 3, "'Hospital A' is not a valid name"),
         (("operator",), 8, "a party named operator is enrolled already"),
         (("agg", "--role", "aggregator"), 8, "is made by `hanse federation create`, not invited"),

@@ -184,7 +184,7 @@ class TestExchanges:
 
         assert driver.state.phase is Phase.FAILED
         assert "1 of 3 sites answered" in driver.state.reason
-        assert "b: assigned" in driver.state.reason
+        assert "b: had not begun" in driver.state.reason
 
     def test_grace_bounds_the_wait_once_the_quorum_has_answered(self) -> None:
         driver = Driver("abc", cohort={"quorum": 0.6, "grace": 10, "idle_limit": 1000}).asked()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from hanse.aggregator.blobs.lost import LostBlobs
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
 from hanse.aggregator.members.journal_heads import JournalHeads
@@ -15,6 +17,7 @@ from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.new_run import new_run_id, sites_to_ask
 from hanse.aggregator.run.recorded_outcomes import RecordedOutcomes
 from hanse.aggregator.run.status import status_of
+from hanse.aggregator.run.wait_log import log_waits
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
 from hanse.concurrency import Signals
@@ -25,20 +28,14 @@ from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import Fail, Invite, Leave, NameRestore, Recover, Resume, Submit
 from hanse.core.run.run import TERMINAL, Run
 from hanse.core.values.identity import Role
-from hanse.core.values.wording import and_more
 from hanse.errors import HanseError, InternalError, RunError, TamperedError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.wire.messages.runs import RunStatus, SubmitRequest
-from hanse.wire.wording import format_waits
 
 logger = logging.getLogger(__name__)
 
 REMOVED = "removed from the federation"
-
-_SILENCE_S = 5.0
-"""How long nothing may happen in a run until the log says who is waited for."""
-_MOST_NAMED = 20
 
 
 class RunRegistry:
@@ -47,6 +44,7 @@ class RunRegistry:
     Attributes:
         signals: Notified of what happens in the runs.
         retention: Keeps the blobs that the runs need.
+        lost_blobs: Ends runs whose blobs are missing.
         model_deltas: Models in fewer bytes.
         journal_heads: How far each site's own journal had come, as the runs heard of it.
         recorded_outcomes: Where the latest outcomes of each site stand.
@@ -70,7 +68,8 @@ class RunRegistry:
             clock_ms: The time, milliseconds since 1970.
         """
         self.signals = Signals()
-        self.retention = Retention(blobs, self.states, clock_ms)
+        self.retention = Retention(blobs, self.states, clock_ms, options.kept_models)
+        self.lost_blobs = LostBlobs(blobs, self.alive)
         self._options = options
         self._registry = registry
         self._journal = journal
@@ -91,6 +90,7 @@ class RunRegistry:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beginning = asyncio.Lock()
         self._paused = False
+        self._expiring: asyncio.Task[None] | None = None
 
     async def start(self, *, go_on: bool = True) -> None:
         """Take up every run of the journal where it stood.
@@ -109,6 +109,7 @@ class RunRegistry:
         await asyncio.to_thread(_check_membership, self._registry, self.states())
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
+        self._expiring = asyncio.create_task(self.retention.expire())
         self._paused = not go_on
         if go_on:
             await self.go_on()
@@ -135,6 +136,8 @@ class RunRegistry:
     async def close(self) -> None:
         """End the workers of all runs; the runs go on at the next start."""
         await self.pause()
+        if self._expiring is not None:
+            self._expiring.cancel()
         await asyncio.gather(*(controller.settled() for controller in self._runs.values()))
         await self.retention.settled()
 
@@ -164,7 +167,8 @@ class RunRegistry:
     def status(self, controller: RunController) -> RunStatus:
         """A run as an operator sees it."""
         found = status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
-        return found.model_copy(update={"held": True}) if self._paused else found
+        expired = self.retention.expired(controller.run)
+        return found.model_copy(update={"held": self._paused, "expired": expired})
 
     async def begin(self, manifest: Manifest, request: SubmitRequest, by: str) -> RunController:
         """Begin a run of a plan; every site is asked to take part, or those that the request names.
@@ -199,9 +203,14 @@ class RunRegistry:
         """Take a stopped or failed run up again.
 
         Raises:
-            RunError: It is neither.
+            RunError: It is neither, or ended so long ago that its models were deleted.
         """
         controller = self.find(run_id)
+        if self.retention.expired(controller.run):
+            raise RunError(
+                f"the models of run {run_id} were deleted, as long after its end as aggregator.yaml says",
+                mend="Submit its plan again.",
+            )
         ending = self._tasks.get(run_id)
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
@@ -248,7 +257,7 @@ class RunRegistry:
 
     async def _supervise(self, controller: RunController) -> None:
         run_id = controller.run.run_id
-        telling = asyncio.create_task(self._tell_who_is_awaited(controller))
+        telling = asyncio.create_task(log_waits(controller, partial(self.status, controller)))
         try:
             await Supervisor(controller, self._dependencies).supervise()
         except Exception as error:  # the outermost edge of a run: it must not end in silence
@@ -259,16 +268,6 @@ class RunRegistry:
         finally:
             telling.cancel()
             del self._tasks[run_id]
-
-    async def _tell_who_is_awaited(self, controller: RunController) -> None:
-        """Log whom a run waits for, once each time that nothing has happened for a while."""
-        while True:
-            seen = controller.events
-            if await controller.wait_for_events(seen, _SILENCE_S):
-                continue
-            listed = "; ".join(and_more(format_waits(self.status(controller)), _MOST_NAMED))
-            logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
-            await controller.wait_for_events(seen)
 
     def _signing_keys(self) -> dict[str, str]:
         """Fingerprint of the signing key of each site that has stated one."""

@@ -111,6 +111,9 @@ class SiteSettings(Strict):
     sandbox: Sandbox = Field("preferred", description=_SANDBOX)
     worker: Worker = Field(default_factory=Worker, description="The process that plan code runs in.")
     disk_reserve: Size = Field(10**9, description=_RESERVE)
+    retention: SiteRetention = Field(
+        default_factory=lambda: SiteRetention(), description="How long what ended runs leave is kept."
+    )
     renew_at: float = Field(
         0.33, gt=0, lt=1, description="Part of the certificate's lifetime that is left when it is renewed."
     )
@@ -143,6 +146,31 @@ class Limits(Strict):
     connections: int = Field(2000, ge=1, le=1_000_000, description="Most connections of members at a time.")
 
 
+class AggregatorRetention(Strict):
+    """Times for which an aggregator keeps what ended runs leave."""
+
+    models: Duration | None = Field(
+        None,
+        description="How long after the end of a run its models are kept; null for ever. The journal, plans "
+        "and code stay. A run whose models were deleted can be neither resumed nor exported whole.",
+    )
+
+
+class SiteRetention(Strict):
+    """Times for which a site keeps what ended runs leave; `hanse collaborator prune` deletes it by hand."""
+
+    runs: Duration | None = Field(
+        None,
+        description="How long after the end of a run its folder in runs/ is kept, with the local state of "
+        "its code; null for ever.",
+    )
+    plans: Duration | None = Field(
+        None,
+        description="How long after its last run a plan is kept in plans/; null for ever. Of a plan that a "
+        "person has decided on, only the code is deleted.",
+    )
+
+
 class AggregatorSettings(Strict):
     """The service that coordinates and combines."""
 
@@ -160,6 +188,9 @@ class AggregatorSettings(Strict):
         default_factory=Worker, description="The processes that plans' own workflows run in."
     )
     disk_reserve: Size = Field(10**9, description=_RESERVE)
+    retention: AggregatorRetention = Field(
+        default_factory=AggregatorRetention, description="How long what ended runs leave is kept."
+    )
     log: Log = Field(default_factory=Log, description="What is logged.")
 
     @model_validator(mode="after")

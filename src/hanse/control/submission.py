@@ -74,8 +74,21 @@ async def _bring(client: ControlClient, loaded: LoadedPlan, wait_s: float) -> No
         ) from error
 
 
-async def export_run(client: ControlClient, run_id: str, folder: Path) -> dict[str, Path]:
-    """Write what is left of a run into a folder; the path of each file by what it is."""
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Files that an export wrote.
+
+    Attributes:
+        files: Path of each file by what it is.
+        status: The run as it stood.
+    """
+
+    files: dict[str, Path]
+    status: RunStatus
+
+
+async def export_run(client: ControlClient, run_id: str, folder: Path) -> Export:
+    """Write what is left of a run into a folder."""
     status = await client.run(run_id)
     with file_errors(f"make the folder {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +96,7 @@ async def export_run(client: ControlClient, run_id: str, folder: Path) -> dict[s
     await client.export(run_id, files["journal"])
     await client.download(status.plan_digest, files["plan"])
     for name, model in (("model", status.model), ("best", status.best_model)):
-        if model is not None:
+        if model is not None and not status.expired:
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
-    return files
+    return Export(files, status)

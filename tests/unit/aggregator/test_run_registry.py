@@ -211,7 +211,7 @@ def test_an_unknown_run_is_told_as_such(fixture: FederationFixture) -> None:
 def test_the_log_says_whom_a_silent_run_waits_for(
     fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hanse.aggregator.run_registry._SILENCE_S", 0.01)
+    monkeypatch.setattr("hanse.aggregator.run.wait_log._SILENCE_S", 0.01)
 
     async def main() -> None:
         async with fixture.serving(), asyncio.timeout(20):

@@ -137,7 +137,7 @@ async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str
             async with control_client(places.federation, on_retry=warn_of_retry) as client:
                 submitted = await submit_plan(client, loaded)
                 must_be_finished(await follow(client, submitted.run_id, view))
-                return await export_run(client, submitted.run_id, places.results)
+                return (await export_run(client, submitted.run_id, places.results)).files
 
         return await children.while_all_live(run())
 

@@ -225,11 +225,13 @@ def export(
     from hanse.control.submission import export_run
 
     folder = output or Path(run)
-    files = _ask(directory, lambda client: export_run(client, run, folder))
+    export = _ask(directory, lambda client: export_run(client, run, folder))
     if json:
-        say_json({name: str(path) for name, path in files.items()})
+        say_json({name: str(path) for name, path in export.files.items()})
     else:
-        say("\n".join(f"{name}: {path}" for name, path in files.items()))
+        say("\n".join(f"{name}: {path}" for name, path in export.files.items()))
+    if remark := _export_remark(export.status):
+        warn(remark)
 
 
 def _command(verb: str, run: str, directory: Path) -> str:
@@ -247,6 +249,18 @@ def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
             return await what(client)
 
     return asyncio.run(ask())
+
+
+def _export_remark(status: RunStatus) -> str:
+    """Name what an export lacks that is not of a finished run; empty for nothing."""
+    if status.expired:
+        return f"the models of run {status.run_id} are not kept any more; its journal and plan are"
+    if status.phase == "finished":
+        return ""
+    committed = f"{status.rounds_committed} of {status.rounds} rounds"
+    lacks = "" if status.model is not None else "; there is no model yet"
+    after = "; export it again when it has finished" if status.phase in ("submitted", "running") else ""
+    return f"run {status.run_id} {in_phase(status.phase)}, with {committed} committed{lacks}{after}"
 
 
 def _remarks(status: RunStatus) -> str:

@@ -43,6 +43,7 @@ class Run:
     sites at most. What would take a look at all sites is kept besides, and changed with them.
 
     Attributes:
+        ended_ms: When it ended, milliseconds since 1970; None where it has not.
         error: Code of the error that the run has failed with.
         reason: Why it was stopped, or has failed.
         invited: Sites that were asked for their answer to the plan.
@@ -85,6 +86,7 @@ class Run:
     submitted_ms: int
     clock_ms: int
     phase: Phase = Phase.SUBMITTED
+    ended_ms: int | None = None
     error: str = ""
     reason: str = ""
     started: bool = False

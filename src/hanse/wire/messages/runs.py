@@ -198,6 +198,7 @@ class RunStatus(Strict):
         suspended: Sites that are not asked at present.
         held: Whether nothing is recorded until an operator has acted, because the aggregator was restored
             from a backup.
+        expired: Whether its models were deleted: it ended longer ago than they are kept.
     """
 
     run_id: str
@@ -224,6 +225,7 @@ class RunStatus(Strict):
     short_rounds: int = 0
     suspended: tuple[SuspendedSite, ...] = ()
     held: bool = False
+    expired: bool = False
     events: int = 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.blobs import put
 from tests.federations import MODEL, FederationFixture, now
 
+from hanse.aggregator.blobs.retention import KeptModels
 from hanse.aggregator.requests.runs import MAX_MANIFEST
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.plan.manifest import Manifest
@@ -66,6 +67,21 @@ class TestSubmit:
                 await fixture.submit()
                 await fixture.restart()
                 assert await fixture.submit() == "demo-2"
+
+        run(main())
+
+    def test_a_run_whose_models_were_deleted_is_not_resumed(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            fixture.reopen(kept_models=KeptModels(keep_s=-1.0))
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                assert not (await service.run_requests.run(fixture.operator, run_id)).expired
+                await service.run_requests.stop(fixture.operator, run_id, StopRequest())
+                assert (await service.run_requests.run(fixture.operator, run_id)).expired
+                with pytest.raises(RunError, match="the models of run demo-1 were deleted"):
+                    await service.run_requests.resume(fixture.operator, run_id)
 
         run(main())
 

@@ -408,6 +408,40 @@ def test_a_run_is_resumed_and_watched(aggregator: Aggregator, hanse: Hanse) -> N
     assert "finished after 3 rounds" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        ({"phase": "finished"}, ""),
+        (
+            {"phase": "running"},
+            "run xrays-1 is running, with 1 of 3 rounds committed; export it again when it has finished",
+        ),
+        (
+            {"phase": "failed", "model": None, "best_model": None, "rounds_committed": 0},
+            "run xrays-1 has failed, with 0 of 3 rounds committed; there is no model yet",
+        ),
+        (
+            {"phase": "finished", "expired": True},
+            "the models of run xrays-1 are not kept any more; its journal and plan are",
+        ),
+    ],
+)
+def test_an_export_says_what_it_lacks(
+    aggregator: Aggregator,
+    hanse: Hanse,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    remark: str,
+) -> None:
+    monkeypatch.setattr(f"{__name__}.RUN", RUN.model_copy(update=changes))
+
+    ended = hanse("run", "export", "xrays-1", "-o", tmp_path / "out")
+
+    assert (ended.code, ended.err.strip()) == (0, f"warning: {remark}" if remark else "")
+    assert (tmp_path / "out" / "model.safetensors").exists() == ("model" not in remark)
+
+
 def test_an_export_is_the_journal_the_plan_and_the_models(
     aggregator: Aggregator, hanse: Hanse, tmp_path: Path
 ) -> None:

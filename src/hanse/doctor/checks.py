@@ -22,6 +22,7 @@ from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.restored import restored_note
 from hanse.collaborator.review import is_whole
 from hanse.collaborator.site_journal import ACKNOWLEDGE, records_of
+from hanse.collaborator.startup import unusable_sources
 from hanse.config.layout import JOURNAL
 from hanse.config.settings import AggregatorSettings, SiteSettings
 from hanse.config.units import format_size
@@ -174,16 +175,13 @@ def check_data(settings: SiteSettings) -> Iterator[Finding]:
     """Look for the data sources that a site names."""
     if not settings.data:
         yield Finding("data", Grade.WARN, "site.yaml names no data source", "Name them under `data:`.")
+    problems = dict(unusable_sources(settings.data))
     for name, path in settings.data.items():
-        mend = f"Mount it, give the user of Hanse access, or correct `{name}` under `data:` in site.yaml."
-        try:
-            path.stat()
-        except OSError as error:
-            yield Finding("data", Grade.FAIL, f"{name}: cannot find {path}: {error.strerror}", mend)
+        if name not in problems:
+            yield Finding("data", Grade.OK, f"{name}: {path}")
             continue
-        readable = os.access(path, os.R_OK)
-        said = f"{name}: {path}" if readable else f"{name}: {path} cannot be read"
-        yield Finding("data", Grade.OK if readable else Grade.FAIL, said, "" if readable else mend)
+        mend = f"Mount it, give the user of Hanse access, or correct `{name}` under `data:` in site.yaml."
+        yield Finding("data", Grade.FAIL, f"{name}: {problems[name]}", mend)
 
 
 def check_plans(directory: Path) -> Iterator[Finding]:

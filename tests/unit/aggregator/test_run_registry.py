@@ -217,9 +217,9 @@ def test_the_log_says_whom_a_silent_run_waits_for(
         async with fixture.serving(), asyncio.timeout(20):
             run_id = await fixture.asked()
             await fixture.answered(run_id, "a")
-            while f"run {run_id} waits for b (train, assigned since 20" not in caplog.text:
+            while f"run {run_id} waits for b (train, asked since 20" not in caplog.text:
                 await asyncio.sleep(0.01)
-            assert "; c (train, assigned since 20" in caplog.text
+            assert "; c (train, asked since 20" in caplog.text
 
     with caplog.at_level(logging.INFO):
         run(main())

@@ -24,6 +24,9 @@ class DataSources(Mapping[str, Path]):
         self._site = site
         self._paths = dict(paths)
 
+    def __repr__(self) -> str:
+        return f"DataSources({ {name: str(path) for name, path in self._paths.items()} })"
+
     def __getitem__(self, name: str) -> Path:
         try:
             return self._paths[name]

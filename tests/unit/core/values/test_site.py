@@ -35,3 +35,9 @@ def test_in_a_simulation_the_partition_decides() -> None:
     every_other = Site("site-1", DATA, partition=lambda labels: np.arange(0, len(np.asarray(labels)), 2))
 
     assert every_other.share(["a", "b", "c"]).tolist() == [0, 2]
+
+
+def test_data_sources_show_what_they_are() -> None:
+    sources = DataSources("a", {"xrays": Path("/srv/xrays")})
+
+    assert repr(sources) == "DataSources({'xrays': '/srv/xrays'})"

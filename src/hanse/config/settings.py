@@ -22,7 +22,9 @@ OPERATOR_FILE = "operator.yaml"
 _COMMENTED = "A line that is commented out shows a default: remove its # to change it."
 
 
-def _split(value: str) -> SplitResult:
+def _split(value: str, scheme: str) -> SplitResult:
+    if "://" not in value and set(value) & {".", ":"} and value.isprintable():
+        raise ValueError(f"{value[:80]!r} lacks its beginning: write {scheme}://{value[:80]}")
     parts = urlsplit(value)
     if not parts.hostname or parts.port == 0 or not value.isprintable() or " " in value:
         raise ValueError(f"{value[:80]!r} names no host")
@@ -30,7 +32,7 @@ def _split(value: str) -> SplitResult:
 
 
 def _service(value: str) -> str:
-    parts = _split(value)
+    parts = _split(value, "https")
     if (
         parts.scheme != "https"
         or parts.path not in ("", "/")
@@ -43,7 +45,7 @@ def _service(value: str) -> str:
 
 
 def _proxy(value: str) -> str:
-    if value != "env" and _split(value).scheme not in ("http", "https"):
+    if value != "env" and _split(value, "http").scheme not in ("http", "https"):
         raise ValueError(f"{value[:80]!r} should be `env`, null, or like http://proxy.example.org:3128")
     return value
 
@@ -126,7 +128,7 @@ class Listen(Strict):
     host: str = Field(
         "0.0.0.0",  # noqa: S104  mutual TLS guards it, and sites have to reach it
         max_length=255,
-        description="Address to listen at.",
+        description="Address to listen at; `::` is every address of this machine, of IPv6 and of IPv4.",
     )
     port: int = Field(8443, ge=0, le=65535, description="TCP port; 0 for any that is free.")
 

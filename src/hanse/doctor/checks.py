@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from socket import AI_PASSIVE, SOCK_STREAM, getaddrinfo
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -264,19 +265,22 @@ def _records(journal: Journal, stream: str) -> Iterator[Record]:
 def check_port(settings: AggregatorSettings) -> Iterator[Finding]:
     """See whether an aggregator that does not run could listen."""
     listen = settings.listen
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    with socket.socket(family) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((listen.host, listen.port))
-        except OSError as error:
-            yield Finding(
-                "port",
-                Grade.FAIL,
-                f"cannot listen on port {listen.port} of {listen.host}: {error.strerror}",
-                "End the program that uses it, or change `listen` in aggregator.yaml.",
-            )
-            return
+    host = None if listen.host == "::" else listen.host
+    try:
+        for family, _, _, _, address in getaddrinfo(host, listen.port, type=SOCK_STREAM, flags=AI_PASSIVE):
+            with socket.socket(family) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+                trial.bind(address)
+    except OSError as error:
+        yield Finding(
+            "port",
+            Grade.FAIL,
+            f"cannot listen on port {listen.port} of {listen.host}: {error.strerror}",
+            "End the program that uses it, or change `listen` in aggregator.yaml.",
+        )
+        return
     yield Finding("port", Grade.OK, f"{listen.port} is free; the aggregator does not run")
 
 

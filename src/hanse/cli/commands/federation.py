@@ -185,16 +185,36 @@ def _settings(name: str, hosts: list[str], port: int, url: str | None) -> Aggreg
     from hanse.config.settings import AggregatorSettings
     from hanse.errors import ConfigError
 
+    hosts = [host.removeprefix("[").removesuffix("]") for host in hosts]
     first = f"[{hosts[0]}]" if ":" in hosts[0] else hosts[0]
-    here = ("localhost", "127.0.0.1")
     settings = {
         "federation": name,
         "url": url or f"https://{first}:{port}",
         # This machine's own names too, so that the operator here needs no detour.
-        "hosts": list(dict.fromkeys((*hosts, *here))),
-        "listen": {"port": port} | ({"host": here[1]} if set(hosts) <= set(here) else {}),
+        "hosts": list(dict.fromkeys((*hosts, "localhost", "127.0.0.1"))),
+        "listen": {"port": port, "host": _listen_at(hosts)},
     }
     return Document("hanse federation create", settings, {}, ConfigError).check(AggregatorSettings)
+
+
+def _listen_at(hosts: list[str]) -> str:
+    """Address to listen at, so that each of these hosts is reached."""
+    if set(hosts) <= {"localhost", "127.0.0.1"}:
+        return "127.0.0.1"
+    if set(hosts) <= {"localhost", "127.0.0.1", "::1"}:
+        return "::1" if set(hosts) == {"::1"} else "localhost"
+    # A name may be one of IPv6 only.
+    return "0.0.0.0" if all(_is_ipv4(host) for host in hosts) else "::"  # noqa: S104  as in the settings
+
+
+def _is_ipv4(host: str) -> bool:
+    from ipaddress import AddressValueError, IPv4Address
+
+    try:
+        IPv4Address(host)
+    except AddressValueError:
+        return False
+    return True
 
 
 def _administer(directory: Path, what: Callable[[Administration], Awaitable[T]]) -> T:

@@ -157,7 +157,7 @@ def test_a_site_that_stands_still_is_no_longer_waited_for_and_can_come_back(
     assert (closed.cause, closed.answered, closed.missing) == ("idle", ("a",), ("b",))
     run.finished()
     told = done("run", "watch", run.run_id, "-d", federation.directory)
-    assert "round 1, train: no sign of b for 2 s; it is no longer waited for" in told
+    assert "round 1, train: no sign of b for 2 s; the round waits for the others only" in told
 
 
 def test_a_site_that_never_answers_the_plan_holds_up_nobody_for_longer_than_agreed(

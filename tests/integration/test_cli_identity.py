@@ -21,6 +21,7 @@ from tests.commands import Ended, Hanse
 from hanse.assembly import tuning
 from hanse.cli.main import run
 from hanse.config.settings import load_aggregator
+from hanse.files.lock import DirectoryLock
 
 COMMAND = (sys.executable, "-c", "from hanse.cli.main import main; main()")
 UNSET = ("HANSE_SITE", "HANSE_FEDERATION", "HANSE_TRACEBACK", "HTTPS_PROXY", "https_proxy")
@@ -246,6 +247,30 @@ def test_a_second_aggregator_on_the_same_directory_is_refused(running: Path) -> 
     assert ended.err.startswith("error: another aggregator (pid ")
 
 
+def test_a_service_that_starts_is_not_called_another_aggregator(tmp_path: Path) -> None:
+    federation = create(tmp_path / "federation")
+
+    with DirectoryLock(federation):  # as a service that does not answer yet
+        ended = hanse("federation", "invite", "hospital-j", "-d", federation)
+
+    assert ended.code == 10
+    assert f"the aggregator of {federation} is starting, or does not answer: https://" in ended.err
+    assert "another aggregator" not in ended.err
+
+
+def test_an_operators_folder_is_examined_where_the_environment_names_it(
+    running: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done("join", invitation(running, "ada", "--role", "operator"), "--site", tmp_path / "ada")
+    monkeypatch.setenv("HANSE_FEDERATION", str(tmp_path / "ada"))
+
+    ended = hanse("doctor", "--json")
+
+    found = {finding["check"]: finding for finding in json.loads(ended.out)}
+    assert found["membership"]["grade"] == "ok", found
+    assert found["runs"]["detail"] == "0 runs; none waits for acceptances"
+
+
 def test_a_second_aggregator_on_the_same_port_is_refused(running: Path, tmp_path: Path) -> None:
     other = create(tmp_path / "other", port=port_of(running))
 
@@ -306,7 +331,8 @@ def test_an_aggregator_ends_in_order_when_it_is_asked_to(
         process.send_signal(number)
 
         assert process.wait(timeout=20) == code
-    assert (federation / "log").read_text() == ""
+    told = [line.partition(": ")[2] for line in (federation / "log").read_text().splitlines()]
+    assert told == [f"stopping: {number.name} was received", "stopped"]
 
 
 def test_an_agent_waits_for_work_until_it_is_asked_to_end(running: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hanse.aggregator.blobs.retention import KeptModels
 from hanse.aggregator.run_worker.supervisor import MakeConfinement
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 
@@ -19,6 +20,7 @@ class Options:
         max_blob: Largest blob that is taken, bytes.
         disk_reserve: Bytes of the disk that uploads leave free.
         worker: Makes the confinement of a run's worker.
+        kept_models: How long models of runs that have ended are kept.
         max_runs: Runs that may be under way at one time.
         worker_process: Starts the runs' workers.
     """
@@ -28,6 +30,7 @@ class Options:
     max_blob: int
     disk_reserve: int
     worker: MakeConfinement
+    kept_models: KeptModels = KeptModels()  # noqa: RUF009 - frozen
     max_runs: int = 32
     worker_process: StartsWorkers = WorkerProcess
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from hanse.aggregator.blobs.lost import LostBlobs
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention
 from hanse.aggregator.members.journal_heads import JournalHeads
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
 from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run.new_run import new_run_id, sites_to_ask
 from hanse.aggregator.run.recorded_outcomes import RecordedOutcomes
 from hanse.aggregator.run.status import status_of
+from hanse.aggregator.run.wait_log import log_waits
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
 from hanse.concurrency import Signals
@@ -24,20 +28,14 @@ from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import Fail, Invite, Leave, NameRestore, Recover, Resume, Submit
 from hanse.core.run.run import TERMINAL, Run
 from hanse.core.values.identity import Role
-from hanse.core.values.wording import and_more
 from hanse.errors import HanseError, InternalError, RunError, TamperedError
 from hanse.storage.base import BlobStore, Journal
 from hanse.storage.journaled_run import JournaledRun
-from hanse.wire.messages.runs import RunStatus
-from hanse.wire.wording import format_awaited
+from hanse.wire.messages.runs import RunStatus, SubmitRequest
 
 logger = logging.getLogger(__name__)
 
 REMOVED = "removed from the federation"
-
-_SILENCE_S = 5.0
-"""How long nothing may happen in a run until the log says who is waited for."""
-_MOST_NAMED = 20
 
 
 class RunRegistry:
@@ -46,6 +44,7 @@ class RunRegistry:
     Attributes:
         signals: Notified of what happens in the runs.
         retention: Keeps the blobs that the runs need.
+        lost_blobs: Ends runs whose blobs are missing.
         model_deltas: Models in fewer bytes.
         journal_heads: How far each site's own journal had come, as the runs heard of it.
         recorded_outcomes: Where the latest outcomes of each site stand.
@@ -69,7 +68,8 @@ class RunRegistry:
             clock_ms: The time, milliseconds since 1970.
         """
         self.signals = Signals()
-        self.retention = Retention(blobs, self.states, clock_ms)
+        self.retention = Retention(blobs, self.states, clock_ms, options.kept_models)
+        self.lost_blobs = LostBlobs(blobs, self.alive)
         self._options = options
         self._registry = registry
         self._journal = journal
@@ -90,6 +90,7 @@ class RunRegistry:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beginning = asyncio.Lock()
         self._paused = False
+        self._expiring: asyncio.Task[None] | None = None
 
     async def start(self, *, go_on: bool = True) -> None:
         """Take up every run of the journal where it stood.
@@ -108,6 +109,7 @@ class RunRegistry:
         await asyncio.to_thread(_check_membership, self._registry, self.states())
         await asyncio.to_thread(self.retention.take_stock)
         await self.retention.collect(())
+        self._expiring = asyncio.create_task(self.retention.expire())
         self._paused = not go_on
         if go_on:
             await self.go_on()
@@ -134,6 +136,8 @@ class RunRegistry:
     async def close(self) -> None:
         """End the workers of all runs; the runs go on at the next start."""
         await self.pause()
+        if self._expiring is not None:
+            self._expiring.cancel()
         await asyncio.gather(*(controller.settled() for controller in self._runs.values()))
         await self.retention.settled()
 
@@ -163,13 +167,15 @@ class RunRegistry:
     def status(self, controller: RunController) -> RunStatus:
         """A run as an operator sees it."""
         found = status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
-        return found.model_copy(update={"held": True}) if self._paused else found
+        expired = self.retention.expired(controller.run)
+        return found.model_copy(update={"held": self._paused, "expired": expired})
 
-    async def begin(self, manifest: Manifest, digest: str, by: str) -> RunController:
-        """Begin a run of a plan; every site is asked to take part.
+    async def begin(self, manifest: Manifest, request: SubmitRequest, by: str) -> RunController:
+        """Begin a run of a plan; every site is asked to take part, or those that the request names.
 
         Raises:
-            RunError: As many runs are under way as may be.
+            RunError: As many runs are under way as may be, there is a run of that name, or the request
+                names sites that are not enrolled, or fewer than the plan needs.
         """
         async with self._beginning:
             if len(self.alive()) >= self._options.max_runs:
@@ -177,11 +183,14 @@ class RunRegistry:
                     f"{self._options.max_runs} runs are under way, the most at one time",
                     mend="Wait for one to end, or stop one.",
                 )
-            run_id = self._next_id(manifest.plan.name)
+            run_id = new_run_id(self._runs, manifest.plan.name, request.name)
+            invited = sites_to_ask(self._registry.membership, manifest, request.sites)
+            chosen = request.sites is not None
             controller = await asyncio.to_thread(self._load, run_id)
-            invited = self._registry.membership.names(Role.COLLABORATOR)
             members = self._registry.head
-            await controller.execute(Submit(run_id, manifest, digest, by, invited, members))
+            await controller.execute(
+                Submit(run_id, manifest, request.plan_digest, by, invited, members, chosen)
+            )
             await self.name_restore(controller)
             self._runs[run_id] = controller
         # Whoever was woken by the submission itself did not find the run yet.
@@ -194,9 +203,14 @@ class RunRegistry:
         """Take a stopped or failed run up again.
 
         Raises:
-            RunError: It is neither.
+            RunError: It is neither, or ended so long ago that its models were deleted.
         """
         controller = self.find(run_id)
+        if self.retention.expired(controller.run):
+            raise RunError(
+                f"the models of run {run_id} were deleted, as long after its end as aggregator.yaml says",
+                mend="Submit its plan again.",
+            )
         ending = self._tasks.get(run_id)
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
@@ -231,17 +245,11 @@ class RunRegistry:
 
     def _load(self, run_id: str) -> RunController:
         run = JournaledRun(self._journal, run_id, self._note)
-        return RunController(run, self.signals, self._clock_ms)
+        return RunController(run, self.signals, self._clock_ms, self._registry.seen_ms)
 
     def _note(self, record: Record) -> None:
         self.journal_heads.note(record)
         self.recorded_outcomes.note(record)
-
-    def _next_id(self, plan_name: str) -> str:
-        number = 1
-        while f"{plan_name}-{number}" in self._runs:
-            number += 1
-        return f"{plan_name}-{number}"
 
     def _drive(self, controller: RunController) -> None:
         run_id = controller.run.run_id
@@ -249,7 +257,7 @@ class RunRegistry:
 
     async def _supervise(self, controller: RunController) -> None:
         run_id = controller.run.run_id
-        telling = asyncio.create_task(self._tell_who_is_awaited(controller))
+        telling = asyncio.create_task(log_waits(controller, partial(self.status, controller)))
         try:
             await Supervisor(controller, self._dependencies).supervise()
         except Exception as error:  # the outermost edge of a run: it must not end in silence
@@ -261,17 +269,6 @@ class RunRegistry:
             telling.cancel()
             del self._tasks[run_id]
 
-    async def _tell_who_is_awaited(self, controller: RunController) -> None:
-        """Log whom a run waits for, once each time that nothing has happened for a while."""
-        while True:
-            seen = controller.events
-            if await controller.wait_for_events(seen, _SILENCE_S):
-                continue
-            awaited = [format_awaited(each) for each in self.status(controller).awaited]
-            listed = "; ".join(and_more(awaited, _MOST_NAMED))
-            logger.info("run %s waits for %s", controller.run.run_id, listed or "its own workflow")
-            await controller.wait_for_events(seen)
-
     def _signing_keys(self) -> dict[str, str]:
         """Fingerprint of the signing key of each site that has stated one."""
         members = self._registry.membership.parties.values()
@@ -282,7 +279,8 @@ class RunRegistry:
         run, members = controller.run, self._registry.membership.names(Role.COLLABORATOR)
         keys = self._signing_keys()
         for name in members:
-            # Who was enrolled again meanwhile has agreed to nothing with its new key.
+            # Who was enrolled again meanwhile has agreed to nothing with its new key. Of a site that the
+            # run's operator has not chosen, nothing comes.
             key = keys.get(name)
             if name not in run.invited or name in run.left or run.roster.get(name, key) != key:
                 await controller.execute(Invite(name, key))

@@ -74,7 +74,8 @@ class AggregatorService:
         self._issuer = ReceiptIssuer(credentials, registry, now_ms)
         receipts = ReceiptDesk(self._issuer, ReceiptClaims(credentials, registry, journal), restores)
         self.member_requests = MemberRequests(registry, run_registry, restores, options.url, token_id)
-        work = WorkList(blobs.size, options.max_blob, run_registry.model_deltas.offer)
+        offer, lost = run_registry.model_deltas.offer, run_registry.lost_blobs.look
+        work = WorkList(blobs.size, options.max_blob, offer, lost)
         self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work)
         self.blob_requests = TransferRequests(run_registry, blobs, options, restores)
         self.run_requests = ControlRequests(registry, run_registry, journal, blobs, self._exports, restores)

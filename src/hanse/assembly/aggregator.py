@@ -102,6 +102,7 @@ class _Parts:
 @contextmanager
 def _opened(directory: Path) -> Iterator[_Parts]:
     """Open a federation's directory, which this process holds; the service in it is not started."""
+    from hanse.aggregator.blobs.retention import KeptModels
     from hanse.aggregator.options import Options
     from hanse.aggregator.service import AggregatorService
     from hanse.storage.journal_sql import SqlJournal
@@ -125,6 +126,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
             max_blob=settings.limits.max_blob,
             disk_reserve=settings.disk_reserve,
             worker=_worker_limits(directory, settings),
+            kept_models=KeptModels(settings.retention.models),
         )
         blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from hanse.control.administration import Administration, Ask
 from hanse.control.client import ControlClient
 from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError, StorageError, TransportError
-from hanse.files.lock import DirectoryLock
+from hanse.files.lock import LOCK_FILE, DirectoryLock
 from hanse.pki.certificates import peer_of
 from hanse.pki.credentials import Credentials
 from hanse.pki.signing_key_files import is_settled
@@ -59,8 +60,8 @@ async def administration(directory: Path) -> AsyncIterator[Administration]:
 
     Raises:
         ConfigError: There is neither in the directory.
-        TransportError: The service runs elsewhere and cannot be reached.
-        StorageError: It runs here and does not answer, or the directory is damaged or cannot be written.
+        TransportError: The service runs here or elsewhere, and cannot be reached or does not answer yet.
+        StorageError: The directory is damaged or cannot be written.
     """
     async with AsyncExitStack() as stack:
         yield Administration(await way_to_members(directory, stack))
@@ -79,7 +80,7 @@ async def way_to_members(
     Raises:
         HanseError: As `administration`.
     """
-    held = None
+    held: StorageError | None = None
     if (directory / AGGREGATOR_FILE).exists():
         try:
             stack.enter_context(DirectoryLock(directory))
@@ -89,7 +90,7 @@ async def way_to_members(
             parts = stack.enter_context(_opened(directory))
             prepare(parts)
             return _ask_stopped(parts)
-    return await _ask_service(directory, stack, instead_of=held)
+    return await _ask_service(directory, stack, held=held)
 
 
 def _ask_stopped(parts: _Parts) -> Ask:
@@ -103,7 +104,7 @@ def _ask_stopped(parts: _Parts) -> Ask:
     return ask
 
 
-async def _ask_service(directory: Path, stack: AsyncExitStack, *, instead_of: StorageError | None) -> Ask:
+async def _ask_service(directory: Path, stack: AsyncExitStack, *, held: StorageError | None) -> Ask:
     settings, context = await _operator(directory)
     connection = HttpsConnection(settings.aggregator, context, proxy=settings.proxy)
     await stack.enter_async_context(connection)
@@ -112,7 +113,14 @@ async def _ask_service(directory: Path, stack: AsyncExitStack, *, instead_of: St
         try:
             return await connection.call(route, message, wait_s=0.0, **params)
         except TransportError as error:
-            raise instead_of or error from None
+            if held is None:
+                raise
+            if not os.access(directory / LOCK_FILE, os.W_OK):  # no process may hold it
+                raise held from None
+            raise TransportError(
+                f"the aggregator of {directory} is starting, or does not answer: {error.message}",
+                mend="Its log says when it is ready. If it stays silent, `hanse doctor` finds out more.",
+            ) from error
 
     return ask
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hanse.core.values.schema import MAX_DURATION_S, parse_duration
+
 FEDERATION = Path("federation")
 SITE = Path()
 
@@ -39,3 +41,18 @@ LogLevel = Annotated[
     Level | None, typer.Option("--log-level", help="The least that is logged; else what the settings say.")
 ]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
+
+
+def seconds(duration: str, most_s: float = MAX_DURATION_S) -> float:
+    """The seconds of an option such as `30s`, `10m` or `7d`.
+
+    Raises:
+        BadParameter: It is not a duration, or is longer than it may be.
+    """
+    try:
+        found = float(parse_duration(duration))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not 0 < found <= most_s:
+        raise typer.BadParameter(f"{duration} is not above 0 and at most {most_s / 86_400:g} days")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,11 @@ def printable(text: str) -> str:
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in text
     )
+
+
+def command_line(*words: str) -> str:
+    """A command as a person can paste it into a shell, also where a path has spaces."""
+    return shlex.join(words)
 
 
 def say(text: str) -> None:
@@ -85,7 +91,10 @@ def log_to(level: str, *, as_json: bool = False, file: Path | None = None) -> No
 
 
 class _LineFormatter(logging.Formatter):
-    """`2026-05-04T10:02:11.120Z INFO hanse.aggregator.service: ...`, and below it the trace of an error."""
+    """`2026-05-04T10:02:11.120Z INFO hanse.aggregator.service: ...`, and below it the trace of an error.
+
+    Output of a worker, where a record has some as `printed`, is below it too, each line behind `  | `.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -97,6 +106,11 @@ class _LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, on which nothing that a peer sent can pass for another line."""
         return printable(super().formatMessage(record)).replace("\n", " | ")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and below it, marked as such, what a process printed that it is about."""
+        printed = str(getattr(record, "printed", "")).splitlines()
+        return "\n".join([super().format(record), *(f"  | {printable(line)}" for line in printed)])
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         """The trace; messages of errors in it may be a peer's."""

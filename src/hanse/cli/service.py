@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import uvloop
 
 from hanse.cli.main import INTERRUPTED
+
+logger = logging.getLogger(__name__)
 
 _YOUNG_OBJECTS = 10_000
 """Objects after whose allocation the garbage collector looks at young ones; Python's default is 700."""
@@ -32,6 +35,7 @@ def run_until_stopped(service: Coroutine[Any, Any, None]) -> int:
 
         def stop(number: int) -> None:
             received.append(number)
+            logger.info("stopping: %s was received", signal.Signals(number).name)
             for each in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(each)
             task.cancel()
@@ -45,6 +49,8 @@ def run_until_stopped(service: Coroutine[Any, Any, None]) -> int:
                 raise
 
     uvloop.run(run())
+    if received:
+        logger.info("stopped")
     return INTERRUPTED if signal.SIGINT in received else 0
 
 

@@ -10,15 +10,17 @@ from functools import partial
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.prune import keep_pruned
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back, noticed_before
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.rosters import settle_signing_key
-from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.run_folder import RunFolder, ended_at
+from hanse.collaborator.startup import check_settings
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.tasks import ENDS_AGENT, Tasks
-from hanse.core.values.identity import Party, Role
-from hanse.errors import ConfigError, HanseError, ProtocolError, StorageError, TrustError, VersionError
+from hanse.config.layout import RUNS
+from hanse.errors import HanseError, ProtocolError, StorageError, TrustError, VersionError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.clock_skew import skew
 from hanse.wire.messages.sites import NextRequest, RunSuspension, Work
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S = 30.0
 """How long a question for work waits; a proxy on the way may cut longer ones off."""
+
+_SHORTEST_WAIT_S = 1.0
+"""Shortest wait, so that an agent whose certificate cannot be renewed does not ask without end."""
 
 _REVIEW = 0
 """Stands for the review of a run's plan, where its exchanges count from 1."""
@@ -82,7 +87,8 @@ class Agent:
             TrustError: The site was removed from the federation, or the aggregator cannot be trusted.
             ProtocolError: Something else than an aggregator answers there.
         """
-        self._check_settings()
+        here = self._here
+        check_settings(here.directory, here.settings, here.identity.credentials)
         if self._stopping:
             return
         with DirectoryLock(self._here.directory, holder="collaborator"):
@@ -131,6 +137,7 @@ class Agent:
             await self._settle_signing_key()
             await self._check_restored()
             await self._receipts.connect()
+            group.create_task(keep_pruned(self._here))
             await self._follow(group)
 
     async def _greet(self) -> None:
@@ -177,8 +184,9 @@ class Agent:
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         """Ask for work again and again; each question waits until the answer is another."""
         here = self._here
-        runs = here.directory / "runs"
-        self._runs = {path.name for path in runs.iterdir()} if runs.is_dir() else set()
+        runs = here.directory / RUNS
+        # Without those whose end an earlier agent has logged.
+        self._runs = {path.name for path in runs.glob("*/") if ended_at(path) is None}
         for run_id in self._runs:
             try:
                 await asyncio.to_thread(lambda path: RunFolder(path).drop_damaged(), runs / run_id)
@@ -187,7 +195,7 @@ class Agent:
         known = ""
         while True:
             await self._renew()
-            question = NextRequest(known=known, wait_s=_WAIT_S)
+            question = NextRequest(known=known, wait_s=self._wait_s())
             work = await here.retry_while_disk_full(partial(here.upstream.next, question))
             if self._cut_off:
                 self._cut_off = False
@@ -202,6 +210,10 @@ class Agent:
             await self._here.retry(partial(self._here.identity.renew_if_due, self._here.upstream))
         except StorageError as error:  # there is time: the next turn tries again
             logger.warning("the certificate cannot be renewed now: %s", error)
+
+    def _wait_s(self) -> float:
+        """Seconds that a question may wait: the certificate has to outlast the question."""
+        return max(min(_WAIT_S, self._here.identity.renewal_due_s()), _SHORTEST_WAIT_S)
 
     def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
         """Begin what is new, end what is not listed any more."""
@@ -269,23 +281,6 @@ class Agent:
         for run_id in self._suspensions.keys() - runs.keys():
             logger.info("run %s: this site is no longer suspended", run_id)
         self._suspensions = runs
-
-    def _check_settings(self) -> None:
-        settings, party = self._here.settings, self._here.identity.credentials.party
-        if party != Party(settings.federation, Role.COLLABORATOR, settings.name):
-            raise ConfigError(
-                f"site.yaml is that of {settings.name} in {settings.federation}, and the certificate in "
-                f"{self._here.identity.credentials.directory} that of {party.uri}",
-                mend="Keep each site's files in a folder of its own.",
-            )
-        own = self._here.directory.resolve()
-        for name, path in settings.data.items():
-            if own.is_relative_to(path.resolve()):
-                raise ConfigError(
-                    f"the data source {name!r} of site.yaml, {path}, holds this site's own folder with its "
-                    "key, and plan code may read data sources",
-                    mend="Move the data to a folder of its own.",
-                )
 
     def _note_failure(self, error: HanseError, attempt: int, delay_s: float) -> None:
         self._cut_off = True

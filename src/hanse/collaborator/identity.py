@@ -90,6 +90,10 @@ class Identity:
         put_in_place(identity, key)
         self._signing_key = key
 
+    def renewal_due_s(self) -> float:
+        """Seconds until the certificate is to be renewed; 0 where that is due."""
+        return self.credentials.lasts_s(self._clock(), down_to=self._renew_at)
+
     async def renew_if_due(self, upstream: Upstream) -> None:
         """Get the next certificate, for a new key, where the present one nears its end.
 

@@ -19,6 +19,7 @@ from hanse.files.atomic import write_file
 from hanse.files.errors import file_errors
 from hanse.wire.messages.sites import PlanAnswer
 
+_MANIFEST = "manifest.json"
 _ANSWER = "answer.json"
 _PENDING = "pending"
 _RUNS = "runs.json"
@@ -67,7 +68,7 @@ class PlanStore:
 
     def file(self, digest: str) -> Path:
         """File with the plan itself."""
-        return self._directory / digest / "manifest.json"
+        return self._directory / digest / _MANIFEST
 
     def find(self, prefix: str) -> str:
         """Complete the digest of a plan from its beginning.
@@ -75,7 +76,7 @@ class PlanStore:
         Raises:
             ConfigError: No plan here begins so, or several do.
         """
-        found = sorted(path.parent.name for path in self._directory.glob("*/manifest.json"))
+        found = self.digests()
         matching = [digest for digest in found if digest.startswith(prefix)]
         if len(matching) == 1:
             return matching[0]
@@ -84,6 +85,24 @@ class PlanStore:
             f"{len(matching)} plans in {self._directory} begin with {prefix!r}",
             mend=f"Give more or other digits; plans seen here: {shown}.",
         )
+
+    def digests(self) -> tuple[str, ...]:
+        """All plans that are here, in order."""
+        return tuple(sorted(path.parent.name for path in self._directory.glob(f"*/{_MANIFEST}")))
+
+    def used_at(self, digest: str) -> float:
+        """When a plan was last asked about, answered, or wanted for a run, seconds since 1970."""
+        folder = self._directory / digest
+        files = (folder / name for name in (_MANIFEST, _ANSWER, _PENDING, _RUNS))
+        return max(file.stat().st_mtime for file in files if file.exists())
+
+    def decided_by_person(self, digest: str) -> bool:
+        """Check if a person has answered a plan, or the answer cannot be read."""
+        try:
+            answer = self.answer(digest)
+        except StorageError:
+            return True
+        return answer is not None and answer.by == "person"
 
     def has(self, digest: str) -> bool:
         """Whether the plan is here; its code may be not."""

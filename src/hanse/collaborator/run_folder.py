@@ -20,6 +20,9 @@ from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
 from hanse.wire.messages.sites import UpdateFile
 
+_ENDED = "ended"
+"""An empty file in the folder of a run that is over for this site; its time is that of the end."""
+
 _STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
 
 
@@ -49,6 +52,19 @@ class RunFolder:
         with file_errors(f"make {directory}"):
             for folder in (directory, *folders):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def mark_ended(self) -> None:
+        """Note that the run is over for this site, and since when."""
+        path = self.work.parent / _ENDED
+        with file_errors(f"write {path}"):
+            path.touch()
+            os.utime(path)
+
+    def mark_under_way(self) -> None:
+        """Note that the run is not over, or not any more."""
+        path = self.work.parent / _ENDED
+        with file_errors(f"delete {path}"):
+            path.unlink(missing_ok=True)
 
     def model(self, model: ModelRef) -> Path:
         """Where the worker finds a model that was shown to it."""
@@ -184,6 +200,14 @@ class RunFolder:
 
     def _outcome(self, exchange: int) -> Path:
         return self._outcomes / f"{exchange}.json"
+
+
+def ended_at(folder: Path) -> float | None:
+    """When the run of a folder ended for this site, seconds since 1970; None where it has not."""
+    try:
+        return (folder / _ENDED).stat().st_mtime
+    except OSError:
+        return None
 
 
 def spare_of(written: Path) -> Path:

@@ -240,10 +240,12 @@ class TaskRun:
                 )
             except TaskError as error:
                 failed += 1
-                told = f"{error}\n{error.log_tail}".rstrip()
-                logger.warning("%s failed, try %d of %d: %s", self, failed, tries, told, extra=self.facts)
                 if failed >= tries:
                     raise
+                printed = {"printed": error.log_tail}
+                logger.warning(
+                    "%s failed, try %d of %d: %s", self, failed, tries, error, extra=self.facts | printed
+                )
 
     def _release(self, plan: Plan, report: TaskReport, model: Path | None) -> TaskOutcome:
         """Take over what the worker wrote, out of its reach, check it there, and record that it leaves."""

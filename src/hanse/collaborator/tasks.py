@@ -125,7 +125,9 @@ class Tasks:
         folder = RunFolder(self._here.directory / "runs" / run_id)
         if task is None:
             folder.clear()
+            folder.mark_ended()
         else:
+            folder.mark_under_way()
             base = None if task.delta is None else task.delta.base
             folder.clear([model for model in (task.model, base) if model], task.exchange)
         return folder
@@ -155,7 +157,8 @@ class Tasks:
         try:
             return await task_run.carry_out()
         except _FAILURES as error:
-            logger.error("%s failed: %s", task_run, error, extra=task_run.facts)
+            printed = {"printed": error.log_tail} if isinstance(error, TaskError) else {}
+            logger.error("%s failed: %s", task_run, error, extra=task_run.facts | printed)
             return task_run.failed(error)
 
     def _said_before(self, task_run: TaskRun) -> TaskOutcome | None:

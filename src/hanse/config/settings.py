@@ -22,7 +22,9 @@ OPERATOR_FILE = "operator.yaml"
 _COMMENTED = "A line that is commented out shows a default: remove its # to change it."
 
 
-def _split(value: str) -> SplitResult:
+def _split(value: str, scheme: str) -> SplitResult:
+    if "://" not in value and set(value) & {".", ":"} and value.isprintable():
+        raise ValueError(f"{value[:80]!r} lacks its beginning: write {scheme}://{value[:80]}")
     parts = urlsplit(value)
     if not parts.hostname or parts.port == 0 or not value.isprintable() or " " in value:
         raise ValueError(f"{value[:80]!r} names no host")
@@ -30,7 +32,7 @@ def _split(value: str) -> SplitResult:
 
 
 def _service(value: str) -> str:
-    parts = _split(value)
+    parts = _split(value, "https")
     if (
         parts.scheme != "https"
         or parts.path not in ("", "/")
@@ -43,7 +45,7 @@ def _service(value: str) -> str:
 
 
 def _proxy(value: str) -> str:
-    if value != "env" and _split(value).scheme not in ("http", "https"):
+    if value != "env" and _split(value, "http").scheme not in ("http", "https"):
         raise ValueError(f"{value[:80]!r} should be `env`, null, or like http://proxy.example.org:3128")
     return value
 
@@ -111,6 +113,9 @@ class SiteSettings(Strict):
     sandbox: Sandbox = Field("preferred", description=_SANDBOX)
     worker: Worker = Field(default_factory=Worker, description="The process that plan code runs in.")
     disk_reserve: Size = Field(10**9, description=_RESERVE)
+    retention: SiteRetention = Field(
+        default_factory=lambda: SiteRetention(), description="How long what ended runs leave is kept."
+    )
     renew_at: float = Field(
         0.33, gt=0, lt=1, description="Part of the certificate's lifetime that is left when it is renewed."
     )
@@ -123,7 +128,7 @@ class Listen(Strict):
     host: str = Field(
         "0.0.0.0",  # noqa: S104  mutual TLS guards it, and sites have to reach it
         max_length=255,
-        description="Address to listen at.",
+        description="Address to listen at; `::` is every address of this machine, of IPv6 and of IPv4.",
     )
     port: int = Field(8443, ge=0, le=65535, description="TCP port; 0 for any that is free.")
 
@@ -143,6 +148,31 @@ class Limits(Strict):
     connections: int = Field(2000, ge=1, le=1_000_000, description="Most connections of members at a time.")
 
 
+class AggregatorRetention(Strict):
+    """Times for which an aggregator keeps what ended runs leave."""
+
+    models: Duration | None = Field(
+        None,
+        description="How long after the end of a run its models are kept; null for ever. The journal, plans "
+        "and code stay. A run whose models were deleted can be neither resumed nor exported whole.",
+    )
+
+
+class SiteRetention(Strict):
+    """Times for which a site keeps what ended runs leave; `hanse collaborator prune` deletes it by hand."""
+
+    runs: Duration | None = Field(
+        None,
+        description="How long after the end of a run its folder in runs/ is kept, with the local state of "
+        "its code; null for ever.",
+    )
+    plans: Duration | None = Field(
+        None,
+        description="How long after its last run a plan is kept in plans/; null for ever. Of a plan that a "
+        "person has decided on, only the code is deleted.",
+    )
+
+
 class AggregatorSettings(Strict):
     """The service that coordinates and combines."""
 
@@ -160,6 +190,9 @@ class AggregatorSettings(Strict):
         default_factory=Worker, description="The processes that plans' own workflows run in."
     )
     disk_reserve: Size = Field(10**9, description=_RESERVE)
+    retention: AggregatorRetention = Field(
+        default_factory=AggregatorRetention, description="How long what ended runs leave is kept."
+    )
     log: Log = Field(default_factory=Log, description="What is logged.")
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -88,9 +89,9 @@ class ControlClient:
         """List the runs, newest first."""
         return await self._connection.call(RUNS, Empty())
 
-    async def submit(self, plan_digest: str) -> RunStatus:
+    async def submit(self, request: SubmitRequest) -> RunStatus:
         """Begin a run of a plan whose manifest and files were uploaded."""
-        return await self._connection.call(SUBMIT, SubmitRequest(plan_digest=plan_digest))
+        return await self._connection.call(SUBMIT, request)
 
     async def run(self, run_id: str) -> RunStatus:
         """One run as it stands."""
@@ -153,9 +154,16 @@ class ControlClient:
         """
         await retrying(partial(self._connection.save, EXPORT, path, run_id=run_id), self._retry)
 
-    async def upload(self, digest: str, source: Path | bytes) -> None:
-        """Take a file or bytes to the aggregator as a blob."""
-        await retrying(partial(self._connection.deliver, digest, source), self._retry)
+    async def upload(self, digest: str, source: Path | bytes, give_up_s: float | None = None) -> None:
+        """Take a file or bytes to the aggregator as a blob.
+
+        Args:
+            digest: What it is called.
+            source: What it is.
+            give_up_s: Longest to try after a first failure; None for no end.
+        """
+        retry = replace(self._retry, give_up_s=give_up_s)
+        await retrying(partial(self._connection.deliver, digest, source), retry)
 
     async def download(self, digest: str, path: Path) -> None:
         """Bring a blob, for example a model, into a file, which appears whole and verified or not at all.

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
 from hanse.errors import PlanError, TransportError
 from hanse.files.errors import file_errors
-from hanse.wire.messages.runs import RunStatus
+from hanse.wire.messages.runs import RunStatus, SubmitRequest
 
 _TIMES = 3
 """How often a plan is brought that the aggregator then has not whole."""
 
 
-async def submit_plan(client: ControlClient, loaded: LoadedPlan) -> RunStatus:
-    """Bring a plan with its files to the aggregator, and begin a run of it."""
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Wishes of an operator for a run, beside its plan.
+
+    Attributes:
+        name: Name of the run; None for the plan's with a number.
+        sites: Sites to ask, and no others; None for all.
+        wait_s: Longest to wait for an aggregator that does not answer, seconds.
+    """
+
+    name: str | None = None
+    sites: tuple[str, ...] | None = None
+    wait_s: float = 60.0
+
+
+async def submit_plan(
+    client: ControlClient, loaded: LoadedPlan, options: RunOptions = RunOptions()
+) -> RunStatus:
+    """Bring a plan with its files to the aggregator, and begin a run of it.
+
+    Raises:
+        TransportError: The aggregator does not answer.
+        RunError: A site that is to be asked is not enrolled, too few are, or the name is taken.
+    """
+    request = SubmitRequest(plan_digest=loaded.digest, name=options.name, sites=options.sites)
     for left in reversed(range(_TIMES)):
-        await _bring(client, loaded)
+        await _bring(client, loaded, options.wait_s)
         try:
-            return await client.submit(loaded.digest)
+            return await client.submit(request)
         except PlanError:
             # An aggregator that was started again meanwhile keeps nothing that no run needs,
             # so that what was brought before may be missing.
@@ -34,16 +58,37 @@ async def submit_plan(client: ControlClient, loaded: LoadedPlan) -> RunStatus:
     raise AssertionError("the last try returns or raises")
 
 
-async def _bring(client: ControlClient, loaded: LoadedPlan) -> None:
+async def _bring(client: ControlClient, loaded: LoadedPlan, wait_s: float) -> None:
     manifest = loaded.manifest
     initial = () if manifest.initial_model is None else (manifest.initial_model,)
-    for file in (*manifest.files, *initial):
-        await client.upload(file.sha256, loaded.files[file.path])
-    await client.upload(loaded.digest, manifest.to_bytes())
+    files: list[tuple[str, Path | bytes]] = [
+        (file.sha256, loaded.files[file.path]) for file in (*manifest.files, *initial)
+    ]
+    try:
+        for digest, source in (*files, (loaded.digest, manifest.to_bytes())):
+            await client.upload(digest, source, wait_s)
+    except TransportError as error:
+        raise TransportError(
+            f"the plan was not submitted: {error.message}; given up after {wait_s:g} s",
+            mend="Is the aggregator started? `hanse doctor` looks; `--wait 10m` waits longer.",
+        ) from error
 
 
-async def export_run(client: ControlClient, run_id: str, folder: Path) -> dict[str, Path]:
-    """Write what is left of a run into a folder; the path of each file by what it is."""
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Files that an export wrote.
+
+    Attributes:
+        files: Path of each file by what it is.
+        status: The run as it stood.
+    """
+
+    files: dict[str, Path]
+    status: RunStatus
+
+
+async def export_run(client: ControlClient, run_id: str, folder: Path) -> Export:
+    """Write what is left of a run into a folder."""
     status = await client.run(run_id)
     with file_errors(f"make the folder {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +96,7 @@ async def export_run(client: ControlClient, run_id: str, folder: Path) -> dict[s
     await client.export(run_id, files["journal"])
     await client.download(status.plan_digest, files["plan"])
     for name, model in (("model", status.model), ("best", status.best_model)):
-        if model is not None:
+        if model is not None and not status.expired:
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
-    return files
+    return Export(files, status)

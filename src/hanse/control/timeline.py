@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hanse.control.report import participation_json
+from hanse.control.silence import Silences
 from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.plan.plan import Plan
 from hanse.core.run.attendance import MOST_KEPT, Participation
@@ -69,6 +70,7 @@ class Timeline:
         self._reasons: dict[tuple[int, str], str] = {}
         self._exchanges: dict[int, dict[str, Any]] = {}
         self._tasks: dict[int, ExchangeOpened] = {}
+        self._silences = Silences()
         self._in_round: dict[str, dict[str, float | None]] = {}
         self._heads: tuple[str, ...] = ()
         self._trains: frozenset[str] = frozenset()
@@ -77,6 +79,7 @@ class Timeline:
 
     def lines_for(self, event: Event) -> list[str]:
         """Take in an event; what there is to tell of it."""
+        self._silences.take_in(event)
         match event:
             case ExchangeOpened():
                 self._tasks[event.exchange] = event
@@ -102,8 +105,7 @@ class Timeline:
                 ]
             case SiteIdle():
                 self.doing[event.site] = f"{self._task(event.exchange)} idle"
-                silent = f"no sign of {event.site} for {event.silent_s:.0f} s; it is no longer waited for"
-                return [f"{self._at(event.exchange)}: {silent}"]
+                return [f"{self._at(event.exchange)}: {self._silences.describe(event)}"]
             case RoundCommitted():
                 return self._round(event)
             case RunSubmitted():
@@ -278,7 +280,11 @@ def _told(event: Event) -> list[str]:
         case SiteLeft():
             return [f"{event.site} left: {event.reason}"]
         case RunStarted():
-            return [f"the run begins with {', '.join(event.population)}"]
+            begins = f"the run begins with {', '.join(event.population)}"
+            if not event.absent:
+                return [begins]
+            has = "has" if len(event.absent) == 1 else "have"
+            return [f"{begins}; {named(event.absent)}, which {has} not been connected, may join later"]
         case SuspensionWaived():
             return [f"warning: {event.site} is asked on: {event.reason}"]
         case SiteReinstated():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from socket import AI_PASSIVE, SOCK_STREAM, getaddrinfo
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -22,6 +23,7 @@ from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.restored import restored_note
 from hanse.collaborator.review import is_whole
 from hanse.collaborator.site_journal import ACKNOWLEDGE, records_of
+from hanse.collaborator.startup import unusable_sources
 from hanse.config.layout import JOURNAL
 from hanse.config.settings import AggregatorSettings, SiteSettings
 from hanse.config.units import format_size
@@ -174,16 +176,13 @@ def check_data(settings: SiteSettings) -> Iterator[Finding]:
     """Look for the data sources that a site names."""
     if not settings.data:
         yield Finding("data", Grade.WARN, "site.yaml names no data source", "Name them under `data:`.")
+    problems = dict(unusable_sources(settings.data))
     for name, path in settings.data.items():
-        mend = f"Mount it, give the user of Hanse access, or correct `{name}` under `data:` in site.yaml."
-        try:
-            path.stat()
-        except OSError as error:
-            yield Finding("data", Grade.FAIL, f"{name}: cannot find {path}: {error.strerror}", mend)
+        if name not in problems:
+            yield Finding("data", Grade.OK, f"{name}: {path}")
             continue
-        readable = os.access(path, os.R_OK)
-        said = f"{name}: {path}" if readable else f"{name}: {path} cannot be read"
-        yield Finding("data", Grade.OK if readable else Grade.FAIL, said, "" if readable else mend)
+        mend = f"Mount it, give the user of Hanse access, or correct `{name}` under `data:` in site.yaml."
+        yield Finding("data", Grade.FAIL, f"{name}: {problems[name]}", mend)
 
 
 def check_plans(directory: Path) -> Iterator[Finding]:
@@ -266,19 +265,22 @@ def _records(journal: Journal, stream: str) -> Iterator[Record]:
 def check_port(settings: AggregatorSettings) -> Iterator[Finding]:
     """See whether an aggregator that does not run could listen."""
     listen = settings.listen
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    with socket.socket(family) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((listen.host, listen.port))
-        except OSError as error:
-            yield Finding(
-                "port",
-                Grade.FAIL,
-                f"cannot listen on port {listen.port} of {listen.host}: {error.strerror}",
-                "End the program that uses it, or change `listen` in aggregator.yaml.",
-            )
-            return
+    host = None if listen.host == "::" else listen.host
+    try:
+        for family, _, _, _, address in getaddrinfo(host, listen.port, type=SOCK_STREAM, flags=AI_PASSIVE):
+            with socket.socket(family) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+                trial.bind(address)
+    except OSError as error:
+        yield Finding(
+            "port",
+            Grade.FAIL,
+            f"cannot listen on port {listen.port} of {listen.host}: {error.strerror}",
+            "End the program that uses it, or change `listen` in aggregator.yaml.",
+        )
+        return
     yield Finding("port", Grade.OK, f"{listen.port} is free; the aggregator does not run")
 
 

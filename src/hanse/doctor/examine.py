@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from hanse.aggregator.blobs.retention import KeptModels
 from hanse.aggregator.members.own_certificates import RENEW_AT
 from hanse.assembly.tuning import now
 from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL, OPERATOR, PLANS
@@ -45,6 +46,7 @@ from hanse.doctor.key_checks import check_recorded_key, check_signing_key
 from hanse.doctor.limits import check_connections, check_worker_limits, check_worker_settings
 from hanse.doctor.new_defaults import check_new_defaults
 from hanse.doctor.receipt_checks import check_receipts, check_restore
+from hanse.doctor.run_checks import check_blobs, check_waiting_runs
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import load_certificate, pem_of
@@ -68,8 +70,12 @@ class ExaminedPaths:
     def named(site: Path | None, federation: Path | None, operator: Path | None) -> ExaminedPaths:
         """Those that are named or, where none is, those that are found here."""
         if site or federation or operator:
+            named = [place for place in (site, federation, operator) if place is not None]
+            operators = [place for place in named if place == operator or _is_operators(place)]
             return ExaminedPaths(
-                *(() if place is None else (place,) for place in (site, federation, operator))
+                sites=() if site is None or site in operators else (site,),
+                federations=() if federation is None or federation in operators else (federation,),
+                operators=tuple(dict.fromkeys(operators)),
             )
         here = (Path(), Path("federation"))
         return ExaminedPaths(
@@ -77,6 +83,12 @@ class ExaminedPaths:
             federations=tuple(place for place in here if (place / AGGREGATOR_FILE).exists()),
             operators=tuple(place for place in here[:1] if (place / OPERATOR_FILE).exists()),
         )
+
+
+def _is_operators(place: Path) -> bool:
+    """Check if a directory is an operator's, who joined a federation, and nothing else."""
+    others = (place / SITE_FILE, place / AGGREGATOR_FILE)
+    return (place / OPERATOR_FILE).exists() and not any(other.exists() for other in others)
 
 
 async def examine(
@@ -156,6 +168,9 @@ class Examination:
             self.look("membership", lambda: known or ())
             recorded = await self.ask("signing key", check_recorded_key(way, credentials))
             self.look("signing key", lambda: recorded or ())
+            if credentials.party.role is Role.OPERATOR:
+                runs = await self.ask("runs", check_waiting_runs(way, credentials))
+                self.look("runs", lambda: runs or ())
 
     def _note(self, finding: Finding) -> None:
         self.findings.append(replace(finding, place=self._place))
@@ -199,6 +214,7 @@ async def _federation(directory: Path) -> Examination:
     federation.sandbox_required = settings.sandbox == "required"
     federation.look("authority", lambda: check_authority(directory / AUTHORITY, now()))
     federation.look("journal", lambda: check_journal(directory / JOURNAL))
+    federation.look("blobs", lambda: check_blobs(directory, KeptModels(settings.retention.models), now()))
     federation.look("restore", lambda: check_restore(directory))
     folders = (IDENTITY, OPERATOR, "blobs", "uploads", "runs")
     federation.look("directory", lambda: check_writable(directory, folders))

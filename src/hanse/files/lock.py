@@ -10,6 +10,9 @@ from types import TracebackType
 from hanse.errors import StorageError
 from hanse.files.errors import file_errors
 
+LOCK_FILE = "lock"
+"""The file that a process holds, in its directory."""
+
 
 class DirectoryLock:
     """Holds a directory for this process, until it is released or the process ends, however it ends.
@@ -24,7 +27,7 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path, *, holder: str = "aggregator", mend: str = "") -> None:
-        path = directory / "lock"
+        path = directory / LOCK_FILE
         with file_errors(f"lock {directory}"):
             # Not truncated on opening: until the lock is ours, the pid in it is another's.
             self._file = path.open("a+", encoding="ascii")

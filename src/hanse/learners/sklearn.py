@@ -31,7 +31,7 @@ from hanse.learners.agreement import FEATURES, LABELS, Agreement, plain
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule, batch_sizes
-from hanse.learners.written import are_written
+from hanse.learners.adapters.written import are_written
 
 _BY_BATCH = (SGDClassifier, SGDRegressor, Perceptron, MLPClassifier, MLPRegressor)
 _BY_ITERATION = (LogisticRegression,)

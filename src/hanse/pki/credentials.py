@@ -102,9 +102,17 @@ class Credentials:
 
     def fraction_left(self, now: datetime) -> float:
         """How much of the certificate's life from its issue is left, 0 (expired) to 1 (new)."""
+        return min(max((self.not_after - now) / self._life, 0.0), 1.0)
+
+    def lasts_s(self, now: datetime, down_to: float = 0.0) -> float:
+        """Seconds until no more than a fraction of the certificate's life is left; at least 0."""
+        return max((self.not_after - down_to * self._life - now).total_seconds(), 0.0)
+
+    @property
+    def _life(self) -> timedelta:
+        """The certificate's life from its issue."""
         life = self.not_after - self.certificate.not_valid_before_utc - BACKDATING
-        left = (self.not_after - now) / max(life, timedelta(seconds=1))
-        return min(max(left, 0.0), 1.0)
+        return max(life, timedelta(seconds=1))
 
     def replace_certificate(
         self, certificate_pem: str, now: datetime, key: PrivateKey | None = None

@@ -43,9 +43,17 @@ class FileBlobStore(BlobStore):
             had again, nobody waits for the disk; what is found at the next start is read
             again, and dropped where it is not whole.
         recycle_from: Size in bytes from which on a deleted blob's file is written over by a new one.
+        look_only: Whether nothing is made, and nothing deleted: for a look at a store that may be in use.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = True, recycle_from: int = WORTH_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durable: bool = True,
+        recycle_from: int = WORTH_BYTES,
+        look_only: bool = False,
+    ) -> None:
         self._durable = durable
         self._place = lru_cache(_REMEMBERED)(self._find_place)
         self._seen: dict[str, _Mark | None] = {}
@@ -55,6 +63,9 @@ class FileBlobStore(BlobStore):
         self._blobs = directory / "blobs"
         self._uploads = directory / "uploads"
         deleted = directory / "deleted"
+        if look_only:
+            self._recycled = RecycledFiles(deleted, recycle_from)
+            return
         with file_errors(f"make {directory}"):
             for made in (directory, self._blobs, self._uploads, deleted):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)

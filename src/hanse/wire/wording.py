@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hanse.core.values.wording import MOST_NAMED, format_time, named, percent
-from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, SuspendedSite
+from hanse.core.values.wording import MOST_NAMED, counted, format_time, named, percent
+from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, StartWait, SuspendedSite
 from hanse.wire.messages.sites import RunSuspension
 
 HELD = (
@@ -15,12 +15,73 @@ HELD = (
 """The state of an aggregator that waits for an operator, for people."""
 
 
+_STATES = {"assigned": "asked", "started": "at work", "idle": "silent"}
+
+
 def format_awaited(awaited: AwaitedSite) -> str:
     """Name a site that a run waits for, with what for, since when and until when."""
     what = "answer to the plan" if awaited.task is None else awaited.task
     since, until = format_time(awaited.since_ms), format_time(awaited.deadline_ms)
-    away = "" if awaited.connected else ", not connected"
-    return f"{awaited.site} ({what}, {awaited.state} since {since}, until {until}{away})"
+    told = [f"{what}, {_STATES.get(awaited.state, awaited.state)} since {since}"]
+    if awaited.state != "idle":
+        told.append(f"until {until}")
+    elif awaited.needed:
+        told.append(f"and too few can answer without it: the round waits until {until}, and fails then")
+    else:
+        told.append("no longer waited for")
+    if not awaited.connected:
+        told.append("not connected")
+    return f"{awaited.site} ({', '.join(told)})"
+
+
+def format_start(start: StartWait) -> str:
+    """Say what a run waits for before it starts: `2 more sites: 3 accepted, 5 needed, until ...`."""
+    counts = f"{start.accepted} accepted, {start.needed} needed"
+    until, absent = format_time(start.until_ms), named(start.absent, MOST_NAMED, start.absent_count)
+    if (missing := start.needed - start.accepted) > 0:
+        enrolled = f"; only {start.asked} asked" if start.asked < start.needed else ""
+        return f"{counted(missing, 'more site')}: {counts}, until {until}{enrolled}"
+    has = "has" if start.absent_count == 1 else "have"
+    gone = f"{absent}, which {has} not been connected since the submission, until "
+    gone += format_time(min(start.absent_until_ms, start.until_ms))
+    if start.absent_count == start.unanswered:
+        return f"{gone}: {counts}"
+    answers = "the answer of 1 site" if start.unanswered == 1 else f"the answers of {start.unanswered} sites"
+    also = f"; for {gone}" if start.absent_count else ""
+    return f"{answers} until {until}: {counts}{also}"
+
+
+def submission_warnings(status: RunStatus) -> tuple[str, ...]:
+    """Name what may delay a run that was just submitted: too few sites, or sites that are not connected."""
+    start = status.start
+    if start is None:
+        return ()
+    needed, until = counted(start.needed, "site"), format_time(start.until_ms)
+    if start.asked < start.needed:
+        are = "site is" if start.asked == 1 else "sites are"
+        return (
+            f"{start.asked} {are} asked, and the plan needs {needed}: the run waits for "
+            f"{start.needed - start.asked} more to join, until {until}, and fails then",
+        )
+    away = [found.site for found in status.awaited if found.task is None and not found.connected]
+    if not away:
+        return ()
+    if start.asked - len(away) < start.needed:
+        return (
+            f"not connected: {named(away)}. The run waits until {needed} have accepted the plan, and "
+            f"fails at {until} if they have not",
+        )
+    latest = format_time(min(start.absent_until_ms, start.until_ms))
+    return (
+        f"not connected: {named(away)}. Once {needed} have accepted the plan, the run waits for the others "
+        f"until {latest}, unless they connect before; after that they may join it",
+    )
+
+
+def format_waits(status: RunStatus) -> list[str]:
+    """List what a run waits for: missing answers to its plan, or sites with their tasks."""
+    start = [] if status.start is None else [format_start(status.start)]
+    return start + [format_awaited(awaited) for awaited in status.awaited if awaited.needed]
 
 
 def format_suspension(suspended: SuspendedSite | RunSuspension) -> str:

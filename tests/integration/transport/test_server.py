@@ -1,7 +1,9 @@
 """What a server tells, logs and bears."""
 
 import asyncio
+import errno
 import logging
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from hanse.errors import (
 )
 from hanse.fault_points import Facts, FaultPoint
 from hanse.transport.server.server import HttpsServer
+from hanse.transport.server.tls import listener
 from hanse.transport.server.tls.listener import TlsListener
 from hanse.wire.messages.members import RenewRequest
 from hanse.wire.messages.sites import NextRequest
@@ -128,3 +131,51 @@ def test_a_server_closes_without_waiting_for_long_polls(
 
     with pytest.raises(TransportError, match="was cut"):
         run(scenario())
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as trial:
+            trial.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+def test_every_address_is_one_of_ipv6_and_of_ipv4(run: Run, service: FakeService, context: Any) -> None:
+    async def main() -> set[int]:
+        server = HttpsServer(service, context, "::")
+        await server.start()
+        try:
+            families = set()
+            for host in ("127.0.0.1", "::1"):
+                _, writer = await asyncio.open_connection(host, server.port)
+                families.add(writer.get_extra_info("socket").family)
+                writer.close()
+            return families
+        finally:
+            await server.close()
+
+    assert run(main()) == {socket.AF_INET, socket.AF_INET6}
+
+
+def test_a_machine_without_ipv6_is_listened_on_all_the_same(
+    run: Run, service: FakeService, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = listener._listening
+
+    def without_ipv6(family: int, address: tuple[object, ...]) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return listening(family, address)
+
+    async def main() -> None:
+        server = HttpsServer(service, context, "::")
+        await server.start()
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.close()
+        await server.close()
+
+    monkeypatch.setattr(listener, "_listening", without_ipv6)
+    run(main())

@@ -211,15 +211,15 @@ def test_an_unknown_run_is_told_as_such(fixture: FederationFixture) -> None:
 def test_the_log_says_whom_a_silent_run_waits_for(
     fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hanse.aggregator.run_registry._SILENCE_S", 0.01)
+    monkeypatch.setattr("hanse.aggregator.run.wait_log._SILENCE_S", 0.01)
 
     async def main() -> None:
         async with fixture.serving(), asyncio.timeout(20):
             run_id = await fixture.asked()
             await fixture.answered(run_id, "a")
-            while f"run {run_id} waits for b (train, assigned since 20" not in caplog.text:
+            while f"run {run_id} waits for b (train, asked since 20" not in caplog.text:
                 await asyncio.sleep(0.01)
-            assert "; c (train, assigned since 20" in caplog.text
+            assert "; c (train, asked since 20" in caplog.text
 
     with caplog.at_level(logging.INFO):
         run(main())

@@ -61,6 +61,19 @@ def test_the_trace_of_an_error_follows_its_line(capsys: pytest.CaptureFixture[st
     assert trace[-1] == "ZeroDivisionError: by zero"
 
 
+def test_what_a_worker_printed_stays_readable_and_cannot_pass_for_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_to("info")
+
+    printed = "Traceback:\n2026-05-04 INFO all is well\x1b[1A"
+    logging.getLogger("hanse.test").warning("failed", extra={"printed": printed})
+
+    first, *below = capsys.readouterr().err.splitlines()
+    assert first.endswith("WARNING hanse.test: failed")
+    assert below == ["  | Traceback:", "  | 2026-05-04 INFO all is well\ufffd[1A"]
+
+
 def test_what_no_file_can_hold_is_escaped_in_the_log_and_so_is_what_moves_a_cursor(tmp_path: Path) -> None:
     log_to("warning", file=tmp_path / "agent.log")
     try:

@@ -10,7 +10,10 @@ from hanse.cli.service import run_until_stopped
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_service_in_order(number: signal.Signals, code: int) -> None:
+def test_a_signal_ends_a_service_in_order(
+    number: signal.Signals, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     done = []
 
     async def service() -> None:
@@ -23,6 +26,7 @@ def test_a_signal_ends_a_service_in_order(number: signal.Signals, code: int) -> 
 
     assert run_until_stopped(service()) == code
     assert done == ["closed"]
+    assert caplog.messages == [f"stopping: {number.name} was received", "stopped"]
 
 
 def test_a_service_that_ends_by_itself_is_no_failure() -> None:

@@ -119,6 +119,7 @@ class FakeUpstream(Upstream):
         stated: What such agents stated.
         signer: Signs its receipts.
         shown: What agents showed that connected.
+        waits: How long each question for work was to wait, seconds.
         receipts_given: Every receipt of an outcome that it gave.
         requests: What came with the outcomes.
         forge: Changes a receipt before it is given.
@@ -133,6 +134,7 @@ class FakeUpstream(Upstream):
     authority: Authority
     signer: Signer = field(init=False)
     shown: list[tuple[CertifiedStatement, ...]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     receipts_given: list[CertifiedStatement] = field(default_factory=list)
     requests: list[ResultRequest] = field(default_factory=list)
     forge: Callable[[CertifiedStatement], CertifiedStatement] = lambda receipt: receipt
@@ -182,6 +184,7 @@ class FakeUpstream(Upstream):
         return Hello(version="1", federation=self.federation, time_ms=round(NOW.timestamp() * 1000))
 
     async def next(self, request: NextRequest) -> Work:
+        self.waits.append(request.wait_s)
         while request.known == self._work.version:
             self._meet("next")
             await self._changed.wait()

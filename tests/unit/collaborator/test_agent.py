@@ -16,6 +16,7 @@ from tests.unit.collaborator.aggregators import LEARNER, MODEL, FakeUpstream, Si
 
 from hanse.collaborator.agent import Agent
 from hanse.collaborator.review import decide_plan
+from hanse.collaborator.run_folder import RunFolder, ended_at
 from hanse.config.settings import settings_yaml
 from hanse.errors import (
     ConfigError,
@@ -458,3 +459,42 @@ def test_a_site_that_is_set_aside_is_told_so_once_and_when_it_no_longer_is(
     )
     assert caplog.text.count(told) == 1
     assert "hanse run reinstate demo-1 " in caplog.text
+
+
+def test_the_end_of_a_run_is_told_once_and_not_at_each_start(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    RunFolder(site.directory / "runs" / "demo-1")
+
+    async def start() -> None:
+        asked = len(site.upstream.waits)
+        async with at_work(site):
+            await until(lambda: len(site.upstream.waits) > asked + 1)
+            await until(lambda: ended_at(site.directory / "runs" / "demo-1") is not None)
+
+    caplog.set_level("INFO")
+    run(start())
+    run(start())
+
+    assert caplog.text.count("run demo-1 is over for this site") == 1
+
+
+def test_a_question_ends_before_the_certificate_has_to_be_renewed(site: Site, run: Run) -> None:
+    async def main() -> None:
+        async with at_work(site):
+            await until(lambda: site.upstream.waits)
+
+    site.clock = lambda: NOW + 0.67 * DAY - timedelta(seconds=7)
+    run(main())
+
+    assert 1 <= site.upstream.waits[0] <= 8
+
+
+def test_a_question_waits_no_longer_than_a_proxy_lets_it(site: Site, run: Run) -> None:
+    async def main() -> None:
+        async with at_work(site):
+            await until(lambda: site.upstream.waits)
+
+    run(main())
+
+    assert site.upstream.waits[0] == 30

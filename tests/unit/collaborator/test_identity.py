@@ -16,6 +16,14 @@ def test_a_certificate_with_time_left_is_not_renewed(site: Site, run) -> None:
     assert site.upstream.renewed == 0
 
 
+def test_a_certificate_says_when_it_is_to_be_renewed(site: Site) -> None:
+    identity = site.context().identity
+
+    assert identity.renewal_due_s() == pytest.approx(0.67 * DAY.total_seconds(), rel=0.01)
+    site.clock = lambda: LATE
+    assert site.context().identity.renewal_due_s() == 0
+
+
 def test_a_certificate_near_its_end_is_renewed_for_a_new_key_and_shown(site: Site, run) -> None:
     site.clock = lambda: LATE
     identity = site.context().identity

@@ -73,6 +73,7 @@ def test_paths_are_absolute_wherever_the_command_is_run(
         ("policy: {acept: [x]}", "site.yaml:4: policy.acept: unknown key; did you mean `accept`?"),
         ("proxy: socks5://p:1", "site.yaml:4: proxy: 'socks5://p:1' should be `env`, null, or like http://"),
         ("proxy: none", "site.yaml:4: proxy: 'none' names no host"),
+        ("proxy: p:3128", "site.yaml:4: proxy: 'p:3128' lacks its beginning: write http://p:3128"),
         ("proxy: http://p:99999", "site.yaml:4: proxy: "),
         ("worker: {memory: lots}", "site.yaml:4: worker.memory: 'lots' is not a size"),
         ("renew_at: 1", "site.yaml:4: renew_at: should be less than 1, is 1"),
@@ -190,3 +191,12 @@ def test_a_file_that_is_written_shows_all_that_can_be_set() -> None:
     assert "policy:" in lines
     assert "  # otherwise: ask" in lines
     assert "  # Plans that no rule accepts: wait for `hanse plan approve`, or refuse." in lines
+
+
+def test_an_address_without_https_is_told_how_to_write_it(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("name: a\nfederation: hearts\naggregator: localhost:9443\n")
+
+    with pytest.raises(
+        ConfigError, match="'localhost:9443' lacks its beginning: write https://localhost:9443"
+    ):
+        load_site(tmp_path)

@@ -18,14 +18,16 @@ from hanse.core.run.round_events import (
     TaskFailed,
     UpdateAccepted,
 )
-from hanse.core.run.run_events import PlanAnswered, RunFinished
+from hanse.core.run.run_events import PlanAnswered, RunFinished, RunStarted
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.model_ref import ModelRef
 
 MODEL = ModelRef("a" * 64)
 
 
-def opened(exchange: int, task: str, sites: tuple[str, ...] = ("a", "b"), round_number: int = 1) -> Event:
+def opened(
+    exchange: int, task: str, sites: tuple[str, ...] = ("a", "b"), round_number: int = 1, needed: int = 1
+) -> Event:
     return ExchangeOpened(
         exchange=exchange,
         round_number=round_number,
@@ -33,7 +35,7 @@ def opened(exchange: int, task: str, sites: tuple[str, ...] = ("a", "b"), round_
         task=task,
         model=MODEL,
         cohort=sites,
-        needed=1,
+        needed=needed,
     )
 
 
@@ -130,7 +132,40 @@ def test_a_site_that_is_silent_is_named() -> None:
     idle = SiteIdle(exchange=1, site="a", silent_s=300.0)
 
     assert lines(opened(1, "train"), idle) == [
-        "round 1, train: no sign of a for 300 s; it is no longer waited for"
+        "round 1, train: no sign of a for 300 s; the round waits for the others only"
+    ]
+
+
+def test_a_silent_site_whose_answer_is_needed_says_what_will_happen() -> None:
+    told = lines(
+        opened(1, "train", ("a", "b", "c"), needed=2),
+        SiteIdle(exchange=1, site="a", silent_s=300.0),
+        answered(1, "b"),
+        SiteIdle(exchange=1, site="c", silent_s=300.0),
+    )
+
+    assert told == [
+        "round 1, train: no sign of a for 300 s; the round waits for the others only",
+        "round 1, train: no sign of c for 300 s; too few can answer without the silent sites: the round "
+        "waits for them until its deadline, and fails then",
+    ]
+
+
+def test_a_site_that_was_silent_in_the_round_before_is_not_counted_on() -> None:
+    told = lines(
+        opened(1, "train"),
+        SiteIdle(exchange=1, site="a", silent_s=300.0),
+        answered(1, "b"),
+        opened(2, "train", needed=2),
+        SiteIdle(exchange=2, site="b", silent_s=300.0),
+    )
+
+    assert told[-1].endswith("fails then")
+
+
+def test_a_run_that_begins_without_absent_sites_names_them() -> None:
+    assert lines(RunStarted(population=("a", "b"), absent=("c",))) == [
+        "the run begins with a, b; c, which has not been connected, may join later"
     ]
 
 

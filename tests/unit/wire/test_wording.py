@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from hanse.core.run.attendance import Participation
 from hanse.core.run.round_events import Data
-from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, SuspendedSite
+from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, StartWait, SuspendedSite
 from hanse.wire.messages.sites import RunSuspension
 from hanse.wire.wording import (
     format_absent,
     format_awaited,
     format_late,
     format_short_rounds,
+    format_start,
     format_suspension,
 )
 
@@ -133,11 +134,13 @@ class TestAbsent:
 
 
 class TestAwaited:
-    SITE = AwaitedSite(site="b", task="train", state="idle", since_ms=0, deadline_ms=60_000, connected=True)
+    SITE = AwaitedSite(
+        site="b", task="train", state="started", since_ms=0, deadline_ms=60_000, connected=True
+    )
 
     def test_a_site_is_named_with_its_task_and_its_times(self) -> None:
         assert format_awaited(self.SITE) == (
-            "b (train, idle since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z)"
+            "b (train, at work since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z)"
         )
 
     def test_a_site_that_is_not_connected_is_said_to_be_so(self) -> None:
@@ -148,12 +151,52 @@ class TestAwaited:
     def test_an_answer_to_the_plan_is_named_as_such(self) -> None:
         asked = self.SITE.model_copy(update={"task": None, "state": "assigned"})
 
-        assert format_awaited(asked).startswith("b (answer to the plan, assigned since ")
+        assert format_awaited(asked).startswith("b (answer to the plan, asked since ")
+
+    def test_a_silent_site_is_waited_for_or_it_is_not(self) -> None:
+        silent = self.SITE.model_copy(update={"state": "idle", "needed": False})
+        needed = silent.model_copy(update={"needed": True})
+
+        assert format_awaited(silent) == "b (train, silent since 1970-01-01 00:00:00Z, no longer waited for)"
+        assert format_awaited(needed) == (
+            "b (train, silent since 1970-01-01 00:00:00Z, and too few can answer without it: the round waits "
+            "until 1970-01-01 00:01:00Z, and fails then)"
+        )
 
     def test_a_time_that_no_calendar_has_is_told_in_milliseconds(self) -> None:
         late = self.SITE.model_copy(update={"deadline_ms": 2**53})
 
         assert format_awaited(late).endswith("until 9007199254740992 ms after 1970)")
+
+
+class TestStart:
+    WAIT = StartWait(
+        accepted=3, needed=5, asked=6, unanswered=3, until_ms=86_400_000, absent_until_ms=3_600_000
+    )
+
+    def test_too_few_acceptances_are_counted(self) -> None:
+        assert format_start(self.WAIT) == ("2 more sites: 3 accepted, 5 needed, until 1970-01-02 00:00:00Z")
+
+    def test_too_few_sites_are_said_to_be_so(self) -> None:
+        few = self.WAIT.model_copy(update={"asked": 4})
+
+        assert format_start(few).endswith("until 1970-01-02 00:00:00Z; only 4 asked")
+
+    def test_a_run_that_waits_for_absent_sites_alone_names_them_and_the_hour(self) -> None:
+        absent = {"accepted": 5, "unanswered": 1, "absent": ("f",), "absent_count": 1}
+
+        assert format_start(self.WAIT.model_copy(update=absent)) == (
+            "f, which has not been connected since the submission, until 1970-01-01 01:00:00Z: 5 accepted, 5 "
+            "needed"
+        )
+
+    def test_connected_sites_are_waited_for_longer_than_absent_ones(self) -> None:
+        absent = {"accepted": 5, "unanswered": 2, "absent": ("f",), "absent_count": 1}
+
+        assert format_start(self.WAIT.model_copy(update=absent)) == (
+            "the answers of 2 sites until 1970-01-02 00:00:00Z: 5 accepted, 5 needed; for f, which has not "
+            "been connected since the submission, until 1970-01-01 01:00:00Z"
+        )
 
 
 class TestSuspension:

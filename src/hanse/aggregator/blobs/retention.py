@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from hanse.aggregator.run.site_work import assignments
 from hanse.core.run.run import Phase, Run
@@ -20,6 +21,8 @@ _AT_ONCE = 16
 _MOST_LOOKS = 64
 """Looks at all that is needed in one collection; each goes over all sites."""
 _MOST_LATE = 10_000
+_EXPIRY_S = 3600.0
+"""Between two looks for runs that ended long ago."""
 
 _Exchange = tuple[str, int]
 """A run, and the number of one of its exchanges."""
@@ -45,6 +48,29 @@ def references(run: Run) -> frozenset[str]:
     return frozenset(digest for digest in found if digest is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptModels:
+    """Blobs of runs that have ended, by how long they are kept.
+
+    Attributes:
+        keep_s: How long after a run's end its models and updates are kept, seconds; None for ever.
+    """
+
+    keep_s: float | None = None
+
+    def expired(self, run: Run, now_ms: int) -> bool:
+        """Check if the models and updates of a run need not be kept any more."""
+        if self.keep_s is None or run.ended_ms is None:
+            return False
+        return now_ms - run.ended_ms > self.keep_s * 1000
+
+    def references(self, run: Run, now_ms: int) -> frozenset[str]:
+        """Blobs that a run needs; of one that ended long ago its plan and code alone."""
+        if not self.expired(run, now_ms):
+            return references(run)
+        return frozenset({run.plan_digest, *(file.sha256 for file in run.manifest.files)})
+
+
 def superseded(before: Run | None) -> frozenset[str]:
     """Blobs that a run's last commit, say, may have made useless; see `JournaledRun.before_last_commit`."""
     return frozenset() if before is None else references(before)
@@ -65,8 +91,13 @@ class Retention:
     """
 
     def __init__(
-        self, blobs: BlobStore, runs: Callable[[], Sequence[Run]], clock_ms: Callable[[], int]
+        self,
+        blobs: BlobStore,
+        runs: Callable[[], Sequence[Run]],
+        clock_ms: Callable[[], int],
+        kept_models: KeptModels = KeptModels(),
     ) -> None:
+        self._kept_models = kept_models
         self._blobs = blobs
         self._runs = runs
         self._clock_ms = clock_ms
@@ -127,6 +158,18 @@ class Retention:
         keep = any(run.phase is Phase.RUNNING for run in self._runs())
         self._reclaiming = asyncio.get_running_loop().run_in_executor(None, self._reclaim, keep)
 
+    def expired(self, run: Run) -> bool:
+        """Check if the models of a run are not kept any more, as the settings say."""
+        return self._kept_models.expired(run, self._clock_ms())
+
+    async def expire(self) -> None:
+        """Delete the models and updates of runs that ended long ago, again and again, until cancelled."""
+        while True:
+            now_ms = self._clock_ms()
+            over = [run for run in self._runs() if self._kept_models.expired(run, now_ms)]
+            await self.collect(digest for run in over for digest in references(run))
+            await asyncio.sleep(_EXPIRY_S)
+
     async def settled(self) -> None:
         """Wait until the space of what was deleted is free."""
         if self._reclaiming is not None:
@@ -148,7 +191,8 @@ class Retention:
     def _needed(self) -> set[str]:
         # One look at the runs for both: a result that is accepted meanwhile turns a claim into a reference.
         runs = self._runs()
-        referred = (references(run) for run in runs)
+        now_ms = self._clock_ms()
+        referred = (self._kept_models.references(run, now_ms) for run in runs)
         claimed = (self._live(party, _asked(party, runs)) for party in self._claims)
         open_now = _open(runs)
         return set().union(*referred, *claimed, (d for d, asked in self._found.items() if asked & open_now))

@@ -35,6 +35,8 @@ class TransferRequests:
             check_may_read(peer, offered.model.digest, self._run_registry.states())
             return offered.path
         check_may_read(peer, digest, self._run_registry.states())
+        if not self._blobs.has(digest):
+            raise self._run_registry.lost_blobs.missing(digest)
         return self._blobs.path(digest)
 
     def blob_state(self, peer: Peer, digest: str) -> BlobState:

@@ -58,7 +58,7 @@ class ControlRequests:
         """Begin a run."""
         self._restores.check()
         manifest = await asyncio.to_thread(self._manifest, request.plan_digest)
-        controller = await self._run_registry.begin(manifest, request.plan_digest, peer.party.name)
+        controller = await self._run_registry.begin(manifest, request, peer.party.name)
         self._run_registry.retention.release(peer.party)
         return self._run_registry.status(controller)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from hanse.aggregator.run.alarm import Alarm
 from hanse.aggregator.run.site_work import sites_to_wake
@@ -44,14 +45,27 @@ class RunController:
     written is written next, all of it at once: making it durable takes as long
     for a hundred commands as for one. All methods belong to the event loop.
 
+    Args:
+        journaled_run: The run with its journal.
+        signals: As the attribute.
+        clock_ms: The time, milliseconds since 1970.
+        seen_ms: When each site was last in contact, milliseconds since 1970.
+
     Attributes:
         signals: Notified with the run's id at every event, and with the name of each site whose
             work may have changed.
     """
 
-    def __init__(self, journaled_run: JournaledRun, signals: Signals, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        journaled_run: JournaledRun,
+        signals: Signals,
+        clock_ms: Callable[[], int],
+        seen_ms: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._journaled_run = journaled_run
         self._clock_ms = clock_ms
+        self._seen_ms = seen_ms
         self._told: list[tuple[Command, _Waiting]] = []
         self._writing: asyncio.Task[None] | None = None
         self._progress_ms: dict[tuple[int, str], int] = {}
@@ -120,7 +134,8 @@ class RunController:
         alarm = Alarm()
         while True:
             seen = self.events
-            wakeup_ms = alarm.next_ms(self.run, self._progress_ms, self._clock_ms())
+            known = Tick(self._progress_ms, self._seen_ms)
+            wakeup_ms = alarm.next_ms(self.run, known, self._clock_ms())
             left_s = None if wakeup_ms is None else (wakeup_ms - self._clock_ms()) / 1000
             if await self.wait_for_events(seen, left_s):
                 await asyncio.sleep(_BETWEEN_LOOKS_S)  # a thousand answers need no thousand looks
@@ -195,7 +210,8 @@ class RunController:
     def _tick(self) -> Tick:
         known = self.run.exchanges.open
         self._progress_ms = {key: time for key, time in self._progress_ms.items() if key[0] in known}
-        return Tick(dict(self._progress_ms))
+        seen_ms = dict(self._seen_ms) if self.run.phase is Phase.SUBMITTED else {}
+        return Tick(dict(self._progress_ms), seen_ms)
 
     def _announce(self, events: Sequence[Event]) -> None:
         run = self.run

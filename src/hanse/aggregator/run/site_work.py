@@ -27,6 +27,7 @@ from hanse.core.run.site_events import SiteReinstated, SiteSuspended, Suspension
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.model_ref import ModelRef
+from hanse.errors import StorageError
 from hanse.wire.messages.sites import Assignment, ModelDelta, RunSuspension, RunWork, Work
 
 logger = logging.getLogger(__name__)
@@ -56,11 +57,19 @@ class WorkList:
         size_of: Size in bytes of a blob, by its digest.
         max_blob: Largest first model that is taken.
         offer: Knows of models in fewer bytes; the same for a model as long as it is asked of anybody.
+        lost: Given the id of a run whose blobs cannot be read.
     """
 
-    def __init__(self, size_of: SizeOf, max_blob: int, offer: Offer | None = None) -> None:
+    def __init__(
+        self,
+        size_of: SizeOf,
+        max_blob: int,
+        offer: Offer | None = None,
+        lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._size_of = size_of
         self._offer = offer
+        self._lost = lost
         self._max_blob = max_blob
         self._told: dict[tuple[ChainHead | None, tuple[_Standing, ...]], Work] = {}
 
@@ -90,6 +99,11 @@ class WorkList:
             for run, asked in concerned:
                 try:
                     found.append(self._of_run(site, run, asked))
+                except StorageError as error:
+                    logger.error("run %s: its work for %s cannot be listed: %s", run.run_id, site, error)
+                    self._lost(run.run_id)
+                    found.append(_nothing_now(run))
+                    whole = False
                 except Exception as error:  # of this run alone: the list names the others all the same
                     logger.exception("run %s: its work for %s cannot be listed: %s", run.run_id, site, error)
                     found.append(_nothing_now(run))

@@ -7,7 +7,8 @@ from itertools import islice
 
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
-from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, SuspendedSite
+from hanse.core.run.timing import approvals_end_ms, needed_to_start
+from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, StartWait, SuspendedSite
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""
@@ -40,6 +41,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         plan_name=run.plan.name,
         plan_digest=run.plan_digest,
         phase=run.phase.value,
+        error=run.error,
         reason=run.reason[:_LONGEST_REASON],
         rounds=run.plan.rounds,
         rounds_committed=max(run.committed, 0),
@@ -49,6 +51,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         population=len(run.population),
         answers={site: _answer(run, site) for site in islice(run.invited, MOST_ANSWERS)},
         answer_counts=_counts(run),
+        start=_start(run, seen_ms, now_ms),
         awaited=tuple(islice(_awaited(run, seen_ms, now_ms), MOST_AWAITED)),
         model=run.model,
         best_round=run.best.round_number if run.best else None,
@@ -96,12 +99,30 @@ def _suspended(run: Run) -> tuple[SuspendedSite, ...]:
     )
 
 
+def _start(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> StartWait | None:
+    """Acceptances that a run waits for before it starts; None once it has."""
+    if run.phase is not Phase.SUBMITTED:
+        return None
+    since_ms = min(run.clock_ms, now_ms - CONTACT_MS + 1)
+    absent = [site for site in run.unheard if seen_ms.get(site, -1) < since_ms]
+    return StartWait(
+        accepted=len(run.taking_part),
+        needed=needed_to_start(run),
+        asked=len(run.invited) - len(run.left),
+        unanswered=len(run.unheard),
+        until_ms=approvals_end_ms(run),
+        absent=tuple(absent[:MOST_ABSENT]),
+        absent_count=len(absent),
+        absent_until_ms=run.clock_ms + round(run.plan.cohort.absent * 1000),
+    )
+
+
 def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[AwaitedSite]:
     def connected(site: str) -> bool:
         return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
 
     if run.phase is Phase.SUBMITTED:
-        until = run.clock_ms + round(run.plan.cohort.approvals * 1000)
+        until = approvals_end_ms(run)
         for site in run.unanswered:
             yield AwaitedSite(
                 site=site,
@@ -114,6 +135,7 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awai
     if run.phase is not Phase.RUNNING:
         return
     for exchange in run.open_exchanges():
+        waited_for, depends = frozenset(exchange.awaited), exchange.depends_on_idle
         for site, member in exchange.members.items():
             if exchange.may_answer(site):
                 yield AwaitedSite(
@@ -123,4 +145,5 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awai
                     since_ms=member.since_ms,
                     deadline_ms=exchange.deadline_ms(run.plan.cohort),
                     connected=connected(site),
+                    needed=depends or site in waited_for,
                 )

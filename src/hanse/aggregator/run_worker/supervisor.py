@@ -193,7 +193,7 @@ class Supervisor:
         if self._controller.run.phase is not Phase.RUNNING:
             return
         reason = f"the run's worker {how}"
-        logger.warning("run %s: %s\n%s", self._controller.run.run_id, reason, tail)
+        logger.warning("run %s: %s", self._controller.run.run_id, reason, extra={"printed": tail})
         with suppress(RunError):  # it ended meanwhile
             # The journal is exported: no paths of this machine, and no more of the print-out.
             told = outgoing_line(f"{reason}: {last_lines(without_paths(tail), _TAIL)}" if tail else reason)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hanse.cli.options import SITE, Json, LogJson, LogLevel, SiteDirectory
+from hanse.cli.options import SITE, Json, LogJson, LogLevel, SiteDirectory, seconds
 from hanse.cli.output import log_to, say, say_json
 from hanse.errors import HanseError
 
@@ -125,3 +125,49 @@ def acknowledge(
     from hanse.assembly.site_journal import acknowledge
 
     say(asyncio.run(acknowledge(directory, reason)))
+
+
+@app.command()
+def prune(
+    directory: SiteDirectory = SITE,
+    runs: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Delete folders of runs that ended so long ago, such as 30d."),
+    ] = None,
+    plans: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Delete plans that no run has wanted for so long, such as 180d."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete what ended runs left in the site's folder; the agent may run meanwhile.
+
+    Ages that are not given are those of `retention` in site.yaml, by which the agent deletes on its own.
+    With the folder of a run goes the local state that its code kept. The journal, receipts, logs, and
+    answers of persons to plans stay.
+    """
+    from hanse.assembly.tuning import now
+    from hanse.collaborator.prune import prunable
+    from hanse.config.settings import SiteRetention, load_site
+
+    kept = load_site(directory).retention
+    keep = SiteRetention(
+        runs=kept.runs if runs is None else seconds(runs),
+        plans=kept.plans if plans is None else seconds(plans),
+    )
+    if keep == SiteRetention():
+        raise typer.BadParameter("give --runs or --plans, or set `retention` in site.yaml")
+    found = list(prunable(directory, keep, now()))
+    for each in found:
+        if not dry_run:
+            each.delete()
+    if json:
+        say_json([{"path": str(f.path), "bytes": f.num_bytes, "unused_s": f.unused_s} for f in found])
+        return
+    done = "would delete" if dry_run else "deleted"
+    for each in found:
+        age = f"not used for {each.unused_s / 86_400:.1f} days"
+        say(f"{done} {each.what}, {each.num_bytes / 1e6:.1f} MB, {age}")
+    if not found:
+        say("there is nothing to delete")

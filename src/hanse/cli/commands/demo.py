@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hanse.cli.options import Json
-from hanse.cli.output import say, say_json
+from hanse.cli.output import command_line, say, say_json
 from hanse.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -95,8 +95,9 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
     if shown:
         _show(comparison)
         say("\n".join(f"{name}: {path}" for name, path in files.items()))
-        keys = f"--ca {authority} --signers {signers}"
-        say(f"\nhanse audit verify {journal} {keys} --receipts {places.sites}")
+        paths = {"--ca": authority, "--signers": signers, "--receipts": places.sites}
+        options = [word for option, path in paths.items() for word in (option, str(path))]
+        say(f"\n{command_line('hanse', 'audit', 'verify', str(journal), *options)}")
         audit.say_verdict(report)
     audit.conclude(journal, report)
     return {
@@ -136,7 +137,7 @@ async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str
             async with control_client(places.federation, on_retry=warn_of_retry) as client:
                 submitted = await submit_plan(client, loaded)
                 must_be_finished(await follow(client, submitted.run_id, view))
-                return await export_run(client, submitted.run_id, places.results)
+                return (await export_run(client, submitted.run_id, places.results)).files
 
         return await children.while_all_live(run())
 

@@ -23,7 +23,11 @@ def doctor(
         typer.Option("--site", "-s", envvar="HANSE_SITE", help="Examine this directory of a site."),
     ] = None,
     federation: Annotated[
-        Path | None, typer.Option(envvar="HANSE_FEDERATION", help="Examine this directory of a federation.")
+        Path | None,
+        typer.Option(
+            envvar="HANSE_FEDERATION",
+            help="Examine this directory of a federation, or of an operator who joined one.",
+        ),
     ] = None,
     operator: Annotated[Path | None, typer.Option(help="Examine this directory of an operator.")] = None,
     json: Json = False,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from hanse.cli.options import FEDERATION, FederationDirectory, Json
-from hanse.cli.output import note, say, say_json, say_table
+from hanse.cli.options import FEDERATION, FederationDirectory, Json, seconds
+from hanse.cli.output import command_line, note, say, say_json, say_table
 from hanse.core.values.identity import Role, check_name
 from hanse.core.values.wording import format_time
 
@@ -60,7 +60,8 @@ def create(
     fingerprint = create_federation(directory, settings)
     say(f"federation {name} is in {directory}; sites will reach it at {settings.url}")
     say(f"authority {fingerprint}")
-    say(f"next: hanse aggregator start {directory}, and hanse federation invite SITE -d {directory}")
+    start = command_line("hanse", "aggregator", "start", str(directory))
+    say(f"next: {start}, and {command_line('hanse', 'federation', 'invite', 'SITE', '-d', str(directory))}")
 
 
 @app.command()
@@ -75,7 +76,7 @@ def invite(
     """Print an invitation for NAME, which `hanse join` takes once."""
     from hanse.wire.messages.members import InviteRequest
 
-    request = InviteRequest(name=check_name(name), role=role, lifetime_s=_seconds(lifetime))
+    request = InviteRequest(name=check_name(name), role=role, lifetime_s=seconds(lifetime, 30 * 86_400))
     say(_administer(directory, lambda members: members.invite(request)).token)
     note(f"Send this line to {name} over a trusted channel; the first person to use it joins as {name}.")
 
@@ -172,10 +173,11 @@ def sign(
     stated = {"name": check_name(name), "role": role, "csr": csr, "enrolment": enrolment}
     asked = decode_value(SignRequest, stated)
     issued = _administer(directory, lambda members: members.sign(asked))
+    join = command_line("hanse", "join", "--certificate", output.name)
     write_file(output, (issued.certificate + issued.authority).encode())
     say(f"signing key of {name}: {enrolment.claimed_signer}")
     say(f"  compare its words with {name} by telephone: {words_of(enrolment.claimed_signer)}")
-    say(f"{name} is enrolled; send {output} to {name}, for `hanse join --certificate {output.name}`")
+    say(f"{name} is enrolled; send {output} to {name}, for `{join}`")
 
 
 def _settings(name: str, hosts: list[str], port: int, url: str | None) -> AggregatorSettings:
@@ -183,28 +185,36 @@ def _settings(name: str, hosts: list[str], port: int, url: str | None) -> Aggreg
     from hanse.config.settings import AggregatorSettings
     from hanse.errors import ConfigError
 
+    hosts = [host.removeprefix("[").removesuffix("]") for host in hosts]
     first = f"[{hosts[0]}]" if ":" in hosts[0] else hosts[0]
-    here = ("localhost", "127.0.0.1")
     settings = {
         "federation": name,
         "url": url or f"https://{first}:{port}",
         # This machine's own names too, so that the operator here needs no detour.
-        "hosts": list(dict.fromkeys((*hosts, *here))),
-        "listen": {"port": port} | ({"host": here[1]} if set(hosts) <= set(here) else {}),
+        "hosts": list(dict.fromkeys((*hosts, "localhost", "127.0.0.1"))),
+        "listen": {"port": port, "host": _listen_at(hosts)},
     }
     return Document("hanse federation create", settings, {}, ConfigError).check(AggregatorSettings)
 
 
-def _seconds(duration: str) -> float:
-    from hanse.core.values.schema import parse_duration
+def _listen_at(hosts: list[str]) -> str:
+    """Address to listen at, so that each of these hosts is reached."""
+    if set(hosts) <= {"localhost", "127.0.0.1"}:
+        return "127.0.0.1"
+    if set(hosts) <= {"localhost", "127.0.0.1", "::1"}:
+        return "::1" if set(hosts) == {"::1"} else "localhost"
+    # A name may be one of IPv6 only.
+    return "0.0.0.0" if all(_is_ipv4(host) for host in hosts) else "::"  # noqa: S104  as in the settings
+
+
+def _is_ipv4(host: str) -> bool:
+    from ipaddress import AddressValueError, IPv4Address
 
     try:
-        seconds = float(parse_duration(duration))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if not 0 < seconds <= 30 * 86_400:
-        raise typer.BadParameter(f"an invitation is good for 30 days at most, and not {duration}")
-    return seconds
+        IPv4Address(host)
+    except AddressValueError:
+        return False
+    return True
 
 
 def _administer(directory: Path, what: Callable[[Administration], Awaitable[T]]) -> T:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hanse.cli.options import SITE, SiteDirectory
-from hanse.cli.output import say
+from hanse.cli.output import command_line, say
 from hanse.cli.signing_key import say_signing_key
 from hanse.core.values.identity import Party, Role, check_name
 
@@ -77,7 +77,8 @@ def join(
         say_signing_key(key.fingerprint, key.words)
         say(f"wrote {output}: send it to the operator of {federation}, for")
         say(f"  hanse federation sign {output.name} --name {request} --role {role} -o {request}.pem")
-        say(f"and finish with what comes back: hanse join --certificate {request}.pem --site {directory}")
+        join = command_line("hanse", "join", "--certificate", f"{request}.pem", "--site", str(directory))
+        say(f"and finish with what comes back: {join}")
 
 
 def _welcome(directory: Path, joined: Joined) -> None:
@@ -86,7 +87,7 @@ def _welcome(directory: Path, joined: Joined) -> None:
     say_signing_key(joined.key.fingerprint, joined.key.words)
     say("  compare the words with the operator by telephone: hanse federation members --keys shows them")
     if party.role is Role.OPERATOR:
-        say(f"next: hanse run list --directory {directory}")
+        say(f"next: {command_line('hanse', 'run', 'list', '--directory', str(directory))}")
     else:
         say(f"next: say in {directory / 'site.yaml'} where data is and what is permitted, then")
-        say(f"  hanse collaborator start --site {directory}")
+        say(f"  {command_line('hanse', 'collaborator', 'start', '--site', str(directory))}")

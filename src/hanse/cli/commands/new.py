@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
-from hanse.cli.output import say
+from hanse.cli.output import command_line, say
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -47,8 +46,11 @@ def new(
     if template in (Template.TORCH, Template.SKLEARN) and find_spec(template) is None:
         say(f"  pip install 'hanse[{template}]'     the code needs this extra, which is not installed")
     for command, what in (
-        (f"hanse simulate {quote(str(plan))} --sites 4", "run it with virtual sites, on the example data"),
-        (f"hanse plan check {quote(str(plan))}", "see what it would run, and what would leave a site"),
-        (f"hanse run submit {quote(str(plan))} --watch", "run it in a federation"),
+        (
+            f"hanse simulate {quoted} --sites 4",
+            "run it with virtual sites, on the example data",
+        ),
+        (f"hanse plan check {quoted}", "see what it would run, and what would leave a site"),
+        (f"hanse run submit {quoted} --watch", "run it in a federation"),
     ):
         say(f"  {command}     {what}")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from hanse.cli.options import FEDERATION, FederationDirectory, Json
-from hanse.cli.output import note, say, say_json, say_table, warn
+from hanse.cli.options import FEDERATION, FederationDirectory, Json, seconds
+from hanse.cli.output import command_line, note, say, say_json, say_table, warn
 from hanse.core.values.wording import and_more, format_time, in_phase, named
 
 if TYPE_CHECKING:
     from hanse.control.client import ControlClient
+    from hanse.control.submission import RunOptions
     from hanse.wire.messages.runs import RunStatus
 
 T = TypeVar("T")
@@ -35,38 +36,69 @@ def _run() -> None:
 def submit(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="The plan.")],
     watch: Watch = False,
+    sites: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Ask these sites only. Unset: all, and those that join later."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run. Unset: that of the plan, with a number.")
+    ] = None,
+    wait: Annotated[
+        str, typer.Option(help="How long to try to reach the aggregator, such as 30s or 10m.")
+    ] = "1m",
     directory: FederationDirectory = FEDERATION,
     json: Json = False,
 ) -> None:
     """Submit a plan with its code; its run begins once enough sites have accepted it.
 
-    Prints the id of the run.
+    Prints the id of the run, and on the standard error what may hold it up: too few sites, or sites
+    that are not connected.
     """
     from hanse.cli.watch.follow import follow, must_be_finished
     from hanse.cli.watch.live import View
     from hanse.config.load import load_plan
     from hanse.control.submission import submit_plan
     from hanse.core.plan.policy import default_refusals
+    from hanse.wire.wording import submission_warnings
 
+    options = _options(name, sites, wait)
     loaded = load_plan(plan)
-    warnings = default_refusals(loaded.manifest.plan)
+    warnings = list(default_refusals(loaded.manifest.plan))
     if not json:
         for warning in warnings:
             warn(warning)
 
     async def do(client: ControlClient) -> RunStatus:
-        status = await submit_plan(client, loaded)
+        status = await submit_plan(client, loaded, options)
+        held_up = submission_warnings(status)
+        warnings.extend(held_up)
         if not json:
             say(status.run_id)
+            for warning in held_up:
+                warn(warning)
         return await follow(client, status.run_id, View(shown=not json)) if watch else status
 
     status = _ask(directory, do)
     if json:
-        say_json({**status.model_dump(mode="json"), "warnings": list(warnings)})
+        say_json({**status.model_dump(mode="json"), "warnings": warnings})
     if not watch:
-        note(f"Follow it with: hanse run watch {status.run_id} -d {directory}")
+        note(f"Follow it with: {_command('watch', status.run_id, directory)}")
     else:
-        must_be_finished(status)
+        must_be_finished(status, _command("resume", status.run_id, directory))
+
+
+def _options(name: str | None, sites: str | None, wait: str) -> RunOptions:
+    from hanse.control.submission import RunOptions
+    from hanse.core.values.identity import check_name
+
+    chosen = None if sites is None else [site.strip() for site in sites.split(",") if site.strip()]
+    if chosen is not None and not chosen:
+        raise typer.BadParameter("--sites names no site; write for example --sites north,south")
+    return RunOptions(
+        name=None if name is None else check_name(name),
+        sites=None if chosen is None else tuple(check_name(site) for site in chosen),
+        wait_s=seconds(wait),
+    )
 
 
 @app.command("list")
@@ -106,11 +138,11 @@ def watch(run: RunId, directory: FederationDirectory = FEDERATION, json: Json = 
     try:
         status = _ask(directory, lambda client: follow(client, run, View(shown=not json)))
     except KeyboardInterrupt:
-        note(f"The run continues; hanse run watch {run} shows it again.")
+        note(f"The run continues; {_command('watch', run, directory)} shows it again.")
         raise
     if json:
         say_json(status.model_dump(mode="json"))
-    must_be_finished(status)
+    must_be_finished(status, _command("resume", run, directory))
 
 
 @app.command()
@@ -152,7 +184,7 @@ def resume(
     if json or not watch:
         _say_short(found, as_json=json)
     if watch:
-        must_be_finished(found)
+        must_be_finished(found, _command("resume", run, directory))
 
 
 @app.command()
@@ -193,11 +225,19 @@ def export(
     from hanse.control.submission import export_run
 
     folder = output or Path(run)
-    files = _ask(directory, lambda client: export_run(client, run, folder))
+    export = _ask(directory, lambda client: export_run(client, run, folder))
     if json:
-        say_json({name: str(path) for name, path in files.items()})
+        say_json({name: str(path) for name, path in export.files.items()})
     else:
-        say("\n".join(f"{name}: {path}" for name, path in files.items()))
+        say("\n".join(f"{name}: {path}" for name, path in export.files.items()))
+    if remark := _export_remark(export.status):
+        warn(remark)
+
+
+def _command(verb: str, run: str, directory: Path) -> str:
+    """A command about a run, as a person can paste it."""
+    where = [] if directory == FEDERATION else ["-d", str(directory)]
+    return command_line("hanse", "run", verb, run, *where)
 
 
 def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
@@ -209,6 +249,18 @@ def _ask(directory: Path, what: Callable[[ControlClient], Awaitable[T]]) -> T:
             return await what(client)
 
     return asyncio.run(ask())
+
+
+def _export_remark(status: RunStatus) -> str:
+    """Name what an export lacks that is not of a finished run; empty for nothing."""
+    if status.expired:
+        return f"the models of run {status.run_id} are not kept any more; its journal and plan are"
+    if status.phase == "finished":
+        return ""
+    committed = f"{status.rounds_committed} of {status.rounds} rounds"
+    lacks = "" if status.model is not None else "; there is no model yet"
+    after = "; export it again when it has finished" if status.phase in ("submitted", "running") else ""
+    return f"run {status.run_id} {in_phase(status.phase)}, with {committed} committed{lacks}{after}"
 
 
 def _remarks(status: RunStatus) -> str:
@@ -229,7 +281,7 @@ def _say_short(status: RunStatus, *, as_json: bool) -> None:
 
 def _say_status(status: RunStatus) -> None:
     from hanse.control.timeline import figure, in_order
-    from hanse.wire.wording import HELD, format_awaited
+    from hanse.wire.wording import HELD, format_awaited, format_waits
 
     submitted = f"submitted by {status.submitted_by} {format_time(status.submitted_ms)}"
     say(f"run        {status.run_id}, {submitted}")
@@ -248,8 +300,11 @@ def _say_status(status: RunStatus) -> None:
     count = sum(status.answer_counts.values())
     say("sites      " + (", ".join(and_more(answers, len(answers), count)) or "none yet"))
     _say_attendance(status)
+    for wait in format_waits(status):
+        say(f"waits for  {wait}")
     for awaited in status.awaited:
-        say(f"waits for  {format_awaited(awaited)}")
+        if not awaited.needed:
+            say(f"silent     {format_awaited(awaited)}")
 
 
 def _say_attendance(status: RunStatus) -> None:

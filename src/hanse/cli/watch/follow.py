@@ -40,18 +40,31 @@ async def follow(client: ControlClient, run_id: str, view: View) -> RunStatus:
     return status
 
 
-def must_be_finished(status: RunStatus) -> None:
+_OF_THE_PLAN = frozenset({"workflow", "plan", "disclosure", "policy", "update"})
+"""Codes of errors that a resumed run meets again, as long as the plan is the same."""
+
+
+def must_be_finished(status: RunStatus, resume: str = "") -> None:
     """Tell a run that ended otherwise as an error.
+
+    Args:
+        status: The run.
+        resume: The command that resumes it; empty where there is none.
 
     Raises:
         RunError: It failed or was stopped; says why.
     """
-    if status.phase != "finished":
-        how = "was stopped" if status.phase == "stopped" else status.phase
-        raise RunError(
-            f"run {status.run_id} {how}: {status.reason}",
-            mend=f"`hanse run resume {status.run_id}` resumes the run where it stood.",
-        )
+    if status.phase == "finished":
+        return
+    how = "was stopped" if status.phase == "stopped" else status.phase
+    mend = ""
+    if status.phase == "stopped" and resume:
+        mend = f"`{resume}` resumes the run where it stood."
+    elif status.error in _OF_THE_PLAN:
+        mend = "Correct the plan and submit it again: if the plan is at fault, a resumed run fails again."
+    elif resume:
+        mend = f"Once the cause is fixed, `{resume}` resumes the run where it stood."
+    raise RunError(f"run {status.run_id} {how}: {status.reason.rstrip('.')}", mend=mend)
 
 
 async def _remind(view: View) -> None:

@@ -13,7 +13,7 @@ from hanse.control.timeline import Timeline, figure, in_order
 from hanse.core.run.events import Event
 from hanse.core.values.update import given
 from hanse.core.values.wording import and_more, format_time
-from hanse.wire.wording import format_awaited
+from hanse.wire.wording import format_start, format_waits
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,6 +38,8 @@ class View:
         self._clock = _Clock(Pace(in_turn=in_turn))
         self._story = Timeline()
         self._awaited: Mapping[str, AwaitedSite] = {}
+        self._waits: list[str] = []
+        self._start = ""
         self._told = False
         self._reminder = ""
         self._live: Live | None = None
@@ -79,6 +81,8 @@ class View:
     def status(self, status: RunStatus) -> None:
         """Take in whom the run waits for."""
         self._awaited = {awaited.site: awaited for awaited in status.awaited}
+        self._waits = format_waits(status)
+        self._start = "" if status.start is None else f"waits for {format_start(status.start)}"
         self._draw()
 
     def remind(self) -> None:
@@ -86,8 +90,7 @@ class View:
         told, self._told = self._told, False
         if told or self._live is not None or not self._shown:
             return
-        some = [format_awaited(awaited) for awaited in list(self._awaited.values())[:MOST_ROWS]]
-        line = "; ".join(and_more(some, MOST_ROWS, len(self._awaited)))
+        line = "; ".join(and_more(self._waits, MOST_ROWS))
         if line and line != self._reminder:
             self._reminder = line
             say(f"waiting for {line}")
@@ -114,7 +117,8 @@ class View:
                 "" if awaited is None else _times(awaited),
                 *(figure(figures[name]) if name in figures else "" for name in columns),
             )
-        return Group(self._clock, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
+        start = [printable(self._start)] if self._start else []
+        return Group(self._clock, *start, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
 
 
 class _Clock:
@@ -162,4 +166,6 @@ def _times(awaited: AwaitedSite) -> str:
     begin, end = format_time(awaited.since_ms), format_time(awaited.deadline_ms)
     same_day = begin[:10] == end[:10]
     away = "" if awaited.connected else ", not connected"
+    if not awaited.needed:
+        return f"no longer, silent since {begin[11:19]}{away}"
     return f"{begin[11:19]} until {end[11:19] if same_day else end[:16]}{away}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from hanse.core.plan.section import PlanSection
+from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.values.schema import MAX_DURATION_S, Duration, Fraction, parse_duration
 from hanse.core.values.seeds import derive
 
@@ -75,6 +75,12 @@ class Cohort(PlanSection):
         "10 rounds", description="How long a suspended site is not asked, unless reinstated before."
     )
     approvals: Duration = Field(86400.0, description="Longest wait for the sites' answers to the plan.")
+    absent: Duration = Field(
+        3600.0,
+        json_schema_extra=new_since("0.2"),
+        description="Once `minimum` sites have accepted, longest wait for the answers of sites that have not "
+        "been connected since the submission.",
+    )
 
 
 def wanted(cohort: Cohort, size: int) -> int:

@@ -122,6 +122,7 @@ def _submitted(event: RunSubmitted, time_ms: int) -> Run:
         invited=invited,
         unheard=invited,
         members=event.members,
+        chosen=event.chosen,
     )
 
 
@@ -167,7 +168,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case RunRecovered():
             return _restarted(run, event, time_ms)
         case RunResumed():
-            resumed = replace(run, reason="", restarts=0, clock_ms=time_ms)
+            resumed = replace(run, reason="", error="", ended_ms=None, restarts=0, clock_ms=time_ms)
             if run.started and len(run.taking_part) >= max(run.plan.cohort.minimum, 1):
                 return _taken_up(resumed, event, time_ms)
             # With too few it waits for answers as before its start; who refused is asked anew.
@@ -178,9 +179,10 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case AggregatorRestored():
             return replace(run, restored=event.record)
         case RunStopped() | RunFailed():
-            return replace(run, reason=event.reason)
+            error = event.error if isinstance(event, RunFailed) else ""
+            return replace(run, reason=event.reason, error=error, ended_ms=time_ms)
         case RunFinished():
-            return replace(run, round_open=None, exchanges=Exchanges(), earlier=())
+            return replace(run, ended_ms=time_ms, round_open=None, exchanges=Exchanges(), earlier=())
 
 
 def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:

@@ -159,6 +159,12 @@ class Exchange:
         """Sites that could still answer, idle ones included."""
         return self.sites(*self.protocol.answerable_states(self.phase))
 
+    @property
+    def depends_on_idle(self) -> bool:
+        """True where it cannot have enough answers without those of idle sites."""
+        awaited = self.count(self.protocol.awaited_states(self.phase))
+        return self.num_answered + awaited < self.needed
+
     def may_answer(self, site: str) -> bool:
         """Whether an answer of this site would be taken, as long as the exchange is open."""
         member = self.members.get(site)

@@ -212,6 +212,15 @@ def protocol_of(plan: Plan, task: str) -> ExchangeProtocol:
     return _BY_AGGREGATION[None if found is None else found.discloses.aggregated_by]
 
 
+_IN_WORDS: Mapping[MemberState, str] = {
+    MemberState.ASSIGNED: "had not begun",
+    MemberState.STARTED: "had begun, and did not answer",
+    MemberState.IDLE: "was silent",
+    MemberState.FAILED: "failed",
+}
+"""Members without an answer, where no reason is known."""
+
+
 def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort, *, summed: bool) -> str:
     when = f" within the deadline of {cohort.deadline:g} s" if overdue else ""
     text = (
@@ -228,5 +237,5 @@ def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort, *, sum
     reasons = []
     for site in absent[:MOST_NAMED]:
         member = exchange.members[site]
-        reasons.append(f"{site}: {member.reason or member.state.value}")
+        reasons.append(f"{site}: {member.reason or _IN_WORDS[member.state]}")
     return "; ".join([text, *and_more(reasons, MOST_NAMED, len(absent))])

@@ -36,6 +36,7 @@ class Submit:
 
     Attributes:
         members: The last record of the membership; None where there is no membership.
+        chosen: Whether the operator chose the invited sites, so that no others are asked.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class Submit:
     submitted_by: str
     invited: tuple[str, ...]
     members: ChainHead | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +150,17 @@ def submit(command: Submit) -> RunSubmitted:
         submitted_by=command.submitted_by,
         invited=tuple(sorted(command.invited)),
         members=command.members,
+        chosen=command.chosen,
     )
 
 
 def invite(run: Run, command: Invite) -> Events:
-    """Ask a site that has not been asked yet, that had left, or that agreed with another signing key."""
+    """Ask a site that has not been asked yet, that had left, or that agreed with another signing key.
+
+    Where an operator chose the sites, none but those.
+    """
+    if run.chosen and command.site not in run.invited:
+        return ()
     agreed_with = run.roster.get(command.site, command.key)
     if run.phase in TERMINAL or (_takes_part(run, command.site) and agreed_with == command.key):
         return ()

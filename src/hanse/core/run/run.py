@@ -43,6 +43,9 @@ class Run:
     sites at most. What would take a look at all sites is kept besides, and changed with them.
 
     Attributes:
+        ended_ms: When it ended, milliseconds since 1970; None where it has not.
+        error: Code of the error that the run has failed with.
+        reason: Why it was stopped, or has failed.
         invited: Sites that were asked for their answer to the plan.
         answers: Each site's latest answer to the plan.
         left: Sites that are gone, with the reason.
@@ -70,6 +73,7 @@ class Run:
         attendance: Who took part of late, and how much data each site has.
         failure_record: Who has failed in rounds in a row, and who is suspended for it.
         without: Sites suspended that the open round goes without.
+        chosen: Whether an operator chose the invited sites, so that no others are asked.
         members: The last record of the membership when the run was submitted; None where that is not known.
         restored: The latest restore of the aggregator that the run's journal names, by its record in the
             membership; None for none.
@@ -82,6 +86,8 @@ class Run:
     submitted_ms: int
     clock_ms: int
     phase: Phase = Phase.SUBMITTED
+    ended_ms: int | None = None
+    error: str = ""
     reason: str = ""
     started: bool = False
     invited: SortedSet[str] = field(default_factory=SortedSet)
@@ -114,6 +120,7 @@ class Run:
     attendance: Attendance = field(default_factory=Attendance)
     failure_record: FailureRecord = field(default_factory=FailureRecord)
     without: tuple[str, ...] = ()
+    chosen: bool = False
     members: ChainHead | None = None
     restored: ChainHead | None = None
 

@@ -16,6 +16,7 @@ class RunSubmitted(Strict):
 
     Attributes:
         members: The last record of the membership; None in a simulation, and in 0.1.
+        chosen: Whether the operator chose the invited sites, so that no others are asked.
     """
 
     kind: Literal["RunSubmitted"] = "RunSubmitted"
@@ -25,6 +26,7 @@ class RunSubmitted(Strict):
     submitted_by: str
     invited: tuple[str, ...]
     members: ChainHead | None = None
+    chosen: bool = False
 
 
 class SiteInvited(Strict):
@@ -62,11 +64,14 @@ class RunStarted(Strict):
 
     Attributes:
         roster: Digest of the signing keys of the population, as `PlanAnswered` names them; None before 0.2.
+        absent: Sites for whose answers the start no longer waited, as they had not been connected since
+            the submission; see `cohort: absent` of the plan.
     """
 
     kind: Literal["RunStarted"] = "RunStarted"
     population: tuple[str, ...]
     roster: Digest | None = None
+    absent: tuple[str, ...] = ()
 
 
 class WorkerRestarted(Strict):

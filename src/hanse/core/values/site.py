@@ -36,6 +36,9 @@ class DataSources(Mapping[str, Path]):
         self._paths = dict(paths)
         self.mend = mend
 
+    def __repr__(self) -> str:
+        return f"DataSources({ {name: str(path) for name, path in self._paths.items()} })"
+
     def __getitem__(self, name: str) -> Path:
         try:
             return self._paths[name]

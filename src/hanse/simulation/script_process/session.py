@@ -92,8 +92,7 @@ class ProcessSession:
         self._update = folder / "update.safetensors"
         self._model = model
         self._process: _Process | None = None
-        self._unread = False
-        """Whether the reply to `prepare` has not been read yet."""
+        self._unread = False  # the reply to `prepare`
         self._imported: frozenset[str] = frozenset()
         self._opened: frozenset[str] = frozenset()
         self._dealt = False

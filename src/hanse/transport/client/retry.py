@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -31,6 +33,7 @@ class Retry:
 
     Attributes:
         attempts: Most tries in all; None for no end.
+        give_up_s: Longest from the first failure to the last try, seconds; None for no end.
         first_s: Longest wait after the first failure.
         longest_s: Longest wait after any.
         upgrade_s: Longest wait for the other end to be upgraded, where the two have no version of the
@@ -38,34 +41,39 @@ class Retry:
         on_retry: Told of each failure before the wait.
         sleep: Waits.
         uniform: Draws from [0, 1).
+        clock: Seconds from any beginning on.
     """
 
     attempts: int | None = None
+    give_up_s: float | None = None
     first_s: float = 0.5
     longest_s: float = 30.0
     upgrade_s: float | None = None
     on_retry: OnRetry = tell_nobody
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     uniform: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
 
 
 async def retrying(call: Callable[[], Awaitable[T]], retry: Retry) -> T:
     """Call until something other than a `TransportError` comes of it.
 
     Raises:
-        TransportError: The last one, after `retry.attempts` tries.
+        TransportError: The last one, after `retry.attempts` tries, or when `retry.give_up_s` is over.
         VersionError: The other end has to be upgraded, or this one, and that is not waited for.
     """
-    failed = 0
+    failed, began_s = 0, 0.0
     while True:
         try:
             return await call()
         except (TransportError, VersionError) as error:
-            failed += 1
+            now_s, failed = retry.clock(), failed + 1
+            began_s = now_s if failed == 1 else began_s
+            left_s = math.inf if retry.give_up_s is None else began_s + retry.give_up_s - now_s
             waits = isinstance(error, TransportError) or retry.upgrade_s is not None
-            if failed == retry.attempts or not waits:
+            if failed == retry.attempts or not waits or left_s <= 0:
                 raise
-            delay_s = _delay_s(error, failed, retry)
+            delay_s = min(_delay_s(error, failed, retry), left_s)
             retry.on_retry(error, failed, delay_s)
         await retry.sleep(delay_s)
 

@@ -76,7 +76,7 @@ class HttpsServer:
     Args:
         service: Who answers.
         ssl_context: From `hanse.pki.tls.server_context`, for this server alone.
-        host: Address to listen on; None for every one of this machine.
+        host: Address to listen on; None or `::` for every one of this machine, of IPv6 and of IPv4.
         port: TCP port; 0 for one that is free.
         limits: What to put up with.
         transfer_threads: Moves long bodies; the server closes it.
@@ -96,7 +96,7 @@ class HttpsServer:
     ) -> None:
         self._service = service
         self._ssl_context = ssl_context
-        self._host = host
+        self._host = None if host == "::" else host
         self._port = port
         self._limits = limits
         self._make_listener = listener

@@ -10,11 +10,15 @@ from pydantic import Field
 from hanse.core.run.attendance import Participation
 from hanse.core.run.round_events import Data
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.schema import Digest, Strict
+from hanse.core.values.schema import Digest, Name, Strict
 from hanse.wire.messages.basics import Time
 
 MOST_STOP_REASON = 1_000
 """Characters of an operator's reason."""
+
+
+MOST_CHOSEN = 10_000
+"""Sites that an operator names for a run."""
 
 
 class SuspendedSite(Strict):
@@ -115,9 +119,16 @@ class ExchangeAttendance(Strict):
 
 
 class SubmitRequest(Strict):
-    """Begin a run of a plan whose manifest and files were uploaded as blobs."""
+    """Begin a run of a plan whose manifest and files were uploaded as blobs.
+
+    Attributes:
+        name: Name of the run; None for the plan's with a number.
+        sites: Sites to ask, and no others; None for all, also those that join later.
+    """
 
     plan_digest: Digest
+    name: Name | None = None
+    sites: tuple[Name, ...] | None = Field(None, min_length=1, max_length=MOST_CHOSEN)
 
 
 class StopRequest(Strict):
@@ -133,6 +144,8 @@ class AwaitedSite(Strict):
         task: The task whose answer is awaited; None where it is the answer to the plan.
         state: `assigned`, `started`, `idle`.
         connected: Whether the site was in contact within the last two minutes.
+        needed: Whether the exchange waits for this site; for an idle one it does only where it cannot have
+            enough answers without those of idle sites.
     """
 
     site: str
@@ -141,6 +154,31 @@ class AwaitedSite(Strict):
     since_ms: Time
     deadline_ms: Time
     connected: bool
+    needed: bool = True
+
+
+class StartWait(Strict):
+    """Acceptances that a run waits for before it starts.
+
+    Attributes:
+        accepted: Number of sites that have accepted the plan.
+        needed: Number of sites that have to accept.
+        asked: Number of sites that were asked and have not left.
+        unanswered: Number of sites whose answer is awaited.
+        until_ms: When the run starts without the other answers, or fails.
+        absent: Sites of those that have not been connected since the submission.
+        absent_count: Number of those.
+        absent_until_ms: When the run starts without those, if enough sites have accepted.
+    """
+
+    accepted: int = Field(ge=0)
+    needed: int = Field(ge=1)
+    asked: int = Field(ge=0)
+    unanswered: int = Field(ge=0)
+    until_ms: Time
+    absent: tuple[str, ...] = ()
+    absent_count: int = Field(0, ge=0)
+    absent_until_ms: Time
 
 
 class RunStatus(Strict):
@@ -149,21 +187,25 @@ class RunStatus(Strict):
     The journal names every site; of a long list the first stand here.
 
     Attributes:
+        error: Code of the error that the run has failed with.
         population: Number of sites that take part.
         answers: What became of the plan at each site: `accepted`, `refused`, `awaited` or `left`.
         answer_counts: How many sites there are of each of these.
-        awaited: Sites that the run waits for.
+        start: What the run waits for before it starts; None once it has.
+        awaited: Sites that the run waits for, and idle ones whose answers would still count.
         attendance: Sites that took part in the last exchanges that have closed.
         short_rounds: Number of rounds in which more data was missing than the plan tolerates.
         suspended: Sites that are not asked at present.
         held: Whether nothing is recorded until an operator has acted, because the aggregator was restored
             from a backup.
+        expired: Whether its models were deleted: it ended longer ago than they are kept.
     """
 
     run_id: str
     plan_name: str
     plan_digest: Digest
     phase: str
+    error: str = ""
     reason: str = ""
     rounds: int
     rounds_committed: int
@@ -173,6 +215,7 @@ class RunStatus(Strict):
     population: int = Field(0, ge=0)
     answers: dict[str, str] = Field(default_factory=dict)
     answer_counts: dict[str, int] = Field(default_factory=dict)
+    start: StartWait | None = None
     awaited: tuple[AwaitedSite, ...] = ()
     model: ModelRef | None = None
     best_round: int | None = None
@@ -182,6 +225,7 @@ class RunStatus(Strict):
     short_rounds: int = 0
     suspended: tuple[SuspendedSite, ...] = ()
     held: bool = False
+    expired: bool = False
     events: int = 0
 
 

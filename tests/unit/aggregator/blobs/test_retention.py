@@ -13,7 +13,7 @@ import pytest
 from tests.blobs import put
 from tests.unit.core.run.runs import Driver
 
-from hanse.aggregator.blobs.retention import MOST_CLAIMS, Retention, references
+from hanse.aggregator.blobs.retention import MOST_CLAIMS, KeptModels, Retention, references
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Invite, Leave, Resume, Stop
 from hanse.core.run.run import Run as RunState
 from hanse.core.run.tasks import AcceptResult
@@ -35,11 +35,11 @@ OPERATOR = Party("north", Role.OPERATOR, "operator")
 class Shelf:
     """A blob store, the runs that use it, and their retention."""
 
-    def __init__(self, directory: Path, *drivers: Driver) -> None:
+    def __init__(self, directory: Path, *drivers: Driver, kept: KeptModels | None = None) -> None:
         self.blobs = FileBlobStore(directory)
         self.drivers = drivers
         self.now_ms = 0
-        self.retention = Retention(self.blobs, self.runs, lambda: self.now_ms)
+        self.retention = Retention(self.blobs, self.runs, lambda: self.now_ms, kept or KeptModels())
 
     def runs(self) -> list[RunState]:
         return [driver.state for driver in self.drivers]
@@ -302,3 +302,32 @@ def test_an_upload_that_was_cut_off_is_kept_for_a_day(tmp_path: Path, run: Run) 
 async def collected(shelf: Shelf) -> None:
     await shelf.retention.collect(())
     await shelf.retention.settled()
+
+
+def test_models_of_a_run_that_ended_long_ago_go_where_the_settings_say_so(tmp_path: Path, run: Run) -> None:
+    ended, going = in_round(), in_round()
+    answer(ended, a="U")
+    ended.do(Stop("operator"), after_s=100)
+    shelf = Shelf(tmp_path, ended, kept=KeptModels(keep_s=60))
+    shelf.put("M", "U")
+    code = ended.state.manifest.files[0].sha256
+
+    async def expired_at(now_s: int) -> str:
+        shelf.now_ms = now_s * 1000
+        await shelf.retention.collect([digest(name) for name in "MU"])
+        return shelf.left("M", "U")
+
+    assert run(expired_at(160)) == "MU"
+    assert not shelf.retention.expired(ended.state)
+    assert run(expired_at(161)) == ""
+    assert shelf.retention.expired(ended.state)
+    assert code in KeptModels(keep_s=60).references(ended.state, 10**9)
+    assert not KeptModels(keep_s=60).expired(going.state, 10**9)
+
+
+def test_a_resumed_run_has_not_ended(tmp_path: Path) -> None:
+    driver = in_round()
+    driver.do(Stop("operator"))
+    driver.do(Resume("operator"))
+
+    assert not KeptModels(keep_s=1).expired(driver.state, 10**9)

@@ -11,6 +11,7 @@ import pytest
 from tests.blobs import put
 from tests.federations import MODEL, FederationFixture, now
 
+from hanse.aggregator.blobs.retention import KeptModels
 from hanse.aggregator.requests.runs import MAX_MANIFEST
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.plan.manifest import Manifest
@@ -25,7 +26,7 @@ from hanse.pki.certificates import peer_of
 from hanse.pki.signatures import verify
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
 from hanse.wire.messages.members import RemoveRequest
-from hanse.wire.messages.runs import StopRequest, SubmitRequest
+from hanse.wire.messages.runs import RunStatus, StopRequest, SubmitRequest
 
 Run = Callable[[Any], Any]
 
@@ -68,6 +69,67 @@ class TestSubmit:
                 assert await fixture.submit() == "demo-2"
 
         run(main())
+
+    def test_a_run_whose_models_were_deleted_is_not_resumed(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            fixture.reopen(kept_models=KeptModels(keep_s=-1.0))
+            async with fixture.serving() as service:
+                run_id = await fixture.asked()
+                assert not (await service.run_requests.run(fixture.operator, run_id)).expired
+                await service.run_requests.stop(fixture.operator, run_id, StopRequest())
+                assert (await service.run_requests.run(fixture.operator, run_id)).expired
+                with pytest.raises(RunError, match="the models of run demo-1 were deleted"):
+                    await service.run_requests.resume(fixture.operator, run_id)
+
+        run(main())
+
+    def test_an_operator_chooses_the_sites_and_the_name_of_a_run(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                status = await self.chosen(fixture, sites=("a", "c"), name="pilot")
+                fixture.enrolled("late")
+                await fixture.restart()
+                state = fixture.run("pilot")
+                assert (status.run_id, [*state.invited], state.chosen) == ("pilot", ["a", "c"], True)
+
+        run(main())
+
+    def test_a_name_is_given_once(self, fixture: FederationFixture, run: Run) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                await self.chosen(fixture, name="pilot")
+                with pytest.raises(RunError, match="pilot is the name of another run"):
+                    await self.chosen(fixture, name="pilot")
+                with pytest.raises(RunError, match="federation is reserved"):
+                    await self.chosen(fixture, name="federation")
+
+        run(main())
+
+    def test_sites_that_are_not_enrolled_or_too_few_are_refused(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            async with fixture.serving():
+                with pytest.raises(
+                    RunError, match=r"not enrolled as a site: zurich. Enrolled are: a, b and c"
+                ):
+                    await self.chosen(fixture, sites=("a", "zurich"))
+                with pytest.raises(RunError, match="the run is to ask 1 site, and the plan needs 2"):
+                    await self.chosen(fixture, sites=("a",), cohort={"minimum": 2})
+                assert fixture.service.run_requests is not None
+
+        run(main())
+
+    async def chosen(
+        self, fixture: FederationFixture, *, sites: Any = None, name: Any = None, **changes: Any
+    ) -> RunStatus:
+        digest = put(fixture.blobs, fixture.manifest(**changes).to_bytes())
+        request = SubmitRequest(plan_digest=digest, sites=sites, name=name)
+        return await fixture.service.run_requests.submit(fixture.operator, request)
 
     def test_a_plan_that_was_not_uploaded_is_refused(self, fixture: FederationFixture, run: Run) -> None:
         async def main() -> None:

@@ -32,7 +32,7 @@ def test_it_is_never_later_than_a_look_at_all_sites_says(history: list[tuple[Com
         except HanseError:
             continue
         exact_ms = next_wakeup_ms(driver.state, Tick(progress))
-        found_ms = alarm.next_ms(driver.state, progress, driver.now_ms)
+        found_ms = alarm.next_ms(driver.state, Tick(progress), driver.now_ms)
         assert exact_ms is None or (found_ms is not None and found_ms <= exact_ms)
 
 
@@ -44,24 +44,24 @@ def test_a_round_of_many_answers_takes_one_look_at_all_sites(monkeypatch: pytest
 
     for site in sites[1:]:
         driver.accept(site)
-        alarm.next_ms(driver.state, {}, driver.now_ms)
+        alarm.next_ms(driver.state, Tick(), driver.now_ms)
 
     assert len(looks) == 1
 
 
 def test_a_grace_period_is_waited_for_to_the_millisecond() -> None:
     driver, alarm = Driver("ab", cohort=COHORT).asked(), Alarm()
-    assert alarm.next_ms(driver.state, {}, 0) == 30_000  # the idle limit
+    assert alarm.next_ms(driver.state, Tick(), 0) == 30_000  # the idle limit
     driver.now_ms = 2_000
     driver.accept("a")
 
-    assert alarm.next_ms(driver.state, {}, 2_000) == 12_000
+    assert alarm.next_ms(driver.state, Tick(), 2_000) == 12_000
 
 
 def test_what_a_site_shows_meanwhile_counts_once_the_time_is_reached() -> None:
     driver, alarm = Driver("ab").asked(), Alarm()
-    assert alarm.next_ms(driver.state, {}, 0) == 30_000
+    assert alarm.next_ms(driver.state, Tick(), 0) == 30_000
     progress = {(1, "a"): 20_000, (1, "b"): 25_000}
 
-    assert alarm.next_ms(driver.state, progress, 29_999) == 30_000
-    assert alarm.next_ms(driver.state, progress, 30_000) == 50_000
+    assert alarm.next_ms(driver.state, Tick(progress), 29_999) == 30_000
+    assert alarm.next_ms(driver.state, Tick(progress), 30_000) == 50_000

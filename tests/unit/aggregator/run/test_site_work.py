@@ -31,6 +31,7 @@ from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.core.values.statements import CertifiedStatement
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
+from hanse.wire.messages.runs import StartWait
 from hanse.wire.messages.sites import RunSuspension, Work
 
 
@@ -317,6 +318,40 @@ class TestStatus:
         ]
         assert status.awaited[0].deadline_ms == 500_000
         assert status.answers == {"a": "awaited", "b": "awaited"}
+
+    def test_a_run_that_waits_for_acceptances_counts_them(self) -> None:
+        driver = Driver("abcd", cohort={"minimum": 3, "approvals": 500, "absent": 60})
+        driver.do(AnswerPlan("a", accepted=True))
+
+        start = status_of(driver.state, 1, {"a": 10, "b": 10}, CONTACT_MS + 10).start
+
+        assert start == StartWait(
+            accepted=1,
+            needed=3,
+            asked=4,
+            unanswered=3,
+            until_ms=500_000,
+            absent=("c", "d"),
+            absent_count=2,
+            absent_until_ms=60_000,
+        )
+
+    def test_a_run_that_has_started_waits_for_no_acceptance(self) -> None:
+        assert status_of(Driver("ab").started().state, 1, {}, 0).start is None
+
+    def test_a_silent_site_is_waited_for_where_too_few_can_answer_without_it(self) -> None:
+        needed, spare = (
+            Driver("ab", cohort={"quorum": quorum, "idle_limit": 30, "deadline": 100}).asked()
+            for quorum in (1.0, 0.5)
+        )
+        for driver in (needed, spare):
+            driver.do(Tick({(1, "b"): 30_000}), after_s=30)
+
+        assert [(w.site, w.state, w.needed) for w in status_of(needed.state, 1, {}, 0).awaited] == [
+            ("a", "idle", True),
+            ("b", "assigned", True),
+        ]
+        assert [w.needed for w in status_of(spare.state, 1, {}, 0).awaited] == [False, True]
 
     def test_a_round_names_who_has_not_sent_a_result_and_since_when(self) -> None:
         driver = Driver("ab").asked()

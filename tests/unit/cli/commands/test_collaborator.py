@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 from tests.commands import Hanse
 
 from hanse.collaborator.restored import Restored
+from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.settings import SiteSettings, settings_yaml
 from hanse.core.journal.site_records import (
@@ -205,3 +207,27 @@ def test_the_log_leaves_an_empty_journal_empty(hanse: Hanse, site: Path) -> None
     assert ended.code == 7
     assert "hanse collaborator acknowledge" in ended.err
     assert (site / "journal.sqlite").read_bytes() == b""
+
+
+def test_runs_that_ended_long_ago_are_pruned(site: Path, hanse: Hanse) -> None:
+    folder = site / "runs" / "old-1"
+    RunFolder(folder).mark_ended()
+    os.utime(folder / "ended", (0, 0))
+
+    tried = hanse("collaborator", "prune", "--site", site, "--runs", "30d", "--dry-run")
+    assert tried.out.startswith("would delete run old-1, 0.0 MB, not used for ")
+    assert folder.exists()
+
+    done = hanse("collaborator", "prune", "--site", site, "--runs", "30d", "--json")
+    assert [each["path"] for each in json.loads(done.out)] == [str(folder)]
+    assert not folder.exists()
+    assert (
+        hanse("collaborator", "prune", "--site", site, "--runs", "30d").out == "there is nothing to delete\n"
+    )
+
+
+def test_pruning_without_an_age_is_refused(site: Path, hanse: Hanse) -> None:
+    ended = hanse("collaborator", "prune", "--site", site)
+
+    assert ended.code == 2
+    assert "give --runs or --plans, or set `retention` in site.yaml" in ended.err

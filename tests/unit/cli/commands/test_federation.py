@@ -42,7 +42,24 @@ def test_the_first_host_is_the_address_and_all_are_certified(hanse: Hanse, tmp_p
 
     assert settings.url == "https://agg.example.org:8443"
     assert settings.hosts == ("agg.example.org", "192.0.2.7", "localhost", "127.0.0.1")
-    assert settings.listen.host == "0.0.0.0"
+    assert settings.listen.host == "::"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "listen"),
+    [
+        (["192.0.2.7"], "0.0.0.0"),
+        (["2001:db8::7"], "::"),
+        (["192.0.2.7", "2001:db8::7"], "::"),
+        (["::1"], "::1"),
+        (["[::1]"], "::1"),
+        (["localhost", "::1"], "localhost"),
+    ],
+)
+def test_each_host_is_listened_at(hanse: Hanse, tmp_path: Path, hosts: list[str], listen: str) -> None:
+    options = [word for host in hosts for word in ("--host", host)]
+
+    assert created(hanse, tmp_path / "f", *options).listen.host == listen
 
 
 def test_an_ipv6_address_stands_in_brackets_in_the_url(hanse: Hanse, tmp_path: Path) -> None:
@@ -98,7 +115,7 @@ def test_an_invitation_is_all_that_invite_prints(hanse: Hanse, federation: Path)
     ("arguments", "code", "complaint"),
     [
         (("hospital-a", "--lifetime", "soon"), 2, "'soon' is not a duration"),
-        (("hospital-a", "--lifetime", "31d"), 2, "good for 30 days at most, and not 31d"),
+        (("hospital-a", "--lifetime", "31d"), 2, "31d is not above 0 and at most 30 days"),
         (("Hospital A",), 3, "'Hospital A' is not a valid name"),
         (("operator",), 8, "a party named operator is enrolled already"),
         (("agg", "--role", "aggregator"), 8, "is made by `hanse federation create`, not invited"),

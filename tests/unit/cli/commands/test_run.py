@@ -24,6 +24,8 @@ from hanse.wire.messages.runs import (
     JournalRecord,
     Runs,
     RunStatus,
+    StartWait,
+    SubmitRequest,
     SuspendedSite,
 )
 
@@ -42,7 +44,7 @@ RUN = RunStatus(
     answer_counts={"accepted": 2},
     answers={"a": "accepted", "b": "accepted"},
     awaited=(
-        AwaitedSite(site="b", task="train", state="idle", since_ms=0, deadline_ms=60_000, connected=False),
+        AwaitedSite(site="b", task="train", state="started", since_ms=0, deadline_ms=60_000, connected=False),
     ),
     model=sha256(MODEL),
     best_round=1,
@@ -55,6 +57,8 @@ class Aggregator:
     """Stands for the client of a running aggregator; keeps what it was asked.
 
     Attributes:
+        away: Whether it does not answer.
+        submitted: What it says of a run that was just submitted.
         restarts: How often it is another aggregator that a plan is submitted to, which knows of no blob.
     """
 
@@ -63,19 +67,23 @@ class Aggregator:
         self.blobs = {sha256(data): data for data in (MODEL, BEST)} | {"0" * 64: b"the plan"}
         self.end: dict[str, Any] = {"phase": "finished"}
         self.restarts = 0
+        self.away = False
+        self.submitted = RUN
 
-    async def upload(self, digest: str, source: Path | bytes) -> None:
+    async def upload(self, digest: str, source: Path | bytes, give_up_s: float | None = None) -> None:
+        if self.away:
+            raise TransportError(f"cannot reach the aggregator for {give_up_s:g} s")
         self.blobs[digest] = source if isinstance(source, bytes) else source.read_bytes()
         self.asked.append(("upload", digest))
 
-    async def submit(self, plan_digest: str) -> RunStatus:
-        self.asked.append(("submit", plan_digest))
+    async def submit(self, request: SubmitRequest) -> RunStatus:
+        self.asked.append(("submit", request))
         if self.restarts:
             self.restarts -= 1
             self.blobs.clear()
-        if plan_digest not in self.blobs:
+        if request.plan_digest not in self.blobs:
             raise PlanError("plan was not uploaded")
-        return RUN
+        return self.submitted
 
     async def runs(self) -> Runs:
         return Runs(runs=(RUN,))
@@ -152,7 +160,7 @@ def test_a_plan_is_submitted_once_all_of_it_is_there(
     assert aggregator.asked == [
         ("upload", plan.manifest.files[0].sha256),
         ("upload", plan.digest),
-        ("submit", plan.digest),
+        ("submit", SubmitRequest(plan_digest=plan.digest)),
     ]
     assert aggregator.blobs[plan.digest] == plan.manifest.to_bytes()
 
@@ -192,7 +200,127 @@ def test_a_plan_that_the_aggregator_never_has_is_not_brought_for_ever(
 
     assert ended.code == 3
     assert "plan was not uploaded" in ended.err
-    assert aggregator.asked.count(("submit", plan.digest)) == 3
+    assert aggregator.asked.count(("submit", SubmitRequest(plan_digest=plan.digest))) == 3
+
+
+def test_an_aggregator_that_is_away_is_given_up_after_the_wait(
+    plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse
+) -> None:
+    aggregator.away = True
+
+    ended = hanse("run", "submit", plan.root / "plan.yaml", "--wait", "30s")
+
+    assert ended.code == 10
+    assert (
+        "the plan was not submitted: cannot reach the aggregator for 30 s; given up after 30 s" in ended.err
+    )
+    assert not [asked for asked in aggregator.asked if asked[0] == "submit"]
+
+
+def test_a_run_of_chosen_sites_has_a_name_of_its_own(
+    plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse
+) -> None:
+    hanse("run", "submit", plan.root / "plan.yaml", "--sites", "a, b", "--name", "pilot")
+
+    request = SubmitRequest(plan_digest=plan.digest, name="pilot", sites=("a", "b"))
+    assert aggregator.asked[-1] == ("submit", request)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("--sites", ","), 2, "--sites names no site"),
+        (("--sites", "a,B C"), 3, "'B C' is not a valid name"),
+        (("--name", "../x"), 3, "'../x' is not a valid name"),
+        (("--wait", "soon"), 2, "'soon' is not a duration"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused_before_anybody_is_asked(
+    plan: LoadedPlan,
+    aggregator: Aggregator,
+    hanse: Hanse,
+    arguments: tuple[str, ...],
+    code: int,
+    complaint: str,
+) -> None:
+    ended = hanse("run", "submit", plan.root / "plan.yaml", *arguments)
+
+    assert (ended.code, aggregator.asked) == (code, [])
+    assert complaint in ended.err
+
+
+WAIT = StartWait(accepted=0, needed=2, asked=3, unanswered=3, until_ms=86_400_000, absent_until_ms=3_600_000)
+
+
+def just_submitted(wait: StartWait, *away: str) -> RunStatus:
+    awaited = [
+        AwaitedSite(
+            site=site,
+            task=None,
+            state="assigned",
+            since_ms=0,
+            deadline_ms=wait.until_ms,
+            connected=site not in away,
+        )
+        for site in "abc"[: wait.asked]
+    ]
+    return RUN.model_copy(update={"phase": "submitted", "start": wait, "awaited": tuple(awaited)})
+
+
+@pytest.mark.parametrize(
+    ("status", "warning"),
+    [
+        (just_submitted(WAIT), ""),
+        (
+            just_submitted(WAIT.model_copy(update={"asked": 1, "unanswered": 1})),
+            "1 site is asked, and the plan needs 2 sites: the run waits for 1 more to join, until 1970-01-02 "
+            "00:00:00Z, and fails then",
+        ),
+        (
+            just_submitted(WAIT, "c"),
+            "not connected: c. Once 2 sites have accepted the plan, the run waits for the others until "
+            "1970-01-01 01:00:00Z, unless they connect before; after that they may join it",
+        ),
+        (
+            just_submitted(WAIT, "b", "c"),
+            "not connected: b and c. The run waits until 2 sites have accepted the plan, and fails at "
+            "1970-01-02 00:00:00Z if they have not",
+        ),
+    ],
+)
+def test_a_submission_says_what_may_hold_the_run_up(
+    plan: LoadedPlan, aggregator: Aggregator, hanse: Hanse, status: RunStatus, warning: str
+) -> None:
+    aggregator.submitted = status
+
+    ended = hanse("run", "submit", plan.root / "plan.yaml")
+
+    assert ended.err.strip() == (f"warning: {warning}" if warning else "")
+
+
+def test_a_run_that_waits_for_acceptances_says_for_how_many(
+    aggregator: Aggregator, hanse: Hanse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.RUN", just_submitted(WAIT, "c"))
+
+    out = hanse("run", "status", "xrays-1").out
+
+    assert "waits for  2 more sites: 0 accepted, 2 needed, until 1970-01-02 00:00:00Z\n" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "advised"), [("quorum", True), ("storage", True), ("workflow", False), ("plan", False)]
+)
+def test_resume_is_advised_only_where_it_can_help(
+    aggregator: Aggregator, hanse: Hanse, tmp_path: Path, error: str, advised: bool
+) -> None:
+    aggregator.end = {"phase": "failed", "error": error, "reason": "it did not work."}
+
+    ended = hanse("run", "watch", "xrays-1", "-d", tmp_path / "my federation")
+
+    assert "run xrays-1 failed: it did not work. " in ended.err
+    assert (f"`hanse run resume xrays-1 -d '{tmp_path}/my federation'`" in ended.err) == advised
+    assert ("Correct the plan and submit it again" in ended.err) != advised
 
 
 def test_a_plan_that_is_wrong_is_told_before_anybody_is_asked(
@@ -256,7 +384,7 @@ def test_the_status_says_who_is_waited_for_since_when_and_until_when(
 
     assert "1 of 3 committed, round 2 open" in out
     assert "loss 0.500, accuracy 0.750" in out
-    awaited = "b (train, idle since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, not connected)"
+    awaited = "b (train, at work since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, not connected)"
     assert f"waits for  {awaited}" in out
 
 
@@ -278,6 +406,40 @@ def test_a_run_is_resumed_and_watched(aggregator: Aggregator, hanse: Hanse) -> N
 
     assert aggregator.asked == [("resume", "xrays-1")]
     assert "finished after 3 rounds" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        ({"phase": "finished"}, ""),
+        (
+            {"phase": "running"},
+            "run xrays-1 is running, with 1 of 3 rounds committed; export it again when it has finished",
+        ),
+        (
+            {"phase": "failed", "model": None, "best_model": None, "rounds_committed": 0},
+            "run xrays-1 has failed, with 0 of 3 rounds committed; there is no model yet",
+        ),
+        (
+            {"phase": "finished", "expired": True},
+            "the models of run xrays-1 are not kept any more; its journal and plan are",
+        ),
+    ],
+)
+def test_an_export_says_what_it_lacks(
+    aggregator: Aggregator,
+    hanse: Hanse,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    remark: str,
+) -> None:
+    monkeypatch.setattr(f"{__name__}.RUN", RUN.model_copy(update=changes))
+
+    ended = hanse("run", "export", "xrays-1", "-o", tmp_path / "out")
+
+    assert (ended.code, ended.err.strip()) == (0, f"warning: {remark}" if remark else "")
+    assert (tmp_path / "out" / "model.safetensors").exists() == ("model" not in remark)
 
 
 def test_an_export_is_the_journal_the_plan_and_the_models(

@@ -48,7 +48,7 @@ def test_in_a_pipe_it_is_said_once_who_is_waited_for(capsys: pytest.CaptureFixtu
         view.remind()
 
     assert capsys.readouterr().out == (
-        "waiting for a (train, started since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, "
+        "waiting for a (train, at work since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, "
         "not connected)\n"
     )
 

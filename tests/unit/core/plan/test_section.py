@@ -19,6 +19,7 @@ from hanse.core.values.schema import Digest, Duration, Strict
 from hanse.errors import PlanError
 
 NEW_KEYS: dict[str, tuple[str, Any]] = {
+    "Cohort.absent": ("0.2", 3600.0),
     "Plan.arguments": ("0.2", []),
     "Plan.features": ("0.2", None),
     "Plan.labels": ("0.2", None),

@@ -19,6 +19,7 @@ from hanse.core.run.lifecycle import (
     Stop,
 )
 from hanse.core.run.run import Phase
+from hanse.core.run.run_events import RunStarted
 from hanse.core.run.tasks import MAX_REFUSALS, AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.timing import Tick, next_wakeup_ms
 from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
@@ -63,6 +64,41 @@ class TestPlanAnswers:
 
         assert driver.state.phase is Phase.FAILED
         assert "no answer from a, b" in driver.state.reason
+
+    def test_a_site_that_has_not_been_connected_holds_the_start_no_longer_than_the_plan_says(self) -> None:
+        driver = Driver("abc", cohort={"minimum": 2, "approvals": 500, "absent": 60})
+        driver.do(AnswerPlan("a", accepted=True))
+        driver.do(AnswerPlan("b", accepted=True))
+
+        assert next_wakeup_ms(driver.state, Tick()) == 60_000
+        assert driver.do(Tick(), after_s=59) == []
+        assert driver.do(Tick(), after_s=1) == ["RunStarted"]
+        assert driver.history[-1][0] == RunStarted(population=("a", "b"), absent=("c",))
+
+    def test_a_connected_site_has_the_whole_time_to_decide(self) -> None:
+        driver = Driver("abc", cohort={"approvals": 500, "absent": 60})
+        driver.do(AnswerPlan("a", accepted=True))
+        decides = Tick(seen_ms={"b": 5_000})
+
+        assert next_wakeup_ms(driver.state, decides) == 500_000
+        assert driver.do(decides, after_s=499) == []
+        assert driver.do(AnswerPlan("b", accepted=False)) == ["PlanAnswered"]
+        assert driver.do(Tick(seen_ms={"b": 5_000})) == ["RunStarted"]
+
+    def test_no_run_starts_with_too_few_because_others_are_absent(self) -> None:
+        driver = Driver("abc", cohort={"minimum": 2, "approvals": 500, "absent": 60})
+        driver.do(AnswerPlan("a", accepted=True))
+
+        assert next_wakeup_ms(driver.state, Tick()) == 500_000
+        assert driver.do(Tick(), after_s=60) == []
+
+    def test_after_a_restart_of_the_aggregator_the_absent_have_their_whole_time_again(self) -> None:
+        driver = Driver("ab", cohort={"approvals": 500, "absent": 60})
+        driver.do(AnswerPlan("a", accepted=True))
+        driver.do(Recover(), after_s=50)
+
+        assert driver.do(Tick(), after_s=59) == []
+        assert driver.do(Tick(), after_s=1) == ["RunStarted"]
 
     def test_a_run_without_any_site_waits_for_one_to_enrol(self) -> None:
         driver = Driver("")
@@ -148,7 +184,7 @@ class TestExchanges:
 
         assert driver.state.phase is Phase.FAILED
         assert "1 of 3 sites answered" in driver.state.reason
-        assert "b: assigned" in driver.state.reason
+        assert "b: had not begun" in driver.state.reason
 
     def test_grace_bounds_the_wait_once_the_quorum_has_answered(self) -> None:
         driver = Driver("abc", cohort={"quorum": 0.6, "grace": 10, "idle_limit": 1000}).asked()

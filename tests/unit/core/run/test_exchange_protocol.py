@@ -88,7 +88,7 @@ def test_the_protocol_says_when_an_exchange_closes() -> None:
         ((AcceptResult(1, "a", 1, {}, None), FailTask(1, "b", "no memory")), 0, "all"),
         ((AcceptResult(1, "a", 1, {}, None),), 10_000, "grace"),
         ((), 100_000, Shortfall("round 1, train: 0 of 2 sites answered within the deadline of 100 s; 1 are "
-            "needed; a: assigned; b: assigned")),
+            "needed; a: had not begun; b: had not begun")),
     ],
     ids=["nothing", "some", "all", "grace", "deadline"],
 )  # fmt: skip

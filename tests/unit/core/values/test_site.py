@@ -42,3 +42,9 @@ def test_a_partition_that_asks_for_columns_gets_the_table() -> None:
 
     assert of_city.share([0, 1, 0], {"city": np.array(["rome", "oslo", "rome"])}).tolist() == [0, 2]
     assert Site("cleveland", DATA).share([0, 1, 0], {"city": []}).tolist() == [0, 1, 2]
+
+
+def test_data_sources_show_what_they_are() -> None:
+    sources = DataSources("a", {"xrays": Path("/srv/xrays")})
+
+    assert repr(sources) == "DataSources({'xrays': '/srv/xrays'})"

@@ -114,3 +114,17 @@ def test_waits_stay_bounded_however_long_it_takes(failures: int) -> None:
 
     assert flaky.calls == failures + 1
     assert max(waits) <= 30
+
+
+def test_trying_ends_when_the_time_for_it_is_over(run: Run) -> None:
+    waits: list[float] = []
+
+    with pytest.raises(TransportError, match="failure 3"):
+        run(retrying(Flaky(9), retry(waits, first_s=4, give_up_s=10, clock=lambda: sum(waits))))
+    assert waits == [4, 6]  # and the last wait no longer than what is left
+
+
+def test_time_that_worked_does_not_count_as_trying(run: Run) -> None:
+    waits: list[float] = []
+
+    assert run(retrying(Flaky(1), retry(waits, give_up_s=10, clock=lambda: 100.0))) == 2

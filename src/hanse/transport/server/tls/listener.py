@@ -28,6 +28,7 @@ _MOST_AT_ONCE = 64
 _BREATH_S = 1.0
 """Before the next connection is tried, when there are no more files to be had."""
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 _STRANGER_CLOSING_S = 5.0
 """Longest wait for a stranger to hang up after this end has."""
 _FULL_S = 0.05
@@ -123,8 +124,17 @@ class TlsListener(Listener):
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 # The first one decides about the port.
-                self._listening.append(_listening(family, (address[0], port, *address[2:])))
-                port = self._listening[-1].getsockname()[1]
+                try:
+                    listening = _listening(family, (address[0], port, *address[2:]))
+                except OSError as error:
+                    # A kernel without IPv6, or with it switched off, still names its addresses.
+                    if host is None and family == socket.AF_INET6 and error.errno in _NO_FAMILY:
+                        continue
+                    raise
+                self._listening.append(listening)
+                port = listening.getsockname()[1]
+            if not self._listening:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         except BaseException:
             self.close()
             raise

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hanse.learners.written import are_written
+from hanse.learners.adapters.written import are_written
 
 Load = Callable[[str, str], ModuleType]
 
@@ -22,7 +22,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
     def load(name: str, text: str) -> ModuleType:
         path = tmp_path / f"{name}.py"
-        path.write_text(f"from hanse.learners.written import are_written\n{text}\n")
+        path.write_text(f"from hanse.learners.adapters.written import are_written\n{text}\n")
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None

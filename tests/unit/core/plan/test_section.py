@@ -22,6 +22,7 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Plan.features": ("0.2", None),
     "Plan.labels": ("0.2", None),
     "Plan.metric_digits": ("0.2", 6),
+    "Plan.requires": ("0.2", []),
     "TaskPlan.exchanges": ("0.2", 1),
 }
 """`Section.key`: version and default of every key since 0.1. Entries are added, never changed: a

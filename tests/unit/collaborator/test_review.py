@@ -306,3 +306,16 @@ def test_no_person_can_approve_a_plan_whose_packages_are_not_installed(site: Sit
 
     with pytest.raises(PolicyError, match="no-such-package is not installed at this site"):
         decided(site, work.plan_digest, approve=True, **ASK)
+
+
+def test_a_plan_that_a_person_approved_before_any_run_asked_is_accepted_at_once(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    PlanStore(site.directory / "plans").keep(manifest_of())
+    assert decided(site, work.plan_digest, approve=True, **ASK) == ()
+
+    reviewed(site, run, work, **ASK)
+
+    (answer,) = site.upstream.answers
+    assert answer.accepted
+    assert answer.reasons == ("a person approved it: as agreed",)
+    assert is_whole(site.context().plans.bundle(work.plan_digest), manifest_of())

@@ -93,7 +93,7 @@ def known_plan(named: str, site: Path) -> KnownPlan:
 
 
 def _digest(named: str, plans: PlanStore) -> str:
-    """The digest of a plan from its beginning, or from the plan's file, which is kept as if a run had asked."""
+    """The digest of a plan from its beginning, or from the file of a plan, which is kept from then on."""
     if not _is_file(named):
         return plans.find(named)
     loaded = load_plan(Path(named))

@@ -21,6 +21,7 @@ _MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "TIME"),
     (re.compile(r"\b[0-9a-f]{8,64}(?:-blake3)?\b…?"), "DIGEST"),
     (re.compile(r"(localhost|127\.0\.0\.1):\d+"), r"\1:PORT"),
+    (re.compile(r"in words: .*"), "in words: WORDS"),
     (re.compile(r"\b\d+ (?=records|of )"), "COUNT "),
     (re.compile(r"\b(after|was round) \d+"), r"\1 COUNT"),  # where training stops early
     (re.compile(r"\s+"), " "),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -65,13 +66,12 @@ def named_files(page: Path) -> Iterator[tuple[str, str]]:
             yield match[1], text
 
 
-def followed(blocks: Sequence[Block], folder: Path, port: int, timeout_s: float) -> list[str]:
-    """Type a page's blocks into one shell, one after the other.
+def followed(blocks: Sequence[Block], folder: Path, timeout_s: float) -> list[str]:
+    """Type a page's blocks into one shell, one after the other; an aggregator gets a free port.
 
     Args:
         blocks: Of the page.
         folder: What the reader's checkout is; the shell begins there.
-        port: Of the aggregator, instead of its usual one.
         timeout_s: How long all of it may take.
 
     Returns:
@@ -83,7 +83,7 @@ def followed(blocks: Sequence[Block], folder: Path, port: int, timeout_s: float)
     mark = "== the next block =="
     commands = f"\necho '{mark}'\n".join(block.commands for block in blocks)
     commands = commands.replace("make demo", "hanse demo")
-    commands = commands.replace("federation create ", f"federation create --port {port} ")
+    commands = commands.replace("federation create ", f"federation create --port {_free_port()} ")
     unset = ("HANSE_SITE", "HANSE_FEDERATION", "HANSE_TRACEBACK", "HTTPS_PROXY", "https_proxy")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment["PATH"] = f"{_own_commands(folder.parent / 'bin')}{os.pathsep}{environment['PATH']}"
@@ -130,6 +130,13 @@ def _same(shown: str, printed: str) -> bool:
         return False
     pairs = zip(_NUMBER.findall(shown), _NUMBER.findall(printed), strict=True)
     return all(isclose(float(a), float(b), abs_tol=_FLOAT_TOLERANCE) for a, b in pairs)
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port
 
 
 def _own_commands(folder: Path) -> Path:

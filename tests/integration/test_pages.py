@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,11 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
 def test_page_can_be_followed_block_by_block(page: str, checkout: Path) -> None:
     blocks = blocks_of(ROOT / page)
 
-    printed = followed(blocks, checkout, free_port(), timeout_s=500)
+    printed = followed(blocks, checkout, timeout_s=500)
 
     missing = {
         block.commands: lines
@@ -51,7 +43,7 @@ def test_the_plan_of_the_page_on_plans_runs_as_it_is_printed(tmp_path: Path) -> 
     for name, text in named_files(page):
         (project / name).write_text(text, "utf-8")
 
-    ((block, text),) = zip(blocks_of(page), followed(blocks_of(page), project, 0, timeout_s=500), strict=True)
+    ((block, text),) = zip(blocks_of(page), followed(blocks_of(page), project, timeout_s=500), strict=True)
 
     assert list(missing_lines(block.shown, text)) == []
 

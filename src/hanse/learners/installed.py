@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 
 from hanse.core.plan.requirements import INTERPRETER, package_of, satisfies
 
@@ -54,6 +55,8 @@ def install_command(requirement: str) -> str:
     package = package_of(requirement)
     if package.lower() == INTERPRETER:
         return f"{requirement} in an environment of its own"
+    if find_spec("pip") is None:  # environments that uv makes have none
+        return shlex.join(["uv", "pip", "install", "--python", sys.executable, requirement])
     return shlex.join([sys.executable, "-m", "pip", "install", requirement])
 
 

@@ -37,3 +37,9 @@ def test_what_an_extra_needs_can_be_installed_as_it_is_written() -> None:
 
     assert command == [sys.executable, "-m", "pip", "install", "scikit-learn<2,>=1.8"]
     assert requirement_of_extra("unheard-of") == "unheard-of"
+
+
+def test_an_environment_without_pip_is_installed_into_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanse.learners.installed.find_spec", lambda name: None)
+
+    assert install_command("torch>=2.4") == f"uv pip install --python {sys.executable} 'torch>=2.4'"

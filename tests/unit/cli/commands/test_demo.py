@@ -19,7 +19,7 @@ def test_an_extra_that_is_missing_is_told_with_the_command_that_installs_it(
     learner: str, installs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == learner else True)
 
     ended = hanse("demo", "--learner", learner)
 

@@ -7,7 +7,7 @@ PARALLEL ?= --numprocesses 2 --dist loadfile
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow explore soak docs docs-serve fuzz bench lowest clean
+.PHONY: demo test lint unit slow explore soak docs docs-serve dist fuzz bench lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
@@ -45,6 +45,17 @@ docs: $(VENV)/.dev
 
 docs-serve: $(VENV)/.dev
 	$(BIN)/zensical serve
+
+# Hanse and all that it needs as wheels in dist/, to carry to a machine without network (docs/join.md).
+# EXTRAS=torch,sklearn adds those; for another kind of machine than this one:
+# FOR="--platform manylinux_2_28_x86_64 --python-version 3.12"
+dist: $(VENV)/bin/python
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --dest dist $(FOR) \
+		"$$(echo dist/hanse-*.whl)$(if $(EXTRAS),[$(EXTRAS)])"
+	cp deploy/*.service dist
+	cd dist && { sha256sum * 2>/dev/null || shasum -a 256 *; } > ../dist.sums && mv ../dist.sums SHA256SUMS
 
 # Fuzzing guided by coverage, so many seconds in all; `make fuzz SECONDS=600 TARGET="tensors token"`.
 fuzz: $(VENV)/.dev

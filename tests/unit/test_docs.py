@@ -32,6 +32,8 @@ _MODULE = re.compile(r"`((?:[a-z_]+/)+[a-z_]+\.py)`")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _RESTORES = re.compile(r"^\|.*\|.*\| `(\w+: [^`.]+)`", re.MULTILINE)
 """The first line in the last column of a table."""
+_REDIRECTED = re.compile(r" [0-9]?[<>] *\S+| &.*$")
+"""What of a command line is for the shell alone."""
 _INLINE = re.compile(r"`(hanse [a-z][^`]*)`")
 
 MINIMAL = {
@@ -119,9 +121,10 @@ def command_lines() -> Iterator[Any]:
     """Every command line that a block shows, those inside of `$(...)` too."""
     for param in blocks("bash", "ini"):
         block = param.values[0]
-        inner = re.findall(r"\$\((hanse .*?)\)", block.text)
-        outer = re.findall(r"(?:^|/)(hanse .*)$", re.sub(r"\$\(.*?\)", "IT", block.text), re.MULTILINE)
-        for line in inner + outer:
+        text = block.text.replace("\\\n", " ")  # a line that goes on in the next
+        inner = re.findall(r"\$\((hanse .*?)\)", text)
+        outer = re.findall(r"(?:^ *|/|; do )(hanse .*?)(?=; done|$)", re.sub(r"\$\(.*?\)", "IT", text), re.M)
+        for line in inner + [_REDIRECTED.sub("", line) for line in outer]:
             yield pytest.param(line, id=f"{block.page.name}: {line}")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hanse.assembly import tuning
 from hanse.assembly.tuning import now
 from hanse.config.document import Document
 from hanse.config.layout import IDENTITY
@@ -37,6 +38,7 @@ from hanse.transport.api.common_routes import HELLO
 from hanse.transport.api.member_routes import AUTHORITY, ENROL
 from hanse.transport.client.address import FROM_ENVIRONMENT
 from hanse.transport.client.connection import HttpsConnection
+from hanse.transport.client.retry import OnRetry, retrying, tell_nobody
 from hanse.wire.messages.basics import Empty, Hello
 from hanse.wire.messages.members import Certificates, EnrolRequest
 
@@ -78,8 +80,22 @@ class Newcomer:
     proxy: str | None
 
 
-def join_with_token(directory: Path, token: str, data: tuple[str, ...], proxy: str | None) -> Joined:
+def join_with_token(
+    directory: Path,
+    token: str,
+    data: tuple[str, ...],
+    proxy: str | None,
+    *,
+    on_retry: OnRetry = tell_nobody,
+) -> Joined:
     """Trade an invitation for a certificate.
+
+    Args:
+        directory: Of the party; made if it does not exist.
+        token: The invitation.
+        data: `NAME=PATH` of each data source.
+        proxy: As in the settings.
+        on_retry: Called before each wait for an aggregator that does not answer yet.
 
     Raises:
         TokenError: The invitation is damaged, expired or used.
@@ -99,7 +115,7 @@ def join_with_token(directory: Path, token: str, data: tuple[str, ...], proxy: s
             csr=request_certificate(key, invitation.party),
             enrolment=enrolment_of(signing_key, invitation.party),
         )
-        certificate, authority = asyncio.run(_enrol(invitation, request, proxy))
+        certificate, authority = asyncio.run(_enrol(invitation, request, proxy, on_retry))
         _check_party(certificate, invitation.party)
         credentials = Credentials.save_new(stage / IDENTITY, key, certificate, authority, now())
         return _joined(credentials, signing_key)
@@ -161,8 +177,12 @@ def _signing_key(directory: Path, stage: Path) -> SigningKey:
     return key
 
 
-async def _enrol(invitation: Invitation, request: EnrolRequest, proxy: str | None) -> tuple[str, str]:
-    authority = await fetch_authority(invitation, proxy=proxy)
+async def _enrol(
+    invitation: Invitation, request: EnrolRequest, proxy: str | None, on_retry: OnRetry
+) -> tuple[str, str]:
+    # A service that was started a moment ago may still be starting; the invitation is not used yet.
+    retry = replace(tuning.current.joining, on_retry=on_retry)
+    authority = await retrying(lambda: fetch_authority(invitation, proxy=proxy), retry)
     async with HttpsConnection(invitation.url, pinned_context(authority), proxy=proxy) as connection:
         _check_clock(await connection.call(HELLO, Empty()))
     issued = await enrol(invitation.url, authority, request, proxy=proxy)

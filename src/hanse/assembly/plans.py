@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,21 @@ class KnownPlan:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision on a plan, and what came of it.
+
+    Attributes:
+        digest: The plan's digest.
+        told: The runs that have received the answer.
+        untold: Why the other runs that wait for it have not.
+    """
+
+    digest: str
+    told: Sequence[str]
+    untold: Mapping[str, HanseError]
+
+
 def known_plan(named: str, site: Path) -> KnownPlan:
     """Find a plan by the path of its file, or by the beginning of its digest at a site.
 
@@ -69,12 +85,25 @@ def known_plan(named: str, site: Path) -> KnownPlan:
         PlanError: The file is no plan.
         ConfigError: There is no such file, and no such plan at the site.
     """
-    path = Path(named)
-    if path.is_file() or path.suffix:  # a digest has none
-        loaded = load_plan(path)
+    if _is_file(named):
+        loaded = load_plan(Path(named))
         return KnownPlan(loaded.digest, loaded.manifest, loaded.root)
     plans = PlanStore(site / PLANS)
     return _at_site(plans, plans.find(named))
+
+
+def _digest(named: str, plans: PlanStore) -> str:
+    """The digest of a plan from its beginning, or from the file of a plan, which is kept from then on."""
+    if not _is_file(named):
+        return plans.find(named)
+    loaded = load_plan(Path(named))
+    plans.keep(loaded.manifest)
+    return loaded.digest
+
+
+def _is_file(named: str) -> bool:
+    path = Path(named)
+    return path.is_file() or bool(path.suffix)  # a digest has none
 
 
 def plans_of(site: Path) -> list[KnownPlan]:
@@ -103,16 +132,19 @@ def _at_site(plans: PlanStore, digest: str) -> KnownPlan:
     )
 
 
-async def decide(
-    site: Path, digest: str, *, approve: bool, reason: str
-) -> tuple[list[str], dict[str, HanseError]]:
+async def decide(site: Path, named: str, *, approve: bool, reason: str) -> Decided:
     """Approve or reject a plan, and tell the aggregator at once for the runs that wait for it.
 
-    Returns:
-        The runs that were told, and why the others were not.
+    Args:
+        site: The site's folder.
+        named: The path of the plan's file, which the site need not have seen yet, or the beginning of its
+            digest.
+        approve: Accept or refuse.
+        reason: A sentence for the journal; may be empty.
 
     Raises:
         ConfigError: No such plan was seen at the site.
+        PlanError: The file is not a plan.
         PolicyError: `site.yaml` does not permit it.
         TransportError: The site joined before 0.2 and has no signing key yet, and the aggregator, which has
             to record the key, cannot be reached.
@@ -126,6 +158,7 @@ async def decide(
         if not is_settled(site / IDENTITY):  # of before 0.2, and the agent has not been started since
             identity = Identity(credentials, renew_at=settings.renew_at, clock=now, present=lambda _: None)
             await settle_signing_key(site, identity, upstream)
+        digest = _digest(named, PlanStore(site / PLANS))
         answer, runs = decide_plan(site, digest, approve=approve, reason=reason, now=now())
         for run_id in runs:
             try:
@@ -139,4 +172,4 @@ async def decide(
     finally:
         journal.close()
         await upstream.close()
-    return told, untold
+    return Decided(digest, told, untold)

@@ -27,6 +27,7 @@ class Tuning:
         clock: Tells the time, UTC.
         patience: How long an agent waits for its aggregator, and an operator for a new certificate.
         retry: How soon agents and operators try again; `attempts` and `on_retry` are the caller's.
+        joining: How often `hanse join` asks an aggregator that does not answer yet.
         upgrade_s: How often an agent asks an aggregator that speaks no version of the protocol that
             the agent speaks, seconds.
         recycle_from: Size in bytes from which on a deleted blob's file is written over by a new one.
@@ -37,6 +38,7 @@ class Tuning:
     clock: Callable[[], datetime] = _utc_now
     patience: Patience = Patience()  # noqa: RUF009 - frozen
     retry: Retry = Retry()  # noqa: RUF009 - frozen
+    joining: Retry = Retry(attempts=12, longest_s=2.0, uniform=lambda: 1.0)  # noqa: RUF009 - frozen; 20 s
     upgrade_s: float = 60.0
     recycle_from: int = WORTH_BYTES
     worth_lending: int = WORTH_LENDING

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import sys
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -35,6 +37,7 @@ from hanse.errors import (
     UpdateError,
 )
 from hanse.files.errors import file_errors
+from hanse.learners.installed import unmet
 from hanse.pki.credentials import Credentials
 from hanse.pki.signing_key import SigningKey
 from hanse.pki.statements import state
@@ -46,19 +49,27 @@ _MOST_REASONS = 100
 
 
 def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
-    """Hold a plan against the site's policy and the data that is really there."""
+    """Hold a plan against the site's policy, and the data and packages that are really there."""
     decision = decide(settings.policy, manifest, digest, frozenset(settings.data))
-    absent = [
-        name for name in manifest.plan.data if name in settings.data and not settings.data[name].exists()
-    ]
-    if not absent:
-        return decision
-    for name in absent:  # the reasons leave the site, and paths do not
-        logger.warning("the data source %r of site.yaml, %s, does not exist", name, settings.data[name])
-    missing = (
-        f"the plan needs the data source {name!r}, and nothing is at its path in site.yaml" for name in absent
-    )
-    return Decision(Verdict.REFUSE, (*_refusals(decision), *missing))
+    missing = (*_absent_data(settings, manifest), *_absent_packages(manifest))
+    return Decision(Verdict.REFUSE, (*_refusals(decision), *missing)) if missing else decision
+
+
+def _absent_data(settings: SiteSettings, manifest: Manifest) -> Iterator[str]:
+    for name in manifest.plan.data:
+        if name in settings.data and not settings.data[name].exists():
+            # The reasons leave the site, and paths do not.
+            logger.warning("the data source %r of site.yaml, %s, does not exist", name, settings.data[name])
+            yield f"the plan needs the data source {name!r}, and nothing is at its path in site.yaml"
+
+
+def _absent_packages(manifest: Manifest) -> Iterator[str]:
+    for each in unmet(manifest.plan.requires):
+        logger.warning(
+            "the plan requires %s; installed in %s: %s. Install it there and restart the agent",
+            *(each.requirement, sys.prefix, each.installed or "none"),
+        )
+        yield f"{each} at this site"
 
 
 def decide_plan(

@@ -60,6 +60,8 @@ def _at_site(manifest: Manifest) -> list[str]:
         lines.append(f"It reads the data that site.yaml calls {needed}, and no other.")
     else:
         lines.append("It names no data of the site, and can read none.")
+    if plan.requires:
+        lines.append(f"These have to be installed here: {', '.join(plan.requires)}.")
     if plan.options:
         lines.append(f"Options of its code: {_json(plan.options)}")
     lines.append("Its tasks:")

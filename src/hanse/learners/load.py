@@ -11,9 +11,9 @@ import numpy as np
 
 from hanse.core.values.parameters import Array, mismatch, specs
 from hanse.errors import StorageError, UpdateError
+from hanse.learners.adapters.script_values import read_model, write_model
 from hanse.learners.agreement import TENSOR
 from hanse.learners.results import a_kind_of
-from hanse.learners.script_values import read_model, write_model
 from hanse.wire.tensors import open_file
 
 M = TypeVar("M")

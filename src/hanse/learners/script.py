@@ -15,11 +15,17 @@ from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, PlanError, TaskError, UpdateError
+from hanse.learners.adapters.script_values import (
+    in_evaluation_mode,
+    read_kept,
+    read_model,
+    write_kept,
+    write_model,
+)
 from hanse.learners.main_thread import MainThread
 from hanse.learners.notices import notice
 from hanse.learners.results import a_kind_of, checked_count, checked_metrics, checked_result
 from hanse.learners.script_thread import CURRENT, Begin, Done, Ended, Message, Ready, RunningScript, doing
-from hanse.learners.script_values import in_evaluation_mode, read_kept, read_model, write_kept, write_model
 from hanse.learners.seeding import seed_generators
 from hanse.learners.state import StateStore
 

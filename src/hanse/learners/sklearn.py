@@ -27,11 +27,11 @@ from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import UpdateError
 from hanse.learners.adapters.sklearn_data import Data, Examples, checked_examples, joined
+from hanse.learners.adapters.written import are_written
 from hanse.learners.agreement import FEATURES, LABELS, Agreement, plain
 from hanse.learners.notices import notice
 from hanse.learners.read_back import check_arrived, difference
 from hanse.learners.schedule import Schedule, batch_sizes
-from hanse.learners.adapters.written import are_written
 
 _BY_BATCH = (SGDClassifier, SGDRegressor, Perceptron, MLPClassifier, MLPRegressor)
 _BY_ITERATION = (LogisticRegression,)

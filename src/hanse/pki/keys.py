@@ -14,6 +14,9 @@ from hanse.files.atomic import read_file, write_file
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
+GITIGNORE = ".gitignore"
+"""Keeps a folder with keys out of a Git repository that is around it."""
+
 _SHA256 = hashes.SHA256()
 
 
@@ -25,12 +28,17 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 def save_key(path: Path, key: PrivateKey) -> None:
     """Write a private key as PEM (PKCS #8, not encrypted), readable by its owner only.
 
+    Its folder gets a `.gitignore`, if it has none, so that no key is committed by `git add .`.
+
     Raises:
         StorageError: It cannot be written.
     """
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    ignored = path.with_name(GITIGNORE)
+    if not ignored.exists():
+        write_file(ignored, b"# Made by Hanse: keys are in this folder.\n*\n")
     write_file(path, pem, mode=0o600)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from hanse.learners.agreement import Agreement
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.comparison import Comparison
+from hanse.learners.installed import install_command, unmet
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
@@ -124,7 +126,7 @@ def simulate(
         MissingDataError: A site lacks a data source that the plan names.
         PlanError: A site has a data source that the plan does not name.
         QuorumError: The plan needs more sites.
-        ConfigError: There is no engine of that name.
+        ConfigError: There is no engine of that name, or a package that the plan requires is missing.
         HanseError: Why the run failed.
     """
     plan = loaded.manifest.plan
@@ -230,6 +232,11 @@ def _check(plan: Plan, sites: Sequence[VirtualSite]) -> None:
         raise QuorumError(
             f"the plan {plan.name} needs at least {plan.cohort.minimum} sites, and there are {len(sites)}",
             mend="Simulate more sites, or lower `cohort: minimum` in the plan.",
+        )
+    for each in unmet(plan.requires):
+        raise ConfigError(
+            f"plan {plan.name}: {each}, in {sys.prefix}",
+            mend=f"Install it: {install_command(each.requirement)}.",
         )
     for site in sites:
         for name in sorted(set(plan.data) - site.data.keys()):

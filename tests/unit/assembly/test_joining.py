@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hanse.assembly import tuning
 from hanse.assembly.joining import Newcomer, join_with_certificate, join_with_token, request_by_hand
 from hanse.config.settings import load_operator, load_site
 from hanse.core.values.identity import Party, Role
@@ -184,7 +186,16 @@ def test_a_data_source_that_cannot_be_is_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_token_that_nobody_answers_leaves_nothing(authority: Authority, tmp_path: Path) -> None:
+def test_a_token_that_nobody_answers_is_tried_for_some_time_and_leaves_nothing(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def wait(delay_s: float) -> None:
+        waits.append(delay_s)
+
+    patient = replace(tuning.current.joining, sleep=wait)
+    monkeypatch.setattr(tuning, "current", replace(tuning.current, joining=patient))
     token = invite(
         authority, newcomer().party, NOBODY, token_id="0" * 32, now=NOW, lifetime=timedelta(hours=1)
     )
@@ -193,6 +204,7 @@ def test_a_token_that_nobody_answers_leaves_nothing(authority: Authority, tmp_pa
         join_with_token(tmp_path / "site", token, (), None)
 
     assert list(tmp_path.iterdir()) == []
+    assert 15 < sum(waits) < 30
 
 
 def test_half_a_token_is_refused(tmp_path: Path) -> None:

@@ -281,3 +281,41 @@ def test_an_answer_that_is_given_once_more_adds_no_record(site: Site, run: Run) 
 
     assert len(site.upstream.answers) == 2
     assert site.journal().open().records == 2
+
+
+def test_a_plan_whose_packages_are_not_installed_is_refused_before_anything_runs(
+    site: Site, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = site.publish(manifest_of(requires=("numpy>=1000", "no-such-package")))
+
+    reviewed(site, run, work)
+
+    (answer,) = site.upstream.answers
+    assert not answer.accepted
+    assert answer.reasons == (
+        "the plan requires numpy>=1000, and numpy is installed in another version at this site",
+        "the plan requires no-such-package, and no-such-package is not installed at this site",
+    )
+    assert site.upstream.fetched == [work.plan_digest]
+    assert "no-such-package; installed in" in caplog.text
+
+
+def test_no_person_can_approve_a_plan_whose_packages_are_not_installed(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of(requires=("no-such-package",)))
+    reviewed(site, run, work, **ASK)
+
+    with pytest.raises(PolicyError, match="no-such-package is not installed at this site"):
+        decided(site, work.plan_digest, approve=True, **ASK)
+
+
+def test_a_plan_that_a_person_approved_before_any_run_asked_is_accepted_at_once(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of())
+    PlanStore(site.directory / "plans").keep(manifest_of())
+    assert decided(site, work.plan_digest, approve=True, **ASK) == ()
+
+    reviewed(site, run, work, **ASK)
+
+    (answer,) = site.upstream.answers
+    assert answer.accepted
+    assert answer.reasons == ("a person approved it: as agreed",)
+    assert is_whole(site.context().plans.bundle(work.plan_digest), manifest_of())

@@ -146,3 +146,9 @@ def test_an_author_cannot_write_lines_of_the_report(manifest: Make) -> None:
 
     assert "\n  - nothing else" not in text
     assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_the_packages_that_have_to_be_installed_are_named(manifest: Make) -> None:
+    plan = manifest(requires=["torch>=2.4", "python>=3.12"])
+
+    assert "  These have to be installed here: torch>=2.4, python>=3.12." in told(plan)

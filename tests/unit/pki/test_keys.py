@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,24 @@ def test_a_saved_key_is_its_owners_alone(tmp_path: Path) -> None:
     save_key(tmp_path / "party.key", new_key())
 
     assert (tmp_path / "party.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_adds_no_key_to_a_repository(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    save_key(tmp_path / "site" / "pki" / "party.key", new_key())
+
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+
+    assert subprocess.run(["git", "ls-files"], cwd=tmp_path, capture_output=True, check=True).stdout == b""
+
+
+def test_a_gitignore_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("party.key\n")
+
+    save_key(tmp_path / "party.key", new_key())
+
+    assert (tmp_path / ".gitignore").read_text() == "party.key\n"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])

@@ -11,6 +11,7 @@ import pytest
 from hanse.core.values.identity import Party, Role
 from hanse.errors import CredentialError, StorageError
 from hanse.pki.key_statements import rotation_of
+from hanse.pki.keys import GITIGNORE
 from hanse.pki.signing_key import SIGNING_KEY_FILE, SigningKey
 from hanse.pki.signing_key_files import (
     NEXT_KEY_FILE,
@@ -135,7 +136,7 @@ class TestPuttingInPlace:
             made = list(threads.map(lambda _: next_key(identity).fingerprint, range(32)))
 
         assert len({*made}) == 1
-        assert [path.name for path in identity.iterdir()] == [NEXT_KEY_FILE]
+        assert {path.name for path in identity.iterdir()} == {NEXT_KEY_FILE, GITIGNORE}
 
     def test_a_file_system_without_links_will_do(
         self, identity: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from hanse.config.write import to_yaml
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import RoundCommitted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
-from hanse.errors import MissingDataError, PlanError, QuorumError, WorkflowError
+from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, WorkflowError
 from hanse.simulation.partition import Partition
 from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate, with_settings
 
@@ -516,3 +516,12 @@ def test_a_script_that_fails_after_its_loop_does_not_cost_the_model(
 
     assert value(outcome) == 12.0
     assert "AttributeError" in str(outcome.failed_ends["site-1"])
+
+
+def test_a_package_that_the_plan_requires_and_is_missing_is_told_before_anything_runs(
+    project: LoadedPlan, run: Callable[..., Outcome]
+) -> None:
+    loaded = with_settings(project, requires=["no-such-package"])
+
+    with pytest.raises(ConfigError, match=r"no-such-package is not installed, in .* -m pip install no-such"):
+        run(loaded, sites_of(loaded))

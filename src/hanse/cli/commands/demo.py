@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,10 +72,13 @@ def demo(
 def _check_installed(learner: Library) -> None:
     from importlib.util import find_spec
 
+    from hanse.learners.installed import install_command, requirement_of_extra
+
     if find_spec(learner) is None:
+        requirement = requirement_of_extra(learner)
         raise ConfigError(
-            f"`--learner {learner}` needs an extra that is not installed",
-            mend=f"Install it with: pip install 'hanse[{learner}]'",
+            f"`--learner {learner}` needs {requirement}, which is not installed in {sys.prefix}",
+            mend=f"Install it: {install_command(requirement)}",
         )
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hanse.cli.options import SITE, SiteDirectory
-from hanse.cli.output import command_line, say
+from hanse.cli.output import command_line, note, say
 from hanse.cli.signing_key import say_signing_key
 from hanse.core.values.identity import Party, Role, check_name
 
 if TYPE_CHECKING:
     from hanse.assembly.joining import Joined
+    from hanse.errors import HanseError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -66,7 +67,8 @@ def join(
     sources, through = tuple(data or ()), None if proxy == "none" else proxy
     if token is not None:
         text = sys.stdin.readline() if token == "-" else token  # noqa: S105
-        _welcome(directory, join_with_token(directory, text, sources, through))
+        joined = join_with_token(directory, text, sources, through, on_retry=_say_waiting)
+        _welcome(directory, joined)
     elif certificate is not None:
         _welcome(directory, join_with_certificate(directory, certificate))
     elif request is None or federation is None or url is None or output is None:
@@ -79,6 +81,11 @@ def join(
         say(f"  hanse federation sign {output.name} --name {request} --role {role} -o {request}.pem")
         join = command_line("hanse", "join", "--certificate", f"{request}.pem", "--site", str(directory))
         say(f"and finish with what comes back: {join}")
+
+
+def _say_waiting(error: HanseError, attempt: int, _delay_s: float) -> None:
+    if attempt == 1:
+        note(f"{error.message}; trying again for some seconds, in case that it is starting")
 
 
 def _welcome(directory: Path, joined: Joined) -> None:

@@ -45,6 +45,7 @@ def new(
     say(f"wrote {plan} and {code}; next:")
     if template in (Template.TORCH, Template.SKLEARN) and find_spec(template) is None:
         say(f"  pip install 'hanse[{template}]'     the code needs this extra, which is not installed")
+    quoted = command_line(str(plan))
     for command, what in (
         (
             f"hanse simulate {quoted} --sites 4",

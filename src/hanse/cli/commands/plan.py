@@ -23,8 +23,13 @@ _A_PLAN = "A plan.yaml, or the beginning of the digest of a plan seen at the sit
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help=_A_PLAN)]
 OldPlan = Annotated[str, typer.Argument(metavar="OLD", help=_A_PLAN)]
 NewPlan = Annotated[str, typer.Argument(metavar="NEW", help=_A_PLAN)]
-Digest = Annotated[
-    str, typer.Argument(metavar="DIGEST", help="The plan's digest, or its beginning; see `hanse plan list`.")
+Decided = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLAN",
+        help="The beginning of the plan's digest, see `hanse plan list`; or its plan.yaml, also before a run "
+        "asks for it.",
+    ),
 ]
 Reason = Annotated[str, typer.Option(help="A sentence for the journal, which all parties can read.")]
 
@@ -101,15 +106,15 @@ def diff(old: OldPlan, new: NewPlan, site: SiteDirectory = SITE) -> None:
 
 
 @app.command()
-def approve(digest: Digest, site: SiteDirectory = SITE, reason: Reason = "") -> None:
+def approve(plan: Decided, site: SiteDirectory = SITE, reason: Reason = "") -> None:
     """Take part in the runs of a plan, now and later. What site.yaml forbids cannot be approved."""
-    _decide(site, digest, approve=True, reason=reason)
+    _decide(site, plan, approve=True, reason=reason)
 
 
 @app.command()
-def reject(digest: Digest, site: SiteDirectory = SITE, reason: Reason = "") -> None:
+def reject(plan: Decided, site: SiteDirectory = SITE, reason: Reason = "") -> None:
     """Take no part in the runs of a plan, now and later; an earlier consent is withdrawn."""
-    _decide(site, digest, approve=False, reason=reason)
+    _decide(site, plan, approve=False, reason=reason)
 
 
 def _state(plan: KnownPlan) -> dict[str, object]:
@@ -127,11 +132,11 @@ def _received(runs: Sequence[str]) -> str:
     return f"runs {named(runs)} have received the answer"
 
 
-def _decide(site: Path, digest: str, *, approve: bool, reason: str) -> None:
+def _decide(site: Path, plan: str, *, approve: bool, reason: str) -> None:
     from hanse.assembly.plans import decide
 
-    told, untold = asyncio.run(decide(site, digest, approve=approve, reason=reason))
-    runs = f"; {_received(told)}" if told else ""
-    say(f"plan {digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
-    for run_id, error in untold.items():
+    decided = asyncio.run(decide(site, plan, approve=approve, reason=reason))
+    runs = f"; {_received(decided.told)}" if decided.told else ""
+    say(f"plan {decided.digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
+    for run_id, error in decided.untold.items():
         warn(f"{run_id} was not notified: {error}")

@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
+from hanse.core.plan.requirements import Requirement, package_of
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression
@@ -70,6 +71,13 @@ class Plan(PlanSection):
     rounds: int = Field(1, ge=1, le=1_000_000, description="Rounds of the run.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice of the run.")
     data: tuple[Label, ...] = Field((), max_length=100, description="Data sources that every site must have.")
+    requires: tuple[Requirement, ...] = Field(
+        (),
+        max_length=100,
+        description="Packages that have to be installed at every site, with their versions; `python` is "
+        "Python itself. A site that lacks one refuses the plan.",
+        json_schema_extra=new_since("0.2"),
+    )
     labels: tuple[LabelValue, ...] | None = Field(
         None,
         min_length=1,
@@ -124,6 +132,13 @@ class Plan(PlanSection):
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
             raise ValueError("a file is listed twice")
+        return value
+
+    @field_validator("requires")
+    @classmethod
+    def _each_package_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len({package_of(requirement).lower() for requirement in value}) != len(value):
+            raise ValueError('a package is listed twice; write its bounds as one: "torch>=2.4,<3"')
         return value
 
     @field_validator("labels", "features")

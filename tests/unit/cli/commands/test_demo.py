@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ from tests.commands import Hanse
 from hanse.cli.commands import demo
 
 
-@pytest.mark.parametrize("learner", ["torch", "sklearn"])
-def test_an_extra_that_is_missing_is_told_with_how_to_install_it(
-    learner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
+@pytest.mark.parametrize(
+    ("learner", "installs"), [("torch", "'torch<3,>=2.4'"), ("sklearn", "'scikit-learn<2,>=1.8'")]
+)
+def test_an_extra_that_is_missing_is_told_with_the_command_that_installs_it(
+    learner: str, installs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == learner else True)
 
     ended = hanse("demo", "--learner", learner)
 
     assert ended.code == 3
-    assert f"pip install 'hanse[{learner}]'" in ended.err
+    assert f"Install it: {sys.executable} -m pip install {installs}" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -146,13 +146,30 @@ def test_approving_signs_the_answer_and_keeps_it(hanse: Hanse, site: Path, loade
 
     ended = hanse("plan", "approve", loaded.digest[:8], "--site", site, "--reason", "read by Ada")
 
-    assert (ended.code, ended.out) == (0, f"plan {loaded.digest[:8]} is approved\n")
+    assert (ended.code, ended.out) == (0, f"plan {loaded.digest[:12]} is approved\n")
     answer = PlanStore(site / "plans").answer(loaded.digest)
     assert answer is not None
     assert answer.body.accepted
     assert answer.body.reasons == ("a person approved it: read by Ada",)
     (decided,) = json.loads(hanse("plan", "list", "--site", site, "--json").out)
     assert decided["state"] == "accepted by a person"
+
+
+def test_a_plan_can_be_approved_from_its_file_before_a_run_asks(
+    hanse: Hanse, site: Path, project: Path
+) -> None:
+    (project / "plan.yaml").write_text(SUMMED + "cohort: {minimum: 3}\n")
+    digest = load_plan(project / "plan.yaml").digest
+
+    ended = hanse("plan", "approve", project / "plan.yaml", "--site", site)
+
+    assert (ended.code, ended.out) == (0, f"plan {digest[:12]} is approved\n")
+    answer = PlanStore(site / "plans").answer(digest)
+    assert answer is not None
+    assert answer.body.accepted
+    assert hanse("plan", "show", digest[:8], "--site", site).out.endswith(
+        "accepted by a person (a person approved it)\n"
+    )
 
 
 def test_rejecting_needs_no_permission(hanse: Hanse, site: Path, loaded: LoadedPlan) -> None:

@@ -24,6 +24,7 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Plan.features": ("0.2", None),
     "Plan.labels": ("0.2", None),
     "Plan.metric_digits": ("0.2", 6),
+    "Plan.requires": ("0.2", []),
     "TaskPlan.exchanges": ("0.2", 1),
     "TaskPlan.last_batch": ("0.2", None),
 }

@@ -71,6 +71,12 @@ _HINTS = {
         "`last_batch: merge` (or `drop`) beside `batch_size` in the plan's task, make a DataLoader with "
         "`drop_last=True`, or use a layer such as GroupNorm."
     ),
+    "0D or 1D target tensor expected": (
+        "This loss takes class numbers of shape (examples,): give `targets.squeeze(1)` for (examples, 1)."
+    ),
+    "result type Float can't be cast to the desired output type Long": (
+        "This loss takes targets that are floating-point numbers: give `targets.float()`."
+    ),
 }
 """Remedies for errors of libraries, by a part of their message."""
 

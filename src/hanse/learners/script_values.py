@@ -121,8 +121,10 @@ def _array(name: Any, value: Any) -> Array:
     if isinstance(name, str) and isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if isinstance(name, str) and _is_tensor(value):
-        from hanse.learners.adapters.torch_arrays import as_array
+        from hanse.learners.adapters.torch_arrays import array_problem, as_array
 
+        if problem := array_problem(value):
+            raise TaskError(f"the entry {name!r} is {problem}", mend="Give it as a dense tensor, in float32.")
         return as_array(value)
     raise TaskError(
         f"the model's entry {name!r} is {a_kind_of(value)}",

@@ -90,6 +90,11 @@ class _LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and below it the lines of a trace that came with it, each marked as one of them."""
+        trace = printable(str(getattr(record, "trace", "")).rstrip()).splitlines()
+        return "\n".join([super().format(record), *(f"  | {line}" for line in trace)])
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """When it happened, UTC."""
         return _iso(record)

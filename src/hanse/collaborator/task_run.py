@@ -240,8 +240,8 @@ class TaskRun:
                 )
             except TaskError as error:
                 failed += 1
-                told = f"{error}\n{error.log_tail}".rstrip()
-                logger.warning("%s failed, try %d of %d: %s", self, failed, tries, told, extra=self.facts)
+                facts = {**self.facts, TRACE: error.log_tail} if error.log_tail else self.facts
+                logger.warning("%s failed, try %d of %d: %s", self, failed, tries, error, extra=facts)
                 if failed >= tries:
                     raise
 
@@ -283,6 +283,9 @@ class TaskRun:
             raise
         return None if update is None else update.file
 
+
+TRACE = "trace"
+"""Fact of a log record: lines of a traceback, which the log shows below the message."""
 
 _TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal", "roster"}
 """What an outcome says beside which task it is about."""

@@ -73,6 +73,8 @@ class Settings:
     say: Say = log
 
 
+_WHERE = "give it with `--data NAME=PATH`"
+"""Remedy for a data source that is missing."""
 ENGINES = ("inline",)
 """Names of the engines."""
 
@@ -253,7 +255,7 @@ def _places(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares: _
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, _WHERE),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),

@@ -49,6 +49,17 @@ def test_a_peer_cannot_write_a_second_line_into_the_log(capsys: pytest.CaptureFi
     assert logged.endswith("Z WARNING hanse.test: refused: x | 2026 INFO all is well�[1A\n")
 
 
+def test_a_trace_that_comes_with_a_message_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to("info")
+
+    trace = 'Traceback:\n  File "heart.py", line 3\n2026 INFO all is well'
+    logging.getLogger("hanse.test").warning("train failed", extra={"trace": trace})
+
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.endswith("WARNING hanse.test: train failed")
+    assert lines == ["  | Traceback:", '  |   File "heart.py", line 3', "  | 2026 INFO all is well"]
+
+
 def test_the_trace_of_an_error_follows_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     log_to("info")
     try:

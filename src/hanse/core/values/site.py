@@ -18,11 +18,23 @@ LabelValue = str | int | float | bool
 
 
 class DataSources(Mapping[str, Path]):
-    """A site's data sources by name; an unknown name says which names there are."""
+    """A site's data sources by name; an unknown name says which names there are.
 
-    def __init__(self, site: str, paths: Mapping[str, Path]) -> None:
+    Args:
+        site: The site's name.
+        paths: Where each source is, by its name.
+        mend: What a person does about a source that is missing, for the error.
+    """
+
+    def __init__(
+        self, site: str, paths: Mapping[str, Path], mend: str = "say in site.yaml where it is"
+    ) -> None:
         self._site = site
         self._paths = dict(paths)
+        self._mend = mend
+
+    def __repr__(self) -> str:
+        return f"DataSources({', '.join(f'{name}={path}' for name, path in self._paths.items())})"
 
     def __getitem__(self, name: str) -> Path:
         try:
@@ -31,7 +43,7 @@ class DataSources(Mapping[str, Path]):
             known = ", ".join(sorted(self._paths)) or "none"
             raise MissingDataError(
                 f"site {self._site} has no data source named {name!r}; it has: {known}",
-                mend="Name it under `data` in the plan, and say in site.yaml where it is.",
+                mend=f"Name it under `data` in the plan, and {self._mend}.",
             ) from None
 
     def __iter__(self) -> Iterator[str]:

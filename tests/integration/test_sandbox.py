@@ -232,6 +232,27 @@ def test_processes_of_one_worker_talk_over_local_sockets(tmp_path: Path) -> None
     assert attempt(spec(tmp_path), "talk_over_a_local_socket") == "hello"
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [
+        ("mount_setattr", "shared memory (/dev/shm) is refused"),
+        ("mount_setattr landlock_create_ruleset", "local sockets are refused"),
+    ],
+)
+def test_a_data_loader_with_processes_that_could_not_pass_on_anything_fails_at_once(
+    tmp_path: Path, refused: str, reason: str
+) -> None:
+    found = attempt(spec(tmp_path, refused=refused), "load_by_processes")
+
+    assert f"a DataLoader with num_workers=2 cannot work here: {reason}" in found
+
+
+@pytest.mark.torch
+def test_a_data_loader_with_processes_works_where_all_layers_are(tmp_path: Path) -> None:
+    assert attempt(spec(tmp_path), "load_by_processes") == [0, 1, 2, 3]
+
+
 def test_a_granted_network_is_reached(tmp_path: Path, listener: socket.socket) -> None:
     granted = spec(tmp_path, network=True)
 

@@ -42,6 +42,7 @@ from hanse.doctor.checks import (
     check_writable,
     failed,
 )
+from hanse.doctor.data_links import check_data_links
 from hanse.doctor.key_checks import check_recorded_key, check_signing_key
 from hanse.doctor.limits import check_connections, check_worker_limits, check_worker_settings
 from hanse.doctor.new_defaults import check_new_defaults
@@ -186,6 +187,7 @@ async def _site(directory: Path) -> Examination:
     await site.ask_aggregator(directory, settings, credentials)
     site.look("policy", lambda: check_new_defaults(directory, settings))
     site.look("data", lambda: check_data(settings))
+    site.look("data", lambda: check_data_links(settings))
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
     site.look("directory", lambda: check_writable(directory, folders))
     site.look("disk", lambda: check_disk(directory, settings.disk_reserve))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from hanse.errors import HanseError, TaskError
 MAX_LOG_TAIL = 8_000
 """Most characters of a traceback that are passed on."""
 _MOST_PLACE_CHARS = 200
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_TEMPORARY = "/tmp"  # noqa: S108 - which code may write to, and is refused where no tree of its own is mounted
 
 _LIBRARIES = tuple(
     f"{folder}/"
@@ -67,14 +71,35 @@ _HINTS = {
         "`last_batch: merge` (or `drop`) beside `batch_size` in the plan's task, make a DataLoader with "
         "`drop_last=True`, or use a layer such as GroupNorm."
     ),
+    "0D or 1D target tensor expected": (
+        "This loss takes class numbers of shape (examples,): give `targets.squeeze(1)` for (examples, 1)."
+    ),
+    "result type Float can't be cast to the desired output type Long": (
+        "This loss takes targets that are floating-point numbers: give `targets.float()`."
+    ),
 }
 """Remedies for errors of libraries, by a part of their message."""
 
 
 def hint(error: BaseException) -> str:
     """Remedy for an error of a library that says too little; empty where none is known."""
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        return _hint_of_file(Path(error.filename), refused=error.errno in _REFUSED)
     message = describe(error)
     return next((mend for part, mend in _HINTS.items() if part in message), "")
+
+
+def _hint_of_file(path: Path, *, refused: bool) -> str:
+    for place in map(str, (*reversed(path.parents), path)):
+        if os.path.islink(place) and (refused or not os.path.exists(place)):  # noqa: PTH110, PTH114 - see below
+            # `Path` raises where a folder on the way cannot be searched.
+            return (
+                f"{place} is a link, and leads out of what plan code may read, or nowhere: make the folder "
+                "that it leads to a data source, or put what it leads to in its place."
+            )
+    if refused and path.is_relative_to(_TEMPORARY):
+        return f"Ask `tempfile` for a temporary file: {_TEMPORARY} is not the code's own here."
+    return ""
 
 
 def describe(error: BaseException) -> str:

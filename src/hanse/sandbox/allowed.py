@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
 from pathlib import Path
+
+from hanse.sandbox.interpreter import interpreter_paths
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - how the processes of one worker pass tensors
 PROCESSES = Path("/proc")
@@ -96,14 +96,11 @@ _FACTS = (
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "nvidia*", "dri", "kfd", "accel*")
 
-_PREFIX_PARTS = ("bin", "lib", "lib64", "share", "ssl", "pyvenv.cfg")
-"""Of a virtual environment or conda prefix. Not the whole: a site may live beside its environment."""
-
 
 def system_grants() -> tuple[Grant, ...]:
     """What every worker may reach, as far as it exists here."""
     listed = [
-        *((Path(path), Access.READ | Access.RUN) for path in (*_PROGRAMS, *_interpreter())),
+        *((Path(path), Access.READ | Access.RUN) for path in (*_PROGRAMS, *interpreter_paths())),
         *((Path(path), Access.READ) for path in _FILES),
         *((path, Access.READ | Access.WRITE | Access.CONTROL) for path in _devices()),
         (SHARED_MEMORY, Access.READ | Access.WRITE),
@@ -130,14 +127,6 @@ def apart(grants: Iterable[Grant], *, tree: bool, processes: bool) -> tuple[Gran
         *(grant for grant in kept if grant.path != PROCESSES),
         *(Grant(path.resolve(), Access.READ) for path in about if path.exists()),
     )
-
-
-def _interpreter() -> Iterator[str]:
-    for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}:
-        yield from (f"{prefix}/{part}" for part in _PREFIX_PARTS)
-    yield from (entry for entry in sys.path if Path(entry).is_absolute())
-    yield from (entry for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry)
-    yield str(Path(__file__).parent.parent)
 
 
 def _devices() -> Iterator[Path]:

@@ -30,6 +30,9 @@ OWN_PROCESSES = 3
 _BACKSTOP = 8
 """Times the processes that a worker may have, where the kernel counts those of other workers with them."""
 
+_MEMORY_REFUSED = "shared memory (/dev/shm) is refused even between processes of the worker"
+_SOCKETS_REFUSED = "local sockets are refused even between processes of the worker"
+
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 
 
@@ -106,6 +109,11 @@ class Confined:
             network: Whether the settings grant the network.
         """
         return self.files and self.processes and (network or self.network)
+
+    @property
+    def not_shared(self) -> str:
+        """Why processes of the worker cannot pass each other tensors; empty where they can."""
+        return next((gap for gap in self.gaps if gap.startswith((_MEMORY_REFUSED, _SOCKETS_REFUSED))), "")
 
     def as_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -224,10 +232,8 @@ def assess(
             "the worker has no file tree of its own: it can see the name, size and mode of every file, and "
             "change modes and times of its user's"
         ): listed and not layers.tree,
-        (
-            "shared memory (/dev/shm) is refused even between processes of the worker, such as the locks of "
-            "multiprocessing, because it is the machine's"
-        ): listed and not layers.tree,
+        (f"{_MEMORY_REFUSED}, such as the locks of multiprocessing, because it is the machine's"): listed
+        and not layers.tree,
         "processes that the worker starts cannot read about themselves in /proc": (
             listed and not layers.own_processes
         ),
@@ -237,9 +243,7 @@ def assess(
         "the worker can connect to local sockets of other programs": not (
             layers.local_sockets or layers.filter
         ),
-        "local sockets are refused even between processes of the worker, such as torch's data loaders": (
-            layers.filter and not layers.local_sockets
-        ),
+        f"{_SOCKETS_REFUSED}, such as torch's data loaders": layers.filter and not layers.local_sockets,
     }
     reason = f" ({'; '.join(layers.refused)})" if layers.refused else ""
     named = {

@@ -35,6 +35,8 @@ _MOST_FILES = 1 << 16
 _OLD = Path("/.old")
 TEMPORARY = Path("/.tmp")
 """Where `fill_root` shows the worker's temporary directory; short, as names of sockets have to be."""
+USUAL_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - shown in their place is the worker's own
+"""Where code that does not ask for `TMPDIR` expects it; the same directory."""
 
 
 def separate(*, network: bool) -> None:
@@ -119,7 +121,8 @@ def fill_root(allowed: Allowed, temporary: Path, memory_bytes: int | None = None
 
     Args:
         allowed: What the tree holds; read-only unless a grant says otherwise.
-        temporary: Directory to show as `TEMPORARY`, too; without symbolic links.
+        temporary: Directory to show as `TEMPORARY`, too, and as `USUAL_TEMPORARY` as far as those are not
+            granted; without symbolic links. What is granted below them is shown in it.
         memory_bytes: Most bytes of shared memory; None for half of the machine's.
 
     Returns:
@@ -129,6 +132,10 @@ def fill_root(allowed: Allowed, temporary: Path, memory_bytes: int | None = None
         OSError: A path has gone; the tree is of no use.
     """
     own_processes = False
+    granted = {grant.path for grant in allowed.grants}
+    for place in USUAL_TEMPORARY:
+        if granted.isdisjoint((place, *place.parents)):
+            _show(temporary, place, writable=True)
     for grant in sorted(allowed.grants, key=lambda grant: grant.path):
         if grant.path == SHARED_MEMORY:
             grant.path.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import importlib
 import mmap
 import os
 import signal
@@ -15,14 +16,21 @@ from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
+from hanse.errors import TaskError
+from hanse.learners.adapters.torch_loaders import refuse_loader_processes
+
 
 def main(channel: Any, confined: Any, arguments: tuple[str, ...]) -> None:
     print("ready", *arguments)
+    if confined.not_shared:
+        refuse_loader_processes(confined.not_shared)
     while order := channel.receive():
         try:
             result = globals()[order["call"]](*order["with"])
         except (OSError, MemoryError) as error:
             result = type(error).__name__
+        except TaskError as error:
+            result = str(error)
         channel.send({"result": result})
 
 
@@ -33,6 +41,23 @@ def read(path: str) -> str:
 
 def write(path: str, size: int = 4) -> int:
     return Path(path).write_bytes(b"x" * size)
+
+
+def imported(name: str) -> str:
+    return str(importlib.import_module(name).__file__)
+
+
+def load_by_processes() -> list[int]:
+    import torch
+    from torch.utils.data import DataLoader
+
+    return [int(batch) for batch in DataLoader(torch.arange(4), num_workers=2)]
+
+
+def python(code: str) -> str:
+    """What another process of the same Python prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return done.stdout.strip() or done.stderr
 
 
 def read_in_a_thread(path: str) -> str:

@@ -1,5 +1,6 @@
 """Errors of user code, told in one line."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,32 @@ def test_an_error_is_told_with_the_users_own_line_though_it_was_raised_in_a_libr
 def test_an_error_from_a_library_alone_is_told_with_the_librarys_line() -> None:
     with pytest.raises(TaskError, match=r"failed at test_failures\.py:\d+: TypeError"), users_code("train"):
         json.dumps(object())
+
+
+def test_an_error_of_a_file_behind_a_link_that_leads_nowhere_names_the_link(
+    tmp_path: Path, write: Write
+) -> None:
+    (tmp_path / "old").symlink_to("/archive/2019")
+    path = write("heart.py", f"open('{tmp_path}/old/a.csv')\n")
+
+    with pytest.raises(TaskError, match="FileNotFoundError") as caught:
+        run(path)
+
+    assert caught.value.mend.startswith(f"{tmp_path}/old is a link, and leads out of what plan code may read")
+
+
+def test_an_error_of_a_file_that_is_just_missing_has_no_such_hint(tmp_path: Path, write: Write) -> None:
+    with pytest.raises(TaskError, match="FileNotFoundError") as caught:
+        run(write("heart.py", f"open('{tmp_path}/a.csv')\n"))
+
+    assert caught.value.mend == ""
+
+
+def test_who_may_not_write_to_the_usual_temporary_folder_is_told_what_to_ask() -> None:
+    with pytest.raises(TaskError) as caught, users_code("train"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/tmp/cache.bin")
+
+    assert caught.value.mend.startswith("Ask `tempfile` for a temporary file")
 
 
 def test_an_exit_is_an_error() -> None:

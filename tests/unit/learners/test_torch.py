@@ -115,6 +115,29 @@ def test_batches_for_which_a_metric_is_not_defined_do_not_count() -> None:
     assert result.metrics["never"] is None
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X.to_sparse(), Y), r"train has a sparse tensor \(sparse_coo\): give dense tensors"),
+        ((X.numpy(), Y.numpy()), "two tensors .* got a numpy.ndarray and a numpy.ndarray"),
+    ],
+    ids=["sparse", "arrays"],
+)
+def test_data_that_cannot_be_cut_into_batches_are_refused_in_words(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        learner(train=data)
+
+
+def test_the_error_of_class_numbers_in_a_column_says_what_to_give(tmp_path: Path, site: Site) -> None:
+    session = LearnerSession(lambda site: learner(train=(X, Y[:, None])), site, tmp_path)
+    parameters = session.initial_parameters()
+
+    with pytest.raises(TaskError, match="target tensor expected") as caught:
+        session.perform(train(), parameters, sequence=1)
+
+    assert "give `targets.squeeze(1)`" in caught.value.mend
+
+
 def test_a_data_loader_decides_itself_on_its_last_batch() -> None:
     with pytest.raises(PlanError, match="has a last_batch, but the data are a DataLoader") as caught:
         learner(train=DataLoader(Pairs())).train({}, train(last_batch="merge"))
@@ -617,7 +640,7 @@ def test_personal_tensors_are_trained_and_not_exchanged() -> None:
         ({"train": (X, Y[1:])}, "train has 30 inputs and 29 targets"),
         ({"train": (X, Y, torch.ones(30))}, "train has 3 parts, expected inputs and targets: weights"),
         ({"train": TensorDataset(X, Y, torch.ones(30))}, "train has 3 parts"),
-        ({"train": [1, 2]}, r"train must be a Dataset, a DataLoader or two tensors .* got list"),
+        ({"train": [1, 2]}, r"train must be a Dataset, a DataLoader or two tensors .* got a list"),
         ({"personal": ["*"]}, "every tensor of the model is personal"),
         ({"personal": ["head.*"]}, r"no tensor of the model fits 'head\.\*'; there are: 0\.weight"),
     ],

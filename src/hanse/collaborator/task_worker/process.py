@@ -9,6 +9,7 @@ from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.site import DataSources, Site
 from hanse.errors import HanseError, TaskError
+from hanse.learners.adapters.torch_loaders import refuse_loader_processes
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
 from hanse.learners.main_thread import MainThread
@@ -21,13 +22,16 @@ from hanse.sandbox.confine import Confined
 from hanse.wire.tensors import open_file, write_file
 
 
-def main(channel: Channel, _confined: Confined, arguments: tuple[str, ...]) -> None:
+def main(channel: Channel, confined: Confined, arguments: tuple[str, ...]) -> None:
     """Perform one order after another, until the agent hangs up.
 
     Args:
         channel: To the agent.
+        confined: How far this process is confined.
         arguments: A `Setup`, as JSON.
     """
+    if confined.not_shared:
+        refuse_loader_processes(confined.not_shared)
     main_thread = MainThread()
     host = TaskHost(Setup.model_validate_json(arguments[0]), main_thread)
 

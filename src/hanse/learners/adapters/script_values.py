@@ -1,4 +1,4 @@
-"""What a script hands to `hanse.rounds`: its model and what it keeps, read and written in place."""
+"""Model and kept values that a script hands to `hanse.rounds`, read and written in place."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_model(model: Any) -> dict[str, Array]:
 def write_model(model: Any, parameters: Parameters) -> None:
     """Write parameters, whose names are the model's, into the model, and read them back.
 
-    The arrays and tensors that are there are written to, so that whoever else holds them sees the change.
+    The arrays and tensors that are there are written to, so that other holders of them see the change.
     What cannot be written to (a NumPy scalar, an array of another shape or dtype) is replaced in the
     dictionary.
 
@@ -137,8 +137,10 @@ def _array(name: Any, value: Any) -> Array:
     if isinstance(name, str) and isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if isinstance(name, str) and _is_tensor(value):
-        from hanse.learners.adapters.torch_arrays import as_array
+        from hanse.learners.adapters.torch_arrays import array_problem, as_array
 
+        if problem := array_problem(value):
+            raise TaskError(f"the entry {name!r} is {problem}", mend="Give it as a dense tensor, in float32.")
         return as_array(value)
     raise TaskError(
         f"the model's entry {name!r} is {a_kind_of(value)}",

@@ -27,6 +27,21 @@ _BITS = {np.dtype(extended): (dtype, bits) for dtype, (bits, extended) in _EXTEN
 _SKELETON = "skeleton"
 
 
+def array_problem(tensor: Tensor) -> str:
+    """Say in words why a tensor has no array of its values; empty where it has one."""
+    if tensor.is_quantized:
+        return f"a quantised tensor ({torch_dtype_name(tensor.dtype)})"
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.layout is not torch.strided:
+        return f"a sparse tensor ({str(tensor.layout).removeprefix('torch.')})"
+    if tensor.is_meta:
+        return "a tensor without values (device meta)"
+    if tensor.dtype not in _EXTENDED and not hasattr(np, torch_dtype_name(tensor.dtype)):
+        return f"a tensor of {torch_dtype_name(tensor.dtype)}"
+    return ""
+
+
 def as_array(tensor: Tensor) -> Array:
     """A tensor as an array: of the same memory if the tensor is on the CPU, else copied from its device."""
     host = tensor.detach().cpu()
@@ -122,6 +137,8 @@ def torch_dtype_name(dtype: torch.dtype) -> str:
 def _skeleton(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     match value:
         case Tensor():
+            if problem := array_problem(value):
+                raise TaskError(f"{path} is {problem}, which cannot be kept from round to round")
             tensors[path] = value
             return {"tensor": path}
         case Mapping():

@@ -23,6 +23,7 @@ from torch.utils.data import (
 
 from hanse.core.values.update import Task
 from hanse.errors import PlanError, TaskError
+from hanse.learners.adapters.torch_arrays import array_problem
 from hanse.learners.results import a_kind_of
 from hanse.learners.schedule import LastBatch, Schedule, batch_sizes
 
@@ -232,6 +233,9 @@ def _length(data: Any) -> int | None:
 def _checked_data(data: Data, name: str) -> Data:
     if type(data) is TensorDataset:
         data = data.tensors  # type: ignore[assignment]  # the same examples, many at a time
+    for part in data if isinstance(data, tuple) else ():
+        if isinstance(part, Tensor) and (problem := array_problem(part)):
+            raise ValueError(f"{name} has {problem}: give dense tensors, or a Dataset that gives them")
     match data:
         case (Tensor() as inputs, Tensor() as targets) if len(inputs) == len(targets):
             return data
@@ -246,9 +250,8 @@ def _checked_data(data: Data, name: str) -> Data:
             raise ValueError(f"{name} is an IterableDataset, whose size is not known: use one with a length")
         case DataLoader() | Dataset():
             return data
-    raise ValueError(
-        f"{name} must be a Dataset, a DataLoader or two tensors (inputs, targets), got {type(data).__name__}"
-    )
+    got = " and ".join(map(a_kind_of, data)) if isinstance(data, tuple) else a_kind_of(data)
+    raise ValueError(f"{name} must be a Dataset, a DataLoader or two tensors (inputs, targets), got {got}")
 
 
 def _slices(

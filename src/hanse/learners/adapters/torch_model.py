@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from hanse.core.values.parameters import Parameters, TensorSpec, mismatch, specs
 from hanse.errors import TaskError, UpdateError
-from hanse.learners.adapters.torch_arrays import as_arrays, as_tensor, assign, torch_dtype_name
+from hanse.learners.adapters.torch_arrays import (
+    array_problem,
+    as_arrays,
+    as_tensor,
+    assign,
+    torch_dtype_name,
+)
 from hanse.learners.read_back import check_arrived
 from hanse.learners.results import a_kind_of
 
@@ -103,13 +108,9 @@ def _problem(value: Any) -> str:
         return a_kind_of(value)
     if is_lazy(value):
         return "a parameter of a lazy module that has not seen an example"
-    if value.is_quantized:
-        return f"a quantised tensor ({torch_dtype_name(value.dtype)})"
-    if value.layout is not torch.strided:
-        return f"a sparse tensor ({str(value.layout).removeprefix('torch.')})"
     if value.is_complex():
         return f"a complex tensor ({torch_dtype_name(value.dtype)})"
-    return "a tensor without values (device meta)" if value.is_meta else ""
+    return array_problem(value)
 
 
 def _mend(name: str, value: Any) -> str:
@@ -122,8 +123,8 @@ def _mend(name: str, value: Any) -> str:
     if is_lazy(value):
         return "Show the model an example before it is federated."
     return (
-        "Federate the model as it is before it is quantised or packed, or give hanse.rounds() a dictionary "
-        "of the tensors that are to be exchanged."
+        "Federate the model as it is before it is quantised or packed, in float32, float64, bfloat16 or "
+        "float16, or give hanse.rounds() a dictionary of the tensors that are to be exchanged."
     )
 
 
@@ -146,7 +147,7 @@ def _shared(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
         if other != name:
             mend = (
                 f"{other!r} and {name!r} are one tensor in the model, and two different ones in what was "
-                "received. Start from a model in which they are the same, compress without loss (`zstd`), or "
+                "received. Start from a model in which they are the same, disclose both or none of them, or "
                 f"exchange one of them: personal=[{name!r}]."
             )
             yield from ((other, mend), (name, mend))

@@ -11,6 +11,7 @@ from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.tasks import INITIALISE
 from hanse.sandbox.channel import Channel
+from hanse.sandbox.confine import Confined
 from hanse.wire.tensors import open_file, write_file
 
 SCRIPT = """
@@ -22,6 +23,8 @@ for round in hanse.rounds(model):
     model["weight"] += 1
     round.report(examples=7, loss=float(len(hanse.site().data)))
 """
+
+CONFINED = Confined(("landlock 7",), files=True, network=True, processes=True, gaps=())
 
 Begin = Callable[..., TaskHost]
 
@@ -171,6 +174,6 @@ def test_a_worker_serves_until_the_agent_hangs_up(tmp_path: Path, begin: Begin) 
 
     channel = Scripted()
     setup = set_up(tmp_path, manifest_of(), LEARNER, {})
-    main(channel, None, (setup.model_dump_json(),))  # type: ignore[arg-type]
+    main(channel, CONFINED, (setup.model_dump_json(),))
 
     assert [message["num_examples"] for message in channel.sent] == [10, 4]

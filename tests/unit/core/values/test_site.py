@@ -22,6 +22,11 @@ def test_a_data_source_that_is_missing_says_which_there_are_and_how_to_add_it() 
         DATA["mri"]
 
 
+def test_a_data_source_that_is_missing_in_a_simulation_says_what_to_do_there() -> None:
+    with pytest.raises(MissingDataError, match=r"and give it with `--data NAME=PATH`\."):
+        DataSources("site-1", {}, "give it with `--data NAME=PATH`")["mri"]
+
+
 def test_a_site_without_data_says_so() -> None:
     with pytest.raises(MissingDataError, match="it has: none"):
         DataSources("cleveland", {})["mri"]

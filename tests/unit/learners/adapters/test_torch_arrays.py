@@ -1,14 +1,25 @@
 """Tensors as arrays and back."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from hanse.learners.script_values import read_model
 
 from hanse.errors import TaskError
-from hanse.learners.adapters.torch_arrays import as_array, as_tensor, assign, load_packed, pack, unpack
+from hanse.learners.adapters.torch_arrays import (
+    array_problem,
+    as_array,
+    as_tensor,
+    assign,
+    load_packed,
+    pack,
+    unpack,
+)
 from hanse.learners.read_back import difference
 
 pytestmark = pytest.mark.torch
@@ -155,3 +166,26 @@ def test_what_is_no_tensor_comes_back_as_it_was(value: Any) -> None:
 def test_what_cannot_be_kept_is_named() -> None:
     with pytest.raises(TaskError, match=r"state\.groups\.0 is a function, which cannot be kept"):
         pack({"groups": [test_what_cannot_be_kept_is_named]})
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: torch.eye(2).to_sparse(), "a sparse tensor (sparse_coo)"),
+        (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "a quantised tensor (qint8)"),
+        (lambda: torch.zeros(2, device="meta"), "a tensor without values (device meta)"),
+        (lambda: torch.zeros(2).to(torch.float8_e4m3fnuz), "a tensor of float8_e4m3fnuz"),
+        (lambda: torch.zeros(2).to(torch.float8_e4m3fn), ""),
+    ],
+    ids=["sparse", "quantised", "meta", "float8 that NumPy lacks", "float8"],
+)
+@pytest.mark.filterwarnings("ignore")  # torch's, on what is new or going
+def test_a_tensor_without_an_array_is_named_in_words(make: Callable[[], torch.Tensor], problem: str) -> None:
+    tensor = make()
+
+    assert array_problem(tensor) == problem
+    if problem:
+        with pytest.raises(TaskError, match=re.escape(f"state.moments is {problem}")):
+            pack({"moments": tensor})
+        with pytest.raises(TaskError, match=re.escape(f"the entry 'w' is {problem}. Give it as a dense")):
+            read_model({"w": tensor})

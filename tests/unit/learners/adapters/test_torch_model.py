@@ -264,9 +264,13 @@ def with_buffer(tensor: torch.Tensor) -> nn.Module:
         (lambda: with_buffer(torch.eye(2).to_sparse()), r"'special' .* is a sparse tensor \(sparse_coo\)"),
         (lambda: with_buffer(torch.zeros(2, dtype=torch.complex64)), "is a complex tensor"),
         (lambda: with_buffer(torch.zeros(2, device="meta")), "is a tensor without values"),
+        (
+            lambda: with_buffer(torch.zeros(2, dtype=torch.float8_e4m3fnuz)),
+            r"'special' .* is a tensor of float8_e4m3fnuz, .* float32, float64, bfloat16",
+        ),
         (lambda: nn.LazyLinear(1), "'weight' .* lazy module .* Show the model an example"),
     ],
-    ids=["extra state", "packed", "quantised", "sparse", "complex", "meta", "lazy"],
+    ids=["extra state", "packed", "quantised", "sparse", "complex", "meta", "float8", "lazy"],
 )
 @pytest.mark.filterwarnings("ignore")  # torch's, on what it means to give up
 def test_what_cannot_be_averaged_is_refused_by_name(make: Callable[[], nn.Module], problem: str) -> None:

@@ -52,7 +52,11 @@ class HanseError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.mend}" if self.mend else self.message
+        if not self.mend:
+            return self.message
+        # What came from elsewhere may end a sentence of its own.
+        ends = self.message.endswith((".", "?", "!"))
+        return f"{self.message}{'' if ends else '.'} {self.mend}"
 
 
 class ConfigError(HanseError):

@@ -26,6 +26,10 @@ def render(comparison: Comparison, metric: str, title: str, examples: str = "hel
 def show(comparison: Comparison, titles: dict[str, str], examples: str = "held-out examples") -> None:
     """Print a table for each of these metrics, with its title."""
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file has room for all columns
+        console.width = max(
+            console.width, 30 + sum(max(len(site), 8) + 3 for site in comparison.examples) + 12
+        )
     for metric, title in titles.items():
         console.print()
         console.print(render(comparison, metric, title, examples))

@@ -130,7 +130,8 @@ def _report(error: BaseException) -> int:
             return _report_usage(error)
         case _:
             kind = type(error).__name__
-            complain(f"internal error: {kind}: {error}. Please report it with what HANSE_TRACEBACK=1 shows.")
+            what = f"{error}".removesuffix(".")
+            complain(f"internal error: {kind}: {what}. Please report it with what HANSE_TRACEBACK=1 shows.")
             return _INTERNAL_ERROR
 
 

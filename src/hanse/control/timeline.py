@@ -42,6 +42,8 @@ from hanse.errors import ProtocolError
 
 MOST_SITES = 8
 """Sites that have a column of their own; of more, only the range of their figures is told."""
+MOST_FAILURES = 100
+"""Reasons of failures that are remembered."""
 MOST_FIGURES = 2
 """Figures of each site in a line; all of them are in the history."""
 
@@ -73,6 +75,8 @@ class Timeline:
         self._silences = Silences()
         self._in_round: dict[str, dict[str, float | None]] = {}
         self._heads: tuple[str, ...] = ()
+        self._failures: dict[str, str] = {}
+        """Exchange of each failure that was shown last, by its reason."""
         self._trains: frozenset[str] = frozenset()
         self._of_tasks: dict[str, set[str]] = {}
         """Tasks that gave each metric."""
@@ -99,10 +103,7 @@ class Timeline:
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
                 self.doing[event.site] = f"{self._task(event.exchange)} failed"
-                return [
-                    f"{self._at(event.exchange)}: {event.site} failed: {event.reason}",
-                    *_tail(event.log_tail),
-                ]
+                return self._failure(event)
             case SiteIdle():
                 self.doing[event.site] = f"{self._task(event.exchange)} idle"
                 return [f"{self._at(event.exchange)}: {self._silences.describe(event)}"]
@@ -128,6 +129,17 @@ class Timeline:
                 return [*_told(event), *self._shortage()]
             case _:
                 return _told(event)
+
+    def _failure(self, event: TaskFailed) -> list[str]:
+        """Show a failure once: with its trace the first time, by its reason alone in later rounds."""
+        at, last = self._at(event.exchange), self._failures.get(event.reason)
+        if len(self._failures) >= MOST_FAILURES:
+            self._failures.clear()
+        self._failures[event.reason] = at
+        if last == at:
+            return [f"{at}: {event.site} failed in the same way"]
+        tail = _tail(event.log_tail, event.reason) if last is None else []
+        return [f"{at}: {event.site} failed: {event.reason}", *tail]
 
     def _closed(self, event: ExchangeClosed) -> list[str]:
         """Keep who took part, and tell whom the exchange went without."""
@@ -262,8 +274,12 @@ def _range(sites: Iterable[ReportedMetrics], name: str) -> str:
     return f"{figure(min(values))} to {figure(max(values))}" if values else "-"
 
 
-def _tail(log: str) -> list[str]:
-    return [f"  | {line}" for line in log.splitlines()]
+def _tail(log: str, reason: str) -> list[str]:
+    """The end of a log, without the error in its last line where that is the reason."""
+    lines = log.splitlines()
+    if lines and lines[-1].strip() and lines[-1].strip() in reason:
+        lines.pop()
+    return [f"  | {line}" for line in lines]
 
 
 def _told(event: Event) -> list[str]:

@@ -15,6 +15,7 @@ from hanse.learners.base import Learner, PoolingLearner, Session
 from hanse.learners.bundle import load_factory
 from hanse.learners.comparison import FEDERATED, Comparison, measure, own, train_alone
 from hanse.learners.notices import notices_kept
+from hanse.learners.script import EVALUATE
 from hanse.learners.seeding import seed_generators
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import SITE_FAILURES
@@ -33,8 +34,8 @@ from hanse.simulation.simulate import (
 POOLED = "all data pooled"
 
 _MAY_LEAK = (
-    f"{POOLED}: the code made this learner with the whole data set as its share. If the code holds out part "
-    "of its share, what a site holds out may be among the training data here. A learner with a method "
+    f"{POOLED}: the code trained this model with the whole data set as its share. If it holds out part of "
+    "its share, what a site holds out may be among the training data here. A learner with a method "
     "`pooled` joins the sites' training data alone."
 )
 _OF_SCRIPT = "Each figure is what the script reported of its own model, after training in the last round."
@@ -64,8 +65,8 @@ def compare(
 
     Each is trained in this process as the only site of a federation would be. A model of all data is
     trained where the learner can pool (`hanse.learners.base.PoolingLearner`), or where the sites share one
-    data set. A script measures its own model alone: its figures are those that
-    it reported last.
+    data set. A script that does not evaluate the averaged model measures its own alone: its figures are
+    those that it reported last.
 
     Args:
         loaded: The plan.
@@ -91,7 +92,7 @@ def compare(
     )
     with notices_kept():  # the run has said them
         if plan.learner is None:
-            return trials.of_script(answers)
+            return trials.of_script(answers, outcome.model)
         return trials.of_learner(places_of(plan, sites, settings.state_dir, shares), outcome.model)
 
 
@@ -122,47 +123,68 @@ class _Trials:
     def of_learner(self, federated: Mapping[Path, Site], model: Parameters | None) -> Comparison:
         """Compare models at all sites; `federated` are the sites as they took part in the run."""
         factory = load_factory(self.bundle, self.loaded.manifest.plan.learner or "")
-        sessions = _sessions(factory, self.places)
-        models: dict[str, Parameters] = {}
-        for name, session in sessions.items():
-            with self._failures_said(own(name)):
-                models[own(name)] = self._trained(session, name)
         notes: tuple[str, ...] = ()
         pooled = _pooled_factory(factory, list(self.places.values()))
         if pooled is None and self.shared:
             pooled, notes = factory, (_MAY_LEAK,)
-        if pooled is not None:
-            session = LearnerSession(pooled, self._whole(), self.folder / "pooled")
+        whole = None if pooled is None else LearnerSession(pooled, self._whole(), self.folder / "pooled")
+        # In the folders of the run, whose sites may have kept a part of the model to themselves.
+        places = _sessions(factory, federated)
+        return self._of_models(_sessions(factory, self.places), whole, places, model, notes)
+
+    def of_script(self, answers: Mapping[str, LastAnswer], model: Parameters | None) -> Comparison:
+        """Compare models at all sites if the script evaluates them, else what each site reports itself."""
+        places = dict(self.places)
+        if self.shared:
+            places[self.folder / "pooled"] = self._whole()
+        found = scripts_of(self.loaded, self.bundle, places, self.shares, self.settings)
+        try:
+            sessions: dict[str, Session] = {**found}
+            if EVALUATE not in self.loaded.manifest.plan.tasks:
+                return self._of_reports(sessions, answers)
+            whole = sessions.pop(POOLED, None)
+            notes = () if whole is None else (_MAY_LEAK,)
+            return self._of_models(sessions, whole, sessions, model, notes)
+        finally:
+            for name, session in found.items():
+                with self._failures_said(f"the end of the script at {name}"):
+                    session.close()
+
+    def _of_models(
+        self,
+        sessions: Mapping[str, Session],
+        whole: Session | None,
+        federated: Mapping[str, Session],
+        model: Parameters | None,
+        notes: tuple[str, ...],
+    ) -> Comparison:
+        """Train at each site, and with all data, and measure each model at each site."""
+        models: dict[str, Parameters] = {}
+        for name, session in sessions.items():
+            with self._failures_said(own(name)):
+                models[own(name)] = self._trained(session, name)
+        if whole is not None:
             with self._failures_said(POOLED):
-                models[POOLED] = self._trained(session, POOLED)
+                models[POOLED] = self._trained(whole, POOLED)
         examples: dict[str, int] = {}
         scores: dict[str, dict[str, Metrics]] = {}
         if model is not None:
-            # In the folders of the run, whose sites may have kept a part of the model to themselves.
-            places = _sessions(factory, federated)
-            scores[FEDERATED] = self._measured(places, model, FEDERATED, examples)
+            scores[FEDERATED] = self._measured(federated, model, FEDERATED, examples)
         for name, trained in models.items():
             scores[name] = self._measured(sessions, trained, name, examples)
         return Comparison({site: examples.get(site, 0) for site in sessions}, scores, notes=notes)
 
-    def of_script(self, answers: Mapping[str, LastAnswer]) -> Comparison:
+    def _of_reports(self, sessions: Mapping[str, Session], answers: Mapping[str, LastAnswer]) -> Comparison:
         """Compare what each site reported in the run, and what it reports alone."""
+        plan, first = self.loaded.manifest.plan, initial_model_of(self.loaded)
         scores: dict[str, dict[str, Metrics]] = {
             FEDERATED: {site: answer.metrics for site, answer in answers.items()}
         }
         whole: dict[str, Metrics] = {}
-        places = dict(self.places)
-        if self.shared:
-            places[self.folder / "pooled"] = self._whole()
-        plan, first = self.loaded.manifest.plan, initial_model_of(self.loaded)
-        sessions = scripts_of(self.loaded, self.bundle, places, self.shares, self.settings)
         for name, session in sessions.items():
             model = POOLED if name == POOLED else own(name)
             with self._failures_said(model):
-                try:
-                    _, last = train_alone(session, plan, name, first)
-                finally:
-                    session.close()
+                _, last = train_alone(session, plan, name, first)
                 metrics = {} if last is None else _given(last.metrics)
                 scores[model] = {} if name == POOLED else {name: metrics}
                 if name == POOLED:

@@ -144,7 +144,7 @@ class Federation:
                 return answers[0].delta
         raise WorkflowError(
             f"none of {', '.join(cohort)} could give a first model",
-            mend="See why each of them failed, or give the plan an `initial_model`.",
+            mend="Each site's failure says why. No site is asked where the plan has an `initial_model`.",
         )
 
 

@@ -48,6 +48,12 @@ def test_a_script_is_named_as_one(manifest: Make) -> None:
     assert "The script train.py, next to the site's data." in told(plan)
 
 
+def test_the_arguments_of_a_script_are_shown(manifest: Make) -> None:
+    plan = manifest({"train.py": b""}, learner=None, script="train.py", arguments=["--lr", "0.1"])
+
+    assert 'Its arguments: ["--lr", "0.1"]' in told(plan)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

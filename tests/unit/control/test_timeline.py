@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.core.plan.plans import manifest
 
 from hanse.control.timeline import MOST_SITES, Timeline, figure
 from hanse.core.run.events import Event
@@ -18,7 +19,7 @@ from hanse.core.run.round_events import (
     TaskFailed,
     UpdateAccepted,
 )
-from hanse.core.run.run_events import PlanAnswered, RunFinished, RunStarted
+from hanse.core.run.run_events import PlanAnswered, RunFinished, RunStarted, RunSubmitted
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.values.model_ref import ModelRef
 
@@ -66,6 +67,33 @@ def test_a_round_is_a_row_with_the_means_and_each_sites_figures() -> None:
         "round   loss  accuracy          a          b",
         "  1/9  0.375     0.750  0.50/0.75     0.25/-",
     ]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "line"),
+    [
+        ("fedavg", ["(loss: of each site's own model, as trained and before averaging)"]),
+        ("model:own", []),  # what a plan's own workflow does between two tasks is not known
+    ],
+)
+def test_metrics_of_models_before_averaging_are_told_apart(workflow: str, line: list[str]) -> None:
+    submitted = RunSubmitted(
+        run_id="chest-xray-1",
+        manifest=manifest(workflow=workflow),
+        plan_digest="d" * 64,
+        submitted_by="ann",
+        invited=("a",),
+    )
+    told = lines(
+        submitted,
+        opened(1, "train"),
+        answered(1, "a", loss=0.5, accuracy=0.7),
+        opened(2, "evaluate"),
+        answered(2, "a", accuracy=0.8),
+        committed(loss=0.5, accuracy=0.8),
+    )
+
+    assert [said for said in told if "before averaging" in said] == line
 
 
 def test_what_is_measured_later_in_a_round_stands_before_what_was_measured_earlier() -> None:
@@ -126,6 +154,28 @@ def test_a_failed_task_tells_its_reason_and_the_end_of_its_log() -> None:
         "  | one",
         "  | two",
     ]
+
+
+def failed(exchange: int, site: str) -> TaskFailed:
+    log = "Traceback\nline 3\nValueError: no"
+    return TaskFailed(exchange=exchange, site=site, reason="train failed: ValueError: no", log_tail=log)
+
+
+def test_a_failure_that_several_sites_have_is_told_once() -> None:
+    told = lines(opened(1, "train"), failed(1, "a"), failed(1, "b"))
+
+    assert told == [
+        "round 1, train: a failed: train failed: ValueError: no",
+        "  | Traceback",
+        "  | line 3",
+        "round 1, train: b failed in the same way",
+    ]
+
+
+def test_a_failure_of_an_earlier_round_is_told_without_its_trace() -> None:
+    told = lines(opened(1, "train"), failed(1, "a"), opened(2, "train", round_number=2), failed(2, "a"))
+
+    assert told[3:] == ["round 2, train: a failed: train failed: ValueError: no"]
 
 
 def test_a_site_that_is_silent_is_named() -> None:

@@ -132,6 +132,21 @@ def test_a_script_is_compared_by_what_it_reports_itself(tmp_path: Path) -> None:
     assert of_all(found)["site-1 alone"] is None
 
 
+def test_a_script_that_evaluates_is_compared_like_a_learner(tmp_path: Path) -> None:
+    code = SCRIPT.replace("rounds(model)", "rounds(model, evaluate=test)").replace(
+        "for round", "def test(model):\n    return {'examples': 2, 'w': float(model['w'][0])}\n\nfor round"
+    )
+
+    found = compared(
+        tmp_path, code.replace("len(mine)\n", "len(mine) + (hanse.site().index)\n"), counted(2), Partition()
+    )
+
+    assert of_all(found)["site-1 alone"] == 9.0
+    assert found.scores["site-2 alone"] == {"site-1": {"w": 12.0}, "site-2": {"w": 12.0}}
+    assert of_all(found)["all data pooled"] == 18.0
+    assert found.examples == {"site-1": 2, "site-2": 2}
+
+
 PERSONAL = """
 import numpy as np
 import hanse

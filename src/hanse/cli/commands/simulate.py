@@ -206,7 +206,7 @@ def _run(
     from hanse.assembly.simulation import finished, run, save_after, summarise
     from hanse.cli.watch.live import View
     from hanse.core.run.events import Event
-    from hanse.core.run.run_events import PlanAnswered, RunFailed, RunStarted, RunSubmitted
+    from hanse.core.run.run_events import PlanAnswered, RunFailed, RunFinished, RunStarted, RunSubmitted
     from hanse.errors import HanseError
 
     # That virtual sites accept the plan need not be told, and a failure is told as the command's error.
@@ -220,6 +220,8 @@ def _run(
         nonlocal latest
         latest = now
         view.event(event, silent=isinstance(event, expected))
+        if baselines and isinstance(event, RunFinished):
+            view.tell("training the baselines: each site alone, and all data where they can be pooled")
 
     def write(now: Run, tensors: Any = None, **changes: Any) -> None:
         if results is not None:
@@ -284,7 +286,7 @@ def _show(outcome: Outcome, prepared: Simulation) -> None:
         {name: name for name in in_order(outcome.comparison.metrics)},
         "held-out examples" if script is None else "examples reported",
     )
-    say("\n".join(["", *outcome.comparison.notes, ""]))
+    say("".join(f"\n{note}\n" for note in outcome.comparison.notes))
 
 
 def _heading(prepared: Simulation) -> str:

@@ -8,8 +8,9 @@ from hanse.cli.output import warn
 from hanse.cli.watch.live import View
 from hanse.control.client import ControlClient
 from hanse.core.run.events import read_event
+from hanse.core.run.run_events import RunFailed, RunStopped
 from hanse.errors import HanseError, ProtocolError, RunError
-from hanse.wire.messages.runs import JournalRecord, RunStatus
+from hanse.wire.messages.runs import EventsReply, JournalRecord, RunStatus
 from hanse.wire.wording import HELD
 
 SILENCE_S = 3.0
@@ -29,7 +30,7 @@ async def follow(client: ControlClient, run_id: str, view: View) -> RunStatus:
         try:
             async for reply in client.follow(run_id):
                 for record in reply.records:
-                    _show(view, record)
+                    _show(view, record, silent=record is _end(reply))
                 status = reply.status
                 view.status(status)
                 if status.held and not held:
@@ -73,11 +74,20 @@ async def _remind(view: View) -> None:
         view.remind()
 
 
-def _show(view: View, record: JournalRecord) -> None:
+def _end(reply: EventsReply) -> JournalRecord | None:
+    """Find the end of a run that did not finish: it is shown as the command's error."""
+    if reply.status.phase not in ("failed", "stopped"):
+        return None
+    kinds = (RunFailed.__name__, RunStopped.__name__)
+    return next((record for record in reversed(reply.records) if record.kind in kinds), None)
+
+
+def _show(view: View, record: JournalRecord, *, silent: bool) -> None:
     try:
-        view.event(read_event(record.kind, record.body), time_ms=record.time_ms)
+        event = read_event(record.kind, record.body)
     except ValueError as error:
         raise ProtocolError(
             f"the aggregator sent an event {record.kind}, which this version does not know",
             mend="Install the aggregator's version of Hanse.",
         ) from error
+    view.event(event, silent=silent, time_ms=record.time_ms)

@@ -14,7 +14,7 @@ from typing import Protocol
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.values.wording import MOST_NAMED, and_more
+from hanse.core.values.wording import MOST_NAMED, and_more, named
 
 
 class MemberState(StrEnum):
@@ -234,8 +234,12 @@ def _shortfall(exchange: ExchangeStanding, overdue: bool, cohort: Cohort, *, sum
             "examples: check the data sources of the sites"
         )
     absent = (*exchange.sites(*_FAILED), *exchange.sites(*_ANSWERABLE))
-    reasons = []
+    reasons, failed = [], dict[str, list[str]]()
     for site in absent[:MOST_NAMED]:
         member = exchange.members[site]
-        reasons.append(f"{site}: {member.reason or _IN_WORDS[member.state]}")
-    return "; ".join([text, *and_more(reasons, MOST_NAMED, len(absent))])
+        if member.reason:  # many sites may have the same
+            failed.setdefault(member.reason.removesuffix("."), []).append(site)
+        else:
+            reasons.append(f"{site}: {_IN_WORDS[member.state]}")
+    told = [f"{named(sites)}: {reason}" for reason, sites in failed.items()]
+    return "; ".join([text, *told, *reasons, *and_more(absent, MOST_NAMED)[MOST_NAMED:]])

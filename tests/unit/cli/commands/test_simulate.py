@@ -221,6 +221,84 @@ def test_the_saved_plan_is_the_one_that_ran(script: Path, hanse: Hanse) -> None:
     assert (loaded.manifest.plan.rounds, loaded.manifest.plan.seed) == (3, 4)
 
 
+OF_FILES = """
+import argparse
+import numpy as np
+import hanse
+from steps import step
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=1.0)
+lr = parser.parse_args().lr
+model = {"w": np.zeros(1, np.float32)}
+
+def test(model):
+    return {"examples": 1, "score": float(model["w"][0])}
+
+def tell(report, **metrics):
+    report(examples=1, **metrics)
+
+for round in hanse.rounds(model, evaluate=test):
+    model["w"] += step(lr)
+    tell(round.report, loss=1.0)
+"""
+
+
+def test_a_script_of_files_with_arguments_becomes_a_plan_that_runs_alike(script: Path, hanse: Hanse) -> None:
+    script.write_text(OF_FILES)
+    script.with_name("steps.py").write_text("def step(lr):\n    return 2 * lr\n")
+    file = script.with_name("plan.yaml")
+
+    first = hanse("simulate", script, "--sites", 3, "--rounds", 2, "--save-plan", file, "--", "--lr", "0.5")
+    second = hanse("simulate", file, "--sites", 3)
+    other = hanse("simulate", file, "--sites", 3, "--", "--lr", "0.25")
+
+    plan = load_plan(file).manifest.plan
+    assert (plan.code, plan.arguments) == (("train.py", "steps.py"), ("--lr", "0.5"))
+    assert [*plan.tasks["train"].discloses.metrics, *plan.tasks["evaluate"].discloses.metrics] == [
+        "loss",
+        "score",
+    ]
+    row = "  2/2  1.000  2.000  1.00/2.00  1.00/2.00  1.00/2.00"
+    assert row in first.out
+    assert row in second.out
+    assert "  2/2  1.000  1.000" in other.out
+    assert "(loss: of each site's own model, as trained and before averaging)" in second.out
+
+
+def test_what_is_left_of_a_saved_plan_is_said(script: Path, hanse: Hanse) -> None:
+    file = script.with_name("plan.yaml")
+
+    ended = hanse("simulate", script, "--sites", 3, "--save-plan", file)
+
+    assert f"plan: {file}\nnothing else was kept" in ended.out
+
+
+def test_an_option_that_may_be_meant_for_the_script_is_refused_with_its_place(
+    script: Path, hanse: Hanse
+) -> None:
+    ended = hanse("simulate", script, "--sites", 3, "--lr", "0.5")
+
+    assert ended.code == 2
+    assert "arguments of a script stand at the end, after `--`" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--code", "*.json"], "--code is for a script without a plan"),
+        (["--", "--lr", "1"], "`arguments` go with a `script`"),
+    ],
+)
+def test_what_only_scripts_take_is_refused_for_a_learner(
+    plan: Path, arguments: list[str], why: str, hanse: Hanse
+) -> None:
+    ended = hanse("simulate", plan, "--sites", 3, *arguments)
+
+    assert ended.code == 3
+    assert why in ended.err
+
+
 def test_a_plan_is_not_saved_where_its_code_is_not(script: Path, tmp_path: Path, hanse: Hanse) -> None:
     ended = hanse("simulate", script, "--sites", 2, "--save-plan", tmp_path.parent / "plan.yaml")
 

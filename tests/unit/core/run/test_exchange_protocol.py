@@ -114,3 +114,11 @@ def test_a_shortfall_of_many_sites_names_the_first_and_counts_the_rest() -> None
     assert "site-009" in reason
     assert "site-010" not in reason
     assert reason.endswith("and 190 more")
+
+
+def test_a_reason_that_several_sites_have_is_stated_once() -> None:
+    driver = Driver("abc", cohort={"deadline": 100, "quorum": 0.5}).asked()
+    for site in "ac":
+        driver.do(FailTask(1, site, "no such column.", ""))
+
+    assert driver.state.reason.endswith("2 are needed; a and c: no such column; b: assigned")

@@ -96,6 +96,23 @@ def test_what_a_process_can_do_once_and_in_its_main_thread_alone_works_at_each_s
             assert np.isnan(done["loss"])
 
 
+@pytest.mark.slow
+@pytest.mark.torch
+def test_what_torch_sets_once_a_process_is_each_sites_own(open_session: Open) -> None:
+    text = """
+        import torch, hanse
+        torch.set_num_interop_threads(1)
+        if hanse.site().name == "a":
+            torch.set_default_dtype(torch.float64)
+        model = {"w": torch.zeros(1, dtype=torch.float64)}
+        for round in hanse.rounds(model):
+            round.report(examples=1, bits=torch.finfo(torch.get_default_dtype()).bits)
+    """
+    sessions = [open_session(text, name) for name in ("a", "b")]
+
+    assert [train(session)["bits"] for session in sessions] == [64.0, 32.0]
+
+
 def test_a_script_that_failed_is_tried_again_in_a_process_of_its_own(open_session: Open) -> None:
     session = open_session(ONCE_ONLY, "failing")
     with pytest.raises(TaskError, match=r"round 1 of train\.py failed .*the first time") as failed:

@@ -95,7 +95,10 @@ def test_a_missed_quorum_names_who_is_missing_and_can_be_made_up_for(federation:
 
     failed = run.over()
 
-    reason = "round 1, train: 1 of 2 sites answered within the deadline of 6 s; 2 are needed; b: started"
+    reason = (
+        "round 1, train: 1 of 2 sites answered within the deadline of 6 s; 2 are needed; b: had begun, and "
+        "did not answer"
+    )
     assert (failed.phase, failed.reason) == ("failed", reason)
     assert reason in hanse("run", "status", run.run_id, "-d", federation.directory).out
     federation.aggregator.says(f"{run.run_id} RunFailed error=quorum reason={reason}")

@@ -60,7 +60,7 @@ def test_a_reason_that_no_journal_can_hold_is_given_as_far_as_it_can(
 
 def test_a_plan_is_uploaded_and_submitted(run: Run, client: ControlClient, service: FakeService) -> None:
     run(client.upload(DIGEST, DATA))
-    run(client.submit(DIGEST))
+    run(client.submit(SubmitRequest(plan_digest=DIGEST)))
 
     assert service.blobs.path(DIGEST).read_bytes() == DATA
     assert service.asked == [("submit", "op", SubmitRequest(plan_digest=DIGEST))]

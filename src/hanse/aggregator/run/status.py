@@ -7,7 +7,7 @@ from itertools import islice
 
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
-from hanse.core.run.timing import approvals_end_ms, needed_to_start
+from hanse.core.run.timing import absent_end_ms, approvals_end_ms, needed_to_start
 from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, StartWait, SuspendedSite
 
 CONTACT_MS = 120_000
@@ -122,7 +122,8 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awai
         return site in seen_ms and now_ms - seen_ms[site] < CONTACT_MS
 
     if run.phase is Phase.SUBMITTED:
-        until = approvals_end_ms(run)
+        absent = absent_end_ms(run, seen_ms)
+        until = approvals_end_ms(run) if absent is None else min(approvals_end_ms(run), absent)
         for site in run.unanswered:
             yield AwaitedSite(
                 site=site,

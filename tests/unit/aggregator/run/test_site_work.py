@@ -336,6 +336,16 @@ class TestStatus:
             absent_until_ms=60_000,
         )
 
+    def test_absent_sites_are_awaited_until_the_run_starts_without_them(self) -> None:
+        driver = Driver("abc", cohort={"minimum": 2, "approvals": 500, "absent": 60})
+        for site in "ab":
+            driver.do(AnswerPlan(site, accepted=True))
+
+        (absent,) = status_of(driver.state, 1, {}, 0).awaited
+        (connected,) = status_of(driver.state, 1, {"c": 1}, 1).awaited
+
+        assert (absent.deadline_ms, connected.deadline_ms) == (60_000, 500_000)
+
     def test_a_run_that_has_started_waits_for_no_acceptance(self) -> None:
         assert status_of(Driver("ab").started().state, 1, {}, 0).start is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from hanse.cli.watch.live import MOST_ROWS, View
 from hanse.core.run.round_events import ExchangeOpened, RoundCommitted, TaskStarted, UpdateAccepted
-from hanse.wire.messages.runs import AwaitedSite, RunStatus
+from hanse.wire.messages.runs import AwaitedSite, RunStatus, StartWait
 
 DIGEST = "a" * 64
 OPENED = ExchangeOpened(
@@ -51,6 +51,40 @@ def test_in_a_pipe_it_is_said_once_who_is_waited_for(capsys: pytest.CaptureFixtu
         "waiting for a (train, at work since 1970-01-01 00:00:00Z, until 1970-01-01 00:01:00Z, "
         "not connected)\n"
     )
+
+
+def test_a_silent_site_that_the_round_does_without_is_not_said_to_be_waited_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = waiting("a", "b")
+    silent = status.awaited[0].model_copy(update={"state": "idle", "needed": False})
+    with View() as view:
+        view.status(status.model_copy(update={"awaited": (silent, status.awaited[1])}))
+        view.remind()
+
+    told = capsys.readouterr().out
+    assert told.startswith("waiting for b (train, at work since ")
+    assert " a (" not in told
+
+
+def test_a_run_that_has_not_begun_says_for_how_many_acceptances_it_waits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = StartWait(
+        accepted=3, needed=5, asked=6, unanswered=3, until_ms=86_400_000, absent_until_ms=3_600_000
+    )
+    status = waiting().model_copy(update={"phase": "submitted", "start": start})
+    with View() as view:
+        view.status(status)
+        view.remind()
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    with View() as view:
+        view.status(status)
+
+    line = "2 more sites: 3 accepted, 5 needed, until 1970-01-02 00:00:00Z"
+    assert capsys.readouterr().out == f"waiting for {line}\n"
+    assert f"waits for {line}" in terminal.getvalue()
 
 
 def test_as_long_as_something_happens_nobody_is_reminded(capsys: pytest.CaptureFixture[str]) -> None:

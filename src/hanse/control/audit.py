@@ -228,7 +228,7 @@ class _Examination:
             stated = check_outcome(event, opened, self._setting, time_ms, key)
             size = 0 if stated.update is None else stated.update.size
             if self._run is not None:
-                self._note(self._recount.of_outcome(self._run, event.site, opened, stated), where)
+                self._note(self._recount.of_outcome(self._run, event, opened), where)
         except HanseError as error:
             self._checks["statements"].fail(f"{where}: {error.message}")
         account, place = (

@@ -198,7 +198,7 @@ def _of_member(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFa
 
 
 def _drawn(run: Run, event: RoundOpened) -> Problems:
-    """Hold a cohort against the draw: it follows from the plan, and nobody can choose whom a round asks."""
+    """Hold a cohort against the draw: it follows from the plan, and no party can choose whom a round asks."""
     number, population = event.round_number, run.population
     if event.population != population:
         yield "history", f"round {number} is said to draw from other sites than take part"
@@ -275,7 +275,7 @@ def _answers(exchange: Exchange) -> list[AcceptedResult]:
 
 
 def _is_empty(exchange: Exchange, site: str) -> bool:
-    """Whether a site answered without examples."""
+    """Check if a site answered without examples."""
     answer = exchange.members[site].answer if site in exchange.members else None
     return answer is not None and not answer.num_examples
 

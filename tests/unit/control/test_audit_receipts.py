@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from hanse.core.run.workflow import OpenExchange
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Role
 from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import ConfigError
+from hanse.errors import ConfigError, StorageError
 from hanse.pki.receipts import sign_receipt
 
 
@@ -303,3 +304,15 @@ def test_a_folder_without_receipts_of_the_run_is_refused(examined: Examined, tmp
 
     with pytest.raises(ConfigError, match="has no receipts of run heart-1"):
         check_receipts(report, tmp_path / "journal.jsonl", [tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("name", [f"{RUN}.jsonl", f"{RUN}.jsonl.old", "another-1.jsonl"])
+def test_a_pipe_in_a_folder_of_receipts_is_refused_and_not_waited_for(
+    examined: Examined, witnesses: Witnesses, name: str
+) -> None:
+    path = witnesses.site("zurich") / "receipts" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+    with pytest.raises(StorageError, match=f"{name} is not a file"):
+        examined()

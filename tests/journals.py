@@ -12,6 +12,7 @@ from tests.parties import signing_key
 
 from hanse.aggregator.export import JournalExporter
 from hanse.core.journal.chain import GENESIS, link
+from hanse.core.journal.site_records import JournalHead
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.decide import Command
@@ -144,6 +145,7 @@ class Author:
             "num_examples": 5,
             "metrics": {"loss": 0.5},
             "roster": None if exchange.roster is None else exchange.roster.digest,
+            "journal": None if self.of_before else JournalHead(generation=0, sequence=1, digest="9" * 64),
         }
         return TaskOutcome.model_validate(said | changes)
 

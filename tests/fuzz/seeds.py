@@ -104,6 +104,7 @@ def membership_lists() -> Sequence[bytes]:
         "SigningKeyRegistered": {"name": "a", "enrolment": enrolment_of(old, of_site)},
         "SigningKeyRotated": {"name": "a", **rotated},
         "PartyRemoved": {"name": "a", "by": "op"},
+        "InvitationsVoided": {"name": "b", "by": "op"},
     }
     return [json_bytes([{"kind": kind, "body": _dumped(body)} for kind, body in kinds.items()])]
 

@@ -20,6 +20,9 @@ from hanse.wire.messages.sites import TaskOutcome, purpose_of_outcome
 
 logger = logging.getLogger(__name__)
 
+MOST_RESULTS = 3
+"""Different results that may leave under the number of one exchange: the first, and two of recoveries."""
+
 
 def check_limits(history: SiteHistory, plan: Plan, asked: AskedExchange) -> None:
     """Refuse to perform a task in more exchanges than the plan says.
@@ -56,6 +59,29 @@ def check_limits(history: SiteHistory, plan: Plan, asked: AskedExchange) -> None
         raise PolicyError(
             f"{task!r} was asked in {counted(most * rounds, 'exchange')} of run {asked.run_id} before, and "
             f"the plan permits no more: `rounds: {rounds}` and {limit_line(task, most)}"
+        )
+
+
+def check_result(history: SiteHistory, asked: AskedExchange, content: str) -> None:
+    """Refuse to disclose ever other results of one exchange, which could be averaged.
+
+    An exchange may be performed again, where a result was lost or came too late. Code that depends on
+    nothing but its inputs gives the same then, as often as that happens.
+
+    Args:
+        history: Of the site's journal.
+        asked: The exchange.
+        content: Digest of what the result would disclose.
+
+    Raises:
+        PolicyError: As many different results of the exchange have left as may.
+    """
+    if history.exchanges.other_results(asked, content) >= MOST_RESULTS:
+        raise PolicyError(
+            f"exchange {asked.exchange} of run {asked.run_id} was answered with {MOST_RESULTS} different "
+            f"results before, and {asked.task!r} gave another one, which does not leave",
+            mend="Have the plan's code take its randomness from what Hanse gives it, so that a task that is "
+            "performed again gives the same.",
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
-from hanse.collaborator.exchange_limits import check_limits
+from hanse.collaborator.exchange_limits import check_limits, check_result
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
@@ -20,6 +20,7 @@ from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.core.journal.exchange_counts import AskedExchange
+from hanse.core.journal.site_history import disclosed
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
@@ -174,18 +175,18 @@ class TaskRun:
 
     def _check_limits(self, plan: Plan) -> None:
         """Refuse what the plan does not let this site be asked any more, by the journal as it was read."""
+        check_limits(self.context.journal.history, plan, self._asked)
+
+    @property
+    def _asked(self) -> AskedExchange:
         asked = self.assignment
-        check_limits(
-            self.context.journal.history,
-            plan,
-            AskedExchange(
-                run_id=self.run.run_id,
-                plan_digest=self.run.plan_digest,
-                exchange=asked.exchange,
-                round_number=asked.round_number,
-                task=asked.task,
-                model=None if asked.model is None else asked.model.digest,
-            ),
+        return AskedExchange(
+            run_id=self.run.run_id,
+            plan_digest=self.run.plan_digest,
+            exchange=asked.exchange,
+            round_number=asked.round_number,
+            task=asked.task,
+            model=None if asked.model is None else asked.model.digest,
         )
 
     async def _model(self) -> Path | None:
@@ -253,6 +254,12 @@ class TaskRun:
         outcome = self._said(
             outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
         )
+        content = disclosed(outcome.num_examples, outcome.metrics, None if update is None else update.digest)
+        try:
+            check_result(self.context.journal.history, self._asked, content)
+        except PolicyError:
+            self.folder.drop_update(outcome.exchange)
+            raise
         with suppress(StorageError):  # recorded before the outcome leaves, as soon as the disk takes it
             return self.recorded(outcome)
         return outcome

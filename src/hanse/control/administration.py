@@ -46,9 +46,15 @@ class Administration:
         """Enrol a party from a request that was carried by hand."""
         return await self._ask(SIGN, request)
 
-    async def remove(self, name: str, *, force: bool = False) -> Members:
-        """Take a party off the allow list, at once; the last operator only by force."""
-        return await self._ask(REMOVE, RemoveRequest(force=force), name=name)
+    async def remove(self, name: str, *, force: bool = False, invited: bool = False) -> Members:
+        """Take a party off the allow list, at once, and void its invitations.
+
+        Args:
+            name: The party.
+            force: Remove the last operator too.
+            invited: Void the invitations of a name of which no party was ever enrolled too.
+        """
+        return await self._ask(REMOVE, RemoveRequest(force=force, invited=invited), name=name)
 
     async def restore(self) -> RestoreNotice | None:
         """A restore from a backup that waits to be acknowledged; None for none."""

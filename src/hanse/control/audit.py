@@ -10,7 +10,6 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
-from hanse.control.receipts import report_restore
 from hanse.control.recount import Problems, Recount
 from hanse.control.report import (
     MODEL,
@@ -24,6 +23,7 @@ from hanse.control.report import (
     Sparing,
     participation_json,
 )
+from hanse.control.restores import report_restore
 from hanse.control.signers import Signers
 from hanse.control.signing_keys import KeyChecks
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
@@ -112,7 +112,7 @@ class _Examination:
 
     def __init__(self, report: AuditReport, authority: x509.Certificate, signers: Signers | None) -> None:
         self._report = report
-        self._keys = KeyChecks(report, signers)
+        self._keys, self._signers = KeyChecks(report, signers), signers
         self._checks = report.checks
         self._setting = StatementContext(report.federation, report.run_id, "", authority)
         self._last = (0, GENESIS)
@@ -196,7 +196,7 @@ class _Examination:
             case SiteSuspended() | SuspensionWaived() | SiteReinstated():
                 self._account(event.site).sparing.append(Sparing(record.time_ms, _told(event)))
             case AggregatorRestored():
-                report_restore(self._report, event, record.time_ms, self._setting.authority, where)
+                report_restore(self._report, event, record, self._setting.authority, self._signers)
             case _:
                 pass
 
@@ -228,7 +228,7 @@ class _Examination:
             stated = check_outcome(event, opened, self._setting, time_ms, key)
             size = 0 if stated.update is None else stated.update.size
             if self._run is not None:
-                self._note(self._recount.of_outcome(self._run, event.site, opened, stated), where)
+                self._note(self._recount.of_outcome(self._run, event, opened), where)
         except HanseError as error:
             self._checks["statements"].fail(f"{where}: {error.message}")
         account, place = (

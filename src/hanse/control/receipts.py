@@ -18,18 +18,17 @@ from hanse.control.report import (
     WITHOUT_RECEIPTS,
     AuditReport,
     Check,
-    ReportedRestore,
     UsedReceipts,
 )
+from hanse.control.restores import Explanations
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.receipts import Receipt
-from hanse.core.run.run_events import AggregatorRestored
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.wording import format_time, named
 from hanse.errors import ConfigError, HanseError, TamperedError
 from hanse.pki.certificates import read_certificate
-from hanse.pki.receipts import verify_acknowledgement, verify_receipt
+from hanse.pki.receipts import verify_receipt
 from hanse.wire.journal_file import Header, read_lines
 from hanse.wire.receipt_file import (
     EARLIER_SUFFIX,
@@ -44,35 +43,14 @@ _MOST_NAMED = 20
 _OUTCOMES = ("UpdateAccepted", "TaskFailed")
 
 
-def report_restore(
-    report: AuditReport, event: AggregatorRestored, time_ms: int, authority: x509.Certificate, where: str
-) -> None:
-    """Add a restore that a journal names to a report, if an operator signed its acknowledgement."""
-    try:
-        said, key = verify_acknowledgement(event.statement, authority)
-    except HanseError as error:
-        report.checks["statements"].fail(f"{where}: {error.message}")
-        return
-    report.restores.append(
-        ReportedRestore(
-            time_ms=time_ms,
-            operator=said.operator,
-            signing_key=key,
-            reason=said.reason,
-            lost=str(said.lost),
-            sequence=event.record.sequence,
-            digest=event.record.digest,
-        )
-    )
-
-
 def check_receipts(
     report: AuditReport, journal: Path, folders: Sequence[Path], authority: x509.Certificate | None = None
 ) -> None:
     """Add to a report whether a journal has all that the aggregator signed to sites.
 
-    A receipt that the aggregator did not sign proves nothing, and is left out with a remark. A record of
-    before a restore that the journal names may be missing, which a remark says.
+    A receipt that the aggregator did not sign proves nothing, and is left out with a remark. A record that a
+    receipt of before a restore names may be missing, where the journal names the restore: a remark and a
+    line of what is not proved say so.
 
     Args:
         report: Of the journal.
@@ -93,11 +71,13 @@ class _Index:
 
     Attributes:
         digests: Digest of each record, by its number.
+        times_ms: Time of each record, milliseconds since 1970, by its number.
         outcomes: Number of the record, by site, exchange and digest of what the site stated.
         members: The last record of the membership when the run was submitted; None where that is not known.
     """
 
     digests: dict[int, str] = field(default_factory=dict)
+    times_ms: dict[int, int] = field(default_factory=dict)
     outcomes: dict[tuple[str, int, str], int] = field(default_factory=dict)
     members: ChainHead | None = None
 
@@ -112,6 +92,7 @@ class _Index:
         if not isinstance(number, int) or not isinstance(body, dict):
             return
         self.digests[number] = str(line.get("digest"))
+        self.times_ms[number] = int(line.get("time_ms", 0))
         if kind == "RunSubmitted" and body.get("members") is not None:
             self.members = ChainHead.model_validate(body["members"])
         statement = body.get("statement")
@@ -129,10 +110,12 @@ class _Comparison:
         self._authority = authority
         self._check = report.checks[RECEIPTS] = Check(RECEIPTS)
         self._used = report.receipts = UsedReceipts()
-        self._unused = self._explained = self._last_named = 0
+        self._unused = self._last_named = 0
         self._seen: set[str] = set()
         self._named: dict[tuple[ChainHead | None, int], tuple[str, str]] = {}
-        self._last_restore = max((each.sequence for each in report.restores), default=None)
+        self._restores = Explanations(report.restores)
+        for problem in self._restores.contradictions(report.run_id, index.digests):
+            self._check.fail(problem)
 
     def read(self, folders: Sequence[Path]) -> None:
         """Hold the journal against all receipts in these folders."""
@@ -153,11 +136,12 @@ class _Comparison:
             self._report.not_proved[place : place + 1] = self._left_open()
         if self._unused > MOST_PROBLEMS:
             self._used.remarks.append(f"{self._unused - MOST_PROBLEMS} more receipts prove nothing")
-        if self._explained:
+        if self._restores.explained:
             self._used.remarks.append(
-                f"{self._explained} records that receipts name are missing, from before a restore of the "
-                "aggregator that an operator acknowledged; ask the operator what was lost"
+                f"{self._restores.explained} records that receipts name are missing, from before a restore "
+                "of the aggregator that an operator acknowledged; ask the operator what was lost"
             )
+            self._report.not_proved.append(self._restores.not_proved)
 
     def _left_open(self) -> list[str]:
         """Name what receipts of some sites, or of the time before the end, do not prove."""
@@ -195,6 +179,7 @@ class _Comparison:
         if kept.statement.signature in self._seen:
             return  # one that names a new head of the membership lies in two files
         self._seen.add(kept.statement.signature)
+        self._restores.note(receipt)
         self._compare_members(kept.place, receipt)
         if receipt.received is not None and receipt.received.run_id == self._report.run_id:
             self._used.counted[receipt.site] = self._used.counted.get(receipt.site, 0) + 1
@@ -205,14 +190,18 @@ class _Comparison:
         assert received is not None
         signed = f"{place}: on {format_time(receipt.time_ms)} the aggregator signed to {receipt.site} that"
         self._last_named = max(self._last_named, received.journal.sequence)
+        # A journal that has the record which the receipt names has all that the aggregator had until then.
+        kept = self._index.digests.get(received.journal.sequence) == received.journal.digest
+        fail = self._fail_all if kept else self._fail
         for head in (received.known, received.journal):
             if head is not None and self._index.digests.get(head.sequence) != head.digest:
                 what = f"record {head.sequence} of the run is {head.digest[:12]}"
-                self._fail(receipt, f"{signed} {what}, and the journal {self._instead(head, receipt)}")
+                problem = f"{signed} {what}, and the journal {self._instead(head, receipt)}"
+                fail(receipt, problem, self._index.times_ms.get(head.sequence))
         number = self._index.outcomes.get((receipt.site, received.exchange, received.outcome))
         if number is None or number > received.journal.sequence:
             what = f"it has an outcome of exchange {received.exchange}"
-            self._fail(receipt, f"{signed} {what}, and the journal lacks that outcome")
+            fail(receipt, f"{signed} {what}, and the journal lacks that outcome")
 
     def _instead(self, head: ChainHead, receipt: Receipt) -> str:
         if head.sequence in self._index.digests:
@@ -242,13 +231,20 @@ class _Comparison:
                 f"{place}: it names another record {members.sequence} of the membership than the journal",
             )
 
-    def _fail(self, receipt: Receipt, problem: str) -> None:
-        """Note a problem, unless the receipt is of before a restore that the journal names."""
-        last, then = self._last_restore, receipt.restored
-        if last is not None and (then is None or then.sequence < last):
-            self._explained += 1
-        else:
-            self._check.fail(problem)
+    def _fail(self, receipt: Receipt, problem: str, instead_ms: int | None = None) -> None:
+        """Note a problem, unless a restore that the journal names explains it.
+
+        Args:
+            receipt: The receipt that shows it.
+            problem: The problem, in words.
+            instead_ms: Time of the record that the journal has in place of another; None for none.
+        """
+        if not self._restores.explain(receipt, instead_ms):
+            self._fail_all(receipt, problem)
+
+    def _fail_all(self, receipt: Receipt, problem: str, instead_ms: int | None = None) -> None:
+        """Note a problem that no restore explains."""
+        self._check.fail(problem)
 
     def _leave_out(self, line: KeptReceipt | UnreadableLine, why: str) -> None:
         self._unused += 1

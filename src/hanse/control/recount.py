@@ -7,9 +7,10 @@ says, from the accepted results alone, so that an aggregator cannot write it as 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hanse.aggregation.fold import weighted_metrics
+from hanse.core.plan.cohort import select
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.exchange_limits import limit_line, most_in_round, most_in_run
 from hanse.core.plan.goals import improves
@@ -31,12 +32,14 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run import Run
 from hanse.core.run.run_events import RunFinished
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.suspension import reinstatement_round
+from hanse.core.values.statements import SignedStatement
 from hanse.core.values.update import given
-from hanse.core.values.wording import counted
-from hanse.wire.messages.sites import TaskOutcome
+from hanse.core.values.wording import counted, named
+from hanse.wire.messages.sites import TASK_RESULT_1, purpose_of_outcome
 
 _CLOSE = 1e-9
-"""Part of the largest figure by which means may differ: versions round them at other places."""
+"""Part of a metric's largest figure by which its means may differ: versions round them at other places."""
 
 Problems = Iterator[tuple[str, str]]
 """Names of checks, see `hanse.control.report.CLAIMS`, with what speaks against them."""
@@ -51,8 +54,8 @@ class Recount:
 
     def __init__(self) -> None:
         self._answered: defaultdict[tuple[str, str, int | None], set[int]] = defaultdict(set)
-        self._earlier: set[int] = set()
-        """Exchanges with an answer that a site signed with 0.1."""
+        self._earlier: defaultdict[int, set[str]] = defaultdict(set)
+        """Sites that signed their answer with 0.1, by exchange."""
         self._answers = 0
         self._sums = 0
 
@@ -69,13 +72,18 @@ class Recount:
             if count
         )
 
-    def of_outcome(self, run: Run, site: str, opened: ExchangeOpened, outcome: TaskOutcome) -> Problems:
+    def of_outcome(self, run: Run, event: UpdateAccepted | TaskFailed, opened: ExchangeOpened) -> Problems:
         """Hold how often a site has answered a task against the plan, by what the site has signed."""
+        statement, site = event.statement, event.site
+        if statement is None:
+            return  # another check says so
+        if isinstance(statement, SignedStatement) and statement.body.get("journal") is None:
+            yield "statements", f"{site} signed an outcome that says nothing of a record in its own journal"
         if opened.task not in (INITIALISE, *run.plan.tasks):
             return
         problem = self._too_often(run.plan, site, opened)
-        if "journal" not in outcome.model_fields_set:  # as 0.1 signed it
-            self._earlier.add(opened.exchange)
+        if purpose_of_outcome(statement) == TASK_RESULT_1:
+            self._earlier[opened.exchange].add(site)
             self._answers += bool(problem)
         elif problem:
             yield "limits", problem
@@ -92,6 +100,7 @@ class Recount:
             case RoundOpened():
                 if event.round_number != run.committed + 1:
                     yield "history", f"round {event.round_number} begins after round {run.committed}"
+                yield from _drawn(run, event)
                 yield from _spared(run, event)
             case SiteSuspended() | SuspensionWaived() | SiteReinstated():
                 yield from _spared(run, event)
@@ -140,7 +149,9 @@ class Recount:
         if not _is_summed(run.plan, exchange.task):
             return
         with_examples = number - exchange.without_examples
-        if with_examples < minimum <= number and event.exchange in self._earlier:
+        earlier = self._earlier[event.exchange]
+        empty = {site for site in earlier if _is_empty(exchange, site)}  # to 0.1 they counted too
+        if with_examples < minimum <= with_examples + len(empty):
             self._sums += isinstance(event, UpdatesAggregated)
         elif with_examples < minimum:
             sites = counted(with_examples, "site")
@@ -162,17 +173,14 @@ class Recount:
             return
         models = [run.model, event.model] if plan.workflow == "fedavg" else [run.model]
         for exchange, model in zip(asked, models, strict=False):
-            if exchange.model != model and exchange.number not in self._earlier:
+            if exchange.model != model and not self._earlier[exchange.number]:
                 yield "results", f"{place}: {exchange.task!r} was asked with another model than is committed"
         if plan.workflow == "evaluate" and event.model != run.model:
             yield "results", f"{place}: another model is committed, and evaluation changes none"
         metrics: dict[str, float] = {}
         for exchange in asked:
             metrics |= _means(exchange)
-        largest = max(
-            (abs(v) for e in asked for a in _answers(e) for v in given(a.metrics).values()), default=0.0
-        )
-        for text in _differences(event.metrics, metrics, largest):
+        for text in _differences(event.metrics, metrics, _largest(asked)):
             yield "results", f"{place}: {text}"
 
 
@@ -188,6 +196,33 @@ def _of_member(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFa
     if exchange.closed is not None or member.state not in MEMBER_TABLE[type(event)]:
         stood = "closed" if exchange.closed is not None else f"{event.site} {member.state.value}"
         yield "history", f"{event.kind} of {event.site} where exchange {event.exchange} had {stood} before"
+
+
+def _drawn(run: Run, event: RoundOpened) -> Problems:
+    """Hold a cohort against the draw: it follows from the plan, and no party can choose whom a round asks."""
+    number, population = event.round_number, run.population
+    if event.population != population:
+        yield "history", f"round {number} is said to draw from other sites than take part"
+    if number == 0:
+        drawn, without = population, population[:0]
+    else:
+        suspensions = run.failure_record.suspensions
+        drawn, without = select(run.plan.cohort, run.plan.seed, number, population, suspensions)
+    if (event.cohort, event.suspended) != (drawn, without):
+        left, more = sorted({*drawn} - {*event.cohort}), sorted({*event.cohort} - {*drawn})
+        told = [f"leaves out {named(left)}"] * bool(left) + [f"asks {named(more)}"] * bool(more)
+        yield (
+            "history",
+            f"round {number} {' and '.join(told) or 'names other suspended sites'}: not what the plan's "
+            "`cohort` and `seed` draw from the sites that take part",
+        )
+    for site in run.failure_record.suspensions:
+        back = reinstatement_round(run, site) if site in run.taking_part else None
+        if back is not None and back <= number:
+            yield (
+                "history",
+                f"round {number} does not reinstate {site}, whose rest ended with round {back - 1}",
+            )
 
 
 def _spared(run: Run, event: RoundOpened | SiteSuspended | SuspensionWaived | SiteReinstated) -> Problems:
@@ -213,6 +248,12 @@ def _opened(run: Run, event: ExchangeOpened) -> Problems:
     if _is_summed(run.plan, event.task) and event.needed < minimum:
         answers = counted(event.needed, "answer")
         yield "limits", f"{event.task!r} is asked for and needs {answers}; {_line(minimum)}"
+    chosen = run.plan.workflow not in BUILT_IN_WORKFLOWS and not _is_summed(run.plan, event.task)
+    if chosen or event.index < 0 or event.task == INITIALISE or event.round_number != run.round_open:
+        return
+    asked = tuple(site for site in run.cohort if site not in run.excused)
+    if event.cohort != asked:
+        yield "history", f"{event.task!r} is not asked of the cohort of round {event.round_number}"
 
 
 def _is_summed(plan: Plan, task: str) -> bool:
@@ -234,16 +275,33 @@ def _answers(exchange: Exchange) -> list[AcceptedResult]:
     return [member.answer for member in exchange.members.values() if member.answer is not None]
 
 
+def _is_empty(exchange: Exchange, site: str) -> bool:
+    """Check if a site answered without examples."""
+    answer = exchange.members[site].answer if site in exchange.members else None
+    return answer is not None and not answer.num_examples
+
+
 def _means(exchange: Exchange) -> dict[str, float]:
     answers = _answers(exchange)
     return weighted_metrics([given(a.metrics) for a in answers], [a.num_examples for a in answers])
 
 
-def _differences(stated: Mapping[str, float], found: Mapping[str, float], largest: float) -> Iterator[str]:
+def _largest(asked: Iterable[Exchange]) -> dict[str, float]:
+    """Largest figure of each metric that sites gave."""
+    found: dict[str, float] = {}
+    for answer in (answer for exchange in asked for answer in _answers(exchange)):
+        for name, value in given(answer.metrics).items():
+            found[name] = max(abs(value), found.get(name, 0.0))
+    return found
+
+
+def _differences(
+    stated: Mapping[str, float], found: Mapping[str, float], largest: Mapping[str, float]
+) -> Iterator[str]:
     for name in sorted(stated.keys() | found.keys()):
         if name not in stated or name not in found:
             yield f"the metric {name!r} is {'not ' if name in found else ''}committed"
-        elif not abs(stated[name] - found[name]) <= _CLOSE * largest:
+        elif not abs(stated[name] - found[name]) <= _CLOSE * largest.get(name, 0.0):
             yield f"{name} is {found[name]:g} by the accepted results, and {stated[name]:g} is committed"
 
 

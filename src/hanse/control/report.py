@@ -148,10 +148,16 @@ class ReportedRestore:
     """A restore of the aggregator from a backup, as the journal names it and an operator signed it.
 
     Attributes:
+        time_ms: Time of the record that names it, milliseconds since 1970.
+        signing_key: Fingerprint of the operator's signing key.
+        listed: Whether the auditor's list of signers has that key for the operator.
+        lost: The record by which it was noticed, in a sentence.
+        own: Number and digest of the last record of this run's journal then; None where it was noticed by
+            another journal, or there was none.
+        acknowledged_ms: When the operator signed, milliseconds since 1970.
+        named_by: Number of the record in this run's journal that names it.
         sequence: Number of the record `Restored` in the membership.
         digest: Digest of that record.
-        signing_key: Fingerprint of the operator's signing key.
-        lost: The record by which it was noticed, in a sentence.
     """
 
     time_ms: int
@@ -161,6 +167,10 @@ class ReportedRestore:
     lost: str
     sequence: int
     digest: str
+    acknowledged_ms: int
+    named_by: int
+    own: tuple[int, str] | None = None
+    listed: bool = False
 
 
 @dataclass(slots=True)

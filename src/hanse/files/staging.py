@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,13 +14,17 @@ from tempfile import mkdtemp
 from hanse.files.atomic import sync_folder
 from hanse.files.errors import file_errors
 
+_PREFIX = ".new-"
+_NAME = re.compile(r"\.new-[a-z0-9_]{8}")
+
 
 @contextmanager
 def staged(directory: Path) -> Iterator[Path]:
     """A folder whose content moves up into `directory` if the block ends well, and is gone if not.
 
     The directory is made, for this user only, where it does not exist. What goes into a folder that is
-    there already comes file by file, in the order in which it was written.
+    there already comes file by file, in the order in which it was written. What a process that was killed
+    has left of its own such folder is deleted first.
 
     Raises:
         StorageError: It cannot be written.
@@ -25,8 +32,12 @@ def staged(directory: Path) -> Iterator[Path]:
     made = not directory.exists()
     with file_errors(f"write in {directory}"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stage = Path(mkdtemp(prefix=".new-", dir=directory))
+        _delete_left(directory)
+        stage = Path(mkdtemp(prefix=_PREFIX, dir=directory))
+        held = os.open(stage, os.O_RDONLY)
     try:
+        with suppress(OSError):  # a file system without locks: no process deletes what another one left
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield stage
         with file_errors(f"write in {directory}"):
             _move_up(stage)
@@ -36,6 +47,24 @@ def staged(directory: Path) -> Iterator[Path]:
             with suppress(OSError):
                 directory.rmdir()
         raise
+    finally:
+        os.close(held)
+
+
+def _delete_left(directory: Path) -> None:
+    """Delete the folders of processes that are gone: they may hold private keys."""
+    for path in directory.iterdir():
+        if not _NAME.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+            continue
+        held = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process is at it, or the file system has no locks
+            continue
+        else:
+            shutil.rmtree(path)
+        finally:
+            os.close(held)
 
 
 def _move_up(stage: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,7 +15,7 @@ from pydantic import ValidationError
 from hanse.core.journal.receipts import Receipt, read_receipt
 from hanse.core.values.schema import problem_of
 from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import ProtocolError
+from hanse.errors import ProtocolError, StorageError
 from hanse.files.errors import file_errors
 
 SUFFIX = ".jsonl"
@@ -56,9 +59,9 @@ def read_receipts(path: Path) -> Iterator[KeptReceipt | UnreadableLine]:
     """Read a file of receipts line by line.
 
     Raises:
-        StorageError: The file cannot be read.
+        StorageError: The file cannot be read, or is a pipe or a device.
     """
-    with file_errors(f"read {path}"), path.open("rb") as file:
+    with file_errors(f"read {path}"), open_file(path) as file:
         number = 0
         while line := file.readline(MAX_LINE_BYTES + 1):
             number += 1
@@ -100,7 +103,31 @@ def receipt_files(folder: Path) -> list[Path]:
     """Files of receipts in a folder, those of before a restore of the aggregator too.
 
     Raises:
-        StorageError: The folder cannot be read.
+        StorageError: The folder cannot be read, or has something else than a file under such a name.
     """
     with file_errors(f"read {folder}"):
-        return sorted(path for path in folder.rglob("*") if path.name.endswith((SUFFIX, EARLIER_SUFFIX)))
+        found = sorted(path for path in folder.rglob("*") if path.name.endswith((SUFFIX, EARLIER_SUFFIX)))
+    for path in found:
+        if not path.is_file():
+            raise _no_file(path)
+    return found
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file that others may have made, to read it; waits for no pipe.
+
+    Raises:
+        OSError: It cannot be opened.
+        StorageError: It is a pipe, a device or a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise _no_file(path)
+
+
+def _no_file(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} is not a file, and holds no receipts", mend="Delete it, or name it otherwise."
+    )

@@ -18,7 +18,7 @@ from hanse.core.journal import site_history
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import JournalHead, RestoreAcknowledged
 from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import TaskError
+from hanse.errors import PolicyError, TaskError
 from hanse.pki.signatures import sign
 from hanse.wire.messages.sites import TASK_RESULT_1, RunWork, TaskOutcome
 from hanse.wire.tensors import encode
@@ -153,6 +153,49 @@ def test_a_first_model_is_given_once(site: Site, run: Run) -> None:
 
     assert [outcome.outcome for outcome in outcomes] == ["done", "failed"]
     assert "has asked for a first model before, and may do so once" in outcomes[1].reason
+
+
+class TestAskedAgain:
+    """One exchange that the aggregator asks as often as it likes, of plan code with noise of its own."""
+
+    def noisy(self, number: int, task: str = "train") -> FakeWorkers:
+        if task == "evaluate":
+            return FakeWorkers(TaskReport(num_examples=3, metrics={"accuracy": number / 10}))
+        update = {name: array + number for name, array in FakeWorkers().update.items()}  # type: ignore[union-attr]
+        return FakeWorkers(TaskReport(num_examples=10, metrics={"loss": 0.5}), update=update)
+
+    def test_three_different_results_leave_and_no_more(self, site: Site, run: Run) -> None:
+        work = published(site, run, rounds=1)
+
+        outcomes = [asked(site, run, work, 1, workers=self.noisy(n)) for n in range(10)]
+
+        assert [outcome.outcome for outcome in outcomes] == ["done"] * 3 + ["failed"] * 7
+        assert "exchange 1 of run demo-1 was answered with 3 different results before" in outcomes[3].reason
+        assert len({outcome.update.digest for outcome in outcomes if outcome.update is not None}) == 3
+        assert len(site.upstream.delivered) == 3
+
+    def test_the_same_result_may_leave_as_often_as_it_is_asked(self, site: Site, run: Run) -> None:
+        work = published(site, run, rounds=1)
+
+        assert [asked(site, run, work, 1).outcome for _ in range(10)] == ["done"] * 10
+
+    def test_one_of_those_that_have_left_may_leave_again(self, site: Site, run: Run) -> None:
+        work = published(site, run, rounds=1)
+        told = [0, 1, 2, 3, 0]
+
+        outcomes = [asked(site, run, work, 1, workers=self.noisy(n)).outcome for n in told]
+
+        assert outcomes == ["done", "done", "done", "failed", "done"]
+
+    def test_metrics_that_the_aggregator_refuses_each_time_count_too(self, site: Site, run: Run) -> None:
+        work = published(site, run, rounds=1)
+        sent = []
+        for number in range(6):
+            site.upstream.failing["result"] = [PolicyError("no")]
+            asked(site, run, work, 1, task="evaluate", workers=self.noisy(number, "evaluate"))
+            sent.append(kinds(site).count("ResultReleased"))
+
+        assert sent == [1, 2, 3, 3, 3, 3]
 
 
 class TestStream:

@@ -3,116 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.blobs import named
 from tests.journals import (
-    LAST_MODEL,
     MODEL,
-    NOW,
     NOW_MS,
     RUN,
     SITES,
-    UPDATE,
     Author,
     Lines,
     World,
     new_world,
     reseal,
 )
-from tests.receipts import Signer, head
+from tests.receipts import head
+from tests.witnesses import Witnesses, problems
 
-from hanse.collaborator.receipts.store import ReceiptStore
 from hanse.control.audit import verify
 from hanse.control.receipts import check_receipts
 from hanse.control.report import WITHOUT_RECEIPTS, AuditReport
 from hanse.core.journal.chain import ChainHead
-from hanse.core.journal.receipts import Receipt, ReceivedOutcome
-from hanse.core.run.lifecycle import Finish, NameRestore
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
-from hanse.core.values.canonical import canonical_json, digest_of
+from hanse.core.journal.receipts import Receipt
+from hanse.core.run.workflow import OpenExchange
+from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Role
-from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import ConfigError
+from hanse.errors import ConfigError, StorageError
 from hanse.pki.receipts import sign_receipt
-from hanse.wire.messages.sites import UpdateFile
-
-RESTORED = head(7, "d")
-
-
-@dataclass
-class Witnesses:
-    """A run in which sites keep the receipts that they get."""
-
-    author: Author
-    folder: Path
-    members: ChainHead = field(default_factory=lambda: head(3))
-    restored: ChainHead | None = None
-    last: dict[str, ChainHead] = field(default_factory=dict)
-
-    def site(self, name: str) -> Path:
-        return self.folder / name
-
-    def receipt(self, name: str, **changes: Any) -> CertifiedStatement:
-        """A receipt of the last outcome of a site."""
-        records = self.author.journal.read(RUN)
-        told = next(
-            record
-            for record in reversed(records)
-            if record.kind in ("UpdateAccepted", "TaskFailed") and record.body["site"] == name
-        )
-        received = ReceivedOutcome.model_validate(
-            {
-                "run_id": RUN,
-                "exchange": told.body["exchange"],
-                "outcome": digest_of(told.body["statement"]["body"]),
-                "journal": ChainHead.of(records[-1]),
-                "known": self.last.get(name),
-                **changes.pop("received", {}),
-            }
-        )
-        self.last[name] = received.journal
-        receipt = Receipt.model_validate(
-            {
-                "federation": "north",
-                "site": name,
-                "members": self.members,
-                "restored": self.restored,
-                "received": received,
-                "time_ms": NOW_MS,
-                **changes,
-            }
-        )
-        return sign_receipt(self.author.aggregator, receipt)
-
-    def keep(self, name: str, statement: CertifiedStatement) -> None:
-        self.site(name).mkdir(parents=True, exist_ok=True)
-        ReceiptStore(self.site(name)).add(statement, Receipt.model_validate(statement.body))
-
-    def answer(self, name: str, **changes: Any) -> None:
-        self.author.answer_task(name, **changes)
-        self.keep(name, self.receipt(name))
-
-    def train(self) -> None:
-        for name in SITES:
-            self.author.accept_plan(name)
-        for command in (OpenRound(0), Commit(0, MODEL), OpenRound(1), OpenExchange(1, 0, "train", MODEL)):
-            self.author.do(command)
-        for name in SITES:
-            self.answer(name, update=UpdateFile(digest=UPDATE, size=120))
-        self.author.do(RecordAggregate(1, SITES, 10, "e" * 64))
-
-    def evaluate(self) -> None:
-        self.author.do(OpenExchange(1, 1, "evaluate", ModelRef(named(LAST_MODEL))))
-        self.answer("budapest")
-        self.answer("zurich", outcome="failed", reason="out of memory", log_tail="killed")
-        self.author.do(Commit(1, ModelRef(named(LAST_MODEL)), {"loss": 0.5}))
-        self.author.do(Finish())
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +71,6 @@ def examined(world: World, witnesses: Witnesses, tmp_path: Path) -> Callable[...
 
 
 Examined = Callable[..., AuditReport]
-
-
-def problems(report: AuditReport) -> dict[str, list[str]]:
-    return {check.name: check.problems for check in report.failed}
 
 
 def denied(lines: Lines) -> None:
@@ -389,95 +306,13 @@ def test_a_folder_without_receipts_of_the_run_is_refused(examined: Examined, tmp
         check_receipts(report, tmp_path / "journal.jsonl", [tmp_path / "empty"])
 
 
-class TestRestore:
-    def restore(self, witnesses: Witnesses, world: World, record: ChainHead = RESTORED) -> Signer:
-        """The backup of before the evaluation is put back, and an operator acknowledges it."""
-        signer = Signer(world.authority, NOW)
-        witnesses.author.do(NameRestore(record, signer.acknowledgement()))
-        witnesses.restored, witnesses.members = record, head(8)
-        return signer
+@pytest.mark.parametrize("name", [f"{RUN}.jsonl", f"{RUN}.jsonl.old", "another-1.jsonl"])
+def test_a_pipe_in_a_folder_of_receipts_is_refused_and_not_waited_for(
+    examined: Examined, witnesses: Witnesses, name: str
+) -> None:
+    path = witnesses.site("zurich") / "receipts" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
 
-    def lost(self, world: World, tmp_path: Path) -> Witnesses:
-        """A run whose evaluation was lost, with the receipts of it."""
-        witnesses = Witnesses(Author(world), tmp_path / "sites")
-        witnesses.train()
-        kept = witnesses.author
-        gone = witnesses.receipt("zurich", received={"journal": head(99), "exchange": 2, "outcome": "9" * 64})
-        witnesses.keep("zurich", gone)
-        witnesses.last.clear()
-        witnesses.author = kept
-        return witnesses
-
-    def report(self, witnesses: Witnesses, world: World, tmp_path: Path) -> AuditReport:
-        path = witnesses.author.export(tmp_path / "journal.jsonl")
-        report = verify(path, world.authority.certificate)
-        check_receipts(report, path, [witnesses.site(name) for name in SITES], world.authority.certificate)
-        return report
-
-    def test_it_is_reported_with_who_acknowledged_it_and_why(self, world: World, tmp_path: Path) -> None:
-        witnesses = self.lost(world, tmp_path)
-        signer = self.restore(witnesses, world)
-        witnesses.evaluate()
-
-        report = self.report(witnesses, world, tmp_path)
-
-        (restore,) = report.restores
-        assert (restore.operator, restore.reason) == ("olga", "a disk failed")
-        assert restore.signing_key == signer.key.fingerprint
-        assert (restore.sequence, restore.digest) == (RESTORED.sequence, RESTORED.digest)
-        assert report.as_json()["restores"][0]["operator"] == "olga"
-
-    @pytest.mark.parametrize("listed", ["own", "other"])
-    def test_the_operators_key_is_held_against_the_auditors_list(
-        self, world: World, tmp_path: Path, listed: str
-    ) -> None:
-        witnesses = self.lost(world, tmp_path)
-        signer = self.restore(witnesses, world)
-        witnesses.evaluate()
-        path = witnesses.author.export(tmp_path / "journal.jsonl")
-        key = signer.key.fingerprint if listed == "own" else "0" * 64
-
-        report = verify(path, world.authority.certificate, {"olga": (key,)})
-
-        assert ("signers" in problems(report)) == (listed == "other")
-
-    def test_it_explains_receipts_of_before_it_in_a_remark(self, world: World, tmp_path: Path) -> None:
-        witnesses = self.lost(world, tmp_path)
-        self.restore(witnesses, world)
-        witnesses.evaluate()
-
-        report = self.report(witnesses, world, tmp_path)
-
-        assert problems(report) == {}
-        assert report.receipts is not None
-        assert "2 records that receipts name are missing, from before a restore" in report.receipts.remarks[0]
-
-    def test_it_explains_nothing_of_after_it(self, world: World, tmp_path: Path) -> None:
-        witnesses = self.lost(world, tmp_path)
-        self.restore(witnesses, world)
-        witnesses.evaluate()
-        witnesses.keep("zurich", witnesses.receipt("zurich", received={"outcome": "8" * 64}))
-
-        found = problems(self.report(witnesses, world, tmp_path))["receipts"]
-
-        assert len(found) == 1
-
-    def test_without_it_receipts_of_lost_records_fail(self, world: World, tmp_path: Path) -> None:
-        witnesses = self.lost(world, tmp_path)
-        witnesses.evaluate()
-
-        assert len(problems(self.report(witnesses, world, tmp_path))["receipts"]) == 2
-
-    def test_one_that_no_operator_signed_is_noticed_and_explains_nothing(
-        self, world: World, tmp_path: Path
-    ) -> None:
-        witnesses = self.lost(world, tmp_path)
-        signer = Signer(world.authority, NOW)
-        signer.operator = signer.aggregator
-        witnesses.author.do(NameRestore(RESTORED, signer.acknowledgement()))
-        witnesses.evaluate()
-
-        found = problems(self.report(witnesses, world, tmp_path))
-
-        assert "in the name of" in found["statements"][0]
-        assert len(found["receipts"]) == 2
+    with pytest.raises(StorageError, match=f"{name} is not a file"):
+        examined()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,33 @@ def test_a_directory_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> N
 
     with pytest.raises(StorageError, match="cannot write in"), staged(tmp_path / "file" / "site"):
         pass
+
+
+def test_what_a_killed_process_has_left_is_deleted_by_the_next_one(tmp_path: Path) -> None:
+    killed = "import os, sys; from pathlib import Path; from hanse.files.staging import staged\n"
+    killed += "with staged(Path(sys.argv[1])) as stage: (stage / 'key').write_text('secret'); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", killed, tmp_path], check=False).returncode == 9
+    assert [path.name[:5] for path in tmp_path.iterdir()] == [".new-"]
+
+    with staged(tmp_path) as stage:
+        (stage / "site.yaml").write_text("name: a")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["site.yaml"]
+
+
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    with staged(tmp_path) as first:
+        (first / "notes").write_text("one")
+        with staged(tmp_path) as second:
+            (second / "more").write_text("two")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "notes"]
+
+
+def test_a_folder_of_the_user_stays(tmp_path: Path) -> None:
+    (tmp_path / ".new-things").mkdir()
+
+    with staged(tmp_path):
+        pass
+
+    assert [path.name for path in tmp_path.iterdir()] == [".new-things"]

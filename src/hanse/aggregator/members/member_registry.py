@@ -12,6 +12,7 @@ from hanse.core.journal.chain import ChainHead, Record, check_chain
 from hanse.core.journal.membership import (
     STREAM,
     CertificateRenewed,
+    InvitationsVoided,
     Membership,
     MembershipEvent,
     PartyEnrolled,
@@ -245,13 +246,16 @@ class MemberRegistry:
             )
         return issued.certificates
 
-    def remove(self, name: str, by: str, *, force: bool = False) -> None:
+    def remove(self, name: str, by: str, *, force: bool = False, invited: bool = False) -> None:
         """Take a party off the allow list, and void its invitations; removing it twice is no error.
+
+        A second removal is recorded too: it voids the invitations that were made since the first.
 
         Args:
             name: The party.
             by: The operator who removes it.
             force: Remove the last operator too.
+            invited: Void the invitations of a name of which no party was ever enrolled too.
 
         Raises:
             RunError: No party of that name was ever enrolled.
@@ -260,16 +264,21 @@ class MemberRegistry:
         with self._lock:
             party = self.membership.parties.get(name)
             if party is None:
+                if invited:
+                    self._append(InvitationsVoided(name=check_name(name), by=by))
+                    return
                 known = ", ".join(sorted(self.membership.parties)) or "no party"
-                raise RunError(f"no party named {name} is enrolled; enrolled are: {known}")
+                raise RunError(
+                    f"no party named {name} is enrolled; enrolled are: {known}",
+                    mend=f"To void the invitations for {name}, add --invited.",
+                )
             if not force and self.membership.names(Role.OPERATOR) == (name,):
                 raise PolicyError(
                     f"{name} is the last operator of the federation, which no operator could then administer",
                     mend="Invite another operator first (`hanse federation invite NAME --role operator`), or "
                     "add --force: with the aggregator stopped, its folder can still be administered.",
                 )
-            if not party.removed:
-                self._append(PartyRemoved(name=name, by=by))
+            self._append(PartyRemoved(name=name, by=by))
 
     def acknowledge_restore(self, event: Restored) -> ChainHead:
         """Record that an operator acknowledged a restore; the record, by its name."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.receipts.restores import Restores
@@ -121,7 +122,9 @@ class MemberRequests:
 
     async def remove(self, peer: Peer, name: str, request: RemoveRequest) -> Members:
         """Take a party off the allow list; its open requests end at once."""
-        await asyncio.to_thread(self._registry.remove, name, peer.party.name, force=request.force)
+        by, registry = peer.party.name, self._registry
+        remove = partial(registry.remove, name, by, force=request.force, invited=request.invited)
+        await asyncio.to_thread(remove)
         self._run_registry.signals.notify([name])
         await self._run_registry.tell_alive(Leave(name, REMOVED))
         return await self.members(peer)

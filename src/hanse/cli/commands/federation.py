@@ -139,15 +139,21 @@ def _say_keys(members: Iterable[Member]) -> None:
 def remove(
     name: Annotated[str, typer.Argument(help="The party to remove.")],
     force: Annotated[bool, typer.Option("--force", help="Remove the last operator too.")] = False,
+    invited: Annotated[
+        bool, typer.Option("--invited", help="Void the invitations for NAME, though it has never joined.")
+    ] = False,
     directory: FederationDirectory = FEDERATION,
 ) -> None:
     """Remove NAME from the federation, at its next request; its runs continue without it.
 
-    All invitations for NAME that were made before are void.
+    All invitations for NAME that were made before are void, also where it was removed before.
     """
     check_name(name)
-    _administer(directory, lambda members: members.remove(name, force=force))
-    say(f"{name} is removed; it can come back with a new invitation")
+    found = _administer(directory, lambda members: members.remove(name, force=force, invited=invited))
+    if any(member.name == name for member in found.members):
+        say(f"{name} is removed, and its invitations are void; it can come back with a new one")
+    else:
+        say(f"{name} has never joined; its invitations are void")
 
 
 @app.command()

@@ -51,6 +51,7 @@ class ExchangeCounts:
         self._counted: dict[tuple[str, str, int], _Counted] = {}
         self._of_round: dict[tuple[str, str, str, int], int] = {}
         self._of_run: dict[tuple[str, str, str], int] = {}
+        self._results: dict[tuple[str, str, int], frozenset[int]] = {}
 
     def add(self, asked: AskedExchange) -> None:
         """Count an exchange of which something is released, unless it was counted before."""
@@ -61,6 +62,21 @@ class ExchangeCounts:
         self._counted[*run, asked.exchange] = _Counted(_question(asked), in_round, in_run)
         self._of_round[*run, asked.task, asked.round_number] = in_round + 1
         self._of_run[*run, asked.task] = in_run + 1
+
+    def add_result(self, asked: AskedExchange, content: str) -> None:
+        """Take in what a result disclosed in an exchange.
+
+        Args:
+            asked: The exchange.
+            content: Digest of what was disclosed.
+        """
+        key = asked.run_id, asked.plan_digest, asked.exchange
+        self._results[key] = self._results.get(key, frozenset()) | {_short(content)}
+
+    def other_results(self, asked: AskedExchange, content: str) -> int:
+        """Number of different results of an exchange; 0 if this one, by its digest, is among them."""
+        found = self._results.get((asked.run_id, asked.plan_digest, asked.exchange), frozenset())
+        return 0 if _short(content) in found else len(found)
 
     def has(self, run_id: str, plan_digest: str, exchange: int) -> bool:
         """Check if an exchange of this number was counted."""
@@ -88,4 +104,8 @@ class ExchangeCounts:
 
 
 def _question(asked: AskedExchange) -> int:
-    return int(digest_of([asked.round_number, asked.task, asked.model])[:16], 16)
+    return _short(digest_of([asked.round_number, asked.task, asked.model]))
+
+
+def _short(digest: str) -> int:
+    return int(digest[:16], 16)

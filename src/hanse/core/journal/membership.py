@@ -59,6 +59,14 @@ class PartyRemoved(Strict):
     by: str
 
 
+class InvitationsVoided(Strict):
+    """An operator voided the invitations for a name of which no party was ever enrolled."""
+
+    kind: Literal["InvitationsVoided"] = "InvitationsVoided"
+    name: str
+    by: str
+
+
 class Restored(Strict):
     """An operator acknowledged that records are missing: the aggregator was restored from a backup.
 
@@ -72,7 +80,13 @@ class Restored(Strict):
 
 
 MembershipEvent = (
-    PartyEnrolled | CertificateRenewed | PartyRemoved | SigningKeyRegistered | SigningKeyRotated | Restored
+    PartyEnrolled
+    | CertificateRenewed
+    | PartyRemoved
+    | InvitationsVoided
+    | SigningKeyRegistered
+    | SigningKeyRotated
+    | Restored
 )
 
 _INVITE_AGAIN = "Ask the operator for a new one."
@@ -115,7 +129,7 @@ class Membership:
 
     Attributes:
         records: Number of events.
-        removals: Number of the last removal of each name, and so of each party that is removed.
+        removals: Number of the last record by which a name was removed, or its invitations were voided.
         restore: Number of the last acknowledged restore; 0 where there was none.
     """
 
@@ -169,7 +183,8 @@ class Membership:
             made: The last record when the invitation was made; None in one of 0.1, which does not say.
 
         Raises:
-            TokenError: A party of the name was removed since, or the aggregator was restored from a backup.
+            TokenError: A party of the name was removed or its invitations were voided since, or the
+                aggregator was restored from a backup.
         """
         place = 0 if made is None else made.sequence
         if self.restore > place:
@@ -180,8 +195,8 @@ class Membership:
             )
         if self.removals.get(name, 0) > place:
             raise TokenError(
-                f"the invitation for {name} was made before {name} was removed from the federation, which "
-                "voids all earlier ones",
+                f"the invitation for {name} was made before {name} was removed from the federation, or "
+                "its invitations were voided",
                 mend=_INVITE_AGAIN,
             )
 
@@ -193,7 +208,11 @@ class Membership:
             TrustError: A party of that name is enrolled.
         """
         if token_id is not None and token_id in self.tokens_used:
-            raise TokenError(f"the invitation for {name} was used already", mend=_INVITE_AGAIN)
+            raise TokenError(
+                f"the invitation for {name} was used already",
+                mend="If another party used it, or a join was ended before it was done, the operator runs "
+                f"`hanse federation remove {name}` and `hanse federation invite {name}`.",
+            )
         if name in self.parties and not self.parties[name].removed:
             raise TrustError(
                 f"a party named {name} is enrolled already",
@@ -210,6 +229,8 @@ def join(membership: Membership, event: MembershipEvent) -> Membership:
     records = membership.records + 1
     if isinstance(event, Restored):
         return replace(membership, records=records, restore=records)
+    if isinstance(event, InvitationsVoided):
+        return replace(membership, records=records, removals={**membership.removals, event.name: records})
     if not isinstance(event, PartyEnrolled) and event.name not in membership.parties:
         raise TamperedError(
             f"the journal's list of members has {event.kind} of {event.name[:80]!r}, which was never enrolled"

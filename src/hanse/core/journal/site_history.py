@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
@@ -99,6 +100,9 @@ class SiteHistory:
         self.head = JournalHead(generation=generation, sequence=record.sequence, digest=record.digest)
         if isinstance(read, ExchangeRecord):
             self.exchanges.add(asked_by(read))
+        if isinstance(read, ResultReleased):
+            update = None if read.update is None else read.update.digest
+            self.exchanges.add_result(asked_by(read), disclosed(read.num_examples, read.metrics, update))
         if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased):
             self._released[_key(read)] = _content(read), self.head
             self._released.move_to_end(_key(read))
@@ -138,6 +142,17 @@ def asked_by(record: ExchangeRecord) -> AskedExchange:
         task=record.task,
         model=record.model,
     )
+
+
+def disclosed(num_examples: int, metrics: Mapping[str, float], update: str | None) -> str:
+    """Digest of what a result discloses.
+
+    Args:
+        num_examples: Number of examples.
+        metrics: Metrics, as they leave.
+        update: Digest of the update; None for none.
+    """
+    return digest_of([num_examples, dict(metrics), update])
 
 
 def _key(release: Release) -> tuple[str, int]:

@@ -55,9 +55,11 @@ class RemoveRequest(Strict):
 
     Attributes:
         force: Even if it is the last operator.
+        invited: Void the invitations of a name of which no party was ever enrolled too.
     """
 
     force: bool = False
+    invited: bool = False
 
 
 class RestoreReply(Strict):

@@ -275,11 +275,31 @@ class TestRenewal:
 
 
 class TestRemoval:
-    def test_removing_twice_is_no_error_and_leaves_one_trace(self, fixture: FederationFixture) -> None:
-        for _ in range(2):
-            fixture.registry.remove("a", "operator")
+    def test_removing_twice_is_no_error_and_voids_the_invitations_of_between(
+        self, fixture: FederationFixture
+    ) -> None:
+        fixture.enrolled("d")
+        fixture.registry.remove("d", "operator")
+        invitation = token(fixture.registry)
 
-        assert [record.kind for record in fixture.journal.read(STREAM)].count("PartyRemoved") == 1
+        fixture.registry.remove("d", "operator")
+
+        with pytest.raises(TokenError, match="before d was removed"):
+            fixture.registry.enrol(invitation, request(), enrolment())
+
+    def test_invitations_of_a_name_that_never_joined_are_voided_on_request(
+        self, fixture: FederationFixture
+    ) -> None:
+        invitation = token(fixture.registry)
+
+        with pytest.raises(RunError, match="add --invited"):
+            fixture.registry.remove("d", "operator")
+        fixture.registry.remove("d", "operator", invited=True)
+
+        with pytest.raises(TokenError, match="its invitations were voided"):
+            again(fixture).enrol(invitation, request(), enrolment())
+        party, _ = again(fixture).enrol(token(fixture.registry, token_id="1" * 32), request(), enrolment())
+        assert party == D
 
     def test_the_last_operator_is_removed_only_by_force(self, fixture: FederationFixture) -> None:
         with pytest.raises(PolicyError, match=r"operator is the last operator .* --force"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.commands import Hanse
 from tests.journals import NOW, RUN, Author, World, new_world
-from tests.receipts import Signer
-from tests.unit.control.test_audit_receipts import RESTORED, Witnesses
+from tests.receipts import Signer, head
+from tests.witnesses import Witnesses
 
 from hanse.core.run.lifecycle import NameRestore
 from hanse.pki.certificates import pem_of
@@ -91,7 +91,7 @@ def test_a_restore_that_the_journal_names_is_shown(
     witnesses: Witnesses, world: World, ca: Path, tmp_path: Path, hanse: Hanse, command: str
 ) -> None:
     signer = Signer(world.authority, NOW)
-    witnesses.author.do(NameRestore(RESTORED, signer.acknowledgement()))
+    witnesses.author.do(NameRestore(head(7, "d"), signer.acknowledgement()))
     journal = witnesses.author.export(tmp_path / "journal.jsonl")
 
     ended = hanse("audit", command, journal, "--ca", ca)

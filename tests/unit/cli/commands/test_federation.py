@@ -170,6 +170,16 @@ def test_the_last_operator_is_removed_only_by_force(hanse: Hanse, federation: Pa
     assert hanse("federation", "remove", "operator", "--force", "-d", federation).code == 0
 
 
+def test_invitations_of_a_name_that_never_joined_are_voided(hanse: Hanse, federation: Path) -> None:
+    refused = hanse("federation", "remove", "lund", "-d", federation)
+    assert "add --invited" in refused.err
+
+    voided = hanse("federation", "remove", "lund", "--invited", "-d", federation)
+
+    assert voided.out == "lund has never joined; its invitations are void\n"
+    assert "lund" not in hanse("federation", "members", "-d", federation).out
+
+
 def test_an_invitation_names_the_last_record_of_the_membership(hanse: Hanse, federation: Path) -> None:
     invitation = read_token(hanse("federation", "invite", "a", "-d", federation).out.strip())
 

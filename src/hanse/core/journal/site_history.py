@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from hanse.core.journal.chain import GENESIS, Record, check_chain, place_of
 from hanse.core.journal.exchange_counts import AskedExchange, ExchangeCounts
 from hanse.core.journal.site_records import (
+    AggregatorRestoreAcknowledged,
+    ContradictionAcknowledged,
     DamagedJournal,
     ExchangeRecord,
     FailureReleased,
@@ -94,6 +96,9 @@ class SiteHistory:
             case RestoreAcknowledged():
                 self.restores, generation = self.restores + 1, read.generation
                 self._acknowledge(read.heard)
+                self._released.clear()
+            case AggregatorRestoreAcknowledged() | ContradictionAcknowledged():
+                self._released.clear()  # what leaves after it has a record after it
             case _:
                 pass
         self.head = JournalHead(generation=generation, sequence=record.sequence, digest=record.digest)
@@ -106,7 +111,11 @@ class SiteHistory:
                 self._released.popitem(last=False)
 
     def released(self, release: Release) -> JournalHead | None:
-        """The record of this very release, if it is the latest of its run and exchange."""
+        """The record of this very release, if it is the latest of its run and exchange.
+
+        A record of before a restore or a contradiction that a person acknowledged does not stand for what
+        leaves afterwards.
+        """
         content, head = self._released.get(_key(release), ("", None))
         return head if content == _content(release) else None
 

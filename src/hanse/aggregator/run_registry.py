@@ -38,6 +38,7 @@ REMOVED = "removed from the federation"
 _SILENCE_S = 5.0
 """How long nothing may happen in a run until the log says who is waited for."""
 _MOST_NAMED = 20
+_SUFFIX_DIGITS = 8
 
 
 class RunRegistry:
@@ -238,10 +239,14 @@ class RunRegistry:
         self.recorded_outcomes.note(record)
 
     def _next_id(self, plan_name: str) -> str:
+        """The id of the next run of a plan; no run that a restore has lost had it."""
+        restored = self._registry.restored
+        # Of the record of the restore, which no other restore has: numbers of lost runs are given again.
+        suffix = "" if restored is None else f"-r{restored[0].digest[:_SUFFIX_DIGITS]}"
         number = 1
-        while f"{plan_name}-{number}" in self._runs:
+        while {f"{plan_name}-{number}", f"{plan_name}-{number}{suffix}"} & self._runs.keys():
             number += 1
-        return f"{plan_name}-{number}"
+        return f"{plan_name}-{number}{suffix}"
 
     def _drive(self, controller: RunController) -> None:
         run_id = controller.run.run_id

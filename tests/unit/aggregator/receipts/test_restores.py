@@ -372,6 +372,46 @@ class TestAcknowledgement:
 
         run(main())
 
+    def test_a_later_run_never_has_the_name_of_a_run_that_was_lost(
+        self, restored: Restored, run: Run
+    ) -> None:
+        async def main() -> None:
+            fixture = restored.fixture
+            await restored.notice()
+            await restored.acknowledge()
+            assert fixture.registry.restored is not None
+            record, _ = fixture.registry.restored
+            lost = read_receipt(restored.lost_run.body).received
+            assert lost is not None
+            first, second = await fixture.submit(), await fixture.submit()
+            assert lost.run_id == "demo-2"
+            assert (first, second) == (f"demo-2-r{record.digest[:8]}", f"demo-3-r{record.digest[:8]}")
+            await fixture.close()
+
+        run(main())
+
+    def test_runs_of_after_another_restore_have_names_of_their_own(
+        self, restored: Restored, run: Run
+    ) -> None:
+        """The same backup, put back once more, loses the first acknowledgement and the runs after it."""
+
+        async def main() -> None:
+            fixture = restored.fixture
+            await fixture.close()
+            backup = shutil.copytree(fixture.directory, fixture.directory.with_name("again"))
+            names = []
+            for _ in range(2):
+                shutil.rmtree(fixture.directory)
+                shutil.copytree(backup, fixture.directory)
+                await reopened(fixture)
+                await restored.notice()
+                await restored.acknowledge()
+                names.append(await fixture.submit())
+                await fixture.close()
+            assert names[0] != names[1]
+
+        run(main())
+
     def test_other_sites_with_lost_receipts_have_nothing_noticed_again(
         self, restored: Restored, run: Run
     ) -> None:

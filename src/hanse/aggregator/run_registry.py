@@ -240,10 +240,7 @@ class RunRegistry:
 
     def _next_id(self, plan_name: str) -> str:
         """The id of the next run of a plan; no run that a restore has lost had it."""
-        restored = self._registry.restored
-        # Of the record of the restore, which no other restore has: numbers of lost runs are given again.
-        suffix = "" if restored is None else f"-r{restored[0].digest[:_SUFFIX_DIGITS]}"
-        number = 1
+        suffix, number = _suffix(self._registry), 1
         while {f"{plan_name}-{number}", f"{plan_name}-{number}{suffix}"} & self._runs.keys():
             number += 1
         return f"{plan_name}-{number}{suffix}"
@@ -293,6 +290,14 @@ class RunRegistry:
                 await controller.execute(Invite(name, key))
         for name in sorted({*run.invited} - {*members}):
             await controller.execute(Leave(name, REMOVED))
+
+
+def _suffix(registry: MemberRegistry) -> str:
+    """Ends the ids of runs after a restore, which give the numbers of lost runs again.
+
+    Made of the record of the restore, which no other restore has.
+    """
+    return "" if registry.restored is None else f"-r{registry.restored[0].digest[:_SUFFIX_DIGITS]}"
 
 
 def _check_membership(registry: MemberRegistry, runs: Iterable[Run]) -> None:

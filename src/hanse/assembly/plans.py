@@ -10,7 +10,7 @@ from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.receipts.notes import must_trust_aggregator
-from hanse.collaborator.releases import answer_release
+from hanse.collaborator.releases import answer_release, other_run
 from hanse.collaborator.restored import must_be_whole
 from hanse.collaborator.review import decide_plan
 from hanse.collaborator.rosters import settle_signing_key
@@ -19,7 +19,7 @@ from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.load import load_plan
 from hanse.config.settings import load_site
 from hanse.core.plan.manifest import Manifest
-from hanse.errors import HanseError
+from hanse.errors import HanseError, PolicyError
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
 from hanse.pki.signing_key_files import is_settled
@@ -127,11 +127,13 @@ async def decide(
             identity = Identity(credentials, renew_at=settings.renew_at, clock=now, present=lambda _: None)
             await settle_signing_key(site, identity, upstream)
         answer, runs = decide_plan(site, digest, approve=approve, reason=reason, now=now())
-        for run_id in runs:
+        for run_id, submitted_ms in runs.items():
             try:
                 must_be_whole(site)
                 must_trust_aggregator(site)
-                journal.record(answer_release(run_id, answer))
+                if other := other_run(journal.open(), run_id, submitted_ms):
+                    raise PolicyError(other)
+                journal.record(answer_release(run_id, submitted_ms, answer))
                 await upstream.answer(AnswerRequest(run_id=run_id, statement=answer.statement))
                 told.append(run_id)
             except HanseError as error:

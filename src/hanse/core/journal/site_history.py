@@ -43,6 +43,8 @@ class SiteHistory:
         restores: Acknowledged restores.
         head: The last record; None of a journal without records.
         exchanges: Exchanges of which something was released.
+        submitted_ms: When each run was submitted, as the aggregator said when something left for it first;
+            milliseconds since 1970.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class SiteHistory:
         self.restores = 0
         self.head: JournalHead | None = None
         self.exchanges = ExchangeCounts()
+        self.submitted_ms: dict[str, int] = {}
         self._acknowledged: JournalHead | None = None
         self._released: OrderedDict[tuple[str, int], tuple[str, JournalHead]] = OrderedDict()
 
@@ -105,6 +108,8 @@ class SiteHistory:
         if isinstance(read, ExchangeRecord):
             self.exchanges.add(asked_by(read))
         if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased):
+            if read.submitted_ms is not None:
+                self.submitted_ms.setdefault(read.run_id, read.submitted_ms)
             self._released[_key(read)] = _content(read), self.head
             self._released.move_to_end(_key(read))
             if len(self._released) > MOST_RELEASES:

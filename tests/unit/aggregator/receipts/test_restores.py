@@ -335,6 +335,7 @@ class TestAcknowledgement:
             work = await fixture.service.site_requests.next(fixture.peer("a"), NextRequest())
             assert fixture.registry.restored is not None
             assert work.restored == fixture.registry.restored[0]
+            assert [each.submitted_ms for each in work.runs] == [fixture.run(restored.run_id).submitted_ms]
             reply = await restored.show(restored.receipt)
             assert reply.restored == fixture.registry.restored[1].statement
             with pytest.raises(StorageError, match="a person of the site has acknowledged it too"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
+from hanse.config.layout import NOTED_RESTORE
 from hanse.config.layout import RECEIPTS as FOLDER
 from hanse.control.report import (
     MOST_PROBLEMS,
@@ -25,8 +27,10 @@ from hanse.core.journal.membership import STREAM
 from hanse.core.journal.receipts import Receipt
 from hanse.core.run.run_events import AggregatorRestored
 from hanse.core.values.canonical import digest_of
+from hanse.core.values.statements import CertifiedStatement
 from hanse.core.values.wording import format_time
 from hanse.errors import ConfigError, HanseError, TamperedError
+from hanse.files.errors import file_errors
 from hanse.pki.certificates import read_certificate
 from hanse.pki.receipts import verify_acknowledgement, verify_receipt
 from hanse.wire.journal_file import Header, read_lines
@@ -70,7 +74,8 @@ def check_receipts(
     """Add to a report whether a journal has all that the aggregator signed to sites.
 
     A receipt that the aggregator did not sign proves nothing, and is left out with a remark. A record of
-    before a restore that the journal names may be missing, which a remark says.
+    before a restore that the journal names may be missing, which a remark says; so may all that receipts
+    name which are of after a restore that an operator acknowledged when the journal was sealed already.
 
     Args:
         report: Of the journal.
@@ -122,13 +127,16 @@ class _Comparison:
         self._authority = authority
         self._check = report.checks[RECEIPTS] = Check(RECEIPTS)
         self._used = report.receipts = UsedReceipts()
-        self._unused = self._explained = 0
+        self._unused = self._explained = self._later = 0
+        self._acknowledged: set[ChainHead] = set()
         self._seen: set[str] = set()
         self._named: dict[tuple[ChainHead | None, int], tuple[str, str]] = {}
         self._last_restore = max((each.sequence for each in report.restores), default=None)
 
     def read(self, folders: Sequence[Path]) -> None:
         """Hold the journal against all receipts in these folders."""
+        for folder in folders:
+            self._acknowledged |= self._restores_after_seal(folder)
         for folder in folders:
             files = list(_files_of(folder, self._report.run_id))
             if not files:
@@ -151,6 +159,30 @@ class _Comparison:
                 "aggregator that an operator acknowledged; ask the operator what was lost"
             )
 
+        if self._later:
+            self._used.remarks.append(
+                f"{self._later} receipts are not held against this journal: they are of after a restore of "
+                "the aggregator that an operator acknowledged later than the journal was sealed, and a run "
+                "may have continued from a backup since; ask for an export that is made now"
+            )
+
+    def _restores_after_seal(self, folder: Path) -> set[ChainHead]:
+        """Restores that a site has noted with an operator's signature of after the seal of the journal."""
+        found = set()
+        for path in _folder_of(folder).rglob(NOTED_RESTORE):
+            with file_errors(f"read {path}"):
+                data = path.read_bytes()
+            try:
+                note = json.loads(data)
+                record = ChainHead.model_validate(note["record"])
+                statement = CertifiedStatement.model_validate(note["statement"])
+                said, _ = verify_acknowledgement(statement, self._authority)
+            except (HanseError, ValueError, TypeError, KeyError, RecursionError):
+                continue  # receipts of after it are held against the journal then
+            if said.federation == self._report.federation and said.time_ms > self._report.sealed_ms:
+                found.add(record)
+        return found
+
     def _compare(self, kept: KeptReceipt) -> None:
         try:
             receipt = verify_receipt(kept.statement, self._authority)
@@ -163,10 +195,16 @@ class _Comparison:
         if kept.statement.signature in self._seen:
             return  # one that names a new head of the membership lies in two files
         self._seen.add(kept.statement.signature)
+        of_run = receipt.received is not None and receipt.received.run_id == self._report.run_id
+        if receipt.restored in self._acknowledged:
+            self._later += of_run
+            return
         self._compare_members(kept.place, receipt)
-        if receipt.received is not None and receipt.received.run_id == self._report.run_id:
-            self._used.counted[receipt.site] = self._used.counted.get(receipt.site, 0) + 1
+        if of_run:
+            explained = self._explained
             self._compare_outcome(kept.place, receipt)
+            if self._explained == explained:  # else it may be of a run of this name that was lost
+                self._used.counted[receipt.site] = self._used.counted.get(receipt.site, 0) + 1
 
     def _compare_outcome(self, place: str, receipt: Receipt) -> None:
         received = receipt.received
@@ -238,10 +276,14 @@ def _own_authority(journal: Path) -> x509.Certificate:
     return read_certificate(header.authority)
 
 
+def _folder_of(folder: Path) -> Path:
+    inner = folder / FOLDER
+    return inner if inner.is_dir() else folder
+
+
 def _files_of(folder: Path, run_id: str) -> Iterator[Path]:
     """Files with receipts of a run, and of the membership; none where there are none of the run."""
-    inner = folder / FOLDER
-    files = receipt_files(inner if inner.is_dir() else folder)
+    files = receipt_files(_folder_of(folder))
     of_run = [path for path in files if path.name in (f"{run_id}{SUFFIX}", f"{run_id}{EARLIER_SUFFIX}")]
     if of_run:
         yield from of_run

@@ -292,6 +292,22 @@ def test_meanwhile_an_operator_can_look_at_runs_and_members(restored: Restored, 
     run(main())
 
 
+def test_an_operator_learns_how_many_sites_have_shown_their_receipts(restored: Restored, run: Run) -> None:
+    async def main() -> None:
+        fixture = restored.fixture
+        replies = [await fixture.service.member_requests.restore(fixture.operator)]
+        await restored.show(name="b")
+        replies.append(await fixture.service.member_requests.restore(fixture.operator))
+        with pytest.raises(StorageError):
+            await restored.show(restored.receipt)
+        replies.append(await fixture.service.member_requests.restore(fixture.operator))
+        assert [(reply.sites, reply.sites_heard) for reply in replies] == [(3, 0), (3, 1), (3, 2)]
+        assert [reply.notice is None for reply in replies] == [True, True, False]
+        await fixture.close()
+
+    run(main())
+
+
 class TestAcknowledgement:
     def test_it_is_a_record_of_the_membership_that_the_operator_signed(
         self, restored: Restored, run: Run

@@ -57,7 +57,7 @@ def answer_release(run_id: str, submitted_ms: int | None, answer: StoredAnswer) 
 
 
 def other_run(history: SiteHistory, run_id: str, submitted_ms: int | None) -> str:
-    """Tell a run apart from an earlier one of the same name, in which this site was asked.
+    """Distinguish a run from an earlier one of the same name, to whose plan this site has answered.
 
     Args:
         history: Of the site's journal.

@@ -92,8 +92,8 @@ class RunWork(Strict):
     """Work that a run has for a site.
 
     Attributes:
-        submitted_ms: When the plan was submitted, milliseconds since 1970: it tells apart two runs of one
-            name, where the aggregator was restored from a backup.
+        submitted_ms: When the plan was submitted, milliseconds since 1970. Two runs of one name differ by
+            it, where the aggregator was restored from a backup.
         review: Whether the site's answer to the plan is wanted.
         progress_s: How often a task under way has to show progress.
         suspension: Why the site is not asked at present; None where it is.

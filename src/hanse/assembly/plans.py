@@ -87,8 +87,10 @@ def plans_of(site: Path) -> list[KnownPlan]:
 
 def _at_site(plans: PlanStore, digest: str) -> KnownPlan:
     answer = plans.answer(digest)
-    if answer is None:
-        state, reasons, decided_ms = "waits for a person" if digest in plans.pending() else "new", "", None
+    # Asked again, a plan with an answer of before may wait for another one.
+    waits = digest in plans.pending()
+    if waits or answer is None:
+        state, reasons, decided_ms = "waits for a person" if waits else "new", "", None
     else:
         state = f"{'accepted' if answer.body.accepted else 'refused'} by a {answer.by}"
         reasons, decided_ms = "; ".join(answer.body.reasons), answer.body.decided_ms

@@ -134,6 +134,24 @@ def test_list_tells_what_waits_for_a_person(hanse: Hanse, site: Path, loaded: Lo
     assert line.split("  ") == [loaded.digest[:12], "xrays", "waits for a person", "-"]
 
 
+@pytest.mark.parametrize("by", ["rule", "person"])
+def test_a_plan_that_is_asked_again_waits_whatever_was_answered_before(
+    hanse: Hanse, site: Path, loaded: LoadedPlan, by: str
+) -> None:
+    hanse("plan", "reject", loaded.digest, "--site", site, "--reason", "too many rounds")
+    plans = PlanStore(site / "plans")
+    answer = plans.answer(loaded.digest)
+    assert answer is not None
+    plans.record(loaded.digest, answer.model_copy(update={"by": by}))
+    plans.wait_for_person(loaded.digest, ("no rule of this site decides",))
+
+    (listed,) = json.loads(hanse("plan", "list", "--site", site, "--json").out)
+    shown = hanse("plan", "show", loaded.digest, "--site", site).out
+
+    assert (listed["state"], listed["reasons"], listed["decided_ms"]) == ("waits for a person", "", None)
+    assert shown.endswith("This site: waits for a person\n")
+
+
 def test_list_outside_a_site_says_so(hanse: Hanse, tmp_path: Path) -> None:
     ended = hanse("plan", "list", "--site", tmp_path)
 

@@ -141,7 +141,7 @@ def test_once_an_operator_and_each_site_have_acknowledged_it_the_run_goes_on(
         assert "restored from a backup, as its operator operator acknowledged (the disk failed)" in told
         site = federation.sites[name].directory
         assert "nothing leaves this site" in hanse("doctor", "--site", site).out
-        running = hanse("collaborator", "acknowledge", "--site", site)
+        running = hanse("collaborator", "acknowledge", "--site", site, "--reason", "we called")
         assert (running.code, "Stop the agent first" in running.err) == (STORAGE, True)
         assert federation.agent(name).end(signal.SIGTERM) == 0
         done("collaborator", "acknowledge", "--site", site, "--reason", "we called")

@@ -92,7 +92,7 @@ def test_a_journal_that_was_restored_from_a_backup_holds_the_site_back_until_tha
     ended = hanse("doctor", "--site", site.directory)
     assert "nothing leaves this site" in ended.out
     assert log(federation, "b") == known
-    refused = hanse("collaborator", "acknowledge", "--site", site.directory)
+    refused = hanse("collaborator", "acknowledge", "--site", site.directory, "--reason", "the disk")
     assert refused.code == 7
     assert "Stop the agent first" in refused.err
     stopped_now = federation.agent("b").end(signal.SIGTERM)
@@ -128,7 +128,7 @@ def test_a_damaged_journal_is_refused_and_begun_anew_once_that_is_acknowledged(
     assert agent.ended() == 7
     assert "hanse collaborator acknowledge" in agent.log.read_text()
     assert hanse("collaborator", "log", "--site", journal.parent).code == 7
-    done("collaborator", "acknowledge", "--site", journal.parent)
+    done("collaborator", "acknowledge", "--site", journal.parent, "--reason", "the disk")
     federation.start_agent("b")
 
     federation.submit(rounds=1).finished()

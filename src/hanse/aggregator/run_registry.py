@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 REMOVED = "removed from the federation"
 
+_SUFFIX_DIGITS = 8
+
 
 class RunRegistry:
     """Holds every run, and drives those that are under way; belongs to one event loop.
@@ -183,7 +185,7 @@ class RunRegistry:
                     f"{self._options.max_runs} runs are under way, the most at one time",
                     mend="Wait for one to end, or stop one.",
                 )
-            run_id = new_run_id(self._runs, manifest.plan.name, request.name)
+            run_id = new_run_id(self._runs, manifest.plan.name, request.name, _suffix(self._registry))
             invited = sites_to_ask(self._registry.membership, manifest, request.sites)
             chosen = request.sites is not None
             controller = await asyncio.to_thread(self._load, run_id)
@@ -286,6 +288,14 @@ class RunRegistry:
                 await controller.execute(Invite(name, key))
         for name in sorted({*run.invited} - {*members}):
             await controller.execute(Leave(name, REMOVED))
+
+
+def _suffix(registry: MemberRegistry) -> str:
+    """Ends the ids of runs after a restore, which give the numbers of lost runs again.
+
+    Made of the record of the restore, which no other restore has.
+    """
+    return "" if registry.restored is None else f"-r{registry.restored[0].digest[:_SUFFIX_DIGITS]}"
 
 
 def _check_membership(registry: MemberRegistry, runs: Iterable[Run]) -> None:

@@ -11,7 +11,7 @@ from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.receipts.notes import must_trust_aggregator
-from hanse.collaborator.releases import answer_release
+from hanse.collaborator.releases import answer_release, other_run
 from hanse.collaborator.restored import must_be_whole
 from hanse.collaborator.review import decide_plan
 from hanse.collaborator.rosters import settle_signing_key
@@ -20,7 +20,7 @@ from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.load import load_plan
 from hanse.config.settings import load_site
 from hanse.core.plan.manifest import Manifest
-from hanse.errors import HanseError
+from hanse.errors import HanseError, PolicyError
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
 from hanse.pki.signing_key_files import is_settled
@@ -116,8 +116,10 @@ def plans_of(site: Path) -> list[KnownPlan]:
 
 def _at_site(plans: PlanStore, digest: str) -> KnownPlan:
     answer = plans.answer(digest)
-    if answer is None:
-        state, reasons, decided_ms = "waits for a person" if digest in plans.pending() else "new", "", None
+    # Asked again, a plan with an answer of before may wait for another one.
+    waits = digest in plans.pending()
+    if waits or answer is None:
+        state, reasons, decided_ms = "waits for a person" if waits else "new", "", None
     else:
         state = f"{'accepted' if answer.body.accepted else 'refused'} by a {answer.by}"
         reasons, decided_ms = "; ".join(answer.body.reasons), answer.body.decided_ms
@@ -160,11 +162,13 @@ async def decide(site: Path, named: str, *, approve: bool, reason: str) -> Decid
             await settle_signing_key(site, identity, upstream)
         digest = _digest(named, PlanStore(site / PLANS))
         answer, runs = decide_plan(site, digest, approve=approve, reason=reason, now=now())
-        for run_id in runs:
+        for run_id, submitted_ms in runs.items():
             try:
                 must_be_whole(site)
                 must_trust_aggregator(site)
-                journal.record(answer_release(run_id, answer))
+                if other := other_run(journal.open(), run_id, submitted_ms):
+                    raise PolicyError(other)
+                journal.record(answer_release(run_id, submitted_ms, answer))
                 await upstream.answer(AnswerRequest(run_id=run_id, statement=answer.statement))
                 told.append(run_id)
             except HanseError as error:

@@ -13,10 +13,11 @@ from hanse.config.layout import IDENTITY, OPERATOR
 from hanse.control.administration import Administration
 from hanse.core.journal.restores import MOST_REASON_CHARS, RestoreAcknowledgement
 from hanse.core.values.wording import bounded
-from hanse.errors import CredentialError
+from hanse.errors import CredentialError, RunError
 from hanse.pki.credentials import Credentials
 from hanse.pki.receipts import sign_acknowledgement
 from hanse.pki.signing_key import SigningKey
+from hanse.wire.messages.members import RestoreReply
 
 
 async def acknowledge_restore(directory: Path, reason: str) -> str:
@@ -24,23 +25,22 @@ async def acknowledge_restore(directory: Path, reason: str) -> str:
 
     Args:
         directory: Of the federation, or of an operator who joined it.
-        reason: A sentence for the journals; may be empty.
+        reason: A sentence for the journals.
 
     Returns:
         What was done, in a sentence.
 
     Raises:
         CredentialError: The operator's certificate or signing key is missing or not good.
+        RunError: No restore waits to be acknowledged; says how many sites have been heard of.
         HanseError: The aggregator could not be asked, or refuses.
     """
     async with AsyncExitStack() as stack:
         members = Administration(await way_to_members(directory, stack, _with_good_certificate))
-        notice = await members.restore()
+        reply = await members.restore()
+        notice = reply.notice
         if notice is None:
-            return (
-                "there is nothing to acknowledge: no site has shown a receipt with a record that is missing "
-                "here"
-            )
+            raise _nothing_noticed(reply)
         home = operator_directory(directory)
         credentials = Credentials.load(home / IDENTITY, now())
         acknowledgement = RestoreAcknowledgement(
@@ -55,6 +55,26 @@ async def acknowledge_restore(directory: Path, reason: str) -> str:
     return (
         f"{credentials.party.name} acknowledges: {notice}. The runs continue; each site waits until a person "
         "there has acknowledged this too"
+    )
+
+
+def _nothing_noticed(reply: RestoreReply) -> RunError:
+    if reply.sites and not reply.sites_heard:
+        heard = "no site has connected since the aggregator started"
+    elif reply.sites_heard < reply.sites:
+        heard = (
+            f"{reply.sites_heard} of {reply.sites} sites have connected since the aggregator started, and "
+            "those have shown no receipt with a record that is missing here"
+        )
+    else:
+        return RunError(
+            "there is nothing to acknowledge: each site has connected since the aggregator started, and none "
+            "has shown a receipt with a record that is missing here"
+        )
+    return RunError(
+        f"there is nothing to acknowledge yet: {heard}",
+        mend="Start the aggregator and wait until sites have connected; if records are missing, its log says "
+        "so, as does `hanse run list`; then acknowledge.",
     )
 
 

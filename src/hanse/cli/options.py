@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from hanse.core.values.schema import MAX_DURATION_S, parse_duration
 
@@ -25,6 +26,25 @@ FederationDirectory = Annotated[
 SiteDirectory = Annotated[
     Path, typer.Option("--site", "-s", envvar="HANSE_SITE", help="Directory of the site.")
 ]
+
+
+def _stated(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("say why, in a sentence")
+    return reason
+
+
+def required_reason(journal: str) -> OptionInfo:
+    """The option of a command that records for good what a person acknowledges.
+
+    Args:
+        journal: Where the reason is recorded.
+    """
+    help_ = f"Why, in a sentence for {journal}; it stays there for good."
+    option: OptionInfo = typer.Option("--reason", callback=_stated, help=help_)
+    return option
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hanse.collaborator.receipts.acknowledgement import acknowledge_aggregator
+from hanse.collaborator.receipts.unheard import note_unheard_restore
 from hanse.collaborator.restored import Restored, find_restore, forget_note, proved_head, restored_note
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import JOURNAL
@@ -56,20 +57,31 @@ class Acknowledgement:
             history = self.journal.open()
         except TamperedError as damage:
             return await self._of_damage(damage)
-        said = acknowledge_aggregator(
-            self.directory, self.journal, by=self.by, reason=self.reason, now=self.now
-        )
+        said = self._of_aggregator()
         restored = restored_note(self.directory)
         if said and restored is None:
             return "; ".join(said)
         if restored is None or self._is_settled(restored, history):
             now_ms = round(self.now.timestamp() * 1000)
             restored = await find_restore(self.journal, self.credentials, self.upstream, now_ms)
+            # The agent hears of a restore when it connects, and may have been stopped before.
+            if not said and await note_unheard_restore(
+                self.directory, self.credentials, self.upstream, now_ms
+            ):
+                said = self._of_aggregator()
         if restored is None:
             forget_note(self.directory)
-            nothing = "the journal has all records that the aggregator has seen"
-            return "; ".join(said) or f"there is nothing to acknowledge: {nothing}"
+            return "; ".join(said) or (
+                "there is nothing to acknowledge: the journal has all records that the aggregator has seen, "
+                "and the aggregator states no restore that is not acknowledged here"
+            )
         return "; ".join([*said, self._of_restore(restored, history)])
+
+    def _of_aggregator(self) -> list[str]:
+        """Acknowledge what the receipts have shown, if anything."""
+        return acknowledge_aggregator(
+            self.directory, self.journal, by=self.by, reason=self.reason, now=self.now
+        )
 
     def _of_restore(self, restored: Restored, history: SiteHistory) -> str:
         assert history.head is not None  # an open journal has a first record

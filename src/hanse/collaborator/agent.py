@@ -70,7 +70,7 @@ class Agent:
         self._tasks = Tasks(self._here, self._reviewer, self._workers, self._receipts)
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()
-        self._noted: dict[str, str] | None = None
+        self._noted: dict[str, tuple[str, int | None]] | None = None
         self._suspensions: dict[str, RunSuspension] = {}
         self._waiting = ""
         self._cut_off = False
@@ -238,12 +238,13 @@ class Agent:
         self._say_what_is_awaited()
 
     def _note_runs(self, work: Work) -> None:
-        plans = {run.run_id: run.plan_digest for run in work.runs}
-        if plans == self._noted:
+        noted = {run.run_id: (run.plan_digest, run.submitted_ms) for run in work.runs}
+        if noted == self._noted:
             return
         try:
-            self._here.plans.note_runs(plans)
-            self._noted = plans
+            plans = {run.run_id: run.plan_digest for run in work.runs}
+            self._here.plans.note_runs(plans, {run.run_id: run.submitted_ms for run in work.runs})
+            self._noted = noted
         except StorageError as error:  # a person's answer then waits until a run asks again
             logger.warning("the runs of each plan cannot be noted: %s", error)
 

@@ -96,7 +96,7 @@ def recover_releases(
     Raises:
         StorageError: The journal cannot be written, or the outcomes cannot be read.
     """
-    counts = journal.open().exchanges
+    counts, of_before = journal.open().exchanges, 0
     for exchange in folder.kept_outcomes():
         if counts.has(run_id, plan_digest, exchange):
             continue
@@ -116,11 +116,17 @@ def recover_releases(
                 outcome=outcome.outcome,
             )
         )
+        if outcome.journal is None:
+            of_before += 1
+            continue
         logger.warning(
             "run %s: the site's journal lacked exchange %d, whose outcome this site had signed and kept; "
             "the exchange is recorded again",
             *(run_id, exchange),
         )
+    if of_before:  # the usual course of an upgrade
+        told = "run %s: %s of before this site had a journal (Hanse 0.1) taken over into it"
+        logger.info(told, run_id, counted(of_before, "exchange"))
 
 
 def _own_outcome(identity: Identity, folder: RunFolder, exchange: int) -> TaskOutcome | None:

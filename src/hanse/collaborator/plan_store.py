@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError, model_validator
 
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.schema import Strict
@@ -23,6 +23,9 @@ _MANIFEST = "manifest.json"
 _ANSWER = "answer.json"
 _PENDING = "pending"
 _RUNS = "runs.json"
+_NotedRuns = dict[str, int | None]
+_NOTED_RUNS: TypeAdapter[_NotedRuns | list[str]] = TypeAdapter(_NotedRuns | list[str])
+"""0.1 noted no times."""
 
 
 class StoredAnswer(Strict):
@@ -155,30 +158,31 @@ class PlanStore:
         """Plans that wait for a person."""
         return tuple(sorted(path.parent.name for path in self._directory.glob(f"*/{_PENDING}")))
 
-    def note_runs(self, plans: Mapping[str, str]) -> None:
+    def note_runs(self, plans: Mapping[str, str], submitted_ms: Mapping[str, int | None]) -> None:
         """Note which runs each plan is wanted for at present.
 
         Args:
             plans: Digest of the plan, by run.
+            submitted_ms: When each run was submitted, milliseconds since 1970; None where that is not known.
         """
         known = {path.parent.name for path in self._directory.glob(f"*/{_RUNS}")}
         for digest in known | set(plans.values()):
-            runs = sorted(run for run, wanted in plans.items() if wanted == digest)
+            runs = {run: submitted_ms.get(run) for run in sorted(plans) if plans[run] == digest}
             if runs != self.runs(digest):
                 write_file(self._directory / digest / _RUNS, json.dumps(runs).encode())
 
-    def runs(self, digest: str) -> list[str]:
-        """The runs that a plan is wanted for at present, in order."""
+    def runs(self, digest: str) -> dict[str, int | None]:
+        """The runs that a plan is wanted for at present, in order, and when each was submitted."""
         path = self._directory / digest / _RUNS
         if not path.is_file():
-            return []
+            return {}
         with file_errors(f"read {path}"):
             data = path.read_bytes()
         try:
-            found: list[str] = json.loads(data)
-        except ValueError:  # damaged: it is rewritten as soon as the aggregator names the runs
-            return []
-        return found
+            found = _NOTED_RUNS.validate_json(data)
+        except ValidationError:  # damaged: it is rewritten as soon as the aggregator names the runs
+            return {}
+        return found if isinstance(found, dict) else dict.fromkeys(found)
 
 
 # A plan is read for every task of its runs.

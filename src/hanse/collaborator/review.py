@@ -18,7 +18,7 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.outgoing_text import OutgoingText
 from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
-from hanse.collaborator.releases import answer_release
+from hanse.collaborator.releases import answer_release, other_run
 from hanse.config.bundle import write_bundle
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.settings import SiteSettings, load_site
@@ -74,7 +74,7 @@ def _absent_packages(manifest: Manifest) -> Iterator[str]:
 
 def decide_plan(
     directory: Path, prefix: str, *, approve: bool, reason: str, now: datetime
-) -> tuple[StoredAnswer, list[str]]:
+) -> tuple[StoredAnswer, dict[str, int | None]]:
     """Sign a person's decision on a plan, and keep it where the agent finds it.
 
     The agent need not be stopped. It is not told either: whoever calls this gives
@@ -89,7 +89,7 @@ def decide_plan(
         now: The time, with its zone.
 
     Returns:
-        The answer, and the runs that wait for it at present.
+        The answer, and the runs that wait for it at present, with the time at which each was submitted.
 
     Raises:
         ConfigError: No such plan was seen here.
@@ -133,7 +133,7 @@ class Reviewer:
         try:
             answer = await self._here.retry_while_disk_full(partial(self._answer, run))
             if answer is not None:
-                await self._here.record(answer_release(run.run_id, answer))
+                await self._here.record(answer_release(run.run_id, run.submitted_ms, answer))
                 assert isinstance(answer.statement, SignedStatement)  # see `kept`
                 request = AnswerRequest(run_id=run.run_id, statement=answer.statement)
                 await self._here.deliver_final(partial(self._here.upstream.answer, request))
@@ -181,6 +181,10 @@ class Reviewer:
 
     async def _answer(self, run: RunWork) -> StoredAnswer | None:
         digest, name = run.plan_digest, run.plan_digest[:12]
+        history = await asyncio.to_thread(self._here.journal.open)
+        if other := other_run(history, run.run_id, run.submitted_ms):
+            logger.error("run %s: plan %s refused: %s", run.run_id, name, other)
+            return self._by_rule(digest, (other,), accepted=False)  # of this run alone, and not of the plan
         try:
             manifest = await self._manifest(run)
             name = f"{manifest.plan.name} ({digest[:12]})"
@@ -204,16 +208,19 @@ class Reviewer:
             return None
         accepted = decision.verdict is Verdict.ACCEPT
         logger.info("run %s: plan %s %s: %s", run.run_id, name, "accepted" if accepted else "refused", told)
-        own, now = self._here.identity, self._here.clock()
-        answer = _sign(
-            *(own.signing_key, own.credentials.party, digest),
-            accepted=accepted,
-            reasons=self._here.outgoing_text.reasons(decision.reasons, _MOST_REASONS),
-            by="rule",
-            now=now,
-        )
+        answer = self._by_rule(digest, decision.reasons, accepted=accepted)
         self._here.plans.record(digest, answer)
         return answer
+
+    def _by_rule(self, digest: str, reasons: tuple[str, ...], *, accepted: bool) -> StoredAnswer:
+        own = self._here.identity
+        return _sign(
+            *(own.signing_key, own.credentials.party, digest),
+            accepted=accepted,
+            reasons=self._here.outgoing_text.reasons(reasons, _MOST_REASONS),
+            by="rule",
+            now=self._here.clock(),
+        )
 
     def kept(self, digest: str) -> StoredAnswer | None:
         """The answer on disk, if this site gave it, and to this plan.

@@ -33,7 +33,7 @@ from hanse.storage.base import Journal
 
 OpenJournal = Callable[[Path], Journal]
 
-ACKNOWLEDGE = "hanse collaborator acknowledge"
+ACKNOWLEDGE = "hanse collaborator acknowledge --reason '...'"
 _WAYS_OUT = (
     "With the agent stopped, put back a copy of the file and remove the files beside it that end in -wal and "
     f"-shm; or run `{ACKNOWLEDGE}`, which keeps the damaged file and begins a new journal that says so."

@@ -271,7 +271,7 @@ class TaskRun:
             StorageError: The journal cannot be written; the outcome must not leave.
         """
         update = self.folder.outgoing(outcome.exchange)
-        head = self.context.journal.record(release_of(outcome, update))
+        head = self.context.journal.record(release_of(outcome, self.run, update))
         return outcome.model_copy(update={"journal": head})
 
     def _taken_over(self, plan: Plan, report: TaskReport, model: Path | None) -> UpdateFile | None:

@@ -14,6 +14,7 @@ from hanse.collaborator.exchange_limits import recover_releases
 from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
+from hanse.collaborator.releases import other_run
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.rosters import Rosters, forget_run
 from hanse.collaborator.run_folder import RunFolder
@@ -78,6 +79,10 @@ class Tasks:
             TrustError: The aggregator does not know this site any more.
             ProtocolError: It speaks another language.
         """
+        history = await asyncio.to_thread(self._here.journal.open)
+        if other := other_run(history, run.run_id, run.submitted_ms):
+            logger.error("%s; no task of it is performed", other)
+            return
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
             await self._recover(run, folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hanse.core.journal.restores import RestoreNotice
 from hanse.core.values.statements import CertifiedStatement
 from hanse.transport.api.member_routes import ACKNOWLEDGE, INVITE, MEMBERS, REMOVE, RESTORE, SIGN
 from hanse.transport.api.route import A, Q, Route
@@ -16,6 +15,7 @@ from hanse.wire.messages.members import (
     InviteRequest,
     Members,
     RemoveRequest,
+    RestoreReply,
     SignRequest,
 )
 
@@ -56,9 +56,9 @@ class Administration:
         """
         return await self._ask(REMOVE, RemoveRequest(force=force, invited=invited), name=name)
 
-    async def restore(self) -> RestoreNotice | None:
-        """A restore from a backup that waits to be acknowledged; None for none."""
-        return (await self._ask(RESTORE, Empty())).notice
+    async def restore(self) -> RestoreReply:
+        """A restore from a backup that waits to be acknowledged, if there is one."""
+        return await self._ask(RESTORE, Empty())
 
     async def acknowledge(self, statement: CertifiedStatement) -> None:
         """Acknowledge a restore; the runs then continue."""

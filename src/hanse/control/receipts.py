@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
+from hanse.config.layout import NOTED_RESTORE
 from hanse.config.layout import RECEIPTS as FOLDER
 from hanse.control.report import (
     MOST_PROBLEMS,
@@ -25,10 +27,12 @@ from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.receipts import Receipt
 from hanse.core.values.canonical import digest_of
+from hanse.core.values.statements import CertifiedStatement
 from hanse.core.values.wording import format_time, named
 from hanse.errors import ConfigError, HanseError, TamperedError
+from hanse.files.errors import file_errors
 from hanse.pki.certificates import read_certificate
-from hanse.pki.receipts import verify_receipt
+from hanse.pki.receipts import verify_acknowledgement, verify_receipt
 from hanse.wire.journal_file import Header, read_lines
 from hanse.wire.receipt_file import (
     EARLIER_SUFFIX,
@@ -50,7 +54,8 @@ def check_receipts(
 
     A receipt that the aggregator did not sign proves nothing, and is left out with a remark. A record that a
     receipt of before a restore names may be missing, where the journal names the restore: a remark and a
-    line of what is not proved say so.
+    line of what is not proved say so. Nor is the journal held against receipts of after a restore that an
+    operator acknowledged when the journal was sealed already.
 
     Args:
         report: Of the journal.
@@ -110,7 +115,8 @@ class _Comparison:
         self._authority = authority
         self._check = report.checks[RECEIPTS] = Check(RECEIPTS)
         self._used = report.receipts = UsedReceipts()
-        self._unused = self._last_named = 0
+        self._unused = self._last_named = self._later = 0
+        self._acknowledged: set[ChainHead] = set()
         self._seen: set[str] = set()
         self._named: dict[tuple[ChainHead | None, int], tuple[str, str]] = {}
         self._restores = Explanations(report.restores)
@@ -119,6 +125,8 @@ class _Comparison:
 
     def read(self, folders: Sequence[Path]) -> None:
         """Hold the journal against all receipts in these folders."""
+        for folder in folders:
+            self._acknowledged |= self._restores_after_seal(folder)
         for folder in folders:
             files = list(_files_of(folder, self._report.run_id))
             if not files:
@@ -142,6 +150,12 @@ class _Comparison:
                 "of the aggregator that an operator acknowledged; ask the operator what was lost"
             )
             self._report.not_proved.append(self._restores.not_proved)
+        if self._later:
+            self._used.remarks.append(
+                f"{self._later} receipts are not held against this journal: they are of after a restore of "
+                "the aggregator that an operator acknowledged later than the journal was sealed, and a run "
+                "may have continued from a backup since; ask for an export that is made now"
+            )
 
     def _left_open(self) -> list[str]:
         """Name what receipts of some sites, or of the time before the end, do not prove."""
@@ -167,6 +181,23 @@ class _Comparison:
             )
         return found
 
+    def _restores_after_seal(self, folder: Path) -> set[ChainHead]:
+        """Restores that a site has noted with an operator's signature of after the seal of the journal."""
+        found = set()
+        for path in _folder_of(folder).rglob(NOTED_RESTORE):
+            with file_errors(f"read {path}"):
+                data = path.read_bytes()
+            try:
+                note = json.loads(data)
+                record = ChainHead.model_validate(note["record"])
+                statement = CertifiedStatement.model_validate(note["statement"])
+                said, _ = verify_acknowledgement(statement, self._authority)
+            except (HanseError, ValueError, TypeError, KeyError, RecursionError):
+                continue  # receipts of after it are held against the journal then
+            if said.federation == self._report.federation and said.time_ms > self._report.sealed_ms:
+                found.add(record)
+        return found
+
     def _compare(self, kept: KeptReceipt) -> None:
         try:
             receipt = verify_receipt(kept.statement, self._authority)
@@ -180,10 +211,16 @@ class _Comparison:
             return  # one that names a new head of the membership lies in two files
         self._seen.add(kept.statement.signature)
         self._restores.note(receipt)
+        of_run = receipt.received is not None and receipt.received.run_id == self._report.run_id
+        if receipt.restored in self._acknowledged:
+            self._later += of_run
+            return
         self._compare_members(kept.place, receipt)
-        if receipt.received is not None and receipt.received.run_id == self._report.run_id:
-            self._used.counted[receipt.site] = self._used.counted.get(receipt.site, 0) + 1
+        if of_run:
+            explained = self._restores.explained
             self._compare_outcome(kept.place, receipt)
+            if self._restores.explained == explained:  # else it may be of a run of this name that was lost
+                self._used.counted[receipt.site] = self._used.counted.get(receipt.site, 0) + 1
 
     def _compare_outcome(self, place: str, receipt: Receipt) -> None:
         received = receipt.received
@@ -267,10 +304,14 @@ def _own_authority(journal: Path) -> x509.Certificate:
     return read_certificate(header.authority)
 
 
+def _folder_of(folder: Path) -> Path:
+    inner = folder / FOLDER
+    return inner if inner.is_dir() else folder
+
+
 def _files_of(folder: Path, run_id: str) -> Iterator[Path]:
     """Files with receipts of a run, and of the membership; none where there are none of the run."""
-    inner = folder / FOLDER
-    files = receipt_files(inner if inner.is_dir() else folder)
+    files = receipt_files(_folder_of(folder))
     of_run = [path for path in files if path.name in (f"{run_id}{SUFFIX}", f"{run_id}{EARLIER_SUFFIX}")]
     if of_run:
         yield from of_run

@@ -10,7 +10,7 @@ from hanse.wire.messages.sites import RunSuspension
 
 HELD = (
     "the aggregator was restored from a backup and records nothing: put a later copy of its journal back, or "
-    "run `hanse aggregator acknowledge`"
+    "run `hanse aggregator acknowledge --reason '...'`"
 )
 """The state of an aggregator that waits for an operator, for people."""
 

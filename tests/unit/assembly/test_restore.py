@@ -18,14 +18,16 @@ from hanse.assembly import tuning
 from hanse.assembly.federation import create_federation
 from hanse.assembly.operator import administration
 from hanse.assembly.restore import acknowledge_restore
+from hanse.control.administration import Administration
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.restores import LostRecord, RestoreNotice
 from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import StorageError
+from hanse.errors import RunError, StorageError
 from hanse.pki.authority import Authority
 from hanse.pki.receipts import verify_acknowledgement
 from hanse.pki.signing_key import SigningKey
 from hanse.storage.journal_sql import SqlJournal
+from hanse.wire.messages.members import RestoreReply
 
 SetClock = Callable[[timedelta], None]
 
@@ -88,8 +90,29 @@ def test_it_is_possible_with_the_expired_certificate_of_an_old_backup(
 def test_without_a_notice_there_is_nothing_to_acknowledge(federation: Path) -> None:
     RestoreHold(federation).end()
 
-    assert "nothing to acknowledge" in asyncio.run(acknowledge_restore(federation, ""))
+    with pytest.raises(RunError, match="nothing to acknowledge: each site has connected"):
+        asyncio.run(acknowledge_restore(federation, ""))
     assert kinds(federation) == ["PartyEnrolled"]
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [(0, "yet: no site has connected since"), (1, "yet: 1 of 2 sites have connected since")],
+)
+def test_an_operator_who_is_too_early_is_told_who_has_yet_to_connect(
+    federation: Path, monkeypatch: pytest.MonkeyPatch, heard: int, said: str
+) -> None:
+    RestoreHold(federation).end()
+
+    async def restore(_: Administration) -> RestoreReply:
+        return RestoreReply(sites=2, sites_heard=heard)
+
+    monkeypatch.setattr(Administration, "restore", restore)
+
+    with pytest.raises(RunError, match=said) as refused:
+        asyncio.run(acknowledge_restore(federation, "the disk failed"))
+
+    assert "wait until sites have connected" in refused.value.mend
 
 
 def test_meanwhile_nothing_is_changed_in_the_folder(federation: Path, clock: SetClock) -> None:

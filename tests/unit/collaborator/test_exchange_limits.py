@@ -246,7 +246,7 @@ class TestWhatIsLost:
         assert asked(site, run, work, 2).outcome == "failed"
 
     def test_what_a_restored_journal_lacks_is_taken_from_the_outcomes_that_were_kept(
-        self, site: Site, run: Run
+        self, site: Site, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
         work, path = published(site, run), site.directory / JOURNAL
         backup = path.read_bytes()
@@ -259,6 +259,7 @@ class TestWhatIsLost:
 
         assert outcome.outcome == "failed"
         assert kinds(site)[-2:] == ["ReleaseRecovered", "FailureReleased"]
+        assert "the site's journal lacked exchange 1" in caplog.text
 
     def test_a_journal_that_was_begun_in_place_of_a_lost_one_knows_them_too(
         self, site: Site, run: Run
@@ -272,7 +273,10 @@ class TestWhatIsLost:
         assert asked(site, run, work, 2).outcome == "failed"
         assert kinds(site) == ["SiteJournalBegun", "ReleaseRecovered", "FailureReleased"]
 
-    def test_an_outcome_that_an_agent_of_0_1_signed_counts(self, site: Site, run: Run) -> None:
+    def test_an_outcome_that_an_agent_of_0_1_signed_counts_and_is_no_reason_for_a_warning(
+        self, site: Site, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
         work = published(site, run)
         path = site.directory / JOURNAL
         first = asked(site, run, work, 1)
@@ -285,6 +289,8 @@ class TestWhatIsLost:
         path.unlink()
 
         assert asked(site, run, work, 2).outcome == "failed"
+        assert "run demo-1: 1 exchange of before this site had a journal (Hanse 0.1)" in caplog.text
+        assert not any(record.levelname == "WARNING" for record in caplog.records)
 
     def test_an_outcome_that_another_wrote_does_not_count(self, site: Site, run: Run) -> None:
         work = published(site, run)

@@ -71,9 +71,15 @@ def test_a_damaged_answer_is_told_with_the_mend(plans: PlanStore, tmp_path: Path
 
 
 def test_the_runs_that_want_a_plan_are_those_of_last_time(plans: PlanStore) -> None:
-    plans.note_runs({"demo-2": DIGEST, "demo-1": DIGEST})
-    assert plans.runs(DIGEST) == ["demo-1", "demo-2"]
+    plans.note_runs({"demo-2": DIGEST, "demo-1": DIGEST}, {"demo-2": 5})
+    assert plans.runs(DIGEST) == {"demo-1": None, "demo-2": 5}
 
-    plans.note_runs({})
+    plans.note_runs({}, {})
 
-    assert plans.runs(DIGEST) == []
+    assert plans.runs(DIGEST) == {}
+
+
+def test_runs_that_an_earlier_version_noted_are_read(plans: PlanStore, tmp_path: Path) -> None:
+    (tmp_path / "plans" / DIGEST / "runs.json").write_text('["demo-1"]')
+
+    assert plans.runs(DIGEST) == {"demo-1": None}

@@ -98,7 +98,7 @@ def test_a_plan_that_no_rule_decides_waits_for_a_person(
 def test_a_persons_word_is_given_to_each_run_that_waits_for_it(site: Site, run: Run) -> None:
     work = site.publish(manifest_of())
     reviewed(site, run, work, **ASK)
-    site.context().plans.note_runs({"demo-1": work.plan_digest, "demo-2": work.plan_digest})
+    site.context().plans.note_runs({"demo-1": work.plan_digest, "demo-2": work.plan_digest}, {"demo-2": 5})
 
     requests = decided(site, work.plan_digest, approve=True, **ASK)
 

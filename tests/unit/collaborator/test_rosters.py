@@ -265,7 +265,7 @@ class TestFoldersOfBefore:
         self.keyless(site)
         (site.directory / "runs" / "demo-1").mkdir(parents=True)
         plans = site.context().plans
-        plans.note_runs({"demo-7": work.plan_digest})
+        plans.note_runs({"demo-7": work.plan_digest}, {})
 
         note_runs_of_before(site.directory, site.directory / "pki")
 

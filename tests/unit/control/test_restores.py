@@ -13,12 +13,13 @@ from tests.journals import NOW, NOW_MS, RUN, SITES, Author, Lines, World, new_wo
 from tests.receipts import Signer, head
 from tests.witnesses import Witnesses, problems
 
+from hanse.collaborator.receipts.notes import KNOWN, NotedRestore, write_note
 from hanse.control.audit import verify
 from hanse.control.receipts import check_receipts
 from hanse.control.report import AuditReport
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.restores import LostRecord
-from hanse.core.run.lifecycle import NameRestore
+from hanse.core.run.lifecycle import NameRestore, Stop
 from hanse.core.run.run_events import AggregatorRestored
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.statements import CertifiedStatement
@@ -29,6 +30,15 @@ RESTORED = head(7, "d")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return new_world(tmp_path_factory.mktemp("parties"))
+
+
+@pytest.fixture
+def witnesses(world: World, tmp_path: Path) -> Witnesses:
+    """A whole run, and the receipts of its sites."""
+    witnesses = Witnesses(Author(world), tmp_path / "sites")
+    witnesses.train()
+    witnesses.evaluate()
+    return witnesses
 
 
 class TestRestore:
@@ -109,6 +119,53 @@ class TestRestore:
         witnesses.evaluate()
 
         assert len(problems(self.report(witnesses, world, tmp_path))["receipts"]) == 2
+
+    def earlier(
+        self, witnesses: Witnesses, world: World, tmp_path: Path, *, acknowledged_ms: int
+    ) -> AuditReport:
+        """The report on an export of before a restore, with receipts of before and of after it."""
+        path = witnesses.author.export(tmp_path / "earlier.jsonl")
+        report = verify(path, world.authority.certificate)
+        before = self.lost(world, tmp_path / "other")  # another run of this name, after the restore
+        signer = self.restore(before, world)
+        before.author.do(Stop("operator"))
+        for name in SITES:
+            before.folder = witnesses.folder
+            before.keep(name, before.receipt(name))
+            statement = signer.acknowledgement(time_ms=acknowledged_ms)
+            note = NotedRestore(record=RESTORED, statement=statement, noticed_ms=acknowledged_ms)
+            write_note(witnesses.site(name), KNOWN, note)
+        folders = [witnesses.site(name) for name in SITES]
+        check_receipts(report, path, folders, world.authority.certificate)
+        return report
+
+    def test_an_export_of_before_it_is_not_held_against_receipts_of_after_it(
+        self, world: World, witnesses: Witnesses, tmp_path: Path
+    ) -> None:
+        report = self.earlier(witnesses, world, tmp_path, acknowledged_ms=NOW_MS + 60_000)
+
+        assert problems(report) == {}
+        assert report.receipts is not None
+        assert report.receipts.counted == dict.fromkeys(SITES, 2)
+        assert f"{len(SITES)} receipts are not held against this journal" in report.receipts.remarks[0]
+
+    def test_a_journal_that_was_sealed_after_it_has_to_name_it(
+        self, world: World, witnesses: Witnesses, tmp_path: Path
+    ) -> None:
+        report = self.earlier(witnesses, world, tmp_path, acknowledged_ms=NOW_MS - 1)
+
+        assert "has another one" in problems(report)["receipts"][0]
+
+    def test_receipts_of_lost_records_are_not_counted_as_of_this_run(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        witnesses = self.lost(world, tmp_path)
+        self.restore(witnesses, world)
+
+        report = self.report(witnesses, world, tmp_path)
+
+        assert report.receipts is not None
+        assert report.receipts.counted == dict.fromkeys(SITES, 1)
 
     def test_one_that_no_operator_signed_is_noticed_and_explains_nothing(
         self, world: World, tmp_path: Path

@@ -13,7 +13,7 @@ from hanse.files.errors import file_errors
 
 FILE = "journal.restored.json"
 """In the federation's folder, as long as a restore waits for an operator."""
-ACKNOWLEDGE = "hanse aggregator acknowledge"
+ACKNOWLEDGE = "hanse aggregator acknowledge --reason '...'"
 
 REMEDY = (
     "An operator puts a later copy of journal.sqlite back, with the aggregator stopped, or runs "

@@ -77,6 +77,7 @@ class ReceiptDesk:
         Raises:
             StorageError: A restore waits for an operator.
         """
+        self._restores.heard.add(peer.party.name)
         for shown in request.receipts:
             claim = await asyncio.to_thread(self._claims.judge, peer.party.name, shown)
             if claim.lost is not None:

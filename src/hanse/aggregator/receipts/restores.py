@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 class Restores:
     """Notices restores, holds the runs meanwhile, and lets them continue; belongs to one event loop.
 
+    Attributes:
+        heard: Sites that have shown their receipts since the aggregator started.
+
     Args:
         hold: Keeps the notice.
         registry: The membership.
@@ -48,6 +51,7 @@ class Restores:
         self._run_registry = run_registry
         self._authority = authority
         self._clock_ms = clock_ms
+        self.heard: set[str] = set()
 
     def check(self) -> None:
         """See `RestoreHold.check`."""
@@ -95,7 +99,7 @@ class Restores:
             raise StorageError(
                 "the aggregator was restored from a backup, as its operator acknowledged; nothing is taken "
                 f"of {peer.party.name} until a person of the site has acknowledged it too",
-                mend="With the agent stopped, run `hanse collaborator acknowledge`.",
+                mend="With the agent stopped, run `hanse collaborator acknowledge --reason '...'`.",
             )
 
     async def acknowledge(self, peer: Peer, statement: CertifiedStatement) -> None:

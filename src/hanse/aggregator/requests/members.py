@@ -131,7 +131,9 @@ class MemberRequests:
 
     async def restore(self, peer: Peer) -> RestoreReply:
         """State a restore from a backup that waits to be acknowledged, if there is one."""
-        return RestoreReply(notice=self._restores.notice)
+        sites = self._registry.membership.names(Role.COLLABORATOR)
+        heard = self._restores.heard & set(sites)
+        return RestoreReply(notice=self._restores.notice, sites=len(sites), sites_heard=len(heard))
 
     async def acknowledge(self, peer: Peer, request: AcknowledgeRequest) -> Empty:
         """Take an operator's acknowledgement of a restore; the runs then continue."""

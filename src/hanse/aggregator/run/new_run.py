@@ -36,18 +36,24 @@ def sites_to_ask(membership: Membership, manifest: Manifest, chosen: Iterable[st
     return sites
 
 
-def new_run_id(taken: Collection[str], plan_name: str, name: str | None) -> str:
+def new_run_id(taken: Collection[str], plan_name: str, name: str | None, suffix: str = "") -> str:
     """Id of a run: the name that an operator gave, or the plan's with the next number.
+
+    Args:
+        taken: Ids of all runs that there are.
+        plan_name: Name of the plan.
+        name: Name that an operator gave; None for none.
+        suffix: End of all ids since the aggregator was restored, which no lost run had.
 
     Raises:
         RunError: There is a run of that name, or it means something else.
     """
     if name is not None:
-        if name in taken or name == STREAM:
+        if f"{name}{suffix}" in taken or name == STREAM:
             problem = "is reserved" if name == STREAM else "is the name of another run"
             raise RunError(f"{name} {problem}", mend="Choose another name.")
-        return name
+        return f"{name}{suffix}"
     number = 1
-    while f"{plan_name}-{number}" in taken:
+    while {f"{plan_name}-{number}", f"{plan_name}-{number}{suffix}"} & {*taken}:
         number += 1
-    return f"{plan_name}-{number}"
+    return f"{plan_name}-{number}{suffix}"

@@ -121,6 +121,7 @@ class WorkList:
             run_id=run.run_id,
             plan_digest=run.plan_digest,
             plan_bytes=size_of(run.plan_digest),
+            submitted_ms=run.submitted_ms,
             review=has_to_answer(run, site),
             progress_s=progress_interval_s(run),
             suspension=suspension_of(run, site),
@@ -148,6 +149,7 @@ def _nothing_now(run: Run) -> RunWork:
         run_id=run.run_id,
         plan_digest=run.plan_digest,
         plan_bytes=0,
+        submitted_ms=run.submitted_ms,
         progress_s=progress_interval_s(run),
     )
 

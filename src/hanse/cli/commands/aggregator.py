@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hanse.cli.options import FEDERATION, Json, LogJson, LogLevel
+from hanse.cli.options import FEDERATION, Json, LogJson, LogLevel, required_reason
 from hanse.cli.output import log_to, say
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -44,19 +44,20 @@ def start(
 
 @app.command()
 def acknowledge(
+    reason: Annotated[str, required_reason("the journals")],
     directory: Annotated[
         Path,
         typer.Argument(
             envvar="HANSE_FEDERATION", help="Directory of the federation, or of an operator who joined it."
         ),
     ] = FEDERATION,
-    reason: Annotated[str, typer.Option(help="A sentence for the journals.")] = "",
 ) -> None:
     """Acknowledge that the aggregator was restored from a backup, while it runs or is stopped.
 
-    The aggregator notices a restore by its own receipts, which sites keep, and then records nothing more. If
-    there is a later copy of journal.sqlite, stop the aggregator and put that copy back. If not, this
-    command records in the name of the operator that records are missing, and the runs continue.
+    The aggregator notices a restore by its own receipts, which sites show when they connect, and then records
+    nothing more: wait until the log says so. If there is a later copy of journal.sqlite, stop the aggregator
+    and put that copy back. If not, this command records in the name of the operator that records are missing,
+    and the runs continue.
     """
     from hanse.assembly.restore import acknowledge_restore
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hanse.cli.options import SITE, Json, LogJson, LogLevel, SiteDirectory, seconds
+from hanse.cli.options import SITE, Json, LogJson, LogLevel, SiteDirectory, required_reason, seconds
 from hanse.cli.output import log_to, say, say_json
 from hanse.errors import HanseError
 
@@ -114,8 +114,8 @@ def signing_key(
 
 @app.command()
 def acknowledge(
+    reason: Annotated[str, required_reason("the site's journal")],
     directory: SiteDirectory = SITE,
-    reason: Annotated[str, typer.Option(help="A sentence for the site's journal.")] = "",
 ) -> None:
     """Acknowledge that the site's journal was restored from a backup, or is damaged; stop the agent first.
 

@@ -21,6 +21,7 @@ from hanse.collaborator.receipts.notes import (
     write_note,
 )
 from hanse.collaborator.receipts.store import ReceiptStore
+from hanse.collaborator.receipts.unheard import verify_restore
 from hanse.collaborator.site_journal import ACKNOWLEDGE
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.receipts import Receipt
@@ -36,7 +37,7 @@ from hanse.errors import (
     TrustError,
     VersionError,
 )
-from hanse.pki.receipts import verify_acknowledgement, verify_receipt
+from hanse.pki.receipts import verify_receipt
 from hanse.wire.messages.sites import ReceiptsReply, ReceiptsRequest, ResultRequest, TaskOutcome
 
 logger = logging.getLogger(__name__)
@@ -188,12 +189,7 @@ class ReceiptKeeper:
             return  # of before the restore that this site knows: its own receipts show that to the aggregator
         first = self._known is None and not await asyncio.to_thread(self._store.shown)
         try:
-            if statement is None:
-                raise TrustError("no operator's statement came with it")
-            said, _ = verify_acknowledgement(statement, self._here.identity.credentials.authority)
-            before = None if self._known is None else self._known.stated()
-            if before is not None and said.time_ms <= before.time_ms:
-                raise TrustError("the operator's statement is not a new one")
+            verify_restore(statement, self._known, self._here.identity.credentials.authority)
         except (ProtocolError, TrustError) as error:
             if not first:
                 logger.warning("the aggregator claims to be restored, and its proof does not hold: %s", error)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import Field, ValidationError
 
 from hanse.collaborator.site_journal import ACKNOWLEDGE
-from hanse.config.layout import RECEIPTS
+from hanse.config.layout import NOTED_RESTORE, RECEIPTS
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.restores import RestoreAcknowledgement, read_acknowledgement
@@ -21,7 +21,7 @@ from hanse.files.errors import file_errors
 
 CONTRADICTION = "contradiction.json"
 """Two receipts that cannot both be true."""
-KNOWN = "restore.json"
+KNOWN = NOTED_RESTORE
 """The last restore of the aggregator that a person of the site acknowledged, or that was before its time."""
 NOTICED = "restore.noticed.json"
 """A restore of the aggregator that a person of the site has yet to acknowledge."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from hanse.core.journal.chain import GENESIS, Record, check_chain, place_of
 from hanse.core.journal.exchange_counts import AskedExchange, ExchangeCounts
 from hanse.core.journal.site_records import (
+    AggregatorRestoreAcknowledged,
+    ContradictionAcknowledged,
     DamagedJournal,
     ExchangeRecord,
     FailureReleased,
@@ -25,6 +26,7 @@ from hanse.core.journal.site_records import (
 )
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.schema import problem_of
+from hanse.core.values.update import ReportedMetrics
 from hanse.errors import TamperedError
 
 MOST_RELEASES = 10_000
@@ -42,6 +44,8 @@ class SiteHistory:
         restores: Acknowledged restores.
         head: The last record; None of a journal without records.
         exchanges: Exchanges of which something was released.
+        submitted_ms: When each run was submitted, as the aggregator said when something left for it first;
+            milliseconds since 1970.
     """
 
     def __init__(self) -> None:
@@ -49,6 +53,7 @@ class SiteHistory:
         self.restores = 0
         self.head: JournalHead | None = None
         self.exchanges = ExchangeCounts()
+        self.submitted_ms: dict[str, int] = {}
         self._acknowledged: JournalHead | None = None
         self._released: OrderedDict[tuple[str, int], tuple[str, JournalHead]] = OrderedDict()
 
@@ -95,6 +100,9 @@ class SiteHistory:
             case RestoreAcknowledged():
                 self.restores, generation = self.restores + 1, read.generation
                 self._acknowledge(read.heard)
+                self._released.clear()
+            case AggregatorRestoreAcknowledged() | ContradictionAcknowledged():
+                self._released.clear()  # what leaves after it has a record after it
             case _:
                 pass
         self.head = JournalHead(generation=generation, sequence=record.sequence, digest=record.digest)
@@ -104,13 +112,19 @@ class SiteHistory:
             update = None if read.update is None else read.update.digest
             self.exchanges.add_result(asked_by(read), disclosed(read.num_examples, read.metrics, update))
         if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased):
+            if read.submitted_ms is not None:
+                self.submitted_ms.setdefault(read.run_id, read.submitted_ms)
             self._released[_key(read)] = _content(read), self.head
             self._released.move_to_end(_key(read))
             if len(self._released) > MOST_RELEASES:
                 self._released.popitem(last=False)
 
     def released(self, release: Release) -> JournalHead | None:
-        """The record of this very release, if it is the latest of its run and exchange."""
+        """The record of this very release, if it is the latest of its run and exchange.
+
+        A record of before a restore or a contradiction that a person acknowledged does not stand for what
+        leaves afterwards.
+        """
         content, head = self._released.get(_key(release), ("", None))
         return head if content == _content(release) else None
 
@@ -144,7 +158,7 @@ def asked_by(record: ExchangeRecord) -> AskedExchange:
     )
 
 
-def disclosed(num_examples: int, metrics: Mapping[str, float], update: str | None) -> str:
+def disclosed(num_examples: int, metrics: ReportedMetrics, update: str | None) -> str:
     """Digest of what a result discloses.
 
     Args:

@@ -18,6 +18,7 @@ _RunId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 MOST_REASON_CHARS = 4_096
 MOST_USER_CHARS = 255
 _Reason = Annotated[str, Field(max_length=MOST_REASON_CHARS)]
+_SubmittedMs = Annotated[int | None, Field(ge=0, le=2**53)]
 _User = Annotated[str, Field(max_length=MOST_USER_CHARS)]
 
 
@@ -77,12 +78,15 @@ class PlanAnswerReleased(Strict):
     """The site's answer to the plan of a run was about to leave.
 
     Attributes:
+        submitted_ms: When the run was submitted, milliseconds since 1970, as the aggregator says; None where
+            that is not known. Two runs of one name differ by it.
         by: Who decided: a rule of the policy, or a person.
         signer: Fingerprint of the site's signing key; None before 0.2.
     """
 
     kind: Literal["PlanAnswerReleased"] = "PlanAnswerReleased"
     run_id: _RunId
+    submitted_ms: _SubmittedMs = None
     plan_digest: Digest
     accepted: bool
     reasons: tuple[str, ...] = Field((), max_length=100)
@@ -116,11 +120,13 @@ class ResultReleased(Strict):
     """The result of a task was about to leave.
 
     Attributes:
+        submitted_ms: As in `PlanAnswerReleased`.
         roster: Digest of the roster that the result repeats; see `hanse.core.values.roster`.
     """
 
     kind: Literal["ResultReleased"] = "ResultReleased"
     run_id: _RunId
+    submitted_ms: _SubmittedMs = None
     plan_digest: Digest
     exchange: int = Field(ge=1)
     round_number: int = Field(ge=0)
@@ -136,11 +142,13 @@ class FailureReleased(Strict):
     """Word of a failed task was about to leave, with as much text as the site permits.
 
     Attributes:
+        submitted_ms: As in `PlanAnswerReleased`.
         roster: As in `ResultReleased`.
     """
 
     kind: Literal["FailureReleased"] = "FailureReleased"
     run_id: _RunId
+    submitted_ms: _SubmittedMs = None
     plan_digest: Digest
     exchange: int = Field(ge=1)
     round_number: int = Field(ge=0)

@@ -67,9 +67,13 @@ class RestoreReply(Strict):
 
     Attributes:
         notice: What shows it; None where no restore waits to be acknowledged.
+        sites: Number of sites in the federation.
+        sites_heard: Number of those that have shown their receipts since the aggregator started.
     """
 
     notice: RestoreNotice | None = None
+    sites: int = Field(0, ge=0)
+    sites_heard: int = Field(0, ge=0)
 
 
 class AcknowledgeRequest(Strict):

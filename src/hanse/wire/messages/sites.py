@@ -92,6 +92,8 @@ class RunWork(Strict):
     """Work that a run has for a site.
 
     Attributes:
+        submitted_ms: When the plan was submitted, milliseconds since 1970. Two runs of one name differ by
+            it, where the aggregator was restored from a backup.
         review: Whether the site's answer to the plan is wanted.
         progress_s: How often a task under way has to show progress.
         suspension: Why the site is not asked at present; None where it is.
@@ -100,6 +102,7 @@ class RunWork(Strict):
     run_id: str = RunId
     plan_digest: Digest
     plan_bytes: int = Field(ge=0, le=MAX_MESSAGE * 16)
+    submitted_ms: int | None = Field(None, ge=0, le=2**53)
     review: bool = False
     progress_s: float = Field(gt=0)
     suspension: RunSuspension | None = None

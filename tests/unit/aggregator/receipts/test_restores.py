@@ -292,6 +292,22 @@ def test_meanwhile_an_operator_can_look_at_runs_and_members(restored: Restored, 
     run(main())
 
 
+def test_an_operator_learns_how_many_sites_have_shown_their_receipts(restored: Restored, run: Run) -> None:
+    async def main() -> None:
+        fixture = restored.fixture
+        replies = [await fixture.service.member_requests.restore(fixture.operator)]
+        await restored.show(name="b")
+        replies.append(await fixture.service.member_requests.restore(fixture.operator))
+        with pytest.raises(StorageError):
+            await restored.show(restored.receipt)
+        replies.append(await fixture.service.member_requests.restore(fixture.operator))
+        assert [(reply.sites, reply.sites_heard) for reply in replies] == [(3, 0), (3, 1), (3, 2)]
+        assert [reply.notice is None for reply in replies] == [True, True, False]
+        await fixture.close()
+
+    run(main())
+
+
 class TestAcknowledgement:
     def test_it_is_a_record_of_the_membership_that_the_operator_signed(
         self, restored: Restored, run: Run
@@ -335,6 +351,7 @@ class TestAcknowledgement:
             work = await fixture.service.site_requests.next(fixture.peer("a"), NextRequest())
             assert fixture.registry.restored is not None
             assert work.restored == fixture.registry.restored[0]
+            assert [each.submitted_ms for each in work.runs] == [fixture.run(restored.run_id).submitted_ms]
             reply = await restored.show(restored.receipt)
             assert reply.restored == fixture.registry.restored[1].statement
             with pytest.raises(StorageError, match="a person of the site has acknowledged it too"):
@@ -369,6 +386,46 @@ class TestAcknowledgement:
             assert kinds(fixture, restored.run_id).count("AggregatorRestored") == 1
             assert kinds(fixture, await fixture.submit())[:2] == ["RunSubmitted", "AggregatorRestored"]
             await fixture.close()
+
+        run(main())
+
+    def test_a_later_run_never_has_the_name_of_a_run_that_was_lost(
+        self, restored: Restored, run: Run
+    ) -> None:
+        async def main() -> None:
+            fixture = restored.fixture
+            await restored.notice()
+            await restored.acknowledge()
+            assert fixture.registry.restored is not None
+            record, _ = fixture.registry.restored
+            lost = read_receipt(restored.lost_run.body).received
+            assert lost is not None
+            first, second = await fixture.submit(), await fixture.submit()
+            assert lost.run_id == "demo-2"
+            assert (first, second) == (f"demo-2-r{record.digest[:8]}", f"demo-3-r{record.digest[:8]}")
+            await fixture.close()
+
+        run(main())
+
+    def test_runs_of_after_another_restore_have_names_of_their_own(
+        self, restored: Restored, run: Run
+    ) -> None:
+        """The same backup, put back once more, loses the first acknowledgement and the runs after it."""
+
+        async def main() -> None:
+            fixture = restored.fixture
+            await fixture.close()
+            backup = shutil.copytree(fixture.directory, fixture.directory.with_name("again"))
+            names = []
+            for _ in range(2):
+                shutil.rmtree(fixture.directory)
+                shutil.copytree(backup, fixture.directory)
+                await reopened(fixture)
+                await restored.notice()
+                await restored.acknowledge()
+                names.append(await fixture.submit())
+                await fixture.close()
+            assert names[0] != names[1]
 
         run(main())
 

@@ -147,7 +147,7 @@ def test_a_damaged_journal_is_acknowledged_though_the_aggregator_is_away(hanse: 
     (site / "journal.sqlite").write_bytes(b"?" * 4096)
     assert hanse("collaborator", "log", "--site", site).code == 7
 
-    ended = hanse("collaborator", "acknowledge", "--site", site)
+    ended = hanse("collaborator", "acknowledge", "--site", site, "--reason", "why")
 
     assert ended.code == 0, ended.err
     assert "could not be asked" in ended.out
@@ -157,7 +157,7 @@ def test_a_damaged_journal_is_acknowledged_though_the_aggregator_is_away(hanse: 
 
 def test_while_the_agent_runs_nothing_is_acknowledged(hanse: Hanse, site: Path) -> None:
     with DirectoryLock(site, holder="collaborator"):
-        ended = hanse("collaborator", "acknowledge", "--site", site)
+        ended = hanse("collaborator", "acknowledge", "--site", site, "--reason", "why")
 
     assert ended.code == 7
     assert "another collaborator" in ended.err

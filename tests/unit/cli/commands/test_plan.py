@@ -134,6 +134,24 @@ def test_list_tells_what_waits_for_a_person(hanse: Hanse, site: Path, loaded: Lo
     assert line.split("  ") == [loaded.digest[:12], "xrays", "waits for a person", "-"]
 
 
+@pytest.mark.parametrize("by", ["rule", "person"])
+def test_a_plan_that_is_asked_again_waits_whatever_was_answered_before(
+    hanse: Hanse, site: Path, loaded: LoadedPlan, by: str
+) -> None:
+    hanse("plan", "reject", loaded.digest, "--site", site, "--reason", "too many rounds")
+    plans = PlanStore(site / "plans")
+    answer = plans.answer(loaded.digest)
+    assert answer is not None
+    plans.record(loaded.digest, answer.model_copy(update={"by": by}))
+    plans.wait_for_person(loaded.digest, ("no rule of this site decides",))
+
+    (listed,) = json.loads(hanse("plan", "list", "--site", site, "--json").out)
+    shown = hanse("plan", "show", loaded.digest, "--site", site).out
+
+    assert (listed["state"], listed["reasons"], listed["decided_ms"]) == ("waits for a person", "", None)
+    assert shown.endswith("This site: waits for a person\n")
+
+
 def test_list_outside_a_site_says_so(hanse: Hanse, tmp_path: Path) -> None:
     ended = hanse("plan", "list", "--site", tmp_path)
 
@@ -190,13 +208,30 @@ def test_what_the_policy_forbids_cannot_be_approved(hanse: Hanse, site: Path, lo
 def test_a_run_that_cannot_be_told_is_named_and_the_decision_stands(
     hanse: Hanse, site: Path, loaded: LoadedPlan
 ) -> None:
-    PlanStore(site / "plans").note_runs({"xrays-1": loaded.digest})
+    PlanStore(site / "plans").note_runs({"xrays-1": loaded.digest}, {})
 
     ended = hanse("plan", "reject", loaded.digest, "--site", site)
 
     assert ended.code == 0
     assert ended.err.startswith("warning: xrays-1 was not notified: https://localhost:1 cannot be reached")
     assert PlanStore(site / "plans").answer(loaded.digest) is not None
+
+
+def test_a_person_does_not_answer_another_run_of_an_earlier_runs_name(
+    hanse: Hanse, site: Path, loaded: LoadedPlan
+) -> None:
+    PlanStore(site / "plans").note_runs({"xrays-1": loaded.digest}, {"xrays-1": 1_000})
+    hanse("plan", "reject", loaded.digest, "--site", site)
+    PlanStore(site / "plans").note_runs({"xrays-1": loaded.digest}, {"xrays-1": 2_000})
+
+    ended = hanse("plan", "reject", loaded.digest, "--site", site)
+
+    assert (
+        "xrays-1 was not notified: run xrays-1, submitted on 1970-01-01 00:00:02Z, is not the run"
+        in ended.err
+    )
+    log = json.loads(hanse("collaborator", "log", "--site", site, "--json").out)
+    assert [each["submitted_ms"] for each in log if each["kind"] == "PlanAnswerReleased"] == [1_000]
 
 
 def test_diff_tells_settings_and_lines_of_code(

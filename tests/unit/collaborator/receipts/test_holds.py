@@ -28,7 +28,7 @@ from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import AggregatorRestoreAcknowledged, ContradictionAcknowledged
 from hanse.core.values.statements import CertifiedStatement
-from hanse.errors import PolicyError, ProtocolError, StorageError, TransportError
+from hanse.errors import PolicyError, ProtocolError, StorageError, TransportError, TrustError
 from hanse.pki.receipts import verify_receipt
 from hanse.wire.messages.sites import RunWork
 
@@ -233,6 +233,46 @@ class TestRestore:
         )
         assert last.signing_key == site.upstream.signer.key.fingerprint
         assert noted_restore(site.directory, NOTICED) is None
+
+    def test_a_person_can_acknowledge_it_before_the_agent_has_heard_of_it(
+        self, site: Site, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(served(site))
+        claims(site, site.upstream.signer.acknowledgement())
+
+        said = acknowledged(site, run, "we called olga")
+
+        assert "restored from a backup, as its operator olga acknowledged" in said
+        known = noted_restore(site.directory, KNOWN)
+        assert known is not None
+        assert known.record == RESTORED
+        run(served(site))
+        assert "nothing leaves this site" not in caplog.text
+
+    def test_what_is_left_to_an_operator_is_said_to_a_person_who_is_too_early(
+        self, site: Site, run: Run
+    ) -> None:
+        run(served(site))
+        site.upstream.fail("receipts", StorageError("nothing is recorded until an operator has acted"))
+
+        with pytest.raises(StorageError, match="until an operator has acted"):
+            acknowledged(site, run)
+
+    def test_without_a_restore_the_person_learns_that_the_aggregator_states_none(
+        self, site: Site, run: Run
+    ) -> None:
+        run(served(site))
+
+        assert "the aggregator states no restore that is not acknowledged here" in acknowledged(site, run)
+
+    def test_a_claim_without_proof_is_not_acknowledged(self, site: Site, run: Run) -> None:
+        run(served(site))
+        claims(site, None)
+
+        with pytest.raises(TrustError, match="no operator's statement"):
+            acknowledged(site, run)
+
+        assert noted_restore(site.directory, KNOWN) is None
 
     def test_a_site_without_receipts_has_nothing_to_lose_and_serves(self, site: Site, run: Run) -> None:
         claims(site, site.upstream.signer.acknowledgement())

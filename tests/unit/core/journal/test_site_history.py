@@ -3,10 +3,12 @@ from dataclasses import replace
 import pytest
 
 from hanse.core.journal import site_history
-from hanse.core.journal.chain import Record
+from hanse.core.journal.chain import ChainHead, Record
 from hanse.core.journal.site_history import SiteHistory, asked_by
 from hanse.core.journal.site_records import (
     STREAM,
+    AggregatorRestoreAcknowledged,
+    ContradictionAcknowledged,
     DamagedJournal,
     FailureReleased,
     JournalHead,
@@ -120,6 +122,33 @@ def test_only_the_latest_releases_are_remembered(monkeypatch: pytest.MonkeyPatch
 
     assert history.released(result(2)) is None
     assert history.released(result(1, examples=6)) is not None
+
+
+def aggregator_restored() -> AggregatorRestoreAcknowledged:
+    record = ChainHead(sequence=5, digest="c" * 64)
+    return AggregatorRestoreAcknowledged(
+        record=record, operator="olga", signing_key=None, stated="", by="kim", reason=""
+    )
+
+
+def contradicted() -> ContradictionAcknowledged:
+    digests = "a" * 64, "b" * 64
+    return ContradictionAcknowledged(
+        stream="demo-1", sequence=3, digests=digests, folder="until", by="kim", reason=""
+    )
+
+
+@pytest.mark.parametrize(
+    "acknowledged", [restore(head(40), head(3), generation=1), aggregator_restored(), contradicted()]
+)
+@pytest.mark.parametrize("release", [result(), failure("no data"), answer(True)])
+def test_a_release_of_before_an_acknowledgement_does_not_stand_for_one_of_after_it(
+    acknowledged: SiteRecord, release: Release
+) -> None:
+    history = followed(BEGUN, release, acknowledged)
+
+    assert history.released(release) is None
+    assert followed(BEGUN, release, acknowledged, release).released(release) is not None
 
 
 @pytest.mark.parametrize("number", [1, 2])

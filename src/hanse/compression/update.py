@@ -18,6 +18,7 @@ import numpy as np
 from hanse.compression.chain import Chain
 from hanse.compression.registry import make_chain
 from hanse.compression.tensor import TensorCodec
+from hanse.compression.tied import TiedTensors
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.transforms import SEGMENT, Compression
@@ -79,6 +80,7 @@ class UpdateCodec:
         Raises:
             UpdateError: Numbers that a step cannot take, or not finite ones; names the tensor.
         """
+        tied = TiedTensors(self._chain)
         for name, array in update.items():
             codec = self.tensor(TensorSpec(tuple(array.shape), array.dtype.name))
             if codec is None:
@@ -86,7 +88,7 @@ class UpdateCodec:
                 continue
             before = (memory or {}).get(name)
             try:
-                yield self._encode(name, codec, array, _seed(seed, codec.spec), before)
+                yield self._encode(name, codec, array, derive(seed, tied.first(name, array)), before)
             except UpdateError as error:
                 raise UpdateError(
                     f"tensor {name!r} cannot be compressed: {error.message}", mend=error.mend
@@ -118,7 +120,7 @@ class UpdateCodec:
         for name, spec in expected.items():
             codec = self.tensor(spec)
             if codec is not None:
-                _check_content(codec, name, encoded[name], _seed(seed, spec), what)
+                _check_content(codec, name, encoded[name], derive(seed, name), what)
             elif not_finite({name: encoded[name]}):
                 raise UpdateError(f"the update of {what} has a NaN or an infinity in tensor {name!r}")
 
@@ -141,7 +143,7 @@ class UpdateCodec:
             if codec is None:
                 found[name] = encoded[name]
             else:
-                found[name] = _decoded(codec, encoded[name], _seed(seed, spec)).as_array
+                found[name] = _decoded(codec, encoded[name], derive(seed, name)).as_array
         return found
 
     def _encode(
@@ -190,11 +192,6 @@ def _decoded(codec: TensorCodec, encoded: Array, seed: int) -> LazyTensor:
 def update_seed(plan_seed: int, site: str, exchange: int) -> int:
     """Seed of the compression of one update: known to both ends, the same when the task is run again."""
     return derive(plan_seed, "compression", site, exchange)
-
-
-def _seed(of_update: int, spec: TensorSpec) -> int:
-    # Not by the tensor's name: two names of one tensor (tied weights) stay the same bits.
-    return derive(of_update, spec.dtype, *spec.shape)
 
 
 def _check_content(codec: TensorCodec, name: str, encoded: Array, seed: int, what: str) -> None:

@@ -261,7 +261,11 @@ def test_reading_a_strangers_frame_takes_no_more_memory_than_its_segment() -> No
     assert peak < 1 << 20
 
 
-@pytest.mark.parametrize("name", LOSSY)
+BY_SEED = ("drive", "eden", "random_k", "rotate")
+"""Beginnings of names of chains whose decoding needs the seed."""
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSY if not any(part in name for part in BY_SEED)])
 def test_two_names_of_one_tensor_stay_the_same_bits(name: str) -> None:
     weight = normal(6_000).reshape(60, 100)
     update = {"embedding": weight, "other": weight + 1, "output": weight}

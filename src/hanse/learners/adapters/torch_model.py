@@ -147,8 +147,8 @@ def _shared(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
         if other != name:
             mend = (
                 f"{other!r} and {name!r} are one tensor in the model, and two different ones in what was "
-                "received. Start from a model in which they are the same, disclose both or none of them, or "
-                f"exchange one of them: personal=[{name!r}]."
+                "received. Start from a model in which they are the same, compress by other steps than "
+                f"`eden`, `drive`, `rotate` and `random_k`, or exchange one of them: personal=[{name!r}]."
             )
             yield from ((other, mend), (name, mend))
 

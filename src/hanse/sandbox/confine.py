@@ -30,6 +30,9 @@ OWN_PROCESSES = 3
 _BACKSTOP = 8
 """Times the processes that a worker may have, where the kernel counts those of other workers with them."""
 
+_MOST_OPEN_FILES = 4_096
+"""Files that one process of a worker may open at most: the watch looks at all that are open."""
+
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 
 
@@ -50,7 +53,8 @@ class Confinement:
         file_bytes: Most bytes of one file it writes; None for no limit.
         disk_reserve: Bytes of the disk that it has to leave free; None for none.
         processes: Most processes and threads it may have; None for no limit.
-        open_files: Files that one process of it may open, unless it asks for more; None to leave that.
+        open_files: Files that one process of it may open, unless it asks for more (4,096 at most); None
+            to leave that.
         secrets: Files that it must not be able to read. Each is tried, once confined.
     """
 
@@ -358,9 +362,13 @@ def _limit(confinement: Confinement, layers: Layers) -> None:
             _, hard = resource.getrlimit(kind)
             most = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (most, most))
+    soft, hard = (
+        _MOST_OPEN_FILES if value == resource.RLIM_INFINITY else min(value, _MOST_OPEN_FILES)
+        for value in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
     if confinement.open_files is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (confinement.open_files, hard))
+        soft = min(confinement.open_files, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _most(processes: int, layers: Layers) -> int:

@@ -92,8 +92,7 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
         if is_masked(value):
             raise TaskError(f"{doing}: parameter {name!r} has masked numbers", mend="Give it filled().")
     return {
-        name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value)
-        for name, value in items
+        name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value) for name, value in items
     }
 
 

@@ -273,11 +273,11 @@ def _watched(confinement: Confinement, layers: Layers) -> Iterator[str]:
         return
     if confinement.memory_bytes is not None:
         yield (
-            "the memory of a worker's processes together is measured a few times a second and not held, and "
-            "what the kernel keeps for them (sockets, pipes, files on their way) is not seen"
+            "the memory of a worker's processes together is measured, every 0.2 to 2 seconds, and not held, "
+            "and what the kernel keeps for them (sockets, pipes, files on their way) is not seen"
         )
     if confinement.processes is not None and not layers.counted:
-        yield "the number of a worker's processes is counted a few times a second and not held"
+        yield "the number of a worker's processes is counted, every 0.2 to 2 seconds, and not held"
 
 
 def _granted(confinement: Confinement, workspace: Path) -> tuple[Grant, ...]:

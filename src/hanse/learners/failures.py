@@ -75,7 +75,7 @@ def failure(doing: str, error: BaseException) -> HanseError:
 
 
 def workflow_failure(error: BaseException) -> HanseError:
-    """Tell an error of the plan's own workflow as one of ours."""
+    """State an error of the plan's own workflow as one of ours."""
     return ours(error) or WorkflowError(f"the workflow failed at {place(error)}: {describe(error)}")
 
 

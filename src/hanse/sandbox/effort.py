@@ -1,4 +1,4 @@
-"""What one look at a worker may cost: a worker that has too much to be looked at could hide in it."""
+"""Cost of one look at a worker, bounded: a worker that has too much to be looked at could hide in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TooMuchToLookAtError(Exception):
 
 
 class Effort:
-    """What is left of one look, by the thread that takes it.
+    """Remainder of one look, by the thread that takes it.
 
     Args:
         files: Open files that may be looked at.

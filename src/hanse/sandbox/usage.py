@@ -198,7 +198,7 @@ def _note_nameless(link: str, found: OpenFiles) -> None:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        name = ""  # in folders so deep that no path names it: only the file itself can tell
+        name = ""  # in folders so deep that no path names it: only the file itself can show it
     if name and not name.endswith(" (deleted)"):
         return
     file = os.stat(link)  # noqa: PTH116 - follows the link to what has no name

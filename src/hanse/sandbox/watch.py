@@ -129,7 +129,7 @@ class Watch:
             os.fsencode(place) + b"/" for place in (workspace, *confinement.write, *_OWN_TEMPORARY)
         )
         self._open = False
-        """Whether the worker's processes could be looked into as it began."""
+        """True where the worker's processes could be looked into as it began."""
         self._began_at: float | None = None
         """When the look began that is being taken."""
         self._before = Taken(0, 0)
@@ -172,7 +172,7 @@ class Watch:
                 if (found := self.look()) is not None:
                     return found
                 failed_since = math.inf
-            except Exception as error:  # noqa: BLE001  # whatever a worker does, the watch over it goes on
+            except Exception as error:  # noqa: BLE001  # whatever a worker does, the watch over it continues
                 if failed != (failed := str(error)):
                     logger.warning("a worker cannot be looked at now: %s", error)
                 if not _is_ours(error):

@@ -321,9 +321,10 @@ def outlasts(spec: WorkerSpec, name: str, *arguments: Any) -> Any:
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    "kind", ["files in memory", "mappings", "mappings put away", "mapped files in memory", "children"]
-)
+KINDS = ["files in memory", "mappings", "mappings put away", "mapped files in memory", "children"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @MACHINES
 def test_a_worker_is_ended_whose_processes_hold_too_much_memory_together(
     tmp_path: Path, refused: str, kind: str
@@ -338,9 +339,35 @@ def test_a_worker_is_ended_whose_processes_hold_too_much_memory_together(
     assert "Raise `memory`" in limit.mend
 
 
-@pytest.mark.parametrize(
-    "kind", ["files in memory", "mappings", "mappings put away", "mapped files in memory", "children"]
-)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_open_folder_that_no_path_names_blinds_no_watch(tmp_path: Path, kind: str) -> None:
+    _, limit = exceeded_by(spec(tmp_path, memory_bytes=200 << 20), "hold_unseen", kind, 280 << 20)
+
+    assert limit is not None
+    assert "`worker: {memory: ...}`" in limit.what
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only a superuser may see the size of a mapped file")
+def test_a_file_in_memory_of_which_one_page_is_mapped_counts_whole(tmp_path: Path) -> None:
+    limited = spec(tmp_path, memory_bytes=200 << 20)
+
+    _, limit = exceeded_by(limited, "hold", "files in memory mapped by one page", 280 << 20)
+
+    assert limit is not None
+
+
+def test_a_worker_with_more_open_files_than_can_be_looked_at_is_ended(tmp_path: Path) -> None:
+    ended, _ = exceeded_by(spec(tmp_path, memory_bytes=200 << 20), "open_too_many_files", 20, 4_000)
+
+    assert "its processes had more than 65536 files open" in ended
+
+
+@MACHINES
+def test_memory_that_no_look_sees_is_refused(attempt_there: Try) -> None:
+    assert attempt_there("hold_secret_memory") in REFUSALS
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_may_hold_what_its_limit_permits(tmp_path: Path, kind: str) -> None:
     assert outlasts(spec(tmp_path, memory_bytes=200 << 20), "hold", kind, 80 << 20) == "held"
 
@@ -399,10 +426,11 @@ def test_a_worker_is_ended_that_leaves_less_of_the_disk_free_than_it_has_to(
     assert "Free some space" in limit.mend
 
 
-def test_files_that_are_deleted_and_open_count_as_written(small_disk: Path) -> None:
+@pytest.mark.parametrize("how", ["write_deleted_files", "write_mapped_files"])
+def test_files_that_are_deleted_and_held_count_as_written(small_disk: Path, how: str) -> None:
     limited = spec(small_disk, disk_reserve=leaving(small_disk, 40 << 20))
 
-    ended, _ = exceeded_by(limited, "write_deleted_files", 15 << 20, 6)
+    ended, _ = exceeded_by(limited, how, 15 << 20, 6)
 
     assert "left less of the disk free than `disk_reserve`" in ended
 
@@ -426,6 +454,12 @@ def test_what_a_worker_leaves_in_its_temporary_directory_is_deleted(tmp_path: Pa
     assert list((tmp_path / "workspace" / "tmp").iterdir()) == []
 
 
+def test_what_a_worker_leaves_where_no_path_leads_is_deleted(tmp_path: Path) -> None:
+    attempt(spec(tmp_path), "leave_in_deep_folders")
+
+    assert list((tmp_path / "workspace" / "tmp").iterdir()) == []
+
+
 def test_what_an_earlier_worker_left_in_the_temporary_directory_is_deleted(tmp_path: Path) -> None:
     temporary = tmp_path / "workspace" / "tmp"
     temporary.mkdir(parents=True)
@@ -435,7 +469,7 @@ def test_what_an_earlier_worker_left_in_the_temporary_directory_is_deleted(tmp_p
 
 
 def test_a_worker_has_the_usual_number_of_open_files_where_its_starter_has_more(tmp_path: Path) -> None:
-    assert attempt(spec(tmp_path, open_files=512), "open_file_limit") == 512
+    assert attempt(spec(tmp_path, open_files=512), "open_file_limit") == [512, 4096]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the system's library has no such setting")

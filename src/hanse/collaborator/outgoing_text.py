@@ -39,7 +39,8 @@ class OutgoingText:
         }
         # Not `resolve`, which refuses links in a circle.
         real = {os.path.realpath(path): name for path, name in named.items()}
-        return OutgoingText(real | {str(path.absolute()): name for path, name in named.items()})
+        known = real | {str(path.absolute()): name for path, name in named.items()}
+        return OutgoingText({**_top_folders(), **known})
 
     def line(self, text: str, most: int) -> str:
         """A sentence, cut after so many characters."""
@@ -52,6 +53,13 @@ class OutgoingText:
     def reasons(self, reasons: tuple[str, ...], most: int) -> tuple[str, ...]:
         """The reasons of an answer to a plan, the first ones of many."""
         return tuple(self.line(reason, MOST_REASON_CHARS) for reason in reasons[:most])
+
+
+def _top_folders() -> dict[str, str]:
+    """Folders that every path of this machine begins with."""
+    with suppress(OSError):
+        return {f"/{entry.name}": "<path>" for entry in os.scandir("/") if entry.is_dir()}
+    return {}
 
 
 def _usual_folders() -> dict[Path, str]:

@@ -7,11 +7,10 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_MOST_LEVELS = 50
-"""Levels of folders in folders after which one is moved up: the path of a deep one is too long to be used."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def delete_tree(folder: Path) -> None:
@@ -30,39 +29,60 @@ def delete_tree(folder: Path) -> None:
 
 def empty_folder(folder: Path) -> None:
     """Delete what is in a folder; see `delete_tree`."""
-    names = (folder / f".deleting-{secrets.token_hex(8)}-{number}" for number in itertools.count())
-    # Each with its level below `folder`, twice: to take out what is in it, and then to delete it.
-    waiting = [(folder, 0, False)]
-    while waiting:
-        place, level, emptied = waiting.pop()
-        if emptied:
-            with suppress(OSError):
-                place.rmdir()
-            continue
-        if level:
-            waiting.append((place, level, True))
-        for below in _clear(place):
-            if level < _MOST_LEVELS:
-                waiting.append((below, level + 1, False))
-            else:
-                with suppress(OSError):
-                    waiting.append((below.rename(next(names)), 1, False))
-
-
-def _clear(place: Path) -> Iterator[Path]:
-    """Delete the files in a folder; the folders in it, which their owner can change then."""
     with suppress(OSError):
-        _permit(place)
-        with os.scandir(place) as entries:
-            for entry in entries:
+        _permit(os.fspath(folder))
+        with _opened(os.fspath(folder)) as top:
+            # Again as long as something goes: that may have made the room on a full disk for the rest.
+            while _empty(top):
+                pass
+
+
+def _empty(top: int) -> bool:
+    """Delete what is in a folder as far as it can be; whether something was, and something is left."""
+    begun = len(os.listdir(top))
+    names = (f".deleting-{secrets.token_hex(8)}-{number}" for number in itertools.count())
+    waiting = list(_clear(top))
+    moved = 0
+    while waiting:
+        name = waiting.pop()
+        # By descriptors and not by paths, which can be too long to be used: what is in a folder that is
+        # not empty is moved up, so that all are deleted at the first level.
+        with suppress(OSError), _opened(name, top) as place:
+            for below in _clear(place):
                 with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        _permit(Path(entry))
-                        yield Path(entry)
-                    else:
-                        Path(entry).unlink()
+                    os.rename(below, above := next(names), src_dir_fd=place, dst_dir_fd=top)
+                    waiting.append(above)
+                    moved += 1
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=top)
+    left = len(os.listdir(top))
+    return left > 0 and (left < begun or moved > 0)
 
 
-def _permit(folder: Path) -> None:
-    if stat.S_IMODE(folder.lstat().st_mode) & stat.S_IRWXU != stat.S_IRWXU:
-        folder.chmod(stat.S_IRWXU)
+def _clear(place: int) -> Iterator[str]:
+    """Delete the files and empty folders in a folder; the other folders, which can be changed then."""
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=place)
+                    continue
+                try:
+                    os.rmdir(entry.name, dir_fd=place)
+                except OSError:
+                    _permit(entry.name, place)
+                    yield entry.name
+
+
+@contextmanager
+def _opened(folder: str, place: int | None = None) -> Iterator[int]:
+    descriptor = os.open(folder, _FOLDER, dir_fd=place)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _permit(folder: str, place: int | None = None) -> None:
+    if stat.S_IMODE(os.lstat(folder, dir_fd=place).st_mode) & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(folder, stat.S_IRWXU, dir_fd=place)

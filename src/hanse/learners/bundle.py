@@ -60,7 +60,7 @@ def load_function(bundle_dir: Path, reference: str) -> Callable[..., Any]:
     _check_file(folder, module_name)
     _enter(folder)
     module = _imported(folder, module_name)
-    function = getattr(module, name, None)
+    function = _attribute(module, name)
     if callable(function):
         return function  # type: ignore[no-any-return]  # whatever the user's module holds
     raise PlanError(f"{module_name}.py has no function {name!r}", mend=_suggestion(module, name))
@@ -91,8 +91,11 @@ def _is_installed(source: str) -> bool:
 
 def _source(module: ModuleType) -> str:
     # By `__dict__`: asking a lazy module for an attribute would load it.
-    attributes = getattr(module, "__dict__", {})
-    source = attributes.get("__file__") or next(iter(attributes.get("__path__", ())), "")
+    try:
+        attributes = getattr(module, "__dict__", {})
+        source = attributes.get("__file__") or next(iter(attributes.get("__path__", ())), "")
+    except BaseException:  # noqa: BLE001  # code may put anything in the place of a module
+        return ""
     return source if isinstance(source, str) else ""
 
 
@@ -125,7 +128,9 @@ def _imported(folder: Path, module_name: str) -> ModuleType:
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # the outermost edge of the user's code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the outermost edge of the user's code
         raise PlanError(f"cannot import {module_name}: {place(error)}: {describe(error)}") from error
     finally:
         sys.dont_write_bytecode = before
@@ -134,6 +139,15 @@ def _imported(folder: Path, module_name: str) -> ModuleType:
             f"the plan's {module_name}.py has the name of another module", mend="Rename the file."
         )
     return module
+
+
+def _attribute(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name, None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may compute its attributes
+        raise PlanError(f"cannot import {name}: {place(error)}: {describe(error)}") from error
 
 
 def _suggestion(module: ModuleType, name: str) -> str:

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hanse.core.values.safe_text import last_lines, one_line
-from hanse.errors import HanseError, TaskError
+from hanse.errors import ERRORS, HanseError, TaskError, WorkflowError
 
 MAX_LOG_TAIL = 8_000
 """Most characters of a traceback that are passed on."""
 _MOST_PLACE_CHARS = 200
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TEMPORARY = "/tmp"  # noqa: S108 - which code may write to, and is refused where no tree of its own is mounted
+_KINDS = frozenset(ERRORS.values())
+_WORDS = ("message", "mend", "log_tail")
 
 _LIBRARIES = tuple(
     f"{folder}/"
@@ -35,6 +37,13 @@ def is_library(filename: str) -> bool:
 
 def place(error: BaseException) -> str:
     """The line of the user's code that an error came from, as `heart.py:42`."""
+    try:
+        return _place(error)
+    except BaseException:  # noqa: BLE001  # what the error says of itself is the user's code, too
+        return "an unknown place"
+
+
+def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return _named(error.filename, error.lineno)
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
@@ -56,12 +65,16 @@ def failure(doing: str, error: BaseException) -> HanseError:
     Returns:
         A `TaskError` that names the line; errors of ours that tell it already are returned as they are.
     """
-    if isinstance(error, HanseError) and not isinstance(error, TaskError):
-        return error
-    tail = last_lines("".join(traceback.format_exception(error)), MAX_LOG_TAIL)
+    told = None if isinstance(error, TaskError) else ours(error)
+    if told is not None:
+        return told
+    tail = trace(error)
     if isinstance(error, TaskError):
-        message, mend = one_line(str(error.message)), one_line(str(error.mend))
-        return TaskError(f"{place(error)}: {message}", mend=mend, log_tail=tail)
+        try:
+            message, mend = one_line(str(error.message)), one_line(str(error.mend))
+            return TaskError(f"{place(error)}: {message}", mend=mend, log_tail=tail)
+        except BaseException:  # noqa: BLE001  # a kind of the user's own, whose words are code
+            return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", log_tail=tail)
     return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", mend=hint(error), log_tail=tail)
 
 
@@ -102,26 +115,84 @@ def _hint_of_file(path: Path, *, refused: bool) -> str:
     return ""
 
 
+def workflow_failure(error: BaseException) -> HanseError:
+    """State an error of the plan's own workflow as one of ours."""
+    return ours(error) or WorkflowError(f"the workflow failed at {place(error)}: {describe(error)}")
+
+
+def ours(error: BaseException) -> HanseError | None:
+    """An error of a kind of Hanse's own, in plain text; None of another one, also of the user's own kinds.
+
+    Those may have words, a code or a way to be shown that are code.
+    """
+    if type(error) not in _KINDS:
+        return None
+    words = {name: value for name, value in vars(error).items() if name in _WORDS and type(value) is str}
+    if not {"message", "mend"} <= words.keys():
+        return None
+    if words.keys() == vars(error).keys():
+        return error  # type: ignore[return-value]  # all kinds are of that tree
+    return type(error)(**words)  # type: ignore[return-value]
+
+
+def trace(error: BaseException) -> str:
+    """The end of an error's traceback."""
+    try:
+        return last_lines("".join(traceback.format_exception(error)), MAX_LOG_TAIL)
+    except BaseException:  # noqa: BLE001  # the user's code makes the messages, too
+        return last_lines("".join(traceback.format_tb(error.__traceback__)), MAX_LOG_TAIL)
+
+
 def describe(error: BaseException) -> str:
     """An error's kind and message in one line, printable and bounded."""
+    kind = _name_of(type(error))
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001  # the user's code makes the message, too
+        message = one_line(str(error))
+    except BaseException:  # noqa: BLE001  # the user's code makes the message, too
         message = "its message cannot be read"
-    return one_line(f"{type(error).__name__}: {message}").removesuffix(":")
+    return one_line(f"{kind}: {message}").removesuffix(":")
 
 
 @contextmanager
 def users_code(doing: str) -> Iterator[None]:
     """Turn whatever the user's code raises in this block into an error that says where.
 
+    All of it: also what would end the process without a word, as `SystemExit` does. Ctrl-C alone is not
+    the user's code.
+
     Raises:
         HanseError: See `failure`.
     """
     try:
         yield
-    except (Exception, SystemExit) as error:  # the outermost edge of the user's code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the outermost edge of the user's code
         told = failure(doing, error)
         if told is error:
             raise
         raise told from error
+
+
+@contextmanager
+def users_objects(doing: str) -> Iterator[None]:
+    """As `users_code`, for a block that looks at what the user's code gave, which can be code as well.
+
+    Raises:
+        HanseError: Errors of ours pass as they are; for others see `failure`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        told = ours(error) or failure(doing, error)
+        if told is error:
+            raise
+        raise told from error
+
+
+def _name_of(kind: type) -> str:
+    # Not `kind.__name__`, which a class of its class could compute.
+    name = type.__dict__["__name__"].__get__(kind)
+    return str.__str__(name)

@@ -14,6 +14,7 @@ from hanse.core.values.significant import rounded_metrics
 from hanse.core.values.update import ReportedMetrics, Task
 from hanse.errors import TaskError
 from hanse.learners.base import Session
+from hanse.learners.failures import users_objects
 from hanse.learners.notices import notice
 from hanse.learners.read_back import difference
 
@@ -81,6 +82,11 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
         TaskError: The user's code failed, or trained nothing where an update is due.
         HanseError: As `Session.perform`.
     """
+    with users_objects(ask.task):
+        return _performed(session, plan, site, ask, received)
+
+
+def _performed(session: Session, plan: Plan, site: str, ask: Ask, received: Parameters | None) -> Performed:
     if ask.task == INITIALISE:
         return Performed(num_examples=0, update=session.initial_parameters())
     disclosure = disclosure_of(plan, ask.task)
@@ -104,6 +110,12 @@ def perform(session: Session, plan: Plan, site: str, ask: Ask, received: Paramet
             mend="Return the trained parameters in `TaskResult.parameters`, or declare `update: none`.",
         )
     names = declared(specs(received), disclosure)
+    if not names:
+        raise TaskError(
+            f"task {ask.task} at {site} has nothing to train: the model has no tensors, and the plan has it "
+            "disclose an update",
+            mend="Give the model in the learner's parameters(), or declare `update: none`.",
+        )
     trained = {name: result.parameters[name] for name in names}
     before = {name: received[name] for name in names}
     # What BatchNorm counts changes with every pass, whether or not anything is trained.

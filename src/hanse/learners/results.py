@@ -56,8 +56,8 @@ def checked_count(value: Any, doing: str) -> int:
         TaskError: It is none.
     """
     with suppress(Exception):  # a number of the user's own may raise anything
-        if not is_masked(value) and 0 <= (count := operator.index(value)) < _BEYOND:
-            return count
+        if not is_masked(value) and 0 <= (count := int.__index__(operator.index(value))) < _BEYOND:
+            return count  # a plain one, whatever the value was
     # Only what is short can be quoted.
     quoted = isinstance(value, float) or (isinstance(value, int) and abs(value) < _BEYOND)
     got = value if quoted else a_kind_of(value)
@@ -86,16 +86,16 @@ def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
     """
     if not isinstance(parameters, Mapping):
         raise TaskError(f"{doing}: parameters must be arrays by name, got {a_kind_of(parameters)}")
-    for name, value in parameters.items():
-        _name(name, doing)
+    # Once: the user's own mapping may give others the second time.
+    items = [(_name(name, doing), value) for name, value in parameters.items()]
+    for name, value in items:
         # A NumPy scalar is what arithmetic makes of an array without dimensions.
         if not isinstance(value, np.ndarray | np.generic | LazyTensor):
             raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
         if is_masked(value):
             raise TaskError(f"{doing}: parameter {name!r} has masked numbers", mend="Give it filled().")
     return {
-        name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value)
-        for name, value in parameters.items()
+        name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value) for name, value in items
     }
 
 
@@ -107,7 +107,7 @@ def _name(name: Any, doing: str) -> str:
     except UnicodeEncodeError:
         what = f"{name[:80]!a} is not a name: half of a surrogate pair is not text"
         raise TaskError(f"{doing}: {what}") from None
-    return name
+    return str.__str__(name)
 
 
 def _number(name: str, value: Any, doing: str) -> float:

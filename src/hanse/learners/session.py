@@ -14,7 +14,7 @@ from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
 from hanse.learners.agreement import TENSOR, Agreement, check_stated, sealed, unsealed
 from hanse.learners.base import AgreeingLearner, Learner, StatefulLearner
-from hanse.learners.failures import users_code
+from hanse.learners.failures import users_code, users_objects
 from hanse.learners.results import checked_arrays, checked_result
 from hanse.learners.seeding import seed_generators
 from hanse.learners.state import StateStore
@@ -54,7 +54,8 @@ class LearnerSession:
         Raises:
             TaskError: The user's code failed, or they are not those that the plan states.
         """
-        self._learner = self._learner or self._made()
+        with users_objects("agreement"):
+            self._learner = self._learner or self._made()
         return self._agreement
 
     def initial_parameters(self) -> Parameters:

@@ -32,6 +32,8 @@ _BACKSTOP = 8
 
 _MEMORY_REFUSED = "shared memory (/dev/shm) is refused even between processes of the worker"
 _SOCKETS_REFUSED = "local sockets are refused even between processes of the worker"
+_MOST_OPEN_FILES = 4_096
+"""Files that one process of a worker may open at most: the watch looks at all that are open."""
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 
@@ -53,7 +55,8 @@ class Confinement:
         file_bytes: Most bytes of one file it writes; None for no limit.
         disk_reserve: Bytes of the disk that it has to leave free; None for none.
         processes: Most processes and threads it may have; None for no limit.
-        open_files: Files that one process of it may open, unless it asks for more; None to leave that.
+        open_files: Files that one process of it may open, unless it asks for more (4,096 at most); None
+            to leave that.
         secrets: Files that it must not be able to read. Each is tried, once confined.
     """
 
@@ -273,11 +276,11 @@ def _watched(confinement: Confinement, layers: Layers) -> Iterator[str]:
         return
     if confinement.memory_bytes is not None:
         yield (
-            "the memory of a worker's processes together is measured a few times a second and not held, and "
-            "what the kernel keeps for them (sockets, pipes, files on their way) is not seen"
+            "the memory of a worker's processes together is measured, every 0.2 to 2 seconds, and not held, "
+            "and what the kernel keeps for them (sockets, pipes, files on their way) is not seen"
         )
     if confinement.processes is not None and not layers.counted:
-        yield "the number of a worker's processes is counted a few times a second and not held"
+        yield "the number of a worker's processes is counted, every 0.2 to 2 seconds, and not held"
 
 
 def _granted(confinement: Confinement, workspace: Path) -> tuple[Grant, ...]:
@@ -362,9 +365,13 @@ def _limit(confinement: Confinement, layers: Layers) -> None:
             _, hard = resource.getrlimit(kind)
             most = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (most, most))
+    soft, hard = (
+        _MOST_OPEN_FILES if value == resource.RLIM_INFINITY else min(value, _MOST_OPEN_FILES)
+        for value in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
     if confinement.open_files is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (confinement.open_files, hard))
+        soft = min(confinement.open_files, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _most(processes: int, layers: Layers) -> int:

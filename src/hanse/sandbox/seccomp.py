@@ -25,6 +25,8 @@ _REFUSED = (
     "semget",
     "msgget",
     "mq_open",
+    # Memory that is in no count: of no process, and of no file that is open.
+    "memfd_secret",
     # The user's keyring.
     "add_key",
     "request_key",

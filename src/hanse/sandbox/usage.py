@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from hanse.sandbox.effort import Effort, TooMuchToLookAtError
+
 _GONE = (FileNotFoundError, ProcessLookupError)
-_SHARED = re.compile(
-    rb"^([0-9a-f]+)-([0-9a-f]+) ...s \S+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(?:/dev/zero|/memfd:.*) \(deleted\)$",
-    re.MULTILINE,
+_NAMELESS = re.compile(
+    rb"^([0-9a-f]+)-([0-9a-f]+) ...(.) \S+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*) \(deleted\)$", re.MULTILINE
 )
-"""A mapping of memory that processes share and that no folder shows."""
+"""A mapping of a file that no folder shows: of a disk, or in memory (`memfd_create`, shared by a fork)."""
+_ZERO, _IN_MEMORY = b"/dev/zero", b"/memfd:"
 _PARENT = 1
 """Field of /proc/PID/stat after the command's name, which may hold anything."""
 _BLOCK = 512
+_PART = 1 << 16
+"""Bytes of a long file of /proc that are read at once."""
 
 Inode = tuple[int, int]
 """Device and number of a file."""
@@ -33,8 +39,8 @@ class Memory:
     Attributes:
         private: What is not shared on purpose. What a process has in common with one that it was forked
             from counts for both; `proportional_memory` counts it once.
-        shared: Files in memory, mappings that are shared by their whole length (pages stay that no
-            process maps at the moment), and what lies in a shared folder of their own.
+        shared: Files in memory and mappings that are shared, with pages that no process maps at the
+            moment, and what lies in a shared folder of their own.
     """
 
     private: int
@@ -82,29 +88,67 @@ def threads_of_user() -> int:
     return total
 
 
-def memory(processes: Sequence[int], folder: Path) -> Memory:
+def can_look_into(processes: Collection[int]) -> bool:
+    """Say whether what processes hold can be seen; not where the kernel protects them from this one."""
+    try:
+        open_files(processes)
+        mapped_files(processes)
+    except PermissionError:
+        return False
+    except TooMuchToLookAtError:
+        return True
+    return True
+
+
+def memory(processes: Sequence[int], folder: Path, effort: Effort | None = None) -> Memory:
     """Measure the memory that processes hold together.
 
     Args:
         processes: Their ids; the first has started the others.
         folder: A folder in memory, such as `/dev/shm`, that may be their own and not this process's.
+        effort: What the look may cost.
+
+    Raises:
+        PermissionError: A process cannot be looked into.
+        TooMuchToLookAtError: They have too much.
     """
+    effort = effort or Effort()
     states = [state for process in processes if (state := _state(process)) is not None]
     private = sum(_bytes(state, b"RssAnon:") + _bytes(state, b"VmSwap:") for state in states)
-    try:
-        shared = _mapped(processes) | open_files(processes).memory
-        return Memory(private, sum(shared.values()) + _used(processes[0], folder))
-    except PermissionError:  # one cannot be looked into: what it maps counts, even if others map it too
-        return Memory(private, sum(_bytes(state, b"RssShmem:") for state in states))
+    shared = mapped_files(processes, effort).memory | open_files(processes, effort).memory
+    return Memory(private, sum(shared.values()) + _used(processes[0], folder))
 
 
-def proportional_memory(processes: Iterable[int]) -> int:
+def memory_from_outside(processes: Iterable[int]) -> Memory:
+    """Measure the memory of processes that cannot be looked into.
+
+    What they map counts, even if several map the same; a file in memory that none maps is not seen.
+    """
+    states = [state for process in processes if (state := _state(process)) is not None]
+    return Memory(
+        sum(_bytes(state, b"RssAnon:") + _bytes(state, b"VmSwap:") for state in states),
+        sum(_bytes(state, b"RssShmem:") for state in states),
+    )
+
+
+def proportional_memory(processes: Iterable[int], within_s: float = 10.0) -> int:
     """Measure the private memory of processes, with what several have in common once, bytes.
 
     The kernel looks at every page for that, which takes long.
+
+    Args:
+        processes: Their ids.
+        within_s: Seconds after which it ends.
+
+    Raises:
+        TooMuchToLookAtError: It took longer.
     """
-    total = 0
+    total, until = 0, time.monotonic() + within_s
     for process in processes:
+        if time.monotonic() > until:
+            raise TooMuchToLookAtError(
+                "its processes had so much memory in common that it cannot be counted in time"
+            )
         try:
             text = _read(f"/proc/{process}/smaps_rollup")
             total += _bytes(text, b"Pss_Anon:") + _bytes(text, b"SwapPss:")
@@ -129,39 +173,108 @@ class OpenFiles:
     deleted: dict[Inode, int]
 
 
-def open_files(processes: Iterable[int]) -> OpenFiles:
+def open_files(processes: Iterable[int], effort: Effort | None = None) -> OpenFiles:
     """Find the files that processes hold open and that are in no folder.
 
     Raises:
         PermissionError: A process cannot be looked into.
+        TooMuchToLookAtError: They have too many files open.
     """
+    effort = effort or Effort()
     found = OpenFiles({}, {})
     for process in processes:
-        with suppress(*_GONE), os.scandir(f"/proc/{process}/fd") as entries:
-            for entry in entries:
+        with suppress(*_GONE):
+            names = os.listdir(f"/proc/{process}/fd")  # noqa: PTH208 - names, and often
+            effort.spend(len(names))
+            for name in names:
                 with suppress(*_GONE):
-                    name = os.readlink(entry.path)  # noqa: PTH115 - a name, and often
-                    if not name.endswith(" (deleted)"):
-                        continue
-                    file = os.stat(entry.path)  # noqa: PTH116 - follows the link to what has no name
-                    if stat.S_ISREG(file.st_mode):
-                        files = found.memory if name.startswith("/memfd:") else found.deleted
-                        files[file.st_dev, file.st_ino] = file.st_blocks * _BLOCK
+                    _note_nameless(f"/proc/{process}/fd/{name}", found)
     return found
 
 
-def _mapped(processes: Iterable[int]) -> dict[Inode, int]:
-    """Bytes of mappings that are shared and that no folder shows, by inode."""
-    most: dict[Inode, int] = {}
+def _note_nameless(link: str, found: OpenFiles) -> None:
+    """Note an open file, if it is in no folder."""
+    try:
+        name = os.readlink(link)  # noqa: PTH115 - a name, and often
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = ""  # in folders so deep that no path names it: only the file itself can show it
+    if name and not name.endswith(" (deleted)"):
+        return
+    file = os.stat(link)  # noqa: PTH116 - follows the link to what has no name
+    if stat.S_ISREG(file.st_mode) and (name or file.st_nlink == 0):
+        files = found.memory if name.startswith("/memfd:") else found.deleted
+        files[file.st_dev, file.st_ino] = file.st_blocks * _BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class MappedFiles:
+    """Files that processes map and that are in no folder.
+
+    Attributes:
+        memory: Bytes of those in memory, by inode.
+        deleted: Bytes of those of a disk, by inode.
+        unmeasured: Paths that those of a disk had whose size cannot be seen, as few users may.
+    """
+
+    memory: dict[Inode, int]
+    deleted: dict[Inode, int]
+    unmeasured: set[bytes]
+
+
+def mapped_files(processes: Iterable[int], effort: Effort | None = None) -> MappedFiles:
+    """Find the files that processes map, also those whose descriptors they have closed.
+
+    One in memory whose size cannot be seen counts by what of it is mapped.
+
+    Raises:
+        PermissionError: A process cannot be looked into.
+        TooMuchToLookAtError: They have too many mappings.
+    """
+    effort = effort or Effort()
+    found = MappedFiles({}, {}, set())
+    measured: set[Inode] = set()
     for process in processes:
         own: Counter[Inode] = Counter()
         with suppress(*_GONE):
-            for start, end, major, minor, number in _SHARED.findall(_read(f"/proc/{process}/maps")):
+            for start, end, mode, major, minor, number, path in _nameless_mappings(process, effort):
                 inode = os.makedev(int(major, 16), int(minor, 16)), int(number)
-                own[inode] += int(end, 16) - int(start, 16)
+                if path == _ZERO and mode != b"s":  # a process's own, and counted with it
+                    continue
+                if inode in measured:
+                    continue
+                in_memory = path == _ZERO or path.startswith(_IN_MEMORY)
+                file = _mapped_file(process, int(start, 16), int(end, 16))
+                if file is not None:
+                    measured.add(inode)
+                    files = found.memory if in_memory else found.deleted
+                    files[file.st_dev, file.st_ino] = file.st_blocks * _BLOCK
+                elif in_memory:
+                    own[inode] += int(end, 16) - int(start, 16)
+                else:
+                    found.unmeasured.add(path)
         for inode, size in own.items():
-            most[inode] = max(size, most.get(inode, 0))
-    return most
+            if inode not in measured:
+                found.memory[inode] = max(size, found.memory.get(inode, 0))
+    return found
+
+
+def _nameless_mappings(process: int, effort: Effort) -> Iterator[tuple[bytes, ...]]:
+    rest = b""
+    with open(f"/proc/{process}/maps", "rb", buffering=0) as file:  # noqa: PTH123
+        while part := file.read(_PART):
+            effort.spend()
+            lines, _, rest = (rest + part).rpartition(b"\n")
+            yield from _NAMELESS.findall(lines)
+
+
+def _mapped_file(process: int, start: int, end: int) -> os.stat_result | None:
+    """The file of a mapping; None where this user may not see it, or the mapping has gone."""
+    try:
+        return os.stat(f"/proc/{process}/map_files/{start:x}-{end:x}")  # noqa: PTH116
+    except (*_GONE, PermissionError):
+        return None
 
 
 def _used(process: int, folder: Path) -> int:

@@ -30,8 +30,8 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.safe_text import last_lines, one_line
 from hanse.core.values.update import Aggregate, Update, given
-from hanse.errors import HanseError, TaskError, WorkflowError, rebuild
-from hanse.learners.failures import MAX_LOG_TAIL, describe, place
+from hanse.errors import HanseError, TaskError, rebuild
+from hanse.learners.failures import MAX_LOG_TAIL, workflow_failure
 from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
@@ -294,7 +294,10 @@ class SimulationHost:
 def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:
     try:
         workflow(federation)
-    except HanseError:
+    except KeyboardInterrupt:
         raise
-    except Exception as error:  # the outermost edge of the plan's own workflow
-        raise WorkflowError(f"the workflow failed at {place(error)}: {describe(error)}") from error
+    except BaseException as error:  # the outermost edge of the plan's own workflow
+        told = workflow_failure(error)
+        if told is error:
+            raise
+        raise told from error

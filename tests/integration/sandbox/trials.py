@@ -209,6 +209,20 @@ def hold_in_a_file_in_memory_that_is_only_mapped(size: int) -> None:
     os.close(held[-2])
 
 
+def hold_in_a_file_in_memory_that_is_mapped_by_one_page(size: int) -> None:
+    hold_in_a_file_in_memory(size)
+    map_one_page(held.pop())
+
+
+def map_one_page(descriptor: int) -> None:
+    """Map the beginning of a file and close it; Python's own mappings keep a descriptor."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+    os.close(descriptor)
+
+
 def hold_in_children(size: int) -> None:
     for _ in range(8):
         if os.fork() == 0:
@@ -222,6 +236,7 @@ HOLDERS = {
     "mappings": hold_in_a_mapping,
     "mappings put away": hold_in_a_mapping_that_is_put_away,
     "mapped files in memory": hold_in_a_file_in_memory_that_is_only_mapped,
+    "files in memory mapped by one page": hold_in_a_file_in_memory_that_is_mapped_by_one_page,
     "children": hold_in_children,
 }
 
@@ -253,6 +268,54 @@ def write_deleted_files(size: int, count: int) -> str:
     return "written"
 
 
+def write_mapped_files(size: int, count: int) -> str:
+    for number in range(count):
+        file = os.open(f"{number}", os.O_CREAT | os.O_RDWR)
+        Path(f"{number}").unlink()
+        os.write(file, b"x" * size)
+        map_one_page(file)
+    return "written"
+
+
+def hold_secret_memory() -> int:
+    descriptor = ctypes.CDLL(None, use_errno=True).syscall(447, 0)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), "memfd_secret")
+    return int(descriptor)
+
+
+def open_a_folder_that_no_path_names() -> int:
+    here = Path.cwd()
+    os.chdir(tempfile.gettempdir())
+    for _ in range(25):
+        Path("d" * 200).mkdir()
+        os.chdir("d" * 200)
+    held.append(os.open(".", os.O_RDONLY))
+    os.chdir(here)
+    return len(held)
+
+
+def hold_unseen(kind: str, size: int) -> str:
+    open_a_folder_that_no_path_names()
+    return hold(kind, size)
+
+
+def open_too_many_files(processes: int, count: int) -> str:
+    for _ in range(processes):
+        if os.fork() == 0:
+            null = os.open("/dev/null", os.O_RDONLY)
+            held.extend(os.dup(null) for _ in range(count))
+            time.sleep(60)
+            os._exit(0)
+    return "opened"
+
+
+def leave_in_deep_folders() -> str:
+    open_a_folder_that_no_path_names()
+    Path(f"/proc/self/fd/{held[-1]}/left").write_bytes(b"x")
+    return tempfile.gettempdir()
+
+
 def leave_in_the_temporary_directory() -> str:
     folder = Path(tempfile.gettempdir())
     (folder / "left").write_bytes(b"x")
@@ -266,10 +329,10 @@ def size_of_shared_memory() -> int:
     return found.f_blocks * found.f_frsize
 
 
-def open_file_limit() -> int:
+def open_file_limit() -> tuple[int, int]:
     import resource
 
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def faults_of_the_second_use(blocks: int, size: int) -> int:

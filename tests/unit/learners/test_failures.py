@@ -3,12 +3,13 @@
 import errno
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from hanse.errors import PlanError, TaskError
-from hanse.learners.failures import MAX_LOG_TAIL, is_library, users_code
+from hanse.errors import PlanError, PolicyError, TaskError, WorkflowError
+from hanse.learners.failures import MAX_LOG_TAIL, is_library, users_code, users_objects, workflow_failure
 
 Write = Callable[[str, str], Path]
 
@@ -113,6 +114,92 @@ def test_an_error_whose_message_cannot_be_had_is_told_by_its_kind() -> None:
         users_code("train"),
     ):
         raise Rude
+
+
+class Evil(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+
+class Computed(PolicyError):
+    @property
+    def message(self) -> str:  # type: ignore[override]
+        raise ValueError
+
+    @message.setter
+    def message(self, text: str) -> None: ...
+
+
+class Coded(PolicyError):
+    code = "\ud800"
+
+
+class Task(TaskError):
+    def __getattribute__(self, name: str) -> object:
+        if name == "message":
+            raise SystemExit(0)
+        return super().__getattribute__(name)
+
+
+class Kind(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise SystemExit(0)
+
+
+class Named(Exception, metaclass=Kind):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Evil(),
+        Computed("x"),
+        Coded("x"),
+        Task("x"),
+        Named("x"),
+        GeneratorExit(),
+        StopIteration(),
+        BaseExceptionGroup("x", [SystemExit(0)]),
+        SyntaxError("no", (Evil(), 3, 1, "x")),
+    ],
+    ids=lambda error: type(error).__qualname__,
+)
+@pytest.mark.parametrize("edge", [users_code, users_objects])
+def test_whatever_an_error_is_it_fails_the_task_in_words(
+    error: BaseException, edge: Callable[[str], AbstractContextManager[None]]
+) -> None:
+    with pytest.raises(TaskError) as caught, edge("train"):
+        raise error
+
+    assert type(caught.value) is TaskError
+    assert caught.value.code == "task"
+    assert caught.value.message
+
+
+def test_an_error_that_a_task_has_told_is_not_told_again() -> None:
+    with pytest.raises(TaskError, match=r"^train failed at test_failures\.py:\d+: ValueError: no$"):  # noqa: SIM117
+        with users_objects("train"), users_code("train"):
+            raise ValueError("no")
+
+
+def test_a_kind_of_ours_with_more_than_its_words_is_made_plain() -> None:
+    error = PlanError("a wrong plan", mend="Mend it.")
+    error.code = "\ud800"  # type: ignore[misc]
+
+    with pytest.raises(PlanError, match=r"^a wrong plan\. Mend it\.$") as caught, users_code("train"):
+        raise error
+
+    assert caught.value.code == "plan"
+
+
+@pytest.mark.parametrize("error", [Evil(), SystemExit(0), Computed("x"), GeneratorExit()])
+def test_whatever_ends_a_workflow_is_told(error: BaseException) -> None:
+    told = workflow_failure(error)
+
+    assert type(told) is WorkflowError
+    assert str(told).startswith("the workflow failed at ")
 
 
 @pytest.mark.parametrize("file", [3, "\ud800.py"])

@@ -47,6 +47,21 @@ class FakeSession:
         pass
 
 
+class Exiting(FakeSession):
+    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+        raise SystemExit(0)
+
+
+def test_what_would_end_the_process_fails_the_task() -> None:
+    with pytest.raises(TaskError, match=r"train failed at .*SystemExit"):
+        perform(Exiting(), PLAN, "north", Ask(2, 1, "train"), MODEL)
+
+
+def test_a_model_without_tensors_has_nothing_to_train() -> None:
+    with pytest.raises(TaskError, match="has nothing to train: the model has no tensors"):
+        perform(FakeSession(TaskResult(5, {}, {})), PLAN, "north", Ask(2, 1, "train"), {})
+
+
 def test_only_the_declared_tensors_become_the_update() -> None:
     trained = {name: array * 3 for name, array in MODEL.items()}
     session = FakeSession(TaskResult(5, {"loss": 0.5}, trained))

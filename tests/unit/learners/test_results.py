@@ -98,5 +98,24 @@ def test_what_is_no_result_is_refused_by_name(result: Any, message: str) -> None
         checked_result(result, RECEIVED, "train")
 
 
+class Counting(int):
+    def __le__(self, other: object) -> bool:
+        raise SystemExit(0)
+
+
+class Named(str):
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit(0)
+
+    __hash__ = str.__hash__
+
+
+def test_numbers_and_names_of_the_codes_own_kinds_become_plain_ones() -> None:
+    result = checked_result(TaskResult(Counting(3), {Named("loss"): 0.5}), RECEIVED, "train")
+
+    assert type(result.num_examples) is int
+    assert [type(name) for name in result.metrics] == [str]
+
+
 def test_a_loss_that_is_no_longer_finite_is_told_as_it_is() -> None:
     assert np.isnan(checked_result(TaskResult(1, {"loss": float("nan")}), RECEIVED, "train").metrics["loss"])

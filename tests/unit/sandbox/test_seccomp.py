@@ -40,7 +40,17 @@ def test_most_calls_go_through() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ptrace", "process_vm_readv", "keyctl", "unshare", "io_uring_setup", "shmget", "mq_open"]
+    "name",
+    [
+        "ptrace",
+        "process_vm_readv",
+        "keyctl",
+        "unshare",
+        "io_uring_setup",
+        "memfd_secret",
+        "shmget",
+        "mq_open",
+    ],
 )
 def test_calls_that_lead_out_are_refused(name: str) -> None:
     assert decide(kernel.number(name)) == errno.EPERM

@@ -4,6 +4,9 @@ import asyncio
 import errno
 import math
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +15,8 @@ import pytest
 from hanse.files.deleting import delete_tree
 from hanse.sandbox import watch
 from hanse.sandbox.confine import Confinement
-from hanse.sandbox.usage import Memory
+from hanse.sandbox.effort import TooMuchToLookAtError
+from hanse.sandbox.usage import MappedFiles, Memory, OpenFiles
 from hanse.sandbox.watch import Taken, Watch, too_much_memory, written_below
 
 GB = 10**9
@@ -34,13 +38,17 @@ class Machine:
         self.memory = Memory(0, 0)
         self.proportional = 0
         self.threads = {1: 1}
+        self.mapped = MappedFiles({}, {}, set())
+        self.open = True
         self.workspace = workspace
         monkeypatch.setattr(watch.os, "statvfs", lambda _: self.disk)
         monkeypatch.setattr(watch.usage, "supported", lambda: True)
         monkeypatch.setattr(watch.usage, "threads_below", lambda *_: self.threads)
         monkeypatch.setattr(watch.usage, "memory", lambda *_: self.memory)
         monkeypatch.setattr(watch.usage, "proportional_memory", lambda _: self.proportional)
-        monkeypatch.setattr(watch.usage, "open_files", lambda _: watch.usage.OpenFiles({}, {}))
+        monkeypatch.setattr(watch.usage, "open_files", lambda *_: OpenFiles({}, {}))
+        monkeypatch.setattr(watch.usage, "mapped_files", lambda *_: self.mapped)
+        monkeypatch.setattr(watch.usage, "can_look_into", lambda _: self.open)
 
     def watch(self, *, held: bool = False, counted: bool = False, **confinement: int) -> Watch:
         watched = Watch(1, Confinement(**confinement), self.workspace, held=held, counted=counted)
@@ -198,6 +206,110 @@ def test_a_look_that_fails_is_repeated_and_told_once(
 
     assert "processes" in found.mend
     assert caplog.text.count("cannot be looked at now") == 1
+
+
+def refuse(*_: object) -> Memory:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_worker_that_cannot_be_looked_at_any_more_is_ended(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_BLIND_S", 0.01)
+    monkeypatch.setattr(watch.usage, "memory", refuse)
+    watched = Watch(1, Confinement(memory_bytes=GB), machine.workspace, interval_s=0.001)
+
+    found = asyncio.run(watched.exceeded())
+
+    assert "cannot be held to its limits: [Errno 13] Permission denied" in found.what
+
+
+def test_a_worker_that_could_never_be_looked_into_is_measured_from_outside(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.open = False
+    watched = machine.watch(memory_bytes=GB)
+    monkeypatch.setattr(watch.usage, "memory", refuse)
+    monkeypatch.setattr(watch.usage, "memory_from_outside", lambda _: Memory(0, 2 * GB))
+
+    found = watched.look()
+
+    assert found is not None
+    assert "held 2000 MB" in found.what
+
+
+def test_a_worker_with_too_much_to_look_at_is_ended(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Memory:
+        raise TooMuchToLookAtError("its processes had more than 65536 files open")
+
+    monkeypatch.setattr(watch.usage, "memory", refuse)
+
+    found = machine.watch(memory_bytes=GB).look()
+
+    assert found is not None
+    assert "more than 65536 files open" in found.what
+    assert "open and map fewer files" in found.mend
+
+
+def test_a_look_that_does_not_end_ends_the_worker(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = threading.Event()
+    monkeypatch.setattr(watch, "_HUNG_S", 0.05)
+    monkeypatch.setattr(watch.usage, "memory", lambda *_: ends.wait(10) and Memory(0, 0))
+
+    found = asyncio.run(Watch(1, Confinement(memory_bytes=GB), machine.workspace).exceeded())
+
+    ends.set()
+    assert "a look at it did not end" in found.what
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.001, 0.2), (0.05, 1.0), (0.5, 2.0), (30, 2.0)])
+def test_however_long_a_look_takes_the_next_is_soon(took: float, pause: float) -> None:
+    assert watch.pause_after(took, 0.2) == pytest.approx(pause)
+
+
+def test_a_deleted_file_that_is_only_mapped_counts_as_written(machine: Machine) -> None:
+    watched = machine.watch(disk_reserve=10 * GB)
+    machine.mapped.deleted[machine.workspace.stat().st_dev, 7] = 30 * MB
+    machine.disk = machine.disk._replace(f_bavail=10 * GB - 30 * MB)
+
+    found = watched.look()
+
+    assert found is not None
+    assert "it wrote 31 MB" in found.what
+
+
+@pytest.mark.parametrize("folder", ["workspace", "temporary directory"])
+def test_a_deleted_file_of_unknown_size_counts_as_too_large(machine: Machine, folder: str) -> None:
+    watched = machine.watch(disk_reserve=10 * GB)
+    place = {"workspace": os.fsencode(machine.workspace), "temporary directory": b"/.tmp"}[folder]
+    machine.disk = machine.disk._replace(f_bavail=10 * GB - 30 * MB)
+    machine.mapped.unmeasured.add(b"/usr/lib/libz.so")  # replaced by the machine's owner
+    assert watched.look() is None
+
+    machine.mapped.unmeasured.add(place + b"/file")
+
+    assert watched.look() is not None
+
+
+def test_a_file_that_goes_meanwhile_hides_none_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}").write_bytes(bytes(MB))
+    listed = os.scandir
+
+    @contextmanager
+    def one_goes(folder: str) -> Iterator[list[os.DirEntry[str]]]:
+        with listed(folder) as entries:
+            found = list(entries)
+        Path(found[0]).unlink()
+        yield found
+
+    monkeypatch.setattr(watch.os, "scandir", one_goes)
+
+    assert written_below(tmp_path).size >= 2 * MB
 
 
 def test_a_folder_is_measured_with_what_is_below_it(tmp_path: Path) -> None:

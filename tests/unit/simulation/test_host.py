@@ -301,6 +301,20 @@ def test_the_tail_of_a_failed_tasks_log_is_kept() -> None:
     assert simulation.of(TaskFailed)[0].log_tail == "Traceback ..."
 
 
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize("error", [Silent(), SystemExit(0), GeneratorExit()])
+def test_a_workflow_that_would_end_the_process_fails(error: BaseException) -> None:
+    def silent(federation: Federation) -> None:
+        raise error
+
+    with pytest.raises(WorkflowError, match=r"the workflow failed at test_host.py:\d+: "):
+        Simulation({"a": Adder(1.0)}).drive(silent)
+
+
 def test_an_error_of_the_workflow_names_its_line() -> None:
     def broken(federation: Federation) -> None:
         raise KeyError("momentum")

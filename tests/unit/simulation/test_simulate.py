@@ -121,6 +121,35 @@ def test_a_script_runs_at_each_site_to_its_end(tmp_path: Path, run: Callable[...
     assert (tmp_path / "site-2").read_text() == "ended"
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("raise Evil", "train failed at adding.py:16: Evil: its message cannot be read"),
+        ("return hanse.TaskResult(1, {'loss': Number(1)})", "SystemExit"),
+        ("raise GeneratorExit", "adding.py:16: GeneratorExit"),
+        ("raise BaseExceptionGroup('x', [SystemExit(0)])", "adding.py:16: BaseExceptionGroup"),
+    ],
+)
+def test_nothing_that_a_plan_raises_ends_a_simulation_without_a_word(
+    project: LoadedPlan, run: Callable[..., Outcome], line: str, told: str
+) -> None:
+    evil = """
+    class Evil(Exception):
+        def __str__(self): raise SystemExit(0)
+    class Number(float):
+        def __float__(self): raise SystemExit(0)
+    """
+    first = 'w = parameters["w"] + np.float32(self.step)'
+    plan = PLAN.replace("update: aggregate, aggregated_by: aggregator", "update: individual")
+    write(project.root / "plan.yaml", plan)
+    write(project.root / "adding.py", LEARNER.replace(first, line) + dedent(evil))
+
+    with pytest.raises(QuorumError) as caught:
+        run(load_plan(project.root / "plan.yaml"), sites_of(project))
+
+    assert told in str(caught.value)
+
+
 def test_the_best_model_is_given_where_the_plan_keeps_it(
     project: LoadedPlan, run: Callable[..., Outcome]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import traceback
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -31,9 +31,9 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update
-from hanse.errors import ERRORS, HanseError, TransportError, WorkflowError, rebuild
+from hanse.errors import TransportError, rebuild
 from hanse.learners.bundle import load_function
-from hanse.learners.failures import describe, place
+from hanse.learners.failures import trace, workflow_failure
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
 from hanse.wire.tensors import digest_of, open_file, write_file
@@ -70,12 +70,11 @@ def _last_word(plan: Plan, bundle: Path, host: Host) -> Call:
         _workflow(plan, bundle)(Federation(host))
     except ServiceGoneError:
         raise
-    except HanseError as error:
-        return FailCall(error=error.code if error.code in ERRORS else WorkflowError.code, reason=str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # the outermost edge of the plan's own code
-        traceback.print_exc()
-        reason = f"the workflow failed at {place(error)}: {describe(error)}"
-        return FailCall(error=WorkflowError.code, reason=reason)
+    except BaseException as error:  # noqa: BLE001  # the outermost edge of the plan's own code
+        told = workflow_failure(error)
+        if told is not error:
+            sys.stderr.write(trace(error) + "\n")
+        return FailCall(error=told.code, reason=str(told))
     return FinishCall()
 
 

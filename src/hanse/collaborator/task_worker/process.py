@@ -12,6 +12,7 @@ from hanse.errors import HanseError, TaskError
 from hanse.learners.adapters.torch_loaders import refuse_loader_processes
 from hanse.learners.base import Session
 from hanse.learners.bundle import load_factory
+from hanse.learners.failures import users_objects
 from hanse.learners.main_thread import MainThread
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform, setup_seed
@@ -70,7 +71,8 @@ class TaskHost:
         """Perform a task; a failure is a report too."""
         with notices_kept() as notices:
             try:
-                report = self._perform(order)
+                with users_objects(order.task):
+                    report = self._perform(order)
             except HanseError as error:
                 tail = error.log_tail if isinstance(error, TaskError) else ""
                 report = TaskReport(error=error.code, reason=error.message, mend=error.mend, log_tail=tail)

@@ -19,6 +19,7 @@ from hanse.core.values.parameters import (
     not_finite,
     specs,
 )
+from hanse.core.values.safe_text import is_safe
 from hanse.core.values.significant import MOST_DIGITS, significant
 from hanse.core.values.update import ReportedMetrics
 from hanse.core.values.wording import named
@@ -229,6 +230,8 @@ def check_update(delta: Parameters, expected: Mapping[str, TensorSpec], what: st
 def check_first_model(model: Parameters, what: str) -> None:
     """Refuse a first model with a NaN, from which nothing can be trained; reads all of it.
 
+    The names of its tensors are the code's own words, and go to all sites: they have to be printable.
+
     Infinities are permitted: constants such as the mask of an attention layer have them.
 
     Args:
@@ -236,8 +239,14 @@ def check_first_model(model: Parameters, what: str) -> None:
         what: Who sends, for the message.
 
     Raises:
-        UpdateError: A NaN; names the tensor.
+        UpdateError: A NaN, or a name that is not printable; names the tensor.
     """
+    for name in model:
+        if "\n" in name or not is_safe(name):
+            raise UpdateError(
+                f"the first model of {what} has a tensor whose name is not printable: {name[:80]!a}",
+                mend="Name tensors with letters, digits, dots and the like.",
+            )
     bad = not_a_number(model)
     if bad:
         raise UpdateError(

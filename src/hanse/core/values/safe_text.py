@@ -12,11 +12,41 @@ from hanse.core.values.wording import bounded, visible
 MOST_REASON_CHARS = 4_096
 """Characters of a reason that a party states."""
 
-_QUOTED = r"""(?P<quote>['"`])(?P<path>(?:file:)?(?:~[\w.-]*)?/(?:(?!(?P=quote))[^\n])*)(?P=quote)"""
-_BEGINNING = r"""(?:file:/|(?<![\w./~:)\]}])/|(?<=:)/(?!/)|(?<![\w./])~[\w.-]*/)"""
-_REST = r"""[^\s'"`<>|]"""
+_TOP = (
+    "Applications|Library|System|Users|Volumes|app|bin|boot|content|data|datasets|dev|etc|export|gpfs|home|lib|"
+    "lib64|local|lustre|media|mnt|net|nfs|nix|opt|private|proc|root|run|sbin|scratch|srv|storage|sys|tmp|usr|"
+    "var|work|workspace|workspaces"
+)
+"""Folders that an absolute path usually begins with: after these it is one whatever stands before it."""
+_SCHEME = r"(?<![A-Za-z0-9+.-])(?!(?i:https?)://[^\s/])[A-Za-z][A-Za-z0-9+.-]*://"
+"""An address that is not of the web: of a file, a folder, a database, a socket or a bucket."""
+_QUOTED = (
+    r"""(?P<quote>['"`])(?P<path>(?:(?i:file):|[\w+.:-]*://)?(?:~[\w.-]*)?/"""
+    r"""(?:(?!(?P=quote))[^\n]|(?<=\w)(?P=quote)(?=\w))*)(?P=quote)"""
+)
+_BEGINNING = "|".join(
+    [
+        r"(?i:file):/",
+        _SCHEME,
+        r"(?<![\w./~:)\]}])/",
+        r"(?<=:)/(?!/)",
+        r"(?<=\s-[A-Za-z])/",
+        rf"/(?=(?:{_TOP})/)",
+        r"(?<![\w./])~[\w.-]*/",
+        r"\$\{?\w+\}?/",
+        r"(?<!\w)[A-Za-z]:[\\/]",
+        r"\\\\(?=[\w.-]+\\)",
+        r"(?i:%2f)",
+    ]
+)
+_REST = (
+    r"""(?:[^\s'"`<>|]"""
+    # Within a name that a slash follows: what else would end the path.
+    r"""|['"`<>|](?=[^\s/]+/)|(?<![\s,;:.!?)\]}'"`])[ \t\xa0](?=[^\s/(\[{'"`<][^\s/]*/(?!/)))"""
+)
 _AFTER_ROOT = rf"""(?:/{_REST}*|(?![\w-]|\.\w))"""
-_SOURCE = re.compile(r"[^/]*/(?:.*/)?(\w[\w-]*\.py(?::\d+)?)")
+_SOURCE = re.compile(r"[^/]*/(?:.*/)?(\w[\w-]*\.py)(:\d+)?")
+_IN_TRACEBACK = "File "
 _PUNCTUATION = ".,;:!?)]}"
 _ACTED_ON = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories: control, format, surrogate, line and paragraph separator."""
@@ -53,8 +83,9 @@ def is_safe(text: str) -> bool:
 def without_paths(text: str, roots: Mapping[str, str] | None = None) -> str:
     """A text without absolute paths, and without those that begin in the home of a user.
 
-    Of a file of Python code the name and the line stay. A path that is not in quotes ends at its first
-    space, unless it is one of `roots`.
+    Of a file of Python code the name and the line stay, where the line is given as an error gives it. A
+    path that is not in quotes ends at a space after which no slash follows in the next word, unless it is
+    one of `roots`.
 
     Args:
         text: The text.
@@ -65,7 +96,8 @@ def without_paths(text: str, roots: Mapping[str, str] | None = None) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         if match["quote"]:
-            return f"{match['quote']}{_shown(match['path'], known)}{match['quote']}"
+            in_traceback = text.endswith(_IN_TRACEBACK, 0, match.start())
+            return f"{match['quote']}{_shown(match['path'], known, in_traceback)}{match['quote']}"
         path = match[0].rstrip(_PUNCTUATION)
         return _shown(path, known) + match[0][len(path) :]
 
@@ -76,15 +108,17 @@ def without_paths(text: str, roots: Mapping[str, str] | None = None) -> str:
 def _paths(roots: tuple[str, ...]) -> re.Pattern[str]:
     """Paths in quotes, those that begin with a root, and all others."""
     known = [f"{re.escape(root)}{_AFTER_ROOT}" for root in roots]
-    return re.compile("|".join([_QUOTED, *known, f"{_BEGINNING}{_REST}+"]))
+    return re.compile("|".join([_QUOTED, *known, f"(?:{_BEGINNING}){_REST}+"]))
 
 
-def _shown(path: str, known: Mapping[str, str]) -> str:
+def _shown(path: str, known: Mapping[str, str], in_traceback: bool = False) -> str:
     """The name that stands for a path."""
     parents = [root for root in known if path == root or path.startswith(f"{root.rstrip('/')}/")]
     name = known[max(parents, key=len)] if parents else "<path>"
     source = _SOURCE.fullmatch(path)
-    return f"{name}/{source[1]}" if source else name
+    if source is None or not (source[2] or in_traceback):
+        return name
+    return f"{name}/{source[1]}{source[2] or ''}"
 
 
 def _cut(text: str, most: int) -> str:

@@ -24,6 +24,10 @@ def workflow(federation):
 FAILURES = {
     "raise KeyError('rate')": "the workflow failed at flow.py:3: KeyError: 'rate'",
     "raise SystemExit(3)": "the workflow failed at flow.py:3: SystemExit: 3",
+    "raise type('Evil', (Exception,), {'__str__': lambda _: exit(0)})": (
+        "the workflow failed at flow.py:3: Evil: its message cannot be read"
+    ),
+    "raise GeneratorExit": "the workflow failed at flow.py:3: GeneratorExit",
     r"raise ValueError('caf\udce9\x1b[2J\n.')": r"ValueError: caf\udce9\x1b[2J .",
     "open('/srv/visby/patients.csv')": "No such file or directory: '<path>'",
     "next(federation.rounds()).commit({}, {'loss': float('nan')})": "metric 'loss' is nan",

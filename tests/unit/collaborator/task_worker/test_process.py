@@ -75,6 +75,16 @@ def test_a_task_leaves_its_update_in_a_file(begin: Begin, tmp_path: Path) -> Non
     assert np.array_equal(open_file(tmp_path / "update")["weight"], np.ones((2, 3)))
 
 
+@pytest.mark.parametrize("line", ["raise SystemExit(0)", "raise type('E', (Exception,), {'__str__': exit})"])
+def test_a_learner_that_would_end_the_worker_fails_its_task(begin: Begin, tmp_path: Path, line: str) -> None:
+    code = LEARNER.replace("def learner(site):", f"def learner(site):\n    {line}")
+
+    report = begin(code).carry_out(order(tmp_path))
+
+    assert report.error == "task"
+    assert "making the learner failed at " in report.reason
+
+
 def test_a_task_without_an_update_leaves_none(begin: Begin, tmp_path: Path) -> None:
     report = begin().carry_out(order(tmp_path, "evaluate"))
 

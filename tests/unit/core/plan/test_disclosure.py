@@ -192,6 +192,19 @@ def test_the_tensors_of_an_update_are_those_of_the_model() -> None:
         check_tensors(DELTA, {"bias": BIAS, "weight": WEIGHT}, PLAN, "train", WHAT)
 
 
+@pytest.mark.parametrize("name", ["w\x1b[31m", "w\n", "\u202egnp", "a\u2028b"])
+def test_a_name_of_a_first_model_that_a_terminal_acts_on_is_refused(name: str) -> None:
+    with pytest.raises(UpdateError, match="whose name is not printable: '") as caught:
+        check_tensors({name: np.zeros(1)}, None, PLAN, INITIALISE, WHAT)
+
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["encoder.0.weight", "Gewicht für Größe", "dense/kernel:0"])
+def test_a_name_of_a_first_model_in_any_language_is_one(name: str) -> None:
+    check_tensors({name: np.zeros(1)}, None, PLAN, INITIALISE, WHAT)
+
+
 def test_the_first_model_has_tensors_of_its_own() -> None:
     check_tensors(DELTA, None, PLAN, INITIALISE, WHAT)
     check_tensors({"mask": np.array([0, -np.inf])}, None, PLAN, INITIALISE, WHAT)

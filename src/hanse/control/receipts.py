@@ -117,6 +117,7 @@ class _Comparison:
         self._used = report.receipts = UsedReceipts()
         self._unused = self._last_named = self._later = 0
         self._acknowledged: set[ChainHead] = set()
+        self._borne_out: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._named: dict[tuple[ChainHead | None, int], tuple[str, str]] = {}
         self._restores = Explanations(report.restores)
@@ -160,7 +161,7 @@ class _Comparison:
     def _left_open(self) -> list[str]:
         """Name what receipts of some sites, or of the time before the end, do not prove."""
         recorded = self._index.recorded
-        given, report = self._used.counted, self._report
+        given, report = self._borne_out, self._report
         agreed = {name for name, site in report.sites.items() if any(each.accepted for each in site.answers)}
         lacking = [
             f"{site} ({given.get(site, 0)} receipts and {recorded.get(site, 0)} outcomes)"
@@ -226,9 +227,11 @@ class _Comparison:
         received = receipt.received
         assert received is not None
         signed = f"{place}: on {format_time(receipt.time_ms)} the aggregator signed to {receipt.site} that"
-        self._last_named = max(self._last_named, received.journal.sequence)
         # A journal that has the record which the receipt names has all that the aggregator had until then.
         kept = self._index.digests.get(received.journal.sequence) == received.journal.digest
+        if kept:
+            self._last_named = max(self._last_named, received.journal.sequence)
+            self._borne_out[receipt.site] += 1
         fail = self._fail_all if kept else self._fail
         for head in (received.known, received.journal):
             if head is not None and self._index.digests.get(head.sequence) != head.digest:

@@ -240,6 +240,9 @@ class TestForgery:
         key = signer.key.fingerprint[:16]
         assert f"olga with key {key}, which is in no list of signers that was given, signed so" in line
         assert "no receipt of budapest and zurich that is given names the restore" in line
+        assert any(
+            "that the end is as the aggregator wrote it: no receipt names" in p for p in report.not_proved
+        )
 
     def test_of_a_listed_operator_and_sites_that_know_of_it_the_restore_is_all_that_is_named(
         self, examined: Examined, witnesses: Witnesses, world: World

@@ -315,7 +315,8 @@ def test_members_are_administered_while_the_aggregator_is_stopped(tmp_path: Path
     unknown = hanse("federation", "remove", "hospital-b", "-d", federation)
     assert (unknown.code, unknown.err) == (
         5,
-        "error: no party named hospital-b is enrolled; enrolled are: hospital-a, operator\n",
+        "error: no party named hospital-b is enrolled; enrolled are: hospital-a, operator. "
+        "To void the invitations for hospital-b, add --invited.\n",
     )
     with started(federation):
         assert grades(tmp_path / "site")[1]["membership"] == "FAIL"

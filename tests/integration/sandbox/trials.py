@@ -355,11 +355,19 @@ def fork(count: int) -> int:
     return count
 
 
+HOLDER = """
+import fcntl, os, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
 def leave_children_with_locks(directory: str) -> str:
     """Start processes, in the worker's group and out of it, that hold a lock for as long as they live."""
     for name, apart in (("near", False), ("far", True)):
         child = subprocess.Popen(
-            [sys.executable, "-S", __file__, f"{directory}/{name}"],
+            [sys.executable, "-S", "-c", HOLDER, f"{directory}/{name}"],
             stdout=subprocess.PIPE,
             start_new_session=apart,
         )
@@ -402,10 +410,4 @@ def die_of(number: int) -> None:
 
 def hang() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(600)
-
-
-if __name__ == "__main__":
-    take_lock(sys.argv[1])
-    print("locked", flush=True)
     time.sleep(600)

@@ -65,7 +65,7 @@ def test_a_run_that_is_not_over_stays_however_old_it_is(tmp_path: Path) -> None:
     resumed = RunFolder(run_that_ended(tmp_path, "resumed-1", days_ago=400))
     resumed.mark_under_way()
     wanted = run_that_ended(tmp_path, "wanted-1", days_ago=400)
-    a_plan(tmp_path, days_ago=400).note_runs({"wanted-1": DIGEST})
+    a_plan(tmp_path, days_ago=400).note_runs({"wanted-1": DIGEST}, {})
 
     assert found(tmp_path, runs=DAYS, plans=DAYS) == []
     assert ended_at(wanted) is not None

@@ -17,10 +17,14 @@ def test_a_metric_that_json_lacks_is_refused_by_name(value: Any) -> None:
         checked_metrics({"loss": value}, 3)
 
 
-@pytest.mark.parametrize("value", ["0.5", None, [1.0, 2.0], np.zeros(2), 1j, b"1"])
+@pytest.mark.parametrize("value", ["0.5", [1.0, 2.0], np.zeros(2), 1j, b"1"])
 def test_what_is_no_number_is_refused_by_name(value: Any) -> None:
     with pytest.raises(WorkflowError, match="metric 'loss' must be a number"):
         checked_metrics({"loss": value}, 3)
+
+
+def test_a_metric_that_is_not_defined_is_left_out() -> None:
+    assert checked_metrics({"loss": 0.5, "auc": None}, 3) == {"loss": 0.5}
 
 
 @pytest.mark.parametrize("name", ["n" * 201, "lo\nss", "\ud800"])

@@ -121,4 +121,4 @@ def test_a_reason_that_several_sites_have_is_stated_once() -> None:
     for site in "ac":
         driver.do(FailTask(1, site, "no such column.", ""))
 
-    assert driver.state.reason.endswith("2 are needed; a and c: no such column; b: assigned")
+    assert driver.state.reason.endswith("2 are needed; a and c: no such column; b: had not begun")

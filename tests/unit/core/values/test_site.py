@@ -23,7 +23,7 @@ def test_a_data_source_that_is_missing_says_which_there_are_and_how_to_add_it() 
 
 
 def test_a_data_source_that_is_missing_in_a_simulation_says_what_to_do_there() -> None:
-    with pytest.raises(MissingDataError, match=r"and give it with `--data NAME=PATH`\."):
+    with pytest.raises(MissingDataError, match="give it with `--data NAME=PATH`"):
         DataSources("site-1", {}, "give it with `--data NAME=PATH`")["mri"]
 
 

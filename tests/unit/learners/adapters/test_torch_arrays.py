@@ -8,9 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from hanse.learners.script_values import read_model
 
 from hanse.errors import TaskError
+from hanse.learners.adapters.script_values import read_model
 from hanse.learners.adapters.torch_arrays import (
     array_problem,
     as_array,

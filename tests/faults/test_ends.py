@@ -127,9 +127,9 @@ def test_the_status_the_watch_and_the_log_name_who_is_waited_for_since_when_and_
     assert (awaited.site, awaited.task, awaited.state, awaited.connected) == ("b", "train", "started", True)
     assert before_ms < awaited.since_ms < time.time() * 1000
     assert 0 < awaited.deadline_ms - before_ms - 300_000 < 60_000
-    assert ", until 20" in watching.says("waiting for b (train, started since 20")
+    assert ", until 20" in watching.says("waiting for b (train, at work since 20")
     assert ", until 20" in federation.aggregator.says(
-        f"run {run.run_id} waits for b (train, started since 20"
+        f"run {run.run_id} waits for b (train, at work since 20"
     )
     federation.release()
     run.finished()

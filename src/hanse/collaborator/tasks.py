@@ -35,6 +35,7 @@ from hanse.errors import (
     UpdateError,
 )
 from hanse.pki.statements import state
+from hanse.sandbox.temporary import empty_temporary
 from hanse.wire.messages.sites import (
     TASK_RESULT,
     Assignment,
@@ -116,12 +117,15 @@ class Tasks:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
         async with self._locks[run_id]:
             try:
-                await self._folder(run_id)
+                folder = await self._folder(run_id)
                 await asyncio.to_thread(self._here.blobs.reclaim)
                 forget_run(self._here.directory, run_id)
+                await self._workers.end_run(run_id)
+                # A worker that died with an earlier agent had nobody to do so.
+                await asyncio.to_thread(empty_temporary, folder.work)
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)
-            await self._workers.end_run(run_id)
+                await self._workers.end_run(run_id)
             self._receipts.forget(run_id)
             self._recovered.discard(run_id)
 

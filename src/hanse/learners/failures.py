@@ -80,9 +80,9 @@ def failure(doing: str, error: BaseException) -> HanseError:
 
 _HINTS = {
     "Expected more than 1 value per channel when training": (
-        "A batch of one example, such as the last one of a pass may be, cannot be normalised: say "
-        "`last_batch: merge` (or `drop`) beside `batch_size` in the plan's task, make a DataLoader with "
-        "`drop_last=True`, or use a layer such as GroupNorm."
+        "A batch of one example, such as the last one of a pass may be, cannot be normalised. With a "
+        "learner, say `last_batch: merge` (or `drop`) beside `batch_size` in the plan's task; in a script, "
+        "or with a DataLoader, leave that batch out (`drop_last=True`); or use a layer such as GroupNorm."
     ),
     "0D or 1D target tensor expected": (
         "This loss takes class numbers of shape (examples,): give `targets.squeeze(1)` for (examples, 1)."

@@ -77,6 +77,8 @@ timeout 5 hanse run watch RUN || test $? = 124  # it waits for sites""",
 hanse run reinstate RUN ada && exit 1 || true  # ada is not suspended""",
     'sqlite3 journal.sqlite ".backup backup/journal.sqlite"': """
 cd $HANSE_FEDERATION && mkdir backup""",
+    'hanse aggregator acknowledge --reason "the disk failed on 4 May; the copy is of 3 May"': """
+hanse aggregator acknowledge --reason test && exit 1 || true  # nothing was restored""",
 }
 """The same."""
 

@@ -137,7 +137,6 @@ class Agent:
             await self._settle_signing_key()
             await self._check_restored()
             await self._receipts.connect()
-            group.create_task(keep_pruned(self._here))
             await self._follow(group)
 
     async def _greet(self) -> None:
@@ -192,7 +191,7 @@ class Agent:
                 await asyncio.to_thread(lambda path: RunFolder(path).drop_damaged(), runs / run_id)
             except StorageError as error:  # the next task of this run says what follows
                 logger.warning("run %s: its models cannot be looked through: %s", run_id, error)
-        known = ""
+        known, pruning = "", False
         while True:
             await self._renew()
             question = NextRequest(known=known, wait_s=self._wait_s())
@@ -203,6 +202,9 @@ class Agent:
                 await self._receipts.connect()  # it may have been restored from a backup meanwhile
             await self._receipts.heed(work.restored)
             self._reconcile(group, work)
+            if not pruning:  # only now it is known which runs continue
+                group.create_task(keep_pruned(self._here))
+                pruning = True
             known = work.version
 
     async def _renew(self) -> None:

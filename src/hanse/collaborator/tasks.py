@@ -121,7 +121,7 @@ class Tasks:
                 await asyncio.to_thread(self._here.blobs.reclaim)
                 forget_run(self._here.directory, run_id)
                 await self._workers.end_run(run_id)
-                # A worker that died with an earlier agent had nobody to do so.
+                # What a worker left that died with an earlier agent is still there.
                 await asyncio.to_thread(empty_temporary, folder.work)
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)

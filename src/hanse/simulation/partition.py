@@ -177,14 +177,16 @@ def _by_shard(labels: Values, count: int, shards: int, random: np.random.Generat
 def _by_value(column: Values, names: Sequence[str]) -> Indices:
     """A site for each value: the one of that name; else one after another; else the one with the least."""
     values, numbers, sizes = np.unique(column, return_inverse=True, return_counts=True)
-    sites, texts = {name: index for index, name in enumerate(names)}, [str(value) for value in values]
-    if set(texts) <= sites.keys():
-        chosen = [sites[text] for text in texts]
-    elif len(values) <= len(names):
-        chosen = list(range(len(values)))
+    sites = {name: index for index, name in enumerate(names)}
+    chosen = [sites.get(str(value)) for value in values]
+    others = [number for number, site in enumerate(chosen) if site is None]
+    free = [site for site in range(len(names)) if site not in chosen]
+    if len(others) <= len(free):
+        for number, site in zip(others, free, strict=False):
+            chosen[number] = site
     else:
-        chosen, filled = [0] * len(values), [0] * len(names)
-        for number in sorted(range(len(values)), key=lambda number: -sizes[number]):
+        filled = [int(sizes[[site == place for site in chosen]].sum()) for place in range(len(names))]
+        for number in sorted(others, key=lambda number: -sizes[number]):
             chosen[number] = least = filled.index(min(filled))
             filled[least] += int(sizes[number])
     return np.asarray(chosen, dtype=np.int64)[numbers]

@@ -211,6 +211,11 @@ def test_a_column_gives_the_values_in_their_order_where_sites_have_other_names()
     assert by_city(["site-1", "site-2", "site-3"]) == [[3], [1, 4], [0, 2, 5]]
 
 
+def test_a_value_that_no_site_is_named_after_goes_to_a_site_without_a_value_of_its_name() -> None:
+    assert by_city(["oslo", "rome", "zurich"]) == [[1, 4], [0, 2, 5], [3]]
+    assert by_city(["oslo", "rome"]) == [[1, 3, 4], [0, 2, 5]]
+
+
 def test_more_values_than_sites_fill_the_sites_evenly() -> None:
     assert by_city(["site-1", "site-2"]) == [[0, 2, 5], [1, 3, 4]]
 

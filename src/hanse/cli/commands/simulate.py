@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -199,6 +201,26 @@ def _partition(text: str | None, *, shared: bool) -> Partition | None:
     return Partition() if shared else None
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Take the end of a batch job or of a terminal as Ctrl-C: results are kept, and no process stays."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for one in usual:
+        signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one in usual:
+            signal.signal(one, signal.SIG_DFL)
+
+
 def _run(
     prepared: Simulation, results: ResultFolder | None, plan: Path | None, *, silent: bool, baselines: bool
 ) -> tuple[Outcome, dict[str, Any]]:
@@ -229,7 +251,7 @@ def _run(
 
     try:
         # What the plan's code prints is not to stand amid the JSON.
-        with redirect_stdout(sys.stderr) if silent else nullcontext(), view:
+        with _interruptible(), redirect_stdout(sys.stderr) if silent else nullcontext(), view:
             outcome = run(prepared, listen, warn, write, baselines=baselines)
     except (HanseError, KeyboardInterrupt) as error:
         interrupted = isinstance(error, KeyboardInterrupt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from textwrap import dedent
 
@@ -150,6 +151,23 @@ def test_an_interrupted_simulation_says_what_it_kept(plan: Path, tmp_path: Path,
     assert f"ended early, with 2 of 3 rounds done\nmodel: {output / 'model.safetensors'}" in ended.err
     assert open_file(output / "model.safetensors")["w"].tolist() == [2.0]
     assert json.loads((output / "metrics.json").read_text())["phase"] == "stopped"
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_the_end_of_a_batch_job_or_a_terminal_is_an_interrupt(
+    plan: Path, tmp_path: Path, hanse: Hanse, number: str
+) -> None:
+    code = LEARNER.replace(
+        "w = parameters",
+        f"task.round_number == 3 and os.kill(os.getpid(), signal.{number})\n        w = parameters",
+    )
+    plan.with_name("adding.py").write_text("import os, signal\n" + code)
+
+    ended = hanse("simulate", plan, "--sites", 1, "--output", tmp_path / "out")
+
+    assert ended.code == 130
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["phase"] == "stopped"
+    assert signal.getsignal(getattr(signal, number)) is signal.SIG_DFL
 
 
 def test_a_failed_simulation_keeps_the_rounds_before(plan: Path, tmp_path: Path, hanse: Hanse) -> None:

@@ -24,6 +24,7 @@ _MASKS = (
     (re.compile(r"(localhost|127\.0\.0\.1):\d+"), r"\1:PORT"),
     (re.compile(r"in words: .*"), "in words: WORDS"),
     (re.compile(r"\b\d+ (?=records|of )"), "COUNT "),
+    (re.compile(r"\b(after number|ends with) \d+"), r"\1 COUNT"),
     (re.compile(r"\b(after|was round) \d+"), r"\1 COUNT"),  # where training stops early
     (re.compile(r"\s+"), " "),
 )

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hanse.core.values.groups import zeros_like
+    from hanse.core.values.parameters import add
     from hanse.core.values.site import Site
     from hanse.core.values.update import Aggregate, Task, TaskResult, Update
     from hanse.errors import HanseError
@@ -31,11 +33,13 @@ _HOMES = {
     "Task": "hanse.core.values.update",
     "TaskResult": "hanse.core.values.update",
     "Update": "hanse.core.values.update",
+    "add": "hanse.core.values.parameters",
     "load": "hanse.learners.load",
     "mean_metrics": "hanse.workflow.averages",
     "rounds": "hanse.learners.script",
     "site": "hanse.learners.script",
     "weighted_mean": "hanse.workflow.averages",
+    "zeros_like": "hanse.core.values.groups",
 }
 
 __all__ = [
@@ -48,11 +52,13 @@ __all__ = [
     "Task",
     "TaskResult",
     "Update",
+    "add",
     "load",
     "mean_metrics",
     "rounds",
     "site",
     "weighted_mean",
+    "zeros_like",
 ]
 
 

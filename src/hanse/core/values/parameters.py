@@ -81,15 +81,26 @@ def lazy_difference(trained: Parameters, received: Parameters) -> dict[str, Arra
     }
 
 
-def add(base: Parameters, delta: Parameters) -> dict[str, Array]:
+def add(base: Parameters, delta: Parameters, scale: float = 1.0) -> dict[str, Array]:
     """Apply a delta made by `lazy_difference` (or a mean of such deltas) to `base`.
 
     Tensors that `delta` does not name are kept as they are. Integer deltas are
     rounded to the nearest whole number, boolean ones are true from 0.5 on.
 
+    Args:
+        base: Tensors by name.
+        delta: What to add; names and shapes of `base`.
+        scale: Factor of floating-point tensors; others are added as they are.
+
     Raises:
         ValueError: `delta` names a tensor that `base` lacks, or with another shape.
     """
+    if scale != 1:
+        # In float64, and rounded once: where the two are added.
+        delta = {
+            name: change.astype(np.float64) * scale if is_floating(change.dtype) else change
+            for name, change in materialize(delta).items()
+        }
     return materialize(lazy_add(base, delta))
 
 

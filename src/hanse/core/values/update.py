@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hanse.core.values.groups import Group, Groups
 from hanse.core.values.parameters import Parameters
 
 Metrics = Mapping[str, float]
@@ -31,12 +32,14 @@ class Task:
             Python's, NumPy's and torch's global generators are seeded with it
             before the task starts.
         settings: The task's settings in the plan (`epochs`, `lr`, ...).
+        groups: The groups that the plan has the task receive, read-only.
     """
 
     name: str
     round_number: int
     seed: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    groups: Groups = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +55,14 @@ class TaskResult:
             task that changes none. Names, shapes and dtypes of what it received.
         converged: Whether parameters that training left exactly as they were are its outcome. Else they are
             taken for a slip, a copy that was trained perhaps, of which the site's log says so.
+        groups: The groups that the plan has the task disclose: values, not differences.
     """
 
     num_examples: int
     metrics: ReportedMetrics = field(default_factory=dict)
     parameters: Parameters | None = None
     converged: bool = False
+    groups: Groups = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +78,7 @@ class Update:
             are read-only memory maps.
         staleness: Rounds committed since the model it trained on was sent;
             0 except in `Federation.stream`.
+        groups: The groups that the plan discloses individually; read-only memory maps.
     """
 
     site: str
@@ -80,6 +86,7 @@ class Update:
     metrics: Metrics
     delta: Parameters | None = None
     staleness: int = 0
+    groups: Groups = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,9 +99,13 @@ class Aggregate:
         delta: Mean of the deltas, weighted by `num_examples`; float64 or
             float32 sums cast back to each tensor's dtype. None for a task without an update.
         sites: Who took part, in site order.
+        groups: Each group that the plan combines, as its rule says.
+        each: Of each group that the plan discloses individually, every site's own: group, site, value.
     """
 
     num_examples: int
     metrics: Metrics
     delta: Parameters | None
     sites: tuple[str, ...]
+    groups: Groups = field(default_factory=dict)
+    each: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)

@@ -1,0 +1,64 @@
+"""Groups: the arrays that travel beside the model, and how they are named where all lie in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hanse.core.values.parameters import Array, Parameters, is_floating
+
+Group = Array | Parameters
+"""One array, or arrays by name."""
+
+Groups = Mapping[str, Group]
+"""Groups by the names that the plan gives them."""
+
+MARK = "@"
+"""First character of the name of a group's tensor: `@group` of a single array, `@group/array` of others."""
+
+
+def flattened(groups: Groups) -> dict[str, Array]:
+    """The arrays of all groups, each by the name that it has in a file; nothing is copied."""
+    flat: dict[str, Array] = {}
+    for name, group in groups.items():
+        if isinstance(group, Mapping):
+            flat.update({tensor_name(name, array): value for array, value in group.items()})
+        else:
+            flat[tensor_name(name)] = group
+    return flat
+
+
+def nested(tensors: Parameters) -> dict[str, Group]:
+    """The groups among tensors that are named as `flattened` names them; others are left out."""
+    groups: dict[str, Group] = {}
+    tables: dict[str, dict[str, Array]] = {}
+    for full, array in tensors.items():
+        if not full.startswith(MARK):
+            continue
+        name, slash, inner = full.removeprefix(MARK).partition("/")
+        if slash:
+            groups[name] = tables.setdefault(name, {})
+            tables[name][inner] = array
+        else:
+            groups[name] = array
+    return groups
+
+
+def without_groups(tensors: Parameters) -> dict[str, Array]:
+    """The tensors that are of no group."""
+    return {name: array for name, array in tensors.items() if not name.startswith(MARK)}
+
+
+def tensor_name(group: str, array: str | None = None) -> str:
+    """Name of a group's tensor in a file."""
+    return f"{MARK}{group}" if array is None else f"{MARK}{group}/{array}"
+
+
+def zeros_like(parameters: Parameters) -> dict[str, Array]:
+    """The floating-point tensors of `parameters`, each of zeros of its own shape and dtype."""
+    return {
+        name: np.zeros(array.shape, array.dtype.newbyteorder("="))
+        for name, array in parameters.items()
+        if is_floating(array.dtype)
+    }

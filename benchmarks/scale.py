@@ -47,10 +47,10 @@ from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event
 from hanse.core.run.lifecycle import AnswerPlan, Submit
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.run.round_events import RoundCommitted
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, StartTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import sha256
 from hanse.core.values.digests import digest_of_bytes
 from hanse.core.values.identity import Party, Role

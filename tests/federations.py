@@ -23,8 +23,8 @@ from hanse.aggregator.service import AggregatorService
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event, read_event
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.run import Run
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters

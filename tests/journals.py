@@ -17,8 +17,8 @@ from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Submit
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.run.tasks import AcceptResult, FailTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import CertifiedStatement, Statement

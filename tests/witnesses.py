@@ -15,7 +15,7 @@ from hanse.control.report import AuditReport
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.receipts import Receipt, ReceivedOutcome
 from hanse.core.run.lifecycle import Finish
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import CertifiedStatement

@@ -20,11 +20,11 @@ from hanse.core.run.decide import Command, decide
 from hanse.core.run.events import Event
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Invite, Leave, Recover, RestartWorker, Resume, Submit
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.run.round_events import ExchangeClosed, UpdateAccepted
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, member_state
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 

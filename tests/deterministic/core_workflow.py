@@ -12,8 +12,8 @@ from tests.deterministic.dying import Died
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.lifecycle import Fail, Finish
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Phase
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 

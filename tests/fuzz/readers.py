@@ -26,6 +26,7 @@ from hanse.control import signers as signers_file
 from hanse.control.audit import verify
 from hanse.control.receipts import check_receipts
 from hanse.core.journal.membership import join, members, read_membership_event
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.policy import Policy, decide
 from hanse.core.run.events import read_event
@@ -139,7 +140,7 @@ def model() -> dict[str, Any]:
 
 def update(data: bytes) -> None:
     """An update held against what the plan declares, as agent and aggregator do."""
-    origin = Origin(PLAN, "train", "a", 1, tensors.specs(model()))
+    origin = Origin(PLAN, "train", "a", 1, Received(tensors.specs(model())))
     file = UpdateFile(digest=sha256(data), size=len(data))
     outgoing = Outgoing(5, {"loss": 0.5}, FileDraft(_written(data), file, str(origin), 1 << 20))
     release(outgoing, origin, Residuals(scratch() / "residuals"))

@@ -31,17 +31,18 @@ def fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
     return _averaged(updates, uniform, weighted_mean)
 
 
-def lazy_fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
+def lazy_fed_avg(updates: Iterable[Update], *, uniform: bool = False, weighs: bool = True) -> Aggregate:
     """As `fed_avg`, but its delta is computed where it is read; see `hanse.core.values.lazy.LazyTensor`.
 
     Raises:
         UpdateError: As `fed_avg`.
     """
-    return _averaged(updates, uniform, lazy_weighted_mean)
+    return _averaged(updates, uniform, lazy_weighted_mean, weighs=weighs)
 
 
-def _averaged(updates: Iterable[Update], uniform: bool, mean: Combine) -> Aggregate:
+def _averaged(updates: Iterable[Update], uniform: bool, mean: Combine, *, weighs: bool = True) -> Aggregate:
     return aggregate_of(
         updates,
         lambda deltas, examples: mean(deltas, [min(n, 1) for n in examples] if uniform else examples),
+        weighs=weighs,
     )

@@ -18,12 +18,13 @@ from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate, Update
 
 
-def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
+def aggregate(aggregation: Aggregation, updates: Iterable[Update], *, weighs: bool = True) -> Aggregate:
     """Combine a round's answers by the rule that a plan names.
 
     Args:
         aggregation: Of the plan.
         updates: One round's updates, in site order.
+        weighs: Whether there has to be an example, as for whatever is weighed by their number.
 
     Returns:
         The aggregate. Tensors of its delta may be computed where they are read, from those of
@@ -34,19 +35,23 @@ def aggregate(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
     """
     match aggregation.rule:
         case "weighted_mean":
-            return lazy_fed_avg(updates)
+            return lazy_fed_avg(updates, weighs=weighs)
         case "mean":
-            return lazy_fed_avg(updates, uniform=True)
+            return lazy_fed_avg(updates, uniform=True, weighs=weighs)
         case "median":
-            return aggregate_of(updates, lambda deltas, examples: median(_taught(deltas, examples)))
+            return aggregate_of(
+                updates, lambda deltas, examples: median(_taught(deltas, examples)), weighs=weighs
+            )
         case "trimmed_mean":
             trim = aggregation.trim or 0.0
             return aggregate_of(
-                updates, lambda deltas, examples: trimmed_mean(_taught(deltas, examples), trim)
+                updates, lambda deltas, examples: trimmed_mean(_taught(deltas, examples), trim), weighs=weighs
             )
 
 
-def aggregate_streamed(aggregation: Aggregation, updates: Iterable[Update]) -> Aggregate:
+def aggregate_streamed(
+    aggregation: Aggregation, updates: Iterable[Update], *, weighs: bool = True
+) -> Aggregate:
     """As `aggregate`, of updates whose arrays hold until the next is taken.
 
     Memory does not grow with the number of updates for the rules that are means; the others copy
@@ -57,11 +62,11 @@ def aggregate_streamed(aggregation: Aggregation, updates: Iterable[Update]) -> A
     """
     match aggregation.rule:
         case "weighted_mean":
-            return running_fed_avg(updates)
+            return running_fed_avg(updates, weighs=weighs)
         case "mean":
-            return running_fed_avg(updates, uniform=True)
+            return running_fed_avg(updates, uniform=True, weighs=weighs)
         case "median" | "trimmed_mean":
-            return aggregate(aggregation, map(_copied, updates))
+            return aggregate(aggregation, map(_copied, updates), weighs=weighs)
 
 
 def _taught(deltas: Sequence[Parameters], examples: Sequence[int]) -> list[Parameters]:

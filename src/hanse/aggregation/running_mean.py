@@ -99,7 +99,7 @@ class RunningMean:
         )
 
 
-def running_fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggregate:
+def running_fed_avg(updates: Iterable[Update], *, uniform: bool = False, weighs: bool = True) -> Aggregate:
     """As `hanse.aggregation.fedavg.lazy_fed_avg`, of updates whose arrays hold until the next is taken.
 
     Raises:
@@ -115,4 +115,4 @@ def running_fed_avg(updates: Iterable[Update], *, uniform: bool = False) -> Aggr
         else:
             mean.add(update.delta, min(update.num_examples, 1) if uniform else update.num_examples)
         del update  # or it would be held while the next one is made
-    return summed_up(answers, without, mean.mean)
+    return summed_up(answers, without, mean.mean, weighs=weighs)

@@ -19,6 +19,7 @@ from hanse.core.plan.policy import default_refusals
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import UpdateAccepted
 from hanse.core.run.run import Run
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.update import given
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
@@ -249,6 +250,10 @@ def _is_training(run: Run, event: UpdateAccepted) -> bool:
     return exchange is None or exchange.task == "train"
 
 
+def _best(round_number: int, model: ModelRef) -> dict[str, Any]:
+    return {"round": round_number, "model": model.digest}
+
+
 def summarise(simulation: Simulation, run: Run, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Results of a simulation as a JSON object.
 
@@ -265,6 +270,7 @@ def summarise(simulation: Simulation, run: Run, history: Sequence[dict[str, Any]
         "suspended": {site: found.reason for site, found in sorted(run.failure_record.suspensions.items())},
         "rounds": list(history),
         "model": None if run.model is None else run.model.digest,
-        "best": None if best is None else {"round": best.round_number, "model": best.model.digest},
+        "best": None if best is None or best.model is None else _best(best.round_number, best.model),
+        "results": dict(sorted(run.results.items())),
         "warnings": list(default_refusals(plan)),
     }

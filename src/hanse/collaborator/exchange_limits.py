@@ -14,6 +14,7 @@ from hanse.core.journal.site_records import ReleaseRecovered
 from hanse.core.plan.exchange_limits import limit_line, may_stream, most_in_round, most_in_run
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.stated_inputs import stated
 from hanse.core.values.wording import counted
 from hanse.errors import PolicyError, ProtocolError, TrustError
 from hanse.wire.messages.sites import TaskOutcome, purpose_of_outcome
@@ -42,8 +43,8 @@ def check_limits(history: SiteHistory, plan: Plan, asked: AskedExchange) -> None
     counts, task = history.exchanges, asked.task
     if counts.is_another(asked):
         raise PolicyError(
-            f"exchange {asked.exchange} of run {asked.run_id} asked for another task, round or model before, "
-            f"and may not ask for {task!r} of round {asked.round_number}",
+            f"exchange {asked.exchange} of run {asked.run_id} asked for another task, round, model or "
+            f"groups before, and may not ask for {task!r} of round {asked.round_number}",
             mend="Where the federation was set up again, submit the plan under another name.",
         )
     most, rounds = most_in_round(plan, task), plan.rounds
@@ -114,6 +115,7 @@ def recover_releases(
                 task=outcome.task,
                 model=None if outcome.model is None else outcome.model.digest,
                 outcome=outcome.outcome,
+                **stated(outcome.inputs),
             )
         )
         if outcome.journal is None:

@@ -19,7 +19,11 @@ from hanse.core.values.wording import format_time
 from hanse.wire.messages.sites import RunWork, TaskOutcome, UpdateFile
 from hanse.wire.tensors import read_specs
 
-_TASK = {"run_id", "plan_digest", "exchange", "round_number", "task", "model", "roster"}
+_TASK = {"run_id", "plan_digest", "exchange", "round_number", "task", "model", "roster"} | {
+    "groups",
+    "settings",
+    "cells",
+}
 
 
 def release_of(outcome: TaskOutcome, run: RunWork, update: Path) -> ResultReleased | FailureReleased:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,31 @@ from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.rosters import Rosters
 from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_inputs import TaskInputs, check_inputs, received
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.core.journal.exchange_counts import AskedExchange
 from hanse.core.journal.site_history import disclosed
 from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.safe_text import MOST_REASON_CHARS
 from hanse.core.values.significant import rounded_metrics
+from hanse.core.values.stated_inputs import stated
 from hanse.errors import (
     ERRORS,
     DisclosureError,
     HanseError,
     PolicyError,
-    ProtocolError,
     StorageError,
     TaskError,
-    UpdateError,
 )
 from hanse.updates.drafts import FileDraft
-from hanse.updates.model_delta import patch_model
 from hanse.updates.origin import Origin
 from hanse.updates.outgoing import Outgoing, release
 from hanse.wire.messages.sites import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
-from hanse.wire.tensors import read_specs
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +92,13 @@ class TaskRun:
         manifest = await self.reviewer.agreed(self.run)
         self._check_asked(manifest.plan)
         self._check_limits(manifest.plan)
-        model = await self._model()
+        inputs = TaskInputs(self.context, self.folder, self.assignment, self.progress, str(self), self.facts)
+        model = await inputs.model()
+        groups = await inputs.groups(manifest.plan, model)
         logger.info("%s begins", self, extra=self.facts)
-        report = await self._perform(manifest, model)
-        return await asyncio.to_thread(self._release, manifest.plan, report, model)
+        report = await self._perform(manifest, model, groups)
+        headers = await asyncio.to_thread(received, model, groups)
+        return await asyncio.to_thread(self._release, manifest.plan, report, headers)
 
     def failed(self, error: HanseError) -> TaskOutcome:
         """What is said when the task failed: as much as the site permits."""
@@ -158,6 +158,7 @@ class TaskRun:
             round_number=asked.round_number,
             task=asked.task,
             model=asked.model,
+            **stated(asked.inputs),
             roster=asked.roster if self.rosters.found(asked.roster) else None,
             **told,
         )
@@ -166,12 +167,13 @@ class TaskRun:
         """Refuse what the plan does not say that this site would be asked."""
         asked = self.assignment
         if asked.task == INITIALISE:
-            if plan.initial_model is not None or asked.round_number != 0:
+            if plan.first_model != "site" or asked.round_number != 0:
                 raise DisclosureError(f"{self}: by the plan, no first model may be asked for here")
             return
         disclosure_of(plan, asked.task)
-        if asked.model is None or not 1 <= asked.round_number <= plan.rounds:
-            raise PolicyError(f"{self}: the plan has {plan.rounds} rounds, and every task a model")
+        if not 1 <= asked.round_number <= plan.rounds:
+            raise PolicyError(f"{self}: the plan has {plan.rounds} rounds")
+        check_inputs(plan, asked, str(self), self.context.identity.site)
 
     def _check_limits(self, plan: Plan) -> None:
         """Refuse what the plan does not let this site be asked any more, by the journal as it was read."""
@@ -187,42 +189,10 @@ class TaskRun:
             round_number=asked.round_number,
             task=asked.task,
             model=None if asked.model is None else asked.model.digest,
+            inputs=asked.inputs,
         )
 
-    async def _model(self) -> Path | None:
-        """The parameters to start from, where the worker can read them."""
-        model, size, here = self.assignment.model, self.assignment.model_bytes, self.context
-        if model is None or self.assignment.task == INITIALISE:
-            return None
-        place = self.folder.model(model)
-        # The update may become as large as the model.
-        here.check_room(size if place.exists() else 2 * size)
-        if not place.exists():
-            self.progress.sign = partial(here.blobs.partial_size, model.digest, here.identity.site)
-            if not await self._by_delta(model):
-                await here.take(model.digest, size, partial(self.folder.show, model))
-        return place
-
-    async def _by_delta(self, model: ModelRef) -> bool:
-        """Make the model of the one before, where that is still here; whether that came off."""
-        delta, folder = self.assignment.delta, self.folder
-        if delta is None or not folder.model(delta.base).exists():
-            return False
-        self.progress.sign = partial(
-            self.context.blobs.partial_size, delta.digest, self.context.identity.site
-        )
-        try:
-            base, place = folder.model(delta.base), folder.model(model)
-            make = partial(patch_model, base, place=place, digest=model.digest)
-            await self.context.take(delta.digest, delta.size, make)
-        except (PolicyError, ProtocolError, StorageError, UpdateError) as error:
-            logger.info("%s: the model is fetched whole: %s", self, error, extra=self.facts)
-            return False
-        told = "%s: the model was made of the one before and %d bytes instead of %d"
-        logger.info(told, self, delta.size, self.assignment.model_bytes, extra=self.facts)
-        return True
-
-    async def _perform(self, manifest: Manifest, model: Path | None) -> TaskReport:
+    async def _perform(self, manifest: Manifest, model: Path | None, groups: tuple[Path, ...]) -> TaskReport:
         asked = self.assignment
         order = Order(
             exchange=asked.exchange,
@@ -230,6 +200,8 @@ class TaskRun:
             task=asked.task,
             model=None if model is None else str(model.absolute()),
             update=str(self.folder.written.absolute()),
+            groups=tuple(str(place.absolute()) for place in groups),
+            settings=dict(asked.settings),
         )
         tries = 1 + manifest.plan.tasks[asked.task].retries if asked.task != INITIALISE else _INITIALISE_TRIES
         failed = 0
@@ -248,9 +220,9 @@ class TaskRun:
                     "%s failed, try %d of %d: %s", self, failed, tries, error, extra=self.facts | printed
                 )
 
-    def _release(self, plan: Plan, report: TaskReport, model: Path | None) -> TaskOutcome:
+    def _release(self, plan: Plan, report: TaskReport, received: Received) -> TaskOutcome:
         """Take over what the worker wrote, out of its reach, check it there, and record that it leaves."""
-        update = self._taken_over(plan, report, model)
+        update = self._taken_over(plan, report, received)
         outcome = self._said(
             outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
         )
@@ -274,12 +246,11 @@ class TaskRun:
         head = self.context.journal.record(release_of(outcome, self.run, update))
         return outcome.model_copy(update={"journal": head})
 
-    def _taken_over(self, plan: Plan, report: TaskReport, model: Path | None) -> UpdateFile | None:
+    def _taken_over(self, plan: Plan, report: TaskReport, received: Received) -> UpdateFile | None:
         asked, site = self.assignment, self.context.identity.site
         try:
             file = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
-            specs = None if file is None or model is None else read_specs(model)
-            origin = Origin(plan, asked.task, site, asked.exchange, specs)
+            origin = Origin(plan, asked.task, site, asked.exchange, received)
             update = None
             if file is not None:
                 path = self.folder.outgoing(asked.exchange)

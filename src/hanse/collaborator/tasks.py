@@ -20,6 +20,7 @@ from hanse.collaborator.rosters import Rosters, forget_run
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.pool import Workers
+from hanse.core.values.model_ref import ModelRef
 from hanse.errors import (
     ConfigError,
     HanseError,
@@ -138,7 +139,8 @@ class Tasks:
         else:
             folder.mark_under_way()
             base = None if task.delta is None else task.delta.base
-            folder.clear([model for model in (task.model, base) if model], task.exchange)
+            groups = (ModelRef(file.digest) for file in task.groups.values())
+            folder.clear([model for model in (task.model, base, *groups) if model], task.exchange)
         return folder
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ from hanse.compression.tied import TiedTensors
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.transforms import SEGMENT, Compression
+from hanse.core.values.groups import MARK
 from hanse.core.values.lazy import LazyTensor
 from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
 from hanse.core.values.seeds import derive
@@ -55,14 +56,17 @@ class UpdateCodec:
     def __init__(self, compression: Compression) -> None:
         self._chain = make_chain(compression.upload)
         self._smallest = compression.smallest
+        self._groups = frozenset(compression.groups)
         self.error_feedback = compression.error_feedback
 
-    def tensor(self, spec: TensorSpec) -> TensorCodec | None:
+    def tensor(self, spec: TensorSpec, name: str = "") -> TensorCodec | None:
         """Codec of a tensor; None for a tensor that travels as it is."""
         size = math.prod(spec.shape)
         real = spec.dtype.startswith(("float", "bfloat"))
+        group = name.removeprefix(MARK).partition("/")[0] if name.startswith(MARK) else None
+        lossy = real and (group is None or group in self._groups)
         # Whole numbers and truth values lose nothing: they count things, and choose.
-        chain = self._chain if real else Chain((), self._chain.level)
+        chain = self._chain if lossy else Chain((), self._chain.level)
         if size < max(self._smallest, 1) or not (chain.steps or chain.level is not None):
             return None
         return TensorCodec(spec, chain)
@@ -82,7 +86,7 @@ class UpdateCodec:
         """
         tied = TiedTensors(self._chain)
         for name, array in update.items():
-            codec = self.tensor(TensorSpec(tuple(array.shape), array.dtype.name))
+            codec = self.tensor(TensorSpec(tuple(array.shape), array.dtype.name), name)
             if codec is None:
                 yield EncodedTensor(name, array)
                 continue
@@ -110,7 +114,7 @@ class UpdateCodec:
         alike = {name: expected[name] for name in encoded.keys() & expected.keys()}
         problem = mismatch(dict.fromkeys(encoded, _ANY), dict.fromkeys(expected, _ANY))
         for name, spec in alike.items():
-            codec, found = self.tensor(spec), specs({name: encoded[name]})
+            codec, found = self.tensor(spec, name), specs({name: encoded[name]})
             if codec is None:
                 problem = problem or mismatch(found, {name: spec})
             elif codec.problem(found[name]):
@@ -118,7 +122,7 @@ class UpdateCodec:
         if problem:
             raise DisclosureError(f"the update of {what} is not what the plan declares: {problem}")
         for name, spec in expected.items():
-            codec = self.tensor(spec)
+            codec = self.tensor(spec, name)
             if codec is not None:
                 _check_content(codec, name, encoded[name], derive(seed, name), what)
             elif not_finite({name: encoded[name]}):
@@ -139,7 +143,7 @@ class UpdateCodec:
         """
         found: dict[str, Array] = {}
         for name, spec in expected.items():
-            codec = self.tensor(spec)
+            codec = self.tensor(spec, name)
             if codec is None:
                 found[name] = encoded[name]
             else:

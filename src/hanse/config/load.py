@@ -76,7 +76,7 @@ def gather(plan: Plan, document: Document, root: Path) -> LoadedPlan:
         if name.endswith(".py"):
             with _noting(problems):
                 modules[name] = parse_code(source, str(root / name))
-    if plan.initial_model is not None:
+    if plan.initial_model is not None and plan.first_model == "file":
         with _noting(problems, f"{document.place(('initial_model',))}: "):
             files[plan.initial_model] = inside(root, plan.initial_model)
             start = _hash_model(plan.initial_model, files[plan.initial_model])

@@ -93,7 +93,7 @@ def _leaves(plan: Plan) -> list[str]:
     for name, task in plan.tasks.items():
         lines.append(f"Each time it does {name}, {_how_often(plan, name)}:")
         lines += [f"  - {what}" for what in _sent(plan, task.discloses)]
-    if plan.initial_model is None:
+    if plan.first_model == "site":
         lines += [
             "Before round 1, from one site, the first by name:",
             "  - the model that the plan's code makes there before it trains: all tensors, that site's own.",

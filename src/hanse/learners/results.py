@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hanse.core.values.groups import Group
 from hanse.core.values.lazy import LazyTensor
 from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.update import TaskResult
@@ -40,7 +41,12 @@ def checked_result(result: object, received: Parameters, doing: str) -> TaskResu
             mend="A task returns hanse.TaskResult(num_examples, metrics, parameters).",
         )
     metrics = checked_metrics(result.metrics, doing)
-    result = replace(result, num_examples=checked_count(result.num_examples, doing), metrics=metrics)
+    result = replace(
+        result,
+        num_examples=checked_count(result.num_examples, doing),
+        metrics=metrics,
+        groups=checked_groups(result.groups, doing),
+    )
     if result.parameters is None:
         return result
     arrays = checked_arrays(result.parameters, doing)
@@ -76,6 +82,32 @@ def checked_metrics(metrics: Any, doing: str) -> dict[str, float | None]:
         _name(name, doing): None if value is None else _number(name, value, doing)
         for name, value in metrics.items()
     }
+
+
+def checked_groups(groups: Any, doing: str) -> dict[str, Group]:
+    """Groups as NumPy arrays, or tables of them, by name; nothing is copied.
+
+    Plain numbers are taken for arrays without dimensions.
+
+    Raises:
+        TaskError: A name is not text, or a value is not an array; says which.
+    """
+    if not isinstance(groups, Mapping):
+        raise TaskError(f"{doing}: groups must be arrays by name, got {a_kind_of(groups)}")
+    checked: dict[str, Group] = {}
+    for name, value in list(groups.items()):
+        text = _name(name, doing)
+        if isinstance(value, Mapping):
+            checked[text] = checked_arrays(dict(value), f"{doing}: group {text!r}")
+            continue
+        plain = np.asarray(value) if isinstance(value, int | float) else value
+        if not isinstance(plain, np.ndarray | np.generic | LazyTensor):
+            raise TaskError(
+                f"{doing}: group {text!r} is {a_kind_of(value)}",
+                mend="Give a NumPy array, or a dict of them.",
+            )
+        checked[text] = checked_arrays({"": plain}, f"{doing}: group {text!r}")[""]
+    return checked
 
 
 def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:

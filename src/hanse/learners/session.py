@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,9 +35,18 @@ class LearnerSession:
         site: Where it runs.
         state_dir: Folder for the local state of this learner in this run; made when there is something
             to keep.
+        needs: Methods that the learner has to have: those of the plan's tasks, and `parameters` where a
+            site is asked for the first model.
     """
 
-    def __init__(self, learner_factory: Callable[[Site], Learner], site: Site, state_dir: Path) -> None:
+    def __init__(
+        self,
+        learner_factory: Callable[[Site], Learner],
+        site: Site,
+        state_dir: Path,
+        needs: Iterable[str] = ("parameters", "train", "evaluate"),
+    ) -> None:
+        self._needs = tuple(needs)
         self._factory = learner_factory
         self._site = site
         self._store = StateStore(state_dir)
@@ -103,7 +112,7 @@ class LearnerSession:
         seed_generators(self._site.seed)
         with users_code("making the learner"):
             learner = self._factory(self._site)
-        lacks = [name for name in ("parameters", "train", "evaluate") if not hasattr(learner, name)]
+        lacks = [name for name in self._needs if not hasattr(learner, name)]
         if lacks:
             raise TaskError(
                 f"the plan's learner function returned a {type(learner).__name__}, which is not a learner: "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from hanse.core.plan.disclosure import check_asked
+from hanse.core.plan.disclosure import check_asked, disclosure_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.decide import Command
@@ -22,10 +22,12 @@ from hanse.core.run.hosting import (
     stream_model,
 )
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Finish, Submit
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.ask_inputs import AskInputs
+from hanse.core.values.groups import Groups, as_file, flattened, from_file, nested
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.safe_text import last_lines, one_line
@@ -35,9 +37,10 @@ from hanse.learners.failures import MAX_LOG_TAIL, workflow_failure
 from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
-from hanse.updates.incoming import fold
+from hanse.updates.aggregate_file import aggregate_file, has_arrays, opened_aggregate
+from hanse.updates.incoming import fold, opened_answer
 from hanse.wire.tensors import copy_hashed, digest_of
-from hanse.workflow.base import CommitRequest, Request, Standing
+from hanse.workflow.base import CommitRequest, OpenedRound, Request, Standing
 from hanse.workflow.federation import Federation
 
 Listener = Callable[[Run, Event], None]
@@ -141,34 +144,43 @@ class SimulationHost:
         return Standing(
             committed=now.committed,
             model=None if now.model is None else self.tensors(now.model),
-            state={} if now.state is None else self._kept[now.state],
+            state={} if now.state is None else from_file(self._kept[now.state]),
             complete=now.complete,
             population=now.population,
+            results=self.results,
         )
+
+    @property
+    def results(self) -> Groups:
+        """The results that the run has committed, by name."""
+        return {name: nested(self._kept[digest])[name] for name, digest in self.run.results.items()}
 
     def initial_model(self) -> Parameters | None:
         """The plan's initial model."""
         return self._initial
 
-    def open_round(self, round_number: int) -> tuple[str, ...]:
+    def open_round(self, round_number: int) -> OpenedRound:
         """Begin a round."""
         self._execute(OpenRound(round_number))
-        return self.run.cohort
+        return OpenedRound(self.run.cohort, self.run.round_population)
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         """Have each site perform the task; the answers, in site order."""
         exchange = self._exchange(request, individually=True)
-        return tuple(map(self._owned, self._answers(exchange)))
+        return tuple(
+            opened_answer(self.plan, request.task, self._owned(update)) for update in self._answers(exchange)
+        )
 
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
         exchange = self._exchange(request, individually=request.sites is not None)
-        aggregate = fold(self.plan, self._answers(exchange), streamed=True)
+        aggregate = fold(self.plan, request.task, self._answers(exchange), streamed=True)
         check_sum(self.plan, self.run.exchanges[exchange.number])
         digest = None
-        if aggregate.delta is not None:
-            delta, digest = self._copied(aggregate.delta)
-            aggregate = replace(aggregate, delta=delta)
+        if has_arrays(aggregate):
+            tensors, digest = self._copied(aggregate_file(aggregate))
+            grouped = bool(disclosure_of(self.plan, request.task).groups)
+            aggregate = opened_aggregate(aggregate, tensors, grouped=grouped)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
         return aggregate
 
@@ -186,11 +198,13 @@ class SimulationHost:
 
     def commit(self, request: CommitRequest) -> Standing:
         """Make a round's outcome the run's."""
-        check_model(request.model, self.standing().model)
-        state = self._keep(request.state) if request.state else None
-        model = ModelRef(self._keep(request.model))
+        if request.model is not None:
+            check_model(self.plan, request.model, self.standing().model)
+        state = self._keep(as_file(request.state)) if request.state else None
+        model = None if request.model is None else ModelRef(self._keep(request.model))
+        results = {name: self._keep(flattened({name: value})) for name, value in request.results.items()}
         consumed = (*request.consumed, *dead_exchanges(self.run))
-        self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed))
+        self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed, results))
         self._forget()
         if self._committed is not None and request.round_number:
             self._committed(self.run, self.tensors)
@@ -213,7 +227,11 @@ class SimulationHost:
         check_asked(self.plan, request.task, request.round_number, individually=individually)
         model = None if request.model is None else ModelRef(self._keep(request.model))
         self._execute(OpenRound(request.round_number))
-        self._execute(OpenExchange(request.round_number, request.index, request.task, model, request.sites))
+        groups = {name: self._keep(flattened({name: value})) for name, value in request.groups.items()}
+        inputs = AskInputs(groups, request.settings, request.cells)
+        self._execute(
+            OpenExchange(request.round_number, request.index, request.task, model, request.sites, inputs)
+        )
         return self.run.in_round()[request.index]
 
     def _answers(self, exchange: Exchange) -> Iterator[Update]:
@@ -222,7 +240,8 @@ class SimulationHost:
         The arrays of an answer hold until the next.
         """
         sites = exchange.unanswered
-        inputs = {} if exchange.model is None else {exchange.model: self.tensors(exchange.model)}
+        digests = {*exchange.inputs.groups.values()} | ({exchange.model.digest} if exchange.model else set())
+        inputs = {digest: self._kept[digest] for digest in digests}
         answers = self._engine.perform(self._asks(exchange, sites), inputs)
         for site in sites:
             # In no variable of this function: the arrays would outlast their use.
@@ -238,19 +257,22 @@ class SimulationHost:
             TaskError: The model is not the one that sites were asked to start from.
         """
         model = exchange.model
-        if model is not None and digest_of(self.tensors(model), self.plan.digests) != model.digest:
-            raise TaskError(
-                f"the plan's code changed, in place, the parameters that task {exchange.task} of round "
-                f"{exchange.round_number} received: the sites that follow start from others",
-                mend="Copy them first: np.array(parameters[name]), or torch.tensor(parameters[name]).",
-            )
+        for digest in (*([] if model is None else [model.digest]), *exchange.inputs.groups.values()):
+            if digest_of(self._kept[digest], self.plan.digests) != digest:
+                raise TaskError(
+                    "the plan's code changed, in place, the parameters or groups that task "
+                    f"{exchange.task} of round {exchange.round_number} received: the sites that follow start "
+                    "from others",
+                    mend="Copy them first: np.array(parameters[name]), or torch.tensor(parameters[name]).",
+                )
 
     def _asks(self, exchange: Exchange, sites: tuple[str, ...]) -> Iterator[SiteAsk]:
         for site in sites:
             self._execute(StartTask(exchange.number, site))
             accepted = self.run.accepted.get(site, 0)
             yield SiteAsk(
-                site, exchange.number, exchange.round_number, exchange.task, exchange.model, accepted
+                *(site, exchange.number, exchange.round_number, exchange.task, exchange.model, accepted),
+                inputs=exchange.inputs,
             )
 
     def _taken(self, exchange: Exchange, site: str, answer: Delivered | HanseError) -> Iterator[Update]:
@@ -287,7 +309,10 @@ class SimulationHost:
         run = self.run
         models = {run.model, run.best.model if run.best else None}
         models |= {exchange.model for exchange in run.exchanges.values()}
-        needed = {run.state, *(model.digest for model in models if model is not None)}
+        needed = {run.state, *run.results.values(), *(model.digest for model in models if model is not None)}
+        needed |= {
+            digest for exchange in run.exchanges.values() for digest in exchange.inputs.groups.values()
+        }
         self._kept = {digest: value for digest, value in self._kept.items() if digest in needed}
 
 

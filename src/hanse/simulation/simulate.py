@@ -12,9 +12,11 @@ from typing import Any
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
+from hanse.core.plan.exchange_limits import methods_of
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
+from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
@@ -96,6 +98,7 @@ class Outcome:
         best: The best ones, where the plan keeps them.
         dealt: Sites that asked for their share of the data.
         failed_ends: What went wrong at a site after the last round, in the end of its script.
+        results: The results that the workflow committed, by name.
         comparison: The model beside baselines, where these were asked for.
     """
 
@@ -105,6 +108,7 @@ class Outcome:
     best: Parameters | None
     dealt: frozenset[str]
     failed_ends: Mapping[str, TaskError]
+    results: Groups = field(default_factory=dict)
     comparison: Comparison | None = None
 
 
@@ -163,7 +167,8 @@ def simulate(
         loaded=loaded,
         run=run,
         model=None if run.model is None else host.tensors(run.model),
-        best=None if run.best is None else host.tensors(run.best.model),
+        best=None if run.best is None or run.best.model is None else host.tensors(run.best.model),
+        results=host.results,
         dealt=frozenset(shares.asked | {name for name, script in scripts.items() if script.dealt}),
         failed_ends=failed_ends,
     )
@@ -187,7 +192,7 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     bundle = bundle_of(loaded, settings.state_dir)
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     folder, site = next(iter(places_of(plan, sites, settings.state_dir, shares).items()))
-    session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept")
+    session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept", methods_of(plan))
     with notices_kept() as noted:
         try:
             return session.agreement()
@@ -289,8 +294,8 @@ def bundle_of(loaded: LoadedPlan, state_dir: Path) -> Path:
 
 def initial_model_of(loaded: LoadedPlan) -> Parameters | None:
     """Open the first model of a plan that has one."""
-    name = loaded.manifest.plan.initial_model
-    return None if name is None else open_file(loaded.files[name])
+    start = loaded.manifest.initial_model
+    return None if start is None else open_file(loaded.files[start.path])
 
 
 def scripts_of(
@@ -308,7 +313,10 @@ def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str
     if plan.learner is None:
         raise ValueError("a plan has either a learner or a script")
     factory = load_factory(bundle, plan.learner)
-    return {site.name: LearnerSession(factory, site, folder / "kept") for folder, site in places.items()}
+    return {
+        site.name: LearnerSession(factory, site, folder / "kept", methods_of(plan))
+        for folder, site in places.items()
+    }
 
 
 def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:

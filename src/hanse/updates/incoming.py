@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from hanse.aggregation.groups import GroupFold
 from hanse.aggregation.registry import aggregate, aggregate_streamed
 from hanse.compression.update import upload_codec
-from hanse.core.plan.disclosure import check_tensors
+from hanse.core.plan.disclosure import check_tensors, disclosure_of
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
-from hanse.core.values.parameters import Parameters
+from hanse.core.values.groups import nested, only_groups, without_groups
+from hanse.core.values.parameters import Parameters, TensorSpec
 from hanse.core.values.update import Aggregate, Update
-from hanse.errors import RunError
 from hanse.storage.base import BlobStore
 from hanse.updates.origin import Origin
 from hanse.wire.tensors import open_file, read_specs
@@ -33,7 +35,7 @@ def check_incoming(update: Parameters, origin: Origin) -> None:
     """
     codec = origin.codec
     if codec is None:
-        check_tensors(update, origin.model, origin.plan, origin.task, str(origin))
+        check_tensors(update, origin.received, origin.plan, origin.task, str(origin))
     else:
         codec.check(update, origin.expected, origin.seed, str(origin))
 
@@ -47,12 +49,14 @@ def open_incoming(update: Parameters, origin: Origin) -> Parameters:
     return update if codec is None else codec.decode(update, origin.expected, origin.seed)
 
 
-def fold(plan: Plan, updates: Iterable[Update], *, streamed: bool = False) -> Aggregate:
-    """Combine the answers of an exchange by the plan's rule; the only way from answers to a sum.
+def fold(plan: Plan, task: str, updates: Iterable[Update], *, streamed: bool = False) -> Aggregate:
+    """Combine the answers of an exchange by the plan's rules; the only way from answers to a sum.
 
     Args:
         plan: The plan.
-        updates: The answers, opened, in site order.
+        task: The task that was asked.
+        updates: The answers, opened, in site order; tensors of groups stand in `delta` among those of
+            the update.
         streamed: Whether the arrays of an answer hold only until the next is taken. Each is folded when
             it comes then; answers that lie in files are read side by side, which needs no memory. The
             bits are the same.
@@ -65,7 +69,30 @@ def fold(plan: Plan, updates: Iterable[Update], *, streamed: bool = False) -> Ag
         UpdateError: No site had examples, or the updates do not fit together; names the sites.
     """
     combine = aggregate_streamed if streamed else aggregate
-    return combine(plan.aggregation, updates)
+    disclosure = disclosure_of(plan, task)
+    if not disclosure.groups:
+        return combine(plan.aggregation, updates)
+    groups = GroupFold(disclosure.groups, streamed=streamed)
+    found = combine(plan.aggregation, _apart(updates, groups), weighs=disclosure.weighs)
+    combined = groups.combined()
+    return replace(found, groups=combined.groups, each=combined.each)
+
+
+def _apart(updates: Iterable[Update], groups: GroupFold) -> Iterator[Update]:
+    """The updates without their groups, which are folded by the way."""
+    for update in updates:
+        tensors = update.delta or {}
+        groups.add(update.site, update.num_examples, only_groups(tensors))
+        yield replace(update, delta=without_groups(tensors) or None)
+        del update, tensors  # or they would be held while the next ones are made
+
+
+def opened_answer(plan: Plan, task: str, update: Update) -> Update:
+    """An answer with its groups apart from its update; nothing is copied."""
+    tensors = update.delta
+    if tensors is None or not disclosure_of(plan, task).groups:
+        return update
+    return replace(update, delta=without_groups(tensors) or None, groups=nested(tensors))
 
 
 def check_update_blob(blobs: BlobStore, run: Run, exchange: Exchange, site: str, digest: str) -> None:
@@ -94,13 +121,12 @@ def open_update_blob(blobs: BlobStore, run: Run, exchange: Exchange, site: str, 
 
 
 def _origin(blobs: BlobStore, run: Run, exchange: Exchange, site: str) -> Origin:
-    model = None
-    if exchange.task != INITIALISE:
-        if exchange.model is None:
-            raise RunError(f"exchange {exchange.number} has no model")
-        model = _specs_of_blob(blobs.path(exchange.model.digest))
-    return Origin(run.plan, exchange.task, site, exchange.number, model)
+    model = None if exchange.model is None else _specs_of_blob(blobs.path(exchange.model.digest))
+    groups: dict[str, TensorSpec] = {}
+    for digest in exchange.inputs.groups.values():
+        groups |= _specs_of_blob(blobs.path(digest))
+    return Origin(run.plan, exchange.task, site, exchange.number, Received(model, groups))
 
 
 # Of one model for each of its updates; blobs never change.
-_specs_of_blob = functools.lru_cache(maxsize=4)(read_specs)
+_specs_of_blob = functools.lru_cache(maxsize=32)(read_specs)

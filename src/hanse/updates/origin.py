@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hanse.compression.update import UpdateCodec, update_seed, upload_codec
 from hanse.core.plan.disclosure import expected_tensors
+from hanse.core.plan.group_tensors import NOTHING, Received
 from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import TensorSpec
 
@@ -20,14 +20,15 @@ class Origin:
         task: The task's name.
         site: The site's name.
         exchange: Number of the exchange within its run.
-        model: The tensors of the model that the task started from; None for the first model.
+        received: The tensors of the model and of the groups that the task started from; none of either for
+            the first model.
     """
 
     plan: Plan
     task: str
     site: str
     exchange: int
-    model: Mapping[str, TensorSpec] | None
+    received: Received = NOTHING
 
     def __str__(self) -> str:
         return f"task {self.task} at {self.site}"
@@ -45,4 +46,4 @@ class Origin:
     @property
     def expected(self) -> dict[str, TensorSpec]:
         """The declared tensors, as they are before compression."""
-        return expected_tensors(self.model, self.plan, self.task)
+        return expected_tensors(self.received, self.plan, self.task)

@@ -57,7 +57,7 @@ class Check:
         what = str(origin)
         check_result(outgoing, origin.plan, origin.task, what)
         if outgoing.update is not None:
-            check_tensors(outgoing.update.tensors(), origin.model, origin.plan, origin.task, what)
+            check_tensors(outgoing.update.tensors(), origin.received, origin.plan, origin.task, what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hanse.core.plan.plan import Plan
+from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate, Update
 
@@ -18,16 +19,18 @@ class Standing:
     Attributes:
         committed: Last committed round; -1 before the first model.
         model: The committed parameters, read-only; None before the first.
-        state: The workflow's own committed arrays.
+        state: The workflow's own committed arrays and groups.
+        results: The run's results, by name.
         complete: Whether the plan asks for no further round.
         population: Sites that take part, in site order.
     """
 
     committed: int
     model: Parameters | None
-    state: Parameters
+    state: Groups
     complete: bool
     population: tuple[str, ...]
+    results: Groups = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +42,10 @@ class Request:
             again from the last commit asks the same at the same place.
         model: Parameters to start from; None for the first model of a run. They may be computed
             where they are read (`hanse.core.values.lazy.LazyTensor`).
-        sites: Ask only these; None for the round's cohort.
+        sites: Ask only these; None for the round's cohort, or `cells`.
+        groups: The groups that the task receives, by name.
+        settings: Settings of the task, of those that vary by the plan.
+        cells: Ask only these; None for the whole cohort.
     """
 
     round_number: int
@@ -47,17 +53,39 @@ class Request:
     task: str
     model: Parameters | None
     sites: tuple[str, ...] | None = None
+    groups: Groups = field(default_factory=dict)
+    settings: Mapping[str, int | float] = field(default_factory=dict)
+    cells: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CommitRequest:
-    """A round's model, metrics and state, to become the run's together."""
+    """A round's model, metrics, state and results, to become the run's together.
+
+    Attributes:
+        model: None in a run without a model.
+        results: Those to keep beside the earlier ones, or in their place.
+    """
 
     round_number: int
-    model: Parameters
+    model: Parameters | None
     metrics: Mapping[str, float]
-    state: Parameters
+    state: Groups
     consumed: tuple[int, ...] = ()
+    results: Groups = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRound:
+    """A round that has begun.
+
+    Attributes:
+        cohort: Sites that are asked, in site order.
+        population: Sites that took part when it began, in site order.
+    """
+
+    cohort: tuple[str, ...]
+    population: tuple[str, ...]
 
 
 class Host(Protocol):
@@ -79,8 +107,8 @@ class Host(Protocol):
         """The plan's `initial_model`, where it has one."""
         ...
 
-    def open_round(self, round_number: int) -> tuple[str, ...]:
-        """Begin a round, or find it open; returns its cohort."""
+    def open_round(self, round_number: int) -> OpenedRound:
+        """Begin a round, or find it open."""
         ...
 
     def ask(self, request: Request) -> tuple[Update, ...]:

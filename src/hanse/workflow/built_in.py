@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedopt import FedSgd
 from hanse.aggregation.registry import server_optimizer
+from hanse.core.values.groups import Groups, arrays_of
 from hanse.core.values.parameters import Parameters, lazy_add
 from hanse.errors import WorkflowError
 from hanse.workflow.averages import mean_metrics
@@ -42,11 +43,13 @@ def _average(round: Round, optimizer: ServerOptimizer) -> None:
     update = round.sum("train")
     if update.delta is None:
         raise WorkflowError("workflow fedavg needs task `train` to disclose an update")
+    model: Parameters
+    state: Groups
     if optimizer == FedSgd():
         # What it would make, but on the way to the file: a model more in memory is dear.
         model, state = lazy_add(round.model, update.delta), dict(round.state)
     else:
-        model, state = optimizer.step(round.model, update.delta, round.state)
+        model, state = optimizer.step(round.model, update.delta, arrays_of(round.state))
     round.commit(model, metrics={**update.metrics, **_scores(round, model)}, state=state)
 
 

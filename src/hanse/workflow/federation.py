@@ -8,14 +8,25 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from hanse.core.plan.disclosure import check_asked
+from hanse.core.plan.group_tensors import receives_model
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Parameters, add
 from hanse.core.values.seeds import derive
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import WorkflowError
-from hanse.workflow.base import CommitRequest, Host, Request, Standing
-from hanse.workflow.values import checked_metrics, checked_parameters
+from hanse.workflow.base import CommitRequest, Host, OpenedRound, Request, Standing
+from hanse.workflow.values import (
+    check_known,
+    check_results,
+    checked_groups,
+    checked_metrics,
+    checked_parameters,
+    checked_sent,
+    checked_settings,
+    checked_state,
+)
 
 
 class Federation:
@@ -31,6 +42,7 @@ class Federation:
         self._host = host
         self._standing = host.standing()
         self._taken: set[int] = set()
+        self._first: Parameters | None = None
 
     @property
     def plan(self) -> Plan:
@@ -62,12 +74,33 @@ class Federation:
         return _model(self._begun())
 
     @property
-    def state(self) -> Parameters:
-        """The arrays that the last commit kept for this workflow; empty at first."""
+    def state(self) -> Groups:
+        """The arrays and groups that the last commit kept for this workflow; empty at first."""
         return self._begun().state
 
-    def rounds(self) -> Iterator[Round]:
-        """The rounds still to do, each of them to be committed before the next."""
+    @property
+    def results(self) -> Groups:
+        """The run's results so far, by name."""
+        return self._begun().results
+
+    @property
+    def cells(self) -> Mapping[str, tuple[str, ...]]:
+        """The plan's cells, with their sites; empty where it has none."""
+        return self.plan.cells
+
+    def rounds(self, first: Parameters | None = None) -> Iterator[Round]:
+        """The rounds still to do, each of them to be committed before the next.
+
+        Args:
+            first: The first model, where the plan says `initial_model: workflow`.
+
+        Raises:
+            WorkflowError: A first model is given and the plan has another origin for it, or the other way
+                round.
+        """
+        self._check_first(first)
+        if first is not None:
+            self._first = first
         while not self._begun().complete:
             number = self._standing.committed + 1
             yield Round(self, number)
@@ -96,48 +129,80 @@ class Federation:
 
     def commit(
         self,
-        model: Parameters,
+        model: Parameters | None = None,
         metrics: Mapping[str, SupportsFloat] | None = None,
-        state: Parameters | None = None,
+        state: Groups | None = None,
+        results: Groups | None = None,
     ) -> None:
-        """Make a model the run's, with metrics and the workflow's own state, in one step.
+        """Make a model the run's, with metrics, results and the workflow's own state, in one step.
 
         Args:
-            model: Parameters with the names, shapes and dtypes of the model before.
+            model: Parameters with the names, shapes and dtypes of the model before; not given, that model.
             metrics: Finite numbers for the journal; `keep_best` and `early_stop` look here.
-            state: Arrays that the workflow needs again after a restart.
+            state: Arrays, and tables of arrays, that the workflow needs again after a restart.
+            results: Arrays, and tables of arrays, of any shape, by name; each stays until a commit gives
+                the same name again. All together at most the plan's `max_result_bytes`.
 
         Raises:
-            WorkflowError: A metric is no finite number, or a parameter no array.
+            WorkflowError: A metric is no finite number, a parameter or a result no array, or the results
+                are too large.
         """
-        self._commit(self._begun().committed + 1, model, metrics or {}, state or {})
+        self._commit(self._begun().committed + 1, model, metrics or {}, state or {}, results or {})
 
     def _commit(
-        self, number: int, model: Parameters, metrics: Mapping[str, SupportsFloat], state: Parameters
+        self,
+        number: int,
+        model: Parameters | None,
+        metrics: Mapping[str, SupportsFloat],
+        state: Groups,
+        results: Groups,
     ) -> None:
+        given = self._standing.model if model is None else model
+        kept = checked_groups(results, f"the results of round {number}")
+        check_results({**self._standing.results, **kept}, self.plan.max_result_bytes)
         request = CommitRequest(
             number,
-            checked_parameters(model, f"the model of round {number}"),
+            None if given is None else checked_parameters(given, f"the model of round {number}"),
             checked_metrics(metrics, number),
-            checked_parameters(state, f"the state of round {number}"),
+            checked_state(state, f"the state of round {number}"),
             consumed=tuple(sorted(self._taken)),
+            results=kept,
         )
         self._standing = self._host.commit(request)
         self._taken.clear()
 
     def _begun(self) -> Standing:
-        """The standing once there is a model; gets the first one where there is none."""
+        """The standing once round 0 is committed, with the first model where the run has one."""
         if self._standing.committed < 0:
-            self._commit(0, self._first_model(), {}, {})
+            self._commit(0, self._first_model(), {}, {}, {})
         return self._standing
 
-    def _first_model(self) -> Parameters:
+    def _check_first(self, first: Parameters | None) -> None:
+        wanted = self.plan.first_model == "workflow"
+        if first is not None and not wanted:
+            raise WorkflowError(
+                "the workflow gives a first model, and the plan does not have it do so",
+                mend="Write `initial_model: workflow` in the plan, or leave out `rounds(first=...)`.",
+            )
+        if first is not None:
+            checked_parameters(first, "the first model")
+
+    def _first_model(self) -> Parameters | None:
+        if self.plan.first_model == "none":
+            return None
+        if self.plan.first_model == "workflow":
+            if self._first is None:
+                raise WorkflowError(
+                    "the workflow gives no first model, and the plan says `initial_model: workflow`",
+                    mend="Give it: federation.rounds(first={...}).",
+                )
+            return self._first
         given = self._host.initial_model()
         if given is not None:
             return given
         # One site after another, until one gives the parameters of its freshly made learner.
         # Of the round's cohort, not of the population: that one changes when a site leaves.
-        cohort = self._host.open_round(0)
+        cohort = self._host.open_round(0).cohort
         for index, site in enumerate(cohort):
             answers = self._host.ask(Request(0, index, INITIALISE, None, (site,)))
             if answers and answers[0].delta is not None:
@@ -160,7 +225,7 @@ class Round:
     def __init__(self, federation: Federation, number: int) -> None:
         self._federation = federation
         self._index = 0
-        self._cohort: tuple[str, ...] | None = None
+        self._standing: OpenedRound | None = None
         self.number = number
         self.random = np.random.default_rng(derive(federation.plan.seed, "workflow", number))
 
@@ -172,9 +237,7 @@ class Round:
     @property
     def cohort(self) -> tuple[str, ...]:
         """Sites that are asked, in site order; to look at it begins the round, as does to ask."""
-        if self._cohort is None:
-            self._cohort = self._federation._host.open_round(self.number)
-        return self._cohort
+        return self._opened.cohort
 
     @property
     def model(self) -> Parameters:
@@ -182,44 +245,78 @@ class Round:
         return self._federation.model
 
     @property
-    def state(self) -> Parameters:
-        """The arrays that the last commit kept for this workflow."""
+    def state(self) -> Groups:
+        """The arrays and groups that the last commit kept for this workflow."""
         return self._federation.state
 
+    @property
+    def population(self) -> tuple[str, ...]:
+        """Sites that take part, in site order, as of the beginning of the round."""
+        return self._opened.population
+
+    @property
+    def _opened(self) -> OpenedRound:
+        if self._standing is None:
+            self._standing = self._federation._host.open_round(self.number)
+        return self._standing
+
     def ask(
-        self, task: str, model: Parameters | None = None, *, sites: Iterable[str] | None = None
+        self,
+        task: str,
+        model: Parameters | None = None,
+        *,
+        groups: Groups | None = None,
+        settings: Mapping[str, int | float] | None = None,
+        sites: Iterable[str] | None = None,
     ) -> Iterator[Update]:
         """Ask a task and give each site's own answer, in site order.
 
         Args:
             task: A task of the plan.
             model: Parameters to start from; the round's model if not given.
+            groups: Exactly the groups that the task receives.
+            settings: Settings of the task, of those that vary by the plan.
             sites: Ask these only, and take the answers that come; not given, the
                 cohort is asked and its quorum has to answer.
 
         Raises:
-            DisclosureError: The plan discloses this task's updates only in aggregate.
+            DisclosureError: The plan discloses this task's updates or groups only in aggregate.
+            WorkflowError: The groups, the model or the settings are not those of the plan.
         """
         check_asked(self._federation.plan, task, self.number, individually=True)
-        return iter(self._federation._host.ask(self._request(task, model, sites)))
+        request = self._request(task, model, groups, settings, sites=sites)
+        return iter(self._federation._host.ask(request))
 
     def sum(
-        self, task: str, model: Parameters | None = None, *, sites: Iterable[str] | None = None
+        self,
+        task: str,
+        model: Parameters | None = None,
+        *,
+        groups: Groups | None = None,
+        settings: Mapping[str, int | float] | None = None,
+        cells: Iterable[str] | None = None,
+        sites: Iterable[str] | None = None,
     ) -> Aggregate:
         """Ask a task and give the aggregate of the answers, and nothing else of them.
 
         Args:
             task: A task of the plan.
             model: Parameters to start from; the round's model if not given.
-            sites: As in `ask`; only where the plan discloses the task's updates individually.
+            groups: Exactly the groups that the task receives.
+            settings: Settings of the task, of those that vary by the plan.
+            cells: Sum over these cells of the plan only; not given, over the whole cohort.
+            sites: As in `ask`; only where the plan discloses all of the task individually.
 
         Raises:
             DisclosureError: `sites` were named, and the plan discloses this task's updates only in
                 aggregate: over the whole cohort, not over some of it.
-            UpdateError: No site had examples.
+            QuorumError: A cell has answers of fewer sites than `cohort: cell_minimum`.
+            UpdateError: No site had examples, or a total is too large for its dtype.
+            WorkflowError: The groups, the model, the settings or the cells are not those of the plan.
         """
         check_asked(self._federation.plan, task, self.number, individually=sites is not None)
-        return self._federation._host.sum(self._request(task, model, sites))
+        request = self._request(task, model, groups, settings, sites=sites, cells=cells)
+        return self._federation._host.sum(request)
 
     def apply(self, aggregate: Aggregate) -> dict[str, Any]:
         """The round's model with the mean update added; tensors that were not disclosed stay."""
@@ -227,20 +324,50 @@ class Round:
 
     def commit(
         self,
-        model: Parameters,
+        model: Parameters | None = None,
         metrics: Mapping[str, SupportsFloat] | None = None,
-        state: Parameters | None = None,
+        state: Groups | None = None,
+        results: Groups | None = None,
     ) -> None:
-        """End the round with this model; see `Federation.commit`."""
-        if not self._index and self._cohort is None:  # nobody was asked; the round has been all the same
+        """End the round; see `Federation.commit`."""
+        if not self._index and self._standing is None:  # nobody was asked; the round has been all the same
             self._federation._host.open_round(self.number)
-        self._federation._commit(self.number, model, metrics or {}, state or {})
+        self._federation._commit(self.number, model, metrics or {}, state or {}, results or {})
 
-    def _request(self, task: str, model: Parameters | None, sites: Iterable[str] | None) -> Request:
+    def _request(
+        self,
+        task: str,
+        model: Parameters | None,
+        groups: Groups | None,
+        settings: Mapping[str, int | float] | None,
+        *,
+        sites: Iterable[str] | None = None,
+        cells: Iterable[str] | None = None,
+    ) -> Request:
+        plan = self._federation.plan
+        check_known(plan, task)
+        if receives_model(plan, task):
+            given = self.model if model is None else checked_parameters(model, f"the model for {task}")
+        elif model is not None:
+            raise WorkflowError(
+                f"task {task!r} is asked with a model, and by the plan it does not receive one",
+                mend="Leave the model out, or list `model` under the task's `receives`.",
+            )
+        else:
+            given = None
+        sent = checked_sent(plan, task, given, groups or {})
+        chosen = checked_settings(plan, task, settings or {})
         index, self._index = self._index, self._index + 1
-        chosen = None if sites is None else tuple(sorted(set(sites)))
-        given = self.model if model is None else checked_parameters(model, f"the model for {task}")
-        return Request(self.number, index, task, given, chosen)
+        return Request(
+            self.number,
+            index,
+            task,
+            given,
+            None if sites is None else tuple(sorted(set(sites))),
+            groups=sent,
+            settings=chosen,
+            cells=None if cells is None else tuple(sorted(set(cells))),
+        )
 
 
 def _model(standing: Standing) -> Parameters:

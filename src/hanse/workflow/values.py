@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from hanse.core.values.parameters import Parameters
+from hanse.core.plan.group_tensors import Received, problem_of_received, received_groups
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import INITIALISE
+from hanse.core.plan.varying import as_stated, problem_of_settings
+from hanse.core.values.groups import MARK, Groups, flattened
+from hanse.core.values.parameters import Parameters, not_finite, num_bytes, specs
 from hanse.core.values.update import given
+from hanse.core.values.wording import named
 from hanse.errors import TaskError, WorkflowError
 from hanse.learners import results
 
 MAX_METRICS = 1_000
 """Most metrics of one round; they stand in the journal."""
 MAX_NAME_CHARS = 200
+MAX_RESULTS = 1_000
+"""Most results of a run; their digests stand in the journal."""
+_RESULT = re.compile(r"[A-Za-z][\w.\-]{0,62}")
 
 
 def checked_metrics(metrics: Mapping[str, Any], round_number: int) -> dict[str, float]:
@@ -56,3 +66,99 @@ def checked_parameters(parameters: Parameters, what: str) -> Parameters:
     except TaskError as error:
         raise WorkflowError(error.message, mend=error.mend) from error
     return parameters
+
+
+def check_known(plan: Plan, task: str) -> None:
+    """Refuse a task that the plan has not.
+
+    Raises:
+        WorkflowError: Names those that it has.
+    """
+    if task != INITIALISE and task not in plan.tasks:
+        raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
+
+
+def checked_groups(groups: Groups, what: str) -> Groups:
+    """Groups as arrays, and tables of arrays, by name.
+
+    Raises:
+        WorkflowError: They are not; says which.
+    """
+    try:
+        return results.checked_groups(groups, what)
+    except TaskError as error:
+        raise WorkflowError(error.message, mend=error.mend) from error
+
+
+def checked_state(state: Groups, what: str) -> Groups:
+    """A workflow's state: arrays, and tables of arrays, by name.
+
+    Raises:
+        WorkflowError: It is not; says which.
+    """
+    checked = checked_groups(state, what)
+    for name in checked:
+        if name.startswith(MARK):
+            raise WorkflowError(f"{what}: {name[:80]!r} begins with {MARK}, which no name of a state does")
+    return checked
+
+
+def checked_sent(plan: Plan, task: str, model: Parameters | None, groups: Groups) -> Groups:
+    """The groups that are sent with a task, once it is sure that the task receives exactly those.
+
+    Raises:
+        WorkflowError: Another name, shape or dtype, or a NaN or an infinity; says which.
+    """
+    sent = checked_groups(groups, f"the groups for {task}")
+    wanted = received_groups(plan, task)
+    if set(sent) != set(wanted):
+        given, listed = named(sorted(sent)) or "none", named(sorted(wanted)) or "none"
+        raise WorkflowError(
+            f"task {task!r} is asked with the groups {given}; by the plan it receives {listed}",
+            mend=f"round.sum({task!r}, groups={{...}}) takes exactly those.",
+        )
+    if not sent:
+        return sent
+    flat = flattened(sent)
+    received = Received(None if model is None else specs(model), specs(flat))
+    if problem := problem_of_received(plan, task, received):
+        raise WorkflowError(f"task {task!r} is asked with other groups than it receives: {problem}")
+    if bad := not_finite(flat):
+        raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {bad!r}")
+    return sent
+
+
+def checked_settings(plan: Plan, task: str, settings: Mapping[str, Any]) -> dict[str, int | float]:
+    """Settings of an ask, as the plan lets them vary.
+
+    Raises:
+        WorkflowError: One does not vary, or not so far.
+    """
+    numbers = {name: value.item() if hasattr(value, "item") else value for name, value in settings.items()}
+    if problem := problem_of_settings(plan, task, numbers):
+        raise WorkflowError(
+            f"{problem}", mend=f"`tasks: {{{task}: {{varies: {{NAME: [LOW, HIGH]}}}}}}` permits more."
+        )
+    return as_stated(plan, task, numbers)
+
+
+def check_results(together: Groups, most: int) -> None:
+    """Refuse results that are too large, or that have no usable name.
+
+    Raises:
+        WorkflowError: Names the result, or the bytes.
+    """
+    for name in together:
+        if not _RESULT.fullmatch(name):
+            raise WorkflowError(
+                f"{name[:80]!r} is not a name of a result: write 1 to 63 letters, digits, _ . and -, a "
+                "letter first"
+            )
+    if len(together) > MAX_RESULTS:
+        raise WorkflowError(f"the run has {len(together)} results; at most {MAX_RESULTS} are kept")
+    size = num_bytes(flattened(together))
+    if size > most:
+        raise WorkflowError(
+            f"the results have {size:,} bytes; by the plan they have at most {most:,}",
+            mend="Commit less, or set `max_result_bytes` in the plan.",
+        )

@@ -11,8 +11,8 @@ from tests.federations import AGGREGATE, INDIVIDUAL, FederationFixture, signed
 
 from hanse.core.plan.disclosure import MAX_EXAMPLES
 from hanse.core.run.exchange_protocol import MemberState
+from hanse.core.run.requests.commands import OpenExchange, OpenRound
 from hanse.core.run.round_events import ResultRefused
-from hanse.core.run.workflow import OpenExchange, OpenRound
 from hanse.errors import (
     DisclosureError,
     HanseError,
@@ -44,8 +44,12 @@ def raw(data: bytes) -> Attack:
 
 
 HOSTILE: dict[str, tuple[Attack, type[HanseError], str]] = {
-    "another model": (says(model="f" * 64), ProtocolError, "belongs to another run, plan or model"),
-    "another plan": (says(plan_digest="f" * 64), ProtocolError, "belongs to another run, plan or model"),
+    "another model": (says(model="f" * 64), ProtocolError, "belongs to another run, plan, model or groups"),
+    "another plan": (
+        says(plan_digest="f" * 64),
+        ProtocolError,
+        "belongs to another run, plan, model or groups",
+    ),
     "another round": (says(round_number=7), ProtocolError, "round 7"),
     "another task": (says(task="evaluate"), ProtocolError, "answered evaluate"),
     "an exchange to come": (says(exchange=7), RunError, "no exchange 7"),

@@ -15,8 +15,8 @@ from tests.federations import MODEL, FederationFixture
 from tests.stand_ins import IdleSupervisor, ThreadWorker
 
 from hanse.core.run.lifecycle import Fail, Finish, Stop
+from hanse.core.run.requests.commands import Commit
 from hanse.core.run.run import TERMINAL, Phase
-from hanse.core.run.workflow import Commit
 from hanse.core.values.canonical import sha256
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError

@@ -140,7 +140,7 @@ def test_under_the_number_of_an_exchange_nothing_else_is_performed(
     outcome = asked(site, run, work, 1, workers=workers, **told)
 
     assert outcome.outcome == "failed"
-    assert "exchange 1 of run demo-1 asked for another task, round or model before" in outcome.reason
+    assert "exchange 1 of run demo-1 asked for another task, round, model or groups before" in outcome.reason
     assert workers.orders == []
 
 

@@ -182,7 +182,7 @@ def test_the_first_model_is_delivered_whole(site: Site, run: Run, work: RunWork)
         ({"task": "initialise", "round_number": 3}, "no first model may be asked"),
         ({"task": "spy"}, "no task 'spy'"),
         ({"round_number": 6}, "the plan has 5 rounds"),
-        ({"model": None}, "every task a model"),
+        ({"model": None}, "came with no model; by the plan it receives model"),
     ],
 )
 def test_what_the_plan_does_not_foresee_is_not_done(
@@ -312,7 +312,7 @@ def test_an_outcome_of_another_task_is_not_handed_in(site: Site, run: Run, work:
     outcome = settled(site, run, work, site.assignment("train"), workers)
 
     assert (outcome.task, outcome.outcome) == ("train", "failed")
-    assert "exchange 1 of run demo-1 asked for another task, round or model before" in outcome.reason
+    assert "exchange 1 of run demo-1 asked for another task, round, model or groups before" in outcome.reason
     assert workers.orders == []
 
 

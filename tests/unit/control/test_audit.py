@@ -13,8 +13,8 @@ from tests.journals import MODEL, NOW_MS, RUN, SITES, UPDATE, Author, Lines, Wor
 from hanse.control.audit import verify
 from hanse.control.report import MOST_PROBLEMS, AuditReport
 from hanse.core.plan.manifest import Manifest
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.tasks import AcceptResult
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Role
 from hanse.core.values.statements import CertifiedStatement

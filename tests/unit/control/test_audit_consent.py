@@ -12,7 +12,7 @@ from tests.journals import MANIFEST, MODEL, SITES, UPDATE, Author, Lines, World,
 from hanse.control.audit import verify
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import AnswerPlan, Leave
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.wire.messages.sites import UpdateFile
 

@@ -13,10 +13,10 @@ from tests.journals import MANIFEST, MODEL, NOW_MS, SITES, UPDATE, Author, Lines
 from hanse.control.audit import verify
 from hanse.control.report import AuditReport
 from hanse.core.plan.manifest import Manifest
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import RefuseResult
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import canonical_json
 from hanse.wire.messages.sites import UpdateFile
 

@@ -28,7 +28,7 @@ from hanse.control.receipts import check_receipts
 from hanse.control.report import WITHOUT_RECEIPTS, AuditReport
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.receipts import Receipt
-from hanse.core.run.workflow import OpenExchange
+from hanse.core.run.requests.commands import OpenExchange
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Role
 from hanse.core.values.statements import CertifiedStatement

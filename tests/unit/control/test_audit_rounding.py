@@ -11,8 +11,8 @@ from tests.upgrades.kept import HERE
 
 from hanse.control.audit import verify
 from hanse.core.plan.manifest import Manifest
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.tasks import AcceptResult
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.significant import significant
 from hanse.core.values.statements import CertifiedStatement, Statement
 from hanse.pki.signatures import sign

@@ -16,8 +16,8 @@ from hanse.control.audit import verify
 from hanse.control.report import AuditReport
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Finish, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.run.tasks import AcceptResult
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import CertifiedStatement

@@ -16,7 +16,7 @@ from hanse.control.report import AuditReport
 from hanse.core.plan.cohort import select
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Finish
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.model_ref import ModelRef
 from hanse.wire.messages.sites import TASK_RESULT, UpdateFile
@@ -116,7 +116,7 @@ class TestCohort:
         *_, left_out = select(plan.cohort, plan.seed, 2, SITES)[0]
         chosen = tuple(site for site in SITES if site != left_out)
         with monkeypatch.context() as patch:
-            patch.setattr("hanse.core.run.workflow.select", lambda *_: (chosen, ()))
+            patch.setattr("hanse.core.run.requests.commands.select", lambda *_: (chosen, ()))
             trained(author, 2, dict.fromkeys(chosen, 5))
         author.do(Finish())
 

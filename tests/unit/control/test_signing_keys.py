@@ -19,7 +19,7 @@ from hanse.control.audit import verify
 from hanse.control.report import WITHOUT_RECEIPTS, AuditReport
 from hanse.control.signers import Signers
 from hanse.core.run.lifecycle import Finish, Invite, Leave
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import Statement

@@ -9,10 +9,10 @@ from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, submit
 
 from hanse.core.journal.chain import Entry, Record, Times, check_chain
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.run import Phase
 from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.errors import RunError, StorageError, TamperedError
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.journaled_run import JournaledRun, Outcome

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.unit.core.run.runs import plan
 
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
 from hanse.core.values.lazy import materialize
 from hanse.core.values.parameters import Parameters, specs
@@ -21,7 +22,7 @@ PLAIN, HALVED = plan(), plan(compression={"upload": ["fp16"], "smallest": 1})
 
 
 def origin(agreed: Plan) -> Origin:
-    return Origin(agreed, "train", "a", 1, specs(W))
+    return Origin(agreed, "train", "a", 1, Received(specs(W)))
 
 
 def travelled(agreed: Plan) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_answers_become_one_by_the_plans_rule() -> None:
 
     answers = [answer("a", 1, 0.0), answer("b", 1, 2.0), answer("c", 2, 7.0)]
     means = {
-        rule: fold(plan(aggregation={"rule": rule}), answers).delta
+        rule: fold(plan(aggregation={"rule": rule}), "train", answers).delta
         for rule in ("weighted_mean", "mean", "median")
     }
 
@@ -91,6 +92,6 @@ def test_a_site_without_examples_pulls_no_rule_towards_its_own_update(
         for site, examples, value in (("a", 1, 4.0), ("b", 0, 0.0), ("c", 0, 0.0), ("d", 3, 6.0))
     ]
 
-    delta = fold(plan(aggregation=aggregation), answers, streamed=streamed).delta
+    delta = fold(plan(aggregation=aggregation), "train", answers, streamed=streamed).delta
 
     assert np.asarray((delta or {})["w"]).tolist() == [value, value]

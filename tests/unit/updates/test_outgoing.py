@@ -9,6 +9,7 @@ import pytest
 from tests.unit.collaborator.aggregators import MODEL, TRAIN, manifest_of
 
 from hanse.compression.update import UpdateCodec
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.parameters import Parameters, specs
@@ -51,7 +52,7 @@ def check_file(
     path: Path | None, plan: Plan, task: str, model: Path | None, result: Outgoing, most: int = MOST
 ) -> None:
     """Check a result whose update is a file."""
-    origin = Origin(plan, task, "hospital-a", 3, None if model is None else read_specs(model))
+    origin = Origin(plan, task, "hospital-a", 3, Received(None if model is None else read_specs(model)))
     draft = None
     if path is not None:
         file = UpdateFile(digest="0" * 64, size=path.stat().st_size)
@@ -150,7 +151,9 @@ UPDATES = [{"w": np.array([3.0, 2.0, 1.0], np.float32)}, {"w": np.array([0.5, 0.
 
 def released(update: Parameters, exchange: int, directory: Path, place: Path | None) -> Parameters:
     """What travels of an update, in a file or in memory; the one of the exchange before counts."""
-    origin = Origin(manifest_of(compression=COMPRESSION).plan, "train", "hospital-a", exchange, specs(update))
+    origin = Origin(
+        manifest_of(compression=COMPRESSION).plan, "train", "hospital-a", exchange, Received(specs(update))
+    )
     residuals = Residuals(directory)
     residuals.apply_acceptance(exchange - 1, exchange)
     draft: FileDraft | MemoryDraft = MemoryDraft(update)
@@ -197,7 +200,7 @@ def test_what_one_update_leaves_out_is_in_the_next(tmp_path: Path) -> None:
 
     found = []
     for exchange, update in enumerate(UPDATES, start=1):
-        origin = Origin(plan, "train", "hospital-a", exchange, specs(update))
+        origin = Origin(plan, "train", "hospital-a", exchange, Received(specs(update)))
         travelled = released(update, exchange, tmp_path / "residuals", None)
         found.append(np.asarray(codec.decode(travelled, origin.expected, origin.seed)["w"]).tolist())
 

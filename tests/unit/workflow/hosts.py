@@ -10,7 +10,7 @@ import numpy as np
 from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate, Update
-from hanse.workflow.base import CommitRequest, Host, Request, Standing
+from hanse.workflow.base import CommitRequest, Host, OpenedRound, Request, Standing
 
 MODEL = {"w": np.zeros(2, np.float32)}
 INDIVIDUAL = {"update": "individual", "metrics": ["loss"]}
@@ -69,9 +69,9 @@ class ScriptedHost(Host):
     def initial_model(self) -> Parameters | None:
         return self.initial
 
-    def open_round(self, round_number: int) -> tuple[str, ...]:
+    def open_round(self, round_number: int) -> OpenedRound:
         self.opened.append(round_number)
-        return self.population
+        return OpenedRound(self.population, self.population)
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         self.asked.append(request)

@@ -38,11 +38,12 @@ def plan_blobs(run: Run) -> frozenset[str]:
 def references(run: Run) -> frozenset[str]:
     """Blobs that a run needs: for its next steps, or, once it has finished, for those who ask about it."""
     models = {run.model, run.best.model if run.best else None}
-    found: set[str | None] = {*plan_blobs(run)}
+    found: set[str | None] = {*plan_blobs(run), *run.results.values()}
     if run.phase is not Phase.FINISHED:
         found.add(run.state)
         for exchange in (*run.exchanges.values(), *run.earlier):
             models.add(exchange.model)
+            found |= {*exchange.inputs.groups.values()}
             found |= {member.answer.update for member in exchange.members.values() if member.answer}
     found |= {model.digest for model in models if model is not None}
     return frozenset(digest for digest in found if digest is not None)

@@ -56,14 +56,16 @@ def upload_limit(peer: Peer, runs: Iterable[Run], size_of: SizeOf, max_blob: int
 
 def _operator_may(run: Run, _name: str, digest: str) -> bool:
     best = run.best.model if run.best else None
-    return _names((run.model, best), digest) or digest in plan_blobs(run)
+    results = run.results.values()
+    return _names((run.model, best), digest) or digest in results or digest in plan_blobs(run)
 
 
 def _site_may(run: Run, name: str, digest: str) -> bool:
     if not concerns(run, name):
         return False
     models = (exchange.model for exchange in assignments(run, name))
-    return digest in plan_blobs(run) or _names(models, digest)
+    groups = (exchange.inputs.groups.values() for exchange in assignments(run, name))
+    return digest in plan_blobs(run) or _names(models, digest) or any(digest in given for given in groups)
 
 
 def _names(models: Iterable[ModelRef | None], digest: str) -> bool:

@@ -158,10 +158,11 @@ def _check_belongs(outcome: TaskOutcome, run: Run, exchange: Exchange) -> None:
             f"{outcome.site} answered exchange {exchange.number} of run {run.run_id} with roster "
             f"{(outcome.roster or 'none')[:12]}, and the roster of the exchange is {(roster or 'none')[:12]}"
         )
-    stated = (outcome.plan_digest, outcome.round_number, outcome.task, outcome.model)
-    if stated != (run.plan_digest, exchange.round_number, exchange.task, exchange.model):
+    stated = (outcome.plan_digest, outcome.round_number, outcome.task, outcome.model, outcome.inputs)
+    expected = (run.plan_digest, exchange.round_number, exchange.task, exchange.model, exchange.inputs)
+    if stated != expected:
         raise ProtocolError(
             f"{outcome.site} answered {outcome.task} of round {outcome.round_number}, but exchange "
             f"{exchange.number} of run {run.run_id} is {exchange.task} of round {exchange.round_number}",
-            mend="The outcome belongs to another run, plan or model; it is not counted.",
+            mend="The outcome belongs to another run, plan, model or groups; it is not counted.",
         )

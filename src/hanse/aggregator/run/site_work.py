@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 
 from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.group_tensors import group_bytes
+from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.round_events import (
@@ -28,7 +30,7 @@ from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import StorageError
-from hanse.wire.messages.sites import Assignment, ModelDelta, RunSuspension, RunWork, Work
+from hanse.wire.messages.sites import Assignment, GroupFile, ModelDelta, RunSuspension, RunWork, Work
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +139,12 @@ class WorkList:
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
                     deadline_ms=e.deadline_ms(run.plan.cohort),
                     roster=None if e.roster is None else e.roster.digest,
+                    groups={
+                        name: GroupFile(digest=digest, size=size_of(digest))
+                        for name, digest in e.inputs.groups.items()
+                    },
+                    settings=dict(e.inputs.settings),
+                    cells=e.inputs.cells,
                 )
                 for e in asked
             ),
@@ -232,11 +240,16 @@ def progress_interval_s(run: Run) -> float:
 
 def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: int) -> int:
     """Largest update file that is taken in an exchange; 0 where the task discloses none."""
-    if disclosure_of(run.plan, exchange.task).update == "none":
+    disclosure = disclosure_of(run.plan, exchange.task)
+    if not disclosure.sends_arrays:
         return 0
-    if exchange.model is None:
+    if exchange.task == INITIALISE:
         return max_blob
-    most = size_of(exchange.model.digest) + HEADER_SLACK
+    most = HEADER_SLACK + group_bytes(
+        run.plan, exchange.task, 0 if exchange.model is None else size_of(exchange.model.digest)
+    )
+    if disclosure.update != "none" and exchange.model is not None:
+        most += size_of(exchange.model.digest)
     # Noise does not compress, and each tensor adds a scale or two: far less than this.
     return most + most // 4 if run.plan.compression.upload else most
 

@@ -24,6 +24,7 @@ from hanse.aggregator.run_worker.protocol import (
     SumReply,
     WorkerModel,
 )
+from hanse.aggregator.run_worker.taken_in import check_groups, check_results
 from hanse.aggregator.run_worker.workspace import Workspace
 from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import check_asked
@@ -42,8 +43,9 @@ from hanse.core.run.hosting import (
     stream_model,
 )
 from hanse.core.run.lifecycle import Fail, Finish
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Run
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
+from hanse.core.values.ask_inputs import AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.safe_text import outgoing_line
@@ -51,6 +53,7 @@ from hanse.core.values.schema import Strict
 from hanse.core.values.update import Aggregate, Update, given
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
+from hanse.updates.aggregate_file import aggregate_file, has_arrays
 from hanse.updates.incoming import fold, open_update_blob
 from hanse.wire.tensors import open_file
 
@@ -96,7 +99,7 @@ class CallHandler:
             case OpenRoundCall():
                 await self._execute(OpenRound(call.round_number))
                 self._controller.must_run()
-                return CohortReply(cohort=self._run.cohort)
+                return CohortReply(cohort=self._run.cohort, population=self._run.round_population)
             case ExchangeCall(call="ask"):
                 return await self._ask(call)
             case ExchangeCall():
@@ -136,6 +139,7 @@ class CallHandler:
             state=self._lend(now.state),
             complete=now.complete,
             population=now.population,
+            results={name: self._workspace.lend(digest) for name, digest in now.results.items()},
         )
 
     async def _ask(self, call: ExchangeCall) -> AnswersReply:
@@ -155,7 +159,8 @@ class CallHandler:
         return SumReply(
             num_examples=aggregate.num_examples,
             metrics=dict(aggregate.metrics),
-            delta=None if digest is None else _sum_file(exchange),
+            file=None if digest is None else _sum_file(exchange),
+            updated=aggregate.delta is not None,
             sites=aggregate.sites,
             model=exchange.model,
         )
@@ -175,9 +180,9 @@ class CallHandler:
             await self._controller.wait_for_events(seen)
 
     async def _commit(self, call: CommitCall) -> StandingReply:
-        model, state = await asyncio.to_thread(self._take_in, call)
+        model, state, results = await asyncio.to_thread(self._take_in, call)
         consumed = (*call.consumed, *dead_exchanges(self._run))
-        await self._execute(Commit(call.round_number, model, call.metrics, state, consumed))
+        await self._execute(Commit(call.round_number, model, call.metrics, state, consumed, results))
         await self._retention.collect(superseded(self._controller.before_last_commit) | self._workspace.taken)
         return await asyncio.to_thread(self._begin_anew)
 
@@ -185,22 +190,39 @@ class CallHandler:
         self._workspace.clear()
         return self._standing()
 
-    def _take_in(self, call: CommitCall) -> tuple[ModelRef, str | None]:
-        """Take the model and the state of a commit from the worker, and check the model."""
-        model, before = self._model(call.model), self._run.model
+    def _take_in(self, call: CommitCall) -> tuple[ModelRef | None, str | None, dict[str, str]]:
+        """Take the model, the state and the results of a commit from the worker, and check them."""
+        model = None if call.model == WorkerModel() else self._committed_model(call.model)
+        state = None if call.state is None else self._workspace.take(call.state)
+        results = {name: self._workspace.take(file) for name, file in call.results.items()}
+        check_results(self._run, results, self._blobs)
+        return model, state, results
+
+    def _committed_model(self, named: WorkerModel) -> ModelRef:
+        model, before = self._model(named), self._run.model
         check_model(
+            self._run.plan,
             open_file(self._blobs.path(model.digest)),
             None if before is None else open_file(self._blobs.path(before.digest)),
         )
         self._model_deltas.prepare(self._run, model)
-        return model, None if call.state is None else self._workspace.take(call.state)
+        return model
 
     async def _exchange(self, call: ExchangeCall) -> Exchange:
         """Ask, unless it was asked before, and wait."""
-        model = None if call.task == INITIALISE else await asyncio.to_thread(self._ask_with, call.model)
-        asking = OpenExchange(call.round_number, call.index, call.task, model, call.sites)
+        bare = call.task == INITIALISE or call.model == WorkerModel()
+        model = None if bare else await asyncio.to_thread(self._ask_with, call.model)
+        inputs = await asyncio.to_thread(self._inputs, call, model)
+        asking = OpenExchange(call.round_number, call.index, call.task, model, call.sites, inputs)
         await self._execute(OpenRound(call.round_number), asking)
         return await self._controller.closed(lambda run: run.in_round()[call.index])
+
+    def _inputs(self, call: ExchangeCall, model: ModelRef | None) -> AskInputs:
+        """Take in what the sites receive beside the model, and hold it against the plan."""
+        groups = {name: self._workspace.take(file) for name, file in sorted(call.groups.items())}
+        if groups:
+            check_groups(self._run.plan, call.task, model, groups, self._blobs)
+        return AskInputs(groups, call.settings, call.cells)
 
     def _ask_with(self, named: WorkerModel) -> ModelRef:
         model = self._model(named)
@@ -214,10 +236,10 @@ class CallHandler:
             answer = accepted_result(exchange, site)
             delta = None if answer.update is None else self._open(exchange, site, answer.update)
             updates.append(Update(site, answer.num_examples, given(answer.metrics), delta))
-        aggregate = fold(self._run.plan, updates)
-        if aggregate.delta is None:
+        aggregate = fold(self._run.plan, exchange.task, updates)
+        if not has_arrays(aggregate):
             return aggregate, None
-        return aggregate, self._workspace.show(_sum_file(exchange), aggregate.delta)
+        return aggregate, self._workspace.show(_sum_file(exchange), aggregate_file(aggregate))
 
     async def _answer(self, exchange: Exchange, site: str, staleness: int) -> AnswerReply:
         answer = accepted_result(exchange, site)

@@ -26,7 +26,9 @@ from hanse.aggregator.run_worker.protocol import (
     SumReply,
     WorkerModel,
 )
+from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.plan import Plan
+from hanse.core.values.groups import Groups, as_file, flattened, from_file, nested
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.schema import Strict
@@ -36,8 +38,10 @@ from hanse.learners.bundle import load_function
 from hanse.learners.failures import trace, workflow_failure
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
+from hanse.updates.aggregate_file import opened_aggregate
+from hanse.updates.incoming import opened_answer
 from hanse.wire.tensors import digest_of, open_file, write_file
-from hanse.workflow.base import CommitRequest, Host, Request, Standing
+from hanse.workflow.base import CommitRequest, Host, OpenedRound, Request, Standing
 from hanse.workflow.built_in import BUILT_IN
 from hanse.workflow.federation import Federation
 
@@ -151,21 +155,27 @@ class RemoteHost:
         """See `Host.initial_model`; as long as nothing is committed, it is what the service lends."""
         return None if self._lent is None else self._lent[0]
 
-    def open_round(self, round_number: int) -> tuple[str, ...]:
+    def open_round(self, round_number: int) -> OpenedRound:
         """See `Host.open_round`."""
-        return self._service.ask(OpenRoundCall(round_number=round_number), CohortReply).cohort
+        reply = self._service.ask(OpenRoundCall(round_number=round_number), CohortReply)
+        return OpenedRound(reply.cohort, reply.population)
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         """See `Host.ask`."""
         reply = self._service.ask(self._exchange("ask", request), AnswersReply)
         self._note_given(reply.model)
-        return tuple(self._update(answer) for answer in reply.answers)
+        return tuple(
+            opened_answer(self._plan, request.task, self._update(answer)) for answer in reply.answers
+        )
 
     def sum(self, request: Request) -> Aggregate:
         """See `Host.sum`."""
         reply = self._service.ask(self._exchange("sum", request), SumReply)
         self._note_given(reply.model)
-        return Aggregate(reply.num_examples, reply.metrics, self._open(reply.delta), reply.sites)
+        tensors = self._open(reply.file) or {}
+        aggregate = Aggregate(reply.num_examples, reply.metrics, {} if reply.updated else None, reply.sites)
+        grouped = bool(disclosure_of(self._plan, request.task).groups)
+        return opened_aggregate(aggregate, tensors, grouped=grouped)
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
         """See `Host.next_update`."""
@@ -177,10 +187,11 @@ class RemoteHost:
         """See `Host.commit`."""
         call = CommitCall(
             round_number=request.round_number,
-            model=self._refer(request.model),
+            model=WorkerModel() if request.model is None else self._refer(request.model),
             metrics=dict(request.metrics),
-            state=self._write("state", request.state) if request.state else None,
+            state=self._write("state", as_file(request.state)) if request.state else None,
             consumed=request.consumed,
+            results=self._write_each("result", request.results),
         )
         return self._standing(self._service.ask(call, StandingReply))
 
@@ -192,7 +203,17 @@ class RemoteHost:
             task=request.task,
             model=WorkerModel() if request.model is None else self._refer(request.model),
             sites=request.sites,
+            groups=self._write_each("group", request.groups),
+            settings=dict(request.settings),
+            cells=request.cells,
         )
+
+    def _write_each(self, what: str, groups: Groups) -> dict[str, str]:
+        """Write a file for each group or result; their names."""
+        return {
+            name: self._write(f"{what}-{place}", flattened({name: value}))
+            for place, (name, value) in enumerate(groups.items())
+        }
 
     def _standing(self, reply: StandingReply) -> Standing:
         model = self._open(reply.model)
@@ -201,9 +222,10 @@ class RemoteHost:
         return Standing(
             committed=reply.committed,
             model=model,
-            state=self._open(reply.state) or {},
+            state=from_file(self._open(reply.state) or {}),
             complete=reply.complete,
             population=reply.population,
+            results={name: nested(self._open(file) or {})[name] for name, file in reply.results.items()},
         )
 
     def _refer(self, model: Parameters) -> WorkerModel:

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
+from hanse.core.plan.groups import MOST_GROUPS
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.safe_text import one_line
 from hanse.core.values.schema import Strict, problem_of
 from hanse.errors import ProtocolError
 
 MAX_REASON = 8_192
+RESULT_NAME = r"^[A-Za-z][\w.\-]{0,62}$"
 
 FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
 
@@ -53,6 +55,9 @@ class ExchangeCall(Strict):
     task: str
     model: WorkerModel
     sites: tuple[str, ...] | None = None
+    groups: dict[str, FileName] = Field(default_factory=dict, max_length=MOST_GROUPS)
+    settings: dict[str, int | float] = Field(default_factory=dict, max_length=50)
+    cells: tuple[str, ...] | None = None
 
 
 class NextCall(Strict):
@@ -72,6 +77,9 @@ class CommitCall(Strict):
     metrics: dict[Annotated[str, Field(max_length=200)], float] = Field(max_length=1_000)
     state: FileName | None
     consumed: tuple[int, ...]
+    results: dict[Annotated[str, Field(pattern=RESULT_NAME)], FileName] = Field(
+        default_factory=dict, max_length=1_000
+    )
 
 
 class FinishCall(Strict):
@@ -114,6 +122,7 @@ class StandingReply(Strict):
         ref: The model: the last committed one, before the first the plan's own.
         model: The file with it.
         state: The file with the workflow's state.
+        results: The files with the run's results, by name.
     """
 
     committed: int
@@ -122,12 +131,14 @@ class StandingReply(Strict):
     state: FileName | None
     complete: bool
     population: tuple[str, ...]
+    results: dict[str, FileName] = Field(default_factory=dict)
 
 
 class CohortReply(Strict):
-    """Who is asked in a round."""
+    """Who is asked in a round, and who took part when it began."""
 
     cohort: tuple[str, ...]
+    population: tuple[str, ...]
 
 
 class AnswerReply(Strict):
@@ -153,15 +164,18 @@ class AnswersReply(Strict):
 
 
 class SumReply(Strict):
-    """The aggregate of an exchange; `delta` is a file.
+    """The aggregate of an exchange; its tensors are a file.
 
     Attributes:
+        file: Tensors of update and groups; see `hanse.updates.aggregate_file`.
+        updated: Whether the file has an update.
         model: The model that was asked with.
     """
 
     num_examples: int
     metrics: dict[str, float]
-    delta: FileName | None
+    file: FileName | None
+    updated: bool
     sites: tuple[str, ...]
     model: ModelRef | None = None
 

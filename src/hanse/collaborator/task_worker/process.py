@@ -6,7 +6,10 @@ from pathlib import Path
 
 from hanse.collaborator.run_folder import spare_of
 from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport
+from hanse.core.plan.exchange_limits import methods_of
 from hanse.core.plan.manifest import Manifest
+from hanse.core.values.groups import nested
+from hanse.core.values.parameters import Array
 from hanse.core.values.site import DataSources, Site
 from hanse.errors import HanseError, TaskError
 from hanse.learners.adapters.torch_loaders import refuse_loader_processes
@@ -89,7 +92,10 @@ class TaskHost:
     def _perform(self, order: Order) -> TaskReport:
         self._session = self._session or self._begin()
         received = None if order.model is None else open_file(Path(order.model))
-        ask = Ask(order.exchange, order.round_number, order.task)
+        groups: dict[str, Array] = {}
+        for name in order.groups:
+            groups |= open_file(Path(name))
+        ask = Ask(order.exchange, order.round_number, order.task, order.settings, nested(groups))
         performed = perform(self._session, self._plan, self._setup.site, ask, received)
         if performed.update is not None:
             path = Path(order.update)
@@ -115,4 +121,4 @@ class TaskHost:
             script = bundle / plan.script
             return ScriptSession(script, site, state, plan.arguments, main_thread=self._main_thread)
         assert plan.learner is not None  # the schema sees to it
-        return LearnerSession(load_factory(bundle, plan.learner), site, state)
+        return LearnerSession(load_factory(bundle, plan.learner), site, state, methods_of(plan))

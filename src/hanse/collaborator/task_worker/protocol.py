@@ -42,7 +42,9 @@ class Order(Strict):
 
     Attributes:
         model: File with the parameters to start from; None for the first model.
-        update: File to write the update to, where there is one.
+        update: File to write update and groups to, where there is something.
+        groups: Files with the groups that the task receives.
+        settings: Settings that the workflow chose, of those that vary by the plan.
     """
 
     exchange: int
@@ -50,6 +52,8 @@ class Order(Strict):
     task: str
     model: str | None
     update: str
+    groups: tuple[str, ...] = ()
+    settings: dict[str, int | float] = Field(default_factory=dict)
 
 
 class TaskReport(Strict):

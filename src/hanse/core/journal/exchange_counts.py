@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hanse.core.values.ask_inputs import NOTHING_BESIDE, AskInputs
 from hanse.core.values.canonical import digest_of
 
 
@@ -15,7 +16,8 @@ class AskedExchange:
         plan_digest: Digest of the run's plan: where a federation is set up again, its runs may have the
             names of earlier ones.
         exchange: Number of the exchange in its run.
-        model: Digest of the model to start from; None for the first model.
+        model: Digest of the model to start from; None for none.
+        inputs: What the site received beside the model.
     """
 
     run_id: str
@@ -24,6 +26,7 @@ class AskedExchange:
     round_number: int
     task: str
     model: str | None
+    inputs: AskInputs = NOTHING_BESIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class _Counted:
     """An exchange that was counted.
 
     Attributes:
-        question: Stands for round, task and model.
+        question: Stands for round, task, model and what stood beside it.
         in_round: Number of exchanges of its task in its round that were counted before.
         in_run: Number of exchanges of its task in its run that were counted before.
     """
@@ -83,7 +86,7 @@ class ExchangeCounts:
         return (run_id, plan_digest, exchange) in self._counted
 
     def is_another(self, asked: AskedExchange) -> bool:
-        """Check if an exchange was counted under this number that asked for another round, task or model."""
+        """Check if an exchange was counted under this number that asked for something else."""
         found = self._found(asked)
         return found is not None and found.question != _question(asked)
 
@@ -104,7 +107,8 @@ class ExchangeCounts:
 
 
 def _question(asked: AskedExchange) -> int:
-    return _short(digest_of([asked.round_number, asked.task, asked.model]))
+    beside = [dict(asked.inputs.groups), dict(asked.inputs.settings), asked.inputs.cells]
+    return _short(digest_of([asked.round_number, asked.task, asked.model, *beside]))
 
 
 def _short(digest: str) -> int:

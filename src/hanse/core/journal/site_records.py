@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from hanse.core.journal.chain import ChainHead
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
+from hanse.core.values.stated_inputs import StatedInputs
 
 STREAM = "site"
 """Name of the one stream of a site's journal."""
@@ -116,7 +117,7 @@ class ReleasedUpdate(Strict):
     more_tensors: int = Field(0, ge=0)
 
 
-class ResultReleased(Strict):
+class ResultReleased(StatedInputs):
     """The result of a task was about to leave.
 
     Attributes:
@@ -138,7 +139,7 @@ class ResultReleased(Strict):
     roster: Digest | None = None
 
 
-class FailureReleased(Strict):
+class FailureReleased(StatedInputs):
     """Word of a failed task was about to leave, with as much text as the site permits.
 
     Attributes:
@@ -159,7 +160,7 @@ class FailureReleased(Strict):
     roster: Digest | None = None
 
 
-class ReleaseRecovered(Strict):
+class ReleaseRecovered(StatedInputs):
     """A release that the journal lacked, by an outcome that the site had signed and kept in the run's folder.
 
     So an exchange stays counted where the journal was damaged or restored from a backup, and where an

@@ -48,6 +48,13 @@ class Cohort(PlanSection):
     minimum: int = Field(
         1, ge=1, le=1_000_000, description="Fewest sites in a round, asked and answering; fewer is a failure."
     )
+    cell_minimum: int = Field(
+        3,
+        ge=1,
+        le=1_000_000,
+        description="In a plan with `cells`: fewest sites with examples of each cell in a sum.",
+        json_schema_extra=new_since("0.2"),
+    )
     quorum: Fraction = Field(1.0, description="Part of the cohort whose answers are needed.")
     deadline: Duration = Field(3600.0, description="Longest an exchange waits for its cohort.")
     grace: Duration | None = Field(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from typing import Protocol
 
+from hanse.core.plan.group_tensors import Received, disclosed_tensors, out_of_range
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
+from hanse.core.values.groups import MARK
 from hanse.core.values.parameters import (
     Parameters,
     TensorSpec,
@@ -122,37 +124,70 @@ def check_result(result: Disclosed, plan: Plan, task: str, what: str, *, rounded
     disclosure = disclosure_of(plan, task)
     check_examples(result.num_examples, what)
     check_metrics(result.metrics, disclosure, what, plan.metric_digits if rounded else MOST_DIGITS)
-    if (result.update is None) != (disclosure.update == "none"):
+    if (result.update is None) == disclosure.sends_arrays:
         sent = "no update" if result.update is None else "an update"
-        raise DisclosureError(f"{what} sent {sent}, and the plan declares update: {disclosure.update}")
+        groups = f" and groups: {named(list(disclosure.groups))}" if disclosure.groups else ""
+        raise DisclosureError(
+            f"{what} sent {sent}, and the plan declares update: {disclosure.update}{groups}"
+        )
 
 
-def expected_tensors(model: Mapping[str, TensorSpec] | None, plan: Plan, task: str) -> dict[str, TensorSpec]:
-    """The tensors that a task on `model` sends; none without a model."""
-    return declared(model or {}, disclosure_of(plan, task))
+def expected_tensors(received: Received, plan: Plan, task: str) -> dict[str, TensorSpec]:
+    """The tensors that a task sends: of the update by their names, of groups by `@group/array`.
+
+    Args:
+        received: What the site started from.
+        plan: The plan.
+        task: The task's name.
+
+    Raises:
+        DisclosureError: The plan has no such task, or has it receive something else.
+    """
+    update = declared(received.model or {}, disclosure_of(plan, task))
+    return update | disclosed_tensors(plan, task, received)
 
 
-def check_tensors(
-    update: Parameters, model: Mapping[str, TensorSpec] | None, plan: Plan, task: str, what: str
-) -> None:
+def check_tensors(update: Parameters, received: Received, plan: Plan, task: str, what: str) -> None:
     """Refuse tensors that are not exactly what the plan declares; reads all of them.
 
     Args:
-        update: The tensors, as they are before compression.
-        model: The tensors that the site started from; for `INITIALISE`, whose tensors are the model
+        update: The tensors of update and groups, as they are before compression.
+        received: What the site started from; for `INITIALISE`, whose tensors are the model
             and may be any, it is not looked at.
         plan: The plan.
         task: The task's name.
         what: Who sends, for the message.
 
     Raises:
-        DisclosureError: A tensor that is not declared, or one of another shape or dtype.
+        DisclosureError: A tensor that is not declared, or one of another shape or dtype; a number outside
+            of the `range` of its group.
         UpdateError: A NaN or an infinity; in the first model, a NaN.
     """
     if task == INITIALISE:
         check_first_model(update, what)
-    else:
-        check_update(update, expected_tensors(model, plan, task), what)
+        check_model_names(update, plan)
+        return
+    check_update(update, expected_tensors(received, plan, task), what)
+    if problem := out_of_range(plan, update):
+        raise DisclosureError(
+            f"{what}: {problem}, its `range` in the plan",
+            mend="Clip what the task gives, or declare a wider range.",
+        )
+
+
+def check_model_names(model: Iterable[str], plan: Plan) -> None:
+    """Refuse names of a model's tensors that could be taken for those of groups.
+
+    Raises:
+        UpdateError: Names the tensor.
+    """
+    taken = next((name for name in model if name.startswith(MARK)), "") if plan.groups else ""
+    if taken:
+        raise UpdateError(
+            f"the model has a tensor {taken[:80]!r}; in a plan with `groups`, names that begin with "
+            f"{MARK} are those of groups",
+            mend="Rename the tensor in the learner's code.",
+        )
 
 
 def check_metrics(
@@ -279,8 +314,15 @@ def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool)
         return
     if task not in plan.tasks:
         raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
-    if disclosure_of(plan, task).update == "aggregate":
+    disclosure = disclosure_of(plan, task)
+    if disclosure.update == "aggregate":
         raise DisclosureError(
             f"the plan discloses the updates of {task!r} only in aggregate over the cohort",
             mend="Use round.sum without `sites`, or declare `update: individual` if every site can agree.",
+        )
+    if disclosure.combined:
+        raise DisclosureError(
+            f"the plan discloses the group {disclosure.combined[0]!r} of {task!r} only combined over the "
+            "cohort",
+            mend="Use round.sum without `sites`; groups that are `individual` stand in its `each`.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hanse.core.plan.groups import MODEL
 from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import INITIALISE
 
@@ -16,13 +17,21 @@ def most_in_run(plan: Plan, task: str) -> int:
     return 1 if task == INITIALISE else plan.rounds * plan.tasks[task].exchanges
 
 
+def methods_of(plan: Plan) -> tuple[str, ...]:
+    """The methods that a learner needs: the tasks, and `parameters` where a site gives the first model."""
+    first = ("parameters",) if plan.first_model == "site" else ()
+    return (*first, *plan.tasks)
+
+
 def may_stream(plan: Plan, task: str) -> bool:
     """Check if the workflow may stream a task, so that a round does not bound the exchanges of the task.
 
-    A built-in workflow streams nothing, and a stream gives each site's own update.
+    A built-in workflow streams nothing, and a stream gives each site's own update and takes no groups.
     """
-    own = plan.workflow not in BUILT_IN_WORKFLOWS
-    return own and task != INITIALISE and plan.tasks[task].discloses.update != "aggregate"
+    if plan.workflow in BUILT_IN_WORKFLOWS or task == INITIALISE:
+        return False
+    found = plan.tasks[task]
+    return not found.discloses.groups and not found.discloses.in_sums and found.receives == (MODEL,)
 
 
 def all_in_run(plan: Plan) -> int:

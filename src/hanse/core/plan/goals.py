@@ -28,11 +28,11 @@ class EarlyStop(Goal):
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best value of a metric so far."""
+    """The best value of a metric so far; `model` is None in a run without one."""
 
     value: float
     round_number: int
-    model: ModelRef
+    model: ModelRef | None
 
 
 def improves(goal: Goal, value: float, best: Best | None, min_delta: float = 0.0) -> bool:

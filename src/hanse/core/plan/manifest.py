@@ -43,7 +43,8 @@ class Manifest(PlanSection):
         for file in self.files:
             if file.size > MAX_CODE_BYTES:
                 raise ValueError(f"{file.path} is larger than {MAX_CODE_BYTES // 10**6} MB")
-        if (self.initial_model.path if self.initial_model else None) != self.plan.initial_model:
+        named = self.plan.initial_model if self.plan.first_model == "file" else None
+        if (self.initial_model.path if self.initial_model else None) != named:
             raise ValueError("the `initial_model` of the manifest is not the one that the plan names")
         return self
 

@@ -5,14 +5,17 @@ A plan as its author writes it is YAML (`hanse.config.load`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
+from hanse.core.plan.group_rules import GroupRules, check_cells
+from hanse.core.plan.groups import MOST_GROUPS, GroupDeclaration, GroupName, GroupSpec, read_group
 from hanse.core.plan.requirements import Requirement, package_of
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
@@ -112,8 +115,36 @@ class Plan(PlanSection):
     )
     initial_model: CodePath | None = Field(
         None,
-        description="A .safetensors file to start from; unset: the first site of the population is asked for "
-        "the parameters of its freshly made learner.",
+        description="A .safetensors file to start from; `workflow`: the workflow gives the first model; "
+        "`none`: the run has no model; unset: the first site of the population is asked for the parameters "
+        "of its freshly made learner.",
+    )
+    max_result_bytes: int = Field(
+        100_000_000,
+        ge=1,
+        le=1 << 40,
+        description="Most bytes of all results of a run together.",
+        json_schema_extra=new_since("0.2"),
+    )
+    dimensions: dict[Label, Annotated[int, Field(ge=1, le=1 << 40)]] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="Dimensions of groups that are decided at each ask, and the most that each may be.",
+        json_schema_extra=new_since("0.2"),
+    )
+    cells: dict[Label, tuple[Name, ...]] = Field(
+        default_factory=dict,
+        max_length=1_000,
+        description="Sites by cell: sums are over whole cells. Unset: one cell, everybody.",
+        json_schema_extra=new_since("0.2"),
+    )
+    groups: dict[GroupName, GroupDeclaration] = Field(
+        default_factory=dict,
+        max_length=MOST_GROUPS,
+        description="Arrays that travel beside the model, either way: one array (`{float64: [p, p]}`), a "
+        "table of arrays (`{sum: {float64: [p]}, n: {int64: []}}`), `{like: model}`, or binned scores "
+        "(`{pooled: binary, bins: 1024}`). `range: [low, high]` bounds every number.",
+        json_schema_extra=new_since("0.2"),
     )
     cohort: Cohort = Field(default_factory=Cohort, description="Who is asked, and for whom a round waits.")
     aggregation: Aggregation = Field(default_factory=Aggregation, description="How updates become one model.")
@@ -195,9 +226,34 @@ class Plan(PlanSection):
                 f"`aggregation: {{rule: {self.aggregation.rule}}}` of updates that `{sparse}` leaves mostly "
                 f"zero is zero: leave `{sparse}` out of `compression`, or take a mean"
             )
+        has_model, compressed = self.first_model != "none", self.compression.groups
+        GroupRules(self.group_specs, self.dimensions, self.options, has_model, compressed).check(self.tasks)
+        check_cells(self.cells, self.cohort.cell_minimum)
+        if self.first_model == "none":
+            for key, wanted in (("keep_best", self.keep_best), ("download", self.compression.download)):
+                if wanted:
+                    raise ValueError(f"`{key}` needs a model, and the run has none (`initial_model: none`)")
         if self.workflow in BUILT_IN_WORKFLOWS:
             self._check_built_in()
         return self
+
+    @cached_property
+    def group_specs(self) -> Mapping[str, GroupSpec]:
+        """Declarations of the groups, by name."""
+        return {name: read_group(declared) for name, declared in self.groups.items()}
+
+    @property
+    def first_model(self) -> Literal["file", "site", "workflow", "none"]:
+        """Where the first model comes from."""
+        match self.initial_model:
+            case None:
+                return "site"
+            case "workflow":
+                return "workflow"
+            case "none":
+                return "none"
+            case _:
+                return "file"
 
     def _check_built_in(self) -> None:
         task = {"fedavg": "train", "evaluate": "evaluate"}[self.workflow]

@@ -115,7 +115,7 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
             if not any(fnmatchcase(metric, pattern) for pattern in most.metrics):
                 found.append(f"task {name} discloses the metric {metric!r}, which this site does not permit")
     found += _small_sums(plan, most.at_least)
-    if plan.initial_model is None and not most.first_model:
+    if plan.first_model == "site" and not most.first_model:
         found.append(
             "the plan has no initial_model, and this site does not let its own first model be asked for"
         )

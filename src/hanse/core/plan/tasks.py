@@ -7,11 +7,16 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from hanse.core.plan.groups import MODEL, MOST_GROUPS, GroupName
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.values.schema import Label, Pattern
 
 INITIALISE = "initialise"
 """The task by which the first model is asked of a site; its name is taken."""
+
+
+GroupRule = Literal["total", "mean", "weighted_mean", "median", "individual"]
+"""Rule by which the arrays of a group are combined, each by itself."""
 
 
 class Disclosure(PlanSection):
@@ -24,7 +29,7 @@ class Disclosure(PlanSection):
     )
     aggregated_by: Literal["aggregator", "secure_aggregation"] | None = Field(
         None,
-        description="Who sums when only the aggregate is disclosed. `aggregator` trusts the aggregator's "
+        description="Who sums, once for all that is disclosed in sums. `aggregator` trusts the aggregator's "
         "service to show its workflow no more than the sum; the other is not available in this version.",
     )
     tensors: tuple[Pattern, ...] = Field(
@@ -35,6 +40,14 @@ class Disclosure(PlanSection):
     )
     metrics: tuple[Label, ...] = Field(
         (), max_length=100, description="Metrics that are sent, each site's own, to aggregator and operators."
+    )
+    groups: dict[GroupName, GroupRule] = Field(
+        default_factory=dict,
+        max_length=MOST_GROUPS,
+        description="Groups that are sent, and how each is combined: `total` (whole numbers exactly, others "
+        "in float64), `mean` (sites alike), `weighted_mean` (by number of examples), `median`, or "
+        "`individual`: each site's own, uncombined.",
+        json_schema_extra=new_since("0.2"),
     )
 
     @field_validator("aggregated_by")
@@ -49,9 +62,43 @@ class Disclosure(PlanSection):
     def _aggregated_by_whom(self) -> Self:
         if self.update == "aggregate" and self.aggregated_by is None:
             raise ValueError("`update: aggregate` must say who aggregates: add `aggregated_by: aggregator`")
-        if self.update != "aggregate" and self.aggregated_by is not None:
-            raise ValueError("`aggregated_by` goes with `update: aggregate` only")
+        if self.combined and self.aggregated_by is None:
+            raise ValueError(
+                f"the group `{self.combined[0]}` is combined: say who aggregates, `aggregated_by: aggregator`"
+            )
+        if not self.in_sums and self.aggregated_by is not None:
+            raise ValueError("`aggregated_by` goes with `update: aggregate` or combined groups only")
         return self
+
+    @property
+    def combined(self) -> tuple[str, ...]:
+        """Groups of which no site's own is disclosed."""
+        return tuple(group for group, rule in self.groups.items() if rule != "individual")
+
+    @property
+    def individual_groups(self) -> tuple[str, ...]:
+        """Groups of which each site's own is disclosed."""
+        return tuple(group for group, rule in self.groups.items() if rule == "individual")
+
+    @property
+    def in_sums(self) -> bool:
+        """True if anything is disclosed combined: then no site's whole answer is disclosed."""
+        return self.update == "aggregate" or bool(self.combined)
+
+    @property
+    def weighs(self) -> bool:
+        """True if anything that is disclosed is weighed by the number of examples."""
+        return self.update != "none" or "weighted_mean" in self.groups.values()
+
+    @property
+    def individually(self) -> bool:
+        """True if arrays of single sites are disclosed."""
+        return self.update == "individual" or bool(self.individual_groups)
+
+    @property
+    def sends_arrays(self) -> bool:
+        """True if a file goes with the answer: an update, groups, or both."""
+        return self.update != "none" or bool(self.groups)
 
 
 _LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr", "last_batch")
@@ -72,6 +119,19 @@ class TaskPlan(PlanSection):
     )
     settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="Whatever else the learner reads."
+    )
+    varies: dict[Label, tuple[int | float, int | float]] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="Settings that the workflow may set at each ask, and between which numbers; whole ones "
+        "where both are.",
+        json_schema_extra=new_since("0.2"),
+    )
+    receives: tuple[GroupName, ...] = Field(
+        (MODEL,),
+        max_length=MOST_GROUPS + 1,
+        description="Groups that the task is sent: `model`, and names under `groups`; `[]` for none.",
+        json_schema_extra=new_since("0.2"),
     )
     retries: int = Field(1, ge=0, le=10, description="How often a site tries again when the task fails.")
     exchanges: int = Field(

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from hanse.core.plan.section import PlanSection
+from hanse.core.plan.groups import GroupName
+from hanse.core.plan.section import PlanSection, new_since
 
 SEGMENT = 1 << 17
 """Numbers that are encoded together: a longer tensor is cut into segments of so many.
@@ -203,6 +204,13 @@ class Compression(PlanSection):
         (),
         max_length=2,
         description="How a model travels to a site that has the one before: `[delta, zstd]`, or whole.",
+    )
+    groups: tuple[GroupName, ...] = Field(
+        (),
+        max_length=20,
+        description="Groups on which lossy steps of `upload` act too; they act on the update alone else, and "
+        "never on a group that is disclosed as a `total`.",
+        json_schema_extra=new_since("0.2"),
     )
     smallest: int = Field(
         256,

@@ -6,7 +6,7 @@ writes the events down and applies them with `hanse.core.run.evolve.evolve`.
 
 from __future__ import annotations
 
-from hanse.core.run import lifecycle, suspension, tasks, timing, workflow
+from hanse.core.run import lifecycle, suspension, tasks, timing
 from hanse.core.run.events import Event, Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import (
@@ -22,11 +22,12 @@ from hanse.core.run.lifecycle import (
     Stop,
     Submit,
 )
+from hanse.core.run.requests import exchanges, rounds, streams
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Run
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.timing import Tick, follow_up_events
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError
 
 Command = (
@@ -109,11 +110,11 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
         case Leave():
             return lifecycle.leave(run, command)
         case OpenRound():
-            return workflow.open_round(run, command, now_ms)
+            return rounds.open_round(run, command, now_ms)
         case OpenExchange():
-            return workflow.open_exchange(run, command)
+            return exchanges.open_exchange(run, command)
         case OpenStream():
-            return workflow.open_stream(run, command, now_ms)
+            return streams.open_stream(run, command, now_ms)
         case StartTask():
             return tasks.start_task(run, command)
         case AcceptResult():
@@ -123,9 +124,9 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
         case RefuseResult():
             return tasks.refuse_result(run, command)
         case RecordAggregate():
-            return workflow.record_aggregate(run, command)
+            return exchanges.record_aggregate(run, command)
         case Commit():
-            return workflow.commit(run, command, now_ms)
+            return rounds.commit(run, command, now_ms)
         case Tick():
             return timing.tick(run, command, now_ms)
         case RestartWorker():

@@ -141,6 +141,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             return _taken_up(run, event, time_ms) if run.started else replace(run, started=True)
         case RoundOpened():
             run = replace(run, round_open=event.round_number, cohort=event.cohort)
+            run = replace(run, round_population=event.population)
             return replace(run, without=event.suspended, excused=frozenset())
         case ExchangeOpened():
             return _opened(run, event, time_ms)
@@ -217,7 +218,8 @@ def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
 
 
 def _reopened(run: Run, before: Exchange, event: ExchangeOpened, time_ms: int) -> Run:
-    if (event.round_number, event.task, event.model) != (before.round_number, before.task, before.model):
+    asked = (event.round_number, event.task, event.model, event.inputs)
+    if asked != (before.round_number, before.task, before.model, before.inputs):
         raise TamperedError(
             f"{_named(run)}: the journal asks something else under the number of exchange {event.exchange}"
         )
@@ -367,6 +369,8 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
                 f"{_named(run)}: by the journal round {event.round_number} is the best, and it lacks the "
                 f"metric {run.plan.keep_best.metric} to compare by"
             )
+        if event.model is None:
+            raise TamperedError(f"{_named(run)}: round {event.round_number} is the best, and has no model")
         best = Best(value, event.round_number, event.model)
     stop_best = run.stop_best
     rule = run.plan.early_stop
@@ -382,6 +386,7 @@ def _committed(run: Run, event: RoundCommitted) -> Run:
         committed=event.round_number,
         model=event.model,
         state=event.state,
+        results={**run.results, **event.results} if event.results else run.results,
         metrics=event.metrics,
         best=best,
         stop_best=stop_best,

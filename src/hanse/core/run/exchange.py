@@ -9,6 +9,7 @@ from hanse.core.plan.cohort import Cohort
 from hanse.core.run.exchange_protocol import ExchangeProtocol, MemberState, Shortfall
 from hanse.core.run.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
+from hanse.core.values.ask_inputs import NOTHING_BESIDE, AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap
@@ -83,6 +84,7 @@ class Exchange:
         closed: Why it closed; None while it is open.
         aggregated: Whether its sum was recorded.
         roster: Signing keys of the sites that took part when it opened; None where it states none.
+        inputs: What the sites receive beside the model.
     """
 
     number: int
@@ -102,6 +104,7 @@ class Exchange:
     closed: str | None = None
     aggregated: bool = False
     roster: Roster | None = None
+    inputs: AskInputs = NOTHING_BESIDE
 
     @staticmethod
     def opened(
@@ -122,6 +125,7 @@ class Exchange:
             protocol=protocol,
             phase=protocol.phases[0],
             clock_ms=time_ms,
+            inputs=event.inputs,
         )
 
     def count(self, states: Iterable[MemberState]) -> int:

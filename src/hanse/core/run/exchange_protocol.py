@@ -140,9 +140,11 @@ class Plain:
     Attributes:
         summed: Whether only the sum of the answers is disclosed. Then the plan's minimum counts sites
             with examples: in a sum with one other of weight 0, a site's update is disclosed.
+        weighs: Whether the sum needs examples; in totals without any, no site's data are.
     """
 
     summed: bool = False
+    weighs: bool = True
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -190,11 +192,23 @@ class Plain:
         answered = exchange.count(_ANSWERED)
         if not self.summed or not exchange.needed:
             return exchange.needed - answered
-        return max(exchange.needed - answered, rules.minimum - (answered - exchange.without_examples))
+        in_sum = _in_sum(answered, exchange.without_examples, weighs=self.weighs)
+        return max(exchange.needed - answered, rules.minimum - in_sum)
+
+
+def sites_in_sum(exchange: ExchangeStanding, *, weighs: bool) -> int:
+    """Number of sites in a sum: those with examples; all, where none has any and nothing is weighed."""
+    return _in_sum(exchange.count(_ANSWERED), exchange.without_examples, weighs=weighs)
+
+
+def _in_sum(answered: int, without_examples: int, *, weighs: bool) -> int:
+    with_examples = answered - without_examples
+    return answered if not with_examples and not weighs else with_examples
 
 
 PLAIN = Plain()
 SUMMED = Plain(summed=True)
+TOTALLED = Plain(summed=True, weighs=False)
 
 
 _BY_AGGREGATION: Mapping[str | None, ExchangeProtocol] = {None: PLAIN, "aggregator": SUMMED}
@@ -209,7 +223,8 @@ def protocol_of(plan: Plan, task: str) -> ExchangeProtocol:
             of this version can say so.
     """
     found = None if task == INITIALISE else plan.tasks.get(task)
-    return _BY_AGGREGATION[None if found is None else found.discloses.aggregated_by]
+    protocol = _BY_AGGREGATION[None if found is None else found.discloses.aggregated_by]
+    return TOTALLED if protocol is SUMMED and found is not None and not found.discloses.weighs else protocol
 
 
 _IN_WORDS: Mapping[MemberState, str] = {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from hanse.core.plan.disclosure import disclosure_of
+from hanse.core.plan.disclosure import check_model_names, disclosure_of
+from hanse.core.plan.groups import MODEL
 from hanse.core.plan.plan import Plan
 from hanse.core.run.exchange import AcceptedResult, Exchange
+from hanse.core.run.exchange_protocol import sites_in_sum
 from hanse.core.run.run import Run
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, mismatch, not_a_number, not_as_before, specs
-from hanse.errors import QuorumError, RunError, WorkflowError
+from hanse.core.values.wording import counted
+from hanse.errors import QuorumError, RunError, UpdateError, WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class CommittedStanding:
         state: Digest of the workflow's own committed arrays.
         complete: Whether the plan asks for no further round.
         population: Sites that take part, in site order.
+        results: Digests of the run's results, by name.
     """
 
     committed: int
@@ -33,6 +37,7 @@ class CommittedStanding:
     state: str | None
     complete: bool
     population: tuple[str, ...]
+    results: Mapping[str, str]
 
 
 def standing_of(run: Run) -> CommittedStanding:
@@ -45,6 +50,7 @@ def standing_of(run: Run) -> CommittedStanding:
         state=run.state,
         complete=run.complete,
         population=run.population,
+        results=run.results,
     )
 
 
@@ -108,22 +114,60 @@ def check_sum(plan: Plan, exchange: Exchange) -> None:
     """
     if exchange.closed is None:
         raise RunError(f"exchange {exchange.number} has no sum: it is not closed")
-    if disclosure_of(plan, exchange.task).update != "aggregate":
+    disclosure = disclosure_of(plan, exchange.task)
+    if not disclosure.in_sums:
         return
-    summed, minimum = exchange.num_answered - exchange.without_examples, plan.cohort.minimum
-    if summed < minimum:
-        place = f"round {exchange.round_number}, {exchange.task}"
+    summed, minimum = sites_in_sum(exchange, weighs=disclosure.weighs), plan.cohort.minimum
+    place = f"round {exchange.round_number}, {exchange.task}"
+    if summed < minimum and exchange.inputs.cells is None:
         raise QuorumError(
             f"{place}: {summed} of {exchange.num_answered} answers are of sites with examples; by "
             f"`cohort: {{minimum: {minimum}}}` a sum needs {minimum}",
             mend="Check the data sources of the sites.",
         )
+    if problem := short_cell(plan, exchange):
+        raise QuorumError(f"{place}: {problem}", mend="Check the sites of the cell.")
 
 
-def check_model(model: Parameters, before: Parameters | None) -> None:
+def short_cell(plan: Plan, exchange: Exchange) -> str:
+    """Say in words which cell of a sum has too few sites with examples; empty for none.
+
+    Each cell counts by itself: of two sums, the difference is the sum over a cell.
+    """
+    weighs, minimum = disclosure_of(plan, exchange.task).weighs, plan.cohort.cell_minimum
+    answers = {s: m.answer for s, m in exchange.members.items() if m.answer is not None} if plan.cells else {}
+    for cell in exchange.inputs.cells or plan.cells:
+        own = [answers[site] for site in plan.cells[cell] if site in answers]
+        with_examples = sum(answer.num_examples > 0 for answer in own)
+        summed = with_examples if with_examples or weighs else len(own)
+        # A cell of which no site has answered is not in the sum.
+        if summed < minimum and (own or exchange.inputs.cells is not None):
+            return (
+                f"the cell {cell} has answers of {counted(summed, 'site')} with examples; by `cohort: "
+                f"{{cell_minimum: {minimum}}}` a sum over it needs {minimum}"
+            )
+    return ""
+
+
+def check_streamed(plan: Plan, task: str) -> None:
+    """Refuse to stream a task that exchanges groups.
+
+    Raises:
+        WorkflowError: The task receives or discloses a group, or does not receive the model.
+    """
+    found = plan.tasks[task]
+    if found.receives != (MODEL,) or found.discloses.groups:
+        raise WorkflowError(
+            f"the task {task!r} exchanges groups, which a stream does not take",
+            mend="Ask for it in rounds: `round.sum` or `round.ask`.",
+        )
+
+
+def check_model(plan: Plan, model: Parameters, before: Parameters | None) -> None:
     """Refuse a model that cannot be committed; reads all of it.
 
     Args:
+        plan: The plan.
         model: The model to commit.
         before: The last committed one; None before the first.
 
@@ -132,6 +176,10 @@ def check_model(model: Parameters, before: Parameters | None) -> None:
             the model before has not. The first model may have infinities: constants, such as masks.
     """
     if before is None:
+        try:
+            check_model_names(model, plan)
+        except UpdateError as error:
+            raise WorkflowError(error.message, mend=error.mend) from error
         if bad := not_a_number(model):
             raise WorkflowError(
                 f"the first model has a NaN in tensor {bad!r}", mend="Start from another `initial_model`."

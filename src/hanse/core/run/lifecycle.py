@@ -250,7 +250,8 @@ def finish(run: Run) -> Events:
     """End the run with its last model."""
     must_run(run)
     best = run.best.round_number if run.best else None
-    return (RunFinished(rounds=max(run.committed, 0), model=run.model, best_round=best),)
+    rounds, results = max(run.committed, 0), dict(run.results)
+    return (RunFinished(rounds=rounds, model=run.model, best_round=best, results=results),)
 
 
 def _takes_part(run: Run, site: str) -> bool:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Strict
+from hanse.core.values.stated_inputs import StatedInputs
 from hanse.core.values.statements import Statement
 
 Sites = tuple[str, ...]
@@ -29,7 +30,7 @@ class RoundOpened(Strict):
     suspended: Sites = ()
 
 
-class ExchangeOpened(Strict):
+class ExchangeOpened(StatedInputs):
     """A task was asked of sites; each of them is assigned it.
 
     Attributes:
@@ -182,12 +183,15 @@ class RoundCommitted(Strict):
         state: Digest of the workflow's own state, or None.
         best: Whether this is the best model so far, by the plan's `keep_best`.
         consumed: Exchanges of a stream that went into this model.
+        model: None where the run has no model.
+        results: Digests of the results that this commit gave, by name; others stay as they were.
     """
 
     kind: Literal["RoundCommitted"] = "RoundCommitted"
     round_number: int
-    model: ModelRef
+    model: ModelRef | None
     metrics: Metrics
     state: BlobDigest | None = None
     best: bool = False
     consumed: tuple[int, ...] = ()
+    results: dict[str, BlobDigest] = Field(default_factory=dict)

@@ -55,10 +55,12 @@ class Run:
         unheard: Invited sites whose answer to the plan is still awaited.
         absent: Sites that take no part now, while an open exchange may still wait for them.
         cohort: Who is asked in the open round; the same as long as it is open.
+        round_population: Sites that took part when the open round began.
         excused: Those of the cohort that had left when the run was taken up again; they are not asked.
         round_open: The open round; None between rounds and in a stream.
         committed: Last committed round; -1 before the first model.
-        model: The last committed model.
+        model: The last committed model; None before the first, and in a run without a model.
+        results: Digests of the results that commits gave, by name.
         exchanges: Exchanges that still matter, by number: those of the open
             round, and of a stream those not yet consumed.
         earlier: Exchanges since the last commit that did not stand when the run was resumed. A workflow
@@ -100,12 +102,14 @@ class Run:
     unheard: SortedSet[str] = field(default_factory=SortedSet)
     absent: frozenset[str] = frozenset()
     cohort: tuple[str, ...] = ()
+    round_population: tuple[str, ...] = ()
     excused: Set[str] = frozenset()
     round_open: int | None = None
     committed: int = -1
     model: ModelRef | None = None
     state: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
     best: Best | None = None
     stop_best: Best | None = None
     exchanges: Exchanges = field(default_factory=Exchanges)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.schema import Digest, Strict
+from hanse.core.values.schema import BlobDigest, Digest, Strict
 from hanse.core.values.statements import CertifiedStatement, Statement
 
 
@@ -124,9 +126,14 @@ class RunFailed(Strict):
 
 
 class RunFinished(Strict):
-    """The workflow ended; terminal."""
+    """The workflow ended; terminal.
+
+    Attributes:
+        results: Digests of all results of the run, by name.
+    """
 
     kind: Literal["RunFinished"] = "RunFinished"
     rounds: int
     model: ModelRef | None
     best_round: int | None = None
+    results: dict[str, BlobDigest] = Field(default_factory=dict)

@@ -50,6 +50,30 @@ def without_groups(tensors: Parameters) -> dict[str, Array]:
     return {name: array for name, array in tensors.items() if not name.startswith(MARK)}
 
 
+def as_file(arrays: Groups) -> dict[str, Array]:
+    """Name the arrays of a workflow's state for a file: tables of arrays as those of groups."""
+    tables = {name: value for name, value in arrays.items() if isinstance(value, Mapping)}
+    plain = {name: value for name, value in arrays.items() if not isinstance(value, Mapping)}
+    return {**plain, **flattened(tables)}
+
+
+def from_file(tensors: Parameters) -> dict[str, Group]:
+    """Arrays and tables that `as_file` made a file of."""
+    tables = {name for name in tensors if name.startswith(MARK) and "/" in name}
+    plain = {name: array for name, array in tensors.items() if name not in tables}
+    return {**plain, **nested({name: tensors[name] for name in tables})}
+
+
+def arrays_of(groups: Groups) -> dict[str, Array]:
+    """Those that are single arrays."""
+    return {name: value for name, value in groups.items() if not isinstance(value, Mapping)}
+
+
+def only_groups(tensors: Parameters) -> dict[str, Array]:
+    """The tensors that are of groups."""
+    return {name: array for name, array in tensors.items() if name.startswith(MARK)}
+
+
 def tensor_name(group: str, array: str | None = None) -> str:
     """Name of a group's tensor in a file."""
     return f"{MARK}{group}" if array is None else f"{MARK}{group}/{array}"

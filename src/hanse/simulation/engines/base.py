@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from hanse.core.values.ask_inputs import NOTHING_BESIDE, AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import ReportedMetrics
@@ -27,6 +28,7 @@ class SiteAsk:
         model: The parameters to start from; None for `INITIALISE` only.
         accepted: The site's last exchange whose result was accepted, 0 for none: what was left out
             then is what the next update makes up for.
+        inputs: What the site receives beside the model.
     """
 
     site: str
@@ -35,6 +37,7 @@ class SiteAsk:
     task: str
     model: ModelRef | None
     accepted: int = 0
+    inputs: AskInputs = NOTHING_BESIDE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,14 +66,14 @@ class Engine(Protocol):
     """
 
     def perform(
-        self, asks: Iterable[SiteAsk], inputs: Mapping[ModelRef, Parameters]
+        self, asks: Iterable[SiteAsk], inputs: Mapping[str, Parameters]
     ) -> Iterator[Delivered | HanseError]:
         """Perform tasks.
 
         Args:
             asks: The tasks; each is taken when the engine is ready to begin it. Those of one call may
                 start from different models.
-            inputs: The models that the asks name; read-only.
+            inputs: The models and groups that the asks name, by the digests of their files; read-only.
 
         Returns:
             One answer for each ask, in the order of the asks; a site's failure is one of `SITE_FAILURES`.

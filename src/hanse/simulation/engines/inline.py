@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
-from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.parameters import Parameters, specs
+from hanse.core.values.groups import nested
+from hanse.core.values.parameters import Array, Parameters, specs
 from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.notices import notices_kept
@@ -52,12 +53,16 @@ class InlineEngine:
         self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
 
     def perform(
-        self, asks: Iterable[SiteAsk], inputs: Mapping[ModelRef, Parameters]
+        self, asks: Iterable[SiteAsk], inputs: Mapping[str, Parameters]
     ) -> Iterator[Delivered | HanseError]:
         """See `Engine`."""
         for ask in asks:
             # Nothing of an answer is held here while the next task is performed.
-            yield self._answer(ask, None if ask.model is None else inputs[ask.model])
+            model = None if ask.model is None else inputs[ask.model.digest]
+            groups: dict[str, Array] = {}
+            for digest in ask.inputs.groups.values():
+                groups |= inputs[digest]
+            yield self._answer(ask, model, groups)
 
     def close(self) -> Mapping[str, TaskError]:
         """See `Engine`."""
@@ -69,23 +74,24 @@ class InlineEngine:
                 failed[site] = error
         return failed
 
-    def _answer(self, ask: SiteAsk, model: Parameters | None) -> Delivered | HanseError:
+    def _answer(self, ask: SiteAsk, model: Parameters | None, groups: Parameters) -> Delivered | HanseError:
         with notices_kept() as noted:
             try:
-                answer: Delivered | HanseError = self._performed(ask, model)
+                answer: Delivered | HanseError = self._performed(ask, model, groups)
             except SITE_FAILURES as error:
                 answer = error
         self._notices.add(ask.site, noted)
         return answer
 
-    def _performed(self, ask: SiteAsk, model: Parameters | None) -> Delivered:
+    def _performed(self, ask: SiteAsk, model: Parameters | None, groups: Parameters) -> Delivered:
         residuals = self._residuals[ask.site]
         residuals.apply_acceptance(ask.accepted, ask.exchange)
-        asked = Ask(ask.exchange, ask.round_number, ask.task)
+        asked = Ask(ask.exchange, ask.round_number, ask.task, ask.inputs.settings, nested(groups))
         performed = perform(self._sessions[ask.site], self._plan, ask.site, asked, model).materialize()
         draft = None if performed.update is None else MemoryDraft(performed.update)
         plan = self._declare(ask.task, performed.metrics) if self._declare else self._plan
-        origin = Origin(plan, ask.task, ask.site, ask.exchange, None if model is None else specs(model))
+        received = Received(None if model is None else specs(model), specs(groups))
+        origin = Origin(plan, ask.task, ask.site, ask.exchange, received)
         release(Outgoing(performed.num_examples, performed.metrics, draft), origin, residuals)
         metrics = dict(performed.metrics)
         if draft is None:

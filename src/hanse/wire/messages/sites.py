@@ -8,8 +8,11 @@ from pydantic import AliasChoices, Field
 
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_records import JournalHead
+from hanse.core.plan.groups import MOST_GROUPS, GroupName
+from hanse.core.values.ask_inputs import AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
+from hanse.core.values.stated_inputs import StatedInputs
 from hanse.core.values.statements import CertifiedStatement, SignedStatement, Statement
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
 
@@ -50,6 +53,13 @@ class ModelDelta(Strict):
     size: int = Field(ge=0)
 
 
+class GroupFile(Strict):
+    """The blob that holds a group."""
+
+    digest: BlobDigest
+    size: int = Field(ge=0)
+
+
 class Assignment(Strict):
     """One task for one site.
 
@@ -61,6 +71,9 @@ class Assignment(Strict):
         accepted: Where compression feeds its error back, the site's last exchange whose result was
             accepted: what was left out then is what the next update makes up for. Else, or for none, 0.
         roster: Digest of the roster of the exchange; None only in a run that was under way before 0.2.
+        groups: The groups that the task receives, by name.
+        settings: Settings of the task that the workflow chose, of those that vary by the plan.
+        cells: The cells that are asked; None for the cohort, or sites that the workflow chose.
     """
 
     exchange: int = Field(ge=1)
@@ -73,6 +86,15 @@ class Assignment(Strict):
     deadline_ms: Time
     delta: ModelDelta | None = None
     roster: Digest | None = None
+    groups: dict[GroupName, GroupFile] = Field(default_factory=dict, max_length=MOST_GROUPS)
+    settings: dict[Label, int | float] = Field(default_factory=dict, max_length=50)
+    cells: tuple[Label, ...] | None = Field(None, max_length=1_000)
+
+    @property
+    def inputs(self) -> AskInputs:
+        """Inputs beside the model."""
+        digests = {name: file.digest for name, file in self.groups.items()}
+        return AskInputs(digests, self.settings, self.cells)
 
 
 class RunSuspension(Strict):
@@ -146,7 +168,7 @@ class UpdateFile(Strict):
     size: int = Field(ge=0)
 
 
-class TaskOutcome(Strict):
+class TaskOutcome(StatedInputs):
     """What came of a task at a site; the body of a signed statement.
 
     Attributes:

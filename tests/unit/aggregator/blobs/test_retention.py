@@ -15,10 +15,10 @@ from tests.unit.core.run.runs import Driver
 
 from hanse.aggregator.blobs.retention import MOST_CLAIMS, KeptModels, Retention, references
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Invite, Leave, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.run import Run as RunState
 from hanse.core.run.tasks import AcceptResult
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef

@@ -8,7 +8,7 @@ from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 from hanse.aggregator.requests.access import check_may_read, upload_limit
 from hanse.aggregator.run.site_work import HEADER_SLACK
 from hanse.core.run.lifecycle import AnswerPlan, Finish, Leave
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.peer import Peer

@@ -16,8 +16,8 @@ from hanse.aggregator.requests.runs import MAX_MANIFEST
 from hanse.core.journal.chain import Record, check_chain
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Fail, Finish
+from hanse.core.run.requests.commands import Commit
 from hanse.core.run.site_events import SiteReinstated
-from hanse.core.run.workflow import Commit
 from hanse.core.values.canonical import sha256
 from hanse.core.values.identity import Role
 from hanse.core.values.statements import Signature

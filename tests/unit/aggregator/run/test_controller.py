@@ -17,9 +17,9 @@ from hanse.core.journal.chain import Entry, Record, Times
 from hanse.core.run.decide import Command
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Stop, Submit
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.run import Phase
 from hanse.core.run.tasks import AcceptResult, StartTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.errors import RunError, StorageError
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.journaled_run import JournaledRun

@@ -12,6 +12,7 @@ from hanse.aggregator.run.site_work import HEADER_SLACK, WorkList, progress_inte
 from hanse.aggregator.run.status import CONTACT_MS, MOST_ABSENT, MOST_ANSWERS, MOST_AWAITED, status_of
 from hanse.core.run.failure_streaks import FailureRecord, Suspension
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Leave, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.round_events import (
     Data,
     ExchangeClosed,
@@ -25,7 +26,6 @@ from hanse.core.run.run_events import RunFinished
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet

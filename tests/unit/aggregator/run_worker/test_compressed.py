@@ -51,7 +51,7 @@ def test_the_sum_is_that_of_the_decoded_updates(fixture: FederationFixture, run:
             reply = await asked
             assert isinstance(reply, SumReply)
             mean = np.mean([found[name].astype(np.float64) for name in "abc"], axis=0)
-            assert w.read(reply.delta) == mean.astype(np.float32).tolist()
+            assert w.read(reply.file) == mean.astype(np.float32).tolist()
 
     run(main())
 

@@ -26,8 +26,8 @@ from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
 from hanse.core.run.events import Event
 from hanse.core.run.lifecycle import Stop
+from hanse.core.run.requests.commands import RecordAggregate
 from hanse.core.run.round_events import UpdatesAggregated
-from hanse.core.run.workflow import RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import DisclosureError, RunError, StorageError, WorkflowError
 from hanse.wire.tensors import encode
@@ -102,7 +102,7 @@ class TestSum:
                 reply = await asked
                 assert isinstance(reply, SumReply)
                 assert (reply.num_examples, reply.sites) == (40, ("a", "b", "c"))
-                assert w.read(reply.delta) == [1.75, 1.75, 1.75]
+                assert w.read(reply.file) == [1.75, 1.75, 1.75]
 
         run(main())
 
@@ -142,7 +142,7 @@ class TestSum:
                 await w.fixture.answered(w.run_id, "c", 6.0, num_examples=98)
                 reply = await asked
                 assert isinstance(reply, SumReply)
-                assert w.read(reply.delta) == [expected] * 3
+                assert w.read(reply.file) == [expected] * 3
 
         run(main())
 
@@ -158,8 +158,8 @@ class TestSum:
                 again = w.again()
                 await again.call(OpenRoundCall(round_number=1), CohortReply)
                 second = await again.call(exchange(), SumReply)
-                assert second.delta is not None
-                content = (again.workspace.inbox / second.delta).read_bytes()
+                assert second.file is not None
+                content = (again.workspace.inbox / second.file).read_bytes()
                 await again.commit(1, FIRST)
                 recorded = [e for e in fixture.events(w.run_id) if isinstance(e, UpdatesAggregated)]
                 assert first == second
@@ -231,7 +231,7 @@ class TestSum:
                     await fixture.hand_in(said)
                 reply = await asked
                 assert isinstance(reply, SumReply)
-                assert (reply.metrics, reply.delta) == ({"loss": 0.5}, None)
+                assert (reply.metrics, reply.file) == ({"loss": 0.5}, None)
 
         run(main())
 

@@ -62,7 +62,7 @@ class Service:
     def sums(self) -> None:
         """It will sum what comes of `MODEL`."""
         digest = named(encode(MODEL))
-        self.will(SumReply(num_examples=1, metrics={}, delta=None, sites=("a",), model=digest))
+        self.will(SumReply(num_examples=1, metrics={}, file=None, updated=False, sites=("a",), model=digest))
 
     def send(self, message: dict[str, Any]) -> None:
         self.sent.append(json.loads(json.dumps(message)))

@@ -16,6 +16,7 @@ from hanse.core.plan.disclosure import (
     declared,
     disclosure_of,
 )
+from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
 from hanse.core.values.parameters import Parameters, TensorSpec
@@ -184,33 +185,33 @@ def test_a_result_that_is_not_as_declared_is_refused(
 
 
 def test_the_tensors_of_an_update_are_those_of_the_model() -> None:
-    check_tensors(DELTA, {"bias": BIAS}, PLAN, "train", WHAT)
+    check_tensors(DELTA, Received({"bias": BIAS}), PLAN, "train", WHAT)
 
     with pytest.raises(DisclosureError, match="tensor 'bias' was not expected; expected are none"):
-        check_tensors(DELTA, None, PLAN, "train", WHAT)
+        check_tensors(DELTA, Received(), PLAN, "train", WHAT)
     with pytest.raises(DisclosureError, match="tensor 'weight' is missing"):
-        check_tensors(DELTA, {"bias": BIAS, "weight": WEIGHT}, PLAN, "train", WHAT)
+        check_tensors(DELTA, Received({"bias": BIAS, "weight": WEIGHT}), PLAN, "train", WHAT)
 
 
 @pytest.mark.parametrize("name", ["w\x1b[31m", "w\n", "\u202egnp", "a\u2028b"])
 def test_a_name_of_a_first_model_that_a_terminal_acts_on_is_refused(name: str) -> None:
     with pytest.raises(UpdateError, match="whose name is not printable: '") as caught:
-        check_tensors({name: np.zeros(1)}, None, PLAN, INITIALISE, WHAT)
+        check_tensors({name: np.zeros(1)}, Received(), PLAN, INITIALISE, WHAT)
 
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["encoder.0.weight", "Gewicht für Größe", "dense/kernel:0"])
 def test_a_name_of_a_first_model_in_any_language_is_one(name: str) -> None:
-    check_tensors({name: np.zeros(1)}, None, PLAN, INITIALISE, WHAT)
+    check_tensors({name: np.zeros(1)}, Received(), PLAN, INITIALISE, WHAT)
 
 
 def test_the_first_model_has_tensors_of_its_own() -> None:
-    check_tensors(DELTA, None, PLAN, INITIALISE, WHAT)
-    check_tensors({"mask": np.array([0, -np.inf])}, None, PLAN, INITIALISE, WHAT)
+    check_tensors(DELTA, Received(), PLAN, INITIALISE, WHAT)
+    check_tensors({"mask": np.array([0, -np.inf])}, Received(), PLAN, INITIALISE, WHAT)
 
     with pytest.raises(UpdateError, match=r"first model of .* has a NaN in tensor 'bias'"):
-        check_tensors({"bias": np.full(3, np.nan)}, None, PLAN, INITIALISE, WHAT)
+        check_tensors({"bias": np.full(3, np.nan)}, Received(), PLAN, INITIALISE, WHAT)
 
 
 def test_a_pattern_that_fits_no_tensor_is_refused_by_name() -> None:

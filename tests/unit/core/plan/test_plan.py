@@ -120,7 +120,10 @@ def test_a_plans_own_workflow_decides_itself_which_tasks_it_needs() -> None:
     ("discloses", "problem"),
     [
         ({"update": "aggregate"}, "must say who aggregates"),
-        ({"update": "individual", "aggregated_by": "aggregator"}, "goes with `update: aggregate` only"),
+        (
+            {"update": "individual", "aggregated_by": "aggregator"},
+            "goes with `update: aggregate` or combined groups only",
+        ),
         ({"update": "aggregate", "aggregated_by": "secure_aggregation"}, "not available in this version"),
         ({"metrics": ["not a name"]}, "'not a name' is not a name: write 1 to 63"),
         ({"tensors": [""]}, "at least 1 character"),

@@ -20,13 +20,22 @@ from hanse.errors import PlanError
 
 NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Cohort.absent": ("0.2", 3600.0),
+    "Cohort.cell_minimum": ("0.2", 3),
+    "Compression.groups": ("0.2", []),
+    "Disclosure.groups": ("0.2", {}),
     "Plan.arguments": ("0.2", []),
+    "Plan.cells": ("0.2", {}),
+    "Plan.dimensions": ("0.2", {}),
     "Plan.features": ("0.2", None),
+    "Plan.groups": ("0.2", {}),
     "Plan.labels": ("0.2", None),
+    "Plan.max_result_bytes": ("0.2", 100_000_000),
     "Plan.metric_digits": ("0.2", 6),
     "Plan.requires": ("0.2", []),
     "TaskPlan.exchanges": ("0.2", 1),
     "TaskPlan.last_batch": ("0.2", None),
+    "TaskPlan.receives": ("0.2", ["model"]),
+    "TaskPlan.varies": ("0.2", {}),
 }
 """`Section.key`: version and default of every key since 0.1. Entries are added, never changed: a
 manifest that lacks the key means that default for ever."""

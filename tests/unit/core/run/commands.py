@@ -7,10 +7,10 @@ from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE
 
 from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Recover, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 
 SITES = "abcd"
 COHORT = {

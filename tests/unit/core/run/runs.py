@@ -11,9 +11,9 @@ from hanse.core.run.decide import Command, decide
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import AnswerPlan, Submit
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound
 from hanse.core.values.model_ref import ModelRef
 
 MODEL = ModelRef("a" * 64)

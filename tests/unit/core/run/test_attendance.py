@@ -13,10 +13,10 @@ from tests.unit.core.run.runs import MODEL, UPDATE, Driver
 from hanse.core.run.attendance import MOST_KEPT
 from hanse.core.run.events import Event, event_body, read_event
 from hanse.core.run.lifecycle import Invite, Leave, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run.round_events import Data, ExchangeClosed, ResultRefused
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 
 HALF = {"deadline": 100, "idle_limit": 1000, "quorum": 0.5}
 

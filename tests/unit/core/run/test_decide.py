@@ -18,11 +18,11 @@ from hanse.core.run.lifecycle import (
     Resume,
     Stop,
 )
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Phase
 from hanse.core.run.run_events import RunStarted
 from hanse.core.run.tasks import MAX_REFUSALS, AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.timing import Tick, next_wakeup_ms
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import LateResultError, RunError, WorkflowError
 

@@ -27,6 +27,7 @@ from hanse.core.run.lifecycle import (
     Resume,
     Stop,
 )
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -52,7 +53,6 @@ from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import RunError, TamperedError
 
 SITES = st.sampled_from("abcd")

@@ -14,10 +14,10 @@ from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Invite, Leave, Recover, RestartWorker, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run.round_events import ExchangeOpened
 from hanse.core.run.tasks import AcceptResult, FailTask
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.errors import RunError, TamperedError, WorkflowError
 
 RULES = {"deadline": 100, "idle_limit": 30, "approvals": 500}

@@ -21,8 +21,8 @@ from hanse.core.run.hosting import (
     stream_model,
 )
 from hanse.core.run.lifecycle import Leave
+from hanse.core.run.requests.commands import Commit, OpenStream
 from hanse.core.run.tasks import AcceptResult, FailTask
-from hanse.core.run.workflow import Commit, OpenStream
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.errors import DisclosureError, RunError, WorkflowError
@@ -47,7 +47,7 @@ def streaming() -> Driver:
 class TestStanding:
     def test_before_the_first_commit_there_is_no_model(self) -> None:
         assert standing_of(Driver("ab").started().state) == CommittedStanding(
-            -1, None, None, None, False, ("a", "b")
+            -1, None, None, None, False, ("a", "b"), {}
         )
 
     def test_the_plans_model_is_the_initial_one_until_the_first_commit(self) -> None:
@@ -64,7 +64,7 @@ class TestStanding:
         driver.do(Commit(1, NEXT_MODEL, state=UPDATE))
         driver.do(Leave("b", "it was revoked"))
 
-        assert standing_of(driver.state) == CommittedStanding(1, NEXT_MODEL, None, UPDATE, False, ("a",))
+        assert standing_of(driver.state) == CommittedStanding(1, NEXT_MODEL, None, UPDATE, False, ("a",), {})
 
 
 class TestRequests:
@@ -130,11 +130,11 @@ MASK = {"w": np.array([0, -np.inf], np.float32)}
 class TestModels:
     @pytest.mark.parametrize("before", [None, W])
     def test_a_model_like_the_one_before_may_be_committed(self, before: Parameters | None) -> None:
-        check_model(W, before)
+        check_model(IN_AGGREGATE, W, before)
 
     def test_infinities_of_the_first_model_may_stay(self) -> None:
-        check_model(MASK, None)
-        check_model({"w": np.array([5, -np.inf], np.float32)}, MASK)
+        check_model(IN_AGGREGATE, MASK, None)
+        check_model(IN_AGGREGATE, {"w": np.array([5, -np.inf], np.float32)}, MASK)
 
     @pytest.mark.parametrize(
         ("model", "before", "problem"),
@@ -148,7 +148,7 @@ class TestModels:
     )
     def test_another_one_may_not(self, model: Any, before: Any, problem: str) -> None:
         with pytest.raises(WorkflowError, match=problem):
-            check_model(model, before)
+            check_model(IN_AGGREGATE, model, before)
 
 
 def test_an_answer_is_there_for_a_site_that_gave_one_only() -> None:

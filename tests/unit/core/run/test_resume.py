@@ -8,9 +8,9 @@ from tests.unit.core.run.runs import MODEL, Driver
 
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Invite, Leave, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run.run import Phase
 from hanse.core.run.tasks import FailTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 
 RULES = {"deadline": 100, "idle_limit": 30, "approvals": 500}
 

@@ -11,11 +11,11 @@ from tests.unit.core.run.runs import MODEL, Driver
 
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Recover, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run.round_events import ExchangeOpened
 from hanse.core.run.run import Phase
 from hanse.core.run.run_events import PlanAnswered, RunStarted
 from hanse.core.run.tasks import AcceptResult
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.values.roster import Roster
 from hanse.core.values.statements import CertifiedStatement
 from hanse.errors import HanseError

@@ -20,9 +20,9 @@ from tests.unit.core.run.runs import MODEL, UPDATE, Driver
 from hanse.core.run.decide import Command, steps
 from hanse.core.run.exchange import count_states
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run.run import Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.errors import HanseError
 
 FEW, MANY = 8, 512
@@ -149,7 +149,7 @@ import sys
 from hanse.core.run.decide import Command
 from hanse.core.run.lifecycle import AnswerPlan, Leave, Recover
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.values.canonical import canonical_json
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.storage.journaled_run import JournaledRun

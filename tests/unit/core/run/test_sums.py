@@ -14,12 +14,12 @@ from tests.unit.core.run.runs import MODEL, UPDATE, Driver
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.hosting import check_sum
 from hanse.core.run.lifecycle import AnswerPlan, Fail, Invite, Leave, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.round_events import ExchangeClosed, UpdatesAggregated
 from hanse.core.run.run import Phase
 from hanse.core.run.run_events import RunFailed
 from hanse.core.run.tasks import AcceptResult, FailTask
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.errors import LateResultError, QuorumError, RunError, WorkflowError
 
 SUMMED = {"train": {"discloses": {"update": "aggregate", "aggregated_by": "aggregator"}}, "evaluate": {}}

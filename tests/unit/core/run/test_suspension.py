@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tests.unit.core.run.runs import MODEL, Driver
 
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Resume, Stop
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.core.run.round_events import ExchangeClosed, ExchangeOpened, RoundOpened
 from hanse.core.run.run import Phase
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.timing import Tick
-from hanse.core.run.workflow import Commit, OpenExchange, OpenRound, OpenStream
 from hanse.errors import RunError
 
 RULES: dict[str, Any] = {

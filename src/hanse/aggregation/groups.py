@@ -1,0 +1,182 @@
+"""Groups of arrays, combined over sites: totals, means, medians, or each site's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hanse.aggregation.dtypes import check_alike
+from hanse.aggregation.fold import lazy_weighted_mean
+from hanse.aggregation.robust import median
+from hanse.aggregation.running_mean import RunningMean
+from hanse.core.values.groups import MARK, Group, Groups, nested
+from hanse.core.values.lazy import LazyTensor, flat_reader
+from hanse.core.values.parameters import Array, Parameters
+from hanse.errors import UpdateError
+
+Rules = Mapping[str, str]
+"""The rule of each group: `total`, `mean`, `weighted_mean`, `median` or `individual`."""
+
+_BLOCK = 1 << 16
+"""Numbers that are added at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combined:
+    """The combined groups of an exchange.
+
+    Attributes:
+        groups: Each group that is combined; its tensors may be computed where they are read.
+        each: Of each group that is individual, every site's own.
+    """
+
+    groups: Groups = field(default_factory=dict)
+    each: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+
+
+class GroupFold:
+    """Takes the groups of one site after another, in site order, and gives what they come to.
+
+    Totals of whole numbers are taken in their dtype, those of others in float64, and stay float64. Means
+    weigh sites alike, `weighted_mean` by number of examples; both keep the dtype.
+
+    Args:
+        rules: How each group is combined.
+        streamed: Whether arrays hold only until the next site's are taken: then sums are taken as they
+            come, in memory of one float64 for each number, and what has to be kept is copied. Else tensors
+            are read where the result is, block by block. The bits are the same.
+    """
+
+    def __init__(self, rules: Rules, *, streamed: bool = False) -> None:
+        self._rules = rules
+        self._streamed = streamed
+        self._sites: list[tuple[str, int]] = []
+        self._kept: list[dict[str, Array]] = []
+        """Tensors of each site that are needed at the end."""
+        self._totals: dict[str, Array] = {}
+        self._means = {rule: RunningMean() for rule in ("mean", "weighted_mean")}
+
+    def add(self, site: str, num_examples: int, tensors: Parameters) -> None:
+        """Take a site's groups.
+
+        Args:
+            site: The site.
+            num_examples: Its number of examples.
+            tensors: The tensors of its groups, named `@group` or `@group/array`.
+
+        Raises:
+            UpdateError: A total of whole numbers is too large for their dtype; names the tensor.
+        """
+        self._sites.append((site, num_examples))
+        if not self._streamed:
+            self._kept.append(dict(tensors))
+            return
+        kept: dict[str, Array] = {}
+        by_mean: dict[str, dict[str, Array]] = {"mean": {}, "weighted_mean": {}}
+        for name, array in tensors.items():
+            rule = self._rule(name)
+            if rule == "total":
+                self._add_total(name, array)
+            elif rule in by_mean:
+                by_mean[rule][name] = array
+            else:
+                kept[name] = np.array(array)
+        self._kept.append(kept)
+        for rule, arrays in by_mean.items():
+            self._means[rule].add(arrays, num_examples if rule == "weighted_mean" else 1)
+
+    def combined(self) -> Combined:
+        """Combine the groups of all sites.
+
+        Raises:
+            UpdateError: Sites gave different tensors; a weighted mean has no examples.
+        """
+        if not self._sites:
+            raise UpdateError("nothing to aggregate: no site has answered")
+        by_rule: dict[str, list[dict[str, Array]]] = {rule: [] for rule in self._rules.values()}
+        for tensors in self._kept:
+            for rule, chosen in by_rule.items():
+                chosen.append({n: array for n, array in tensors.items() if self._rule(n) == rule})
+        folded: dict[str, Array] = {}
+        for rule in by_rule:
+            if rule != "individual":
+                folded |= self._folded(rule, by_rule[rule])
+        return Combined(nested(folded), self._each(by_rule.get("individual", [])))
+
+    def _folded(self, rule: str, kept: Sequence[Parameters]) -> dict[str, Array]:
+        if rule == "median":
+            return median(kept) if kept[0] else {}
+        if self._streamed:
+            if rule == "total":
+                return self._totals
+            return self._means[rule].mean()
+        if not kept[0]:
+            return {}
+        if rule == "total":
+            check_alike(kept, "total")
+            return {name: _lazy_total(name, [tensors[name] for tensors in kept]) for name in kept[0]}
+        examples = [count if rule == "weighted_mean" else 1 for _, count in self._sites]
+        return lazy_weighted_mean(kept, examples)
+
+    def _each(self, kept: Sequence[Parameters]) -> dict[str, dict[str, Group]]:
+        each: dict[str, dict[str, Group]] = {}
+        for (site, _), tensors in zip(self._sites, kept, strict=False):
+            for group, value in nested(tensors).items():
+                each.setdefault(group, {})[site] = value
+        return each
+
+    def _rule(self, name: str) -> str:
+        return self._rules[name.removeprefix(MARK).partition("/")[0]]
+
+    def _add_total(self, name: str, array: Array) -> None:
+        if name not in self._totals:
+            self._totals[name] = np.zeros(array.shape, _total_dtype(array.dtype))
+        flat = self._totals[name].reshape(-1)
+        read, block = flat_reader(array)
+        step = -(-_BLOCK // block) * block
+        for begin in range(0, array.size, step):
+            end = min(begin + step, array.size)
+            _add(flat[begin:end], read(begin, end), name)
+
+
+def _lazy_total(name: str, arrays: Sequence[Array]) -> Array:
+    """The total of one tensor over the sites, added where it is read."""
+    readers = [flat_reader(array) for array in arrays]
+    dtype = _total_dtype(arrays[0].dtype)
+
+    def read(begin: int, end: int) -> Array:
+        total = np.zeros(end - begin, dtype)
+        for values_of, _ in readers:
+            _add(total, values_of(begin, end), name)
+        return total
+
+    return LazyTensor(arrays[0].shape, dtype, read, max(block for _, block in readers)).as_array
+
+
+def _total_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype.newbyteorder("=") if dtype.kind in "iu" else np.dtype(np.float64)
+
+
+def _add(total: Array, values: Array, name: str) -> None:
+    """Add numbers to a total, in place.
+
+    Raises:
+        UpdateError: A sum of whole numbers does not fit into their dtype, or one of others is not finite.
+    """
+    if total.dtype.kind in "iu":
+        before = total.copy()
+        np.add(total, values, out=total)
+        grew = total >= before
+        if not np.array_equal(grew, values >= 0):  # it wrapped around
+            raise UpdateError(
+                f"the total of {name!r} over the sites is too large for {total.dtype.name}",
+                mend="Declare the group with a wider dtype, such as int64.",
+            )
+        return
+    with np.errstate(over="ignore"):
+        np.add(total, values.astype(np.float64, copy=False), out=total)
+    if not np.isfinite(total).all():
+        raise UpdateError(f"the total of {name!r} over the sites is too large for float64")

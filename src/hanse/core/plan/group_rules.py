@@ -1,0 +1,150 @@
+"""Checks across the parts of a plan that speak of groups: tasks, dimensions, options and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hanse.core.plan.groups import LARGEST_DIMENSION, MODEL, GroupSpec
+from hanse.core.plan.tasks import TaskPlan
+from hanse.core.values.wording import counted, named
+
+_WHOLE = ("int32", "int64", "uint8")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRules:
+    """The parts of a plan that say what its tasks exchange beside the model.
+
+    Attributes:
+        specs: The groups by name.
+        dimensions: Names of dimensions that are decided at each ask, with the most that each may be.
+        options: The plan's `options`.
+        has_model: Whether the run has a model.
+        compressed: Groups on which lossy steps of compression act.
+    """
+
+    specs: Mapping[str, GroupSpec]
+    dimensions: Mapping[str, int]
+    options: Mapping[str, Any]
+    has_model: bool
+    compressed: tuple[str, ...] = ()
+
+    def check(self, tasks: Mapping[str, TaskPlan]) -> None:
+        """Refuse groups, dimensions and tasks that do not go together.
+
+        Raises:
+            ValueError: Names the place.
+        """
+        if MODEL in self.specs:
+            raise ValueError("the name `model` is taken under `groups`")
+        for name in self.dimensions:
+            if fixed_dimension(self.options, name) is not None:
+                raise ValueError(f"the dimension `{name}` stands under `options` and under `dimensions`")
+        for name, spec in self.specs.items():
+            self._check_dimensions(name, spec)
+        if unknown := sorted(set(self.compressed) - self.specs.keys()):
+            raise ValueError(f"`compression: groups` names `{unknown[0]}`, which is not under `groups`")
+        for name, task in tasks.items():
+            self._check_task(f"task `{name}`", task)
+
+    def _check_dimensions(self, group: str, spec: GroupSpec) -> None:
+        for name in sorted(spec.named_dimensions()):
+            if name not in self.dimensions and fixed_dimension(self.options, name) is None:
+                raise ValueError(
+                    f"group `{group}` has a dimension `{name}`, which is neither a whole number under "
+                    "`options` nor listed under `dimensions`"
+                )
+
+    def _check_task(self, place: str, task: TaskPlan) -> None:
+        discloses, received = task.discloses, set(task.receives)
+        if len(received) < len(task.receives):
+            raise ValueError(f"{place}: a group is listed twice under `receives`")
+        if unknown := sorted((received | set(discloses.groups)) - {MODEL, *self.specs}):
+            listed = named(sorted(self.specs)) or "none"
+            raise ValueError(f"{place} names a group `{unknown[0]}`; declared under `groups` are: {listed}")
+        if MODEL in discloses.groups:
+            raise ValueError(f"{place}: the model is disclosed by `update`, not under `groups`")
+        if MODEL in received and not self.has_model:
+            raise ValueError(
+                f"{place} receives the model, and the run has none (`initial_model: none`): write "
+                "`receives: []`, or list what it receives"
+            )
+        if discloses.update != "none" and MODEL not in received:
+            raise ValueError(f"{place} discloses an update, for which it has to receive the model")
+        for group in sorted((received | set(discloses.groups)) - {MODEL}):
+            like = self.specs[group].like
+            if like and like not in received:
+                raise ValueError(f"{place}: `{group}` is like `{like}`, which the task does not receive")
+        self._check_disclosed(place, task)
+        _check_varies(place, task)
+
+    def _check_disclosed(self, place: str, task: TaskPlan) -> None:
+        bound = {d for g in task.receives if g != MODEL for d in self.specs[g].named_dimensions()}
+        for group, rule in task.discloses.groups.items():
+            spec = self.specs[group]
+            if free := sorted((spec.named_dimensions() & self.dimensions.keys()) - bound):
+                raise ValueError(
+                    f"{place} discloses `{group}` with the dimension `{free[0]}`, which nothing that the "
+                    "task receives decides"
+                )
+            if rule == "total" and group in self.compressed:
+                raise ValueError(
+                    f"{place} discloses `{group}` as a total, and lossy compression would make another of "
+                    "it: take it out of `compression: groups`"
+                )
+            _check_rule(place, group, rule, spec)
+
+
+def fixed_dimension(options: Mapping[str, Any], name: str) -> int | None:
+    """The value of a dimension that `options` has; None for any other."""
+    value = options.get(name)
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_DIMENSION
+    return value if whole else None
+
+
+def _check_rule(place: str, group: str, rule: str, spec: GroupSpec) -> None:
+    for dtype in sorted(spec.dtypes):
+        if dtype == "bool" and rule != "individual":
+            raise ValueError(f"{place}: `{group}` holds truth values, which are disclosed `individual` only")
+        if dtype in _WHOLE and rule not in ("total", "median", "individual"):
+            raise ValueError(
+                f"{place}: `{group}` holds whole numbers, which are combined by `total` or `median`, not by "
+                f"`{rule}`"
+            )
+    if spec.pooled and rule != "total":
+        raise ValueError(f"{place}: the binned scores `{group}` are combined by `total`")
+
+
+def _check_varies(place: str, task: TaskPlan) -> None:
+    for setting, (low, high) in task.varies.items():
+        if not low <= high:
+            raise ValueError(f"{place}: `varies: {setting}` has its smaller number second")
+        own = task.learner_settings().get(setting)
+        number = isinstance(own, int | float) and not isinstance(own, bool)
+        if own is not None and not (number and low <= own <= high):
+            raise ValueError(f"{place}: `{setting}` is {own}, outside of what `varies` says it may be")
+
+
+def check_cells(cells: Mapping[str, tuple[str, ...]], minimum: int) -> None:
+    """Refuse cells that overlap, or that are too small for a sum.
+
+    Args:
+        cells: Sites by cell.
+        minimum: Fewest sites of a cell in a sum.
+
+    Raises:
+        ValueError: Names the cell.
+    """
+    placed: dict[str, str] = {}
+    for cell, sites in cells.items():
+        for site in sites:
+            if site in placed:
+                raise ValueError(f"{site} is in the cells `{placed[site]}` and `{cell}`; cells are disjoint")
+            placed[site] = cell
+        if len(sites) < minimum:
+            raise ValueError(
+                f"the cell `{cell}` has {counted(len(sites), 'site')}, and by `cohort: {{cell_minimum: "
+                f"{minimum}}}` a sum over it needs {minimum}"
+            )

@@ -1,0 +1,1 @@
+"""Decisions about a workflow's requests: rounds, exchanges, streams and commits."""

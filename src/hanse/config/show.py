@@ -148,11 +148,19 @@ def _sent(plan: Plan, disclosure: Disclosure) -> list[str]:
         case "aggregate":
             sent.append(
                 f"how training changed the model ({tensors}), to the aggregator, which promises to show "
-                f"the workflow only the sum over all sites, {plan.cohort.minimum} at least"
+                f"the workflow only {_shown_of_all(plan)}"
             )
         case "individual":
             sent.append(f"how training changed the model ({tensors}), to the aggregator and the workflow")
     return sent
+
+
+def _shown_of_all(plan: Plan) -> str:
+    """Result of all sites' updates that the workflow sees."""
+    rule, minimum = plan.aggregation.robust, plan.cohort.minimum
+    if rule is None:
+        return f"the sum over all sites, {minimum} at least"
+    return f"one result of all sites, {minimum} at least: {rule.in_words}"
 
 
 def _json(value: object) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 from hanse.core.plan.exchange_limits import all_in_run
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.robust_rules import Krum
 from hanse.core.values.schema import Digest, Strict
 from hanse.core.values.wording import counted, named
 
@@ -132,26 +133,41 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
 
 
 def _small_sums(plan: Plan, at_least: int) -> Iterator[str]:
-    minimum = plan.cohort.minimum
+    if (most := _small_sum(plan, at_least)) is None:
+        return
+    told, line = most
     for name, task in plan.tasks.items():
-        if task.discloses.update == "aggregate" and minimum < at_least:
+        if task.discloses.update == "aggregate":
             yield (
-                f"task {name} discloses a sum of {counted(minimum, 'site')} or more (`cohort: {{minimum: "
-                f"{minimum}}}`); this site's update goes into sums of {at_least} or more only: "
-                f"the plan needs the line `cohort: {{minimum: {at_least}}}`"
+                f"task {name} discloses {told}; this site's update goes into sums of {at_least} or more "
+                f"only: the plan needs the line `{line}`"
             )
+
+
+def _small_sum(plan: Plan, at_least: int) -> tuple[str, str] | None:
+    """A result that a plan makes of fewer updates, and the line to write instead; None without one."""
+    minimum, rule = plan.cohort.minimum, plan.aggregation.robust
+    if minimum < at_least:
+        told = f"a sum of {counted(minimum, 'site')} or more (`cohort: {{minimum: {minimum}}}`)"
+        return told, f"cohort: {{minimum: {at_least}}}"
+    if isinstance(rule, Krum) and rule.keep < at_least:
+        kept = "one update" if rule.keep == 1 else f"the mean of {rule.keep} updates"
+        line = f"aggregation: {rule.model_copy(update={'keep': at_least}).shown}"
+        return f"{kept} that Krum chooses (`keep: {rule.keep}`)", line
+    return None
 
 
 def default_refusals(plan: Plan) -> tuple[str, ...]:
     """Say in sentences for which sums sites with the default policy refuse a plan, and the line to add."""
     at_least = MaximalDisclosure().at_least
     tasks = [name for name, task in plan.tasks.items() if task.discloses.update == "aggregate"]
-    if not tasks or plan.cohort.minimum >= at_least:
+    most = _small_sum(plan, at_least)
+    if not tasks or most is None:
         return ()
+    told, line = most
     return (
-        f"sites refuse this plan by default: {named(tasks)} may disclose a sum of "
-        f"{counted(plan.cohort.minimum, 'site')}, and a site's policy asks for at least {at_least} "
-        f"(`discloses: {{at_least: {at_least}}}`). Add to the plan: `cohort: {{minimum: {at_least}}}`",
+        f"sites refuse this plan by default: {named(tasks)} may disclose {told}, and a site's policy asks "
+        f"for at least {at_least} (`discloses: {{at_least: {at_least}}}`). Add to the plan: `{line}`",
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hanse.core.values.groups import zeros_like
     from hanse.core.values.parameters import add
+    from hanse.core.values.score_histogram import binned_scores
     from hanse.core.values.site import Site
     from hanse.core.values.update import Aggregate, Task, TaskResult, Update
     from hanse.errors import HanseError
@@ -34,6 +35,7 @@ _HOMES = {
     "TaskResult": "hanse.core.values.update",
     "Update": "hanse.core.values.update",
     "add": "hanse.core.values.parameters",
+    "binned_scores": "hanse.core.values.score_histogram",
     "load": "hanse.learners.load",
     "mean_metrics": "hanse.workflow.averages",
     "rounds": "hanse.learners.script",
@@ -53,6 +55,7 @@ __all__ = [
     "TaskResult",
     "Update",
     "add",
+    "binned_scores",
     "load",
     "mean_metrics",
     "rounds",

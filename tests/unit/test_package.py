@@ -31,11 +31,14 @@ def test_the_public_names_are_these() -> None:
         "Task",
         "TaskResult",
         "Update",
+        "add",
+        "binned_scores",
         "load",
         "mean_metrics",
         "rounds",
         "site",
         "weighted_mean",
+        "zeros_like",
     }
 
 

@@ -61,14 +61,22 @@ def weighted_mean(
     return {name: _whole(mean, block_bytes) for name, mean in means.items()}
 
 
-def lazy_weighted_mean(updates: Sequence[Parameters], weights: Sequence[float]) -> dict[str, Array]:
+def lazy_weighted_mean(
+    updates: Sequence[Parameters], weights: Sequence[float], *, total: float | None = None
+) -> dict[str, Array]:
     """As `weighted_mean`, but computed where it is read; see `hanse.core.values.lazy.LazyTensor`.
+
+    Args:
+        updates: As for `weighted_mean`.
+        weights: As for `weighted_mean`.
+        total: What the weighted sum is divided by, where that is not the sum of the weights; above 0, and no
+            less than that sum but for rounding. Weights may all be 0 then.
 
     Raises:
         UpdateError: As `weighted_mean`.
         ValueError: As `weighted_mean`.
     """
-    return {name: mean.as_array for name, mean in _means(updates, weights, _BLOCK_BYTES).items()}
+    return {name: mean.as_array for name, mean in _means(updates, weights, _BLOCK_BYTES, total).items()}
 
 
 def weighted_metrics(metrics: Sequence[Metrics], weights: Sequence[float]) -> dict[str, float]:
@@ -172,13 +180,15 @@ def _scale(dtype: np.dtype[Any]) -> float:
 
 
 def _means(
-    updates: Sequence[Parameters], weights: Sequence[float], block_bytes: int
+    updates: Sequence[Parameters], weights: Sequence[float], block_bytes: int, total: float | None = None
 ) -> dict[str, LazyTensor]:
     if len(updates) != len(weights):
         raise ValueError(f"{len(updates)} updates, but {len(weights)} weights")
-    total = total_weight(weights)
+    counted = list(zip(updates, weights, strict=True))
+    if total is None:
+        total = total_weight(weights)
+        counted = [(update, weight) for update, weight in counted if weight]
     check_alike(updates, "mean")
-    counted = [(update, weight) for update, weight in zip(updates, weights, strict=True) if weight]
     return {
         name: _mean([(update[name], weight) for update, weight in counted], total, block_bytes // 8)
         for name in updates[0]

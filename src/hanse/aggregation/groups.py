@@ -10,15 +10,16 @@ import numpy as np
 
 from hanse.aggregation.dtypes import check_alike
 from hanse.aggregation.fold import lazy_weighted_mean
-from hanse.aggregation.robust import median
+from hanse.aggregation.registry import combine
 from hanse.aggregation.running_mean import RunningMean
-from hanse.core.values.groups import MARK, Group, Groups, nested
+from hanse.core.plan.tasks import GroupRule
+from hanse.core.values.groups import Group, Groups, group_of, nested
 from hanse.core.values.lazy import LazyTensor, flat_reader
 from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import UpdateError
 
-Rules = Mapping[str, str]
-"""The rule of each group: `total`, `mean`, `weighted_mean`, `median` or `individual`."""
+Rules = Mapping[str, GroupRule]
+"""The rule of each group."""
 
 _BLOCK = 1 << 16
 """Numbers that are added at a time."""
@@ -77,16 +78,16 @@ class GroupFold:
         kept: dict[str, Array] = {}
         by_mean: dict[str, dict[str, Array]] = {"mean": {}, "weighted_mean": {}}
         for name, array in tensors.items():
-            rule = self._rule(name)
+            rule = self._rules[group_of(name)]
             if rule == "total":
                 self._add_total(name, array)
-            elif rule in by_mean:
+            elif isinstance(rule, str) and rule in by_mean:
                 by_mean[rule][name] = array
             else:
                 kept[name] = np.array(array)
         self._kept.append(kept)
-        for rule, arrays in by_mean.items():
-            self._means[rule].add(arrays, num_examples if rule == "weighted_mean" else 1)
+        for mean, arrays in by_mean.items():
+            self._means[mean].add(arrays, num_examples if mean == "weighted_mean" else 1)
 
     def combined(self) -> Combined:
         """Combine the groups of all sites.
@@ -96,19 +97,25 @@ class GroupFold:
         """
         if not self._sites:
             raise UpdateError("nothing to aggregate: no site has answered")
-        by_rule: dict[str, list[dict[str, Array]]] = {rule: [] for rule in self._rules.values()}
-        for tensors in self._kept:
-            for rule, chosen in by_rule.items():
-                chosen.append({n: array for n, array in tensors.items() if self._rule(n) == rule})
         folded: dict[str, Array] = {}
-        for rule in by_rule:
-            if rule != "individual":
-                folded |= self._folded(rule, by_rule[rule])
-        return Combined(nested(folded), self._each(by_rule.get("individual", [])))
+        for group, rule in self._rules.items():
+            if not isinstance(rule, str):  # the tensors of one group are one vector
+                kept = self._of(group)
+                folded |= combine(rule, kept, [1] * len(kept)) if kept[0] else {}
+        for name in ("total", "mean", "weighted_mean"):
+            groups = [group for group, rule in self._rules.items() if rule == name]
+            folded |= self._folded(name, self._of(*groups)) if groups else {}
+        alone = [group for group, rule in self._rules.items() if rule == "individual"]
+        return Combined(nested(folded), self._each(self._of(*alone)))
+
+    def _of(self, *groups: str) -> list[dict[str, Array]]:
+        """The tensors of some groups, of each site."""
+        return [
+            {name: array for name, array in tensors.items() if group_of(name) in groups}
+            for tensors in self._kept
+        ]
 
     def _folded(self, rule: str, kept: Sequence[Parameters]) -> dict[str, Array]:
-        if rule == "median":
-            return median(kept) if kept[0] else {}
         if self._streamed:
             if rule == "total":
                 return self._totals
@@ -127,9 +134,6 @@ class GroupFold:
             for group, value in nested(tensors).items():
                 each.setdefault(group, {})[site] = value
         return each
-
-    def _rule(self, name: str) -> str:
-        return self._rules[name.removeprefix(MARK).partition("/")[0]]
 
     def _add_total(self, name: str, array: Array) -> None:
         if name not in self._totals:

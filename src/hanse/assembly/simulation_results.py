@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from hanse.core.run.run import Run
+from hanse.core.values.groups import Groups
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.errors import ConfigError
 from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
+from hanse.wire.result_files import write_results
 from hanse.wire.tensors import write_file
 
 MODELS = ("model", "best")
 METRICS = "metrics"
+RESULTS = "results"
 
 
 class ResultFolder:
@@ -35,16 +38,27 @@ class ResultFolder:
 
     def __init__(self, folder: Path) -> None:
         self.files: dict[str, str] = {}
+        self._folder = folder
         self._paths = {name: folder / f"{name}.safetensors" for name in MODELS}
         self._paths[METRICS] = folder / f"{METRICS}.json"
         self._written: dict[str, ModelRef] = {}
         with file_errors(f"make the folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
-        if there := [path.name for path in self._paths.values() if path.exists()]:
+        there = [path.name for path in (*self._paths.values(), folder / RESULTS) if path.exists()]
+        if there:
             raise ConfigError(
                 f"{folder} has results already ({', '.join(there)}), which are not overwritten",
                 mend="Name another folder, or remove those files.",
             )
+
+    def write_results(self, results: Groups) -> None:
+        """Write the results of the run, each as `.npz`, and vectors of one length as `.csv` too.
+
+        Raises:
+            StorageError: A file cannot be written.
+        """
+        for name, paths in write_results(self._folder / RESULTS, results).items():
+            self.files[f"result {name}"] = str(paths[0])
 
     def write(
         self, run: Run, tensors: Callable[[ModelRef], Parameters] | None, summary: Mapping[str, Any]

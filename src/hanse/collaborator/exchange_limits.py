@@ -14,7 +14,7 @@ from hanse.core.journal.site_records import ReleaseRecovered
 from hanse.core.plan.exchange_limits import limit_line, may_stream, most_in_round, most_in_run
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.values.stated_inputs import stated
+from hanse.core.values.ask_inputs import stated
 from hanse.core.values.wording import counted
 from hanse.errors import PolicyError, ProtocolError, TrustError
 from hanse.wire.messages.sites import TaskOutcome, purpose_of_outcome

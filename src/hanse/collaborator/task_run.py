@@ -26,9 +26,9 @@ from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.ask_inputs import stated
 from hanse.core.values.safe_text import MOST_REASON_CHARS
 from hanse.core.values.significant import rounded_metrics
-from hanse.core.values.stated_inputs import stated
 from hanse.errors import (
     ERRORS,
     DisclosureError,

@@ -22,7 +22,7 @@ from hanse.compression.tied import TiedTensors
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.transforms import SEGMENT, Compression
-from hanse.core.values.groups import MARK
+from hanse.core.values.groups import MARK, group_of
 from hanse.core.values.lazy import LazyTensor
 from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
 from hanse.core.values.seeds import derive
@@ -63,7 +63,7 @@ class UpdateCodec:
         """Codec of a tensor; None for a tensor that travels as it is."""
         size = math.prod(spec.shape)
         real = spec.dtype.startswith(("float", "bfloat"))
-        group = name.removeprefix(MARK).partition("/")[0] if name.startswith(MARK) else None
+        group = group_of(name) if name.startswith(MARK) else None
         lossy = real and (group is None or group in self._groups)
         # Whole numbers and truth values lose nothing: they count things, and choose.
         chain = self._chain if lossy else Chain((), self._chain.level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from hanse.config.show_groups import arriving, groups_sent
 from hanse.config.units import format_duration
 from hanse.core.plan.exchange_limits import may_stream, most_in_round, most_in_run
 from hanse.core.plan.manifest import Manifest
@@ -32,14 +33,12 @@ def describe(manifest: Manifest, digest: str) -> str:
         the characters that would let it pass for something else.
     """
     plan = manifest.plan
-    delta = bool(plan.compression.download)
     sections = {
         f"Plan {plan.name}": [f"SHA-256 {digest}"],
         "What runs at a site": _at_site(manifest),
         "What runs at the aggregator": _at_aggregator(plan),
         "What leaves a site": _leaves(plan),
-        "What comes to a site": ["This plan, its code, and the model of each round."]
-        + (["  (of a model, what is new in it, where it has the one before)"] if delta else []),
+        "What comes to a site": arriving(plan),
     }
     blocks = ("\n  ".join(map(visible, [heading, *lines])) for heading, lines in sections.items())
     return "\n\n".join(blocks) + "\n"
@@ -92,7 +91,8 @@ def _leaves(plan: Plan) -> list[str]:
     lines = []
     for name, task in plan.tasks.items():
         lines.append(f"Each time it does {name}, {_how_often(plan, name)}:")
-        lines += [f"  - {what}" for what in _sent(plan, task.discloses)]
+        sent = [*_sent(plan, task.discloses), *groups_sent(plan, task.discloses)]
+        lines += [f"  - {what}" for what in sent]
     if plan.first_model == "site":
         lines += [
             "Before round 1, from one site, the first by name:",
@@ -148,11 +148,19 @@ def _sent(plan: Plan, disclosure: Disclosure) -> list[str]:
         case "aggregate":
             sent.append(
                 f"how training changed the model ({tensors}), to the aggregator, which promises to show "
-                f"the workflow only the sum over all sites, {plan.cohort.minimum} at least"
+                f"the workflow only {_shown_of_all(plan)}"
             )
         case "individual":
             sent.append(f"how training changed the model ({tensors}), to the aggregator and the workflow")
     return sent
+
+
+def _shown_of_all(plan: Plan) -> str:
+    """Result of all sites' updates that the workflow sees."""
+    rule, minimum = plan.aggregation.robust, plan.cohort.minimum
+    if rule is None:
+        return f"the sum over all sites, {minimum} at least"
+    return f"one result of all sites, {minimum} at least: {rule.in_words}"
 
 
 def _json(value: object) -> str:

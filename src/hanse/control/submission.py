@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
+from hanse.core.values.groups import nested
 from hanse.errors import PlanError, TransportError
 from hanse.files.errors import file_errors
 from hanse.wire.messages.runs import RunStatus, SubmitRequest
+from hanse.wire.result_files import write_results
+from hanse.wire.tensors import open_file
 
 _TIMES = 3
 """How often a plan is brought that the aggregator then has not whole."""
@@ -87,6 +91,18 @@ class Export:
     status: RunStatus
 
 
+async def _export_result(client: ControlClient, name: str, digest: str, folder: Path) -> dict[str, Path]:
+    """Download a result, and write it as other programs read it; the files by what they are."""
+    blob = folder / f"{name}.result"
+    await client.download(digest, blob)
+    try:
+        written = await asyncio.to_thread(write_results, folder / "results", nested(open_file(blob)))
+    finally:
+        blob.unlink(missing_ok=True)
+    paths = written.get(name, ())
+    return {f"result {name}{'' if path.suffix == '.npz' else ' as a table'}": path for path in paths}
+
+
 async def export_run(client: ControlClient, run_id: str, folder: Path) -> Export:
     """Write what is left of a run into a folder."""
     status = await client.run(run_id)
@@ -99,4 +115,7 @@ async def export_run(client: ControlClient, run_id: str, folder: Path) -> Export
         if model is not None and not status.expired:
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
+    if not status.expired:
+        for name, digest in sorted(status.results.items()):
+            files |= await _export_result(client, name, digest, folder)
     return Export(files, status)

@@ -23,6 +23,7 @@ MAX_METRICS = 1_000
 MAX_NAME_CHARS = 200
 MAX_RESULTS = 1_000
 """Most results of a run; their digests stand in the journal."""
+ARRAY_NAME = re.compile(r"[A-Za-z_][\w.\-]{0,62}")
 _RESULT = re.compile(r"[A-Za-z][\w.\-]{0,62}")
 
 
@@ -148,7 +149,13 @@ def check_results(together: Groups, most: int) -> None:
     Raises:
         WorkflowError: Names the result, or the bytes.
     """
-    for name in together:
+    for name, value in together.items():
+        inner = list(value) if isinstance(value, Mapping) else ["values"]
+        if not inner or not all(isinstance(each, str) and ARRAY_NAME.fullmatch(each) for each in inner):
+            raise WorkflowError(
+                f"the result {name[:80]!r} is a table without arrays, or one whose arrays have other names "
+                "than of letters, digits, _ . and -"
+            )
         if not _RESULT.fullmatch(name):
             raise WorkflowError(
                 f"{name[:80]!r} is not a name of a result: write 1 to 63 letters, digits, _ . and -, a "

@@ -107,6 +107,16 @@ def test_a_sum_says_how_many_sites_it_is_of_at_least(manifest: Make) -> None:
     assert "only the sum over all sites, 5 at least" in told(plan)
 
 
+def test_a_robust_rule_is_told_as_what_the_workflow_sees(manifest: Make) -> None:
+    krum = {"rule": "krum", "byzantine": 1}
+    plan = manifest(cohort={"minimum": 5}, aggregation=krum, tasks={"train": {"discloses": AGGREGATE}})
+
+    assert (
+        "the workflow only one result of all sites, 5 at least: the one update closest to most others "
+        "(Krum), as if 1 site could send anything"
+    ) in told(plan)
+
+
 def test_each_task_says_how_often_a_site_may_be_asked(manifest: Make) -> None:
     tasks = {"train": {"discloses": AGGREGATE, "exchanges": 3}, "evaluate": {}}
 

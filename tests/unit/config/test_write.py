@@ -85,7 +85,12 @@ PLANS = st.fixed_dictionaries(
         "cohort": COHORTS,
         "compression": COMPRESSIONS,
         "aggregation": st.fixed_dictionaries({"server_optimizer": st.none() | OPTIMIZERS})
-        | st.fixed_dictionaries({"rule": st.just("trimmed_mean"), "trim": st.floats(0, 0.49)}),
+        | st.fixed_dictionaries({"rule": st.just("trimmed_mean"), "trim": st.floats(0, 0.49)})
+        | st.fixed_dictionaries(
+            {"rule": st.just("geometric_median")},
+            optional={"iterations": st.integers(1, 9), "weights": st.sampled_from(["examples", "alike"])},
+        )
+        | st.fixed_dictionaries({"rule": st.just("centred_clipping"), "norm": st.floats(1e-9, 1e9)}),
     },
 )
 

@@ -202,11 +202,15 @@ def test_a_metric_that_is_not_finite_is_a_failure_of_the_site_that_reports_it() 
         ({"rule": "median"}, 2.0),
         ({"rule": "trimmed_mean", "trim": 0.34}, 2.0),
         ({"rule": "trimmed_mean", "trim": 0.33}, 3.0),
+        ({"rule": "krum", "byzantine": 0}, 1.0),
+        ({"rule": "norm_bounded_mean", "norm": 1e6, "weights": "alike"}, 3.0),
+        ({"rule": "centred_clipping", "norm": 1e6}, 3.0),
+        ({"rule": "geometric_median", "iterations": 200, "weights": "alike"}, 2.0),
     ],
 )
 def test_updates_become_one_by_the_plans_rule(aggregation: dict[str, Any], step: float) -> None:
     sites = {"a": Adder(1.0), "b": Adder(2.0), "c": Adder(6.0, examples=98)}
-    simulation = Simulation(sites, aggregation=aggregation, rounds=1)
+    simulation = Simulation(sites, aggregation=aggregation, rounds=1, cohort={"minimum": 3})
 
     simulation.drive()
 

@@ -57,6 +57,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,
         metrics=dict(run.metrics),
+        results=dict(run.results),
         attendance=_attendance(run),
         short_rounds=run.attendance.short_rounds,
         suspended=_suspended(run),

@@ -13,6 +13,7 @@ from hanse.core.values.parameters import TensorSpec, not_finite
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
 from hanse.wire.tensors import open_file, read_specs
+from hanse.workflow.values import ARRAY_NAME
 
 
 def check_groups(
@@ -53,7 +54,11 @@ def check_results(run: Run, results: Mapping[str, str], blobs: BlobStore) -> Non
         UpdateError: A file is none of tensors.
     """
     for name, digest in results.items():
-        _check_names(name, open_file(blobs.path(digest)))
+        tensors = open_file(blobs.path(digest))
+        _check_names(name, tensors)
+        arrays = [tensor.partition("/")[2] for tensor in tensors if "/" in tensor]
+        if not tensors or not all(map(ARRAY_NAME.fullmatch, arrays)):
+            raise WorkflowError(f"the result {name!r} has no arrays, or some whose names cannot be written")
     together = {**run.results, **results}
     size = sum(
         array.nbytes for digest in together.values() for array in open_file(blobs.path(digest)).values()

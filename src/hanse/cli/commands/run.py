@@ -296,6 +296,8 @@ def _say_status(status: RunStatus) -> None:
     for model, name in ((status.model, "model"), (status.best_model, f"best, round {status.best_round}")):
         if model is not None:
             say(f"model      {model.digest} ({name})")
+    if status.results:
+        say(f"results    {', '.join(sorted(status.results))}")
     answers = [f"{site} {answer}" for site, answer in status.answers.items()]
     count = sum(status.answer_counts.values())
     say("sites      " + (", ".join(and_more(answers, len(answers), count)) or "none yet"))

@@ -266,6 +266,8 @@ def _run(
     prepared = finished(prepared, outcome)
     if plan is not None:
         save_after(prepared, plan)
+    if results is not None:
+        results.write_results(outcome.results)
     write(outcome.run, **_compared(outcome))
     files = {} if results is None else {"files": results.files}
     return outcome, summarise(prepared, outcome.run, view.history) | _compared(outcome) | files

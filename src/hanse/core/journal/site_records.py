@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hanse.core.journal.chain import ChainHead
+from hanse.core.values.ask_inputs import StatedInputs
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
-from hanse.core.values.stated_inputs import StatedInputs
 
 STREAM = "site"
 """Name of the one stream of a site's journal."""

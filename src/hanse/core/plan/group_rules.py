@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanse.core.plan.groups import LARGEST_DIMENSION, MODEL, GroupSpec
-from hanse.core.plan.tasks import TaskPlan
+from hanse.core.plan.tasks import GroupRule, TaskPlan
 from hanse.core.values.wording import counted, named
 
 _WHOLE = ("int32", "int64", "uint8")
@@ -104,7 +104,8 @@ def fixed_dimension(options: Mapping[str, Any], name: str) -> int | None:
     return value if whole else None
 
 
-def _check_rule(place: str, group: str, rule: str, spec: GroupSpec) -> None:
+def _check_rule(place: str, group: str, declared: GroupRule, spec: GroupSpec) -> None:
+    rule = declared if isinstance(declared, str) else declared.rule
     for dtype in sorted(spec.dtypes):
         if dtype == "bool" and rule != "individual":
             raise ValueError(f"{place}: `{group}` holds truth values, which are disclosed `individual` only")

@@ -18,7 +18,7 @@ from hanse.core.plan.group_rules import fixed_dimension
 from hanse.core.plan.groups import MODEL, Dimension, GroupSpec
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.values.groups import MARK, tensor_name
+from hanse.core.values.groups import MARK, group_of, tensor_name
 from hanse.core.values.lazy import flat_reader
 from hanse.core.values.parameters import Array, Parameters, TensorSpec
 from hanse.core.values.wording import named
@@ -67,7 +67,7 @@ def problem_of_received(plan: Plan, task: str, received: Received) -> str:
     """
     groups, sizes = received.groups or {}, dict[str, int]()
     wanted = received_groups(plan, task)
-    given = {name.removeprefix(MARK).partition("/")[0] for name in groups}
+    given = {group_of(name) for name in groups}
     # A table without tensors, of a model without any that fit, cannot be seen among them.
     if extra := sorted(given - set(wanted)):
         listed = named([repr(name) for name in wanted]) or "none"
@@ -145,7 +145,7 @@ def out_of_range(plan: Plan, tensors: Parameters) -> str:
     for name, array in tensors.items():
         if not name.startswith(MARK):
             continue
-        bounds = plan.group_specs[name.removeprefix(MARK).partition("/")[0]].bounds
+        bounds = plan.group_specs[group_of(name)].bounds
         if bounds is not None and not _within(array, *bounds):
             return f"tensor {name!r} has a number outside of {bounds[0]:g} to {bounds[1]:g}"
     return ""

@@ -220,12 +220,7 @@ class Plan(PlanSection):
                     f"`aggregation: {{rule: {self.aggregation.rule}}}` needs {self.aggregation.needs}, which "
                     f"no party sees of {name!r} where `aggregated_by` is secure_aggregation"
                 )
-        sparse = self.compression.sparse
-        if sparse and self.aggregation.needs != "sums":
-            raise ValueError(
-                f"`aggregation: {{rule: {self.aggregation.rule}}}` of updates that `{sparse}` leaves mostly "
-                f"zero is zero: leave `{sparse}` out of `compression`, or take a mean"
-            )
+        self._check_robust_rule()
         has_model, compressed = self.first_model != "none", self.compression.groups
         GroupRules(self.group_specs, self.dimensions, self.options, has_model, compressed).check(self.tasks)
         check_cells(self.cells, self.cohort.cell_minimum)
@@ -254,6 +249,22 @@ class Plan(PlanSection):
                 return "none"
             case _:
                 return "file"
+
+    def _check_robust_rule(self) -> None:
+        rule = self.aggregation.robust
+        if rule is None:
+            return
+        sparse = self.compression.sparse
+        if sparse and rule.sparse_problem:
+            raise ValueError(
+                f"`aggregation: {{rule: {rule.rule}}}` {rule.sparse_problem.format(codec=sparse)}: leave "
+                f"`{sparse}` out of `compression`, or take a mean"
+            )
+        if self.cohort.minimum < rule.fewest:
+            raise ValueError(
+                f"`aggregation: {rule.shown}` needs the updates of {rule.fewest} sites at least: write "
+                f"`cohort: {{minimum: {rule.fewest}}}`"
+            )
 
     def _check_built_in(self) -> None:
         task = {"fedavg": "train", "evaluate": "evaluate"}[self.workflow]

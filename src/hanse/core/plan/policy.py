@@ -13,9 +13,12 @@ from pydantic import Field
 from hanse.core.plan.exchange_limits import all_in_run
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.robust_rules import Krum
+from hanse.core.plan.tasks import Disclosure
 from hanse.core.values.schema import Digest, Strict
 from hanse.core.values.wording import counted, named
 
+UpdateLevel = Literal["none", "aggregate", "individual"]
 _LEVELS = ("none", "aggregate", "individual")
 
 
@@ -107,10 +110,9 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
     plan, most = manifest.plan, policy.discloses
     found = list[str]()
     for name, task in plan.tasks.items():
-        if _LEVELS.index(task.discloses.update) > _LEVELS.index(most.update):
-            found.append(
-                f"task {name} discloses update: {task.discloses.update}; this site permits {most.update}"
-            )
+        for told, level in _levels(task.discloses):
+            if _LEVELS.index(level) > _LEVELS.index(most.update):
+                found.append(f"task {name} discloses {told}; this site permits {most.update}")
         for metric in task.discloses.metrics:
             if not any(fnmatchcase(metric, pattern) for pattern in most.metrics):
                 found.append(f"task {name} discloses the metric {metric!r}, which this site does not permit")
@@ -131,27 +133,56 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
     return found
 
 
+def _levels(disclosure: Disclosure) -> Iterator[tuple[str, UpdateLevel]]:
+    """List what a task discloses, and as which level each counts: a group counts as an update does."""
+    yield f"update: {disclosure.update}", disclosure.update
+    for group, rule in disclosure.groups.items():
+        shown = rule if isinstance(rule, str) else rule.shown
+        yield f"the group {group}: {shown}", "individual" if rule == "individual" else "aggregate"
+
+
 def _small_sums(plan: Plan, at_least: int) -> Iterator[str]:
-    minimum = plan.cohort.minimum
     for name, task in plan.tasks.items():
-        if task.discloses.update == "aggregate" and minimum < at_least:
+        if (small := _small_sum(plan, task.discloses, at_least)) is not None:
+            told, line = small
+            what = "update goes" if task.discloses.update == "aggregate" else "values go"
             yield (
-                f"task {name} discloses a sum of {counted(minimum, 'site')} or more (`cohort: {{minimum: "
-                f"{minimum}}}`); this site's update goes into sums of {at_least} or more only: "
-                f"the plan needs the line `cohort: {{minimum: {at_least}}}`"
+                f"task {name} discloses {told}; this site's {what} into sums of {at_least} or more "
+                f"only: the plan needs the line `{line}`"
             )
+
+
+def _small_sum(plan: Plan, disclosure: Disclosure, at_least: int) -> tuple[str, str] | None:
+    """A result that a plan makes of fewer sites, and the line to write instead; None without one."""
+    if not disclosure.in_sums:
+        return None
+    key = "cell_minimum" if plan.cells else "minimum"
+    minimum = plan.cohort.cell_minimum if plan.cells else plan.cohort.minimum
+    if minimum < at_least:
+        told = f"a sum of {counted(minimum, 'site')} or more (`cohort: {{{key}: {minimum}}}`)"
+        return told, f"cohort: {{{key}: {at_least}}}"
+    rules = {"aggregation: ": plan.aggregation.robust if disclosure.update == "aggregate" else None}
+    rules |= {f"groups: {{{group}: ": rule for group, rule in disclosure.robust_groups.items()}
+    for place, rule in rules.items():
+        if isinstance(rule, Krum) and rule.keep < at_least:
+            kept = "one update" if rule.keep == 1 else f"the mean of {rule.keep} updates"
+            line = f"{place}{rule.model_copy(update={'keep': at_least}).shown}"
+            return f"{kept} that Krum chooses (`keep: {rule.keep}`)", line + "}" * place.count("{")
+    return None
 
 
 def default_refusals(plan: Plan) -> tuple[str, ...]:
     """Say in sentences for which sums sites with the default policy refuse a plan, and the line to add."""
     at_least = MaximalDisclosure().at_least
-    tasks = [name for name, task in plan.tasks.items() if task.discloses.update == "aggregate"]
-    if not tasks or plan.cohort.minimum >= at_least:
-        return ()
-    return (
-        f"sites refuse this plan by default: {named(tasks)} may disclose a sum of "
-        f"{counted(plan.cohort.minimum, 'site')}, and a site's policy asks for at least {at_least} "
-        f"(`discloses: {{at_least: {at_least}}}`). Add to the plan: `cohort: {{minimum: {at_least}}}`",
+    small = {name: _small_sum(plan, task.discloses, at_least) for name, task in plan.tasks.items()}
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, problem in small.items():
+        if problem is not None:
+            found.setdefault(problem, []).append(name)
+    return tuple(
+        f"sites refuse this plan by default: {named(tasks)} may disclose {told}, and a site's policy asks "
+        f"for at least {at_least} (`discloses: {{at_least: {at_least}}}`). Add to the plan: `{line}`"
+        for (told, line), tasks in found.items()
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.groups import MODEL, MOST_GROUPS, GroupName
+from hanse.core.plan.robust_rules import AnyRobustRule, RobustRule
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.values.schema import Label, Pattern
 
@@ -15,8 +16,8 @@ INITIALISE = "initialise"
 """The task by which the first model is asked of a site; its name is taken."""
 
 
-GroupRule = Literal["total", "mean", "weighted_mean", "median", "individual"]
-"""Rule by which the arrays of a group are combined, each by itself."""
+GroupRule = Literal["total", "mean", "weighted_mean", "individual"] | RobustRule
+"""Rule by which a group is combined: a sum, a robust rule of `aggregation`, or none."""
 
 
 class Disclosure(PlanSection):
@@ -45,8 +46,8 @@ class Disclosure(PlanSection):
         default_factory=dict,
         max_length=MOST_GROUPS,
         description="Groups that are sent, and how each is combined: `total` (whole numbers exactly, others "
-        "in float64), `mean` (sites alike), `weighted_mean` (by number of examples), `median`, or "
-        "`individual`: each site's own, uncombined.",
+        "in float64), `mean` (sites alike), `weighted_mean` (by number of examples), a robust rule as in "
+        "`aggregation` (`median`, `{rule: krum, byzantine: 1}`), or `individual`: each site's own.",
         json_schema_extra=new_since("0.2"),
     )
 
@@ -84,6 +85,11 @@ class Disclosure(PlanSection):
     def in_sums(self) -> bool:
         """True if anything is disclosed combined: then no site's whole answer is disclosed."""
         return self.update == "aggregate" or bool(self.combined)
+
+    @property
+    def robust_groups(self) -> dict[str, AnyRobustRule]:
+        """Groups that are combined by a robust rule, with the rule."""
+        return {group: rule for group, rule in self.groups.items() if not isinstance(rule, str)}
 
     @property
     def weighs(self) -> bool:

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from hanse.core.values.ask_inputs import StatedInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Strict
-from hanse.core.values.stated_inputs import StatedInputs
 from hanse.core.values.statements import Statement
 
 Sites = tuple[str, ...]

@@ -74,6 +74,11 @@ def only_groups(tensors: Parameters) -> dict[str, Array]:
     return {name: array for name, array in tensors.items() if name.startswith(MARK)}
 
 
+def group_of(name: str) -> str:
+    """The group of a tensor that is named as `flattened` names it."""
+    return name.removeprefix(MARK).partition("/")[0]
+
+
 def tensor_name(group: str, array: str | None = None) -> str:
     """Name of a group's tensor in a file."""
     return f"{MARK}{group}" if array is None else f"{MARK}{group}/{array}"

@@ -10,7 +10,7 @@ from pydantic import Field
 from hanse.core.run.attendance import Participation
 from hanse.core.run.round_events import Data
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.schema import Digest, Name, Strict
+from hanse.core.values.schema import BlobDigest, Digest, Name, Strict
 from hanse.wire.messages.basics import Time
 
 MOST_STOP_REASON = 1_000
@@ -193,6 +193,7 @@ class RunStatus(Strict):
         answer_counts: How many sites there are of each of these.
         start: What the run waits for before it starts; None once it has.
         awaited: Sites that the run waits for, and idle ones whose answers would still count.
+        results: Digests of the run's results, by name.
         attendance: Sites that took part in the last exchanges that have closed.
         short_rounds: Number of rounds in which more data was missing than the plan tolerates.
         suspended: Sites that are not asked at present.
@@ -221,6 +222,7 @@ class RunStatus(Strict):
     best_round: int | None = None
     best_model: ModelRef | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    results: dict[str, BlobDigest] = Field(default_factory=dict, max_length=1_000)
     attendance: tuple[ExchangeAttendance, ...] = ()
     short_rounds: int = 0
     suspended: tuple[SuspendedSite, ...] = ()

@@ -9,10 +9,9 @@ from pydantic import AliasChoices, Field
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.plan.groups import MOST_GROUPS, GroupName
-from hanse.core.values.ask_inputs import AskInputs
+from hanse.core.values.ask_inputs import AskInputs, StatedInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
-from hanse.core.values.stated_inputs import StatedInputs
 from hanse.core.values.statements import CertifiedStatement, SignedStatement, Statement
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
 

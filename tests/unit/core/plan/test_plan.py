@@ -144,7 +144,16 @@ def test_a_disclosure_says_who_sees_what(discloses: dict[str, Any], problem: str
         ({"trim": 0.0}, "go together"),
         ({"rule": "trimmed_mean", "trim": 0.5}, "less than 0.5"),
         ({"rule": "trimmed_mean", "trim": -0.1}, "greater than or equal to 0"),
-        ({"rule": "krum"}, "'median'"),
+        ({"rule": "bulyan"}, "'median'"),
+        ({"rule": "krum"}, "needs `byzantine`: `{rule: krum, byzantine: 1}`"),
+        ({"rule": "norm_bounded_mean"}, "needs `norm`"),
+        ({"rule": "centred_clipping", "iterations": 3}, "needs `norm`"),
+        ({"rule": "median", "byzantine": 1}, "`byzantine` is a setting of krum, and the rule is median"),
+        ({"rule": "krum", "byzantine": 1, "norm": 1.0}, "norm_bounded_mean and centred_clipping"),
+        ({"iterations": 5}, "`iterations` is a setting of geometric_median and centred_clipping"),
+        ({"rule": "geometric_median", "iterations": 0}, "greater than or equal to 1"),
+        ({"rule": "geometric_median", "smoothing": 0.0}, "greater than 0"),
+        ({"rule": "norm_bounded_mean", "norm": 0.0}, "greater than 0"),
     ],
 )
 def test_a_rule_says_all_that_it_needs_and_no_more(aggregation: dict[str, Any], problem: str) -> None:
@@ -154,10 +163,20 @@ def test_a_rule_says_all_that_it_needs_and_no_more(aggregation: dict[str, Any], 
     assert problem in str(refused.value)
 
 
-@pytest.mark.parametrize("rule", ["median", "trimmed_mean"])
-def test_a_rule_that_orders_updates_is_none_for_updates_that_nobody_sees(rule: str) -> None:
+COORDINATEWISE: list[dict[str, Any]] = [{"rule": "median"}, {"rule": "trimmed_mean", "trim": 0.1}]
+COMPARING: list[dict[str, Any]] = [
+    {"rule": "geometric_median"},
+    {"rule": "krum", "byzantine": 1},
+    {"rule": "centred_clipping", "norm": 1.0},
+]
+BOUNDING: dict[str, Any] = {"rule": "norm_bounded_mean", "norm": 1.0}
+
+
+@pytest.mark.parametrize("aggregation", [*COORDINATEWISE, *COMPARING, BOUNDING])
+def test_a_rule_that_looks_at_updates_is_none_for_updates_that_nobody_sees(
+    aggregation: dict[str, Any],
+) -> None:
     hidden = Disclosure.model_construct(update="aggregate", aggregated_by="secure_aggregation")
-    aggregation = {"rule": rule} | ({"trim": 0.1} if rule == "trimmed_mean" else {})
 
     with pytest.raises(ValidationError, match="needs individual updates, which no party sees"):
         plan(aggregation=aggregation, tasks={"train": TaskPlan(discloses=hidden)})
@@ -165,7 +184,31 @@ def test_a_rule_that_orders_updates_is_none_for_updates_that_nobody_sees(rule: s
     assert plan(aggregation={"rule": "mean"}, tasks={"train": TaskPlan(discloses=hidden)})
 
 
-@pytest.mark.parametrize("aggregation", [{"rule": "median"}, {"rule": "trimmed_mean", "trim": 0.1}])
+@pytest.mark.parametrize("aggregation", COMPARING)
+@pytest.mark.parametrize("name", ["top_k", "random_k", "stc"])
+def test_a_rule_that_compares_updates_is_none_for_updates_that_are_mostly_zero(
+    name: str, aggregation: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=f"`{name}` leaves mostly zero differ by what it left out"):
+        plan(aggregation=aggregation, compression=[name], cohort={"minimum": 5})
+
+    assert plan(aggregation=aggregation, compression=["int4"], cohort={"minimum": 5})
+    assert plan(aggregation=BOUNDING, compression=[name])
+
+
+@pytest.mark.parametrize(
+    ("krum", "needed"),
+    [({"byzantine": 1}, 5), ({"byzantine": 2}, 7), ({"byzantine": 1, "keep": 5}, 6), ({"byzantine": 0}, 3)],
+)
+def test_a_plan_with_krum_waits_for_as_many_sites_as_krum_needs(krum: dict[str, int], needed: int) -> None:
+    aggregation = {"rule": "krum", **krum}
+
+    assert plan(aggregation=aggregation, cohort={"minimum": needed})
+    with pytest.raises(ValidationError, match=rf"write `cohort: {{minimum: {needed}}}`"):
+        plan(aggregation=aggregation, cohort={"minimum": needed - 1})
+
+
+@pytest.mark.parametrize("aggregation", COORDINATEWISE)
 @pytest.mark.parametrize("name", ["top_k", "random_k", "stc"])
 def test_a_rule_that_orders_updates_is_none_for_updates_that_are_mostly_zero(
     name: str, aggregation: dict[str, Any]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.policy import MaximalDisclosure, Policy, Verdict, decide
+from hanse.core.plan.policy import MaximalDisclosure, Policy, Verdict, decide, default_refusals
 
 DIGEST = "0" * 64
 AGGREGATE = {"update": "aggregate", "aggregated_by": "aggregator", "metrics": ["loss"]}
@@ -103,6 +103,13 @@ def test_a_site_can_refuse_what_no_rule_accepts() -> None:
             "task train discloses a sum of 2 sites or more (`cohort: {minimum: 2}`); this site's update goes "
             "into sums of 3 or more only: the plan needs the line `cohort: {minimum: 3}`",
         ),
+        (
+            {},
+            {"cohort": {"minimum": 5}, "aggregation": {"rule": "krum", "byzantine": 1, "keep": 2}},
+            "task train discloses the mean of 2 updates that Krum chooses (`keep: 2`); this site's update "
+            "goes into sums of 3 or more only: the plan needs the line `aggregation: {rule: krum, "
+            "byzantine: 1, keep: 3}`",
+        ),
         ({}, {"data": ["xrays", "ct"]}, "the plan needs a data source 'ct' that site.yaml does not name"),
     ],
 )
@@ -146,3 +153,13 @@ def test_no_more_leaves_than_the_site_permits(asked: str, permitted: str) -> Non
     accepted = verdict(policy, plan)[0] is Verdict.ACCEPT
 
     assert accepted == (LEVELS.index(asked) <= LEVELS.index(permitted))
+
+
+@pytest.mark.parametrize(("keep", "refused"), [(1, True), (2, True), (3, False)])
+def test_krum_that_keeps_few_updates_is_refused_by_default(keep: int, refused: bool) -> None:
+    krum = {"rule": "krum", "byzantine": 1, "keep": keep}
+
+    told = default_refusals(manifest(cohort={"minimum": 5}, aggregation=krum).plan)
+
+    assert bool(told) is refused
+    assert all("`aggregation: {rule: krum, byzantine: 1, keep: 3}`" in sentence for sentence in told)

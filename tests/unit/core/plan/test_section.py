@@ -19,6 +19,12 @@ from hanse.core.values.schema import Digest, Duration, Strict
 from hanse.errors import PlanError
 
 NEW_KEYS: dict[str, tuple[str, Any]] = {
+    "Aggregation.byzantine": ("0.2", None),
+    "Aggregation.iterations": ("0.2", 5),
+    "Aggregation.keep": ("0.2", 1),
+    "Aggregation.norm": ("0.2", None),
+    "Aggregation.smoothing": ("0.2", 1e-6),
+    "Aggregation.weights": ("0.2", "examples"),
     "Cohort.absent": ("0.2", 3600.0),
     "Cohort.cell_minimum": ("0.2", 3),
     "Compression.groups": ("0.2", []),

@@ -13,9 +13,8 @@ from hanse.core.run.requests.commands import OpenExchange, RecordAggregate
 from hanse.core.run.requests.limits import check_not_too_often, check_request
 from hanse.core.run.round_events import ExchangeOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
-from hanse.core.values.ask_inputs import AskInputs
+from hanse.core.values.ask_inputs import AskInputs, stated
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.stated_inputs import stated
 from hanse.core.values.wording import named
 from hanse.errors import RunError, WorkflowError
 

@@ -1,0 +1,63 @@
+"""Results of a run as files that other programs read: NumPy's `.npz`, and `.csv` for tables of vectors."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hanse.core.values.groups import Group, Groups
+from hanse.core.values.parameters import Array
+from hanse.files.atomic import writing
+from hanse.files.errors import file_errors
+
+
+def write_results(folder: Path, results: Groups) -> dict[str, tuple[Path, ...]]:
+    """Write each result as `NAME.npz`, and as `NAME.csv` too where it is made of vectors of one length.
+
+    Args:
+        folder: The folder; made where it is missing and there are results.
+        results: Arrays and tables of arrays, by name.
+
+    Returns:
+        The files of each result.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    written: dict[str, tuple[Path, ...]] = {}
+    if results:
+        with file_errors(f"make the folder {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+    for name, value in results.items():
+        columns = _columns(name, value)
+        path = folder / f"{name}.npz"
+        with file_errors(f"write {path}"), writing(path) as file:
+            np.savez(file, allow_pickle=False, **{key: np.asarray(array) for key, array in columns.items()})
+        written[name] = (path,)
+        if is_table(columns):
+            written[name] = (path, _write_csv(folder / f"{name}.csv", columns))
+    return written
+
+
+def is_table(columns: Mapping[str, Array]) -> bool:
+    """Check if arrays are vectors of one length."""
+    lengths = {array.shape[0] if array.ndim == 1 else -1 for array in map(np.asarray, columns.values())}
+    return len(lengths) == 1 and -1 not in lengths
+
+
+def _columns(name: str, value: Group) -> dict[str, Array]:
+    return dict(value) if isinstance(value, Mapping) else {name: value}
+
+
+def _write_csv(path: Path, columns: Mapping[str, Array]) -> Path:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(columns)
+    rows.writerows(zip(*(np.asarray(array).tolist() for array in columns.values()), strict=True))
+    with file_errors(f"write {path}"), writing(path) as file:
+        file.write(text.getvalue().encode())
+    return path

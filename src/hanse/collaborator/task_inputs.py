@@ -13,10 +13,10 @@ from typing import Any
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.run_folder import RunFolder
-from hanse.core.plan.group_tensors import Received, problem_of_received, received_groups, receives_model
+from hanse.core.plan.asked_inputs import problem_of_ask
+from hanse.core.plan.group_tensors import Received, problem_of_received
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.plan.varying import problem_of_settings
 from hanse.core.values.groups import MARK
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import TensorSpec
@@ -122,17 +122,8 @@ def check_inputs(plan: Plan, asked: Assignment, what: str, site: str) -> None:
     Raises:
         PolicyError: Says what the plan does not permit.
     """
-    if (asked.model is None) == receives_model(plan, asked.task):
-        sent = "no model" if asked.model is None else "a model"
-        raise PolicyError(
-            f"{what} came with {sent}; by the plan it receives "
-            f"{named(list(plan.tasks[asked.task].receives)) or 'nothing'}"
-        )
-    wanted = received_groups(plan, asked.task)
-    if set(asked.groups) != set(wanted):
-        given, listed = named(sorted(asked.groups)) or "none", named(sorted(wanted)) or "none"
-        raise PolicyError(f"{what} came with the groups {given}; by the plan it receives {listed}")
-    if problem := problem_of_settings(plan, asked.task, asked.settings):
+    has_model = asked.model is not None
+    if problem := problem_of_ask(plan, asked.task, asked.inputs, has_model=has_model):
         raise PolicyError(f"{what}: {problem}")
     own = next((cell for cell, sites in plan.cells.items() if site in sites), None)
     if plan.cells and own is None:

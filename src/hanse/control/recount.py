@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from hanse.aggregation.fold import weighted_metrics
+from hanse.core.plan.asked_inputs import problem_of_ask, within_cells
 from hanse.core.plan.cohort import select
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.exchange_limits import limit_line, most_in_round, most_in_run
@@ -18,6 +19,8 @@ from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import MEMBER_TABLE, AcceptedResult, Exchange
+from hanse.core.run.exchange_protocol import sites_in_sum
+from hanse.core.run.hosting import short_cell
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -148,7 +151,12 @@ class Recount:
             yield "history", f"{event.kind} of exchange {event.exchange} for the second time"
         if not _is_summed(run.plan, exchange.task):
             return
-        with_examples = number - exchange.without_examples
+        disclosure = disclosure_of(run.plan, exchange.task)
+        if isinstance(event, UpdatesAggregated) and (problem := short_cell(run.plan, exchange)):
+            yield "limits", f"{event.kind} of {exchange.task!r}: {problem}"
+        if exchange.inputs.cells is not None:
+            return
+        with_examples = sites_in_sum(exchange, weighs=disclosure.weighs)
         earlier = self._earlier[event.exchange]
         empty = {site for site in earlier if _is_empty(exchange, site)}  # to 0.1 they counted too
         if with_examples < minimum <= with_examples + len(empty):
@@ -244,20 +252,29 @@ def _spared(run: Run, event: RoundOpened | SiteSuspended | SuspensionWaived | Si
 
 
 def _opened(run: Run, event: ExchangeOpened) -> Problems:
-    minimum = run.plan.cohort.minimum
-    if _is_summed(run.plan, event.task) and event.needed < minimum:
+    minimum, cells = run.plan.cohort.minimum, event.inputs.cells
+    if problem := _of_inputs(run, event):
+        yield "limits", problem
+    if _is_summed(run.plan, event.task) and event.needed < minimum and cells is None:
         answers = counted(event.needed, "answer")
         yield "limits", f"{event.task!r} is asked for and needs {answers}; {_line(minimum)}"
     chosen = run.plan.workflow not in BUILT_IN_WORKFLOWS and not _is_summed(run.plan, event.task)
     if chosen or event.index < 0 or event.task == INITIALISE or event.round_number != run.round_open:
         return
-    asked = tuple(site for site in run.cohort if site not in run.excused)
+    asked = within_cells(run.plan, (site for site in run.cohort if site not in run.excused), cells)
     if event.cohort != asked:
         yield "history", f"{event.task!r} is not asked of the cohort of round {event.round_number}"
 
 
+def _of_inputs(run: Run, event: ExchangeOpened) -> str:
+    """Say what an ask sends that its task does not receive by the plan; empty for nothing."""
+    if event.task not in (INITIALISE, *run.plan.tasks):
+        return ""  # another check says so
+    return problem_of_ask(run.plan, event.task, event.inputs, has_model=event.model is not None)
+
+
 def _is_summed(plan: Plan, task: str) -> bool:
-    return task in plan.tasks and disclosure_of(plan, task).update == "aggregate"
+    return task in plan.tasks and disclosure_of(plan, task).in_sums
 
 
 def _committed(run: Run, event: RoundCommitted) -> Problems:
@@ -313,6 +330,8 @@ def _finished(run: Run, event: RunFinished) -> Problems:
             f"the run ends with {event.rounds} rounds, the best {event.best_round}; committed are "
             f"{max(run.committed, 0)}, the best {best}",
         )
+    if event.results != run.results:
+        yield "results", "the run ends with other results than were committed"
     if event.model != run.model:
         yield "results", "the run ends with another model than the last that was committed"
     if run.plan.workflow in BUILT_IN_WORKFLOWS and not run.complete:

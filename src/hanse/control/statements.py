@@ -11,6 +11,7 @@ from cryptography import x509
 
 from hanse.core.run.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
 from hanse.core.run.run_events import PlanAnswered
+from hanse.core.values.ask_inputs import stated
 from hanse.core.values.identity import Party, Role
 from hanse.core.values.statements import CertifiedStatement, Statement
 from hanse.errors import TrustError
@@ -78,12 +79,14 @@ def check_outcome(
         TrustError: As `check_answer`.
         ProtocolError: What it signed is no outcome of a task.
     """
-    stated = _stated(TaskOutcome, event.statement, _site(setting, event.site), setting, time_ms, key)
-    said = {**stated.model_dump(), "update": None if stated.update is None else stated.update.digest}
+    outcome = _stated(TaskOutcome, event.statement, _site(setting, event.site), setting, time_ms, key)
+    said = {**outcome.model_dump(), "update": None if outcome.update is None else outcome.update.digest}
+    said |= stated(outcome.inputs)
     expected = {
         "run_id": setting.run_id,
         "plan_digest": setting.plan_digest,
         **opened.model_dump(include={"exchange", "round_number", "task", "model"}),
+        **stated(opened.inputs),
     }
     match event:
         case UpdateAccepted():
@@ -93,7 +96,7 @@ def check_outcome(
             if said["reason"]:  # a site may give none
                 about["reason"] = event.reason
     _must_agree(said, expected | about, event.site)
-    return stated
+    return outcome
 
 
 def check_seal(seal: Seal, setting: StatementContext) -> Party:

@@ -182,7 +182,7 @@ def test_the_first_model_is_delivered_whole(site: Site, run: Run, work: RunWork)
         ({"task": "initialise", "round_number": 3}, "no first model may be asked"),
         ({"task": "spy"}, "no task 'spy'"),
         ({"round_number": 6}, "the plan has 5 rounds"),
-        ({"model": None}, "came with no model; by the plan it receives model"),
+        ({"model": None}, "is asked without a model; by the plan it receives model"),
     ],
 )
 def test_what_the_plan_does_not_foresee_is_not_done(

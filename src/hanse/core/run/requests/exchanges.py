@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from hanse.core.plan.asked_inputs import problem_of_ask, within_cells
 from hanse.core.plan.cohort import needed
-from hanse.core.plan.group_tensors import received_groups, receives_model
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.plan.varying import problem_of_settings
 from hanse.core.run.events import Events
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.hosting import check_sum
@@ -15,7 +14,6 @@ from hanse.core.run.round_events import ExchangeOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
 from hanse.core.values.ask_inputs import AskInputs, stated
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.wording import named
 from hanse.errors import RunError, WorkflowError
 
 
@@ -70,41 +68,17 @@ def _needed(run: Run, command: OpenExchange, size: int) -> int:
 
 
 def _check_inputs(run: Run, command: OpenExchange) -> None:
-    """Refuse other groups, settings and cells than the plan says."""
-    plan, task, inputs = run.plan, command.task, command.inputs
-    if task != INITIALISE and (command.model is not None) != receives_model(plan, task):
-        sent = "without a model" if command.model is None else "with a model"
-        raise WorkflowError(
-            f"the workflow asked for task {task!r} {sent}; by the plan it receives "
-            f"{named(list(plan.tasks[task].receives)) or 'nothing'}"
-        )
-    wanted = received_groups(plan, task)
-    if set(inputs.groups) != set(wanted):
-        given, listed = named(sorted(inputs.groups)) or "none", named(sorted(wanted)) or "none"
-        raise WorkflowError(
-            f"the workflow sent task {task!r} the groups {given}; by the plan it receives {listed}"
-        )
-    if problem := problem_of_settings(plan, task, inputs.settings):
+    """Refuse another model, other groups, settings and cells than the plan says."""
+    has_model = command.model is not None
+    if problem := problem_of_ask(run.plan, command.task, command.inputs, has_model=has_model):
         raise WorkflowError(f"the workflow asked for what the plan does not permit: {problem}")
-    if inputs.cells is None:
-        return
-    unknown = sorted(set(inputs.cells) - plan.cells.keys())
-    if unknown or not inputs.cells or list(inputs.cells) != sorted(set(inputs.cells)):
-        what = f"the cell {unknown[0]!r}" if unknown else "no cell"
-        raise WorkflowError(
-            f"the workflow asked {what}; the plan's cells are: {named(list(plan.cells)) or 'none'}"
-        )
-    if command.sites is not None:
+    if command.inputs.cells is not None and command.sites is not None:
         raise WorkflowError("the workflow asked cells and sites at once; it is one of them")
 
 
 def _here(run: Run, cells: tuple[str, ...] | None) -> tuple[str, ...]:
     """Those of the cohort that may be asked; in a plan with cells, of the cells that are asked."""
-    here = tuple(site for site in run.cohort if site not in run.excused)
-    if not run.plan.cells:
-        return here
-    members = {site for cell in cells or run.plan.cells for site in run.plan.cells[cell]}
-    return tuple(site for site in here if site in members)
+    return within_cells(run.plan, (site for site in run.cohort if site not in run.excused), cells)
 
 
 def _asked_before(run: Run, command: OpenExchange) -> Exchange | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hanse.learners.script import rounds, site
     from hanse.workflow.averages import mean_metrics, weighted_mean
     from hanse.workflow.federation import Federation, Round
+    from hanse.workflow.pooled import pooled_metrics
 
 __version__ = "0.2.0.dev0"
 
@@ -38,6 +39,7 @@ _HOMES = {
     "binned_scores": "hanse.core.values.score_histogram",
     "load": "hanse.learners.load",
     "mean_metrics": "hanse.workflow.averages",
+    "pooled_metrics": "hanse.workflow.pooled",
     "rounds": "hanse.learners.script",
     "site": "hanse.learners.script",
     "weighted_mean": "hanse.workflow.averages",
@@ -58,6 +60,7 @@ __all__ = [
     "binned_scores",
     "load",
     "mean_metrics",
+    "pooled_metrics",
     "rounds",
     "site",
     "weighted_mean",

@@ -100,7 +100,7 @@ def write_code(plan: dict[str, Any], folder: Path) -> None:
         if function:
             with (folder / f"{module}.py").open("a", encoding="utf-8") as file:
                 file.write(f"def {function}(it): ...\n")
-    if "initial_model" in plan:
+    if plan.get("initial_model", "none") not in ("none", "workflow"):
         write_file(folder / plan["initial_model"], {"weight": np.zeros(1, np.float32)})
 
 

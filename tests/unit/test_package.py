@@ -35,6 +35,7 @@ def test_the_public_names_are_these() -> None:
         "binned_scores",
         "load",
         "mean_metrics",
+        "pooled_metrics",
         "rounds",
         "site",
         "weighted_mean",

@@ -206,7 +206,9 @@ class Timeline:
         names = in_order(name for metrics in self.metrics.values() for name in metrics)[:MOST_FIGURES]
         cells = {"round": f"{event.round_number}/{self.rounds}"}
         cells |= {name: figure(event.metrics[name]) for name in in_order(event.metrics)}
-        if len(self.metrics) <= MOST_SITES:
+        if not names:
+            pass  # of sites that report no metrics there is nothing to show
+        elif len(self.metrics) <= MOST_SITES:
             cells |= {site: _figures(sites.get(site, {}), names) for site in sorted(self.metrics)}
         else:
             cells |= {f"{name} of {len(sites)} sites": _range(sites.values(), name) for name in names}

@@ -332,12 +332,13 @@ def _heading(prepared: Simulation) -> str:
 def _disclosed(disclosure: Any, *, open_ended: bool) -> str:
     update = {"none": "no update", "aggregate": "the sum of the updates", "individual": "each site's update"}
     metrics = ["the metrics that the script reports"] if open_ended else disclosure.metrics
+    rules = {g: rule if isinstance(rule, str) else rule.rule for g, rule in disclosure.groups.items()}
     groups = [
-        f"the {rule if isinstance(rule, str) else rule.rule} of {group}".replace("individual of", "sites' own")
-        for group, rule in disclosure.groups.items()
+        f"each site's {group}" if rule == "individual" else f"the {rule.replace('_', ' ')} of {group}"
+        for group, rule in rules.items()
     ]
     told = [] if disclosure.update == "none" and groups else [update[disclosure.update]]
-    return ", ".join([*told, *groups, *metrics]).replace("weighted_mean of", "weighted mean of")
+    return ", ".join([*told, *groups, *metrics])
 
 
 def _warn(outcome: Outcome, dealing: Partition | None) -> None:

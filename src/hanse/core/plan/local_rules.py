@@ -7,11 +7,12 @@ in `hanse.local`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue
 
+from hanse.core.plan.groups import MODEL, GroupSpec, read_group
 from hanse.core.plan.section import PlanSection
 
 
@@ -96,6 +97,42 @@ def needs_of(entry: LocalEntry) -> tuple[GroupNeed, ...]:
             return (GroupNeed("steps", {"float64": []}, "weighted_mean", received=False),)
         case Proximal() | Dynamic() | Clip():
             return ()
+
+
+def unmet_need(
+    entries: Sequence[LocalEntry],
+    groups: Mapping[str, GroupSpec],
+    received: Sequence[str],
+    combined: Mapping[str, object],
+) -> str:
+    """Say in words what the rules of a task need and its plan lacks, and the mend; empty where nothing is.
+
+    Args:
+        entries: The rules.
+        groups: Groups that the plan declares.
+        received: Names of those that the task receives, and `model`.
+        combined: How it has those that it discloses combined.
+    """
+    if entries and MODEL not in received:
+        return f"the local rule `{entries[0].name}` acts on the model, which the task does not receive"
+    for entry in entries:
+        for need in needs_of(entry):
+            declared, wanted = groups.get(need.group), read_group(need.declaration)
+            # It may be held in more digits, and to a range.
+            like = declared and replace(declared, bounds=None, dtype=wanted.dtype)
+            sent = need.group in received or not need.received
+            if like != wanted or not sent or combined.get(need.group) != need.combined:
+                receives = f", `receives: [model, {need.group}]`" if need.received else ""
+                return (
+                    f"the local rule `{entry.name}` needs a group `{need.group}`: write `groups: "
+                    f"{{{need.group}: {_flow(need.declaration)}}}`{receives} and `discloses: {{groups: "
+                    f"{{{need.group}: {need.combined}}}}}`"
+                )
+    return ""
+
+
+def _flow(declaration: Mapping[str, JsonValue]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in declaration.items()) + "}"
 
 
 def order_problem(entries: Sequence[LocalEntry]) -> str:

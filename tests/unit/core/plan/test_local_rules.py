@@ -19,9 +19,25 @@ from hanse.core.plan.local_rules import (
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 
+GROUPS = {"control": {"like": "model"}, "steps": {"float64": []}}
+DISCLOSES = {
+    "update": "aggregate",
+    "aggregated_by": "aggregator",
+    "groups": {"control": "mean", "steps": "weighted_mean"},
+}
+WITH_GROUPS: dict[str, Any] = {
+    "local": ["control_variates", "normalise"],
+    "receives": ["model", "control"],
+    "discloses": DISCLOSES,
+}
+
 
 def with_local(*entries: Any) -> Plan:
-    return plan(tasks={"train": TRAIN["train"] | {"local": list(entries)}})
+    return plan(groups=GROUPS, tasks={"train": WITH_GROUPS | {"local": list(entries)}})
+
+
+def with_task(groups: Any = GROUPS, **changes: Any) -> Plan:
+    return plan(groups=groups, tasks={"train": WITH_GROUPS | changes})
 
 
 def test_a_bare_name_is_short_for_a_table() -> None:
@@ -37,8 +53,8 @@ def test_a_plan_without_rules_keeps_its_digest() -> None:
 
 
 def test_rules_are_read_back_from_a_manifest() -> None:
-    tasks = {"train": TRAIN["train"] | {"local": ["control_variates", {"name": "clip", "norm": 2.5}]}}
-    written = manifest(tasks=tasks)
+    tasks = {"train": WITH_GROUPS | {"local": ["control_variates", {"name": "clip", "norm": 2.5}]}}
+    written = manifest(groups=GROUPS, tasks=tasks)
 
     found = Manifest.from_bytes(written.to_bytes(), written.digest)
 
@@ -85,6 +101,44 @@ def test_a_rule_says_which_groups_it_needs() -> None:
         "normalise": [("steps", "weighted_mean", False)],
         "clip": [],
     }
+
+
+def test_a_plan_that_gives_a_rule_what_it_needs_is_taken() -> None:
+    assert with_task().tasks["train"].local == (ControlVariates(), Normalise())
+
+
+def test_a_group_of_a_rule_may_have_more_digits_and_a_range() -> None:
+    wider = {"like": "model", "dtype": "float64", "range": [-1.0, 1.0]}
+
+    assert with_task({**GROUPS, "control": wider}).groups["control"] == wider
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"receives": ["model"]}, r"the local rule `control_variates` needs a group `control`"),
+        ({"discloses": DISCLOSES | {"groups": {"steps": "weighted_mean"}}}, "needs a group `control`"),
+        (
+            {"discloses": DISCLOSES | {"groups": {"control": "weighted_mean", "steps": "weighted_mean"}}},
+            r"write `groups: {control: {like: model}}`, `receives: \[model, control\]` and "
+            r"`discloses: {groups: {control: mean}}`",
+        ),
+        ({"groups": {**GROUPS, "control": {"like": "model", "tensors": ["a.*"]}}}, "needs a group `control`"),
+        (
+            {"discloses": DISCLOSES | {"groups": {"control": "mean"}}},
+            r"`normalise` needs a group `steps`: write `groups: {steps: {float64: \[\]}}` and "
+            r"`discloses: {groups: {steps: weighted_mean}}`",
+        ),
+        ({"groups": {**GROUPS, "steps": {"float64": [1]}}}, "`normalise` needs a group `steps`"),
+        (
+            {"local": [{"name": "clip", "norm": 1.0}], "receives": [], "discloses": {}},
+            "`clip` acts on the model, which the task does not receive",
+        ),
+    ],
+)
+def test_a_plan_that_lacks_what_a_rule_needs_is_refused(changes: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        with_task(**changes)
 
 
 def test_a_rule_is_described_without_its_defaults() -> None:

@@ -11,7 +11,7 @@ from hanse.core.values.parameters import Parameters, is_floating
 from hanse.core.values.update import Task, TaskResult
 from hanse.core.values.wording import named
 from hanse.errors import TaskError
-from hanse.local.arrays import checked
+from hanse.local.arrays import checked, in_dtype
 from hanse.local.base import Local, LocalRule
 
 Kept = Mapping[str, Groups]
@@ -125,7 +125,7 @@ class AppliedRules:
                 )
         for local in self._at_work.values():
             value = local.correct(name, value, parameter)
-        return value
+        return in_dtype(value, gradient)
 
 
 def with_rules(task: Task, rules: Sequence[LocalRule]) -> Task:

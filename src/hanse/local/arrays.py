@@ -62,6 +62,14 @@ def single(array: Any) -> Any:
     return array.astype(np.float32) if array.dtype.itemsize < _SINGLE else array
 
 
+def in_dtype(array: Any, like: Any) -> Any:
+    """An array of NumPy in the dtype of another one; other frameworks keep theirs by themselves."""
+    # Arithmetic makes a scalar of an array without dimensions, and float32 of bfloat16 and a Python number.
+    if isinstance(array, np.ndarray | np.generic):
+        return np.asarray(array).astype(like.dtype, copy=False)
+    return array
+
+
 def checked(value: Any, what: str) -> Any:
     """An array that arithmetic can be done with, cut off from what would be differentiated.
 

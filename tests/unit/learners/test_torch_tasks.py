@@ -51,8 +51,12 @@ def session(folder: Path, **options: Any) -> LearnerSession:
 
 
 def numbers(result: TaskResult) -> np.ndarray[Any, Any]:
+    return np.concatenate([numbers_of(result, name) for name in ("weight", "bias")])
+
+
+def numbers_of(result: TaskResult, name: str) -> np.ndarray[Any, Any]:
     assert result.parameters is not None
-    return np.concatenate([np.ravel(result.parameters[name]) for name in ("weight", "bias")])
+    return np.ravel(result.parameters[name])
 
 
 def gradient(theta: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -120,6 +124,21 @@ def test_frozen_tensors_stay_as_they_are(tmp_path: Path) -> None:
     assert numbers(result)[2] != THETA[2]
     assert not result.groups["control"]["weight"].any()
     assert result.groups["control"]["bias"].any()
+
+
+def test_personal_tensors_are_trained_without_rules(tmp_path: Path) -> None:
+    start = {"weight": START["weight"]}
+    groups = {"control": {"weight": CONTROL["control"]["weight"]}}
+    task = with_rules(Task("train", 1, 1, {"batch_size": 12}, groups), [ControlVariates()])
+    learner = line(personal=["bias"])
+    learner.restore_local_state({"personal": {"bias": START["bias"]}})
+
+    result = LearnerSession(lambda site: learner, SITE, tmp_path).perform(task, start, sequence=1)
+
+    trained = np.append(numbers_of(result, "weight"), learner.local_state()["personal"]["bias"])
+    assert result.groups["control"].keys() == {"weight"}
+    expected = THETA - 0.1 * (gradient(THETA) + np.append(C[:2], 0))
+    np.testing.assert_allclose(trained, expected, rtol=0, atol=1e-12)
 
 
 def test_gradients_that_no_step_is_made_along_are_not_corrected(tmp_path: Path) -> None:

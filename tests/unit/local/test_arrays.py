@@ -23,6 +23,7 @@ def through(dtype: Any, to: Any, back: Any) -> tuple[Any, ...]:
     task = Task("train", 1, 1, {}, {"control": {"w": np.full(4, 0.5).astype(dtype)}})
     rules.begin(task, model, {})
     corrected = rules.correct({"w": to(model["w"])}, {"w": to(model["w"] + np.ones(4, dtype))})["w"]
+    assert back(corrected).dtype == dtype
     trained = model["w"] - back(corrected)
     result, kept = rules.end(TaskResult(1, {}, {"w": trained.astype(dtype)}))
     assert result.parameters is not None

@@ -55,11 +55,13 @@ def plan(rounds: int = 2) -> dict[str, Any]:
     return {**PLAN, "tasks": tasks, "rounds": rounds}
 
 
-def simulated(federation: Deployment, plan_file: Path, folder: Path) -> dict[str, Any]:
+def simulated(
+    federation: Deployment, plan_file: Path, folder: Path, sites: tuple[str, ...] = SITES
+) -> dict[str, Any]:
     for name, place in federation.sites.items():
         shutil.copytree(place.data, folder / "data" / name)
     command = [sys.executable, "-m", "hanse", "simulate", str(plan_file), "--output", str(folder / "out")]
-    command += [option for name in SITES for option in ("--site", name)]
+    command += [option for name in sites for option in ("--site", name)]
     command += ["--data", f"numbers={folder}/data/{{site}}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert ended.returncode == 0, ended.stderr

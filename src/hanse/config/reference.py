@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hanse.config.schema import Node, spell
@@ -16,6 +16,7 @@ from hanse.config.settings import (
     SiteSettings,
 )
 from hanse.config.write import readable
+from hanse.core.plan.local_rules import LOCAL_RULES
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.section import SINCE
 from hanse.core.plan.transforms import TRANSFORMS
@@ -41,7 +42,7 @@ def plan_reference() -> str:
         "A plan is one YAML file beside the code that it names. What is not listed here is refused. "
         "Durations are numbers of seconds, or have a unit: ms, s, m, h, d."
     )
-    return f"# Plan\n\n{intro}\n\n{tables_of('plan.yaml', Plan)}\n{_transforms()}"
+    return f"# Plan\n\n{intro}\n\n{tables_of('plan.yaml', Plan)}\n{_local_rules()}\n\n{_transforms()}"
 
 
 def settings_reference() -> str:
@@ -83,16 +84,32 @@ def tables_of(file: str, model: type[Strict]) -> str:
 
 def _transforms() -> str:
     """One Markdown table for the entries of the lists under `compression`."""
-    lines = [
-        "### Transforms",
-        "",
+    intro = (
         "An entry of `compression` is a name, or a table with the name and settings: "
-        "`[int8, {name: zstd, level: 9}]`. [Compression](../compression.md) says how to choose.",
+        "`[int8, {name: zstd, level: 9}]`. [Compression](../compression.md) says how to choose."
+    )
+    return _named_entries("Transforms", intro, TRANSFORMS)
+
+
+def _local_rules() -> str:
+    """One Markdown table for the entries of `local` of a task."""
+    intro = (
+        "An entry of `local` is a name, or a table with the name and settings: "
+        "`[{name: proximal, mu: 0.01}]`. [Local rules](../local-rules.md) says what they compute."
+    )
+    return _named_entries("Local rules", intro, LOCAL_RULES)
+
+
+def _named_entries(title: str, intro: str, models: Sequence[type[Strict]]) -> str:
+    lines = [
+        f"### {title}",
+        "",
+        intro,
         "",
         "| name, settings | value | default | |",
         "| --- | --- | --- | --- |",
     ]
-    for model in TRANSFORMS:
+    for model in models:
         node = Node.of(model)
         name = node.keys["name"].spec["const"]
         lines.append(f"| `{name}` | | | {node.spec['description']} |")

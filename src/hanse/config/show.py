@@ -7,6 +7,7 @@ import json
 from hanse.config.show_groups import arriving, groups_sent
 from hanse.config.units import format_duration
 from hanse.core.plan.exchange_limits import may_stream, most_in_round, most_in_run
+from hanse.core.plan.local_rules import describe as describe_rule
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
 from hanse.core.plan.tasks import Disclosure
@@ -67,6 +68,9 @@ def _at_site(manifest: Manifest) -> list[str]:
     for name, task in plan.tasks.items():
         settings = ", ".join(f"{key} {_json(value)}" for key, value in task.learner_settings().items())
         lines.append(f"  {name}" + (f": {settings}" if settings else ""))
+        if task.local:
+            rules = ", then ".join(describe_rule(rule) for rule in task.local)
+            lines.append(f"    with the local rules: {rules}")
     return lines
 
 

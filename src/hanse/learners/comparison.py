@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hanse.core.plan.local_rules import needs_of
 from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import Parameters, add
 from hanse.core.values.seeds import derive
@@ -68,6 +69,8 @@ def train_alone(
 ) -> tuple[Parameters, Performed | None]:
     """Train as the only site of a federation would: with the plan's settings, for as many rounds.
 
+    Local rules are left out: they act on differences between sites.
+
     Args:
         session: The code at the site.
         plan: The plan.
@@ -80,12 +83,25 @@ def train_alone(
     Raises:
         HanseError: As `hanse.learners.perform.perform`.
     """
+    plan = _without_local_rules(plan)
     model = session.initial_parameters() if first is None else first
     trained = None
     for round_number in range(1, plan.rounds + 1):
         trained = perform(session, plan, name, Ask(round_number, round_number, "train"), model)
         model = add(model, trained.update or {})
     return model, trained
+
+
+def _without_local_rules(plan: Plan) -> Plan:
+    task = plan.tasks["train"]
+    theirs = {need.group for entry in task.local for need in needs_of(entry)}
+    combined = {name: rule for name, rule in task.discloses.groups.items() if name not in theirs}
+    changes = {
+        "local": (),
+        "receives": tuple(name for name in task.receives if name not in theirs),
+        "discloses": task.discloses.model_copy(update={"groups": combined}),
+    }
+    return plan.model_copy(update={"tasks": {**plan.tasks, "train": task.model_copy(update=changes)}})
 
 
 def measure(session: Session, plan: Plan, name: str, parameters: Parameters) -> TaskResult:

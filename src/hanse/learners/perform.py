@@ -24,6 +24,8 @@ from hanse.learners.failures import users_objects
 from hanse.learners.notices import notice
 from hanse.learners.read_back import difference
 from hanse.learners.session import read_only
+from hanse.local.applied import with_rules
+from hanse.local.registry import local_rules
 
 _COUNTED = ("running_mean", "running_var", "num_batches_tracked")
 """Ends of the names of what torch's BatchNorm keeps beside what it learns."""
@@ -113,6 +115,7 @@ def _performed(session: Session, plan: Plan, site: str, ask: Ask, received: Para
         settings=settings_of(plan, ask.task, ask.settings),
         groups={name: _read_only(group) for name, group in ask.groups.items()},
     )
+    task = with_rules(task, local_rules(plan.tasks[ask.task].local))
     result = session.perform(task, received, sequence=ask.exchange)
     # Where they are made, the same in a simulation: no other party ever has more digits.
     metrics = rounded_metrics(result.metrics, plan.metric_digits)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import Empty
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hanse.core.values.parameters import Array, Parameters, mismatch, specs
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, PlanError, TaskError, UpdateError
+from hanse.learners.adapters.script_round import ScriptRound
 from hanse.learners.adapters.script_values import (
     in_evaluation_mode,
     read_kept,
@@ -28,6 +29,8 @@ from hanse.learners.results import a_kind_of, checked_count, checked_metrics, ch
 from hanse.learners.script_thread import CURRENT, Begin, Done, Ended, Message, Ready, RunningScript, doing
 from hanse.learners.seeding import seed_generators
 from hanse.learners.state import StateStore
+from hanse.local.applied import rules_of
+from hanse.local.state import checked_of_user, kept_of, of_rules, of_user, with_kept
 
 _UNKNOWN = -1
 """No version has this number: what the script holds is as no version left it."""
@@ -43,48 +46,6 @@ END_LIMIT_S = 60.0
 
 DATA_VARIABLE = "HANSE_DATA"
 """Environment variable with the data's folder, for a script that runs alone."""
-
-
-class ScriptRound:
-    """One round, as the body of a script's loop sees it.
-
-    Attributes:
-        number: The round, counted from 1.
-        settings: The settings of the plan's `train` task.
-    """
-
-    def __init__(self, number: int, settings: Mapping[str, Any]) -> None:
-        self.number = number
-        self.settings = settings
-        self._report: TaskResult | None = None
-
-    def report(self, *, examples: int, **metrics: SupportsFloat | None) -> None:
-        """Say what the round came to; once a round.
-
-        Args:
-            examples: Examples trained on, the weight of this site in the mean; at least 0.
-            metrics: Numbers by name (`loss=0.3`); None for one that is not defined for these examples.
-
-        Raises:
-            TaskError: It was said already, or a value is no number.
-        """
-        if self._report is not None:
-            raise TaskError(f"round {self.number} was reported twice", mend="Call report() once a round.")
-        doing = f"the report of round {self.number}"
-        self._report = TaskResult(checked_count(examples, doing), checked_metrics(metrics, doing))
-
-    def reported(self) -> TaskResult:
-        """What was reported.
-
-        Raises:
-            TaskError: Nothing was.
-        """
-        if self._report is None:
-            raise TaskError(
-                f"round {self.number} ended without a report",
-                mend="Call round.report(examples=..., loss=...) at the end of the loop's body.",
-            )
-        return self._report
 
 
 def rounds(
@@ -152,7 +113,7 @@ def _federated(
             [] if kept_before is None else [write_kept(name, keep[name], kept_before[name]) for name in keep]
         )
         seed_generators(task.seed)
-        current = ScriptRound(task.round_number, task.settings)
+        current = ScriptRound(task.round_number, task.settings, task, model)
         yield current
         report = current.reported()
         result = TaskResult(report.num_examples, report.metrics, read_model(model))
@@ -231,6 +192,8 @@ class ScriptSession:
         self._running: tuple[RunningScript, Ready] | None = None
         self._version: int | None = None
         """Which version of what is kept the script holds; None: the one it began with; or `_UNKNOWN`."""
+        self._rules_state: dict[str, Parameters] = {}
+        """State of the plan's local rules, in the same version."""
 
     @property
     def imported(self) -> frozenset[str]:
@@ -269,7 +232,11 @@ class ScriptSession:
         version = self._store.newest_before(sequence)
         kept = None
         if task.name != EVALUATE and version != self._version:
-            kept = ready.kept if version is None else self._store.load(version)
+            state = ready.kept if version is None else self._store.load(version)
+            kept, self._rules_state = of_user(state), of_rules(state)
+        rules = rules_of(task)
+        if rules is not None:
+            rules.begin(task, parameters, kept_of(self._rules_state, task.name))
         self._running = None  # a script that failed or was interrupted is not used again
         answer = running.resume(Begin(task, parameters, kept))
         self._imported |= running.imported
@@ -281,15 +248,20 @@ class ScriptSession:
             )
         for text in answer.notices:
             notice(text)
+        result = answer.result
+        if rules is not None:
+            result, of_task = rules.end(result)
         if task.name == EVALUATE:
             self._running = (running, ready)
-            return answer.result
+            return result
         self._running, self._version = (running, ready), _UNKNOWN
-        if answer.kept:
-            self._store.save(sequence, task.round_number, answer.kept)
+        if rules is not None:
+            self._rules_state = with_kept(self._rules_state, task.name, of_task)
+        if kept_now := {**checked_of_user(answer.kept), **self._rules_state}:
+            self._store.save(sequence, task.round_number, kept_now)
             version = sequence
         self._version = version
-        return answer.result
+        return result
 
     def _check_task(self, task: Task, ready: Ready) -> None:
         if task.name == TRAIN or (task.name == EVALUATE and ready.evaluates):
@@ -333,7 +305,7 @@ class ScriptSession:
                     mend="Write `for round in hanse.rounds(model):` around its training.",
                 )
             self._running = (running, answer)
-            self._version = None
+            self._version, self._rules_state = None, {}
         return self._running
 
 

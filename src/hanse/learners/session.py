@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from hanse.learners.failures import users_code, users_objects
 from hanse.learners.results import checked_arrays, checked_result
 from hanse.learners.seeding import seed_generators
 from hanse.learners.state import StateStore
+from hanse.local.applied import rules_of
+from hanse.local.state import checked_of_user, kept_of, of_rules, of_user, with_kept
 
 _NO_TASKS = {"parameters", "local_state", "restore_local_state", "agreement"}
 
@@ -53,6 +55,8 @@ class LearnerSession:
         self._learner: Learner | None = None
         self._version: int | None = None
         """Which version of the local state the learner holds; None: the one it was made with."""
+        self._rules_state: dict[str, Parameters] = {}
+        """State of the plan's local rules, in the same version."""
         self._stated = Agreement.of(site)
         self._agreement: Agreement | None = None
         """Of the learner that was made last; None of one that does not say."""
@@ -82,10 +86,16 @@ class LearnerSession:
         method = _task_method(learner, task.name)
         own = unsealed(parameters, self._agreement, self._stated, self._site.name)
         self._learner = None  # what a failed task leaves behind is not used again
+        rules = rules_of(task)
+        if rules is not None:
+            rules.begin(task, read_only(own), kept_of(self._rules_state, task.name))
         seed_generators(task.seed)
         with users_code(task.name):
             returned = method(read_only(own), task)
         result = checked_result(returned, own, task.name)
+        if rules is not None:
+            result, kept = rules.end(result)
+            self._rules_state = with_kept(self._rules_state, task.name, kept)
         self._keep_state(learner, task, sequence)
         self._learner = learner
         if result.parameters is None or TENSOR not in parameters:
@@ -101,10 +111,11 @@ class LearnerSession:
         if self._learner is not None and self._version == version:
             return self._learner
         learner = self._made()
+        state = {} if version is None else self._store.load(version)
+        self._rules_state = of_rules(state)
         if version is not None and isinstance(learner, StatefulLearner):
-            state = self._store.load(version)
             with users_code("restore_local_state"):
-                learner.restore_local_state(state)
+                learner.restore_local_state(of_user(state))
         self._version = version
         return learner
 
@@ -126,10 +137,11 @@ class LearnerSession:
         return learner
 
     def _keep_state(self, learner: Learner, task: Task, sequence: int) -> None:
-        if not isinstance(learner, StatefulLearner):
-            return
-        with users_code("local_state"):
-            state = learner.local_state()
+        state: Mapping[str, Parameters] = {}
+        if isinstance(learner, StatefulLearner):
+            with users_code("local_state"):
+                state = learner.local_state()
+        state = {**checked_of_user(state), **self._rules_state}
         if state or self._version is not None:
             self._store.save(sequence, task.round_number, state)
             self._version = sequence

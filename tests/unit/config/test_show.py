@@ -42,6 +42,16 @@ def test_the_code_and_the_data_it_needs_are_named(manifest: Make) -> None:
     ]
 
 
+def test_local_rules_are_named_with_their_task(manifest: Make) -> None:
+    rules = [{"name": "proximal", "mu": 0.5}, {"name": "clip", "norm": 2.0}]
+    plan = manifest(tasks={"train": {"epochs": 2, "local": rules, "discloses": AGGREGATE}})
+
+    assert section(told(plan), "What runs at a site")[-2:] == [
+        "    train: epochs 2",
+        "      with the local rules: proximal (mu 0.5), then clip (norm 2.0)",
+    ]
+
+
 def test_a_script_is_named_as_one(manifest: Make) -> None:
     plan = manifest({"train.py": b""}, learner=None, script="train.py")
 

@@ -60,14 +60,19 @@ for round in hanse.rounds(model):
 
 
 def compared(
-    folder: Path, code: str, sites: list[VirtualSite], partition: Partition | None = None, say: Say = log
+    folder: Path,
+    code: str,
+    sites: list[VirtualSite],
+    partition: Partition | None = None,
+    say: Say = log,
+    plan: str = PLAN,
 ) -> Comparison:
     if "hanse.rounds" in code:
         source = folder / "train.py"
         source.write_text(code)
     else:
         source = folder / "plan.yaml"
-        source.write_text(PLAN)
+        source.write_text(plan)
         (folder / "adding.py").write_text(code)
     prepared = prepare(source, sites, partition, rounds=3)
     found = run(prepared, lambda run, event: None, say, baselines=True).comparison
@@ -85,6 +90,26 @@ def test_each_site_trains_alone_for_as_many_rounds(tmp_path: Path) -> None:
     assert of_all(found) == {"federated": 4.5, "site-1 alone": 3.0, "site-2 alone": 6.0}
     assert found.scores["site-1 alone"]["site-2"] == {"w": 3.0, "ratio": 1.5}
     assert found.examples == {"site-1": 2, "site-2": 2}
+
+
+def test_sites_train_alone_without_the_local_rules(tmp_path: Path) -> None:
+    learner = LEARNER.replace(
+        "np.float32(self.step)", 'task.correct({"w": np.ones(1, np.float32)}, parameters)["w"]'
+    )
+    plan = PLAN.replace(
+        "train: {discloses: {", "train: {local: [control_variates], receives: [model, control], discloses: {"
+    ).replace("metrics: [loss]}}", "metrics: [loss], groups: {control: mean}}}")
+    top = "groups: {control: {like: model}}\nworkflow: adding:shifted\n"
+    workflow = """
+def shifted(federation):
+    for round in federation.rounds():
+        mean = round.sum("train", groups={"control": {"w": np.full(1, 5.0, np.float32)}})
+        round.commit(round.apply(mean))
+"""
+
+    found = compared(tmp_path, learner.replace("STEP", "1") + workflow, counted(2), plan=top + plan)
+
+    assert of_all(found)["site-1 alone"] == 3.0
 
 
 def test_all_data_are_pooled_where_the_learner_offers_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanse.core.plan.groups import LARGEST_DIMENSION, MODEL, GroupSpec
+from hanse.core.plan.local_rules import unmet_need
 from hanse.core.plan.tasks import GroupRule, TaskPlan
 from hanse.core.values.wording import counted, named
 
@@ -77,6 +78,8 @@ class GroupRules:
             like = self.specs[group].like
             if like and like not in received:
                 raise ValueError(f"{place}: `{group}` is like `{like}`, which the task does not receive")
+        if problem := unmet_need(task.local, self.specs, task.receives, discloses.groups):
+            raise ValueError(f"{place}: {problem}")
         self._check_disclosed(place, task)
         _check_varies(place, task)
 

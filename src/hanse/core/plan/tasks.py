@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.groups import MODEL, MOST_GROUPS, GroupName
+from hanse.core.plan.local_rules import LocalRule, order_problem
 from hanse.core.plan.robust_rules import AnyRobustRule, RobustRule
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.values.schema import Label, Pattern
@@ -148,6 +149,13 @@ class TaskPlan(PlanSection):
         "`rounds` times this number in the run.",
         json_schema_extra=new_since("0.2"),
     )
+    local: tuple[LocalRule, ...] = Field(
+        (),
+        max_length=5,
+        description="What acts at a site between the gradients and the optimiser's step, in this order: "
+        "`[{name: proximal, mu: 0.01}]`.",
+        json_schema_extra=new_since("0.2"),
+    )
     discloses: Disclosure = Field(default_factory=Disclosure, description="What leaves the site.")
 
     @model_validator(mode="after")
@@ -159,6 +167,8 @@ class TaskPlan(PlanSection):
             new = name == "last_batch" and self.last_batch is None
             if name in self.settings and not new:
                 raise ValueError(f"`{name}` stands beside `settings`, not in it")
+        if problem := order_problem(self.local):
+            raise ValueError(f"`local`: {problem}")
         return self
 
     def learner_settings(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from hanse.core.values.groups import Group, Groups
 from hanse.core.values.parameters import Parameters
@@ -18,6 +18,14 @@ ReportedMetrics = Mapping[str, float | None]
 def given(metrics: ReportedMetrics) -> dict[str, float]:
     """The metrics that a site gave, without those that it reports as not defined."""
     return {name: value for name, value in metrics.items() if value is not None}
+
+
+class Correction(Protocol):
+    """Applier of the plan's local rules to gradients; see `hanse.local`."""
+
+    def correct(self, gradients: Mapping[str, Any], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Task.correct`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,24 @@ class Task:
     seed: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     groups: Groups = field(default_factory=dict)
+    _local: Correction | None = field(default=None, repr=False, compare=False, kw_only=True)
+
+    def correct(self, gradients: Mapping[str, Any], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Apply the plan's local rules to the gradients of one step; call it once before each step.
+
+        Args:
+            gradients: Gradients of the loss by the names of the model's tensors, as arrays of NumPy, torch or
+                JAX; not changed. Those of tensors that were not received, and None, pass as they are.
+            parameters: The values at which they were taken, by the same names and in the same shapes.
+
+        Returns:
+            The gradients for the optimiser's step; without local rules, `gradients` itself.
+
+        Raises:
+            TaskError: A gradient is of another shape than its tensor, or not one is of a tensor that was
+                received.
+        """
+        return gradients if self._local is None else self._local.correct(gradients, parameters)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,12 +12,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
+from hanse.core.values.groups import flattened, nested
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task
 from hanse.errors import HanseError, TaskError
 from hanse.learners.main_thread import MainThread
 from hanse.learners.notices import notices_kept
 from hanse.learners.script import ScriptSession
+from hanse.local.applied import with_rules
+from hanse.local.registry import made
 from hanse.sandbox.channel import Channel
 from hanse.simulation.partition import Partition
 from hanse.simulation.script_process.opened import Opened
@@ -94,14 +97,19 @@ class ScriptHost:
                 return Reply()
 
     def _performed(self, order: Order) -> Reply:
-        task = Task(order.task, order.round_number, order.seed, order.settings)
+        groups = nested(open_file(Path(order.groups))) if order.groups else {}
+        task = Task(order.task, order.round_number, order.seed, order.settings, groups)
+        task = with_rules(task, [made(entry) for entry in order.local])
         result = self._session.perform(task, open_file(Path(order.model)), sequence=order.sequence)
         if result.parameters is not None:
             write_file(Path(order.update), result.parameters)
+        if result.groups:
+            write_file(Path(order.groups_update), flattened(result.groups))
         return Reply(
             num_examples=result.num_examples,
             metrics=dict(result.metrics),
             trained=result.parameters is not None,
+            grouped=bool(result.groups),
         )
 
 

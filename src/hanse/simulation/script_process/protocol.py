@@ -60,6 +60,9 @@ class Order(Strict):
         model: File with the parameters to start from.
         sequence: Number of the exchange.
         update: File to write parameters to.
+        local: Its local rules, as a plan writes them.
+        groups: File with the groups that it receives; empty where it receives none.
+        groups_update: File to write the groups of its result to.
     """
 
     do: str
@@ -70,6 +73,9 @@ class Order(Strict):
     model: str = ""
     sequence: int = 0
     update: str = ""
+    local: list[dict[str, JsonValue]] = Field(default_factory=list)
+    groups: str = ""
+    groups_update: str = ""
 
 
 class Reply(Strict):
@@ -89,6 +95,7 @@ class Reply(Strict):
         num_examples: Examples of a task.
         metrics: Its metrics.
         trained: Whether it gave parameters.
+        grouped: Whether it gave groups.
     """
 
     error: str = ""
@@ -104,3 +111,4 @@ class Reply(Strict):
     num_examples: int = 0
     metrics: dict[str, Number | None] = Field(default_factory=dict)
     trained: bool = False
+    grouped: bool = False

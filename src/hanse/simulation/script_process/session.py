@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hanse.core.values.groups import flattened, nested
 from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import HanseError, TaskError, TransportError, rebuild
 from hanse.learners.notices import notice
 from hanse.learners.script import END_LIMIT_S
+from hanse.local.applied import rules_of
+from hanse.local.registry import written
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.process import how_it_ended
 from hanse.simulation.script_process.output import Output
@@ -90,6 +93,8 @@ class ProcessSession:
         self._shares = shares
         self._directory = directory
         self._update = folder / "update.safetensors"
+        self._groups = folder / "groups.safetensors"
+        self._groups_update = folder / "groups_update.safetensors"
         self._model = model
         self._process: _Process | None = None
         self._unread = False  # the reply to `prepare`
@@ -137,6 +142,9 @@ class ProcessSession:
 
     def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
         """See `Session`."""
+        rules = rules_of(task)
+        if task.groups:
+            write_file(self._groups, flattened(task.groups))
         order = Order(
             do="perform",
             task=task.name,
@@ -146,10 +154,14 @@ class ProcessSession:
             model=str(self._model.of(parameters).absolute()),
             sequence=sequence,
             update=str(self._update.absolute()),
+            local=[] if rules is None else [written(rule) for rule in rules.rules],
+            groups=str(self._groups.absolute()) if task.groups else "",
+            groups_update=str(self._groups_update.absolute()),
         )
         reply = self._ask(order)
         trained = self._updated() if reply.trained else None
-        return TaskResult(reply.num_examples, dict(reply.metrics), trained)
+        groups = nested(open_file(self._groups_update)) if reply.grouped else {}
+        return TaskResult(reply.num_examples, dict(reply.metrics), trained, groups=groups)
 
     def close(self) -> None:
         """See `Session`: the script runs to its end, and its process ends."""

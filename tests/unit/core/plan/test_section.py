@@ -42,6 +42,7 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "TaskPlan.last_batch": ("0.2", None),
     "TaskPlan.receives": ("0.2", ["model"]),
     "TaskPlan.varies": ("0.2", {}),
+    "TaskPlan.local": ("0.2", []),
 }
 """`Section.key`: version and default of every key since 0.1. Entries are added, never changed: a
 manifest that lacks the key means that default for ever."""
@@ -80,7 +81,7 @@ class NewerTask(TaskPlan):
     """A section by name with new keys."""
 
     discloses: NewerDisclosure = Field(default_factory=NewerDisclosure)
-    local: tuple[str, ...] = Field((), json_schema_extra=NEW)
+    notes: tuple[str, ...] = Field((), json_schema_extra=NEW)
 
 
 class NewerPlan(Plan):
@@ -143,7 +144,7 @@ CHANGES = st.fixed_dictionaries(
                         "discloses": st.fixed_dictionaries(
                             {"update": st.just("individual"), "digits": st.integers(5, 7)}
                         ),
-                        "local": st.lists(st.just("proximal"), max_size=1),
+                        "notes": st.lists(st.just("one"), max_size=1),
                     }
                 )
             }
@@ -213,7 +214,7 @@ def test_a_new_key_is_written_where_it_differs_from_its_default(
     [
         (b'"learner":', b'"level":0,"learner":', "plan.level"),
         (b'"quorum":', b'"patience":60.0,"quorum":', "plan.cohort.patience"),
-        (b'"epochs":', b'"local":[],"epochs":', "plan.tasks.train.local"),
+        (b'"epochs":', b'"notes":[],"epochs":', "plan.tasks.train.notes"),
         (b'"metrics":', b'"digits":6,"metrics":', "plan.tasks.train.discloses.digits"),
     ],
 )

@@ -16,6 +16,8 @@ import pytest
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task
 from hanse.errors import TaskError, UpdateError
+from hanse.local import ControlVariates, Normalise
+from hanse.local.applied import with_rules
 from hanse.simulation.partition import Partition
 from hanse.simulation.script_process.session import ModelFile, ProcessSession
 from hanse.simulation.shares import Shares
@@ -337,3 +339,26 @@ def is_gone(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_local_rules_and_their_groups_pass_to_the_process_and_back(open_session: Open) -> None:
+    text = """
+        import numpy as np, hanse
+        model = {"w": np.zeros(1)}
+        for round in hanse.rounds(model):
+            gradients = round.correct({"w": np.ones(1)}, model)
+            model["w"] -= gradients["w"]
+            round.report(examples=1)
+    """
+    session = open_session(text)
+    rules = [ControlVariates(), Normalise()]
+
+    found = []
+    for number in (1, 2):
+        task = with_rules(Task("train", number, 7, {}, {"control": {"w": np.full(1, 5.0)}}), rules)
+        result = session.perform(task, START, sequence=number)
+        assert result.parameters is not None
+        found.append((result.parameters["w"].item(), result.groups["control"]["w"].item()))
+        assert result.groups["steps"] == 1
+
+    assert found == [(-6, 1), (-5, 0)]  # the gradient plus c, then less what the site has kept

@@ -1,19 +1,20 @@
-"""The workflows that a plan can name without bringing code."""
+"""Federated averaging (McMahan et al. 2017, arXiv 1602.05629).
+
+Each site trains the model on its data; the new model is the mean of the sites' models, weighted by
+number of examples (Algorithm 1, last line of `ServerExecutes`).
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.fedopt import FedSgd
 from hanse.aggregation.registry import server_optimizer
+from hanse.algorithms.base import Algorithm, Keys, Settings
+from hanse.algorithms.evaluation.scores import scores
 from hanse.core.values.groups import Groups, arrays_of
 from hanse.core.values.parameters import Parameters, lazy_add
 from hanse.errors import WorkflowError
-from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation, Round
-
-Workflow = Callable[[Federation], None]
 
 
 def fedavg(federation: Federation) -> None:
@@ -28,16 +29,6 @@ def fedavg(federation: Federation) -> None:
         _average(round, optimizer)
 
 
-def evaluate(federation: Federation) -> None:
-    """Federated evaluation: measure the plan's `initial_model` at every site, changing nothing."""
-    for round in federation.rounds():
-        round.commit(round.model, metrics=mean_metrics(round.ask("evaluate")))
-
-
-BUILT_IN: dict[str, Workflow] = {"fedavg": fedavg, "evaluate": evaluate}
-"""Workflow by the name that a plan gives it."""
-
-
 def _average(round: Round, optimizer: ServerOptimizer) -> None:
     # A function of its own: what a round has read is let go of before the next one begins.
     update = round.sum("train")
@@ -50,10 +41,20 @@ def _average(round: Round, optimizer: ServerOptimizer) -> None:
         model, state = lazy_add(round.model, update.delta), dict(round.state)
     else:
         model, state = optimizer.step(round.model, update.delta, arrays_of(round.state))
-    round.commit(model, metrics={**update.metrics, **_scores(round, model)}, state=state)
+    round.commit(model, metrics={**update.metrics, **scores(round, model)}, state=state)
 
 
-def _scores(round: Round, model: Parameters) -> dict[str, float]:
-    if "evaluate" not in round.plan.tasks:
-        return {}
-    return mean_metrics(round.ask("evaluate", model))
+def _keys(_: Settings) -> Keys:
+    return {"workflow": "fedavg"}
+
+
+FEDAVG = Algorithm(
+    name="fedavg",
+    field="optimisation",
+    paper="McMahan et al. 2017, arXiv 1602.05629, Algorithm 1",
+    travels="The model to the sites; the change of the model by training from each site.",
+    sums_suffice=True,
+    stays="The data.",
+    settings=Settings,
+    keys=_keys,
+)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from hanse.core.values.schema import Strict
+from hanse.core.values.schema import Strict, problem_of
+from hanse.errors import PlanError
 from hanse.workflow.federation import Federation
 
 Workflow = Callable[[Federation], None]
@@ -27,6 +28,25 @@ class CombinedSettings(Settings):
     aggregated_by: Literal["aggregator", "secure_aggregation"] = Field(
         description="Who combines the sites' answers; as under `discloses` of a task."
     )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], algorithm: str) -> Self:
+        """The settings as a plan's `options` hold them, under the name of the algorithm.
+
+        Raises:
+            PlanError: The options lack the algorithm, or are not its settings.
+        """
+        if algorithm not in options:
+            raise PlanError(
+                f"the plan's `options` have no settings of the algorithm {algorithm}",
+                mend=f"Write `algorithm: {{name: {algorithm}, ...}}` in the plan file.",
+            )
+        try:
+            # The tasks say who combines, and no arithmetic depends on it.
+            return cls.model_validate({**options[algorithm], "aggregated_by": "aggregator"})
+        except (ValidationError, TypeError) as error:
+            told = problem_of(error) if isinstance(error, ValidationError) else "is not a table"
+            raise PlanError(f"`options: {{{algorithm}: ...}}` of the plan: {told}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class TaskNeeds:
 
     Attributes:
         update: The values of `discloses: update` with which the workflow can work.
-        groups: The groups that the task has to disclose.
+        groups: The groups that the task has to disclose, combined over the sites.
     """
 
     update: tuple[Disclosed, ...] = _NONE
@@ -65,8 +65,20 @@ def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) ->
         elif tasks[name].discloses.update not in task.update:
             kinds = " or ".join(f"`{kind}`" for kind in task.update)
             yield f"workflow {workflow} needs `{name}` to disclose an update: {kinds}"
+        else:
+            for group in task.groups:
+                if tasks[name].discloses.groups.get(group) in (None, "individual"):
+                    yield (
+                        f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
+                        "the sites"
+                    )
     if needs.given_model and not has_model:
         yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
+
+
+def _sums(says: str, task: str, group: str) -> BuiltIn:
+    """A workflow that asks one task for sums over the sites."""
+    return BuiltIn(says, {task: TaskNeeds(groups=(group,))})
 
 
 BUILT_IN: dict[str, BuiltIn] = {
@@ -85,6 +97,42 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it adds the sites' updates to the model, some at a time, as they come.",
         {"train": TaskNeeds(_EACH)},
         streams=True,
+    ),
+    "summary": _sums(
+        "it computes counts, means, variances and histograms of all rows.", "summarise", "moments"
+    ),
+    "quantiles": _sums(
+        "it finds quantiles of all rows, by counts in bins that it chooses.", "locate", "located"
+    ),
+    "contingency": _sums("it counts all rows by their categories.", "tabulate", "counts"),
+    "standardise_then_train": BuiltIn(
+        "it computes mean and standard deviation of all rows, and then averages what the sites send into one "
+        "model.",
+        {"measure": TaskNeeds(groups=("columns",)), "train": TaskNeeds(_ANY)},
+    ),
+    "pca": _sums("it computes principal components of all rows.", "moments", "moments"),
+    "kmeans": _sums(
+        "it finds centres of clusters of all rows, which it sends in each round.", "assign", "clusters"
+    ),
+    "naive_bayes": _sums("it computes means and variances of all rows by class.", "class_moments", "classes"),
+    "meta_analysis": _sums("it combines an effect of each site into one.", "effect", "weights"),
+    "linear_regression": _sums("it fits a linear model to all rows.", "gram", "gram"),
+    "logistic_regression": _sums(
+        "it fits a logistic model to all rows, whose coefficients it sends in each round.",
+        "logistic_curvature",
+        "curvature",
+    ),
+    "poisson_regression": _sums(
+        "it fits a Poisson model to all rows, whose coefficients it sends in each round.",
+        "poisson_curvature",
+        "curvature",
+    ),
+    "kaplan_meier": _sums("it counts events and rows at risk by time.", "survival", "survival"),
+    "log_rank": _sums(
+        "it counts events and rows at risk by time and category.", "survival_by_group", "survival"
+    ),
+    "cox_regression": _sums(
+        "it fits a Cox model to all rows, whose coefficients it sends in each round.", "risk_sets", "risk"
     ),
 }
 """Workflows by the names that a plan gives them."""

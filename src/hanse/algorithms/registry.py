@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from hanse.algorithms.base import Algorithm, Workflow
+from hanse.algorithms.evaluation.cross_site import CROSS_SITE, cross_site
 from hanse.algorithms.evaluation.evaluate import EVALUATE, evaluate
 from hanse.algorithms.optimisation.cyclic import CYCLIC, cyclic
 from hanse.algorithms.optimisation.fedavg import FEDAVG, fedavg
 from hanse.algorithms.optimisation.fedavgm import FEDAVGM
 from hanse.algorithms.optimisation.fedbuff import FEDBUFF, fedbuff
+from hanse.algorithms.optimisation.fednova import FEDNOVA, fednova
 from hanse.algorithms.optimisation.fedopt import FEDADAGRAD, FEDADAM, FEDYOGI
 from hanse.algorithms.optimisation.fedprox import FEDPROX
 from hanse.algorithms.optimisation.one_shot import ONE_SHOT
+from hanse.algorithms.optimisation.scaffold import SCAFFOLD, scaffold
+from hanse.algorithms.personalisation.ditto import DITTO, ditto
 from hanse.algorithms.personalisation.fedbn import FEDBN
 from hanse.algorithms.personalisation.fedper import FEDPER
+from hanse.algorithms.personalisation.fine_tuning import FINE_TUNING, fine_tuning
+from hanse.algorithms.personalisation.ifca import IFCA, ifca
 from hanse.algorithms.regression.linear import LINEAR_REGRESSION, linear_regression
 from hanse.algorithms.regression.logistic import LOGISTIC_REGRESSION, logistic_regression
 from hanse.algorithms.regression.poisson import POISSON_REGRESSION, poisson_regression
@@ -35,12 +41,18 @@ _ALL = (
     FEDADAM,
     FEDYOGI,
     FEDPROX,
+    SCAFFOLD,
+    FEDNOVA,
     CYCLIC,
     ONE_SHOT,
     FEDBUFF,
     FEDBN,
     FEDPER,
+    DITTO,
+    FINE_TUNING,
+    IFCA,
     EVALUATE,
+    CROSS_SITE,
     SUMMARY,
     QUANTILES,
     CONTINGENCY,
@@ -65,6 +77,12 @@ WORKFLOWS: dict[str, Workflow] = {
     "evaluate": evaluate,
     "cyclic": cyclic,
     "fedbuff": fedbuff,
+    "scaffold": scaffold,
+    "fednova": fednova,
+    "ditto": ditto,
+    "fine_tuning": fine_tuning,
+    "ifca": ifca,
+    "cross_site": cross_site,
     "summary": summary,
     "quantiles": quantiles,
     "contingency": contingency,

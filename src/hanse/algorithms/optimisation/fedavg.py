@@ -7,13 +7,10 @@ number of examples (Algorithm 1, last line of `ServerExecutes`).
 from __future__ import annotations
 
 from hanse.aggregation.base import ServerOptimizer
-from hanse.aggregation.fedopt import FedSgd
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
 from hanse.algorithms.evaluation.scores import scores
-from hanse.core.values.groups import Groups, arrays_of
-from hanse.core.values.parameters import Parameters, lazy_add
-from hanse.errors import WorkflowError
+from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.workflow.federation import Federation, Round
 
 
@@ -32,15 +29,7 @@ def fedavg(federation: Federation) -> None:
 def _average(round: Round, optimizer: ServerOptimizer) -> None:
     # A function of its own: what a round has read is let go of before the next one begins.
     update = round.sum("train")
-    if update.delta is None:
-        raise WorkflowError("workflow fedavg needs task `train` to disclose an update")
-    model: Parameters
-    state: Groups
-    if optimizer == FedSgd():
-        # What it would make, but on the way to the file: a model more in memory is dear.
-        model, state = lazy_add(round.model, update.delta), dict(round.state)
-    else:
-        model, state = optimizer.step(round.model, update.delta, arrays_of(round.state))
+    model, state = stepped(round, delta_of(update, "fedavg"), optimizer)
     round.commit(model, metrics={**update.metrics, **scores(round, model)}, state=state)
 
 

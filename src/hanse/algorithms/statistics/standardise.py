@@ -15,9 +15,10 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys
+from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.algorithms.own_task import arrays
 from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings
-from hanse.core.values.groups import Group, arrays_of
+from hanse.core.values.groups import Group
 from hanse.errors import WorkflowError
 from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation, Round
@@ -82,9 +83,7 @@ def standardise_then_train(federation: Federation) -> None:
             continue
         sent = {SCALER: federation.results[SCALER]}
         update = round.sum("train", groups=sent)
-        if update.delta is None:
-            raise WorkflowError(f"workflow {NAME} needs task `train` to disclose an update")
-        model, state = optimizer.step(round.model, update.delta, arrays_of(round.state))
+        model, state = stepped(round, delta_of(update, NAME), optimizer)
         round.commit(model, {**update.metrics, **_scores(round, model, sent)}, state)
 
 

@@ -15,6 +15,7 @@ Disclosed = Literal["none", "aggregate", "individual"]
 
 _ANY: tuple[Disclosed, ...] = ("aggregate", "individual")
 _EACH: tuple[Disclosed, ...] = ("individual",)
+_KEPT: tuple[Disclosed, ...] = ("none",)
 _NONE: tuple[Disclosed, ...] = ("none", "aggregate", "individual")
 
 
@@ -64,7 +65,8 @@ def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) ->
             yield f"workflow {workflow} needs a task named `{name}` under `tasks`"
         elif tasks[name].discloses.update not in task.update:
             kinds = " or ".join(f"`{kind}`" for kind in task.update)
-            yield f"workflow {workflow} needs `{name}` to disclose an update: {kinds}"
+            what = "no update" if task.update == _KEPT else "an update"
+            yield f"workflow {workflow} needs `{name}` to disclose {what}: {kinds}"
         else:
             for group in task.groups:
                 if tasks[name].discloses.groups.get(group) in (None, "individual"):
@@ -97,6 +99,30 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it adds the sites' updates to the model, some at a time, as they come.",
         {"train": TaskNeeds(_EACH)},
         streams=True,
+    ),
+    "scaffold": BuiltIn(
+        "each round it averages what the sites send into one model and one control variate.",
+        {"train": TaskNeeds(_ANY, ("control",))},
+    ),
+    "fednova": BuiltIn(
+        "each round it averages what the sites send, divided by their numbers of steps, into one model.",
+        {"train": TaskNeeds(_ANY, ("steps",))},
+    ),
+    "ditto": BuiltIn(
+        "it averages what the sites send into one model, and has each site train one of its own.",
+        {"train": TaskNeeds(_ANY), "personalise": TaskNeeds(_KEPT)},
+    ),
+    "fine_tuning": BuiltIn(
+        "it averages what the sites send into one model, which each site trains further for itself.",
+        {"train": TaskNeeds(_ANY), "fine_tune": TaskNeeds(_KEPT)},
+    ),
+    "ifca": BuiltIn(
+        "it averages what the sites send into several models, of which each site picks one.",
+        {"train": TaskNeeds(_NONE, ("clusters", "members"))},
+    ),
+    "cross_site": BuiltIn(
+        "it has each site train a model, and sends each of these models to all sites to be measured.",
+        {"train": TaskNeeds(_EACH), "evaluate": TaskNeeds()},
     ),
     "summary": _sums(
         "it computes counts, means, variances and histograms of all rows.", "summarise", "moments"

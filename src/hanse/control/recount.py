@@ -192,7 +192,10 @@ class Recount:
         metrics: dict[str, float] = {}
         for exchange in asked:
             metrics |= _means(exchange)
-        for text in _differences(event.metrics, metrics, _largest(asked)):
+        pooled = tuple(f"{name}." for name, spec in plan.group_specs.items() if spec.pooled)
+        # Those of binned scores follow from sums, which are not signed results.
+        stated = {name: value for name, value in event.metrics.items() if not name.startswith(pooled)}
+        for text in _differences(stated, metrics, _largest(asked)):
             yield "results", f"{place}: {text}"
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.workflow.averages import mean_metrics
+from hanse.algorithms.evaluation.scores import scores
 from hanse.workflow.federation import Federation
 
 
 def evaluate(federation: Federation) -> None:
     """Federated evaluation: measure the plan's `initial_model` at every site, changing nothing."""
     for round in federation.rounds():
-        round.commit(round.model, metrics=mean_metrics(round.ask("evaluate")))
+        round.commit(round.model, metrics=scores(round, round.model))
 
 
 def _keys(_: Settings) -> Keys:

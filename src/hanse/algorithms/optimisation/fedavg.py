@@ -9,7 +9,7 @@ from __future__ import annotations
 from hanse.aggregation.base import ServerOptimizer
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import scores
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.workflow.federation import Federation, Round
 
@@ -30,7 +30,7 @@ def _average(round: Round, optimizer: ServerOptimizer) -> None:
     # A function of its own: what a round has read is let go of before the next one begins.
     update = round.sum("train")
     model, state = stepped(round, delta_of(update, "fedavg"), optimizer)
-    round.commit(model, metrics={**update.metrics, **scores(round, model)}, state=state)
+    round.commit(model, metrics={**metrics_of(round.plan, update), **scores(round, model)}, state=state)
 
 
 def _keys(_: Settings) -> Keys:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import scores
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of
 from hanse.core.values.parameters import add
 from hanse.workflow.federation import Federation
@@ -36,7 +36,7 @@ def fednova(federation: Federation) -> None:
         delta = delta_of(update, NAME)
         effective = float(np.asarray(update.groups[STEPS]))
         model = add(round.model, delta, scale=effective)
-        round.commit(model, metrics={**update.metrics, **scores(round, model)})
+        round.commit(model, metrics={**metrics_of(round.plan, update), **scores(round, model)})
 
 
 def _keys(settings: FedNovaSettings) -> Keys:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import scores
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.algorithms.own_task import arrays
 from hanse.core.values.groups import zeros_like
@@ -47,7 +47,7 @@ def scaffold(federation: Federation) -> None:
         model, state = stepped(round, delta_of(update, NAME), optimizer)
         change = arrays(update, CONTROL)
         control = add(dict(control), change, scale=len(update.sites) / len(round.population))
-        metrics = {**update.metrics, **scores(round, model)}
+        metrics = {**metrics_of(round.plan, update), **scores(round, model)}
         round.commit(model, metrics, {**state, CONTROL: control})
 
 

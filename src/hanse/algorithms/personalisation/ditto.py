@@ -11,16 +11,16 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import scores
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.values.schema import Label
 from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation
 
 NAME = "ditto"
 TASK = "personalise"
-PREFIX = "personal_"
-"""Before the names of the metrics of the sites' own models."""
+PREFIX = BUILT_IN[NAME].prefixes[TASK]
 
 
 class DittoSettings(Settings):
@@ -41,7 +41,7 @@ def ditto(federation: Federation) -> None:
         own = mean_metrics(round.ask(TASK, common))
         model, state = stepped(round, delta_of(update, NAME), optimizer)
         personal = {f"{PREFIX}{name}": value for name, value in own.items()}
-        round.commit(model, {**update.metrics, **scores(round, model), **personal}, state)
+        round.commit(model, {**metrics_of(round.plan, update), **scores(round, model), **personal}, state)
 
 
 def _keys(settings: DittoSettings) -> Keys:

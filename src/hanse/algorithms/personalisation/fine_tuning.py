@@ -11,8 +11,9 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import scores
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.values.schema import Label
 from hanse.errors import WorkflowError
 from hanse.workflow.averages import mean_metrics
@@ -20,8 +21,7 @@ from hanse.workflow.federation import Federation
 
 NAME = "fine_tuning"
 TASK = "fine_tune"
-PREFIX = "fine_tuned_"
-"""Before the names of the metrics of the sites' own models."""
+PREFIX = BUILT_IN[NAME].prefixes[TASK]
 
 
 class FineTuningSettings(Settings):
@@ -44,7 +44,7 @@ def fine_tuning(federation: Federation) -> None:
     for round in federation.rounds():
         update = round.sum("train")
         model, state = stepped(round, delta_of(update, NAME), optimizer)
-        metrics = {**update.metrics, **scores(round, model)}
+        metrics = {**metrics_of(round.plan, update), **scores(round, model)}
         if round.number == plan.rounds:
             own = mean_metrics(round.ask(TASK, model))
             metrics |= {f"{PREFIX}{name}": value for name, value in own.items()}

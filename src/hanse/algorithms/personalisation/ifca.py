@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import scores
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.own_task import arrays
 from hanse.core.values.groups import Group, zeros_like
 from hanse.core.values.parameters import Array, Parameters, add
@@ -88,7 +88,7 @@ def ifca(federation: Federation) -> None:
         update = round.sum("train")
         members = np.asarray(update.groups[MEMBERS])
         model = merged(round.model, arrays(update, CLUSTERS), members)
-        metrics = {**update.metrics, **scores(round, model)}
+        metrics = {**metrics_of(round.plan, update), **scores(round, model)}
         round.commit(model, metrics, results={MEMBERS: members})
 
 

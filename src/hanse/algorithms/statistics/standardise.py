@@ -15,13 +15,13 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys
+from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.algorithms.own_task import arrays
 from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings
 from hanse.core.values.groups import Group
 from hanse.errors import WorkflowError
-from hanse.workflow.averages import mean_metrics
-from hanse.workflow.federation import Federation, Round
+from hanse.workflow.federation import Federation
 
 NAME = "standardise_then_train"
 TASK = "measure"
@@ -84,14 +84,7 @@ def standardise_then_train(federation: Federation) -> None:
         sent = {SCALER: federation.results[SCALER]}
         update = round.sum("train", groups=sent)
         model, state = stepped(round, delta_of(update, NAME), optimizer)
-        round.commit(model, {**update.metrics, **_scores(round, model, sent)}, state)
-
-
-def _scores(round: Round, model: Mapping[str, Any], sent: Mapping[str, Group]) -> dict[str, float]:
-    if "evaluate" not in round.plan.tasks:
-        return {}
-    groups = {name: sent[name] for name in round.plan.tasks["evaluate"].receives if name in sent}
-    return mean_metrics(round.ask("evaluate", model, groups=groups))
+        round.commit(model, {**metrics_of(round.plan, update), **scores(round, model, sent)}, state)
 
 
 def _keys(settings: StandardiseSettings) -> Keys:

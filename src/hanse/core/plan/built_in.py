@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hanse.core.plan.groups import GroupSpec
 from hanse.core.plan.tasks import TaskPlan
 
 Disclosed = Literal["none", "aggregate", "individual"]
@@ -42,6 +43,7 @@ class BuiltIn:
         streams: Whether it takes updates one by one as they come.
         chooses: Whether it asks single sites of a round's cohort.
         given_model: Whether the plan has to have an `initial_model`.
+        prefixes: What stands before the names of a task's metrics where they are committed, by task.
     """
 
     says: str
@@ -49,6 +51,7 @@ class BuiltIn:
     streams: bool = False
     chooses: bool = False
     given_model: bool = False
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
 def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) -> Iterator[str]:
@@ -83,6 +86,29 @@ def _sums(says: str, task: str, group: str) -> BuiltIn:
     return BuiltIn(says, {task: TaskNeeds(groups=(group,))})
 
 
+def committed_metrics(
+    workflow: str, tasks: Mapping[str, TaskPlan], specs: Mapping[str, GroupSpec]
+) -> set[str]:
+    """Names of the metrics that a built-in workflow may commit.
+
+    Args:
+        workflow: A name of `BUILT_IN`.
+        tasks: The plan's tasks.
+        specs: The plan's groups.
+    """
+    names = set()
+    for task, plan in tasks.items():
+        prefix = BUILT_IN[workflow].prefixes.get(task, "")
+        names |= {f"{prefix}{metric}" for metric in plan.discloses.metrics}
+        for group in plan.discloses.groups:
+            if specs[group].pooled:
+                names |= {f"{group}.{metric}{end}" for metric in POOLED_METRICS for end in ("", "_bound")}
+    return names
+
+
+POOLED_METRICS = ("auc", "average_precision", "calibration_error")
+"""Metrics that built-in workflows read from binned scores, named after the group: `scores.auc`."""
+
 BUILT_IN: dict[str, BuiltIn] = {
     "fedavg": BuiltIn(
         "each round it averages what the sites send into one model.", {"train": TaskNeeds(_ANY)}
@@ -111,10 +137,12 @@ BUILT_IN: dict[str, BuiltIn] = {
     "ditto": BuiltIn(
         "it averages what the sites send into one model, and has each site train one of its own.",
         {"train": TaskNeeds(_ANY), "personalise": TaskNeeds(_KEPT)},
+        prefixes={"personalise": "personal_"},
     ),
     "fine_tuning": BuiltIn(
         "it averages what the sites send into one model, which each site trains further for itself.",
         {"train": TaskNeeds(_ANY), "fine_tune": TaskNeeds(_KEPT)},
+        prefixes={"fine_tune": "fine_tuned_"},
     ),
     "ifca": BuiltIn(
         "it averages what the sites send into several models, of which each site picks one.",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.aggregation import Aggregation
-from hanse.core.plan.built_in import BUILT_IN, missing
+from hanse.core.plan.built_in import BUILT_IN, committed_metrics, missing
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import GroupRules, check_cells
@@ -272,7 +272,7 @@ class Plan(PlanSection):
     def _check_built_in(self) -> None:
         for problem in missing(self.workflow, self.tasks, has_model=self.first_model == "file"):
             raise ValueError(problem)
-        measured = {metric for task in self.tasks.values() for metric in task.discloses.metrics}
+        measured = committed_metrics(self.workflow, self.tasks, self.group_specs)
         for key, goal in (("keep_best", self.keep_best), ("early_stop", self.early_stop)):
             if goal is not None and goal.metric not in measured:
                 raise ValueError(f"`{key}` looks at the metric {goal.metric!r}, which no task discloses")

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
 from hanse.algorithms.statistics.summary import bin_edges
-from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings
+from hanse.algorithms.table import Categories, ColumnName, Floats, Table, TableSettings, column_names
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Array
 from hanse.errors import WorkflowError
@@ -43,6 +43,7 @@ class QuantileSettings(TableSettings):
         (0.25, 0.5, 0.75), min_length=1, max_length=1_000, description="Which ones, above 0 and at most 1."
     )
     bins: int = Field(64, ge=2, le=100_000, description="Bins of equal width that an interval is cut into.")
+    by: Categories | None = Field(None, description="A column of categories; quantiles of each.")
     refinements: int = Field(
         4, ge=1, le=50, description="Rounds; each makes the bound smaller by the number of bins."
     )
@@ -61,12 +62,17 @@ class QuantileSettings(TableSettings):
         """The columns, sorted: a manifest sorts the keys of a table."""
         return tuple(sorted(self.ranges))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of categories of `by` (1 without), of columns and of quantiles."""
+        return (len(self.by.categories) if self.by else 1, len(self.ranges), len(self.quantiles))
+
 
 def first_intervals(settings: QuantileSettings) -> Floats:
-    """The ranges, as intervals for each column and quantile, shape (columns, quantiles, 2)."""
+    """The ranges, as intervals for each category, column and quantile; see `local`."""
     ranges = np.array([settings.ranges[name] for name in settings.columns])
     ranges[:, 0] = np.nextafter(ranges[:, 0], -np.inf)  # an interval lacks its lower end, a range has it
-    return np.repeat(ranges[:, np.newaxis], len(settings.quantiles), axis=1)
+    return np.array(np.broadcast_to(ranges[:, np.newaxis], (*settings.shape, 2)))
 
 
 def local(table: Table, settings: QuantileSettings, intervals: Floats) -> tuple[int, dict[str, Group]]:
@@ -75,25 +81,28 @@ def local(table: Table, settings: QuantileSettings, intervals: Floats) -> tuple[
     Args:
         table: The rows.
         settings: The plan's.
-        intervals: Each above its lower and up to its upper end, shape (columns, quantiles, 2).
+        intervals: Each above its lower and up to its upper end, shape (categories, columns, quantiles, 2).
 
     Returns:
-        The number of rows, and the group `located`: `count`, shape (); `below`, how many values are at most
-        the lower end, (columns, quantiles); `inside`, (columns, quantiles, bins).
+        The number of rows, and the group `located`: `count`, shape (categories,); `below`, how many values
+        are at most the lower end, (categories, columns, quantiles); `inside`, (categories, columns,
+        quantiles, bins).
     """
-    rows = table.complete(settings.columns, settings.missing)
+    by = [settings.by] if settings.by else []
+    rows = table.complete([*settings.columns, *column_names(by)], settings.missing)
+    codes = rows.codes(settings.by) if settings.by else np.zeros(len(rows), np.int64)
     values = rows.numbers(settings.columns)
-    inside = np.zeros((*intervals.shape[:2], settings.bins), np.int64)
-    below = np.zeros(intervals.shape[:2], np.int64)
-    for column, quantile in np.ndindex(below.shape):
-        low, high = intervals[column, quantile]
+    inside = np.zeros((*settings.shape, settings.bins), np.int64)
+    below = np.zeros(settings.shape, np.int64)
+    for place in np.ndindex(settings.shape):
+        low, high = intervals[place]
         edges = bin_edges(low, high, settings.bins)
-        places = np.searchsorted(edges, values[:, column], side="left")  # edge < value <= next edge
-        counts = np.bincount(places, minlength=settings.bins + 2)
-        below[column, quantile] = counts[0]
-        inside[column, quantile] = counts[1:-1]
-    located = {"count": np.array(len(rows), np.int64), "below": below, "inside": inside}
-    return len(rows), {"located": located}
+        chosen = values[codes == place[0], place[1]]
+        bins = np.searchsorted(edges, chosen, side="left")  # edge < value <= next edge
+        counts = np.bincount(bins, minlength=settings.bins + 2)
+        below[place], inside[place] = counts[0], counts[1:-1]
+    count = np.bincount(codes, minlength=settings.shape[0]).astype(np.int64)
+    return len(rows), {"located": {"count": count, "below": below, "inside": inside}}
 
 
 def refined(located: Mapping[str, Any], settings: QuantileSettings, intervals: Floats) -> Floats:
@@ -107,30 +116,35 @@ def refined(located: Mapping[str, Any], settings: QuantileSettings, intervals: F
     Raises:
         WorkflowError: There are no rows, or a quantile is outside the column's range.
     """
-    count = int(located["count"])
-    if not count:
-        raise WorkflowError("no site has rows to take quantiles of")
     found = np.empty_like(intervals)
-    for column, quantile in np.ndindex(intervals.shape[:2]):
+    for place in np.ndindex(settings.shape):
+        count, below = int(located["count"][place[0]]), located["below"][place]
+        quantile, column = settings.quantiles[place[2]], settings.columns[place[1]]
+        if not count:
+            raise WorkflowError("no site has rows to take quantiles of, or none of a category")
         # As it is written: 0.1 of 30 values is the third, though 0.1 * 30 is more than 3.
-        rank = max(math.ceil(round(settings.quantiles[quantile] * count, 9)), 1)
-        upto = located["below"][column, quantile] + np.cumsum(located["inside"][column, quantile])
-        place = int(np.searchsorted(upto, rank, side="left"))
-        if place == settings.bins or located["below"][column, quantile] >= rank:
+        rank = max(math.ceil(round(quantile * count, 9)), 1)
+        upto = below + np.cumsum(located["inside"][place])
+        bin = int(np.searchsorted(upto, rank, side="left"))
+        if bin == settings.bins or below >= rank:
             raise WorkflowError(
-                f"the quantile {settings.quantiles[quantile]:g} of {settings.columns[column]!r} is outside "
-                "its range",
+                f"the quantile {quantile:g} of {column!r} is outside its range",
                 mend="Widen `ranges` of the column.",
             )
-        low, high = intervals[column, quantile]
-        edges = bin_edges(low, high, settings.bins)
-        found[column, quantile] = edges[place : place + 2]
+        low, high = intervals[place]
+        found[place] = bin_edges(low, high, settings.bins)[bin : bin + 2]
     return found
 
 
-def results(intervals: Floats) -> dict[str, Array]:
-    """`value`, the middle of each interval, and `bound`, how far the quantile is from it at most."""
-    low, high = intervals[..., 0], intervals[..., 1]
+def results(intervals: Floats, settings: QuantileSettings) -> dict[str, Array]:
+    """The quantiles, as far as they are found.
+
+    Returns:
+        `value`, the middle of each interval, and `bound`, how far the quantile is from it at most; shape
+        (columns, quantiles), the columns sorted by name; with `by`, with an axis of categories before.
+    """
+    found = intervals if settings.by else intervals[0]
+    low, high = found[..., 0], found[..., 1]
     return {"value": low / 2 + high / 2, "bound": (high - low) / 2}
 
 
@@ -141,13 +155,13 @@ def quantiles(federation: Federation) -> None:
         intervals = np.asarray(round.state.get("intervals", first_intervals(settings)))
         located = arrays(round.sum(TASK, groups={"intervals": intervals}), "located")
         intervals = refined(located, settings, intervals)
-        round.commit(state={"intervals": intervals}, results={NAME: results(intervals)})
+        round.commit(state={"intervals": intervals}, results={NAME: results(intervals, settings)})
 
 
 def _keys(settings: QuantileSettings) -> Keys:
-    shape = [len(settings.columns), len(settings.quantiles)]
+    shape = list(settings.shape)
     located = {
-        "count": {"int64": []},
+        "count": {"int64": shape[:1]},
         "below": {"int64": shape},
         "inside": {"int64": [*shape, settings.bins]},
     }

@@ -31,7 +31,7 @@ def located(chosen: QuantileSettings, refinements: int) -> Any:
     for _ in range(refinements):
         sums = total(heart(), lambda table, at=intervals: local(table, chosen, at))
         intervals = refined(sums["located"], chosen, intervals)
-    return results(intervals)
+    return results(intervals, chosen)
 
 
 @pytest.mark.parametrize("refinements", [1, 2, 5])
@@ -43,6 +43,20 @@ def test_quantiles_are_within_the_bound_of_those_of_the_pooled_rows(refinements:
         assert (np.abs(found["value"][place] - expected) <= found["bound"][place]).all()
         width = RANGES[name][1] - RANGES[name][0]
         np.testing.assert_allclose(found["bound"][place], width / 32**refinements / 2, rtol=1e-6)
+
+
+def test_each_category_has_quantiles_of_its_own() -> None:
+    by = {"column": "sex", "categories": [0, 1]}
+
+    found, data = located(settings(bins=32, by=by), 4), pooled(heart())
+
+    for category in (0, 1):
+        for place, name in enumerate(sorted(RANGES)):
+            rows = data[name][data["sex"] == category]
+            expected = np.quantile(rows, QUANTILES, method="inverted_cdf")
+            assert (
+                np.abs(found["value"][category, place] - expected) <= found["bound"][category, place]
+            ).all()
 
 
 def test_a_value_at_the_lower_end_of_the_range_is_found() -> None:
@@ -61,7 +75,7 @@ def test_a_quantile_outside_of_the_range_is_refused() -> None:
 
 def test_no_rows_are_refused() -> None:
     chosen = settings()
-    empty = {"count": 0, "below": np.zeros((3, 5)), "inside": np.zeros((3, 5, 64))}
+    empty = {"count": [0], "below": np.zeros((1, 3, 5)), "inside": np.zeros((1, 3, 5, 64))}
 
     with pytest.raises(WorkflowError, match="no site has rows"):
         refined(empty, chosen, first_intervals(chosen))

@@ -21,6 +21,7 @@ from diagrams import import_diagram, member_diagram, run_diagram
 from pictures import overview, processes, round_sequence
 
 import hanse.errors
+from hanse.algorithms.registry import ALGORITHMS
 from hanse.cli.main import COMMANDS, load
 from hanse.config.reference import plan_reference, settings_reference
 from hanse.core.values.digests import DIGEST_PATTERN
@@ -33,6 +34,7 @@ from hanse.wire.protocol import PROTOCOL_HEADER, RANGE_HEADER, SPOKEN
 
 DOCS = Path(__file__).resolve().parent
 VECTORS = DOCS.parent / "tests" / "vectors" / "canonical.json"
+_WITH_PARTS = ("canonical-json.md", "algorithms.md")
 _MARKED = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -65,7 +67,7 @@ def pages() -> dict[Path, str]:
         reference / "http.md": http_reference(),
         reference / "openapi.json": json.dumps(openapi(), indent=1, sort_keys=True) + "\n",
         reference / "errors.md": error_reference(),
-        DOCS / "canonical-json.md": with_generated_parts((DOCS / "canonical-json.md").read_text("utf-8")),
+        **{DOCS / page: with_generated_parts((DOCS / page).read_text("utf-8")) for page in _WITH_PARTS},
         **{DOCS / "assets" / "diagrams" / f"{name}.svg": svg for name, svg in diagrams().items()},
     }
 
@@ -121,8 +123,28 @@ _DIGESTS = ("manifest", "record", "statement", "signed_statement")
 
 def with_generated_parts(text: str) -> str:
     """A page with the parts between its marks made again."""
-    parts = {"canonical vectors": vector_tables}
+    parts = {"canonical vectors": vector_tables, "algorithms": algorithm_tables}
     return _MARKED.sub(lambda mark: f"{mark[1]}\n{parts[mark[2]]()}\n\n{mark[3]}", text)
+
+
+def algorithm_tables() -> str:
+    """One table a field: each algorithm with its settings, what travels, what stays, and its paper."""
+    fields: dict[str, list[tuple[str, ...]]] = {}
+    for algorithm in ALGORITHMS.values():
+        settings = ", ".join(f"`{name}`" for name in algorithm.settings.model_fields)
+        row = (
+            f"`{algorithm.name}`",
+            settings,
+            algorithm.travels,
+            "yes" if algorithm.sums_suffice else "no",
+            algorithm.stays,
+            algorithm.paper,
+        )
+        fields.setdefault(algorithm.field, []).append(row)
+    head = ("algorithm", "settings", "what travels", "sums are enough", "what stays at the site", "paper")
+    return "\n".join(
+        f"### {field.capitalize()}\n\n{_table(head, rows)}" for field, rows in fields.items()
+    ).rstrip()
 
 
 def vector_tables() -> str:

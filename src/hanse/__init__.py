@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hanse.algorithms.table_learner import TableLearner
     from hanse.core.values.groups import zeros_like
     from hanse.core.values.parameters import add
     from hanse.core.values.score_histogram import binned_scores
@@ -32,6 +33,7 @@ _HOMES = {
     "Learner": "hanse.learners.base",
     "Round": "hanse.workflow.federation",
     "Site": "hanse.core.values.site",
+    "TableLearner": "hanse.algorithms.table_learner",
     "Task": "hanse.core.values.update",
     "TaskResult": "hanse.core.values.update",
     "Update": "hanse.core.values.update",
@@ -53,6 +55,7 @@ __all__ = [
     "Learner",
     "Round",
     "Site",
+    "TableLearner",
     "Task",
     "TaskResult",
     "Update",

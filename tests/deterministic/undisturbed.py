@@ -11,6 +11,7 @@ from tests.blobs import named
 from tests.deterministic.service_fixture import CODE, FIRST
 
 from hanse.aggregation.fedavg import fed_avg
+from hanse.algorithms.optimisation.fedavg import fedavg
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
@@ -32,7 +33,6 @@ from hanse.learners.perform import Ask, perform, setup_seed
 from hanse.learners.session import LearnerSession
 from hanse.wire.tensors import encode
 from hanse.workflow.base import CommitRequest, Host, Request, Standing
-from hanse.workflow.built_in import fedavg
 from hanse.workflow.federation import Federation
 
 Committed = list[tuple[str, dict[str, float]]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.integration.deployment import Site as DeployedSite
 
+from hanse.algorithms.registry import WORKFLOWS
 from hanse.config.bundle import write_bundle
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.core.run.events import Event
@@ -24,7 +25,6 @@ from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
-from hanse.workflow.built_in import BUILT_IN
 
 Participation = Mapping[tuple[int, str], tuple[str, ...]]
 """Who answered, by round and task."""
@@ -54,7 +54,7 @@ def undisturbed_model(
             started_ms=0,
             listener=lambda run, event: None,
         )
-        return host.drive(BUILT_IN[loaded.manifest.plan.workflow]).model
+        return host.drive(WORKFLOWS[loaded.manifest.plan.workflow]).model
 
 
 def _session(loaded: LoadedPlan, site: DeployedSite, scratch: Path) -> Session:

@@ -28,6 +28,7 @@ def test_the_public_names_are_these() -> None:
         "Learner",
         "Round",
         "Site",
+        "TableLearner",
         "Task",
         "TaskResult",
         "Update",

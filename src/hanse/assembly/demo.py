@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hanse.config.load import LoadedPlan, load_plan
+from hanse.assembly.plan_file import load_plan
+from hanse.config.load import LoadedPlan
 from hanse.config.write import to_yaml
 from hanse.demo.comparison import compare
 from hanse.demo.files import write_plan

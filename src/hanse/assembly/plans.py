@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hanse.assembly.plan_file import load_plan
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
@@ -17,7 +18,6 @@ from hanse.collaborator.review import decide_plan
 from hanse.collaborator.rosters import settle_signing_key
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import IDENTITY, PLANS
-from hanse.config.load import load_plan
 from hanse.config.settings import load_site
 from hanse.core.plan.manifest import Manifest
 from hanse.errors import HanseError, PolicyError

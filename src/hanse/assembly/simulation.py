@@ -11,7 +11,8 @@ from os import strerror
 from pathlib import Path
 from typing import Any
 
-from hanse.config.load import LoadedPlan, load_plan
+from hanse.assembly.plan_file import load_plan
+from hanse.config.load import LoadedPlan
 from hanse.config.script import script_plan
 from hanse.config.write import to_yaml
 from hanse.core.plan.plan import fit_into_a_plan

@@ -6,7 +6,7 @@ import ast
 import difflib
 import hashlib
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,16 +39,19 @@ class LoadedPlan:
     root: Path
 
 
-def load_plan(path: Path) -> LoadedPlan:
+def load_plan(path: Path, shorthand: Callable[[Document], Document] | None = None) -> LoadedPlan:
     """Read a plan and the files it names; no code is run.
 
     Args:
         path: The YAML file. The files it names stand in its folder.
+        shorthand: Replaces keys of a plan file that stand for others, before the plan is checked; see
+            `hanse.algorithms.presets.expanded`.
 
     Raises:
         PlanError: Something is wrong with the plan or its code; tells every problem, a line each.
     """
-    document = expanded(Document.load(path, PlanError), path.parent)
+    document = Document.load(path, PlanError)
+    document = expanded(shorthand(document) if shorthand else document, path.parent)
     return gather(document.check(Plan), document, path.parent)
 
 

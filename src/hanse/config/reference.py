@@ -40,7 +40,9 @@ def plan_reference() -> str:
     """The reference of `plan.yaml`, in Markdown."""
     intro = (
         "A plan is one YAML file beside the code that it names. What is not listed here is refused. "
-        "Durations are numbers of seconds, or have a unit: ms, s, m, h, d."
+        "Durations are numbers of seconds, or have a unit: ms, s, m, h, d. "
+        "`algorithm: {name: fedprox, mu: 0.01}`, or a name alone, stands for other keys, which replace it "
+        "when the file is read: see [Algorithms](../algorithms.md)."
     )
     return f"# Plan\n\n{intro}\n\n{tables_of('plan.yaml', Plan)}\n{_local_rules()}\n\n{_transforms()}"
 

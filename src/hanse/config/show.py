@@ -6,20 +6,16 @@ import json
 
 from hanse.config.show_groups import arriving, groups_sent
 from hanse.config.units import format_duration
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.exchange_limits import may_stream, most_in_round, most_in_run
 from hanse.core.plan.local_rules import describe as describe_rule
 from hanse.core.plan.manifest import Manifest
-from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
 from hanse.core.values.significant import MOST_DIGITS
 from hanse.core.values.wording import counted, visible
-
-_WORKFLOWS = {
-    "fedavg": "The built-in workflow fedavg: each round it averages what the sites send into one model.",
-    "evaluate": "The built-in workflow evaluate: it measures the plan's model and changes nothing.",
-}
 
 
 def describe(manifest: Manifest, digest: str) -> str:
@@ -75,8 +71,8 @@ def _at_site(manifest: Manifest) -> list[str]:
 
 
 def _at_aggregator(plan: Plan) -> list[str]:
-    if plan.workflow in BUILT_IN_WORKFLOWS:
-        workflow = _WORKFLOWS[plan.workflow]
+    if plan.workflow in BUILT_IN:
+        workflow = f"The built-in workflow {plan.workflow}: {BUILT_IN[plan.workflow].says}"
     else:
         workflow = (
             f"The plan's own workflow {plan.workflow}; it decides which tasks are asked, and how often, "

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hanse.aggregation.fold import weighted_metrics
 from hanse.core.plan.asked_inputs import problem_of_ask, within_cells
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.cohort import select
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.exchange_limits import limit_line, most_in_round, most_in_run
 from hanse.core.plan.goals import improves
-from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import MEMBER_TABLE, AcceptedResult, Exchange
@@ -43,6 +44,9 @@ from hanse.wire.messages.sites import TASK_RESULT_1, purpose_of_outcome
 
 _CLOSE = 1e-9
 """Part of a metric's largest figure by which its means may differ: versions round them at other places."""
+
+_RECOUNTED = ("fedavg", "evaluate")
+"""Built-in workflows whose commits are compared with the accepted results."""
 
 Problems = Iterator[tuple[str, str]]
 """Names of checks, see `hanse.control.report.CLAIMS`, with what speaks against them."""
@@ -168,7 +172,7 @@ class Recount:
     def _by_built_in(self, run: Run, event: RoundCommitted) -> Problems:
         """Hold the commit of a built-in workflow against the answers that the workflow had."""
         plan, asked, place = run.plan, run.in_round(), f"round {event.round_number}"
-        if plan.workflow not in BUILT_IN_WORKFLOWS or event.round_number == 0:
+        if plan.workflow not in _RECOUNTED or event.round_number == 0:
             return
         tasks = [task for task in ("train", "evaluate") if task in plan.tasks]
         if plan.workflow == "evaluate":
@@ -188,7 +192,10 @@ class Recount:
         metrics: dict[str, float] = {}
         for exchange in asked:
             metrics |= _means(exchange)
-        for text in _differences(event.metrics, metrics, _largest(asked)):
+        pooled = tuple(f"{name}." for name, spec in plan.group_specs.items() if spec.pooled)
+        # Those of binned scores follow from sums, which are not signed results.
+        stated = {name: value for name, value in event.metrics.items() if not name.startswith(pooled)}
+        for text in _differences(stated, metrics, _largest(asked)):
             yield "results", f"{place}: {text}"
 
 
@@ -258,7 +265,8 @@ def _opened(run: Run, event: ExchangeOpened) -> Problems:
     if _is_summed(run.plan, event.task) and event.needed < minimum and cells is None:
         answers = counted(event.needed, "answer")
         yield "limits", f"{event.task!r} is asked for and needs {answers}; {_line(minimum)}"
-    chosen = run.plan.workflow not in BUILT_IN_WORKFLOWS and not _is_summed(run.plan, event.task)
+    own = run.plan.workflow not in BUILT_IN or BUILT_IN[run.plan.workflow].chooses
+    chosen = own and not _is_summed(run.plan, event.task)
     if chosen or event.index < 0 or event.task == INITIALISE or event.round_number != run.round_open:
         return
     asked = within_cells(run.plan, (site for site in run.cohort if site not in run.excused), cells)
@@ -334,5 +342,5 @@ def _finished(run: Run, event: RunFinished) -> Problems:
         yield "results", "the run ends with other results than were committed"
     if event.model != run.model:
         yield "results", "the run ends with another model than the last that was committed"
-    if run.plan.workflow in BUILT_IN_WORKFLOWS and not run.complete:
+    if run.plan.workflow in BUILT_IN and not run.complete:
         yield "results", f"{run.plan.workflow} ends before the last round of the plan"

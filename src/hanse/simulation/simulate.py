@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hanse.algorithms.registry import WORKFLOWS
 from hanse.config.bundle import write_bundle
 from hanse.config.document import Document
 from hanse.config.load import LoadedPlan
@@ -38,7 +39,6 @@ from hanse.simulation.scripts import Script, begin, end, prepare, script_session
 from hanse.simulation.shares import Shares
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
-from hanse.workflow.built_in import BUILT_IN
 from hanse.workflow.federation import Federation
 
 
@@ -320,4 +320,4 @@ def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str
 
 
 def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
-    return BUILT_IN.get(plan.workflow) or load_function(bundle, plan.workflow)
+    return WORKFLOWS.get(plan.workflow) or load_function(bundle, plan.workflow)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hanse.algorithms.evaluation.evaluate import evaluate
+from hanse.algorithms.optimisation.fedavg import fedavg
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event
@@ -31,7 +33,6 @@ from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import SimulationHost, Submission
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.workflow.averages import mean_metrics
-from hanse.workflow.built_in import evaluate, fedavg
 from hanse.workflow.federation import Federation
 
 INDIVIDUAL = {"update": "individual", "metrics": ["loss"]}

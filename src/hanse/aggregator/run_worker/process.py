@@ -26,6 +26,7 @@ from hanse.aggregator.run_worker.protocol import (
     SumReply,
     WorkerModel,
 )
+from hanse.algorithms.registry import WORKFLOWS
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.plan import Plan
 from hanse.core.values.groups import Groups, as_file, flattened, from_file, nested
@@ -42,7 +43,6 @@ from hanse.updates.aggregate_file import opened_aggregate
 from hanse.updates.incoming import opened_answer
 from hanse.wire.tensors import digest_of, open_file, write_file
 from hanse.workflow.base import CommitRequest, Host, OpenedRound, Request, Standing
-from hanse.workflow.built_in import BUILT_IN
 from hanse.workflow.federation import Federation
 
 R = TypeVar("R", bound=Strict)
@@ -83,8 +83,8 @@ def _last_word(plan: Plan, bundle: Path, host: Host) -> Call:
 
 
 def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
-    if plan.workflow in BUILT_IN:
-        return BUILT_IN[plan.workflow]
+    if plan.workflow in WORKFLOWS:
+        return WORKFLOWS[plan.workflow]
     return load_function(bundle, plan.workflow)
 
 

@@ -42,7 +42,7 @@ def _plan() -> None:
 @app.command()
 def check(plan: PlanFile, json: Json = False) -> None:
     """Check a plan with its code, and say what it would run; nothing is run."""
-    from hanse.config.load import load_plan
+    from hanse.assembly.plan_file import load_plan
     from hanse.config.show import describe
     from hanse.core.plan.policy import default_refusals
 

@@ -54,9 +54,9 @@ def submit(
     Prints the id of the run, and on the standard error what may hold it up: too few sites, or sites
     that are not connected.
     """
+    from hanse.assembly.plan_file import load_plan
     from hanse.cli.watch.follow import follow, must_be_finished
     from hanse.cli.watch.live import View
-    from hanse.config.load import load_plan
     from hanse.control.submission import submit_plan
     from hanse.core.plan.policy import default_refusals
     from hanse.wire.wording import submission_warnings

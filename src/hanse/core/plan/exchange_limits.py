@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.groups import MODEL
-from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 
 
@@ -26,9 +27,10 @@ def methods_of(plan: Plan) -> tuple[str, ...]:
 def may_stream(plan: Plan, task: str) -> bool:
     """Check if the workflow may stream a task, so that a round does not bound the exchanges of the task.
 
-    A built-in workflow streams nothing, and a stream gives each site's own update and takes no groups.
+    Few built-in workflows stream; a stream gives each site's own update and takes no groups.
     """
-    if plan.workflow in BUILT_IN_WORKFLOWS or task == INITIALISE:
+    streams = plan.workflow not in BUILT_IN or BUILT_IN[plan.workflow].streams
+    if not streams or task == INITIALISE:
         return False
     found = plan.tasks[task]
     return not found.discloses.groups and not found.discloses.in_sums and found.receives == (MODEL,)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.aggregation import Aggregation
+from hanse.core.plan.built_in import BUILT_IN, committed_metrics, missing
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import GroupRules, check_cells
@@ -23,8 +24,6 @@ from hanse.core.plan.transforms import Compression
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.schema import CodePath, Label, Name, Reference, check_reference
 from hanse.core.values.significant import MOST_DIGITS
-
-BUILT_IN_WORKFLOWS = ("fedavg", "evaluate")
 
 MOST_FILES = 500
 """Files of a plan's code."""
@@ -70,7 +69,11 @@ class Plan(PlanSection):
         description="Arguments of the script, which it finds in `sys.argv`; each is text.",
         json_schema_extra=new_since("0.2"),
     )
-    workflow: str = Field("fedavg", max_length=200, description="`fedavg`, `evaluate`, or `module:function`.")
+    workflow: str = Field(
+        "fedavg",
+        max_length=200,
+        description="A built-in workflow by its name, such as `fedavg`, or `module:function`.",
+    )
     rounds: int = Field(1, ge=1, le=1_000_000, description="Rounds of the run.")
     seed: int = Field(0, ge=0, lt=2**53, description="Seed of every random choice of the run.")
     data: tuple[Label, ...] = Field((), max_length=100, description="Data sources that every site must have.")
@@ -182,8 +185,8 @@ class Plan(PlanSection):
     @field_validator("workflow")
     @classmethod
     def _known(cls, value: str) -> str:
-        if ":" not in value and value not in BUILT_IN_WORKFLOWS:
-            known = ", ".join(BUILT_IN_WORKFLOWS)
+        if ":" not in value and value not in BUILT_IN:
+            known = ", ".join(BUILT_IN)
             raise ValueError(f"unknown workflow {value!r}; known are {known}, or your own module:function")
         return check_reference(value) if ":" in value else value
 
@@ -228,7 +231,7 @@ class Plan(PlanSection):
             for key, wanted in (("keep_best", self.keep_best), ("download", self.compression.download)):
                 if wanted:
                     raise ValueError(f"`{key}` needs a model, and the run has none (`initial_model: none`)")
-        if self.workflow in BUILT_IN_WORKFLOWS:
+        if self.workflow in BUILT_IN:
             self._check_built_in()
         return self
 
@@ -267,16 +270,9 @@ class Plan(PlanSection):
             )
 
     def _check_built_in(self) -> None:
-        task = {"fedavg": "train", "evaluate": "evaluate"}[self.workflow]
-        if task not in self.tasks:
-            raise ValueError(f"workflow {self.workflow} needs a task named `{task}` under `tasks`")
-        if self.workflow == "fedavg" and self.tasks["train"].discloses.update == "none":
-            raise ValueError(
-                "workflow fedavg needs `train` to disclose an update: `aggregate` or `individual`"
-            )
-        if self.workflow == "evaluate" and self.initial_model is None:
-            raise ValueError("workflow evaluate needs `initial_model`: the model to evaluate")
-        measured = {metric for task in self.tasks.values() for metric in task.discloses.metrics}
+        for problem in missing(self.workflow, self.tasks, has_model=self.first_model == "file"):
+            raise ValueError(problem)
+        measured = committed_metrics(self.workflow, self.tasks, self.group_specs)
         for key, goal in (("keep_best", self.keep_best), ("early_stop", self.early_stop)):
             if goal is not None and goal.metric not in measured:
                 raise ValueError(f"`{key}` looks at the metric {goal.metric!r}, which no task discloses")

@@ -10,9 +10,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.exchange_limits import all_in_run
 from hanse.core.plan.manifest import Manifest
-from hanse.core.plan.plan import BUILT_IN_WORKFLOWS, Plan
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.robust_rules import Krum
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.values.schema import Digest, Strict
@@ -121,7 +122,7 @@ def _excesses(policy: Policy, manifest: Manifest) -> list[str]:
         found.append(
             "the plan has no initial_model, and this site does not let its own first model be asked for"
         )
-    if plan.workflow not in BUILT_IN_WORKFLOWS and not policy.own_workflows:
+    if plan.workflow not in BUILT_IN and not policy.own_workflows:
         found.append(f"the plan has its own workflow {plan.workflow!r}; this site permits built-in ones only")
     if policy.max_rounds is not None and plan.rounds > policy.max_rounds:
         found.append(f"the plan has {plan.rounds} rounds; this site permits {policy.max_rounds}")

@@ -1,21 +1,16 @@
-"""The workflows that a plan can name."""
+"""Federated averaging."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.unit.workflow.hosts import INDIVIDUAL, MODEL, ScriptedHost
+from tests.unit.workflow.hosts import INDIVIDUAL, ScriptedHost
 
-from hanse.core.plan.plan import BUILT_IN_WORKFLOWS
+from hanse.algorithms.optimisation.fedavg import fedavg
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import WorkflowError
 from hanse.workflow.base import Request
-from hanse.workflow.built_in import BUILT_IN, evaluate, fedavg
 from hanse.workflow.federation import Federation
-
-
-def test_every_name_that_a_plan_may_give_has_its_workflow() -> None:
-    assert BUILT_IN.keys() == set(BUILT_IN_WORKFLOWS)
 
 
 class TestFedavg:
@@ -64,15 +59,3 @@ class TestFedavg:
 
         with pytest.raises(WorkflowError, match="to disclose an update"):
             fedavg(Federation(host))
-
-
-class TestEvaluate:
-    def test_the_plans_model_is_measured_and_stays_as_it_is(self) -> None:
-        host = ScriptedHost(rounds=1)
-        host.initial = MODEL
-        host.answer = lambda request: (Update("a", 1, {"loss": 1.0}), Update("b", 3, {"loss": 5.0}))
-
-        evaluate(Federation(host))
-
-        assert [commit.metrics for commit in host.commits] == [{}, {"loss": 4.0}]
-        assert host.commits[1].model is MODEL

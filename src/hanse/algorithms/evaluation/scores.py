@@ -1,0 +1,44 @@
+"""Metrics of a model at the sites, where the plan has a task that measures them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hanse.core.plan.plan import Plan
+from hanse.core.values.groups import Groups
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.update import Aggregate
+from hanse.workflow.averages import mean_metrics
+from hanse.workflow.federation import Round
+from hanse.workflow.pooled import pooled_metrics
+
+TASK = "evaluate"
+
+
+def scores(round: Round, model: Parameters, groups: Groups | None = None) -> dict[str, float]:
+    """Metrics of the plan's task `evaluate` on a model; empty where the plan has no such task.
+
+    Args:
+        round: The round.
+        model: What is measured.
+        groups: Groups that the workflow has for its tasks; `evaluate` is sent those that it receives.
+
+    Returns:
+        The mean of each metric; of binned scores, the metrics of all sites' examples together.
+    """
+    if TASK not in round.plan.tasks:
+        return {}
+    task = round.plan.tasks[TASK]
+    sent = {name: group for name, group in (groups or {}).items() if name in task.receives}
+    if task.discloses.in_sums:
+        return metrics_of(round.plan, round.sum(TASK, model, groups=sent))
+    return mean_metrics(round.ask(TASK, model, groups=sent))
+
+
+def metrics_of(plan: Plan, answer: Aggregate) -> dict[str, float]:
+    """The metrics of an answer, and those of each group of binned scores."""
+    metrics = dict(answer.metrics)
+    for name, group in answer.groups.items():
+        if plan.group_specs[name].pooled:
+            metrics |= pooled_metrics(name, np.asarray(group))
+    return metrics

@@ -1,0 +1,59 @@
+"""FedNova: normalised averaging (Wang et al. 2020, NeurIPS, arXiv 2007.07481).
+
+Sites do different numbers of steps tau_i; each divides its change of the model by its own (the local rule
+`normalise`, which gives tau_i as the group `steps`). With p_i the share of a site's examples,
+
+    x = x + tau_eff S p_i (y_i - x) / tau_i,   tau_eff = S p_i tau_i         (equation 8)
+
+With momentum, tau_i is the norm of the vector a_i of section 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from hanse.algorithms.base import Algorithm, Keys, Settings
+from hanse.algorithms.evaluation.scores import metrics_of, scores
+from hanse.algorithms.optimisation.server_step import delta_of
+from hanse.core.values.parameters import add
+from hanse.workflow.federation import Federation
+
+NAME = "fednova"
+STEPS = "steps"
+
+
+class FedNovaSettings(Settings):
+    """Settings of FedNova."""
+
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of the sites' optimiser.")
+
+
+def fednova(federation: Federation) -> None:
+    """Normalised averaging (Wang et al. 2020)."""
+    for round in federation.rounds():
+        update = round.sum("train")
+        delta = delta_of(update, NAME)
+        effective = float(np.asarray(update.groups[STEPS]))
+        model = add(round.model, delta, scale=effective)
+        round.commit(model, metrics={**metrics_of(round.plan, update), **scores(round, model)})
+
+
+def _keys(settings: FedNovaSettings) -> Keys:
+    rule = {"name": "normalise", **({"momentum": settings.momentum} if settings.momentum else {})}
+    train = {"local": [rule], "discloses": {"groups": {STEPS: "weighted_mean"}}}
+    return {"workflow": NAME, "groups": {STEPS: {"float64": []}}, "tasks": {"train": train}}
+
+
+FEDNOVA = Algorithm(
+    name=NAME,
+    field="optimisation",
+    paper="Wang et al. 2020, arXiv 2007.07481, equation 8",
+    travels="The model to the sites; its change divided by the number of steps, and that number, from each "
+    "site.",
+    sums_suffice=True,
+    stays="The data.",
+    settings=FedNovaSettings,
+    keys=_keys,
+    changes=("train",),
+)

@@ -1,0 +1,1 @@
+"""Regression on the pooled table, from sums over sites."""

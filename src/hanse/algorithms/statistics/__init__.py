@@ -1,0 +1,1 @@
+"""Statistics of the pooled table, from sums over sites."""

@@ -1,0 +1,103 @@
+"""k-means by Lloyd's iterations (Lloyd 1982, doi 10.1109/TIT.1982.1056489).
+
+Each round, every row goes to the nearest centre, the first of several, and each centre becomes the mean of
+its rows. A centre without rows stays. The first centres are those of the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from hanse.algorithms.base import Algorithm, Keys
+from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings, grouped_sums
+from hanse.core.values.groups import Group
+from hanse.workflow.federation import Federation
+
+NAME = "kmeans"
+TASK = "assign"
+
+
+class KMeansSettings(TableSettings):
+    """Settings of k-means."""
+
+    columns: tuple[ColumnName, ...] = Field(min_length=1, max_length=1_000, description="Columns of numbers.")
+    centres: tuple[tuple[float, ...], ...] = Field(
+        min_length=1,
+        max_length=1_000,
+        description="The first centres: a list of numbers for each, by column.",
+    )
+    rounds: int = Field(20, ge=1, le=10_000, description="Iterations.")
+
+    @model_validator(mode="after")
+    def _of_columns(self) -> Self:
+        if any(len(centre) != len(self.columns) for centre in self.centres):
+            raise ValueError("each of the `centres` has a number for each of the `columns`")
+        return self
+
+
+def local(table: Table, settings: KMeansSettings, centres: Floats) -> tuple[int, dict[str, Group]]:
+    """Assign the rows of one site to the nearest centres.
+
+    Returns:
+        The number of rows, and the group `clusters`: `sums`, shape (k, columns); `counts`, (k,);
+        `inertia`, the sum of squared distances, ().
+    """
+    rows = table.complete(settings.columns, settings.missing)
+    values = rows.numbers(settings.columns)
+    distances = ((values[:, np.newaxis] - centres) ** 2).sum(axis=2)
+    nearest = distances.argmin(axis=1)
+    clusters = {
+        "sums": grouped_sums(values, nearest, len(centres)),
+        "counts": np.bincount(nearest, minlength=len(centres)).astype(np.int64),
+        "inertia": np.array(distances.min(axis=1).sum()),
+    }
+    return len(rows), {"clusters": clusters}
+
+
+def moved(clusters: Mapping[str, Any], centres: Floats) -> Floats:
+    """The next centres, from the sums over all sites."""
+    counts = clusters["counts"][:, np.newaxis]
+    return np.asarray(np.where(counts > 0, clusters["sums"] / np.maximum(counts, 1), centres))
+
+
+def kmeans(federation: Federation) -> None:
+    """k-means on the pooled table, one iteration a round; ends to ask once no centre moves."""
+    settings = KMeansSettings.of(federation.options, NAME)
+    for round in federation.rounds(first={"centres": np.array(settings.centres)}):
+        if round.state.get("settled", np.zeros(())):
+            round.commit(state=round.state)
+            continue
+        before = round.model["centres"]
+        clusters = arrays(round.sum(TASK), "clusters")
+        centres = moved(clusters, before)
+        round.commit(
+            {"centres": centres},
+            state={"settled": np.array(float(np.array_equal(centres, before)))},
+            results={
+                NAME: {"centres": centres, "counts": clusters["counts"], "inertia": clusters["inertia"]}
+            },
+        )
+
+
+def _keys(settings: KMeansSettings) -> Keys:
+    k, p = len(settings.centres), len(settings.columns)
+    clusters = {"sums": {"float64": [k, p]}, "counts": {"int64": [k]}, "inertia": {"float64": []}}
+    task = OwnTask(TASK, {"clusters": clusters}, model=True)
+    return own_keys(NAME, settings, [task], rounds=settings.rounds)
+
+
+KMEANS = Algorithm(
+    name=NAME,
+    field="statistics",
+    paper="Lloyd 1982, doi 10.1109/TIT.1982.1056489",
+    travels="The centres to the sites; sums and numbers of rows by centre, over all sites.",
+    sums_suffice=True,
+    stays="The rows, and the cluster of each.",
+    settings=KMeansSettings,
+    keys=_keys,
+)

@@ -1,0 +1,1 @@
+"""Survival analysis of the pooled table, from sums over sites."""

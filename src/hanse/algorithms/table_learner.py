@@ -1,0 +1,128 @@
+"""A ready learner for the algorithms on tables: the site's code gives columns, and no arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hanse.algorithms.base import CombinedSettings
+from hanse.algorithms.regression import linear, logistic, poisson
+from hanse.algorithms.statistics import (
+    contingency,
+    kmeans,
+    meta_analysis,
+    naive_bayes,
+    pca,
+    quantiles,
+    standardise,
+    summary,
+)
+from hanse.algorithms.survival import cox, kaplan_meier, log_rank
+from hanse.algorithms.table import Columns, Table
+from hanse.core.values.groups import Group
+from hanse.core.values.parameters import Parameters
+from hanse.core.values.update import Task, TaskResult
+
+S = TypeVar("S", bound=CombinedSettings)
+
+
+class TableLearner:
+    """Performs the tasks of the algorithms on tables.
+
+        def learner(site):
+            return hanse.TableLearner(pandas.read_csv(site.data["patients"]), site.options)
+
+    The plan's `algorithm` says which columns are used, and how. Statistics are of all rows given here.
+
+    Args:
+        columns: Columns by name, each of one value a row: a dict of arrays or lists, or a data frame. A
+            missing value is NaN, None or an empty text.
+        options: `site.options`, where the plan has the settings of its algorithm.
+
+    Raises:
+        TaskError: The columns have not the same length, or one is not a column.
+    """
+
+    def __init__(self, columns: Columns, options: Mapping[str, Any]) -> None:
+        self._table = Table(columns)
+        self._options = options
+
+    def summarise(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.summary.local`."""
+        return self._answer(summary.SummarySettings, summary.NAME, summary.local)
+
+    def locate(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.quantiles.local`."""
+        at = np.asarray(task.groups["intervals"])
+        return self._answer(
+            quantiles.QuantileSettings, quantiles.NAME, lambda rows, own: quantiles.local(rows, own, at)
+        )
+
+    def tabulate(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.contingency.local`."""
+        return self._answer(contingency.ContingencySettings, contingency.NAME, contingency.local)
+
+    def measure(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.standardise.local`."""
+        return self._answer(standardise.StandardiseSettings, standardise.NAME, standardise.local)
+
+    def moments(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.pca.local`."""
+        return self._answer(pca.PcaSettings, pca.NAME, pca.local)
+
+    def assign(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.kmeans.local`."""
+        at = np.asarray(parameters["centres"])
+        return self._answer(kmeans.KMeansSettings, kmeans.NAME, lambda rows, own: kmeans.local(rows, own, at))
+
+    def class_moments(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.naive_bayes.local`."""
+        return self._answer(naive_bayes.NaiveBayesSettings, naive_bayes.NAME, naive_bayes.local)
+
+    def effect(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.statistics.meta_analysis.local`."""
+        tau2 = float(np.asarray(task.groups["tau2"]))
+        return self._answer(
+            meta_analysis.MetaAnalysisSettings,
+            meta_analysis.NAME,
+            lambda rows, own: meta_analysis.local(rows, own, tau2),
+        )
+
+    def gram(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.regression.linear.local`."""
+        return self._answer(linear.LinearSettings, linear.NAME, linear.local)
+
+    def logistic_curvature(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.regression.logistic.local`."""
+        at = np.asarray(parameters["beta"])
+        return self._answer(
+            logistic.LogisticSettings, logistic.NAME, lambda rows, own: logistic.local(rows, own, at)
+        )
+
+    def poisson_curvature(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.regression.poisson.local`."""
+        at = np.asarray(parameters["beta"])
+        return self._answer(
+            poisson.PoissonSettings, poisson.NAME, lambda rows, own: poisson.local(rows, own, at)
+        )
+
+    def survival(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.survival.kaplan_meier.local`."""
+        return self._answer(kaplan_meier.KaplanMeierSettings, kaplan_meier.NAME, kaplan_meier.local)
+
+    def survival_by_group(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.survival.log_rank.local`."""
+        return self._answer(log_rank.LogRankSettings, log_rank.NAME, log_rank.local)
+
+    def risk_sets(self, parameters: Parameters, task: Task) -> TaskResult:
+        """See `hanse.algorithms.survival.cox.local`."""
+        at = np.asarray(parameters["beta"])
+        return self._answer(cox.CoxSettings, cox.NAME, lambda rows, own: cox.local(rows, own, at))
+
+    def _answer(
+        self, schema: type[S], algorithm: str, local: Callable[[Table, S], tuple[int, Mapping[str, Group]]]
+    ) -> TaskResult:
+        rows, groups = local(self._table, schema.of(self._options, algorithm))
+        return TaskResult(rows, groups=groups)

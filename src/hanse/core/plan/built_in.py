@@ -1,0 +1,192 @@
+"""The workflows that a plan can name without code of its own, and the tasks that each of them asks.
+
+Their functions are in `hanse.algorithms`; a plan is judged by what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hanse.core.plan.groups import GroupSpec
+from hanse.core.plan.tasks import TaskPlan
+
+Disclosed = Literal["none", "aggregate", "individual"]
+
+_ANY: tuple[Disclosed, ...] = ("aggregate", "individual")
+_EACH: tuple[Disclosed, ...] = ("individual",)
+_KEPT: tuple[Disclosed, ...] = ("none",)
+_NONE: tuple[Disclosed, ...] = ("none", "aggregate", "individual")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNeeds:
+    """A task that a workflow asks.
+
+    Attributes:
+        update: The values of `discloses: update` with which the workflow can work.
+        groups: The groups that the task has to disclose, combined over the sites.
+    """
+
+    update: tuple[Disclosed, ...] = _NONE
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A workflow that a plan can name.
+
+    Attributes:
+        says: One sentence for the people who judge a plan.
+        tasks: The tasks that it asks, by name; a task `evaluate` is asked too where the plan has one.
+        streams: Whether it takes updates one by one as they come.
+        chooses: Whether it asks single sites of a round's cohort.
+        given_model: Whether the plan has to have an `initial_model`.
+        prefixes: What stands before the names of a task's metrics where they are committed, by task.
+    """
+
+    says: str
+    tasks: Mapping[str, TaskNeeds] = field(default_factory=dict)
+    streams: bool = False
+    chooses: bool = False
+    given_model: bool = False
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+
+
+def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) -> Iterator[str]:
+    """List what a plan lacks of the needs of its built-in workflow, a sentence each.
+
+    Args:
+        workflow: A name of `BUILT_IN`.
+        tasks: The plan's tasks.
+        has_model: Whether the plan has an `initial_model`.
+    """
+    needs = BUILT_IN[workflow]
+    for name, task in needs.tasks.items():
+        if name not in tasks:
+            yield f"workflow {workflow} needs a task named `{name}` under `tasks`"
+        elif tasks[name].discloses.update not in task.update:
+            kinds = " or ".join(f"`{kind}`" for kind in task.update)
+            what = "no update" if task.update == _KEPT else "an update"
+            yield f"workflow {workflow} needs `{name}` to disclose {what}: {kinds}"
+        else:
+            for group in task.groups:
+                if tasks[name].discloses.groups.get(group) in (None, "individual"):
+                    yield (
+                        f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
+                        "the sites"
+                    )
+    if needs.given_model and not has_model:
+        yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
+
+
+def _sums(says: str, task: str, group: str) -> BuiltIn:
+    """A workflow that asks one task for sums over the sites."""
+    return BuiltIn(says, {task: TaskNeeds(groups=(group,))})
+
+
+def committed_metrics(
+    workflow: str, tasks: Mapping[str, TaskPlan], specs: Mapping[str, GroupSpec]
+) -> set[str]:
+    """Names of the metrics that a built-in workflow may commit.
+
+    Args:
+        workflow: A name of `BUILT_IN`.
+        tasks: The plan's tasks.
+        specs: The plan's groups.
+    """
+    names = set()
+    for task, plan in tasks.items():
+        prefix = BUILT_IN[workflow].prefixes.get(task, "")
+        names |= {f"{prefix}{metric}" for metric in plan.discloses.metrics}
+        for group in plan.discloses.groups:
+            if specs[group].pooled:
+                names |= {f"{group}.{metric}{end}" for metric in POOLED_METRICS for end in ("", "_bound")}
+    return names
+
+
+POOLED_METRICS = ("auc", "average_precision", "calibration_error")
+"""Metrics that built-in workflows read from binned scores, named after the group: `scores.auc`."""
+
+BUILT_IN: dict[str, BuiltIn] = {
+    "fedavg": BuiltIn(
+        "each round it averages what the sites send into one model.", {"train": TaskNeeds(_ANY)}
+    ),
+    "evaluate": BuiltIn(
+        "it measures the plan's model and changes nothing.", {"evaluate": TaskNeeds()}, given_model=True
+    ),
+    "cyclic": BuiltIn(
+        "the model goes from site to site, and each trains what the one before it gave.",
+        {"train": TaskNeeds(_EACH)},
+        chooses=True,
+    ),
+    "fedbuff": BuiltIn(
+        "it adds the sites' updates to the model, some at a time, as they come.",
+        {"train": TaskNeeds(_EACH)},
+        streams=True,
+    ),
+    "scaffold": BuiltIn(
+        "each round it averages what the sites send into one model and one control variate.",
+        {"train": TaskNeeds(_ANY, ("control",))},
+    ),
+    "fednova": BuiltIn(
+        "each round it averages what the sites send, divided by their numbers of steps, into one model.",
+        {"train": TaskNeeds(_ANY, ("steps",))},
+    ),
+    "ditto": BuiltIn(
+        "it averages what the sites send into one model, and has each site train one of its own.",
+        {"train": TaskNeeds(_ANY), "personalise": TaskNeeds(_KEPT)},
+        prefixes={"personalise": "personal_"},
+    ),
+    "fine_tuning": BuiltIn(
+        "it averages what the sites send into one model, which each site trains further for itself.",
+        {"train": TaskNeeds(_ANY), "fine_tune": TaskNeeds(_KEPT)},
+        prefixes={"fine_tune": "fine_tuned_"},
+    ),
+    "ifca": BuiltIn(
+        "it averages what the sites send into several models, of which each site picks one.",
+        {"train": TaskNeeds(_NONE, ("clusters", "members"))},
+    ),
+    "cross_site": BuiltIn(
+        "it has each site train a model, and sends each of these models to all sites to be measured.",
+        {"train": TaskNeeds(_EACH), "evaluate": TaskNeeds()},
+    ),
+    "summary": _sums(
+        "it computes counts, means, variances and histograms of all rows.", "summarise", "moments"
+    ),
+    "quantiles": _sums(
+        "it finds quantiles of all rows, by counts in bins that it chooses.", "locate", "located"
+    ),
+    "contingency": _sums("it counts all rows by their categories.", "tabulate", "counts"),
+    "standardise_then_train": BuiltIn(
+        "it computes mean and standard deviation of all rows, and then averages what the sites send into one "
+        "model.",
+        {"measure": TaskNeeds(groups=("columns",)), "train": TaskNeeds(_ANY)},
+    ),
+    "pca": _sums("it computes principal components of all rows.", "moments", "moments"),
+    "kmeans": _sums(
+        "it finds centres of clusters of all rows, which it sends in each round.", "assign", "clusters"
+    ),
+    "naive_bayes": _sums("it computes means and variances of all rows by class.", "class_moments", "classes"),
+    "meta_analysis": _sums("it combines an effect of each site into one.", "effect", "weights"),
+    "linear_regression": _sums("it fits a linear model to all rows.", "gram", "gram"),
+    "logistic_regression": _sums(
+        "it fits a logistic model to all rows, whose coefficients it sends in each round.",
+        "logistic_curvature",
+        "curvature",
+    ),
+    "poisson_regression": _sums(
+        "it fits a Poisson model to all rows, whose coefficients it sends in each round.",
+        "poisson_curvature",
+        "curvature",
+    ),
+    "kaplan_meier": _sums("it counts events and rows at risk by time.", "survival", "survival"),
+    "log_rank": _sums(
+        "it counts events and rows at risk by time and category.", "survival_by_group", "survival"
+    ),
+    "cox_regression": _sums(
+        "it fits a Cox model to all rows, whose coefficients it sends in each round.", "risk_sets", "risk"
+    ),
+}
+"""Workflows by the names that a plan gives them."""

@@ -1,0 +1,59 @@
+"""FedNova, beside the formula of its paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.algorithms.runs import AGGREGATE, SITES, close, descended, examples, run
+
+from hanse.core.plan.plan import Plan
+
+CODE = """
+class Nova(Linear):
+    def train(self, parameters, task):
+        steps = len(self.y) // 5  # another number at each site
+        w = parameters["w"]
+        for _ in range(steps):
+            w = w - task.settings["lr"] * gradient(w, self.x, self.y)
+        w = parameters["w"] + (w - parameters["w"]) / steps
+        metrics = {"loss": loss(w, self.x, self.y)}
+        return hanse.TaskResult(len(self.y), metrics, {"w": w}, groups={"steps": np.array(float(steps))})
+
+
+def learner(site):
+    return Nova(site.name)
+"""
+LONG: dict[str, Any] = {
+    "workflow": "fednova",
+    "groups": {"steps": {"float64": []}},
+    "tasks": {"train": {"lr": 0.05, "discloses": {**AGGREGATE, "groups": {"steps": "weighted_mean"}}}},
+}
+
+
+def test_the_model_is_that_of_the_papers_formula(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, CODE, **LONG)
+
+    x, shares = np.zeros(3), np.array([examples(site) for site in SITES], float)
+    shares /= shares.sum()
+    for _ in range(4):
+        steps = np.array([examples(site) // 5 for site in SITES])
+        changes = [(descended(x, site, 0.05, n) - x) / n for site, n in zip(SITES, steps, strict=True)]
+        x = x + (shares @ steps) * (shares @ np.array(changes))
+    assert outcome.model is not None
+    close(outcome.model["w"], x)
+
+
+def test_a_plan_that_does_not_disclose_the_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="workflow fednova needs `train` to disclose the group `steps`"):
+        Plan.model_validate(
+            {
+                "name": "trial",
+                "code": ["sites.py"],
+                "learner": "sites:learner",
+                "workflow": "fednova",
+                "tasks": {"train": {"discloses": AGGREGATE}},
+            }
+        )

@@ -1,0 +1,78 @@
+"""Random-effects meta-analysis, beside statsmodels on the effects of the sites."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from statsmodels.stats.meta_analysis import combine_effects
+from tests.tables import heart, total
+
+from hanse.algorithms.statistics.meta_analysis import (
+    MetaAnalysisSettings,
+    between,
+    local,
+    site_effect,
+    solve,
+)
+from hanse.algorithms.table import Table
+from hanse.errors import TaskError, WorkflowError
+
+SEX = {"column": "sex", "categories": [0, 1]}
+ILL = {"column": "ill", "categories": [0, 1]}
+KINDS = [
+    {"effect": "mean", "outcome": "age"},
+    {"effect": "mean_difference", "outcome": "thalach", "group": {"column": "exang", "categories": [0, 1]}},
+    {"effect": "log_odds_ratio", "outcome": ILL, "group": {"column": "exang", "categories": [0, 1]}},
+]
+
+
+def settings(kind: dict[str, Any]) -> MetaAnalysisSettings:
+    return MetaAnalysisSettings.model_validate({**kind, "aggregated_by": "aggregator"})
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind["effect"])
+def test_effects_are_pooled_as_by_dersimonian_and_laird(kind: dict[str, Any]) -> None:
+    chosen = settings(kind)
+    fixed = total(heart(), lambda table: local(table, chosen, 0.0))["weights"]
+    tau2 = between(fixed)[1]
+    found = solve(fixed, total(heart(), lambda table: local(table, chosen, tau2))["weights"])
+
+    _, effects, variances = zip(
+        *(site_effect(Table(columns), chosen) for columns in heart().values()), strict=True
+    )
+    theirs = combine_effects(np.array(effects), np.array(variances), method_re="chi2")
+    np.testing.assert_allclose(found["tau2"], theirs.tau2, rtol=1e-8)
+    np.testing.assert_allclose(found["fixed_effect"], theirs.mean_effect_fe, rtol=1e-10)
+    np.testing.assert_allclose(found["fixed_se"], theirs.sd_eff_w_fe, rtol=1e-10)
+    np.testing.assert_allclose(found["random_effect"], theirs.mean_effect_re, rtol=1e-8)
+    np.testing.assert_allclose(found["random_se"], theirs.sd_eff_w_re, rtol=1e-8)
+    np.testing.assert_allclose(found["q"], theirs.q, rtol=1e-8)
+
+
+def test_an_empty_cell_leaves_a_finite_odds_ratio() -> None:
+    table = Table({"ill": [1, 1, 0, 0, 1], "sex": [1, 1, 0, 0, 1]})
+    chosen = settings({"effect": "log_odds_ratio", "outcome": ILL, "group": SEX})
+
+    _, effect, variance = site_effect(table, chosen)
+
+    assert effect == pytest.approx(np.log(3.5 * 2.5 / (0.5 * 0.5)))
+    assert variance == pytest.approx(1 / 3.5 + 1 / 2.5 + 2 / 0.5)
+
+
+def test_a_site_whose_outcome_is_constant_fails() -> None:
+    with pytest.raises(TaskError, match="has no variance"):
+        site_effect(Table({"age": [5, 5, 5]}), settings({"effect": "mean", "outcome": "age"}))
+
+
+def test_one_site_is_refused() -> None:
+    _, groups = local(Table({"age": [5, 6]}), settings({"effect": "mean", "outcome": "age"}), 0.0)
+
+    with pytest.raises(WorkflowError, match="at least two sites"):
+        between(groups["weights"])  # type: ignore[arg-type]
+
+
+def test_an_effect_that_lacks_its_groups_is_refused() -> None:
+    with pytest.raises(ValueError, match="goes with each effect but `mean`"):
+        settings({"effect": "mean_difference", "outcome": "age"})

@@ -1,0 +1,111 @@
+"""Each algorithm on tables by its plan file, simulated; the numbers are those of the sums at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.shelf import EXAMPLES, plan_of, write_plan, write_tables
+from tests.tables import total
+
+from hanse.algorithms.registry import ALGORITHMS
+from hanse.algorithms.regression import linear
+from hanse.algorithms.statistics import contingency, naive_bayes, pca, summary
+from hanse.algorithms.survival import kaplan_meier, log_rank
+from hanse.algorithms.table_learner import TableLearner
+from hanse.assembly.plan_file import load_plan
+from hanse.core.plan.plan import Plan
+from hanse.errors import HanseError, PlanError
+from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate
+
+
+def simulated(folder: Path, name: str, **changes: Any) -> Outcome:
+    plan = write_plan(folder, name, **changes)
+    files = write_tables(folder, EXAMPLES[name].sites)
+    sites = [VirtualSite(site, {"table": file}) for site, file in files.items()]
+    state = folder / "state"
+    state.mkdir()
+    return simulate(load_plan(plan), sites, Settings(state, 0), lambda *_: None)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_plan_file_gives_a_result_of_finite_numbers(tmp_path: Path, name: str) -> None:
+    outcome = simulated(tmp_path, name)
+
+    result = outcome.results[name]
+    assert isinstance(result, dict)
+    bounds = ("lower", "upper")  # of a curve, which has none where it is 1
+    assert all(np.isfinite(value).all() for key, value in result.items() if key not in bounds)
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "poisson_regression", "cox_regression"])
+def test_newtons_method_ends_to_ask_once_a_step_is_the_last(tmp_path: Path, name: str) -> None:
+    outcome = simulated(tmp_path, name)
+
+    result = outcome.results[name]
+    assert isinstance(result, dict)
+    assert result["converged"] == 1
+    assert len(outcome.run.exchanges) == 0  # those of a committed round are forgotten
+    assert outcome.run.committed == EXAMPLES[name].settings["rounds"]
+    assert result["rounds"] < outcome.run.committed
+    assert outcome.model is not None
+    assert outcome.model["beta"].tolist() == result["coefficients"].tolist()
+
+
+_ONE_EXCHANGE = {
+    "summary": (summary, lambda s, m, c: m.solve(s, c)),
+    "contingency": (contingency, lambda s, m, c: m.solve(s["counts"], c)),
+    "pca": (pca, lambda s, m, c: m.solve(s["moments"], c)),
+    "naive_bayes": (naive_bayes, lambda s, m, c: m.solve(s["classes"], c)),
+    "linear_regression": (linear, lambda s, m, c: m.solve(s["gram"], c)),
+    "kaplan_meier": (kaplan_meier, lambda s, m, c: m.solve(s["survival"], c)),
+    "log_rank": (log_rank, lambda s, m, c: m.solve(s["survival"])),
+}
+
+
+@pytest.mark.parametrize("name", _ONE_EXCHANGE)
+def test_the_result_is_to_the_bit_that_of_the_sums_at_hand(tmp_path: Path, name: str) -> None:
+    module, solve = _ONE_EXCHANGE[name]
+    example = EXAMPLES[name]
+    settings = ALGORITHMS[name].settings.model_validate({**example.settings, "aggregated_by": "aggregator"})
+
+    result = simulated(tmp_path, name).results[name]
+
+    expected = solve(total(example.sites, lambda table: module.local(table, settings)), module, settings)
+    assert isinstance(result, dict)
+    assert result.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(result[key], value)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_plan_that_does_not_disclose_the_sums_is_refused(tmp_path: Path, name: str) -> None:
+    long = load_plan(write_plan(tmp_path, name)).manifest.plan.model_dump(mode="json")
+    (task,) = long["tasks"].values()
+    group = next(iter(task["discloses"]["groups"]))
+    task["discloses"] = {"metrics": ["loss"]}
+
+    with pytest.raises(ValueError, match=f"workflow {name} needs `.*` to disclose the group `{group}`"):
+        Plan.model_validate(long)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_who_combines_is_for_the_author_to_say(tmp_path: Path, name: str) -> None:
+    algorithm = {"name": name, **EXAMPLES[name].settings}
+
+    with pytest.raises(PlanError, match="aggregated_by: is missing"):
+        load_plan(write_plan(tmp_path, name, algorithm=algorithm))
+
+
+def test_a_plan_without_the_settings_of_the_algorithm_fails_the_task() -> None:
+    with pytest.raises(PlanError, match="have no settings of the algorithm pca"):
+        TableLearner({"a": [1.0]}, {}).moments({}, task=None)  # type: ignore[arg-type]
+
+
+def test_a_column_that_a_site_lacks_fails_there(tmp_path: Path) -> None:
+    algorithm = plan_of("pca")["algorithm"] | {"columns": ["age", "weight"]}
+
+    with pytest.raises(HanseError, match="no column 'weight'"):
+        simulated(tmp_path, "pca", algorithm=algorithm)

@@ -28,8 +28,8 @@ class LearnerSession:
     """Makes a site's learner and has it perform tasks.
 
     The learner is made once and kept from task to task. It is made anew, and its local state restored
-    from disk, where the state in memory is not what the exchanges before the asked one left: in a fresh
-    process, after a task that failed, and when an exchange is performed again.
+    from disk, where the state in memory is not what the last exchange left that counts: in a fresh process,
+    after a task that failed or whose result did not count, and when an exchange is performed again.
 
     Args:
         learner_factory: Makes the learner; called with Python's, NumPy's and torch's generators seeded
@@ -80,9 +80,11 @@ class LearnerSession:
         arrays = sealed(arrays, self._agreement, self._stated)
         return {name: np.array(array) for name, array in arrays.items()}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         """See `Session`."""
-        learner = self._learner_before(sequence)
+        learner = self._learner_after(sequence - 1 if counted is None else counted)
         method = _task_method(learner, task.name)
         own = unsealed(parameters, self._agreement, self._stated, self._site.name)
         self._learner = None  # what a failed task leaves behind is not used again
@@ -106,8 +108,8 @@ class LearnerSession:
         """See `Session`."""
         self._learner = None
 
-    def _learner_before(self, sequence: int) -> Learner:
-        version = self._store.newest_before(sequence)
+    def _learner_after(self, counted: int) -> Learner:
+        version = self._store.roll_back(counted)
         if self._learner is not None and self._version == version:
             return self._learner
         learner = self._made()
@@ -143,7 +145,7 @@ class LearnerSession:
                 state = learner.local_state()
         state = {**checked_of_user(state), **self._rules_state}
         if state or self._version is not None:
-            self._store.save(sequence, task.round_number, state)
+            self._store.save(sequence, task.round_number, state, started_from=self._version)
             self._version = sequence
 
 

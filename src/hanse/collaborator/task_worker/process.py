@@ -95,7 +95,9 @@ class TaskHost:
         groups: dict[str, Array] = {}
         for name in order.groups:
             groups |= open_file(Path(name))
-        ask = Ask(order.exchange, order.round_number, order.task, order.settings, nested(groups))
+        ask = Ask(
+            order.exchange, order.round_number, order.task, order.settings, nested(groups), order.counted
+        )
         performed = perform(self._session, self._plan, self._setup.site, ask, received)
         if performed.update is not None:
             path = Path(order.update)

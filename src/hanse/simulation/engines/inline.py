@@ -86,7 +86,9 @@ class InlineEngine:
     def _performed(self, ask: SiteAsk, model: Parameters | None, groups: Parameters) -> Delivered:
         residuals = self._residuals[ask.site]
         residuals.apply_acceptance(ask.accepted, ask.exchange)
-        asked = Ask(ask.exchange, ask.round_number, ask.task, ask.inputs.settings, nested(groups))
+        asked = Ask(
+            ask.exchange, ask.round_number, ask.task, ask.inputs.settings, nested(groups), ask.accepted
+        )
         performed = perform(self._sessions[ask.site], self._plan, ask.site, asked, model).materialize()
         draft = None if performed.update is None else MemoryDraft(performed.update)
         plan = self._declare(ask.task, performed.metrics) if self._declare else self._plan

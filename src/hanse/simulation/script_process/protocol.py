@@ -59,6 +59,7 @@ class Order(Strict):
         settings: Its settings in the plan.
         model: File with the parameters to start from.
         sequence: Number of the exchange.
+        counted: Number of the site's last exchange that counted; None where all before did.
         update: File to write parameters to.
         local: Its local rules, as a plan writes them.
         groups: File with the groups that it receives; empty where it receives none.
@@ -72,6 +73,7 @@ class Order(Strict):
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     model: str = ""
     sequence: int = 0
+    counted: int | None = None
     update: str = ""
     local: list[dict[str, JsonValue]] = Field(default_factory=list)
     groups: str = ""

@@ -18,6 +18,7 @@ from hanse.learners.notices import notices_kept
 from hanse.learners.script import EVALUATE
 from hanse.learners.seeding import seed_generators
 from hanse.learners.session import LearnerSession
+from hanse.simulation.arithmetic import limited
 from hanse.simulation.engines.base import SITE_FAILURES
 from hanse.simulation.notices import Say
 from hanse.simulation.shares import Shares
@@ -78,6 +79,17 @@ def compare(
     Raises:
         HanseError: A baseline cannot be made; a site's failure only leaves its figures out.
     """
+    with limited(settings.threads):
+        return _compare(loaded, sites, settings, outcome, answers)
+
+
+def _compare(
+    loaded: LoadedPlan,
+    sites: Sequence[VirtualSite],
+    settings: Settings,
+    outcome: Outcome,
+    answers: Mapping[str, LastAnswer],
+) -> Comparison:
     plan, folder = loaded.manifest.plan, settings.state_dir / "baselines"
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, _silent)
     trials = _Trials(

@@ -29,6 +29,7 @@ from hanse.learners.installed import install_command, unmet
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
+from hanse.simulation.arithmetic import limited
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
@@ -72,6 +73,7 @@ class Settings:
         script_plan: The plan is of a script that has none: it runs where it is, and the plan follows what it
             does; see `hanse.simulation.observed.ScriptPlan`.
         committed: Called after each round; see `hanse.simulation.host.Committed`.
+        threads: Threads of linear algebra at each site; the workflow has one.
     """
 
     state_dir: Path
@@ -81,6 +83,7 @@ class Settings:
     say: Say = log
     script_plan: bool = False
     committed: Committed | None = None
+    threads: int = 1
 
 
 ENGINES = ("inline",)
@@ -133,6 +136,13 @@ def simulate(
         ConfigError: There is no engine of that name, or a package that the plan requires is missing.
         HanseError: Why the run failed.
     """
+    with limited(settings.threads):
+        return _simulate(loaded, sites, settings, listener)
+
+
+def _simulate(
+    loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Settings, listener: Listener
+) -> Outcome:
     plan = loaded.manifest.plan
     check_engine(settings.engine)
     _check(plan, sites)
@@ -146,7 +156,9 @@ def simulate(
         loaded = begin(observed, next(iter(scripts.values())), loaded)
     declare = observed.declare if observed else None
     residuals = settings.state_dir / "residuals"
-    engine: Engine = InlineEngine(loaded.manifest.plan, sessions, residuals, settings.say, declare)
+    engine: Engine = InlineEngine(
+        loaded.manifest.plan, sessions, residuals, settings.say, declare, settings.threads
+    )
     try:
         prepare(scripts.values())
         submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial_model_of(loaded))
@@ -158,7 +170,8 @@ def simulate(
             listener=listener,
             committed=settings.committed,
         )
-        run = host.drive(_workflow(plan, bundle))
+        with limited(1):
+            run = host.drive(_workflow(plan, bundle))
     finally:
         failed_ends = engine.close()
     if observed is not None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -80,9 +81,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
         sites: list[VirtualSite],
         partition: Partition | None = None,
         listener: Callable[[Run, Event], None] = lambda run, event: None,
+        **changes: Any,
     ) -> Outcome:
         script = loaded.manifest.plan.script is not None
-        settings = Settings(tmp_path_factory.mktemp("state"), 1_000, partition, script_plan=script)
+        folder = tmp_path_factory.mktemp("state")
+        settings = Settings(folder, 1_000, partition, script_plan=script, **changes)
         return simulate(loaded, sites, settings, listener)
 
     return run
@@ -112,6 +115,45 @@ def test_a_plan_runs_at_each_site_on_its_own_data(project: LoadedPlan, run: Call
 
     assert outcome.run.phase is Phase.FINISHED
     assert value(outcome) == 3.0  # two rounds of the mean of 1 and 2
+
+
+THREADS = """
+import numpy as np
+from threadpoolctl import threadpool_info
+import hanse
+
+def threads():
+    return max(pool["num_threads"] for pool in threadpool_info())
+
+def learner(site):
+    return Counting()
+
+class Counting:
+    def parameters(self):
+        return {"w": np.zeros(2, np.float32)}
+
+    def train(self, parameters, task):
+        return hanse.TaskResult(1, {"loss": threads()}, {"w": parameters["w"] + 1})
+
+    evaluate = train
+
+def workflow(federation):
+    for round in federation.rounds():
+        before, aggregate = threads(), round.sum("train")
+        round.commit(round.apply(aggregate), {**aggregate.metrics, "before": before, "after": threads()})
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sites_have_the_threads_that_they_are_given_and_the_workflow_one(
+    tmp_path: Path, run: Callable[..., Outcome], threads: int
+) -> None:
+    write(tmp_path / "plan.yaml", PLAN.replace("data: [step]", "workflow: adding:workflow"))
+    write(tmp_path / "adding.py", THREADS)
+
+    outcome = run(load_plan(tmp_path / "plan.yaml"), [VirtualSite("a"), VirtualSite("b")], threads=threads)
+
+    assert outcome.run.metrics == {"loss": threads, "before": 1, "after": 1}
 
 
 def test_a_script_runs_at_each_site_to_its_end(tmp_path: Path, run: Callable[..., Outcome]) -> None:

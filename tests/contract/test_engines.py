@@ -23,7 +23,7 @@ from hanse.wire.tensors import digest_of
 
 Make = Callable[..., Engine]
 MODEL, OTHER = ModelRef("1" * 64), ModelRef("2" * 64)
-INPUTS = {MODEL: {"w": np.zeros(4, np.float32)}, OTHER: {"w": np.full(4, 10, np.float32)}}
+INPUTS = {MODEL.digest: {"w": np.zeros(4, np.float32)}, OTHER.digest: {"w": np.full(4, 10, np.float32)}}
 STEPS = np.array([4.0, 3.0, 2.0, 1.0], np.float32)
 TOP_HALF = {"upload": [{"name": "top_k", "fraction": 0.5}], "smallest": 1}
 

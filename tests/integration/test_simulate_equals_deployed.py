@@ -14,6 +14,7 @@ from tests.integration.deployment import Deployment, deployed
 from hanse.core.run.round_events import TaskFailed
 from hanse.core.values.canonical import sha256
 from hanse.demo.files import HOSPITALS
+from hanse.wire.tensors import open_file
 
 
 def hanse(*arguments: object) -> None:
@@ -96,10 +97,18 @@ def test_a_compressed_runs_model_is_the_simulated_one_to_the_bit_though_an_agent
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_what_an_answer_left_at_its_site_that_did_not_count_is_used_in_neither(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("learner", "personal"),
+    [("stumbling:learner", []), ("stumbling:headed", ["head.*"])],
+    ids=["local state", "personal"],
+)
+def test_what_an_answer_left_at_its_site_that_did_not_count_is_used_in_neither(
+    tmp_path: Path, learner: str, personal: list[str]
+) -> None:
     stumbling = {
         "code": ["momentum.py", "stumbling.py"],
-        "learner": "stumbling:learner",
+        "learner": learner,
+        "personal": personal,
         "rounds": 4,
         "cohort": {"deadline": "5m", "quorum": 0.5},
     }
@@ -121,6 +130,7 @@ def test_what_an_answer_left_at_its_site_that_did_not_count_is_used_in_neither(t
             digests.add(sha256((tmp_path / stumble / "model.safetensors").read_bytes()))
 
     assert len(digests) == 1
+    assert "head.bias" not in open_file(tmp_path / "after" / "model.safetensors")
 
 
 OF_FILES = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
+from hanse.learners.adapters.personal_patterns import stating
 from hanse.learners.agreement import TENSOR, Agreement, check_stated, sealed, unsealed
 from hanse.learners.base import AgreeingLearner, Learner, StatefulLearner
 from hanse.learners.failures import users_code, users_objects
@@ -39,6 +40,8 @@ class LearnerSession:
             to keep.
         needs: Methods that the learner has to have: those of the plan's tasks, and `parameters` where a
             site is asked for the first model.
+        personal: Patterns of the tensors that the plan keeps at the site, for a learner that has to know;
+            the tensors themselves are seen to by `hanse.learners.personal.session`.
     """
 
     def __init__(
@@ -47,11 +50,14 @@ class LearnerSession:
         site: Site,
         state_dir: Path,
         needs: Iterable[str] = ("parameters", "train", "evaluate"),
+        personal: Sequence[str] = (),
     ) -> None:
         self._needs = tuple(needs)
         self._factory = learner_factory
         self._site = site
         self._store = StateStore(state_dir)
+        self._personal = personal
+        self._kept_by_learner: frozenset[str] = frozenset()
         self._learner: Learner | None = None
         self._version: int | None = None
         """Which version of the local state the learner holds; None: the one it was made with."""
@@ -70,6 +76,10 @@ class LearnerSession:
         with users_objects("agreement"):
             self._learner = self._learner or self._made()
         return self._agreement
+
+    def kept_by_learner(self) -> frozenset[str]:
+        """Names of entries of the model that stay at the site and that the learner keeps; once it is made."""
+        return self._kept_by_learner
 
     def initial_parameters(self) -> Parameters:
         """See `Session`."""
@@ -123,8 +133,9 @@ class LearnerSession:
 
     def _made(self) -> Learner:
         seed_generators(self._site.seed)
-        with users_code("making the learner"):
+        with users_code("making the learner"), stating(self._personal) as stated:
             learner = self._factory(self._site)
+        self._kept_by_learner = frozenset(stated.kept)
         lacks = [name for name in self._needs if not hasattr(learner, name)]
         if lacks:
             raise TaskError(

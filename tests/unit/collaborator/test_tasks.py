@@ -149,6 +149,20 @@ def test_nothing_leaves_that_may_not(
     assert site.upstream.delivered == {}
 
 
+def test_what_the_plan_keeps_at_the_site_does_not_leave(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of(personal=["steps"]))
+    run(Reviewer(site.context()).review(work))
+    told = telling("message")
+
+    trained = settled(site, run, work, site.assignment(max_update_bytes=10_000), FakeWorkers(), policy=told)
+    asked = site.assignment("initialise", exchange=2, round_number=0, model=None, max_update_bytes=10_000)
+    first = settled(site, run, work, asked, FakeWorkers(TaskReport(), update=MODEL), policy=told)
+
+    for outcome in (trained, first):
+        assert "would disclose the tensor 'steps', which the plan keeps at each site" in outcome.reason
+    assert site.upstream.delivered == {}
+
+
 def test_a_task_without_an_update_delivers_none(site: Site, run: Run, work: RunWork) -> None:
     workers = FakeWorkers(TaskReport(num_examples=4, metrics={"accuracy": 0.5}))
 

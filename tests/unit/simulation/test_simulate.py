@@ -156,6 +156,38 @@ def test_sites_have_the_threads_that_they_are_given_and_the_workflow_one(
     assert outcome.run.metrics == {"loss": threads, "before": 1, "after": 1}
 
 
+@pytest.mark.parametrize("count", [2, 9], ids=["a process each", "threads"])
+def test_a_scripts_plan_keeps_tensors_at_each_site(
+    tmp_path: Path, run: Callable[..., Outcome], count: int
+) -> None:
+    task = "{discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}"
+    write(
+        tmp_path / "plan.yaml",
+        f"name: own\ncode: [train.py]\nscript: train.py\nrounds: 3\npersonal: [head]\n"
+        f"tasks: {{train: {task}}}",
+    )
+    write(
+        tmp_path / "train.py",
+        """
+        import numpy as np, hanse
+
+        model = {"w": np.zeros(1, np.float32), "head": np.zeros(1)}
+        for round in hanse.rounds(model):
+            model["head"] += hanse.site().index
+            model["w"] += np.float32(model["head"][0])
+            round.report(examples=1, loss=float(model["head"][0]))
+        """,
+    )
+
+    outcome = run(load_plan(tmp_path / "plan.yaml"), [VirtualSite(f"site-{n}") for n in range(count)])
+
+    mean = sum(range(count)) / count
+    assert outcome.model is not None
+    assert outcome.model.keys() == {"w"}
+    assert value(outcome) == pytest.approx(mean * (1 + 2 + 3))
+    assert outcome.run.metrics == {"loss": pytest.approx(3 * mean)}
+
+
 def test_a_script_runs_at_each_site_to_its_end(tmp_path: Path, run: Callable[..., Outcome]) -> None:
     outcome = run(*with_script(tmp_path))
 

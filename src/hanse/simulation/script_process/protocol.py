@@ -62,6 +62,7 @@ class Order(Strict):
         counted: Number of the site's last exchange that counted; None where all before did.
         update: File to write parameters to.
         local: Its local rules, as a plan writes them.
+        personal: Patterns of tensors that the rules pass by.
         groups: File with the groups that it receives; empty where it receives none.
         groups_update: File to write the groups of its result to.
     """
@@ -76,6 +77,7 @@ class Order(Strict):
     counted: int | None = None
     update: str = ""
     local: list[dict[str, JsonValue]] = Field(default_factory=list)
+    personal: list[str] = Field(default_factory=list)
     groups: str = ""
     groups_update: str = ""
 

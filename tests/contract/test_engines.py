@@ -23,7 +23,7 @@ from hanse.wire.tensors import digest_of
 
 Make = Callable[..., Engine]
 MODEL, OTHER = ModelRef("1" * 64), ModelRef("2" * 64)
-INPUTS = {MODEL: {"w": np.zeros(4, np.float32)}, OTHER: {"w": np.full(4, 10, np.float32)}}
+INPUTS = {MODEL.digest: {"w": np.zeros(4, np.float32)}, OTHER.digest: {"w": np.full(4, 10, np.float32)}}
 STEPS = np.array([4.0, 3.0, 2.0, 1.0], np.float32)
 TOP_HALF = {"upload": [{"name": "top_k", "fraction": 0.5}], "smallest": 1}
 
@@ -35,11 +35,15 @@ class Code:
         self.fails = fails
         self.result = result
         self.closed = False
+        self.counted: list[int | None] = []
 
     def initial_parameters(self) -> Parameters:
         return {"w": STEPS.copy()}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
+        self.counted.append(counted)
         if self.fails is not None:
             raise self.fails
         trained = None if task.name == "evaluate" else {"w": parameters["w"] + STEPS}
@@ -169,6 +173,14 @@ def test_what_an_update_left_out_is_in_the_next_where_it_counted(make: Make) -> 
     not_counted = [tensors(a) for a in engine.perform([ask(exchange=3, accepted=1)], INPUTS)]
 
     assert counted == not_counted == [[4.0, 0.0, 4.0, 0.0]]
+
+
+def test_a_task_is_told_which_exchange_counted_last(make: Make) -> None:
+    code = Code()
+
+    list(make({"a": code}).perform([ask(exchange=3, accepted=1), ask(exchange=4, accepted=3)], INPUTS))
+
+    assert code.counted == [1, 3]
 
 
 def test_what_is_not_taken_is_not_performed(make: Make) -> None:

@@ -89,7 +89,6 @@ def torch_learner() -> Learner:
         data,
         device="cpu",
         keep_optimizer=True,
-        personal=["2.bias"],
     )
 
 

@@ -84,10 +84,12 @@ class _Sometimes:
     def initial_parameters(self) -> Parameters:
         return self._session.initial_parameters()
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         if self._site not in self._took_part[task.round_number, task.name]:
             raise TaskError("it did not take part")
-        return self._session.perform(task, parameters, sequence=sequence)
+        return self._session.perform(task, parameters, sequence=sequence, counted=counted)
 
     def close(self) -> None:
         self._session.close()

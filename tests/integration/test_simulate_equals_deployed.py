@@ -9,15 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.integration.deployment import deployed
+from tests.integration.deployment import Deployment, deployed
 
+from hanse.core.run.round_events import TaskFailed
 from hanse.core.values.canonical import sha256
 from hanse.demo.files import HOSPITALS
+from hanse.wire.tensors import open_file
 
 
 def hanse(*arguments: object) -> None:
     command = [sys.executable, "-m", "hanse", *map(str, arguments)]
     subprocess.run(command, check=True, capture_output=True, timeout=250)
+
+
+def data_of(federation: Deployment, folder: Path) -> Path:
+    """A copy of the data of each site, in a folder of its name."""
+    for name, place in federation.sites.items():
+        shutil.copytree(place.data, folder / name, dirs_exist_ok=True)
+    return folder
 
 
 @pytest.mark.slow
@@ -72,19 +81,56 @@ def test_a_compressed_runs_model_is_the_simulated_one_to_the_bit_though_an_agent
         run.finished()
         federation.agent("b").says("the model was made of the one before")
         results = run.export(tmp_path / "results")
-        for name, place in federation.sites.items():
-            shutil.copytree(place.data, tmp_path / "data" / name)
+        data = data_of(federation, tmp_path / "data")
         plan = federation.plan(compression=compression, rounds=4, options={"size": 3000})
         hanse(
             "simulate",
             plan,
             *("--site", "a", "--site", "b"),
-            *("--data", f"numbers={tmp_path}/data/{{site}}"),
+            *("--data", f"numbers={data}/{{site}}"),
             *("--output", simulated),
         )
 
     models = [folder / "model.safetensors" for folder in (results, simulated)]
     assert sha256(models[0].read_bytes()) == sha256(models[1].read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("learner", "personal"),
+    [("stumbling:learner", []), ("stumbling:headed", ["head.*"])],
+    ids=["local state", "personal"],
+)
+def test_what_an_answer_left_at_its_site_that_did_not_count_is_used_in_neither(
+    tmp_path: Path, learner: str, personal: list[str]
+) -> None:
+    stumbling = {
+        "code": ["momentum.py", "stumbling.py"],
+        "learner": learner,
+        "personal": personal,
+        "rounds": 4,
+        "cohort": {"deadline": "5m", "quorum": 0.5},
+    }
+    digests = set()
+
+    with deployed(tmp_path / "deployed", "a", "b") as federation:
+        run = federation.submit(**stumbling, options={"stumble": "after"})
+        run.finished()
+        assert run.until(TaskFailed, site="b").exchange == 4
+        digests.add(sha256((run.export(tmp_path / "results") / "model.safetensors").read_bytes()))
+        for stumble in ("before", "after"):
+            hanse(
+                "simulate",
+                federation.plan(**stumbling, options={"stumble": stumble}),
+                *("--site", "a", "--site", "b"),
+                *("--data", f"numbers={data_of(federation, tmp_path / 'data')}/{{site}}"),
+                *("--output", tmp_path / stumble),
+            )
+            digests.add(sha256((tmp_path / stumble / "model.safetensors").read_bytes()))
+
+    assert len(digests) == 1
+    assert "head.bias" not in open_file(tmp_path / "after" / "model.safetensors")
 
 
 OF_FILES = """

@@ -52,6 +52,7 @@ class Simulation:
         sites: Its sites, in site order.
         partition: How one data set is dealt out to them; None where each has data of its own.
         engine: Name of the engine that performs tasks.
+        threads: Threads of linear algebra at each site.
     """
 
     source: Path
@@ -59,6 +60,7 @@ class Simulation:
     sites: Sequence[VirtualSite]
     partition: Partition | None
     engine: str = "inline"
+    threads: int = 1
 
     @property
     def is_script(self) -> bool:
@@ -74,6 +76,7 @@ def prepare(
     seed: int | None = None,
     *,
     engine: str = "inline",
+    threads: int = 1,
     code: Sequence[str] = (),
     arguments: Sequence[str] = (),
 ) -> Simulation:
@@ -86,6 +89,7 @@ def prepare(
         rounds: Rounds; None for those of the plan, or `SCRIPT_ROUNDS`.
         seed: Seed; None for that of the plan, or 0.
         engine: See `Simulation`.
+        threads: See `Simulation`.
         code: Of a script, more files of its code; see `hanse.config.script.script_plan`.
         arguments: Arguments of the script; without any, those of the plan.
 
@@ -110,7 +114,7 @@ def prepare(
             arguments=arguments,
         )
         loaded = with_settings(script, data=sorted(sites[0].data))
-    return Simulation(source, loaded, sites, partition, engine)
+    return Simulation(source, loaded, sites, partition, engine, threads)
 
 
 def stated(simulation: Simulation, say: Say = log) -> Simulation:
@@ -239,6 +243,7 @@ def run(
             say,
             committed=committed,
             script_plan=simulation.is_script,
+            threads=simulation.threads,
         )
         outcome = simulate(loaded, sites, settings, listen)
         if not baselines:

@@ -198,6 +198,7 @@ class TaskRun:
             exchange=asked.exchange,
             round_number=asked.round_number,
             task=asked.task,
+            counted=asked.accepted,
             model=None if model is None else str(model.absolute()),
             update=str(self.folder.written.absolute()),
             groups=tuple(str(place.absolute()) for place in groups),

@@ -70,6 +70,8 @@ class Tasks:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recovered: set[str] = set()
         """Runs whose kept outcomes are all in the site's journal."""
+        self._counted: dict[str, int] = {}
+        """By run, the last exchange whose result the aggregator has accepted from this agent."""
 
     async def run(self, run: RunWork, assignment: Assignment) -> None:
         """See a task through until the aggregator has what came of it, or does not want it.
@@ -88,8 +90,9 @@ class Tasks:
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
             await self._recover(run, folder)
+            asked = self._with_newest(run.run_id, assignment)
             task_run = TaskRun(
-                *(self._here, self._reviewer, self._workers, self._rosters, folder, run, assignment, progress)
+                *(self._here, self._reviewer, self._workers, self._rosters, folder, run, asked, progress)
             )
             try:
                 await self._see_through(task_run)
@@ -98,6 +101,14 @@ class Tasks:
             except Exception as error:  # the outermost edge of a task
                 logger.exception("%s failed: an error that was not foreseen", task_run, extra=task_run.facts)
                 await self._hand_in(task_run, task_run.failed(_unforeseen(error)))
+
+    def _with_newest(self, run_id: str, assignment: Assignment) -> Assignment:
+        """An assignment with the exchange that counted last, also where that did while this one waited."""
+        if self._counted.get(run_id, 0) >= assignment.exchange:
+            # The aggregator has forgotten it: a backup was restored.
+            del self._counted[run_id]
+        newest = max(assignment.accepted, self._counted.get(run_id, 0))
+        return assignment.model_copy(update={"accepted": newest})
 
     async def _see_through(self, task_run: TaskRun) -> None:
         said = None
@@ -129,6 +140,7 @@ class Tasks:
                 await self._workers.end_run(run_id)
             self._receipts.forget(run_id)
             self._recovered.discard(run_id)
+            self._counted.pop(run_id, None)
 
     async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
         """The folder of a run, with nothing of earlier tasks than models that this one starts from."""
@@ -210,7 +222,8 @@ class Tasks:
                 await here.retry_while_disk_full(deliver)
             await here.deliver_final(partial(self._receipts.submit, statement, outcome))
             logger.info("%s: sent: %s", task_run, _told(outcome), extra=task_run.facts)
-            counts = outcome.outcome == "done"
+            if counts := outcome.outcome == "done":
+                self._counted[task_run.run.run_id] = exchange
         except RunError as error:
             logger.warning("%s: the result is discarded: %s", task_run, error, extra=task_run.facts)
         except _REFUSED as error:

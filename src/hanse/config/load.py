@@ -18,6 +18,7 @@ from hanse.config.imports import unlisted
 from hanse.core.plan.manifest import MAX_CODE_BYTES, CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.canonical import sha256
+from hanse.core.values.parameters import personal_names
 from hanse.errors import PlanError, UpdateError
 from hanse.wire.tensors import read_specs
 
@@ -82,7 +83,7 @@ def gather(plan: Plan, document: Document, root: Path) -> LoadedPlan:
     if plan.initial_model is not None and plan.first_model == "file":
         with _noting(problems, f"{document.place(('initial_model',))}: "):
             files[plan.initial_model] = inside(root, plan.initial_model)
-            start = _hash_model(plan.initial_model, files[plan.initial_model])
+            start = _hash_model(plan, plan.initial_model, files[plan.initial_model])
     problems += [f"{document.place((key,))}: {problem}" for key, problem in _misnamed(plan, modules, root)]
     if problems:
         raise document.refusal(problems)
@@ -134,11 +135,16 @@ def read_code(path: Path) -> bytes:
     return data
 
 
-def _hash_model(name: str, path: Path) -> CodeFile:
+def _hash_model(plan: Plan, name: str, path: Path) -> CodeFile:
     try:
-        read_specs(path)
+        kept = personal_names(read_specs(path), plan.personal)
     except UpdateError as error:
         raise PlanError(f"{error}") from None
+    if kept:
+        raise PlanError(
+            f"{name} has the tensor {min(kept)!r}, which `personal` keeps at each site; leave it out of the "
+            "file: at each site it begins as the code makes it"
+        )
     with _readable(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return CodeFile(path=name, sha256=digest.hexdigest(), size=file.tell())

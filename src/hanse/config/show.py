@@ -60,6 +60,8 @@ def _at_site(manifest: Manifest) -> list[str]:
         lines.append(f"These have to be installed here: {', '.join(plan.requires)}.")
     if plan.options:
         lines.append(f"Options of its code: {_json(plan.options)}")
+    if plan.personal:
+        lines.append(f"These tensors of the model stay here, and are never sent: {', '.join(plan.personal)}.")
     lines.append("Its tasks:")
     for name, task in plan.tasks.items():
         settings = ", ".join(f"{key} {_json(value)}" for key, value in task.learner_settings().items())
@@ -96,7 +98,8 @@ def _leaves(plan: Plan) -> list[str]:
     if plan.first_model == "site":
         lines += [
             "Before round 1, from one site, the first by name:",
-            "  - the model that the plan's code makes there before it trains: all tensors, that site's own.",
+            "  - the model that the plan's code makes there before it trains: all tensors, that site's own"
+            + (f", without {', '.join(plan.personal)}." if plan.personal else "."),
             "    (The plan has no initial_model.)",
         ]
     return [
@@ -142,6 +145,8 @@ def _sent(plan: Plan, disclosure: Disclosure) -> list[str]:
         )
     whole = "*" in disclosure.tensors
     tensors = "all tensors" if whole else f"the tensors {', '.join(disclosure.tensors)}"
+    if plan.personal:
+        tensors += f" without {', '.join(plan.personal)}"
     match disclosure.update:
         case "none":
             sent.append("nothing of the model")

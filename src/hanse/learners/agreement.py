@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from hanse.core.values.canonical import canonical_json
-from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.parameters import AGREED, Array, Parameters
 from hanse.core.values.site import LabelValue, Site
 from hanse.core.values.wording import named
 from hanse.errors import TaskError
 from hanse.learners.notices import notice
 
-TENSOR = "hanse.agreed"
+TENSOR = AGREED
 """Name of the tensor, shape (2, 8), float64: a row for the labels and a row for the features. Each is the
 SHA-256 in whole numbers of 32 bits, or zeros where there is nothing to compare."""
 

@@ -84,15 +84,19 @@ class Session(Protocol):
         """
         ...
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         """Perform one task.
 
         Args:
             task: What to do.
             parameters: The model to start from; not changed.
             sequence: Number of the exchange within its run, from 0; each exchange has a higher one than
-                the exchanges before it, and the same when it is asked again. A task performed again starts
-                from the local state that the exchanges before it left, and so gives the same bits.
+                the exchanges before it, and the same when it is asked again.
+            counted: Number of the site's last exchange whose result counted, 0 for none; None where all
+                before this one did. The task starts from the local state that this exchange left, and so
+                gives the same bits when it is performed again; what later ones left is deleted.
 
         Returns:
             The result, checked; its arrays may be the user's own and hold until the next call.

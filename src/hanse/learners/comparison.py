@@ -104,8 +104,17 @@ def _without_local_rules(plan: Plan) -> Plan:
     return plan.model_copy(update={"tasks": {**plan.tasks, "train": task.model_copy(update=changes)}})
 
 
-def measure(session: Session, plan: Plan, name: str, parameters: Parameters) -> TaskResult:
+def measure(
+    session: Session, plan: Plan, name: str, parameters: Parameters, counted: int | None = None
+) -> TaskResult:
     """Evaluate a model at a site after the plan's last round, whether or not the plan evaluates.
+
+    Args:
+        session: The code at the site.
+        plan: The plan.
+        name: Name of the site.
+        parameters: The model.
+        counted: The site's last exchange that counted; None where all did.
 
     Raises:
         HanseError: As `Session.perform`.
@@ -117,4 +126,4 @@ def measure(session: Session, plan: Plan, name: str, parameters: Parameters) -> 
         seed=derive(plan.seed, "task", name, plan.rounds, "evaluate"),
         settings={} if known is None else known.learner_settings(),
     )
-    return session.perform(task, parameters, sequence=AFTER_ALL)
+    return session.perform(task, parameters, sequence=AFTER_ALL, counted=counted)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from hanse.core.values.parameters import Array, mismatch, specs
+from hanse.core.values.parameters import Array, mismatch, personal_names, specs
 from hanse.errors import StorageError, UpdateError
 from hanse.learners.adapters.script_values import read_model, write_model
 from hanse.learners.agreement import TENSOR
@@ -27,10 +27,10 @@ def load(path: str | PathLike[str]) -> dict[str, Array]: ...
 
 
 @overload
-def load(path: str | PathLike[str], into: M) -> M: ...
+def load(path: str | PathLike[str], into: M, *, personal: Sequence[str] = ()) -> M: ...
 
 
-def load(path: str | PathLike[str], into: Any = None) -> Any:
+def load(path: str | PathLike[str], into: Any = None, *, personal: Sequence[str] = ()) -> Any:
     """Read the model of a run.
 
     Args:
@@ -38,6 +38,8 @@ def load(path: str | PathLike[str], into: Any = None) -> Any:
             or `hanse simulate --output` wrote, for its `model.safetensors`.
         into: A `torch.nn.Module`, or a dictionary of arrays or tensors with the same names and shapes;
             changed in place. Not given: arrays are returned.
+        personal: As in the plan, patterns of the tensors that stayed at the sites, and that no file of a run
+            has: `into` keeps its own.
 
     Returns:
         `into`; else the model's arrays by name, the caller's own.
@@ -61,11 +63,14 @@ def load(path: str | PathLike[str], into: Any = None) -> Any:
         return {name: np.array(array) for name, array in tensors.items()}
     if not hasattr(into, "state_dict") and not isinstance(into, MutableMapping):
         raise TypeError(f"into must be a torch.nn.Module or a dictionary of arrays, got {a_kind_of(into)}")
-    if problem := mismatch(specs(tensors), specs(read_model(into))):
+    whole = read_model(into)
+    own = personal_names(whole.keys() - tensors.keys(), personal)
+    if problem := mismatch(specs(tensors), specs({n: a for n, a in whole.items() if n not in own})):
         raise UpdateError(
             f"{file} does not fit the model that it is loaded into: {problem}",
-            mend="Make the model as the plan's code makes it. hanse.load(path) gives the arrays alone, for a "
-            "model with tensors that stayed at the sites.",
+            mend="Make the model as the plan's code makes it. Of tensors that stayed at the sites it keeps "
+            "its own where they are named as in the plan: hanse.load(path, into=model, personal=[...]). "
+            "hanse.load(path) gives the arrays alone.",
         )
-    write_model(into, tensors)
+    write_model(into, tensors, keep=own)
     return into

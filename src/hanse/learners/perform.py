@@ -41,6 +41,8 @@ class Ask:
         task: Name of a task of the plan, or `INITIALISE`.
         settings: Settings that the workflow chose, of those that vary by the plan.
         groups: The groups that the task receives; read-only.
+        counted: The site's last exchange whose result counted, 0 for none: the task starts from the local
+            state that it left. None where all before this one did.
     """
 
     exchange: int
@@ -48,6 +50,7 @@ class Ask:
     task: str
     settings: Mapping[str, int | float] = field(default_factory=dict)
     groups: Groups = field(default_factory=dict)
+    counted: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +118,8 @@ def _performed(session: Session, plan: Plan, site: str, ask: Ask, received: Para
         settings=settings_of(plan, ask.task, ask.settings),
         groups={name: _read_only(group) for name, group in ask.groups.items()},
     )
-    task = with_rules(task, local_rules(plan.tasks[ask.task].local))
-    result = session.perform(task, received, sequence=ask.exchange)
+    task = with_rules(task, local_rules(plan.tasks[ask.task].local), plan.personal)
+    result = session.perform(task, received, sequence=ask.exchange, counted=ask.counted)
     # Where they are made, the same in a simulation: no other party ever has more digits.
     metrics = rounded_metrics(result.metrics, plan.metric_digits)
     groups = _disclosed_groups(plan, ask, site, received, result)

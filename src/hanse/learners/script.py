@@ -223,13 +223,15 @@ class ScriptSession:
         _, ready = self._started()
         return _copies(ready.parameters)
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         """See `Session`."""
         running, ready = self._started()
         self._check_task(task, ready)
         if problem := mismatch(specs(parameters), specs(ready.parameters)):
             raise UpdateError(f"the parameters do not fit the model of {self._script.name}: {problem}")
-        version = self._store.newest_before(sequence)
+        version = self._store.roll_back(sequence - 1 if counted is None else counted)
         kept = None
         if task.name != EVALUATE and version != self._version:
             state = ready.kept if version is None else self._store.load(version)
@@ -258,7 +260,7 @@ class ScriptSession:
         if rules is not None:
             self._rules_state = with_kept(self._rules_state, task.name, of_task)
         if kept_now := {**checked_of_user(answer.kept), **self._rules_state}:
-            self._store.save(sequence, task.round_number, kept_now)
+            self._store.save(sequence, task.round_number, kept_now, started_from=version)
             version = sequence
         self._version = version
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
+from hanse.learners.adapters.personal_patterns import stating
 from hanse.learners.agreement import TENSOR, Agreement, check_stated, sealed, unsealed
 from hanse.learners.base import AgreeingLearner, Learner, StatefulLearner
 from hanse.learners.failures import users_code, users_objects
@@ -28,8 +29,8 @@ class LearnerSession:
     """Makes a site's learner and has it perform tasks.
 
     The learner is made once and kept from task to task. It is made anew, and its local state restored
-    from disk, where the state in memory is not what the exchanges before the asked one left: in a fresh
-    process, after a task that failed, and when an exchange is performed again.
+    from disk, where the state in memory is not what the last exchange left that counts: in a fresh process,
+    after a task that failed or whose result did not count, and when an exchange is performed again.
 
     Args:
         learner_factory: Makes the learner; called with Python's, NumPy's and torch's generators seeded
@@ -39,6 +40,8 @@ class LearnerSession:
             to keep.
         needs: Methods that the learner has to have: those of the plan's tasks, and `parameters` where a
             site is asked for the first model.
+        personal: Patterns of the tensors that the plan keeps at the site, for a learner that has to know;
+            the tensors themselves are seen to by `hanse.learners.personal.session`.
     """
 
     def __init__(
@@ -47,11 +50,14 @@ class LearnerSession:
         site: Site,
         state_dir: Path,
         needs: Iterable[str] = ("parameters", "train", "evaluate"),
+        personal: Sequence[str] = (),
     ) -> None:
         self._needs = tuple(needs)
         self._factory = learner_factory
         self._site = site
         self._store = StateStore(state_dir)
+        self._personal = personal
+        self._kept_by_learner: frozenset[str] = frozenset()
         self._learner: Learner | None = None
         self._version: int | None = None
         """Which version of the local state the learner holds; None: the one it was made with."""
@@ -71,6 +77,10 @@ class LearnerSession:
             self._learner = self._learner or self._made()
         return self._agreement
 
+    def kept_by_learner(self) -> frozenset[str]:
+        """Names of entries of the model that stay at the site and that the learner keeps; once it is made."""
+        return self._kept_by_learner
+
     def initial_parameters(self) -> Parameters:
         """See `Session`."""
         self._learner = self._learner or self._made()
@@ -80,9 +90,11 @@ class LearnerSession:
         arrays = sealed(arrays, self._agreement, self._stated)
         return {name: np.array(array) for name, array in arrays.items()}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         """See `Session`."""
-        learner = self._learner_before(sequence)
+        learner = self._learner_after(sequence - 1 if counted is None else counted)
         method = _task_method(learner, task.name)
         own = unsealed(parameters, self._agreement, self._stated, self._site.name)
         self._learner = None  # what a failed task leaves behind is not used again
@@ -106,8 +118,8 @@ class LearnerSession:
         """See `Session`."""
         self._learner = None
 
-    def _learner_before(self, sequence: int) -> Learner:
-        version = self._store.newest_before(sequence)
+    def _learner_after(self, counted: int) -> Learner:
+        version = self._store.roll_back(counted)
         if self._learner is not None and self._version == version:
             return self._learner
         learner = self._made()
@@ -121,8 +133,9 @@ class LearnerSession:
 
     def _made(self) -> Learner:
         seed_generators(self._site.seed)
-        with users_code("making the learner"):
+        with users_code("making the learner"), stating(self._personal) as stated:
             learner = self._factory(self._site)
+        self._kept_by_learner = frozenset(stated.kept)
         lacks = [name for name in self._needs if not hasattr(learner, name)]
         if lacks:
             raise TaskError(
@@ -143,7 +156,7 @@ class LearnerSession:
                 state = learner.local_state()
         state = {**checked_of_user(state), **self._rules_state}
         if state or self._version is not None:
-            self._store.save(sequence, task.round_number, state)
+            self._store.save(sequence, task.round_number, state, started_from=self._version)
             self._version = sequence
 
 

@@ -1,4 +1,4 @@
-"""A learner's local state on disk: one version for each task that was performed."""
+"""A learner's local state on disk: a version for each task that was performed and may still count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hanse.files.errors import file_errors
 from hanse.wire.tensors import digest_of, open_file, write_file
 
 KEPT_ROUNDS = 2
-"""Rounds whose versions are kept; the tasks of older ones are not asked for again."""
+"""Rounds whose versions are kept; the tasks of older ones are not asked for again. The version that a task
+started from is kept whatever its round: as long as the task does not count, the next starts from it too."""
 
 _VERSION = re.compile(r"state-([0-9]+)-([0-9]+)\.json")
 
@@ -30,9 +31,27 @@ class StateStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def newest_before(self, sequence: int) -> int | None:
-        """Sequence number of the newest version below `sequence`; None where there is none."""
-        return max((version for version, _ in self._versions() if version < sequence), default=None)
+    def roll_back(self, counted: int) -> int | None:
+        """Delete what exchanges left that do not count: all versions after that of the last one that does.
+
+        Args:
+            counted: Number of the last exchange that counts; 0 for none.
+
+        Returns:
+            The version that this exchange left, or that it found where it left none of its own; None for
+            the learner as it is made.
+
+        Raises:
+            StorageError: The folder cannot be written.
+        """
+        left = []
+        with file_errors(f"delete the state of what did not count in {self._folder}"):
+            for (version, _), path in self._versions().items():
+                if version > counted:
+                    path.unlink()  # its tensors go with the next version that is saved
+                else:
+                    left.append(version)
+        return max(left, default=None)
 
     def load(self, sequence: int) -> dict[str, Parameters]:
         """Read a version back, as read-only memory maps.
@@ -44,8 +63,21 @@ class StateStore:
         path = next(path for (version, _), path in self._versions().items() if version == sequence)
         return {name: open_file(self._tensors(digest)) for name, digest in _groups(path).items()}
 
-    def save(self, sequence: int, round_number: int, state: Mapping[str, Parameters]) -> None:
-        """Write a version durably, in place of one with the same numbers, and drop the oldest.
+    def save(
+        self,
+        sequence: int,
+        round_number: int,
+        state: Mapping[str, Parameters],
+        *,
+        started_from: int | None = None,
+    ) -> None:
+        """Write a version durably, in place of one with the same numbers, and delete the oldest.
+
+        Args:
+            sequence: Number of the exchange.
+            round_number: Its round.
+            state: Groups of arrays by name.
+            started_from: The version that the task started from, which is kept; None for none.
 
         Raises:
             StorageError: The disk is full or cannot be written; the versions before are kept.
@@ -56,7 +88,7 @@ class StateStore:
             groups = {name: self._write(arrays) for name, arrays in state.items()}
             with writing(self._folder / f"state-{sequence}-{round_number}.json", durable=True) as file:
                 file.write(json.dumps(groups).encode())
-            self._prune()
+            self._prune(started_from)
 
     def _versions(self) -> dict[tuple[int, int], Path]:
         """The version files by sequence and round number."""
@@ -72,12 +104,12 @@ class StateStore:
             write_file(self._tensors(digest), arrays, durable=True)
         return digest
 
-    def _prune(self) -> None:
+    def _prune(self, started_from: int | None) -> None:
         versions = self._versions()
         kept = sorted({round_number for _, round_number in versions})[-KEPT_ROUNDS:]
         used: set[Path] = set()
-        for (_, round_number), path in versions.items():
-            if round_number in kept:
+        for (version, round_number), path in versions.items():
+            if round_number in kept or version == started_from:
                 used.update(self._tensors(digest) for digest in _groups(path).values())
             else:
                 path.unlink()

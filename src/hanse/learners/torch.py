@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
+from hanse.errors import PlanError
+from hanse.learners.adapters.personal_patterns import note_kept, stated_patterns
 from hanse.learners.adapters.torch_arrays import as_arrays
 from hanse.learners.adapters.torch_data import DEFAULT_BATCH_SIZE, Cut, Data, Examples, Passes
 from hanse.learners.adapters.torch_modules import Placing, placed
@@ -83,11 +86,10 @@ class TorchLearner:
         device: `cpu`, `cuda:1`, ...; `auto` is the first GPU where there is one.
         keep_optimizer: Keep the optimiser's state (moments, momentum) at the site from round to round; else
             every task begins with a new optimiser.
-        personal: Patterns (`head.*`) of entries of the `state_dict` that stay at the site: they are trained,
-            kept from round to round, and not exchanged. They may be what `get_extra_state` gives, of
-            tensors, numbers and text.
-        exchange: Patterns of the entries that are exchanged (`["*lora_*"]`), unless they are personal. The
-            others have to be frozen, and alike at every site.
+        personal: Of 0.1, and refused: what stays at a site stands under `personal` in the plan. What
+            `get_extra_state` gives, of tensors, numbers and text, may stay there too.
+        exchange: Patterns of the entries that are exchanged (`["*lora_*"]`), unless they are personal by the
+            plan. The others have to be frozen, and alike at every site.
         scheduler: Makes a schedule from the optimiser: `partial(StepLR, step_size=10)`. It continues from
             round to round, whether or not the optimiser is kept.
         scheduler_interval: When the schedule makes a step: after each `batch`, `epoch` or `round`.
@@ -103,6 +105,7 @@ class TorchLearner:
     Raises:
         ValueError: Data in a form that is not known, a pattern that nothing fits, a tensor that would be
             trained and is neither exchanged nor personal, or an option out of its range.
+        PlanError: `personal` is given.
         TaskError: The model has an entry that cannot be exchanged and is not personal; or `optimizer`
             returns one and the same optimiser again.
     """
@@ -129,11 +132,16 @@ class TorchLearner:
         labels: Iterable[Any] | None = None,
         features: Iterable[Any] | None = None,
     ) -> None:
+        if personal:
+            raise PlanError(
+                "TorchLearner no longer takes `personal`: the plan says which tensors stay at a site",
+                mend=f"Leave it out, and write in the plan: personal: {json.dumps(list(personal))}",
+            )
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(device)
         self._stepping = Stepping(optimizer, scheduler, scheduler_interval, clip_norm, amp)
-        placing = Placing(self._device, channels_last, tuple(exchange), tuple(personal))
+        placing = Placing(self._device, channels_last, tuple(exchange), stated_patterns())
         made = placed(model, placing)
         self._model, self._tensors, self._first = made.module, made.tensors, made.first
         self._forward = Forward(made.module, loss, self._stepping, self._device, channels_last)
@@ -143,6 +151,7 @@ class TorchLearner:
         self._validate = Examples(validate, "validate")
         self._metrics = dict(metrics or {})
         self._own = dict(made.own)
+        note_kept(self._tensors.kept_as_state)
         self._models: dict[str, Parameters] = {}
         self._agreement = Agreement(plain(labels), plain(features))
 
@@ -151,11 +160,11 @@ class TorchLearner:
         return self._agreement
 
     def parameters(self) -> Parameters:
-        """The tensors that are exchanged; on the CPU they are the model's own memory.
+        """The tensors that are exchanged or personal; on the CPU they are the model's own memory.
 
         Of a model that a function made, they are those that it was made with.
         """
-        return self._exchanged() if self._first is None else self._first
+        return as_arrays(self._tensors.all()) if self._first is None else self._first
 
     def train(self, parameters: Parameters, task: Task) -> TaskResult:
         """Train by mini-batches.
@@ -185,7 +194,7 @@ class TorchLearner:
                 f"task {task.name} trained none of the model's parameters: every one is exactly what was "
                 "received. Does the optimiser hold those of another model?"
             )
-        return TaskResult(examples, mean.values(), self._exchanged())
+        return TaskResult(examples, mean.values(), as_arrays(self._tensors.all()))
 
     def evaluate(self, parameters: Parameters, task: Task) -> TaskResult:
         """Measure `loss` and the metrics on the held-out data.
@@ -224,7 +233,7 @@ class TorchLearner:
         return both
 
     def local_state(self) -> dict[str, Parameters]:
-        """The state of optimiser, schedule and scaler, what is personal, and models that stay here."""
+        """The state of optimiser, schedule and scaler, extra states, and models that stay here."""
         state = self._carried if self._kept is None else self._kept.state(moments=True)
         return {**state, **self._own, **self._models}
 
@@ -232,7 +241,7 @@ class TorchLearner:
         """Continue from what `local_state` gave.
 
         Raises:
-            UpdateError: The personal tensors do not fit the model.
+            UpdateError: A personal extra state did not reach the model.
         """
         if self._kept is not None:
             self._kept.restore(state, moments=True)
@@ -245,9 +254,6 @@ class TorchLearner:
 
     def _descent(self) -> Descent:
         return Descent(self._model, self._stepping, self._device)
-
-    def _exchanged(self) -> dict[str, Array]:
-        return as_arrays(self._tensors.exchanged())
 
     def _trained_here(
         self, parameters: Parameters, task: Task, group: str, start: Parameters | None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hanse.core.values.groups import Groups
-from hanse.core.values.parameters import Parameters, is_floating
+from hanse.core.values.parameters import Parameters, is_floating, personal_names
 from hanse.core.values.update import Task, TaskResult
 from hanse.core.values.wording import named
 from hanse.errors import TaskError
@@ -26,10 +26,12 @@ class AppliedRules:
 
     Attributes:
         rules: In the order in which they act.
+        personal: Patterns of tensors that stay at the site, which the rules pass by.
     """
 
-    def __init__(self, rules: Sequence[LocalRule]) -> None:
+    def __init__(self, rules: Sequence[LocalRule], personal: Collection[str] = ()) -> None:
         self.rules = tuple(rules)
+        self.personal = tuple(personal)
         self._task = ""
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._at_work: dict[str, Local] = {}
@@ -47,6 +49,8 @@ class AppliedRules:
             TaskError: A rule lacks a group.
         """
         self._task = task.name
+        kept_here = personal_names(received, self.personal)
+        received = {name: array for name, array in received.items() if name not in kept_here}
         self._shapes = {name: array.shape for name, array in received.items() if is_floating(array.dtype)}
         self._counts = {}
         begun = {rule.name: rule.begin(received, task.groups, kept.get(rule.name, {})) for rule in self.rules}
@@ -87,6 +91,11 @@ class AppliedRules:
                 "`round.correct()`. TorchLearner does so by itself; SklearnLearner cannot.",
             )
         kept: dict[str, Groups] = {}
+        whole = result.parameters or {}
+        own = {name: whole[name] for name in personal_names(whole, self.personal)}
+        if own:
+            exchanged = {name: array for name, array in whole.items() if name not in own}
+            result = replace(result, parameters=exchanged)
         for name, local in self._at_work.items():
             before = result.groups
             result, kept[name] = local.end(result, steps)
@@ -97,6 +106,8 @@ class AppliedRules:
                     mend="Leave it out of `TaskResult.groups`, or call it otherwise in the plan.",
                 )
         self._shapes, self._at_work = None, {}
+        if own and result.parameters is not None:
+            result = replace(result, parameters={**result.parameters, **own})
         return result, kept
 
     def _misnamed(self, gradients: Collection[str], received: Collection[str]) -> TaskError:
@@ -128,9 +139,15 @@ class AppliedRules:
         return in_dtype(value, gradient)
 
 
-def with_rules(task: Task, rules: Sequence[LocalRule]) -> Task:
-    """The task with local rules, which begin when a session performs it."""
-    return replace(task, _local=AppliedRules(rules) if rules else None)
+def with_rules(task: Task, rules: Sequence[LocalRule], personal: Collection[str] = ()) -> Task:
+    """The task with local rules, which begin when a session performs it.
+
+    Args:
+        task: The task.
+        rules: The rules.
+        personal: `personal` of the plan.
+    """
+    return replace(task, _local=AppliedRules(rules, personal) if rules else None)
 
 
 def rules_of(task: Task) -> AppliedRules | None:

@@ -25,6 +25,17 @@ _MEMORY = {
 _PATH_LISTS = ("PYTHONPATH", "LD_LIBRARY_PATH")
 
 
+_THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+)
+
+
+def arithmetic_threads(threads: int) -> dict[str, str]:
+    """Variables by which libraries of linear algebra use this many threads, once they are loaded."""
+    return dict.fromkeys(_THREADS, str(threads))
+
+
 def worker_environment(
     inherited: Mapping[str, str], workspace: Path, extra: Mapping[str, str]
 ) -> dict[str, str]:

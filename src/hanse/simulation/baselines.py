@@ -18,6 +18,7 @@ from hanse.learners.notices import notices_kept
 from hanse.learners.script import EVALUATE
 from hanse.learners.seeding import seed_generators
 from hanse.learners.session import LearnerSession
+from hanse.simulation.arithmetic import limited
 from hanse.simulation.engines.base import SITE_FAILURES
 from hanse.simulation.notices import Say
 from hanse.simulation.shares import Shares
@@ -27,6 +28,8 @@ from hanse.simulation.simulate import (
     VirtualSite,
     bundle_of,
     initial_model_of,
+    learner_sessions,
+    personal_sessions,
     places_of,
     scripts_of,
 )
@@ -78,6 +81,17 @@ def compare(
     Raises:
         HanseError: A baseline cannot be made; a site's failure only leaves its figures out.
     """
+    with limited(settings.threads):
+        return _compare(loaded, sites, settings, outcome, answers)
+
+
+def _compare(
+    loaded: LoadedPlan,
+    sites: Sequence[VirtualSite],
+    settings: Settings,
+    outcome: Outcome,
+    answers: Mapping[str, LastAnswer],
+) -> Comparison:
     plan, folder = loaded.manifest.plan, settings.state_dir / "baselines"
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, _silent)
     trials = _Trials(
@@ -89,11 +103,13 @@ def compare(
         _shared(sites, settings, outcome),
         shares,
         replace(settings, say=_silent),
+        outcome.run.accepted,
     )
+    in_run = places_of(plan, sites, settings.state_dir, shares)
     with notices_kept():  # the run has said them
         if plan.learner is None:
-            return trials.of_script(answers, outcome.model)
-        return trials.of_learner(places_of(plan, sites, settings.state_dir, shares), outcome.model)
+            return trials.of_script(in_run, answers, outcome.model)
+        return trials.of_learner(in_run, outcome.model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +125,7 @@ class _Trials:
         shared: Whether all sites divide one data set among them.
         shares: The sites' shares of it.
         settings: Those of the simulation, whose notices were shown.
+        counted: By site, its last exchange in the run whose result counted.
     """
 
     loaded: LoadedPlan
@@ -119,6 +136,7 @@ class _Trials:
     shared: bool
     shares: Shares
     settings: Settings
+    counted: Mapping[str, int]
 
     def of_learner(self, federated: Mapping[Path, Site], model: Parameters | None) -> Comparison:
         """Compare models at all sites; `federated` are the sites as they took part in the run."""
@@ -127,12 +145,23 @@ class _Trials:
         pooled = _pooled_factory(factory, list(self.places.values()))
         if pooled is None and self.shared:
             pooled, notes = factory, (_MAY_LEAK,)
-        whole = None if pooled is None else LearnerSession(pooled, self._whole(), self.folder / "pooled")
+        personal = self.loaded.manifest.plan.personal
+        whole = (
+            None
+            if pooled is None
+            else LearnerSession(pooled, self._whole(), self.folder / "pooled", personal=personal)
+        )
+        alone = {
+            site.name: LearnerSession(factory, site, folder / "kept", personal=personal)
+            for folder, site in self.places.items()
+        }
         # In the folders of the run, whose sites may have kept a part of the model to themselves.
-        places = _sessions(factory, federated)
-        return self._of_models(_sessions(factory, self.places), whole, places, model, notes)
+        places = learner_sessions(factory, self.loaded.manifest.plan, federated)
+        return self._of_models(alone, whole, places, model, notes)
 
-    def of_script(self, answers: Mapping[str, LastAnswer], model: Parameters | None) -> Comparison:
+    def of_script(
+        self, federated: Mapping[Path, Site], answers: Mapping[str, LastAnswer], model: Parameters | None
+    ) -> Comparison:
         """Compare models at all sites if the script evaluates them, else what each site reports itself."""
         places = dict(self.places)
         if self.shared:
@@ -144,7 +173,8 @@ class _Trials:
                 return self._of_reports(sessions, answers)
             whole = sessions.pop(POOLED, None)
             notes = () if whole is None else (_MAY_LEAK,)
-            return self._of_models(sessions, whole, sessions, model, notes)
+            in_run = personal_sessions(sessions, self.loaded.manifest.plan, federated)
+            return self._of_models(sessions, whole, in_run, model, notes)
         finally:
             for name, session in found.items():
                 with self._failures_said(f"the end of the script at {name}"):
@@ -169,7 +199,7 @@ class _Trials:
         examples: dict[str, int] = {}
         scores: dict[str, dict[str, Metrics]] = {}
         if model is not None:
-            scores[FEDERATED] = self._measured(federated, model, FEDERATED, examples)
+            scores[FEDERATED] = self._measured(federated, model, FEDERATED, examples, self.counted)
         for name, trained in models.items():
             scores[name] = self._measured(sessions, trained, name, examples)
         return Comparison({site: examples.get(site, 0) for site in sessions}, scores, notes=notes)
@@ -193,16 +223,25 @@ class _Trials:
         return Comparison(examples, scores, whole, (_OF_SCRIPT,))
 
     def _trained(self, session: Session, name: str) -> Parameters:
-        model, _ = train_alone(session, self.loaded.manifest.plan, name, initial_model_of(self.loaded))
+        first = initial_model_of(self.loaded)
+        if first is not None and self.loaded.manifest.plan.personal:  # which a file of the plan's lacks
+            first = {**session.initial_parameters(), **first}
+        model, _ = train_alone(session, self.loaded.manifest.plan, name, first)
         return model
 
     def _measured(
-        self, sessions: Mapping[str, Session], model: Parameters, name: str, examples: dict[str, int]
+        self,
+        sessions: Mapping[str, Session],
+        model: Parameters,
+        name: str,
+        examples: dict[str, int],
+        counted: Mapping[str, int] | None = None,
     ) -> dict[str, Metrics]:
         found: dict[str, Metrics] = {}
         for site, session in sessions.items():
             with self._failures_said(f"{name}, at {site}"):
-                result = measure(session, self.loaded.manifest.plan, site, model)
+                last = None if counted is None else counted.get(site, 0)
+                result = measure(session, self.loaded.manifest.plan, site, model, last)
                 found[site] = _given(result.metrics)
                 examples[site] = result.num_examples
         return found
@@ -221,10 +260,6 @@ class _Trials:
             yield
         except SITE_FAILURES as error:
             self.say(f"no baseline: {what}: {error}")
-
-
-def _sessions(factory: Factory, places: Mapping[Path, Site]) -> dict[str, LearnerSession]:
-    return {site.name: LearnerSession(factory, site, folder / "kept") for folder, site in places.items()}
 
 
 def _given(metrics: Mapping[str, float | None]) -> Metrics:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,14 +23,16 @@ from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
-from hanse.learners.base import Session
+from hanse.learners.base import Learner, Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.comparison import Comparison
 from hanse.learners.installed import install_command, unmet
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import setup_seed
+from hanse.learners.personal.session import PersonalSession, learner_session, script_session
 from hanse.learners.session import LearnerSession
-from hanse.simulation.engines.base import Engine
+from hanse.simulation.arithmetic import limited
+from hanse.simulation.engines.base import SITE_FAILURES, Engine
 from hanse.simulation.engines.inline import InlineEngine
 from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
@@ -72,6 +75,7 @@ class Settings:
         script_plan: The plan is of a script that has none: it runs where it is, and the plan follows what it
             does; see `hanse.simulation.observed.ScriptPlan`.
         committed: Called after each round; see `hanse.simulation.host.Committed`.
+        threads: Threads of linear algebra at each site; the workflow has one.
     """
 
     state_dir: Path
@@ -81,6 +85,7 @@ class Settings:
     say: Say = log
     script_plan: bool = False
     committed: Committed | None = None
+    threads: int = 1
 
 
 ENGINES = ("inline",)
@@ -133,6 +138,13 @@ def simulate(
         ConfigError: There is no engine of that name, or a package that the plan requires is missing.
         HanseError: Why the run failed.
     """
+    with limited(settings.threads):
+        return _simulate(loaded, sites, settings, listener)
+
+
+def _simulate(
+    loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Settings, listener: Listener
+) -> Outcome:
     plan = loaded.manifest.plan
     check_engine(settings.engine)
     _check(plan, sites)
@@ -140,15 +152,22 @@ def simulate(
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     places = places_of(plan, sites, settings.state_dir, shares)
     scripts = scripts_of(loaded, bundle, places, shares, settings)
-    sessions: dict[str, Session] = {**scripts} or _learners(plan, bundle, places)
+    sessions = (
+        learner_sessions(load_factory(bundle, plan.learner), plan, places)
+        if plan.learner is not None
+        else personal_sessions(scripts, plan, places)
+    )
     observed = ScriptPlan(loaded) if settings.script_plan else None
     if observed is not None:
         loaded = begin(observed, next(iter(scripts.values())), loaded)
     declare = observed.declare if observed else None
     residuals = settings.state_dir / "residuals"
-    engine: Engine = InlineEngine(loaded.manifest.plan, sessions, residuals, settings.say, declare)
+    engine: Engine = InlineEngine(
+        loaded.manifest.plan, sessions, residuals, settings.say, declare, settings.threads
+    )
     try:
         prepare(scripts.values())
+        _prepare_personal(sessions.values())
         submission = Submission(loaded.manifest, loaded.digest, tuple(sessions), initial_model_of(loaded))
         host = SimulationHost(
             submission,
@@ -158,7 +177,8 @@ def simulate(
             listener=listener,
             committed=settings.committed,
         )
-        run = host.drive(_workflow(plan, bundle))
+        with limited(1):
+            run = host.drive(_workflow(plan, bundle))
     finally:
         failed_ends = engine.close()
     if observed is not None:
@@ -309,14 +329,47 @@ def scripts_of(
     return script_sessions(script, plan, places, shares, settings.say, planned=planned)
 
 
-def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
-    if plan.learner is None:
-        raise ValueError("a plan has either a learner or a script")
-    factory = load_factory(bundle, plan.learner)
+def personal_sessions(
+    scripts: Mapping[str, Session], plan: Plan, places: Mapping[Path, Site]
+) -> dict[str, Session]:
+    """Sessions of scripts that keep at each site what the plan keeps there, by the sites' names.
+
+    Args:
+        scripts: Sessions of the scripts as they are.
+        plan: The plan.
+        places: The sites by their folders.
+    """
+    folders = {site.name: folder for folder, site in places.items()}
     return {
-        site.name: LearnerSession(factory, site, folder / "kept", methods_of(plan))
+        name: script_session(script, plan.personal, folders[name] / "personal")
+        for name, script in scripts.items()
+    }
+
+
+def learner_sessions(
+    factory: Callable[[Site], Learner], plan: Plan, places: Mapping[Path, Site]
+) -> dict[str, Session]:
+    """Sessions of learners that keep at each site what the plan keeps there, by the sites' names.
+
+    Args:
+        factory: Makes a site's learner.
+        plan: The plan.
+        places: The sites by their folders.
+    """
+    return {
+        site.name: learner_session(
+            factory, site, folder / "kept", plan.personal, folder / "personal", methods_of(plan)
+        )
         for folder, site in places.items()
     }
+
+
+def _prepare_personal(sessions: Iterable[Session]) -> None:
+    """Have each site's code make what is personal before any site trains: sites may share one module."""
+    for session in sessions:
+        if isinstance(session, PersonalSession):
+            with suppress(*SITE_FAILURES):  # the site fails by it when it is asked
+                session.prepare()
 
 
 def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:

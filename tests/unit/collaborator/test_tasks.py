@@ -149,12 +149,63 @@ def test_nothing_leaves_that_may_not(
     assert site.upstream.delivered == {}
 
 
+def test_what_the_plan_keeps_at_the_site_does_not_leave(site: Site, run: Run) -> None:
+    work = site.publish(manifest_of(personal=["steps"]))
+    run(Reviewer(site.context()).review(work))
+    told = telling("message")
+
+    trained = settled(site, run, work, site.assignment(max_update_bytes=10_000), FakeWorkers(), policy=told)
+    asked = site.assignment("initialise", exchange=2, round_number=0, model=None, max_update_bytes=10_000)
+    first = settled(site, run, work, asked, FakeWorkers(TaskReport(), update=MODEL), policy=told)
+
+    for outcome in (trained, first):
+        assert "would disclose the tensor 'steps', which the plan keeps at each site" in outcome.reason
+    assert site.upstream.delivered == {}
+
+
 def test_a_task_without_an_update_delivers_none(site: Site, run: Run, work: RunWork) -> None:
     workers = FakeWorkers(TaskReport(num_examples=4, metrics={"accuracy": 0.5}))
 
     outcome = settled(site, run, work, site.assignment("evaluate"), workers)
 
     assert (outcome.update, outcome.metrics) == (None, {"accuracy": 0.5})
+
+
+def test_the_worker_is_told_which_exchange_counted_last(site: Site, run: Run, work: RunWork) -> None:
+    workers = FakeWorkers()
+
+    settled(site, run, work, site.assignment(exchange=5, accepted=2), workers)
+
+    assert [(order.exchange, order.counted) for order in workers.orders] == [(5, 2)]
+
+
+@pytest.mark.parametrize(("answer", "counted"), [(None, 3), (LateResultError("too late"), 2)])
+def test_what_came_of_an_exchange_is_known_to_one_that_was_asked_before(
+    site: Site, run: Run, work: RunWork, answer: LateResultError | None, counted: int
+) -> None:
+    workers = FakeWorkers()
+    tasks = tasks_of(site.context(), workers)  # type: ignore[arg-type]
+    if answer is not None:
+        site.upstream.fail("result", answer)
+
+    for exchange in (3, 4):
+        run(tasks.run(work, site.assignment(exchange=exchange, accepted=2)))
+
+    assert [(order.exchange, order.counted) for order in workers.orders] == [(3, 2), (4, counted)]
+
+
+def test_what_the_aggregator_has_forgotten_does_not_count_any_more(
+    site: Site, run: Run, work: RunWork
+) -> None:
+    workers = FakeWorkers()
+    tasks = tasks_of(site.context(), workers)  # type: ignore[arg-type]
+
+    run(tasks.run(work, site.assignment(exchange=4, accepted=2)))
+    site.upstream.fail("result", LateResultError("too late"))
+    for exchange in (3, 5):
+        run(tasks.run(work, site.assignment(exchange=exchange, accepted=2)))
+
+    assert [(order.exchange, order.counted) for order in workers.orders] == [(4, 2), (3, 2), (5, 2)]
 
 
 def test_a_metric_that_is_not_defined_is_delivered_and_recorded_as_not_given(

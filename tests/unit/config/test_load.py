@@ -84,6 +84,16 @@ def test_a_first_model_that_is_no_safetensors_file_is_refused(project: Project) 
     assert problem.startswith(f"{path}:6: initial_model: ")
 
 
+def test_a_first_model_with_tensors_that_stay_at_each_site_is_refused(project: Project) -> None:
+    path = project(PLAN + "initial_model: start.safetensors\npersonal: [head.*]\n", federation=CODE)
+    model = {"body": np.zeros(3, np.float32), "head.w": np.zeros(3, np.float32)}
+    tensors.write_file(path.parent / "start.safetensors", model)
+
+    [problem] = problems(path)
+
+    assert "start.safetensors has the tensor 'head.w', which `personal` keeps at each site" in problem
+
+
 def test_every_problem_of_the_code_is_told_at_once(project: Project) -> None:
     path = project(
         PLAN.replace("[federation.py]", "\n  - federation.py\n  - brocken.py\n  - misisng.py")

@@ -26,6 +26,15 @@ def test_a_plan_is_told_by_name_and_digest(manifest: Make) -> None:
     assert told(manifest()).startswith(f"Plan chest-xray\n  SHA-256 {manifest().digest}\n")
 
 
+def test_what_stays_at_a_site_is_told(manifest: Make) -> None:
+    text = told(manifest(personal=["*.bn*", "head.*"], tasks={"train": {"discloses": AGGREGATE}}))
+
+    stays = "  These tensors of the model stay here, and are never sent: *.bn*, head.*."
+    assert stays in section(text, "What runs at a site")
+    assert "(all tensors without *.bn*, head.*), to the aggregator" in text
+    assert "all tensors, that site's own, without *.bn*, head.*." in text
+
+
 def test_the_code_and_the_data_it_needs_are_named(manifest: Make) -> None:
     plan = manifest(
         data=["xrays"], options={"depth": 3}, tasks={"train": {"epochs": 2, "discloses": AGGREGATE}}

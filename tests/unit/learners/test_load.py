@@ -53,6 +53,22 @@ def test_a_model_is_read_into_a_torch_model(results: Path) -> None:
 
 
 @pytest.mark.torch
+def test_a_model_keeps_its_own_tensors_that_stayed_at_the_sites(results: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Linear(1, 2))
+    body = {f"0.{name}": array for name, array in MODEL.items()}
+    write_file(results / "model.safetensors", body)
+    head = model[1].weight.clone()
+
+    hanse.load(results, into=model, personal=["1.*"])
+
+    assert model[0].bias.tolist() == [4]
+    assert torch.equal(model[1].weight, head)
+    with pytest.raises(UpdateError, match=r"'1\.bias' is missing.*personal=\[\.\.\.\]"):
+        hanse.load(results, into=model)
+
+
+@pytest.mark.torch
 def test_a_torch_model_with_other_tensors_is_refused_by_name(results: Path) -> None:
     torch = pytest.importorskip("torch")
 

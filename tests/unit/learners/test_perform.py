@@ -39,7 +39,9 @@ class FakeSession:
     def initial_parameters(self) -> Parameters:
         return MODEL
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         self.asked.append((task, sequence))
         return self.result
 
@@ -48,7 +50,9 @@ class FakeSession:
 
 
 class Exiting(FakeSession):
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         raise SystemExit(0)
 
 

@@ -168,6 +168,19 @@ def test_what_is_kept_survives_a_restart_to_the_bit(open_session: Open) -> None:
     assert restarted == expected
 
 
+def test_what_a_round_kept_that_did_not_count_is_forgotten(open_session: Open) -> None:
+    text = ADDING.replace("KEEP", ', keep={"optimizer": velocity}')
+    undisturbed = open_session(text, "a")
+    expected = [bits(undisturbed.perform(train(r), START, sequence=r)) for r in (1, 3)]
+
+    session = open_session(text, "b")
+    first = bits(session.perform(train(1), START, sequence=1, counted=0))
+    session.perform(train(2), START, sequence=2, counted=1)
+    third = bits(session.perform(train(3), START, sequence=3, counted=1))
+
+    assert [first, third] == expected
+
+
 def test_an_exchange_performed_again_starts_from_what_was_kept_before_it(open_session: Open) -> None:
     session = open_session(ADDING.replace("KEEP", ', keep={"optimizer": velocity}'))
 

@@ -129,6 +129,37 @@ def test_a_fresh_process_goes_on_where_the_one_before_stopped(site: Site, tmp_pa
     ]
 
 
+def test_what_a_task_left_that_did_not_count_is_forgotten(site: Site, tmp_path: Path) -> None:
+    undisturbed = LearnerSession(Counting, site, tmp_path / "a")
+    expected = [weight(undisturbed.perform(train(r), START, sequence=r)) for r in (1, 3)]
+
+    session = LearnerSession(Counting, site, tmp_path / "b")
+    first = session.perform(train(1), START, sequence=1, counted=0)
+    session.perform(train(2), START, sequence=2, counted=1)
+
+    third = session.perform(train(3), START, sequence=3, counted=1)
+    assert [weight(first), weight(third)] == expected
+
+
+def test_a_fresh_process_forgets_what_did_not_count_too(site: Site, tmp_path: Path) -> None:
+    def session() -> LearnerSession:
+        return LearnerSession(Counting, site, tmp_path / "a")
+
+    session().perform(train(1), START, sequence=1, counted=0)
+    for sequence, round_number in ((2, 2), (3, 3), (4, 4)):
+        session().perform(train(round_number), START, sequence=sequence, counted=1)
+    evaluated = session().perform(Task("evaluate", 4, seed=0), START, sequence=5, counted=1)
+
+    assert evaluated.metrics == {"tasks": 1.0}
+
+
+def test_where_nothing_counted_the_learner_is_as_it_was_made(session: LearnerSession) -> None:
+    first = weight(session.perform(train(1), START, sequence=1, counted=0))
+
+    assert session.perform(Task("evaluate", 1, seed=0), START, sequence=2, counted=0).metrics == {"tasks": 0}
+    assert weight(session.perform(train(1), START, sequence=3, counted=0)) == first
+
+
 def test_tasks_without_training_are_exchanges_too(session: LearnerSession) -> None:
     session.perform(train(1), START, sequence=1)
     session.perform(Task("evaluate", 1, seed=0), START, sequence=2)

@@ -26,14 +26,20 @@ def test_what_was_saved_is_read_back_to_the_bit(tmp_path: Path) -> None:
     assert not state["optimizer"]["m"].flags.writeable
 
 
-def test_the_newest_version_before_an_exchange_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("counted", "found", "left"), [(0, None, []), (2, 2, [2]), (4, 2, [2]), (5, 5, [2, 5]), (9, 5, [2, 5])]
+)
+def test_what_did_not_count_is_dropped(tmp_path: Path, counted: int, found: int, left: list[int]) -> None:
     store = StateStore(tmp_path)
-    assert store.newest_before(9) is None
-
-    for sequence in (2, 5, 10):
+    for sequence in (2, 5):
         store.save(sequence, 1, STATE)
 
-    assert [store.newest_before(sequence) for sequence in (2, 5, 10, 11)] == [None, 2, 5, 10]
+    assert store.roll_back(counted) == found
+    assert [name for name in files(tmp_path) if name.endswith(".json")] == [f"state-{n}-1.json" for n in left]
+
+
+def test_nothing_was_kept_of_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    assert StateStore(tmp_path / "none").roll_back(3) is None
 
 
 def test_a_task_done_again_replaces_its_version(tmp_path: Path) -> None:
@@ -59,6 +65,21 @@ def test_only_the_last_two_rounds_are_kept(tmp_path: Path) -> None:
     assert sum(name.endswith(".safetensors") for name in files(tmp_path)) == 4
 
 
+def test_the_version_that_counts_outlasts_rounds_of_tasks_that_do_not(tmp_path: Path) -> None:
+    store = StateStore(tmp_path)
+    store.save(1, 1, {"group": {"m": np.ones(3)}})
+
+    for round_number in range(2, 7):
+        assert store.roll_back(1) == 1
+        store.save(round_number, round_number, {"group": {"m": np.zeros(3)}}, started_from=1)
+
+    assert store.load(1)["group"]["m"].tolist() == [1, 1, 1]
+    assert [name for name in files(tmp_path) if name.endswith(".json")] == [
+        "state-1-1.json",
+        "state-6-6.json",
+    ]
+
+
 def test_a_group_that_does_not_change_is_kept_once(tmp_path: Path) -> None:
     store = StateStore(tmp_path)
     store.save(1, 1, {"group": {"m": np.ones(3)}})
@@ -74,7 +95,7 @@ def test_a_crash_amid_a_save_leaves_the_version_before(tmp_path: Path) -> None:
     (tmp_path / "state-2-1.json.part").write_text('{"optimi')
     (tmp_path / f"{'0' * 64}-blake3.safetensors.part").write_bytes(b"half")
 
-    assert StateStore(tmp_path).newest_before(9) == 1
+    assert StateStore(tmp_path).roll_back(9) == 1
 
 
 def test_what_a_crash_left_is_gone_after_the_next_save(tmp_path: Path) -> None:

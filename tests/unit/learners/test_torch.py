@@ -1,6 +1,6 @@
 """The learner of a torch training script."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from hanse.core.values.site import Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import PlanError, TaskError, UpdateError
 from hanse.learners.agreement import Agreement
+from hanse.learners.base import Session
 from hanse.learners.notices import notices_kept
+from hanse.learners.personal.session import PersonalSession, learner_session
 from hanse.learners.session import LearnerSession
 from hanse.learners.torch import TorchLearner, accuracy
 
@@ -52,6 +54,12 @@ def learner(train: Any = (X, Y), validate: Any = (X, Y), **options: Any) -> Torc
         validate=validate,
         **options,
     )
+
+
+def at_site(
+    factory: Callable[[Site], TorchLearner], site: Site, folder: Path, personal: Sequence[str]
+) -> Session:
+    return learner_session(factory, site, folder / "kept", personal, folder / "personal")
 
 
 def train(round_number: int = 1, **settings: Any) -> Task:
@@ -465,15 +473,12 @@ def test_inputs_may_be_nested() -> None:
     assert one.evaluate(one.parameters(), Task("evaluate", 1, 0)).num_examples == 30
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"keep_optimizer": True}, {"personal": ["4.*"]}, {"keep_optimizer": True, "personal": ["1.*"]}],
-    ids=["optimiser", "personal layers", "both"],
-)
+@pytest.mark.parametrize("personal", [(), ("4.*",), ("1.*",)])
+@pytest.mark.parametrize("keep", [False, True])
 def test_what_stays_at_the_site_survives_a_restart_to_the_bit(
-    options: dict[str, Any], site: Site, tmp_path: Path
+    keep: bool, personal: tuple[str, ...], site: Site, tmp_path: Path
 ) -> None:
-    def rounds(session_of: Callable[[], LearnerSession]) -> list[list[bytes]]:
+    def rounds(session_of: Callable[[], Session]) -> list[list[bytes]]:
         parameters = session_of().initial_parameters()
         results = []
         for r in (1, 2, 3):
@@ -482,8 +487,8 @@ def test_what_stays_at_the_site_survives_a_restart_to_the_bit(
             parameters = copies(result)
         return results
 
-    def session(name: str) -> LearnerSession:
-        return LearnerSession(lambda site: learner(**options), site, tmp_path / name)
+    def session(name: str) -> Session:
+        return at_site(lambda site: learner(keep_optimizer=keep), site, tmp_path / name, personal)
 
     undisturbed = session("a")
     expected = rounds(lambda: undisturbed)
@@ -502,31 +507,39 @@ def test_without_keeping_every_task_begins_with_a_new_optimiser() -> None:
     assert one.local_state() == {}
 
 
-def test_sites_that_share_a_module_do_not_share_what_is_personal() -> None:
+def test_sites_that_share_a_module_do_not_share_what_is_personal(site: Site, tmp_path: Path) -> None:
     """As the virtual sites of a simulation do whose code makes its model once for all."""
     model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
-
-    def at_a_site(data: Any) -> TorchLearner:
-        optimizer = partial(torch.optim.SGD, lr=0.5)
-        return TorchLearner(
-            model, nn.CrossEntropyLoss(), optimizer, data, data, personal=["1.*"], device="cpu"
-        )
-
-    def rounds(*sites: TorchLearner) -> dict[str, bytes]:
-        for round_number in (1, 2):
-            for one in sites:
-                one.train(start, train(round_number))
-        return {name: array.tobytes() for name, array in sites[0].local_state()["personal"].items()}
-
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    start = {name: array.copy() for name, array in at_a_site((X, Y)).parameters().items()}
-    alone = rounds(at_a_site((X, Y)))
+
+    def session(name: str, data: Any) -> PersonalSession:
+        optimizer = partial(torch.optim.SGD, lr=0.5)
+
+        def made(_: Site) -> TorchLearner:
+            return TorchLearner(model, nn.CrossEntropyLoss(), optimizer, data, data, device="cpu")
+
+        opened = at_site(made, site, tmp_path / name, ["1.*"])
+        assert isinstance(opened, PersonalSession)
+        opened.prepare()
+        return opened
+
+    def rounds(*sites: Session) -> list[bytes]:
+        start = {name: array.copy() for name, array in sites[0].initial_parameters().items()}
+        return [
+            bits(one.perform(train(number), start, sequence=number))
+            for number in (1, 2)
+            for one in reversed(sites)
+        ][-1]
+
+    alone = rounds(session("a", (X, Y)))
     model.load_state_dict(before)
 
-    assert rounds(at_a_site((X, Y)), at_a_site((X, 1 - Y))) == alone
+    assert rounds(session("b", (X, Y)), session("c", (X, 1 - Y))) == alone
 
 
-def test_a_personal_tensor_that_is_tied_to_an_exchanged_one_gives_way_to_it() -> None:
+def test_a_personal_tensor_that_is_tied_to_an_exchanged_one_gives_way_to_it(
+    site: Site, tmp_path: Path
+) -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -536,15 +549,30 @@ def test_a_personal_tensor_that_is_tied_to_an_exchanged_one_gives_way_to_it() ->
         def forward(self, inputs: Any) -> Any:
             return self.second(self.first(inputs))
 
-    one = TorchLearner(
-        Tied(), nn.CrossEntropyLoss(), partial(torch.optim.SGD, lr=0.5), (X, Y), (X, Y),
-        personal=["second.weight"], device="cpu",
-    )  # fmt: skip
-    start = {name: np.ones_like(array) for name, array in one.parameters().items()}
-    expected = one.evaluate(start, Task("evaluate", 1, 0)).metrics
-    one.train(start, train())
+    def tied(_: Site) -> TorchLearner:
+        optimizer = partial(torch.optim.SGD, lr=0.5)
+        return TorchLearner(Tied(), nn.CrossEntropyLoss(), optimizer, (X, Y), (X, Y), device="cpu")
 
-    assert one.evaluate(start, Task("evaluate", 1, 0)).metrics == expected
+    session = at_site(tied, site, tmp_path, ["second.weight"])
+    start = {name: np.ones_like(array) for name, array in session.initial_parameters().items()}
+    expected = session.perform(Task("evaluate", 1, 0), start, sequence=1).metrics
+    session.perform(train(), start, sequence=2)
+
+    assert session.perform(Task("evaluate", 1, 0), start, sequence=3).metrics == expected
+
+
+def test_batch_norm_stays_at_each_site(site: Site, tmp_path: Path) -> None:
+    session = at_site(lambda site: learner(), site, tmp_path, ["1.*"])
+    start = session.initial_parameters()
+    first = session.perform(train(1), start, sequence=1)
+    after = copies(first)
+    before = session.perform(Task("evaluate", 1, 0), after, sequence=2).metrics
+
+    fresh = at_site(lambda site: learner(), site, tmp_path / "fresh", ["1.*"])
+
+    assert not any(name.startswith("1.") for name in {**start, **after})
+    assert "0.weight" in start
+    assert fresh.perform(Task("evaluate", 1, 0), after, sequence=2).metrics != before
 
 
 class Counting(nn.Linear):
@@ -565,26 +593,35 @@ class Counting(nn.Linear):
         self.calls = state["calls"]
 
 
-def test_a_state_that_is_no_tensor_may_be_personal_and_survives_a_restart(site: Site, tmp_path: Path) -> None:
-    def counting(site: Site) -> TorchLearner:
-        optimizer = partial(torch.optim.SGD, lr=0.5)
-        return TorchLearner(
-            Counting(), nn.CrossEntropyLoss(), optimizer, (X, Y), (X, Y), personal=["*_extra_state"]
-        )
+def counting(site: Site) -> TorchLearner:
+    optimizer = partial(torch.optim.SGD, lr=0.5)
+    return TorchLearner(Counting(), nn.CrossEntropyLoss(), optimizer, (X, Y), (X, Y))
 
-    start = LearnerSession(counting, site, tmp_path).initial_parameters()
+
+def test_a_state_that_is_no_tensor_may_be_personal_and_survives_a_restart(site: Site, tmp_path: Path) -> None:
+    def session() -> LearnerSession:
+        return LearnerSession(counting, site, tmp_path / "kept", personal=["*_extra_state"])
+
+    def opened(inner: LearnerSession) -> PersonalSession:
+        return PersonalSession(inner, ["*_extra_state"], tmp_path / "personal", inner.kept_by_learner)
+
+    start = opened(session()).initial_parameters()
     for r in (1, 2):
-        LearnerSession(counting, site, tmp_path).perform(train(r), start, sequence=r)
-    session = LearnerSession(counting, site, tmp_path)
-    session.perform(train(3), start, sequence=3)
+        opened(session()).perform(train(r), start, sequence=r)
+    last = session()
+    opened(last).perform(train(3), start, sequence=3)
 
     assert start.keys() == {"weight", "bias"}
-    assert session._learner._model.calls == 3  # type: ignore[union-attr]
+    assert last._learner._model.calls == 3  # type: ignore[union-attr]
 
 
-def test_a_state_that_is_no_tensor_is_refused_by_name_when_the_learner_is_made() -> None:
-    with pytest.raises(TaskError, match="'_extra_state' of the model's state_dict is a dict"):
-        TorchLearner(Counting(), nn.CrossEntropyLoss(), torch.optim.Adam, (X, Y), (X, Y))
+def test_a_state_that_is_no_tensor_is_refused_by_name_unless_it_is_personal(
+    site: Site, tmp_path: Path
+) -> None:
+    told = r"'_extra_state' of the model's state_dict is a dict.*`personal: \[\"_extra_state\"\]` in the plan"
+
+    with pytest.raises(TaskError, match=told):
+        LearnerSession(counting, site, tmp_path).initial_parameters()
 
 
 def test_a_model_that_the_received_parameters_do_not_reach_is_not_trained() -> None:
@@ -621,15 +658,9 @@ def test_training_that_trains_is_not_remarked_on(settings: Any) -> None:
     assert noted == []
 
 
-def test_personal_tensors_are_trained_and_not_exchanged() -> None:
-    one = learner(personal=["4.*"])
-    before = {name: array.copy() for name, array in one.local_state()["personal"].items()}
-
-    result = one.train(copies(TaskResult(0, {}, one.parameters())), train())
-
-    assert set(before) == {"4.weight", "4.bias"}
-    assert not set(before) & set(copies(result))
-    assert all((one.local_state()["personal"][name] != array).any() for name, array in before.items())
+def test_a_learner_with_personal_tensors_of_its_own_is_refused_with_the_plans_line() -> None:
+    with pytest.raises(PlanError, match=r'write in the plan: personal: \["head\.\*", "\*\.bn\*"\]'):
+        learner(personal=["head.*", "*.bn*"])
 
 
 @pytest.mark.parametrize(
@@ -641,8 +672,6 @@ def test_personal_tensors_are_trained_and_not_exchanged() -> None:
         ({"train": (X, Y, torch.ones(30))}, "train has 3 parts, expected inputs and targets: weights"),
         ({"train": TensorDataset(X, Y, torch.ones(30))}, "train has 3 parts"),
         ({"train": [1, 2]}, r"train must be a Dataset, a DataLoader or two tensors .* got a list"),
-        ({"personal": ["*"]}, "every tensor of the model is personal"),
-        ({"personal": ["head.*"]}, r"no tensor of the model fits 'head\.\*'; there are: 0\.weight"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_when_the_learner_is_made(options: Any, message: str) -> None:

@@ -14,8 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, St
 
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
-from hanse.errors import PlanError, UpdateError
+from hanse.errors import PlanError, TaskError, UpdateError
 from hanse.learners.notices import notices_kept
+from hanse.learners.personal.session import learner_session
 from hanse.learners.session import LearnerSession
 from hanse.learners.torch import TorchLearner, accuracy
 from hanse.local import ControlVariates, Normalise, Proximal
@@ -127,15 +128,13 @@ def test_frozen_tensors_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_personal_tensors_are_trained_without_rules(tmp_path: Path) -> None:
-    start = {"weight": START["weight"]}
     groups = {"control": {"weight": CONTROL["control"]["weight"]}}
-    task = with_rules(Task("train", 1, 1, {"batch_size": 12}, groups), [ControlVariates()])
-    learner = line(personal=["bias"])
-    learner.restore_local_state({"personal": {"bias": START["bias"]}})
+    task = with_rules(Task("train", 1, 1, {"batch_size": 12}, groups), [ControlVariates()], ["bias"])
+    whole = LearnerSession(lambda site: line(), SITE, tmp_path, personal=["bias"])
 
-    result = LearnerSession(lambda site: learner, SITE, tmp_path).perform(task, start, sequence=1)
+    result = whole.perform(task, START, sequence=1)
 
-    trained = np.append(numbers_of(result, "weight"), learner.local_state()["personal"]["bias"])
+    trained = numbers(result)
     assert result.groups["control"].keys() == {"weight"}
     expected = THETA - 0.1 * (gradient(THETA) + np.append(C[:2], 0))
     np.testing.assert_allclose(trained, expected, rtol=0, atol=1e-12)
@@ -466,7 +465,6 @@ def test_what_is_not_exchanged_begins_every_task_as_it_was() -> None:
     [
         ({"exchange": ["lora_a"]}, "'lora_b' would be trained and is neither exchanged nor personal"),
         ({"exchange": ["adapter.*"]}, r"no tensor of the model fits 'adapter\.\*'"),
-        ({"exchange": ["lora_*"], "personal": ["lora_*"]}, "nothing would be exchanged"),
     ],
 )
 def test_a_choice_that_loses_what_is_trained_is_refused(options: Any, message: str) -> None:
@@ -474,8 +472,20 @@ def test_a_choice_that_loses_what_is_trained_is_refused(options: Any, message: s
         adapted(**options)
 
 
-def test_a_tensor_that_stays_need_not_be_exchanged() -> None:
-    assert adapted(exchange=["lora_a"], personal=["lora_b"]).parameters().keys() == {"lora_a"}
+def test_a_tensor_that_stays_need_not_be_exchanged(tmp_path: Path) -> None:
+    session = learner_session(
+        lambda _: adapted(exchange=["lora_a"]), SITE, tmp_path / "kept", ["lora_b"], tmp_path / "personal"
+    )
+    start = session.initial_parameters()
+
+    result = session.perform(train(), start, sequence=1)
+
+    assert start.keys() == (result.parameters or {}).keys() == {"lora_a"}
+
+
+def test_adapters_that_all_stay_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="nothing would be exchanged"):
+        LearnerSession(lambda _: adapted(), SITE, tmp_path, personal=["lora_*"]).initial_parameters()
 
 
 def test_parameters_of_another_model_are_refused() -> None:

@@ -16,7 +16,7 @@ from hanse.errors import TaskError
 from hanse.learners.session import LearnerSession
 from hanse.learners.sklearn import SklearnLearner
 from hanse.local import Clip, ControlVariates, Dynamic, Normalise, Proximal
-from hanse.local.applied import with_rules
+from hanse.local.applied import rules_of, with_rules
 from hanse.local.base import LocalRule
 
 SITE = Site("north", DataSources("north", {}))
@@ -299,3 +299,22 @@ def test_an_infinity_that_training_left_as_it_was_stays(tmp_path: Path) -> None:
 def test_settings_out_of_their_range_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+def test_personal_tensors_are_received_and_pass_all_the_same() -> None:
+    own, received = np.ones(7), {"w": np.zeros(2), "head": np.zeros(7)}
+    task = with_rules(Task("train", 1, 1), [Normalise()], ["head"])
+    rules = rules_of(task)
+    assert rules is not None
+    rules.begin(task, received, {})
+    for _ in range(2):
+        corrected = task.correct({"w": np.ones(2), "head": own}, received)
+
+    result, _ = rules.end(TaskResult(1, {}, {"w": np.full(2, 4.0), "head": np.full(7, 6.0)}))
+
+    assert corrected["head"] is own
+    assert result.parameters is not None
+    assert {name: array.tolist() for name, array in result.parameters.items()} == {
+        "w": [2, 2],
+        "head": [6] * 7,
+    }

@@ -205,3 +205,42 @@ def test_the_federated_model_is_measured_with_what_its_sites_kept(tmp_path: Path
     found = compared(tmp_path, PERSONAL, counted(2))
 
     assert found.scores["federated"] == {"site-1": {"head": 3.0}, "site-2": {"head": 6.0}}
+
+
+HEADED = """
+import numpy as np
+import hanse
+
+def learner(site):
+    return Headed(float(site.name[-1]))
+
+class Headed:
+    def __init__(self, own):
+        self.own = own
+
+    def parameters(self):
+        return {"w": np.zeros(1), "head.w": np.zeros(1)}
+
+    def train(self, parameters, task):
+        trained = {"w": parameters["w"] + self.own, "head.w": parameters["head.w"] + 10 * self.own}
+        return hanse.TaskResult(1, {}, trained)
+
+    def evaluate(self, parameters, task):
+        return hanse.TaskResult(1, {"sum": float(parameters["w"][0] + parameters["head.w"][0])})
+
+    def pooled(self, others):
+        return Headed(sum([other.own for other in others], self.own))
+"""
+
+
+def test_the_federated_model_is_measured_with_personal_tensors_and_all_others_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    found = compared(tmp_path, HEADED, counted(2), plan=PLAN + "personal: [head.*]\n")
+
+    assert found.scores == {
+        "federated": {"site-1": {"sum": 4.5 + 30}, "site-2": {"sum": 4.5 + 60}},
+        "site-1 alone": {"site-1": {"sum": 33}, "site-2": {"sum": 33}},
+        "site-2 alone": {"site-1": {"sum": 66}, "site-2": {"sum": 66}},
+        "all data pooled": {"site-1": {"sum": 99}, "site-2": {"sum": 99}},
+    }

@@ -50,7 +50,9 @@ class Adder:
     def initial_parameters(self) -> Parameters:
         return {"w": np.zeros(2, np.float32)}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         self.sequences.append(sequence)
         metrics = {"loss": float(self.step)}
         if task.name == "evaluate":
@@ -61,27 +63,35 @@ class Adder:
 
 
 class Failing(Adder):
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         raise TaskError("train failed at train.py:3: ZeroDivisionError", log_tail="Traceback ...")
 
 
 class Unwritable(Adder):
     """Fails in words that no journal can hold."""
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         raise TaskError("half a pair \ud800\n", log_tail="Traceback\n\x1b[2J \ud800")
 
 
 class Telling(Adder):
     """Reports what the plan does not declare."""
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
-        result = super().perform(task, parameters, sequence=sequence)
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence, counted=counted)
         return TaskResult(result.num_examples, {"patients": 3.0}, result.parameters)
 
 
 class Diverging(Adder):
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         return TaskResult(1, {}, {"w": np.full(2, np.nan, np.float32)})
 
 
@@ -170,8 +180,10 @@ class Loud(Adder):
         super().__init__(1.0, examples=10**12)
         self.loss = loss
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
-        result = super().perform(task, parameters, sequence=sequence)
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence, counted=counted)
         return TaskResult(self.examples, {"loss": self.loss}, result.parameters)
 
 
@@ -240,9 +252,11 @@ class Growing(Adder):
     def initial_parameters(self) -> Parameters:
         return {"w": np.zeros(SIZE, np.float32)}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         self.traced.append(tracemalloc.get_traced_memory()[0])
-        return super().perform(task, parameters, sequence=sequence)
+        return super().perform(task, parameters, sequence=sequence, counted=counted)
 
 
 SIZE = 1_000_000
@@ -382,7 +396,9 @@ def test_the_plans_initial_model_is_where_a_run_starts() -> None:
 class Overwriting(Adder):
     """Writes to what it receives, as `torch.from_numpy` lets it."""
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         address = parameters["w"].__array_interface__["data"][0]
         memory = (ctypes.c_float * 2).from_address(address)
         memory[0] += 1
@@ -459,8 +475,10 @@ COMPRESSED = {"upload": [{"name": "top_k", "fraction": 0.5}, "fp16"], "smallest"
 class Uneven(Adder):
     """Changes its first weight by a step, and its second one by a little less."""
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
-        result = super().perform(task, parameters, sequence=sequence)
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence, counted=counted)
         assert result.parameters is not None
         change = np.array([1.0, 0.75], np.float32) * np.float32(self.step)
         return TaskResult(self.examples, result.metrics, {"w": parameters["w"] + change})
@@ -506,10 +524,12 @@ class FailingInRounds(Adder):
         super().__init__(1.0, examples=8)
         self._rounds = rounds
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         if task.round_number in self._rounds:
             raise TaskError("out of memory")
-        return super().perform(task, parameters, sequence=sequence)
+        return super().perform(task, parameters, sequence=sequence, counted=counted)
 
 
 def test_a_site_that_keeps_failing_is_set_aside_and_comes_back_after_its_rest() -> None:
@@ -538,10 +558,12 @@ def test_a_simulation_done_again_tells_the_same_of_who_took_part() -> None:
 class DivergingInRounds(FailingInRounds):
     """Gives what is refused in some rounds."""
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         if task.round_number in self._rounds:
             return TaskResult(self.examples, {}, {"w": np.full(2, np.nan, np.float32)})
-        return super().perform(task, parameters, sequence=sequence)
+        return super().perform(task, parameters, sequence=sequence, counted=counted)
 
 
 def test_the_model_follows_from_who_answered_and_not_from_why_the_others_did_not() -> None:

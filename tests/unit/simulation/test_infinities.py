@@ -24,7 +24,9 @@ class Attention(Adder):
     def initial_parameters(self) -> Parameters:
         return {"w": np.zeros(SHAPE, np.float32), "mask": MASK, "bias": MASK.copy()}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         step = np.float32(self.step)
         trained = {name: parameters[name] + step for name in ("w", "bias")}
         return TaskResult(self.examples, {"loss": 1.0}, {**trained, "mask": parameters["mask"]})
@@ -37,8 +39,10 @@ class Unmasking(Attention):
         super().__init__(1.0)
         self.value = value
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
-        result = super().perform(task, parameters, sequence=sequence)
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
+        result = super().perform(task, parameters, sequence=sequence, counted=counted)
         mask = parameters["mask"].copy()
         mask[0, -1] = self.value
         return TaskResult(1, {}, {**(result.parameters or {}), "mask": mask})

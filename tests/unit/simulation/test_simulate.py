@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -80,9 +81,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
         sites: list[VirtualSite],
         partition: Partition | None = None,
         listener: Callable[[Run, Event], None] = lambda run, event: None,
+        **changes: Any,
     ) -> Outcome:
         script = loaded.manifest.plan.script is not None
-        settings = Settings(tmp_path_factory.mktemp("state"), 1_000, partition, script_plan=script)
+        folder = tmp_path_factory.mktemp("state")
+        settings = Settings(folder, 1_000, partition, script_plan=script, **changes)
         return simulate(loaded, sites, settings, listener)
 
     return run
@@ -112,6 +115,77 @@ def test_a_plan_runs_at_each_site_on_its_own_data(project: LoadedPlan, run: Call
 
     assert outcome.run.phase is Phase.FINISHED
     assert value(outcome) == 3.0  # two rounds of the mean of 1 and 2
+
+
+THREADS = """
+import numpy as np
+from threadpoolctl import threadpool_info
+import hanse
+
+def threads():
+    return max(pool["num_threads"] for pool in threadpool_info())
+
+def learner(site):
+    return Counting()
+
+class Counting:
+    def parameters(self):
+        return {"w": np.zeros(2, np.float32)}
+
+    def train(self, parameters, task):
+        return hanse.TaskResult(1, {"loss": threads()}, {"w": parameters["w"] + 1})
+
+    evaluate = train
+
+def workflow(federation):
+    for round in federation.rounds():
+        before, aggregate = threads(), round.sum("train")
+        round.commit(round.apply(aggregate), {**aggregate.metrics, "before": before, "after": threads()})
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sites_have_the_threads_that_they_are_given_and_the_workflow_one(
+    tmp_path: Path, run: Callable[..., Outcome], threads: int
+) -> None:
+    write(tmp_path / "plan.yaml", PLAN.replace("data: [step]", "workflow: adding:workflow"))
+    write(tmp_path / "adding.py", THREADS)
+
+    outcome = run(load_plan(tmp_path / "plan.yaml"), [VirtualSite("a"), VirtualSite("b")], threads=threads)
+
+    assert outcome.run.metrics == {"loss": threads, "before": 1, "after": 1}
+
+
+@pytest.mark.parametrize("count", [2, 9], ids=["a process each", "threads"])
+def test_a_scripts_plan_keeps_tensors_at_each_site(
+    tmp_path: Path, run: Callable[..., Outcome], count: int
+) -> None:
+    task = "{discloses: {update: aggregate, aggregated_by: aggregator, metrics: [loss]}}"
+    write(
+        tmp_path / "plan.yaml",
+        f"name: own\ncode: [train.py]\nscript: train.py\nrounds: 3\npersonal: [head]\n"
+        f"tasks: {{train: {task}}}",
+    )
+    write(
+        tmp_path / "train.py",
+        """
+        import numpy as np, hanse
+
+        model = {"w": np.zeros(1, np.float32), "head": np.zeros(1)}
+        for round in hanse.rounds(model):
+            model["head"] += hanse.site().index
+            model["w"] += np.float32(model["head"][0])
+            round.report(examples=1, loss=float(model["head"][0]))
+        """,
+    )
+
+    outcome = run(load_plan(tmp_path / "plan.yaml"), [VirtualSite(f"site-{n}") for n in range(count)])
+
+    mean = sum(range(count)) / count
+    assert outcome.model is not None
+    assert outcome.model.keys() == {"w"}
+    assert value(outcome) == pytest.approx(mean * (1 + 2 + 3))
+    assert outcome.run.metrics == {"loss": pytest.approx(3 * mean)}
 
 
 def test_a_script_runs_at_each_site_to_its_end(tmp_path: Path, run: Callable[..., Outcome]) -> None:

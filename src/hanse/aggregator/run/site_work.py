@@ -87,7 +87,7 @@ class WorkList:
         standing = tuple(
             (
                 *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site)),
-                _accepted(run, site),
+                run.accepted.get(site, 0) if asked else 0,
                 # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
                 tuple((exchange.number, exchange.clock_ms) for exchange in asked),
             )
@@ -135,7 +135,7 @@ class WorkList:
                     model=e.model,
                     model_bytes=0 if e.model is None else size_of(e.model.digest),
                     max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
-                    accepted=_accepted(run, site),
+                    accepted=run.accepted.get(site, 0),
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
                     deadline_ms=e.deadline_ms(run.plan.cohort),
                     roster=None if e.roster is None else e.roster.digest,
@@ -163,8 +163,8 @@ def _nothing_now(run: Run) -> RunWork:
 
 
 _Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int], ...]]
-"""Run, plan, whether the site is to answer, why it is suspended, what it has to know counts, exchanges with
-their clocks: all that its work follows from."""
+"""Run, plan, whether the site is to answer, why it is suspended, its last exchange that counts where it is
+asked another, exchanges with their clocks: all that its work follows from."""
 
 
 def has_to_answer(run: Run, site: str) -> bool:
@@ -252,8 +252,3 @@ def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: in
         most += size_of(exchange.model.digest)
     # Noise does not compress, and each tensor adds a scale or two: far less than this.
     return most + most // 4 if run.plan.compression.upload else most
-
-
-def _accepted(run: Run, site: str) -> int:
-    """The site's last exchange that counts, where it needs to know; what all sites get is made once."""
-    return run.accepted.get(site, 0) if run.plan.compression.error_feedback else 0

@@ -23,6 +23,7 @@ from hanse.core.values.safe_text import last_lines, outgoing_line, without_paths
 from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.sandbox.confine import Confinement
+from hanse.sandbox.environment import arithmetic_threads
 from hanse.sandbox.process import StartsWorkers, WorkerProcess, WorkerSpec
 from hanse.storage.base import BlobStore
 
@@ -139,6 +140,9 @@ class Supervisor:
                 workspace=workspace.outbox,
                 log=self._directory / "worker.log",
                 confinement=self._dependencies.limits(read=(bundle, workspace.inbox), write=()),
+                # With another number, linear algebra rounds differently: a workflow that is started again
+                # would not ask what it asked before, nor what it asks in a simulation.
+                environment=arithmetic_threads(1),
             )
             worker = await self._dependencies.worker_process.start(spec)
         except HanseError as error:

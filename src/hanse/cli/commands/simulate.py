@@ -96,6 +96,15 @@ Engine = Annotated[
         help="inline: the sites one after another, in this process; up to 8 sites of a script in one each."
     ),
 ]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=4096,
+        help="Threads of linear algebra at each site. The bits of a model depend on their number: a deployed "
+        "run has those of a simulation where each site.yaml has the same, as worker: {threads: 1}.",
+    ),
+]
 Code = Annotated[
     list[str] | None,
     typer.Option(
@@ -132,6 +141,7 @@ def simulate(
     save_plan: SavePlan = None,
     baselines: Baselines = False,
     engine: Engine = "inline",
+    threads: Threads = 1,
     code: Code = None,
     arguments: Arguments = None,
     json: Json = False,
@@ -153,7 +163,11 @@ def simulate(
         raise typer.BadParameter(f"--baselines compares all sites: there may be {MOST_SITES}")
     dealt = _partition(partition, shared=sites is not None)
     prepared = prepare(
-        path, places, dealt, rounds, seed, engine=engine, code=code or (), arguments=arguments or ()
+        *(path, places, dealt, rounds, seed),
+        engine=engine,
+        threads=threads,
+        code=code or (),
+        arguments=arguments or (),
     )
     results = None if output is None else ResultFolder(output)
     if save_plan is not None:

@@ -28,6 +28,7 @@ from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.credentials import KEY_FILE
 from hanse.pki.signing_key import SIGNING_KEY_FILE
 from hanse.sandbox.confine import Confined, Confinement, default_processes
+from hanse.sandbox.environment import arithmetic_threads
 from hanse.sandbox.process import WorkerProcess, WorkerSpec
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,6 @@ _ENDING_S = 60.0
 
 _MOST_NOTICES = 100
 """Notices of one run, besides those of tasks that fail."""
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _REPORTED = (ConfigError, StorageError, UpdateError)
 """What a worker may say that a task failed with, besides a `TaskError`."""
@@ -194,7 +193,7 @@ class Workers:
                 ),
             ),
             arguments=(setup.model_dump_json(),),
-            environment={} if threads is None else dict.fromkeys(_THREADS, str(threads)),
+            environment={} if threads is None else arithmetic_threads(threads),
         )
 
     def _check(self, confined: Confined) -> None:

@@ -19,8 +19,8 @@ from hanse.learners.failures import users_objects
 from hanse.learners.main_thread import MainThread
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform, setup_seed
+from hanse.learners.personal.session import learner_session, script_session
 from hanse.learners.script import ScriptSession
-from hanse.learners.session import LearnerSession
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
 from hanse.wire.tensors import open_file, write_file
@@ -95,7 +95,9 @@ class TaskHost:
         groups: dict[str, Array] = {}
         for name in order.groups:
             groups |= open_file(Path(name))
-        ask = Ask(order.exchange, order.round_number, order.task, order.settings, nested(groups))
+        ask = Ask(
+            order.exchange, order.round_number, order.task, order.settings, nested(groups), order.counted
+        )
         performed = perform(self._session, self._plan, self._setup.site, ask, received)
         if performed.update is not None:
             path = Path(order.update)
@@ -116,9 +118,11 @@ class TaskHost:
             labels=plan.labels,
             features=plan.features,
         )
-        state = Path("state").resolve()
+        state, personal = Path("state").resolve(), Path("personal").resolve()
         if plan.script is not None:
             script = bundle / plan.script
-            return ScriptSession(script, site, state, plan.arguments, main_thread=self._main_thread)
+            running = ScriptSession(script, site, state, plan.arguments, main_thread=self._main_thread)
+            return script_session(running, plan.personal, personal)
         assert plan.learner is not None  # the schema sees to it
-        return LearnerSession(load_factory(bundle, plan.learner), site, state, methods_of(plan))
+        factory = load_factory(bundle, plan.learner)
+        return learner_session(factory, site, state, plan.personal, personal, methods_of(plan))

@@ -41,6 +41,8 @@ class Order(Strict):
     """One task for the worker.
 
     Attributes:
+        counted: The site's last exchange whose result counted, 0 for none: the task starts from the local
+            state that it left.
         model: File with the parameters to start from; None for the first model.
         update: File to write update and groups to, where there is something.
         groups: Files with the groups that the task receives.
@@ -50,6 +52,7 @@ class Order(Strict):
     exchange: int
     round_number: int
     task: str
+    counted: int
     model: str | None
     update: str
     groups: tuple[str, ...] = ()

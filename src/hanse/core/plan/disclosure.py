@@ -19,6 +19,7 @@ from hanse.core.values.parameters import (
     mismatch,
     not_a_number,
     not_finite,
+    personal_names,
     specs,
 )
 from hanse.core.values.safe_text import is_safe
@@ -144,6 +145,9 @@ def expected_tensors(received: Received, plan: Plan, task: str) -> dict[str, Ten
         DisclosureError: The plan has no such task, or has it receive something else.
     """
     update = declared(received.model or {}, disclosure_of(plan, task))
+    # No site's agent lets them out, whatever the model holds that it was sent.
+    for name in personal_names(update, plan.personal):
+        del update[name]
     return update | disclosed_tensors(plan, task, received)
 
 
@@ -159,10 +163,15 @@ def check_tensors(update: Parameters, received: Received, plan: Plan, task: str,
         what: Who sends, for the message.
 
     Raises:
-        DisclosureError: A tensor that is not declared, or one of another shape or dtype; a number outside
-            of the `range` of its group.
+        DisclosureError: A tensor that the plan keeps at each site, one that is not declared, or one of
+            another shape or dtype; a number outside of the `range` of its group.
         UpdateError: A NaN or an infinity; in the first model, a NaN.
     """
+    own = [name for name in update if not (plan.groups and name.startswith(MARK))]
+    if kept := personal_names(own, plan.personal):
+        raise DisclosureError(
+            f"{what} would disclose the tensor {min(kept)!r}, which the plan keeps at each site (`personal`)"
+        )
     if task == INITIALISE:
         check_first_model(update, what)
         check_model_names(update, plan)

@@ -19,8 +19,11 @@ def most_in_run(plan: Plan, task: str) -> int:
 
 
 def methods_of(plan: Plan) -> tuple[str, ...]:
-    """The methods that a learner needs: the tasks, and `parameters` where a site gives the first model."""
-    first = ("parameters",) if plan.first_model == "site" else ()
+    """The methods that a learner needs: the tasks, and `parameters` where a site gives the first model.
+
+    What is personal in a model begins with what `parameters` gives, too.
+    """
+    first = ("parameters",) if plan.first_model == "site" or plan.personal else ()
     return (*first, *plan.tasks)
 
 

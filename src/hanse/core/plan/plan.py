@@ -22,7 +22,7 @@ from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression
 from hanse.core.values.digests import Algorithm
-from hanse.core.values.schema import CodePath, Label, Name, Reference, check_reference
+from hanse.core.values.schema import CodePath, Label, Name, Pattern, Reference, check_reference
 from hanse.core.values.significant import MOST_DIGITS
 
 MOST_FILES = 500
@@ -67,6 +67,13 @@ class Plan(PlanSection):
         (),
         max_length=_MOST_ARGUMENTS,
         description="Arguments of the script, which it finds in `sys.argv`; each is text.",
+        json_schema_extra=new_since("0.2"),
+    )
+    personal: tuple[Pattern, ...] = Field(
+        (),
+        max_length=1000,
+        description="Patterns (`*.bn*`, `head.*`) of tensors that stay at each site: they are trained there, "
+        "kept from task to task, and never exchanged, nor asked for with the first model.",
         json_schema_extra=new_since("0.2"),
     )
     workflow: str = Field(
@@ -175,9 +182,9 @@ class Plan(PlanSection):
             raise ValueError('a package is listed twice; write its bounds as one: "torch>=2.4,<3"')
         return value
 
-    @field_validator("labels", "features")
+    @field_validator("labels", "features", "personal")
     @classmethod
-    def _each_label_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    def _each_value_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         if value is not None and len(set(value)) != len(value):
             raise ValueError("one of them is listed twice")
         return value
@@ -228,7 +235,12 @@ class Plan(PlanSection):
         GroupRules(self.group_specs, self.dimensions, self.options, has_model, compressed).check(self.tasks)
         check_cells(self.cells, self.cohort.cell_minimum)
         if self.first_model == "none":
-            for key, wanted in (("keep_best", self.keep_best), ("download", self.compression.download)):
+            unusable = {
+                "keep_best": self.keep_best,
+                "download": self.compression.download,
+                "personal": self.personal,
+            }
+            for key, wanted in unusable.items():
                 if wanted:
                     raise ValueError(f"`{key}` needs a model, and the run has none (`initial_model: none`)")
         if self.workflow in BUILT_IN:

@@ -12,7 +12,14 @@ from hanse.core.run.exchange import AcceptedResult, Exchange
 from hanse.core.run.exchange_protocol import sites_in_sum
 from hanse.core.run.run import Run
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.parameters import Parameters, mismatch, not_a_number, not_as_before, specs
+from hanse.core.values.parameters import (
+    Parameters,
+    mismatch,
+    not_a_number,
+    not_as_before,
+    personal_names,
+    specs,
+)
 from hanse.core.values.wording import counted
 from hanse.errors import QuorumError, RunError, UpdateError, WorkflowError
 
@@ -172,14 +179,20 @@ def check_model(plan: Plan, model: Parameters, before: Parameters | None) -> Non
         before: The last committed one; None before the first.
 
     Raises:
-        WorkflowError: Its tensors are not those of the model before; it has a NaN, or an infinity that
-            the model before has not. The first model may have infinities: constants, such as masks.
+        WorkflowError: The first model has a tensor that stays at each site. Or its tensors are not those of
+            the model before; it has a NaN, or an infinity that the model before has not. The first model may
+            have infinities: constants, such as masks.
     """
     if before is None:
         try:
             check_model_names(model, plan)
         except UpdateError as error:
             raise WorkflowError(error.message, mend=error.mend) from error
+        if kept := personal_names(model, plan.personal):
+            raise WorkflowError(
+                f"the first model has the tensor {min(kept)!r}, which the plan keeps at each site",
+                mend="Leave it out: at each site it begins as the code makes it.",
+            )
         if bad := not_a_number(model):
             raise WorkflowError(
                 f"the first model has a NaN in tensor {bad!r}", mend="Start from another `initial_model`."

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import translate
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ Parameters = Mapping[str, Array]
 
 MAX_TENSORS = 100_000
 """Most tensors one set of parameters may have; bounds what a header can cost."""
+
+AGREED = "hanse.agreed"
+"""Name of the tensor in which a model carries what sites have to agree on; no pattern stands for it."""
 
 _CHECKED_AT_ONCE = 1 << 16
 _ZEROS = 1 << 17
@@ -179,6 +184,19 @@ def not_finite(parameters: Parameters) -> str:
         if is_floating(array.dtype) and not _all_finite(array):
             return name
     return ""
+
+
+def personal_names(names: Iterable[str], patterns: Collection[str]) -> frozenset[str]:
+    """The names of tensors that stay at a site.
+
+    Args:
+        names: Names of tensors.
+        patterns: `personal` of the plan.
+    """
+    if not patterns:
+        return frozenset()
+    matches = re.compile("|".join(map(translate, patterns))).match
+    return frozenset(name for name in names if name != AGREED and matches(name))
 
 
 def not_a_number(parameters: Parameters) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,12 +34,17 @@ def read_model(model: Any) -> dict[str, Array]:
     return {name: _array(name, value) for name, value in entries.items()}
 
 
-def write_model(model: Any, parameters: Parameters) -> None:
+def write_model(model: Any, parameters: Parameters, *, keep: Collection[str] = ()) -> None:
     """Write parameters, whose names are the model's, into the model, and read them back.
 
     The arrays and tensors that are there are written to, so that other holders of them see the change.
     What cannot be written to (a NumPy scalar, an array of another shape or dtype) is replaced in the
     dictionary.
+
+    Args:
+        model: See `read_model`.
+        parameters: Arrays by name.
+        keep: Names of the model's tensors that are not written, and not among the parameters.
 
     Raises:
         UpdateError: The parameters do not fit the module; or the model is another afterwards than what was
@@ -48,7 +53,8 @@ def write_model(model: Any, parameters: Parameters) -> None:
     if _is_module(model):
         from hanse.learners.adapters.torch_model import state_tensors, write_tensors
 
-        write_tensors(model, state_tensors(model), parameters, "the parameters")
+        tensors = {name: tensor for name, tensor in state_tensors(model).items() if name not in keep}
+        write_tensors(model, tensors, parameters, "the parameters")
         return
     entries = _entries(model)
     for name, array in parameters.items():

@@ -116,9 +116,9 @@ def _problem(value: Any) -> str:
 def _mend(name: str, value: Any) -> str:
     if name.endswith(EXTRA_STATE) and not isinstance(value, Tensor):
         return (
-            "Have get_extra_state() give a tensor; or keep the entry at the site: in a TorchLearner by "
-            f"personal=[{name!r}], in a script by giving hanse.rounds() a dictionary of the tensors that are "
-            "to be exchanged."
+            "Have get_extra_state() give a tensor; or keep the entry at the site: with a TorchLearner by "
+            f'`personal: ["{name}"]` in the plan, in a script by giving hanse.rounds() a dictionary of the '
+            "tensors that are to be exchanged."
         )
     if is_lazy(value):
         return "Show the model an example before it is federated."
@@ -148,7 +148,8 @@ def _shared(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
             mend = (
                 f"{other!r} and {name!r} are one tensor in the model, and two different ones in what was "
                 "received. Start from a model in which they are the same, compress by other steps than "
-                f"`eden`, `drive`, `rotate` and `random_k`, or exchange one of them: personal=[{name!r}]."
+                "`eden`, `drive`, `rotate` and `random_k`, or exchange one of them, with a TorchLearner by "
+                f'`personal: ["{name}"]` in the plan.'
             )
             yield from ((other, mend), (name, mend))
 

@@ -45,8 +45,9 @@ class Model:
     Attributes:
         module: The module; other learners of the process may have it too.
         tensors: Its tensors by what becomes of them.
-        own: What was personal when the module was made.
-        first: What was exchanged then; None of a module that was given, which holds it itself.
+        own: Personal entries that are not tensors, when the module was made.
+        first: Tensors that were exchanged or personal then; None of a module that was given, which holds
+            them itself.
     """
 
     module: nn.Module
@@ -101,7 +102,7 @@ def _placed(module: nn.Module, placing: Placing, *, shared: bool) -> Model:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fixed = shared or placing.exchange != ("*",)
     tensors = ModelTensors(module, placing.exchange, placing.personal, fixed=fixed)
-    first = copies(as_arrays(tensors.exchanged())) if shared else None
+    first = copies(as_arrays(tensors.all())) if shared else None
     return Model(module, tensors, tensors.read_own(), first)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.parameters import Array, Parameters, personal_names
 from hanse.learners.adapters.torch_arrays import as_arrays, pack, unpack
 from hanse.learners.adapters.torch_model import EXTRA_STATE, extra_state, state_tensors, write_tensors
 from hanse.learners.read_back import check_arrived, difference
@@ -23,7 +23,8 @@ class ModelTensors:
     Args:
         model: The model.
         exchange: Patterns of the entries of its `state_dict` that are exchanged.
-        personal: Patterns of those that stay at the site, whatever `exchange` says.
+        personal: Patterns of those that stay at the site, whatever `exchange` says: tensors are among the
+            parameters that the learner gets and gives, for its session to keep; the rest is kept here.
         fixed: Whether buffers that are neither are put back before each task.
 
     Raises:
@@ -37,7 +38,7 @@ class ModelTensors:
     ) -> None:
         self._model = model
         state = model.state_dict()
-        self._personal = matching(state, personal)
+        self._personal = set(personal_names(state, personal))
         everything = tuple(exchange) == ("*",)
         self._exchanged = (set(state) if everything else matching(state, exchange)) - self._personal
         self._extra = {name for name in self._personal if _is_extra(name, state[name])}
@@ -50,6 +51,11 @@ class ModelTensors:
     def exchanged(self) -> dict[str, Tensor]:
         """The tensors that are exchanged, by their names in the `state_dict`."""
         return self._of(self._exchanged)
+
+    @property
+    def kept_as_state(self) -> set[str]:
+        """Names of personal entries that are not tensors."""
+        return set(self._extra)
 
     def all(self) -> dict[str, Tensor]:
         """The tensors that are exchanged or personal."""
@@ -64,7 +70,11 @@ class ModelTensors:
         write_tensors(self._model, self.all(), arrays, "the tensors of the model kept here")
 
     def load(self, parameters: Parameters, own: Mapping[str, Parameters]) -> None:
-        """Write what was received, and what stays here, into the model.
+        """Write what was received into the model, what is personal included.
+
+        Args:
+            parameters: Tensors as `all` gives them.
+            own: What `read_own` gave.
 
         Raises:
             UpdateError: They do not fit, or are not what is in the model afterwards.
@@ -74,16 +84,17 @@ class ModelTensors:
                 buffer.detach().copy_(self._fixed[name])
         # In this order: a personal tensor may be tied to one that is exchanged, whose value counts.
         self.write_own(own)
-        write_tensors(self._model, self.exchanged(), parameters, "the parameters")
+        personal, exchanged = self._of(self._personal - self._extra), self.exchanged()
+        given = {name: array for name, array in parameters.items() if name not in personal}
+        kept = {name: array for name, array in parameters.items() if name in personal}
+        write_tensors(self._model, personal, kept, "the personal tensors kept here")
+        write_tensors(self._model, exchanged, given, "the parameters")
 
     def read_own(self) -> dict[str, Parameters]:
-        """Copies of what is personal: the virtual sites of a simulation may share one module."""
-        own: dict[str, Parameters] = {}
-        if tensors := self._of(self._personal - self._extra):
-            own["personal"] = copies(as_arrays(tensors))
-        if self._extra:
-            own["personal_state"] = copies(pack(extra_state(self._model, self._extra)))
-        return own
+        """Copies of personal entries that are not tensors: virtual sites may share one module."""
+        if not self._extra:
+            return {}
+        return {"personal_state": copies(pack(extra_state(self._model, self._extra)))}
 
     def write_own(self, own: Mapping[str, Parameters]) -> None:
         """Write what `read_own` gave.
@@ -91,9 +102,6 @@ class ModelTensors:
         Raises:
             UpdateError: It does not fit, or is not what is in the model afterwards.
         """
-        if "personal" in own:
-            tensors = self._of(self._personal - self._extra)
-            write_tensors(self._model, tensors, own["personal"], "the personal tensors kept here")
         if "personal_state" in own:
             self._model.load_state_dict(unpack(own["personal_state"]), strict=False)
             found = pack(extra_state(self._model, self._extra))
@@ -110,7 +118,8 @@ class ModelTensors:
         if not trained or any(np.may_share_memory(trained[name], before[name]) for name in trained):
             return False
         # Where buffers have not changed either, the caller of the task says so.
-        return not difference(trained, before) and bool(difference(as_arrays(tensors), received))
+        exchanged = {name: received[name] for name in tensors}
+        return not difference(trained, before) and bool(difference(as_arrays(tensors), exchanged))
 
     def _of(self, names: Collection[str]) -> dict[str, Tensor]:
         tensors = state_tensors(self._model, leave=self._left)

@@ -26,8 +26,8 @@ class SiteAsk:
         round_number: Round that the exchange belongs to; 0 for the first model.
         task: Name of a task of the plan, or `INITIALISE`.
         model: The parameters to start from; None for `INITIALISE` only.
-        accepted: The site's last exchange whose result was accepted, 0 for none: what was left out
-            then is what the next update makes up for.
+        accepted: The site's last exchange whose result was accepted, 0 for none: the task starts from the
+            local state that it left, and what was left out then is what the next update makes up for.
         inputs: What the site receives beside the model.
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from hanse.core.plan.group_tensors import Received
@@ -13,6 +15,7 @@ from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform
+from hanse.simulation.arithmetic import limited
 from hanse.simulation.engines.base import SITE_FAILURES, Delivered, SiteAsk
 from hanse.simulation.notices import Notices, Say, log
 from hanse.updates.drafts import MemoryDraft
@@ -36,6 +39,7 @@ class InlineEngine:
         say: Shows the notices of tasks.
         declare: Of a plan that declares what its script turns out to report, the plan that declares the
             metrics of a task; None where the plan is what it is.
+        threads: Threads of linear algebra at each site.
     """
 
     def __init__(
@@ -45,11 +49,14 @@ class InlineEngine:
         directory: Path,
         say: Say = log,
         declare: Declare | None = None,
+        threads: int = 1,
     ) -> None:
         self._plan = plan
         self._declare = declare
         self._notices = Notices(say)
         self._sessions = sessions
+        # As the workflow has it: to set it again at each task takes longer than a small task.
+        self._limited = nullcontext if threads == 1 else partial(limited, threads)
         self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
 
     def perform(
@@ -75,7 +82,7 @@ class InlineEngine:
         return failed
 
     def _answer(self, ask: SiteAsk, model: Parameters | None, groups: Parameters) -> Delivered | HanseError:
-        with notices_kept() as noted:
+        with notices_kept() as noted, self._limited():
             try:
                 answer: Delivered | HanseError = self._performed(ask, model, groups)
             except SITE_FAILURES as error:
@@ -86,7 +93,9 @@ class InlineEngine:
     def _performed(self, ask: SiteAsk, model: Parameters | None, groups: Parameters) -> Delivered:
         residuals = self._residuals[ask.site]
         residuals.apply_acceptance(ask.accepted, ask.exchange)
-        asked = Ask(ask.exchange, ask.round_number, ask.task, ask.inputs.settings, nested(groups))
+        asked = Ask(
+            ask.exchange, ask.round_number, ask.task, ask.inputs.settings, nested(groups), ask.accepted
+        )
         performed = perform(self._sessions[ask.site], self._plan, ask.site, asked, model).materialize()
         draft = None if performed.update is None else MemoryDraft(performed.update)
         plan = self._declare(ask.task, performed.metrics) if self._declare else self._plan

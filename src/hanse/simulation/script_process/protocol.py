@@ -59,8 +59,10 @@ class Order(Strict):
         settings: Its settings in the plan.
         model: File with the parameters to start from.
         sequence: Number of the exchange.
+        counted: Number of the site's last exchange that counted; None where all before did.
         update: File to write parameters to.
         local: Its local rules, as a plan writes them.
+        personal: Patterns of tensors that the rules pass by.
         groups: File with the groups that it receives; empty where it receives none.
         groups_update: File to write the groups of its result to.
     """
@@ -72,8 +74,10 @@ class Order(Strict):
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     model: str = ""
     sequence: int = 0
+    counted: int | None = None
     update: str = ""
     local: list[dict[str, JsonValue]] = Field(default_factory=list)
+    personal: list[str] = Field(default_factory=list)
     groups: str = ""
     groups_update: str = ""
 

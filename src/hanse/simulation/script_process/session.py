@@ -140,7 +140,9 @@ class ProcessSession:
         self._ask(Order(do="initial", update=str(self._update.absolute())))
         return {name: array.copy() for name, array in self._updated().items()}
 
-    def perform(self, task: Task, parameters: Parameters, *, sequence: int) -> TaskResult:
+    def perform(
+        self, task: Task, parameters: Parameters, *, sequence: int, counted: int | None = None
+    ) -> TaskResult:
         """See `Session`."""
         rules = rules_of(task)
         if task.groups:
@@ -153,8 +155,10 @@ class ProcessSession:
             settings=dict(task.settings),
             model=str(self._model.of(parameters).absolute()),
             sequence=sequence,
+            counted=counted,
             update=str(self._update.absolute()),
             local=[] if rules is None else [written(rule) for rule in rules.rules],
+            personal=[] if rules is None else list(rules.personal),
             groups=str(self._groups.absolute()) if task.groups else "",
             groups_update=str(self._groups_update.absolute()),
         )

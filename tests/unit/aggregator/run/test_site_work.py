@@ -83,6 +83,17 @@ class TestWork:
         assert (before.review, before.assignments) == (True, ())
         assert (after.review, [asked.roster for asked in after.assignments]) == (False, [None])
 
+    def test_a_task_names_the_sites_last_exchange_that_counts(self) -> None:
+        driver = Driver("ab", cohort={"quorum": 0.5}).asked()
+        driver.accept("a")
+        driver.do(FailTask(1, "b", "no data"))
+        driver.do(OpenExchange(1, 1, "evaluate", MODEL))
+
+        asked = {site: work(site, driver).runs[0].assignments[0] for site in "ab"}
+
+        assert {site: task.exchange for site, task in asked.items()} == {"a": 2, "b": 2}
+        assert {site: task.accepted for site, task in asked.items()} == {"a": 1, "b": 0}
+
     def test_a_task_without_an_update_takes_none(self) -> None:
         assert work("a", Driver("ab").asked("evaluate")).runs[0].assignments[0].max_update_bytes == 0
 

@@ -21,6 +21,8 @@ from hanse.core.run.run_events import WorkerRestarted
 from hanse.errors import StorageError, TaskError
 from hanse.sandbox.channel import Channel
 from hanse.sandbox.confine import Confined
+from hanse.sandbox.environment import arithmetic_threads
+from hanse.sandbox.process import WorkerSpec
 from hanse.wire.messages.runs import StopRequest
 
 Run = Callable[[Any], Any]
@@ -192,6 +194,24 @@ class TestStart:
                 assert ended.reason.startswith("the run's worker cannot start: no worker process")
 
         run(main())
+
+    def test_a_workflow_has_one_thread_of_linear_algebra(
+        self, working: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        specs: list[WorkerSpec] = []
+
+        async def start(spec: WorkerSpec) -> Any:
+            specs.append(spec)
+            raise TaskError("enough")
+
+        monkeypatch.setattr(ThreadWorker, "start", start)
+
+        async def main() -> None:
+            async with working.serving(), fake_sites(working):
+                await until_phase(working, await working.submit(), *TERMINAL)
+
+        run(main())
+        assert specs[0].environment == arithmetic_threads(1)
 
     def test_code_that_was_altered_on_the_disk_does_not_run(
         self, working: FederationFixture, run: Run

@@ -53,6 +53,7 @@ class Desk:
             exchange=1,
             round_number=1,
             task=task,
+            counted=0,
             model=str(folder.model(ModelRef("a" * 64)).absolute()),
             update=str(folder.written.absolute()),
         )

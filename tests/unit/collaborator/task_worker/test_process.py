@@ -65,7 +65,9 @@ def set_up(directory: Path, manifest: Manifest, code: str, data: dict[str, str])
 def order(directory: Path, task: str = "train", exchange: int = 1) -> Order:
     model = None if task == INITIALISE else str(directory / "model")
     update = str(directory / "update")
-    return Order(exchange=exchange, round_number=1, task=task, model=model, update=update)
+    return Order(
+        exchange=exchange, round_number=1, task=task, counted=exchange - 1, model=model, update=update
+    )
 
 
 def test_a_task_leaves_its_update_in_a_file(begin: Begin, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hanse.core.plan.disclosure import (
     check_update,
     declared,
     disclosure_of,
+    expected_tensors,
 )
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
@@ -50,6 +51,23 @@ def test_a_task_discloses_what_the_plan_says() -> None:
 
 def test_the_first_model_is_disclosed_whole_and_without_metrics() -> None:
     assert disclosure_of(PLAN, INITIALISE) == Disclosure(update="individual", tensors=("*",), metrics=())
+
+
+def test_what_the_plan_keeps_at_each_site_is_never_expected() -> None:
+    kept = PLAN.model_copy(update={"personal": ("head.*",)})
+
+    assert expected_tensors(Received(MODEL), kept, "train").keys() == {"encoder.weight", "encoder.bias"}
+
+
+@pytest.mark.parametrize("task", ["train", INITIALISE])
+def test_what_the_plan_keeps_at_each_site_is_refused_on_its_way_out(task: str) -> None:
+    kept = PLAN.model_copy(update={"personal": ("head.*",)})
+    update = {"encoder.bias": np.zeros(3, np.float32), "head.bias": np.zeros(3, np.float32)}
+
+    with pytest.raises(
+        DisclosureError, match=r"would disclose the tensor 'head\.bias', which the plan keeps"
+    ):
+        check_tensors(update, Received({"encoder.bias": BIAS, "head.bias": BIAS}), kept, task, WHAT)
 
 
 def test_a_task_that_the_plan_lacks_discloses_nothing() -> None:

@@ -63,6 +63,18 @@ def test_a_file_is_listed_once() -> None:
         plan(code=["model.py", "model.py"])
 
 
+def test_a_pattern_of_what_stays_at_each_site_is_listed_once() -> None:
+    with pytest.raises(ValidationError, match="one of them is listed twice"):
+        plan(personal=["head.*", "head.*"])
+
+
+def test_a_run_without_a_model_keeps_no_tensors_of_it_at_each_site() -> None:
+    task = {"receives": [], "discloses": {"metrics": ["rows"]}}
+
+    with pytest.raises(ValidationError, match="`personal` needs a model, and the run has none"):
+        plan(personal=["head.*"], initial_model="none", workflow="model:count", tasks={"count": task})
+
+
 @pytest.mark.parametrize("reference", ["model", "model:", ":learner", "model:a.b", "model:f()", "mo-del:f"])
 def test_a_learner_is_a_function_of_a_module(reference: str) -> None:
     with pytest.raises(ValidationError, match="must be written as module:function"):

@@ -37,6 +37,7 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Plan.labels": ("0.2", None),
     "Plan.max_result_bytes": ("0.2", 100_000_000),
     "Plan.metric_digits": ("0.2", 6),
+    "Plan.personal": ("0.2", []),
     "Plan.requires": ("0.2", []),
     "TaskPlan.exchanges": ("0.2", 1),
     "TaskPlan.last_batch": ("0.2", None),

@@ -132,6 +132,10 @@ class TestModels:
     def test_a_model_like_the_one_before_may_be_committed(self, before: Parameters | None) -> None:
         check_model(IN_AGGREGATE, W, before)
 
+    def test_a_first_model_has_no_tensor_that_stays_at_each_site(self) -> None:
+        with pytest.raises(WorkflowError, match="the first model has the tensor 'w', which the plan keeps"):
+            check_model(IN_AGGREGATE.model_copy(update={"personal": ("w*",)}), W, None)
+
     def test_infinities_of_the_first_model_may_stay(self) -> None:
         check_model(IN_AGGREGATE, MASK, None)
         check_model(IN_AGGREGATE, {"w": np.array([5, -np.inf], np.float32)}, MASK)

@@ -255,7 +255,7 @@ def with_buffer(tensor: torch.Tensor) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: WithState({"steps": 3}), r"'_extra_state' .* is a dict, .* personal=\['_extra_state'\]"),
+        (lambda: WithState({"steps": 3}), r"'_extra_state' .* is a dict, .* `personal: \[.*\]` in the plan"),
         (quantised, r"'_packed_params\.dtype' .* is a torch\.dtype, .* before it is quantised or packed"),
         (
             lambda: with_buffer(torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from torch import nn
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError
+from hanse.learners.personal.session import learner_session
 from hanse.learners.seeding import seed_generators
-from hanse.learners.session import LearnerSession
 from hanse.learners.torch import TorchLearner
 
 pytestmark = pytest.mark.torch
@@ -58,13 +58,17 @@ def learner(site: Site, model: Any, **options: Any) -> TorchLearner:
     return TorchLearner(model, nn.CrossEntropyLoss(), train=data, validate=data, **options)
 
 
-def rounds(folder: Path, given: Any, seed: int = 5, **options: Any) -> list[list[bytes]]:
+def rounds(
+    folder: Path, given: Any, seed: int = 5, personal: Sequence[str] = (), **options: Any
+) -> list[list[bytes]]:
     """The bits of two sites over two rounds, the first model first."""
     sessions = [
-        LearnerSession(
+        learner_session(
             lambda site: learner(site, given(), **options),
             Site(name, DataSources(name, {}), seed=seed),
             folder / name,
+            personal,
+            folder / f"{name} personal",
         )
         for name in ("a", "b")
     ]

@@ -32,6 +32,9 @@ class AppliedRules:
     def __init__(self, rules: Sequence[LocalRule], personal: Collection[str] = ()) -> None:
         self.rules = tuple(rules)
         self.personal = tuple(personal)
+        self._own: frozenset[str] = frozenset()
+        """Names of the personal tensors of the task at work."""
+        self._stepped_on_own = False
         self._task = ""
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._at_work: dict[str, Local] = {}
@@ -49,8 +52,8 @@ class AppliedRules:
             TaskError: A rule lacks a group.
         """
         self._task = task.name
-        kept_here = personal_names(received, self.personal)
-        received = {name: array for name, array in received.items() if name not in kept_here}
+        self._own, self._stepped_on_own = personal_names(received, self.personal), False
+        received = {name: array for name, array in received.items() if name not in self._own}
         self._shapes = {name: array.shape for name, array in received.items() if is_floating(array.dtype)}
         self._counts = {}
         begun = {rule.name: rule.begin(received, task.groups, kept.get(rule.name, {})) for rule in self.rules}
@@ -64,8 +67,10 @@ class AppliedRules:
             return gradients
         corrected = dict(gradients)
         ours = [name for name in gradients if name in self._shapes]
-        if not ours:
+        own = [name for name in gradients if name in self._own]
+        if not ours and not own:
             raise self._misnamed(gradients, self._shapes)
+        self._stepped_on_own |= any(gradients[name] is not None for name in own)
         for name in ours:
             if gradients[name] is not None:
                 corrected[name] = self._corrected(name, gradients[name], parameters)
@@ -83,7 +88,7 @@ class AppliedRules:
                 group of a rule's.
         """
         steps = max(self._counts.values(), default=0)
-        if result.num_examples and self._at_work and not steps:
+        if result.num_examples and self._at_work and not (steps or self._stepped_on_own):
             rules = f"rule{'s' if len(self._at_work) > 1 else ''} {' and '.join(self._at_work)}"
             raise TaskError(
                 f"task {self._task} never applied the plan's local {rules}",

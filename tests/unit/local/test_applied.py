@@ -301,6 +301,19 @@ def test_settings_out_of_their_range_are_refused(make: Callable[[], object]) -> 
         make()
 
 
+def test_a_step_of_personal_tensors_alone_counts_as_applied(tmp_path: Path) -> None:
+    def train(received: Parameters, task: Task) -> TaskResult:
+        corrected = task.correct({"w": np.ones(2)}, received)
+        return TaskResult(1, {}, {**received, "w": received["w"] - corrected["w"]})
+
+    rules = [ControlVariates(), Dynamic(0.1), Normalise(0.5), Clip(0.1)]
+    task = with_rules(Task("train", 1, 1, {}, {"control": {"frozen": np.zeros(3)}}), rules, ["w"])
+    result = LearnerSession(lambda site: Given(train), SITE, tmp_path).perform(task, MODEL, sequence=1)
+
+    assert weights(result) == [0, 0]
+    assert not result.groups["control"]["frozen"].any()
+
+
 def test_personal_tensors_are_received_and_pass_all_the_same() -> None:
     own, received = np.ones(7), {"w": np.zeros(2), "head": np.zeros(7)}
     task = with_rules(Task("train", 1, 1), [Normalise()], ["head"])

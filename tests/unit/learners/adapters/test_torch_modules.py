@@ -26,6 +26,20 @@ Y = (X.sum(dim=1) > 0).long()
 MADE: list[nn.Module] = []
 
 
+class Fading(nn.Dropout):
+    """Drops less with each batch, as its entry of the `state_dict`, which is not a tensor, says."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.p *= 0.9
+        return super().forward(inputs)
+
+    def get_extra_state(self) -> Any:
+        return {"p": self.p}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.p = state["p"]
+
+
 class Network(nn.Module):
     """Layers with batch norm, dropout, and a buffer that is in no `state_dict`."""
 
@@ -90,10 +104,21 @@ def one() -> Network:
     return Network()
 
 
+def fading() -> Network:
+    network = Network()
+    network.drop = Fading(0.5)
+    return network
+
+
 @pytest.mark.parametrize(
     "options",
-    [{}, {"keep_optimizer": True, "personal": ["norm.*"]}, {"personal": ["last.*"]}],
-    ids=["all", "kept optimiser, personal norm", "personal head"],
+    [
+        {},
+        {"keep_optimizer": True, "personal": ["norm.*"]},
+        {"personal": ["last.*"]},
+        {"personal": ["norm.*"], "exchange": ["first.*", "last.*"]},
+    ],
+    ids=["all", "kept optimiser, personal norm", "personal head", "norm not exchanged"],
 )
 def test_sites_that_share_a_module_give_the_bits_of_modules_of_their_own(
     tmp_path: Path, made: list[nn.Module], options: Any
@@ -105,6 +130,14 @@ def test_sites_that_share_a_module_give_the_bits_of_modules_of_their_own(
     assert shared == own
     assert count == 2
     assert len(made) - count == 1
+
+
+def test_sites_that_share_a_module_do_not_share_a_personal_entry_that_is_no_tensor(tmp_path: Path) -> None:
+    personal = ["drop._extra_state"]
+
+    own = rounds(tmp_path / "own", lambda: lambda: fading(), personal=personal)
+
+    assert rounds(tmp_path / "shared", lambda: fading, personal=personal) == own
 
 
 def test_a_module_of_another_seed_is_another_module(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from hanse.learners.agreement import TENSOR, Agreement
 from hanse.learners.base import Session
 from hanse.learners.personal.session import PersonalSession, learner_session, script_session
 from hanse.learners.script import ScriptSession
+from hanse.learners.state import StateStore
+from hanse.local import ControlVariates, Normalise
+from hanse.local.applied import with_rules
 
 
 class TwoLayers:
@@ -179,6 +182,63 @@ def test_local_state_of_the_learners_own_is_kept_beside(tmp_path: Path) -> None:
 
     result = opened(tmp_path, factory=Keeping).perform(Task("evaluate", 2, 0), BODY, sequence=3)
     assert result.metrics == {"head": 2, "tasks": 2}
+
+
+RULED = """
+import numpy as np
+import hanse
+
+model = {"body.w": np.zeros(2), "head.w": np.zeros(())}
+for round in hanse.rounds(model):
+    gradients = round.correct({"body.w": model["body.w"] - 1, "head.w": np.ones(())}, model)
+    for name in model:
+        model[name] -= gradients[name]
+    round.report(examples=1)
+"""
+
+
+class Ruled(TwoLayers):
+    """The same as `RULED`."""
+
+    def train(self, parameters: Parameters, task: Task) -> TaskResult:
+        gradients = {"body.w": parameters["body.w"] - 1, "head.w": np.ones(())}
+        corrected = task.correct(gradients, parameters)
+        return TaskResult(1, {}, {name: parameters[name] - corrected[name] for name in parameters})
+
+
+@pytest.mark.parametrize("kind", ["learner", "script"])
+def test_the_state_of_local_rules_rolls_back_with_what_is_personal(
+    kind: str, write: Write, site: Site, tmp_path: Path
+) -> None:
+    script = write("train.py", RULED)
+
+    def begun(folder: Path) -> Session:
+        if kind == "script":
+            return script_session(ScriptSession(script, site, folder / "kept"), HEAD, folder / "personal")
+        return opened(folder, factory=Ruled)
+
+    def perform(session: Session, sequence: int, counted: int) -> list[object]:
+        task = Task("train", sequence, 1, groups={"control": {"body.w": np.full(2, 5.0)}})
+        task = with_rules(task, [ControlVariates(), Normalise()], HEAD)
+        result = session.perform(
+            task, {"body.w": np.full(2, float(sequence))}, sequence=sequence, counted=counted
+        )
+        control = result.groups["control"]
+        return [arrays["body.w"].tolist() for arrays in (result.parameters or {}, control)]
+
+    def heads(folder: Path) -> list[float]:
+        store = StateStore(folder / "personal")
+        return [store.load(sequence)["personal"]["head.w"].item() for sequence in (1, 3)]
+
+    late, without = begun(tmp_path / "late"), begun(tmp_path / "without")
+    for session in (late, without):
+        perform(session, 1, 0)
+    perform(late, 2, 1)
+
+    assert perform(late, 3, 1) == perform(without, 3, 1)
+    assert heads(tmp_path / "late") == heads(tmp_path / "without") == [-1, -2]
+    for session in (late, without):
+        session.close()
 
 
 SCRIPT = """

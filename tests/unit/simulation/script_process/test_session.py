@@ -362,3 +362,24 @@ def test_local_rules_and_their_groups_pass_to_the_process_and_back(open_session:
         assert result.groups["steps"] == 1
 
     assert found == [(-6, 1), (-5, 0)]  # the gradient plus c, then less what the site has kept
+
+
+def test_personal_tensors_pass_the_local_rules_in_the_process(open_session: Open) -> None:
+    text = """
+        import numpy as np, hanse
+        model = {"w": np.zeros(1), "head": np.zeros(1)}
+        for round in hanse.rounds(model):
+            gradients = round.correct({"w": np.ones(1), "head": np.ones(1)}, model)
+            for name in model:
+                model[name] -= gradients[name]
+            round.report(examples=1)
+    """
+    task = Task("train", 1, 7, {}, {"control": {"w": np.full(1, 5.0)}})
+    start = {"w": np.zeros(1), "head": np.zeros(1)}
+
+    task = with_rules(task, [ControlVariates()], ["head"])
+    result = open_session(text).perform(task, start, sequence=1)
+
+    assert result.parameters is not None
+    assert {name: array.item() for name, array in result.parameters.items()} == {"w": -6, "head": -1}
+    assert result.groups["control"].keys() == {"w"}

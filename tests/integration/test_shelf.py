@@ -126,6 +126,7 @@ def check_same_bits(federation: Deployment, plan: Path, folder: Path, task: str)
     federation.start_agent("b")
     status = run.over()
     assert status.phase == "finished", status.reason
+    run.export(folder / "exported")  # and its journal is verified
     for name, place in federation.sites.items():
         shutil.copytree(place.data, folder / "data" / name)
 

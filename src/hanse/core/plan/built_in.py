@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.groups import GroupSpec
 from hanse.core.plan.tasks import TaskPlan
 
@@ -43,6 +44,7 @@ class BuiltIn:
         streams: Whether it takes updates one by one as they come.
         chooses: Whether it asks single sites of a round's cohort.
         given_model: Whether the plan has to have an `initial_model`.
+        averages: Whether it makes a model of the sites' updates as the plan's `aggregation` says.
         prefixes: What stands before the names of a task's metrics where they are committed, by task.
     """
 
@@ -51,15 +53,19 @@ class BuiltIn:
     streams: bool = False
     chooses: bool = False
     given_model: bool = False
+    averages: bool = True
     prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
-def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) -> Iterator[str]:
-    """List what a plan lacks of the needs of its built-in workflow, a sentence each.
+def unfit(
+    workflow: str, tasks: Mapping[str, TaskPlan], aggregation: Aggregation, *, has_model: bool
+) -> Iterator[str]:
+    """List what a plan lacks of the needs of its built-in workflow, or says to no effect, a sentence each.
 
     Args:
         workflow: A name of `BUILT_IN`.
         tasks: The plan's tasks.
+        aggregation: The plan's `aggregation`.
         has_model: Whether the plan has an `initial_model`.
     """
     needs = BUILT_IN[workflow]
@@ -77,13 +83,15 @@ def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) ->
                         f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
                         "the sites"
                     )
+    if not needs.averages and aggregation != Aggregation():
+        yield f"workflow {workflow} takes no mean of updates: leave out `aggregation`"
     if needs.given_model and not has_model:
         yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
 
 
 def _sums(says: str, task: str, group: str) -> BuiltIn:
     """A workflow that asks one task for sums over the sites."""
-    return BuiltIn(says, {task: TaskNeeds(groups=(group,))})
+    return BuiltIn(says, {task: TaskNeeds(groups=(group,))}, averages=False)
 
 
 def committed_metrics(
@@ -120,11 +128,13 @@ BUILT_IN: dict[str, BuiltIn] = {
         "the model goes from site to site, and each trains what the one before it gave.",
         {"train": TaskNeeds(_EACH)},
         chooses=True,
+        averages=False,
     ),
     "fedbuff": BuiltIn(
         "it adds the sites' updates to the model, some at a time, as they come.",
         {"train": TaskNeeds(_EACH)},
         streams=True,
+        averages=False,
     ),
     "scaffold": BuiltIn(
         "each round it averages what the sites send into one model and one control variate.",
@@ -147,10 +157,12 @@ BUILT_IN: dict[str, BuiltIn] = {
     "ifca": BuiltIn(
         "it averages what the sites send into several models, of which each site picks one.",
         {"train": TaskNeeds(_NONE, ("clusters", "members"))},
+        averages=False,
     ),
     "cross_site": BuiltIn(
         "it has each site train a model, and sends each of these models to all sites to be measured.",
         {"train": TaskNeeds(_EACH), "evaluate": TaskNeeds()},
+        averages=False,
     ),
     "summary": _sums(
         "it computes counts, means, variances and histograms of all rows.", "summarise", "moments"

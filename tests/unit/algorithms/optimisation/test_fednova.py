@@ -46,6 +46,19 @@ def test_the_model_is_that_of_the_papers_formula(tmp_path: Path) -> None:
     close(outcome.model["w"], x)
 
 
+def test_the_step_is_that_of_the_plans_server_optimiser(tmp_path: Path) -> None:
+    optimizer = {"server_optimizer": {"name": "sgd", "lr": 0.5}}
+
+    outcome, _ = run(tmp_path, CODE, **LONG, aggregation=optimizer, rounds=1)
+
+    shares = np.array([examples(site) for site in SITES], float)
+    steps = np.array([examples(site) // 5 for site in SITES])
+    changes = [descended(np.zeros(3), site, 0.05, n) / n for site, n in zip(SITES, steps, strict=True)]
+    expected = 0.5 * np.average(steps, weights=shares) * np.average(changes, axis=0, weights=shares)
+    assert outcome.model is not None
+    close(outcome.model["w"], expected)
+
+
 def test_a_plan_that_does_not_disclose_the_steps_is_refused() -> None:
     with pytest.raises(ValueError, match="workflow fednova needs `train` to disclose the group `steps`"):
         Plan.model_validate(

@@ -9,6 +9,7 @@ from hanse.algorithms.optimisation.cyclic import CYCLIC, cyclic
 from hanse.algorithms.optimisation.fedavg import FEDAVG, fedavg
 from hanse.algorithms.optimisation.fedavgm import FEDAVGM
 from hanse.algorithms.optimisation.fedbuff import FEDBUFF, fedbuff
+from hanse.algorithms.optimisation.feddyn import FEDDYN, feddyn
 from hanse.algorithms.optimisation.fednova import FEDNOVA, fednova
 from hanse.algorithms.optimisation.fedopt import FEDADAGRAD, FEDADAM, FEDYOGI
 from hanse.algorithms.optimisation.fedprox import FEDPROX
@@ -43,6 +44,7 @@ _ALL = (
     FEDPROX,
     SCAFFOLD,
     FEDNOVA,
+    FEDDYN,
     CYCLIC,
     ONE_SHOT,
     FEDBUFF,
@@ -79,6 +81,7 @@ WORKFLOWS: dict[str, Workflow] = {
     "fedbuff": fedbuff,
     "scaffold": scaffold,
     "fednova": fednova,
+    "feddyn": feddyn,
     "ditto": ditto,
     "fine_tuning": fine_tuning,
     "ifca": ifca,

@@ -28,10 +28,12 @@ class TaskNeeds:
     Attributes:
         update: The values of `discloses: update` with which the workflow can work.
         groups: The groups that the task has to disclose, combined over the sites.
+        rule: The local rule that the task has to have; empty for none.
     """
 
     update: tuple[Disclosed, ...] = _NONE
     groups: tuple[str, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ def unfit(
             what = "no update" if task.update == _KEPT else "an update"
             yield f"workflow {workflow} needs `{name}` to disclose {what}: {kinds}"
         else:
+            if task.rule and task.rule not in [rule.name for rule in tasks[name].local]:
+                yield f"workflow {workflow} needs `{name}` to have the local rule `{task.rule}`"
             for group in task.groups:
                 if tasks[name].discloses.groups.get(group) in (None, "individual"):
                     yield (
@@ -144,6 +148,10 @@ BUILT_IN: dict[str, BuiltIn] = {
         "each round it averages what the sites send, divided by their numbers of steps, into one model.",
         {"train": TaskNeeds(_ANY, ("steps",))},
     ),
+    "feddyn": BuiltIn(
+        "each round it averages what the sites send into one model, less a sum of what they sent before.",
+        {"train": TaskNeeds(_ANY, rule="dynamic")},
+    ),
     "ditto": BuiltIn(
         "it averages what the sites send into one model, and has each site train one of its own.",
         {"train": TaskNeeds(_ANY), "personalise": TaskNeeds(_KEPT)},
@@ -151,8 +159,8 @@ BUILT_IN: dict[str, BuiltIn] = {
     ),
     "fine_tuning": BuiltIn(
         "it averages what the sites send into one model, which each site trains further for itself.",
-        {"train": TaskNeeds(_ANY), "fine_tune": TaskNeeds(_KEPT)},
-        prefixes={"fine_tune": "fine_tuned_"},
+        {"train": TaskNeeds(_ANY), "finetune": TaskNeeds(_KEPT)},
+        prefixes={"finetune": "finetuned_"},
     ),
     "ifca": BuiltIn(
         "it averages what the sites send into several models, of which each site picks one.",

@@ -23,6 +23,12 @@ from hanse.algorithms.personalisation.ifca import IFCA, ifca
 from hanse.algorithms.regression.linear import LINEAR_REGRESSION, linear_regression
 from hanse.algorithms.regression.logistic import LOGISTIC_REGRESSION, logistic_regression
 from hanse.algorithms.regression.poisson import POISSON_REGRESSION, poisson_regression
+from hanse.algorithms.robust.centred_clipping import CENTRED_CLIPPING
+from hanse.algorithms.robust.geometric_median import RFA
+from hanse.algorithms.robust.krum import KRUM
+from hanse.algorithms.robust.median import MEDIAN
+from hanse.algorithms.robust.norm_bounding import NORM_BOUNDING
+from hanse.algorithms.robust.trimmed_mean import TRIMMED_MEAN
 from hanse.algorithms.statistics.contingency import CONTINGENCY, contingency
 from hanse.algorithms.statistics.kmeans import KMEANS, kmeans
 from hanse.algorithms.statistics.meta_analysis import META_ANALYSIS, meta_analysis
@@ -48,6 +54,12 @@ _ALL = (
     CYCLIC,
     ONE_SHOT,
     FEDBUFF,
+    MEDIAN,
+    TRIMMED_MEAN,
+    RFA,
+    KRUM,
+    NORM_BOUNDING,
+    CENTRED_CLIPPING,
     FEDBN,
     FEDPER,
     DITTO,

@@ -21,6 +21,7 @@ from diagrams import import_diagram, member_diagram, run_diagram
 from pictures import overview, processes, round_sequence
 
 import hanse.errors
+from hanse.algorithms.base import Algorithm
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.cli.main import COMMANDS, load
 from hanse.config.reference import plan_reference, settings_reference
@@ -129,22 +130,37 @@ def with_generated_parts(text: str) -> str:
 
 def algorithm_tables() -> str:
     """One table a field: each algorithm with its settings, what travels, what stays, and its paper."""
-    fields: dict[str, list[tuple[str, ...]]] = {}
+    fields: dict[str, list[Algorithm]] = {}
     for algorithm in ALGORITHMS.values():
-        settings = ", ".join(f"`{name}`" for name in algorithm.settings.model_fields)
-        row = (
+        fields.setdefault(algorithm.field, []).append(algorithm)
+    return "\n".join(
+        f"### {field.capitalize()}\n\n{_shelf(shelf)}" for field, shelf in fields.items()
+    ).rstrip()
+
+
+def _shelf(algorithms: list[Algorithm]) -> str:
+    head = [
+        "algorithm",
+        "settings",
+        "what travels",
+        "sums are enough",
+        "what stays at the site",
+        "results",
+        "paper",
+    ]
+    rows = [
+        [
             f"`{algorithm.name}`",
-            settings,
+            ", ".join(f"`{name}`" for name in algorithm.settings.model_fields if name != "rule"),
             algorithm.travels,
             "yes" if algorithm.sums_suffice else "no",
             algorithm.stays,
+            algorithm.results or "the model",
             algorithm.paper,
-        )
-        fields.setdefault(algorithm.field, []).append(row)
-    head = ("algorithm", "settings", "what travels", "sums are enough", "what stays at the site", "paper")
-    return "\n".join(
-        f"### {field.capitalize()}\n\n{_table(head, rows)}" for field, rows in fields.items()
-    ).rstrip()
+        ]
+        for algorithm in algorithms
+    ]
+    return _table(head, rows)
 
 
 def vector_tables() -> str:

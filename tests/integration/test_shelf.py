@@ -58,13 +58,19 @@ def learner(site):
 
 _LINEAR = "\ndef learner(site): return Linear(site.name)\n"
 _CYCLIC = {"train": {"lr": 0.05, "epochs": 2, "discloses": runs.INDIVIDUAL}}
-_PERSONALISE = {"personalise": {"discloses": {"metrics": ["loss"]}}}
 
 TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
-    "scaffold": (test_scaffold.CODE, test_scaffold.LONG),
-    "fednova": (test_fednova.CODE, test_fednova.LONG),
+    "scaffold": (test_scaffold.CODE, test_scaffold.PLAN),
+    "fednova": (test_fednova.CODE, test_fednova.PLAN),
+    "feddyn": (
+        _LINEAR,
+        {
+            "algorithm": {"name": "feddyn", "alpha": 0.3},
+            "tasks": {"train": {"lr": 0.05, "epochs": 3, "discloses": runs.AGGREGATE}},
+        },
+    ),
     "cyclic": (_LINEAR, {"algorithm": "cyclic", "tasks": _CYCLIC}),
-    "ditto": (test_ditto.CODE, {"workflow": "ditto", "tasks": {**test_ditto.TASKS, **_PERSONALISE}}),
+    "ditto": (test_ditto.CODE, {"algorithm": {"name": "ditto", "mu": 0.3}, "tasks": test_ditto.TASKS}),
     "fine_tuning": (test_fine_tuning.CODE, {"algorithm": "fine_tuning", "tasks": test_fine_tuning.TASKS}),
     "ifca": (
         test_ifca.CODE,
@@ -126,6 +132,7 @@ def check_same_bits(federation: Deployment, plan: Path, folder: Path, task: str)
     federation.start_agent("b")
     status = run.over()
     assert status.phase == "finished", status.reason
+    run.export(folder / "exported")  # and its journal is verified
     for name, place in federation.sites.items():
         shutil.copytree(place.data, folder / "data" / name)
 

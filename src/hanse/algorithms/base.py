@@ -64,6 +64,7 @@ class Algorithm:
         keys: Makes, from its settings, the keys of a plan that the algorithm stands for. Keys that the
             author wrote are compared with these and kept.
         changes: Tasks that the author has to write, with what they disclose, and the algorithm adds to.
+        results: The run's results, beside or instead of a model.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Algorithm:
     travels: str
     sums_suffice: bool
     stays: str
-    settings: type[Settings]
+    settings: type[Strict]
     keys: Callable[[Any], Keys]
     changes: tuple[str, ...] = ()
+    results: str = ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hanse.algorithms.base import CombinedSettings, Keys
+from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.update import Aggregate
 
 Shapes = Mapping[str, Any]
@@ -59,6 +60,25 @@ def arrays(aggregate: Aggregate, group: str) -> Mapping[str, Any]:
     """The arrays of a combined group by name; what it is made of, the plan and the site have checked."""
     found = aggregate.groups[group]
     return found if isinstance(found, Mapping) else {"": found}
+
+
+def split(name: str, found: Mapping[str, Array], **parts: Sequence[str]) -> dict[str, Parameters]:
+    """Results under an algorithm's name and, of the arrays of each part, under `NAME_PART`.
+
+    So that vectors of one length stand together, which an export also writes as a table of text.
+
+    Args:
+        name: The algorithm's name.
+        found: All arrays.
+        parts: Names of the arrays of each part; those that were not found are left out.
+    """
+    apart = {array for arrays in parts.values() for array in arrays}
+    results: dict[str, Parameters] = {name: {key: array for key, array in found.items() if key not in apart}}
+    for part, arrays in parts.items():
+        chosen = {key: found[key] for key in arrays if key in found}
+        if chosen:
+            results[f"{name}_{part}"] = chosen
+    return results
 
 
 def _task(task: OwnTask, aggregated_by: str) -> Keys:

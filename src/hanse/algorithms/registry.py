@@ -9,6 +9,7 @@ from hanse.algorithms.optimisation.cyclic import CYCLIC, cyclic
 from hanse.algorithms.optimisation.fedavg import FEDAVG, fedavg
 from hanse.algorithms.optimisation.fedavgm import FEDAVGM
 from hanse.algorithms.optimisation.fedbuff import FEDBUFF, fedbuff
+from hanse.algorithms.optimisation.feddyn import FEDDYN, feddyn
 from hanse.algorithms.optimisation.fednova import FEDNOVA, fednova
 from hanse.algorithms.optimisation.fedopt import FEDADAGRAD, FEDADAM, FEDYOGI
 from hanse.algorithms.optimisation.fedprox import FEDPROX
@@ -22,6 +23,12 @@ from hanse.algorithms.personalisation.ifca import IFCA, ifca
 from hanse.algorithms.regression.linear import LINEAR_REGRESSION, linear_regression
 from hanse.algorithms.regression.logistic import LOGISTIC_REGRESSION, logistic_regression
 from hanse.algorithms.regression.poisson import POISSON_REGRESSION, poisson_regression
+from hanse.algorithms.robust.centred_clipping import CENTRED_CLIPPING
+from hanse.algorithms.robust.geometric_median import RFA
+from hanse.algorithms.robust.krum import KRUM
+from hanse.algorithms.robust.median import MEDIAN
+from hanse.algorithms.robust.norm_bounding import NORM_BOUNDING
+from hanse.algorithms.robust.trimmed_mean import TRIMMED_MEAN
 from hanse.algorithms.statistics.contingency import CONTINGENCY, contingency
 from hanse.algorithms.statistics.kmeans import KMEANS, kmeans
 from hanse.algorithms.statistics.meta_analysis import META_ANALYSIS, meta_analysis
@@ -43,9 +50,16 @@ _ALL = (
     FEDPROX,
     SCAFFOLD,
     FEDNOVA,
+    FEDDYN,
     CYCLIC,
     ONE_SHOT,
     FEDBUFF,
+    MEDIAN,
+    TRIMMED_MEAN,
+    RFA,
+    KRUM,
+    NORM_BOUNDING,
+    CENTRED_CLIPPING,
     FEDBN,
     FEDPER,
     DITTO,
@@ -79,6 +93,7 @@ WORKFLOWS: dict[str, Workflow] = {
     "fedbuff": fedbuff,
     "scaffold": scaffold,
     "fednova": fednova,
+    "feddyn": feddyn,
     "ditto": ditto,
     "fine_tuning": fine_tuning,
     "ifca": ifca,

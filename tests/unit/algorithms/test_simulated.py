@@ -19,6 +19,7 @@ from hanse.assembly.plan_file import load_plan
 from hanse.core.plan.plan import Plan
 from hanse.errors import HanseError, PlanError
 from hanse.simulation.simulate import Outcome, Settings, VirtualSite, simulate
+from hanse.wire.result_files import is_table
 
 
 def simulated(folder: Path, name: str, **changes: Any) -> Outcome:
@@ -30,12 +31,17 @@ def simulated(folder: Path, name: str, **changes: Any) -> Outcome:
     return simulate(load_plan(plan), sites, Settings(state, 0), lambda *_: None)
 
 
+def together(outcome: Outcome, name: str) -> dict[str, Any]:
+    """The arrays of all results of an algorithm."""
+    assert all(result.startswith(name) for result in outcome.results)
+    return {key: array for result in outcome.results.values() for key, array in dict(result).items()}
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_plan_file_gives_a_result_of_finite_numbers(tmp_path: Path, name: str) -> None:
     outcome = simulated(tmp_path, name)
 
-    result = outcome.results[name]
-    assert isinstance(result, dict)
+    result = together(outcome, name)
     bounds = ("lower", "upper")  # of a curve, which has none where it is 1
     assert all(np.isfinite(value).all() for key, value in result.items() if key not in bounds)
 
@@ -44,8 +50,7 @@ def test_the_plan_file_gives_a_result_of_finite_numbers(tmp_path: Path, name: st
 def test_newtons_method_ends_to_ask_once_a_step_is_the_last(tmp_path: Path, name: str) -> None:
     outcome = simulated(tmp_path, name)
 
-    result = outcome.results[name]
-    assert isinstance(result, dict)
+    result = together(outcome, name)
     assert result["converged"] == 1
     assert len(outcome.run.exchanges) == 0  # those of a committed round are forgotten
     assert outcome.run.committed == EXAMPLES[name].settings["rounds"]
@@ -71,10 +76,9 @@ def test_the_result_is_to_the_bit_that_of_the_sums_at_hand(tmp_path: Path, name:
     example = EXAMPLES[name]
     settings = ALGORITHMS[name].settings.model_validate({**example.settings, "aggregated_by": "aggregator"})
 
-    result = simulated(tmp_path, name).results[name]
+    result = together(simulated(tmp_path, name), name)
 
     expected = solve(total(example.sites, lambda table: module.local(table, settings)), module, settings)
-    assert isinstance(result, dict)
     assert result.keys() == expected.keys()
     for key, value in expected.items():
         np.testing.assert_array_equal(result[key], value)
@@ -109,3 +113,20 @@ def test_a_column_that_a_site_lacks_fails_there(tmp_path: Path) -> None:
 
     with pytest.raises(HanseError, match="no column 'weight'"):
         simulated(tmp_path, "pca", algorithm=algorithm)
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_regression", "logistic_regression", "poisson_regression", "cox_regression", "log_rank"]
+)
+def test_an_export_has_a_table_of_text_too(tmp_path: Path, name: str) -> None:
+    outcome = simulated(tmp_path, name)
+
+    assert is_table(dict(outcome.results[name]))
+
+
+def test_the_text_of_a_summary_has_a_row_for_each_column(tmp_path: Path) -> None:
+    algorithm = {"name": "summary", "columns": ["age", "chol"], "aggregated_by": "aggregator"}
+
+    outcome = simulated(tmp_path, "summary", algorithm=algorithm)
+
+    assert is_table(dict(outcome.results["summary"]))

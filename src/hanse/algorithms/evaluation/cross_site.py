@@ -70,5 +70,7 @@ CROSS_SITE = Algorithm(
     stays="The data.",
     settings=CrossSiteSettings,
     keys=_keys,
+    results="`cross_site`: a matrix for each metric; a row for each site that trained and one for the "
+    "mean model, a column for each site that measured",
     changes=("train", "evaluate"),
 )

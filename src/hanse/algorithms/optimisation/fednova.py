@@ -13,10 +13,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
 from hanse.algorithms.evaluation.scores import metrics_of, scores
-from hanse.algorithms.optimisation.server_step import delta_of
-from hanse.core.values.parameters import add
+from hanse.algorithms.optimisation.server_step import delta_of, stepped
+from hanse.core.values.lazy import materialize
+from hanse.core.values.parameters import Parameters, is_floating
 from hanse.workflow.federation import Federation
 
 NAME = "fednova"
@@ -31,18 +33,31 @@ class FedNovaSettings(Settings):
 
 def fednova(federation: Federation) -> None:
     """Normalised averaging (Wang et al. 2020)."""
+    optimizer = server_optimizer(federation.plan.aggregation)
     for round in federation.rounds():
         update = round.sum("train")
-        delta = delta_of(update, NAME)
-        effective = float(np.asarray(update.groups[STEPS]))
-        model = add(round.model, delta, scale=effective)
-        round.commit(model, metrics={**metrics_of(round.plan, update), **scores(round, model)})
+        delta = scaled(delta_of(update, NAME), float(np.asarray(update.groups[STEPS])))
+        model, state = stepped(round, delta, optimizer)
+        round.commit(model, {**metrics_of(round.plan, update), **scores(round, model)}, state)
+
+
+def scaled(delta: Parameters, factor: float) -> Parameters:
+    """An update times a factor, in float64; tensors that are not of real numbers stay."""
+    return {
+        name: change.astype(np.float64) * factor if is_floating(change.dtype) else change
+        for name, change in materialize(delta).items()
+    }
 
 
 def _keys(settings: FedNovaSettings) -> Keys:
     rule = {"name": "normalise", **({"momentum": settings.momentum} if settings.momentum else {})}
     train = {"local": [rule], "discloses": {"groups": {STEPS: "weighted_mean"}}}
-    return {"workflow": NAME, "groups": {STEPS: {"float64": []}}, "tasks": {"train": train}}
+    return {
+        "workflow": NAME,
+        "aggregation": {"rule": "weighted_mean"},  # as the steps
+        "groups": {STEPS: {"float64": []}},
+        "tasks": {"train": train},
+    }
 
 
 FEDNOVA = Algorithm(

@@ -1,7 +1,7 @@
 """Local fine-tuning: federated averaging, and then each site trains on by itself.
 
 Yu et al. 2020, "Salvaging Federated Learning by Local Adaptation", arXiv 2002.04758. After the
-last round each site is asked the task `fine_tune` once, with the last model: the learner trains it, keeps
+last round each site is asked the task `finetune` once, with the last model: the learner trains it, keeps
 what comes of it, and reports metrics only.
 """
 
@@ -20,7 +20,7 @@ from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation
 
 NAME = "fine_tuning"
-TASK = "fine_tune"
+TASK = "finetune"
 PREFIX = BUILT_IN[NAME].prefixes[TASK]
 
 

@@ -110,5 +110,6 @@ IFCA = Algorithm(
     stays="The data; which model the site picked.",
     settings=IfcaSettings,
     keys=_keys,
+    results="`members`: how many sites picked each model; and the models",
     changes=("train",),
 )

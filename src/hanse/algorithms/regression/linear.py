@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
-from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.own_task import OwnTask, arrays, own_keys, split
 from hanse.algorithms.regression.inputs import RegressionSettings, scaled_inverse
 from hanse.algorithms.table import ColumnName, Floats, Table
 from hanse.core.values.groups import Group
@@ -107,7 +107,9 @@ def linear_regression(federation: Federation) -> None:
     settings = LinearSettings.of(federation.options, NAME)
     for round in federation.rounds():
         gram = arrays(round.sum(TASK), "gram")
-        round.commit(results={NAME: solve(gram, settings)})
+        found = solve(gram, settings)
+        fit = ("covariance", "residual_variance", "r_squared")
+        round.commit(results=split(NAME, found, fit=fit))
 
 
 def _keys(settings: LinearSettings) -> Keys:
@@ -126,4 +128,6 @@ LINEAR_REGRESSION = Algorithm(
     stays="The rows.",
     settings=LinearSettings,
     keys=_keys,
+    results="`linear_regression`: `coefficients`, `standard_errors`; `linear_regression_fit`: "
+    "`covariance`, `residual_variance`, `r_squared`",
 )

@@ -68,4 +68,6 @@ LOGISTIC_REGRESSION = Algorithm(
     stays="The rows, and what the model predicts for each.",
     settings=LogisticSettings,
     keys=_keys,
+    results="`logistic_regression`: `coefficients`, `standard_errors`, `z`, `p_values`; "
+    "`logistic_regression_fit`: `covariance`, `log_likelihood`, `converged`, `rounds`",
 )

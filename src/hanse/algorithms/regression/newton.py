@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.algorithms.own_task import arrays
+from hanse.algorithms.own_task import arrays, split
 from hanse.algorithms.regression.inputs import scaled_inverse
 from hanse.algorithms.table import Feature, Floats
 from hanse.algorithms.tails import normal_two_sided
@@ -26,6 +26,9 @@ from their limit, and the step itself takes them about as many digits further ag
 
 _ROUNDED = 1e-9
 """Part of the log-likelihood by which it may become smaller: rounding of sums."""
+
+_FIT = ("covariance", "log_likelihood", "converged", "rounds")
+"""Arrays of a result beside the vectors of one number for each input."""
 
 Curvature = Mapping[str, Any]
 """`log_likelihood`, shape (); `gradient`, (inputs,); `information`, (inputs, inputs); over all sites."""
@@ -125,4 +128,5 @@ def maximise(
             "rounds": np.array(round.number),
             **more(sums),
         }
-        round.commit({"beta": after}, state=state, results={result: found})
+        results = split(result, found, fit=_FIT, baseline=("times", "cumulative_hazard", "events"))
+        round.commit({"beta": after}, state=state, results=results)

@@ -79,4 +79,5 @@ POISSON_REGRESSION = Algorithm(
     stays="The rows, and what the model predicts for each.",
     settings=PoissonSettings,
     keys=_keys,
+    results="`poisson_regression`, `poisson_regression_fit`, as of `logistic_regression`",
 )

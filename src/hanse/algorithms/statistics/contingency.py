@@ -100,4 +100,5 @@ CONTINGENCY = Algorithm(
     stays="The rows.",
     settings=ContingencySettings,
     keys=_keys,
+    results="`contingency`: `counts`, `expected`, `chi_square`, `degrees_of_freedom`, `p_value`",
 )

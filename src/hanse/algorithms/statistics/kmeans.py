@@ -100,4 +100,5 @@ KMEANS = Algorithm(
     stays="The rows, and the cluster of each.",
     settings=KMeansSettings,
     keys=_keys,
+    results="`kmeans`: `centres`, `counts`, `inertia`; the centres are the model too",
 )

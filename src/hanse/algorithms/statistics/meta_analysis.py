@@ -171,4 +171,6 @@ META_ANALYSIS = Algorithm(
     stays="The rows; the site's own effect.",
     settings=MetaAnalysisSettings,
     keys=_keys,
+    results="`meta_analysis`: `random_effect`, `random_se`, `z`, `p_value`, `fixed_effect`, "
+    "`fixed_se`, `tau2`, `q`, `q_p_value`, `i2`",
 )

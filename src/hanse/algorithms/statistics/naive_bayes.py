@@ -104,4 +104,5 @@ NAIVE_BAYES = Algorithm(
     stays="The rows.",
     settings=NaiveBayesSettings,
     keys=_keys,
+    results="`naive_bayes`: `prior`, `mean`, `variance`",
 )

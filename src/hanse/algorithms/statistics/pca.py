@@ -93,4 +93,5 @@ PCA = Algorithm(
     stays="The rows, and their places along the components.",
     settings=PcaSettings,
     keys=_keys,
+    results="`pca`: `components`, `variance`, `variance_ratio`, `mean`, `scale`",
 )

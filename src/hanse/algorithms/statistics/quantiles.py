@@ -178,4 +178,5 @@ QUANTILES = Algorithm(
     stays="The rows.",
     settings=QuantileSettings,
     keys=_keys,
+    results="`quantiles`: `value` and `bound`, columns (sorted) by quantiles",
 )

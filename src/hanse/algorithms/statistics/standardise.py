@@ -112,5 +112,6 @@ STANDARDISE = Algorithm(
     stays="The rows.",
     settings=StandardiseSettings,
     keys=_keys,
+    results="`scaler`: `mean`, `sd`; and the model",
     changes=("train",),
 )

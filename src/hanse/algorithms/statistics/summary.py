@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
-from hanse.algorithms.own_task import OwnTask, own_keys
+from hanse.algorithms.own_task import OwnTask, own_keys, split
 from hanse.algorithms.table import (
     Categories,
     ColumnName,
@@ -116,7 +116,7 @@ def solve(groups: Mapping[str, Any], settings: SummarySettings) -> dict[str, Arr
         settings: The same as at the sites.
 
     Returns:
-        `count`; `mean`, `variance` and `sd` (of a sample, divided by n - 1), shape (columns,);
+        `count`, `mean`, `variance` and `sd` (of a sample, divided by n - 1), shape (columns,);
         `covariance` and `correlation`, (columns, columns), where they were asked for; `histogram` (columns
         with a range, bins) with `below` and `above`. With `by`, all have an axis of categories before.
         What is not defined, such as a variance of one row, is NaN.
@@ -125,7 +125,10 @@ def solve(groups: Mapping[str, Any], settings: SummarySettings) -> dict[str, Arr
     n = count[:, np.newaxis].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / n
-        results: dict[str, Array] = {"count": count, "mean": mean + _origin(settings)}
+        results: dict[str, Array] = {
+            "count": np.repeat(count[:, np.newaxis], total.shape[1], axis=1),
+            "mean": mean + _origin(settings),
+        }
         results |= _variances(n, mean, groups["moments"]["products"], matrix=settings.correlation)
     if "histogram" in groups:
         histogram = groups["histogram"]
@@ -156,8 +159,9 @@ def summary(federation: Federation) -> None:
     """Summary statistics of the pooled table, in one exchange."""
     settings = SummarySettings.of(federation.options, NAME)
     for round in federation.rounds():
-        answer = round.sum(TASK)
-        round.commit(results={NAME: solve(answer.groups, settings)})
+        found = solve(round.sum(TASK).groups, settings)
+        histogram, matrices = ("histogram", "below", "above"), ("covariance", "correlation")
+        round.commit(results=split(NAME, found, histogram=histogram, matrices=matrices))
 
 
 def _categories(settings: SummarySettings) -> int:
@@ -187,4 +191,6 @@ SUMMARY = Algorithm(
     stays="The rows.",
     settings=SummarySettings,
     keys=_keys,
+    results="`summary`: `count`, `mean`, `variance`, `sd` by column; `summary_histogram`, "
+    "`summary_matrices` (`covariance`, `correlation`)",
 )

@@ -147,4 +147,6 @@ COX_REGRESSION = Algorithm(
     stays="The rows.",
     settings=CoxSettings,
     keys=_keys,
+    results="`cox_regression`, `cox_regression_fit`, as of `logistic_regression`; "
+    "`cox_regression_baseline`: `times`, `cumulative_hazard`, `events`",
 )

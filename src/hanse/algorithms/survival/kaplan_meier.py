@@ -91,4 +91,5 @@ KAPLAN_MEIER = Algorithm(
     stays="The rows.",
     settings=KaplanMeierSettings,
     keys=_keys,
+    results="`kaplan_meier`: `times`, `survival`, `lower`, `upper`, `at_risk`, `events`",
 )

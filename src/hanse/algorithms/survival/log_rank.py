@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
-from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.own_task import OwnTask, arrays, own_keys, split
 from hanse.algorithms.survival.counts import CurveSettings, at_risk, local_counts, survival_shapes
 from hanse.algorithms.table import Table
 from hanse.algorithms.tails import chi_square
@@ -79,7 +79,9 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
 def log_rank(federation: Federation) -> None:
     """Log-rank test of the pooled table, in one exchange."""
     for round in federation.rounds():
-        round.commit(results={NAME: solve(arrays(round.sum(TASK), "survival"))})
+        found = solve(arrays(round.sum(TASK), "survival"))
+        test = ("chi_square", "degrees_of_freedom", "p_value")
+        round.commit(results=split(NAME, found, test=test))
 
 
 def _keys(settings: LogRankSettings) -> Keys:
@@ -95,4 +97,6 @@ LOG_RANK = Algorithm(
     stays="The rows.",
     settings=LogRankSettings,
     keys=_keys,
+    results="`log_rank`: `observed`, `expected`; `log_rank_test`: `chi_square`, `degrees_of_freedom`, "
+    "`p_value`",
 )

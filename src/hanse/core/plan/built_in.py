@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.groups import GroupSpec
 from hanse.core.plan.tasks import TaskPlan
 
@@ -27,10 +28,12 @@ class TaskNeeds:
     Attributes:
         update: The values of `discloses: update` with which the workflow can work.
         groups: The groups that the task has to disclose, combined over the sites.
+        rule: The local rule that the task has to have; empty for none.
     """
 
     update: tuple[Disclosed, ...] = _NONE
     groups: tuple[str, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class BuiltIn:
         streams: Whether it takes updates one by one as they come.
         chooses: Whether it asks single sites of a round's cohort.
         given_model: Whether the plan has to have an `initial_model`.
+        averages: Whether it makes a model of the sites' updates as the plan's `aggregation` says.
         prefixes: What stands before the names of a task's metrics where they are committed, by task.
     """
 
@@ -51,15 +55,19 @@ class BuiltIn:
     streams: bool = False
     chooses: bool = False
     given_model: bool = False
+    averages: bool = True
     prefixes: Mapping[str, str] = field(default_factory=dict)
 
 
-def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) -> Iterator[str]:
-    """List what a plan lacks of the needs of its built-in workflow, a sentence each.
+def unfit(
+    workflow: str, tasks: Mapping[str, TaskPlan], aggregation: Aggregation, *, has_model: bool
+) -> Iterator[str]:
+    """List what a plan lacks of the needs of its built-in workflow, or says to no effect, a sentence each.
 
     Args:
         workflow: A name of `BUILT_IN`.
         tasks: The plan's tasks.
+        aggregation: The plan's `aggregation`.
         has_model: Whether the plan has an `initial_model`.
     """
     needs = BUILT_IN[workflow]
@@ -71,19 +79,23 @@ def missing(workflow: str, tasks: Mapping[str, TaskPlan], *, has_model: bool) ->
             what = "no update" if task.update == _KEPT else "an update"
             yield f"workflow {workflow} needs `{name}` to disclose {what}: {kinds}"
         else:
+            if task.rule and task.rule not in [rule.name for rule in tasks[name].local]:
+                yield f"workflow {workflow} needs `{name}` to have the local rule `{task.rule}`"
             for group in task.groups:
                 if tasks[name].discloses.groups.get(group) in (None, "individual"):
                     yield (
                         f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
                         "the sites"
                     )
+    if not needs.averages and aggregation != Aggregation():
+        yield f"workflow {workflow} takes no mean of updates: leave out `aggregation`"
     if needs.given_model and not has_model:
         yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
 
 
 def _sums(says: str, task: str, group: str) -> BuiltIn:
     """A workflow that asks one task for sums over the sites."""
-    return BuiltIn(says, {task: TaskNeeds(groups=(group,))})
+    return BuiltIn(says, {task: TaskNeeds(groups=(group,))}, averages=False)
 
 
 def committed_metrics(
@@ -120,11 +132,13 @@ BUILT_IN: dict[str, BuiltIn] = {
         "the model goes from site to site, and each trains what the one before it gave.",
         {"train": TaskNeeds(_EACH)},
         chooses=True,
+        averages=False,
     ),
     "fedbuff": BuiltIn(
         "it adds the sites' updates to the model, some at a time, as they come.",
         {"train": TaskNeeds(_EACH)},
         streams=True,
+        averages=False,
     ),
     "scaffold": BuiltIn(
         "each round it averages what the sites send into one model and one control variate.",
@@ -134,6 +148,10 @@ BUILT_IN: dict[str, BuiltIn] = {
         "each round it averages what the sites send, divided by their numbers of steps, into one model.",
         {"train": TaskNeeds(_ANY, ("steps",))},
     ),
+    "feddyn": BuiltIn(
+        "each round it averages what the sites send into one model, less a sum of what they sent before.",
+        {"train": TaskNeeds(_ANY, rule="dynamic")},
+    ),
     "ditto": BuiltIn(
         "it averages what the sites send into one model, and has each site train one of its own.",
         {"train": TaskNeeds(_ANY), "personalise": TaskNeeds(_KEPT)},
@@ -141,16 +159,18 @@ BUILT_IN: dict[str, BuiltIn] = {
     ),
     "fine_tuning": BuiltIn(
         "it averages what the sites send into one model, which each site trains further for itself.",
-        {"train": TaskNeeds(_ANY), "fine_tune": TaskNeeds(_KEPT)},
-        prefixes={"fine_tune": "fine_tuned_"},
+        {"train": TaskNeeds(_ANY), "finetune": TaskNeeds(_KEPT)},
+        prefixes={"finetune": "finetuned_"},
     ),
     "ifca": BuiltIn(
         "it averages what the sites send into several models, of which each site picks one.",
         {"train": TaskNeeds(_NONE, ("clusters", "members"))},
+        averages=False,
     ),
     "cross_site": BuiltIn(
         "it has each site train a model, and sends each of these models to all sites to be measured.",
         {"train": TaskNeeds(_EACH), "evaluate": TaskNeeds()},
+        averages=False,
     ),
     "summary": _sums(
         "it computes counts, means, variances and histograms of all rows.", "summarise", "moments"

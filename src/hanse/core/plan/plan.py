@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.aggregation import Aggregation
-from hanse.core.plan.built_in import BUILT_IN, committed_metrics, missing
+from hanse.core.plan.built_in import BUILT_IN, committed_metrics, unfit
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import GroupRules, check_cells
@@ -282,7 +282,8 @@ class Plan(PlanSection):
             )
 
     def _check_built_in(self) -> None:
-        for problem in missing(self.workflow, self.tasks, has_model=self.first_model == "file"):
+        has_model = self.first_model == "file"
+        for problem in unfit(self.workflow, self.tasks, self.aggregation, has_model=has_model):
             raise ValueError(problem)
         measured = committed_metrics(self.workflow, self.tasks, self.group_specs)
         for key, goal in (("keep_best", self.keep_best), ("early_stop", self.early_stop)):

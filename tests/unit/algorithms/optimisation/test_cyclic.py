@@ -60,6 +60,12 @@ def test_a_site_that_gives_nothing_is_passed_over() -> None:
     assert scripted.commits[0].model["w"].tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("aggregation", [{"rule": "mean"}, {"server_optimizer": {"name": "adam"}}])
+def test_an_aggregation_that_would_have_no_effect_is_refused(aggregation: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="cyclic takes no mean of updates: leave out `aggregation`"):
+        plan(workflow="cyclic", tasks=TRAIN, aggregation=aggregation)
+
+
 def test_a_plan_that_discloses_sums_only_is_refused() -> None:
     with pytest.raises(ValueError, match="workflow cyclic needs `train` to disclose an update: `individual`"):
         plan(workflow="cyclic", tasks={"train": {"discloses": AGGREGATE}})

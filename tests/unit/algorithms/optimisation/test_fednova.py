@@ -14,27 +14,24 @@ from hanse.core.plan.plan import Plan
 CODE = """
 class Nova(Linear):
     def train(self, parameters, task):
-        steps = len(self.y) // 5  # another number at each site
         w = parameters["w"]
-        for _ in range(steps):
-            w = w - task.settings["lr"] * gradient(w, self.x, self.y)
-        w = parameters["w"] + (w - parameters["w"]) / steps
-        metrics = {"loss": loss(w, self.x, self.y)}
-        return hanse.TaskResult(len(self.y), metrics, {"w": w}, groups={"steps": np.array(float(steps))})
+        for _ in range(len(self.y) // 5):  # another number of steps at each site
+            slope = task.correct({"w": gradient(w, self.x, self.y)}, {"w": w})
+            w = w - task.settings["lr"] * slope["w"]
+        return hanse.TaskResult(len(self.y), {"loss": loss(w, self.x, self.y)}, {"w": w})
 
 
 def learner(site):
     return Nova(site.name)
 """
-LONG: dict[str, Any] = {
-    "workflow": "fednova",
-    "groups": {"steps": {"float64": []}},
-    "tasks": {"train": {"lr": 0.05, "discloses": {**AGGREGATE, "groups": {"steps": "weighted_mean"}}}},
+PLAN: dict[str, Any] = {
+    "algorithm": "fednova",
+    "tasks": {"train": {"lr": 0.05, "discloses": AGGREGATE}},
 }
 
 
 def test_the_model_is_that_of_the_papers_formula(tmp_path: Path) -> None:
-    outcome, _ = run(tmp_path, CODE, **LONG)
+    outcome, _ = run(tmp_path, CODE, **PLAN)
 
     x, shares = np.zeros(3), np.array([examples(site) for site in SITES], float)
     shares /= shares.sum()
@@ -44,6 +41,19 @@ def test_the_model_is_that_of_the_papers_formula(tmp_path: Path) -> None:
         x = x + (shares @ steps) * (shares @ np.array(changes))
     assert outcome.model is not None
     close(outcome.model["w"], x)
+
+
+def test_the_step_is_that_of_the_plans_server_optimiser(tmp_path: Path) -> None:
+    optimizer = {"server_optimizer": {"name": "sgd", "lr": 0.5}}
+
+    outcome, _ = run(tmp_path, CODE, **PLAN, aggregation=optimizer, rounds=1)
+
+    shares = np.array([examples(site) for site in SITES], float)
+    steps = np.array([examples(site) // 5 for site in SITES])
+    changes = [descended(np.zeros(3), site, 0.05, n) / n for site, n in zip(SITES, steps, strict=True)]
+    expected = 0.5 * np.average(steps, weights=shares) * np.average(changes, axis=0, weights=shares)
+    assert outcome.model is not None
+    close(outcome.model["w"], expected)
 
 
 def test_a_plan_that_does_not_disclose_the_steps_is_refused() -> None:

@@ -20,44 +20,11 @@ from tests.unit.algorithms.runs import (
 
 from hanse.core.plan.plan import Plan
 
-CODE = """
-class Scaffold(Linear):
-    own = np.zeros(3)
+CODE = "\ndef learner(site): return Linear(site.name)\n"
 
-    def local_state(self):
-        return {"own": {"w": self.own}}
-
-    def restore_local_state(self, state):
-        self.own = np.array(state["own"]["w"])
-
-    def train(self, parameters, task):
-        c, w, total = task.groups["control"]["w"], parameters["w"], np.zeros(3)
-        for _ in range(task.settings["epochs"]):
-            slope = gradient(w, self.x, self.y)
-            total = total + slope
-            w = w - task.settings["lr"] * (slope + c - self.own)
-        after = total / task.settings["epochs"]
-        change, self.own = after - self.own, after
-        metrics = {"loss": loss(w, self.x, self.y)}
-        return hanse.TaskResult(len(self.y), metrics, {"w": w}, groups={"control": {"w": change}})
-
-
-def learner(site):
-    return Scaffold(site.name)
-"""
-
-LONG: dict[str, Any] = {
-    "workflow": "scaffold",
-    "aggregation": {"rule": "mean"},
-    "groups": {"control": {"like": "model"}},
-    "tasks": {
-        "train": {
-            "epochs": 3,
-            "lr": 0.05,
-            "receives": ["model", "control"],
-            "discloses": {**AGGREGATE, "groups": {"control": "mean"}},
-        }
-    },
+PLAN: dict[str, Any] = {
+    "algorithm": "scaffold",
+    "tasks": {"train": {"epochs": 3, "lr": 0.05, "discloses": AGGREGATE}},
 }
 
 
@@ -81,14 +48,14 @@ def algorithm_1(rounds: list[tuple[str, ...]], server_lr: float = 1.0, *, alike:
 
 
 def test_the_model_is_that_of_algorithm_1(tmp_path: Path) -> None:
-    outcome, events = run(tmp_path, CODE, **LONG)
+    outcome, events = run(tmp_path, CODE, **PLAN)
 
     assert outcome.model is not None
     close(outcome.model["w"], algorithm_1(cohorts(events)))
 
 
 def test_the_model_is_that_of_algorithm_1_where_half_of_the_sites_take_part(tmp_path: Path) -> None:
-    outcome, events = run(tmp_path, CODE, **LONG, cohort={"fraction": 0.5, "minimum": 2}, seed=3)
+    outcome, events = run(tmp_path, CODE, **PLAN, cohort={"fraction": 0.5, "minimum": 2}, seed=3)
 
     drawn = cohorts(events)
     assert {len(cohort) for cohort in drawn} == {2}
@@ -98,7 +65,7 @@ def test_the_model_is_that_of_algorithm_1_where_half_of_the_sites_take_part(tmp_
 
 
 def test_the_learning_rate_of_the_server_is_that_of_the_plan(tmp_path: Path) -> None:
-    plan = {**LONG, "aggregation": {"rule": "mean", "server_optimizer": {"name": "sgd", "lr": 0.7}}}
+    plan = {**PLAN, "aggregation": {"server_optimizer": {"name": "sgd", "lr": 0.7}}}
 
     outcome, events = run(tmp_path, CODE, **plan)
 
@@ -108,7 +75,7 @@ def test_the_learning_rate_of_the_server_is_that_of_the_plan(tmp_path: Path) -> 
 
 def test_a_momentum_of_the_server_is_kept_beside_the_control_variate(tmp_path: Path) -> None:
     optimizer = {"name": "sgd", "momentum": 0.5}
-    plan = {**LONG, "aggregation": {"rule": "mean", "server_optimizer": optimizer}}
+    plan = {**PLAN, "aggregation": {"server_optimizer": optimizer}}
 
     outcome, events = run(tmp_path, CODE, **plan)
 
@@ -117,7 +84,9 @@ def test_a_momentum_of_the_server_is_kept_beside_the_control_variate(tmp_path: P
 
 
 def test_sites_may_count_by_their_examples(tmp_path: Path) -> None:
-    outcome, events = run(tmp_path, CODE, **{**LONG, "aggregation": {}})
+    outcome, events = run(
+        tmp_path, CODE, **{**PLAN, "algorithm": {"name": "scaffold", "weights": "examples"}}
+    )
 
     assert outcome.model is not None
     close(outcome.model["w"], algorithm_1(cohorts(events), alike=False))
@@ -130,7 +99,7 @@ def test_a_plan_that_does_not_disclose_the_control_variates_is_refused() -> None
                 "name": "trial",
                 "code": ["sites.py"],
                 "learner": "sites:learner",
-                **LONG,
-                "tasks": {"train": {"receives": ["model", "control"], "discloses": AGGREGATE}},
+                "workflow": "scaffold",
+                "tasks": {"train": {"discloses": AGGREGATE}},
             }
         )

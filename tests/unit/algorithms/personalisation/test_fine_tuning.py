@@ -13,7 +13,7 @@ from hanse.errors import WorkflowError
 
 CODE = """
 class Tuned(Linear):
-    def fine_tune(self, parameters, task):
+    def finetune(self, parameters, task):
         w = self.descended(parameters["w"], task)
         return hanse.TaskResult(len(self.y), {"loss": loss(w, self.x, self.y)})
 
@@ -23,7 +23,7 @@ def learner(site):
 """
 TASKS = {
     "train": {"lr": 0.05, "epochs": 2, "discloses": AGGREGATE},
-    "fine_tune": {"lr": 0.05, "epochs": 7},
+    "finetune": {"lr": 0.05, "epochs": 7},
 }
 
 
@@ -36,9 +36,9 @@ def test_after_the_last_round_each_site_trains_the_model_by_itself(tmp_path: Pat
     tuned = [loss(descended(w, site, 0.05, 7), *rows(site)) for site in SITES]
     assert outcome.model is not None
     close(outcome.model["w"], w)
-    close(outcome.run.metrics["fine_tuned_loss"], np.average(tuned, weights=weights))
+    close(outcome.run.metrics["finetuned_loss"], np.average(tuned, weights=weights))
     asked = [event.task for event in events if isinstance(event, ExchangeOpened)]
-    assert asked == ["initialise", *["train"] * 4, "fine_tune"]
+    assert asked == ["initialise", *["train"] * 4, "finetune"]
 
 
 def test_an_early_stop_which_could_leave_it_out_is_refused(tmp_path: Path) -> None:

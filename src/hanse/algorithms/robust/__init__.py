@@ -1,0 +1,1 @@
+"""Federated averaging by rules that a few bad updates cannot move far."""

@@ -6,7 +6,8 @@ import difflib
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,6 +67,32 @@ def load_function(bundle_dir: Path, reference: str) -> Callable[..., Any]:
     raise PlanError(f"{module_name}.py has no function {name!r}", mend=_suggestion(module, name))
 
 
+@contextmanager
+def session_kept(code: Iterable[str]) -> Iterator[None]:
+    """Import bundles in this block without a trace in a session of Python that has modules of its own.
+
+    Modules of the user's that have the names of a bundle's are out of the way meanwhile. At the end they
+    are back, and the bundles are forgotten.
+
+    Args:
+        code: The files of the bundles' code, relative to their folder.
+    """
+    _leave()
+    names = {Path(file).parts[0].removesuffix(".py") for file in code} - sys.stdlib_module_names
+    own = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in names and not _is_installed(_source(module))
+    }
+    for name in own:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        _leave()
+        sys.modules.update(own)
+
+
 def own_modules(folder: Path) -> dict[str, ModuleType]:
     """The imported modules by name whose files lie in `folder`, installed packages excepted."""
     prefix = f"{folder}/"
@@ -112,15 +139,22 @@ def _check_file(folder: Path, module_name: str) -> None:
 
 def _enter(folder: Path) -> None:
     global _last_bundle
+    _leave()
+    _last_bundle = folder
+    sys.path.insert(0, str(folder))
+    # The files may be new since the import system last looked.
+    importlib.invalidate_caches()
+
+
+def _leave() -> None:
+    """Forget the modules of the last bundle."""
+    global _last_bundle
     if _last_bundle is not None:
         for name in own_modules(_last_bundle):
             del sys.modules[name]
         if str(_last_bundle) in sys.path:
             sys.path.remove(str(_last_bundle))
-    _last_bundle = folder
-    sys.path.insert(0, str(folder))
-    # The files may be new since the import system last looked.
-    importlib.invalidate_caches()
+    _last_bundle = None
 
 
 def _imported(folder: Path, module_name: str) -> ModuleType:

@@ -22,7 +22,7 @@ from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.errors import ConfigError, MissingDataError, PlanError, QuorumError, TaskError
 from hanse.learners.agreement import Agreement
-from hanse.learners.base import Session
+from hanse.learners.base import Learner, Session
 from hanse.learners.bundle import load_factory, load_function
 from hanse.learners.comparison import Comparison
 from hanse.learners.installed import install_command, unmet
@@ -31,6 +31,7 @@ from hanse.learners.perform import setup_seed
 from hanse.learners.session import LearnerSession
 from hanse.simulation.engines.base import Engine
 from hanse.simulation.engines.inline import InlineEngine
+from hanse.simulation.functions import Functions, ReportedMetrics
 from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
 from hanse.simulation.observed import ScriptPlan
@@ -48,13 +49,15 @@ class VirtualSite:
 
     Attributes:
         name: Its name, by which its tasks are seeded; see `hanse.core.values.identity.check_name`.
-        data: Paths of its data sources by name.
+        data: Its data sources by name: paths, or objects where the code runs in this process.
         data_root: The one folder with its data, where there is one.
+        mend: What code that asks for another data source is advised to do; empty for the command's advice.
     """
 
     name: str
-    data: Mapping[str, Path] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
+    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Settings:
         script_plan: The plan is of a script that has none: it runs where it is, and the plan follows what it
             does; see `hanse.simulation.observed.ScriptPlan`.
         committed: Called after each round; see `hanse.simulation.host.Committed`.
+        functions: Functions to use in place of those that the plan names.
     """
 
     state_dir: Path
@@ -81,6 +85,7 @@ class Settings:
     say: Say = log
     script_plan: bool = False
     committed: Committed | None = None
+    functions: Functions = field(default_factory=Functions)
 
 
 ENGINES = ("inline",)
@@ -140,11 +145,12 @@ def simulate(
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     places = places_of(plan, sites, settings.state_dir, shares)
     scripts = scripts_of(loaded, bundle, places, shares, settings)
-    sessions: dict[str, Session] = {**scripts} or _learners(plan, bundle, places)
+    sessions: dict[str, Session] = {**scripts} or _learners(plan, bundle, places, settings.functions)
     observed = ScriptPlan(loaded) if settings.script_plan else None
     if observed is not None:
         loaded = begin(observed, next(iter(scripts.values())), loaded)
-    declare = observed.declare if observed else None
+    reports = ReportedMetrics(loaded, settings.functions.open_tasks)
+    declare = (observed or reports).declare
     residuals = settings.state_dir / "residuals"
     engine: Engine = InlineEngine(loaded.manifest.plan, sessions, residuals, settings.say, declare)
     try:
@@ -158,11 +164,10 @@ def simulate(
             listener=listener,
             committed=settings.committed,
         )
-        run = host.drive(_workflow(plan, bundle))
+        run = host.drive(_workflow(plan, bundle, settings.functions))
     finally:
         failed_ends = engine.close()
-    if observed is not None:
-        loaded = end(observed, scripts.values(), settings.say)
+    loaded = end(observed, scripts.values(), settings.say) if observed else reports.outcome()
     return Outcome(
         loaded=loaded,
         run=run,
@@ -192,7 +197,8 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     bundle = bundle_of(loaded, settings.state_dir)
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     folder, site = next(iter(places_of(plan, sites, settings.state_dir, shares).items()))
-    session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept", methods_of(plan))
+    factory = factory_of(plan, bundle, settings.functions)
+    session = LearnerSession(factory, site, folder / "kept", methods_of(plan))
     with notices_kept() as noted:
         try:
             return session.agreement()
@@ -269,7 +275,7 @@ def places_of(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares:
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, mend),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, site.mend or mend),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),
@@ -309,15 +315,24 @@ def scripts_of(
     return script_sessions(script, plan, places, shares, settings.say, planned=planned)
 
 
-def _learners(plan: Plan, bundle: Path, places: Mapping[Path, Site]) -> dict[str, Session]:
+def factory_of(plan: Plan, bundle: Path, functions: Functions) -> Callable[[Site], Learner]:
+    """Find the function that makes a plan's learner."""
+    if functions.learner is not None:
+        return functions.learner
     if plan.learner is None:
         raise ValueError("a plan has either a learner or a script")
-    factory = load_factory(bundle, plan.learner)
+    return load_factory(bundle, plan.learner)
+
+
+def _learners(
+    plan: Plan, bundle: Path, places: Mapping[Path, Site], functions: Functions
+) -> dict[str, Session]:
+    factory = factory_of(plan, bundle, functions)
     return {
         site.name: LearnerSession(factory, site, folder / "kept", methods_of(plan))
         for folder, site in places.items()
     }
 
 
-def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
-    return WORKFLOWS.get(plan.workflow) or load_function(bundle, plan.workflow)
+def _workflow(plan: Plan, bundle: Path, functions: Functions) -> Callable[[Federation], None]:
+    return functions.workflow or WORKFLOWS.get(plan.workflow) or load_function(bundle, plan.workflow)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hanse.core.values.site import Site
     from hanse.core.values.update import Aggregate, Task, TaskResult, Update
     from hanse.errors import HanseError
+    from hanse.interactive.simulate import simulate
     from hanse.learners.base import Learner
     from hanse.learners.load import load
     from hanse.learners.script import rounds, site
@@ -43,6 +44,7 @@ _HOMES = {
     "mean_metrics": "hanse.workflow.averages",
     "pooled_metrics": "hanse.workflow.pooled",
     "rounds": "hanse.learners.script",
+    "simulate": "hanse.interactive.simulate",
     "site": "hanse.learners.script",
     "weighted_mean": "hanse.workflow.averages",
     "zeros_like": "hanse.core.values.groups",
@@ -65,6 +67,7 @@ __all__ = [
     "mean_metrics",
     "pooled_metrics",
     "rounds",
+    "simulate",
     "site",
     "weighted_mean",
     "zeros_like",

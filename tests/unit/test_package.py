@@ -33,6 +33,8 @@ def test_the_public_names_are_these() -> None:
         "TaskResult",
         "Update",
         "add",
+        "binned_scores",
+        "connect",
         "load",
         "mean_metrics",
         "pooled_metrics",

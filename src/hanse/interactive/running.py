@@ -13,7 +13,7 @@ from hanse.assembly.simulation_results import ResultFolder
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import TaskFailed
 from hanse.core.run.run import Run
-from hanse.errors import HanseError
+from hanse.errors import HanseError, rebuild
 from hanse.interactive.plans import Asked, prepared
 from hanse.interactive.progress import Progress, shown_progress
 from hanse.interactive.simulated_run import SimulatedRun, remarks
@@ -64,7 +64,7 @@ class _Recorded:
         self._results = results
         self._shown = shown
         self._latest: Run | None = None
-        self._failure = ""
+        self._failed: TaskFailed | None = None
 
     def run(self, folder: Path) -> Ran:
         """Run to the end.
@@ -79,21 +79,32 @@ class _Recorded:
             with session_kept(self._simulation.loaded.manifest.plan.code):
                 ran = run_in(folder, self._simulation, self._listen, committed=self._write)
         except HanseError as error:
-            if self._failure:
-                error.add_note(self._failure.rstrip())
             self._write_early()
-            raise
+            raise self._explained(error) from error.__cause__
         except KeyboardInterrupt:
             self._write_early(phase="stopped")
             raise
         self._write(ran.outcome.run)
         return ran
 
+    def _explained(self, error: HanseError) -> HanseError:
+        """The error by which a run failed, with the failure of a task that it does not name."""
+        failed = self._failed
+        if failed is None:
+            return error
+        told = rebuild(
+            error.code, f"{error.message.rstrip('.')}; at {failed.site}: {failed.reason}", error.mend
+        )
+        found = error if failed.reason in error.message else told
+        if failed.log_tail:
+            found.add_note(failed.log_tail.rstrip())
+        return found
+
     def _listen(self, now: Run, event: Event) -> None:
         self._latest = now
         self._record.take(event)
         if isinstance(event, TaskFailed):
-            self._failure = event.log_tail
+            self._failed = event
         self._shown.take(event)
 
     def _write_early(self, **changes: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from hanse.core.values.site import Site
 from hanse.errors import PlanError
 from hanse.learners.base import Learner
-from hanse.learners.failures import describe, is_library, place
+from hanse.learners.failures import describe, is_installed, is_library, place
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
@@ -82,7 +82,7 @@ def session_kept(code: Iterable[str]) -> Iterator[None]:
     own = {
         name: module
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in names and not _is_installed(_source(module))
+        if name.partition(".")[0] in names and not is_installed(_source(module))
     }
     for name in own:
         del sys.modules[name]
@@ -107,13 +107,8 @@ def user_files() -> frozenset[str]:
     """Files of the imported modules that are neither installed nor Python's or Hanse's own."""
     sources = map(_source, list(sys.modules.values()))
     return frozenset(
-        source for source in sources if source and not is_library(source) and not _is_installed(source)
+        source for source in sources if source and not is_library(source) and not is_installed(source)
     )
-
-
-def _is_installed(source: str) -> bool:
-    # Where a package was installed for a user, or by the system, `is_library` does not look.
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(source).parts)
 
 
 def _source(module: ModuleType) -> str:

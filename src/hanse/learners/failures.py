@@ -33,7 +33,7 @@ _LIBRARIES = tuple(
 
 
 _TYPED = ("<stdin>", "<python-input-", "<ipython-input-")
-"""How the names begin that Python and IPython give to what a person types."""
+"""Beginnings of the names that Python and IPython give to what a person types."""
 _CELL = re.compile(r"ipykernel_\d+/\d+\.py$")
 """The file that a notebook names as that of a cell; it does not exist."""
 
@@ -41,6 +41,11 @@ _CELL = re.compile(r"ipykernel_\d+/\d+\.py$")
 def is_library(filename: str) -> bool:
     """Whether a source file belongs to Python, an installed package or Hanse, not to the user."""
     return filename.startswith((*_LIBRARIES, "<")) and not filename.startswith(_TYPED)
+
+
+def is_installed(filename: str) -> bool:
+    """Check that a source file is of an installed package, also of one installed for a user alone."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(filename).parts)
 
 
 def place(error: BaseException) -> str:
@@ -55,7 +60,7 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return _named(error.filename, error.lineno)
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    theirs = [line for line in lines if not is_library(line[0])]
+    theirs = [line for line in lines if not is_library(line[0]) and not is_installed(line[0])]
     return _named(*(theirs or lines or [("an unknown place", 0)])[-1])
 
 

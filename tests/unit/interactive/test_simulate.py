@@ -316,6 +316,17 @@ def test_an_error_of_the_learner_names_its_line_and_has_the_traceback_as_a_note(
     assert "in train" in "".join(e.value.__notes__)
 
 
+def test_a_learner_that_cannot_be_made_names_its_line(no_trace: None) -> None:
+    def learner(site: hanse.Site) -> None:
+        raise ZeroDivisionError("no table")
+
+    with pytest.raises(
+        hanse.HanseError,
+        match=r"a first model; at a: .*failed at test_simulate\.py:\d+: ZeroDivisionError: no table",
+    ):
+        hanse.simulate(learner, {"a": 1})
+
+
 def test_an_error_of_the_workflow_names_its_line(adder: Learner, no_trace: None) -> None:
     def wrong(federation: hanse.Federation) -> None:
         raise LookupError("nothing")

@@ -240,3 +240,15 @@ def test_what_a_person_types_is_their_own_code() -> None:
 
     with pytest.raises(TaskError, match="train failed at <stdin>:2: JSONDecodeError"), users_code("train"):
         exec(code, {})
+
+
+def test_an_error_in_a_package_that_was_installed_elsewhere_is_told_with_the_users_own_line(
+    write: Write,
+) -> None:
+    write("lib/site-packages/theirs.py", "def fail(): raise KeyError('ill')\n")
+    path = write("heart.py", "import runpy\n\nrunpy.run_path('lib/site-packages/theirs.py')['fail']()\n")
+    text = path.read_text().replace("lib/", f"{path.parent}/lib/")
+    path.write_text(text)
+
+    with pytest.raises(TaskError, match=r"failed at heart\.py:3: KeyError: 'ill'"):
+        run(path)

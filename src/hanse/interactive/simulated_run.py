@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Mapping
 from functools import cached_property
 from html import escape
 from os import PathLike
@@ -17,6 +16,7 @@ import numpy as np
 from hanse.assembly.simulation import Ran, Simulation, comparison, finished, save, summarise
 from hanse.control.timeline import figure, in_order
 from hanse.core.plan.plan import Plan
+from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import ConfigError, PlanError
 from hanse.interactive.baselines import Baselines
@@ -75,9 +75,9 @@ class SimulatedRun:
         return None if model is None else model.digest
 
     @property
-    def results(self) -> Mapping[str, Any]:
-        """The results that the workflow committed, by name: arrays, or dictionaries of arrays."""
-        return MappingProxyType({})
+    def results(self) -> Groups:
+        """The results that the workflow committed, by name: arrays, or dictionaries of arrays; read-only."""
+        return MappingProxyType(dict(self._ran.outcome.results))
 
     @property
     def history(self) -> Any:

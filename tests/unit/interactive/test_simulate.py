@@ -195,6 +195,34 @@ def test_a_workflow_function_runs_with_a_learner(adder: Learner) -> None:
     assert by_keyword.digest == run.digest
 
 
+def test_a_workflow_without_a_model_gives_results(adder: Learner) -> None:
+    class Counting:
+        def __init__(self, site: hanse.Site) -> None:
+            self.values = np.array(site.data["values"])
+
+        def count(self, _: Any, task: hanse.Task) -> hanse.TaskResult:
+            return hanse.TaskResult(len(self.values), groups={"n": np.array(len(self.values))})
+
+    def total(federation: hanse.Federation) -> None:
+        for round in federation.rounds():
+            round.commit(results={"n": round.sum("count").groups["n"]})
+
+    run = hanse.simulate(
+        total,
+        {"a": {"values": [1, 2]}, "b": {"values": [3]}},
+        learner=Counting,
+        initial_model="none",
+        rounds=1,
+        groups={"n": {"int64": []}},
+        tasks={
+            "count": {"receives": [], "discloses": {"aggregated_by": "aggregator", "groups": {"n": "total"}}}
+        },
+    )
+
+    assert {name: int(value) for name, value in run.results.items()} == {"n": 3}
+    assert (run.model, run.digest) == (None, None)
+
+
 def test_sites_that_are_counted_share_one_data_set() -> None:
     shares = {}
 

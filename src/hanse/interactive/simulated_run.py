@@ -186,7 +186,8 @@ class SimulatedRun:
         metrics = ", ".join(f"{name} {figure(last[name])}" for name in in_order(last))
         rounds, sites = self._ran.outcome.run.committed, len(self.sites)
         counted = f"{rounds} round{'s' * (rounds != 1)}, {sites} site{'s' * (sites != 1)}"
-        return f"simulated run {self.plan.name}: {counted}{f'; {metrics}' if metrics else ''}"
+        results = f"results {', '.join(self.results)}" if self.results else ""
+        return f"simulated run {self.plan.name}: {'; '.join(filter(None, [counted, metrics, results]))}"
 
 
 def _copied(parameters: Parameters | None) -> dict[str, Array] | None:

@@ -221,6 +221,7 @@ def test_a_workflow_without_a_model_gives_results(adder: Learner) -> None:
 
     assert {name: int(value) for name, value in run.results.items()} == {"n": 3}
     assert (run.model, run.digest) == (None, None)
+    assert repr(run) == "<simulated run total: 1 round, 2 sites; results n>"
 
 
 def test_sites_that_are_counted_share_one_data_set() -> None:

@@ -14,7 +14,7 @@ from hanse.interactive.simulated_run import SimulatedRun
 
 GROUPS = {
     "Run from Python": ("simulate", "connect"),
-    "At a site": ("Site", "Learner", "Task", "TaskResult"),
+    "At a site": ("Site", "Learner", "Task", "TaskResult", "binned_scores"),
     "In a script": ("rounds", "site"),
     "Workflows": ("Federation", "Round", "Update", "Aggregate", "mean_metrics", "weighted_mean"),
     "Parameters": ("load", "add", "zeros_like"),

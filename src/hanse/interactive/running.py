@@ -16,8 +16,8 @@ from hanse.core.run.run import Run
 from hanse.errors import HanseError, rebuild
 from hanse.interactive.plans import Asked, prepared
 from hanse.interactive.progress import Progress, shown_progress
+from hanse.interactive.session import session_kept
 from hanse.interactive.simulated_run import SimulatedRun, remarks
-from hanse.learners.bundle import session_kept
 from hanse.plots.record import RunRecord
 
 

@@ -21,8 +21,8 @@ from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import ConfigError, PlanError
 from hanse.interactive.baselines import Baselines
 from hanse.interactive.columns import table
+from hanse.interactive.session import session_kept
 from hanse.learners.agreement import TENSOR
-from hanse.learners.bundle import session_kept
 from hanse.plots.record import RunRecord
 from hanse.simulation.baselines import MOST_SITES
 from hanse.simulation.notices import log

@@ -68,7 +68,7 @@ def load_function(bundle_dir: Path, reference: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def session_kept(code: Iterable[str]) -> Iterator[None]:
+def modules_kept(code: Iterable[str]) -> Iterator[None]:
     """Import bundles in this block without a trace in a session of Python that has modules of its own.
 
     Modules of the user's that have the names of a bundle's are out of the way meanwhile. At the end they

@@ -122,6 +122,14 @@ def test_a_run_leaves_the_session_as_it_was(plan: Path, no_trace: None, adder: L
     gc.collect()
 
 
+def test_a_run_leaves_the_random_generators_of_the_session_as_they_were(adder: Learner) -> None:
+    np.random.seed(5)
+
+    hanse.simulate(adder, {"a": 1}, rounds=1).baselines()
+
+    assert np.random.random() == np.random.RandomState(5).random()
+
+
 def test_modules_of_the_session_do_not_get_in_the_way_of_the_plans(
     plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from hanse.errors import PlanError
-from hanse.learners.bundle import load_factory, load_function, session_kept
+from hanse.learners.bundle import load_factory, load_function, modules_kept
 
 Write = Callable[[str, str], Path]
 
@@ -67,7 +67,7 @@ def test_a_bundle_leaves_no_trace_in_a_session_with_modules_of_its_own(
     )
     path = list(sys.path)
 
-    with session_kept(["federation.py", "helper.py"]):
+    with modules_kept(["federation.py", "helper.py"]):
         assert load_function(code, "federation:make")() == 1
 
     assert sys.modules["federation"] is mine

@@ -85,6 +85,8 @@ class _Recorded:
             self._write_early(phase="stopped")
             raise
         self._write(ran.outcome.run)
+        if self._results is not None:
+            self._results.write_results(ran.outcome.results)
         return ran
 
     def _explained(self, error: HanseError) -> HanseError:

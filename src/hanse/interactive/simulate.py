@@ -40,7 +40,8 @@ def simulate(
             `quantity:ALPHA`, `shards:K`, `column:NAME`. None: `iid` where `sites` is a number, else none.
         engine: `inline`: the sites one after another, in this process.
         output: A folder for `model.safetensors`, `best.safetensors` and `metrics.json`, written after each
-            round; a folder that has results already is refused. None: nothing is kept on disk.
+            round, and for the workflow's results, written at the end; a folder that has such files already
+            is refused. None: nothing is kept on disk.
         progress: Whether to show a bar, in notebooks and on terminals.
         **plan: Keys of the plan, as in `plan.yaml`: `rounds`, `seed`, `tasks`, `workflow`, `keep_best`, ...
             They stand in place of those of a plan file. Of a function, not given: 5 rounds, all sites in

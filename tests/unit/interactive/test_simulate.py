@@ -203,7 +203,7 @@ def test_a_workflow_function_runs_with_a_learner(adder: Learner) -> None:
     assert by_keyword.digest == run.digest
 
 
-def test_a_workflow_without_a_model_gives_results(adder: Learner) -> None:
+def test_a_workflow_without_a_model_gives_results(tmp_path: Path) -> None:
     class Counting:
         def __init__(self, site: hanse.Site) -> None:
             self.values = np.array(site.data["values"])
@@ -221,6 +221,7 @@ def test_a_workflow_without_a_model_gives_results(adder: Learner) -> None:
         learner=Counting,
         initial_model="none",
         rounds=1,
+        output=tmp_path,
         groups={"n": {"int64": []}},
         tasks={
             "count": {"receives": [], "discloses": {"aggregated_by": "aggregator", "groups": {"n": "total"}}}
@@ -228,6 +229,7 @@ def test_a_workflow_without_a_model_gives_results(adder: Learner) -> None:
     )
 
     assert {name: int(value) for name, value in run.results.items()} == {"n": 3}
+    assert np.load(tmp_path / "results" / "n.npz")["n"] == 3
     assert (run.model, run.digest) == (None, None)
     assert repr(run) == "<simulated run total: 1 round, 2 sites; results n>"
 

@@ -43,7 +43,7 @@ def iterate(source: Callable[[], AsyncIterator[T]]) -> Generator[T]:
 
 
 class _Pump(Generic[T]):
-    """Takes items out of an asynchronous iterator, in a thread that begins at once."""
+    """Takes items out of an asynchronous iterator, in a thread."""
 
     def __init__(self, source: Callable[[], AsyncIterator[T]]) -> None:
         self._source = source
@@ -52,10 +52,12 @@ class _Pump(Generic[T]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="hanse-connect", daemon=True)
-        self._thread.start()
+        self._is_asked_to_start = False
 
     def items(self) -> Iterator[T]:
         """Items as they come; raises what the iterator raised."""
+        self._is_asked_to_start = True  # before the start, in whose midst Ctrl-C may come
+        self._thread.start()
         while True:
             item = self._items.get()
             if not isinstance(item, _End):
@@ -67,6 +69,8 @@ class _Pump(Generic[T]):
 
     def cancel(self) -> None:
         """End the iterator, if it has not ended, and wait for the thread."""
+        if not self._is_asked_to_start:
+            return
         self._begun.wait()
         if self._loop is not None and self._task is not None and self._thread.is_alive():
             with suppress(RuntimeError):  # the loop has closed meanwhile

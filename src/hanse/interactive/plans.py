@@ -25,7 +25,7 @@ from hanse.interactive.function_plan import CALL, completed
 from hanse.interactive.sites import Sites, are_paths, dealing, places
 from hanse.interactive.values import as_json
 from hanse.simulation.functions import Functions
-from hanse.simulation.simulate import check_engine
+from hanse.simulation.simulate import ENGINES
 
 STUB = "session"
 """Module that a plan of functions names; it holds no code."""
@@ -67,11 +67,10 @@ def prepared(asked: Asked, folder: Path) -> Simulation:
         ConfigError: The engine, the sites or the first argument are not what they should be.
         MissingDataError: There is no such file or folder, or a site lacks a data source.
     """
-    if asked.engine != "inline":
+    if asked.engine not in ENGINES:
         raise ConfigError(
             f"there is no engine {asked.engine!r} in this version", mend="Leave engine= out: inline is used."
         )
-    check_engine(asked.engine)
     match asked.source:
         case str() | PathLike():
             path = Path(asked.source).expanduser()

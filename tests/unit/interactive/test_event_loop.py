@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator
 
@@ -53,3 +55,19 @@ def test_an_iteration_that_is_left_ends_with_its_thread() -> None:
 
     assert ended == ["hanse-connect"]
     assert "hanse-connect" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_ctrl_c_cancels_what_is_waited_for() -> None:
+    ended: list[str] = []
+
+    async def wait_and_interrupt() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("cancelled")
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for(wait_and_interrupt)
+
+    assert ended == ["cancelled"]

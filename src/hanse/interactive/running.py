@@ -84,6 +84,7 @@ class _Recorded:
         except KeyboardInterrupt:
             self._write_early(phase="stopped")
             raise
+        self._record.held = ran.outcome.held
         self._write(ran.outcome.run)
         if self._results is not None:
             self._results.write_results(ran.outcome.results)

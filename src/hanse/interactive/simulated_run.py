@@ -135,7 +135,7 @@ class SimulatedRun:
 
         Args:
             what: `curves`, the metrics by round; `sites`, one small picture for each site; `examples`, how
-                many examples each site holds; or `all`.
+                many examples each site holds, by label where `site.share(labels)` dealt them; or `all`.
             metric: The metric of the small pictures; None for the loss, or the first that there is.
             file: Where to write it too: PNG, SVG or PDF, by the end of its name.
 

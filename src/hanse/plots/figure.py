@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,25 +117,55 @@ def _sites(share: Any, record: RunRecord, metric: str) -> None:
         if metric in own:
             axis.plot(own[ROUND], _numbers(own[metric]), color="C1", linewidth=1.5, marker=_dot(own))
         _labelled(axis, site)
-    more = len(record.sites) - len(sites)
-    left_out = f"; {more} more sites are left out" if more else ""
+    left_out = _left_out(record.sites, sites)
     share.suptitle(f"{metric} of each site (orange), and the mean{left_out}", fontsize="small")
 
 
 def _examples(share: Any, record: RunRecord, _metric: str) -> None:
-    """Bars of the examples that each site worked on."""
+    """Bars of what each site holds: by label where that is known, else the examples that it worked on."""
+    if any(record.held.values()):
+        _labels(share, record)
+        return
     task = _TASK if _TASK in record.examples else next(iter(record.examples), _TASK)
     held = record.examples.get(task, {})
     sites = sorted(held)[:MOST_SITES]
     axis = share.subplots()
     bars = axis.barh(sites, [held[site] for site in sites], color="C0")
     axis.bar_label(bars, padding=3, fontsize="small")
+    _bars(axis)
+    share.suptitle(f"examples of each site, {task}{_left_out(held, sites)}", fontsize="small")
+
+
+def _labels(share: Any, record: RunRecord) -> None:
+    """Bars of the examples that each site was dealt, in pieces by label."""
+    sites = sorted(record.held)[:MOST_SITES]
+    labels = list(dict.fromkeys(label for site in sites for label in record.held[site]))
+    axis = share.subplots()
+    left = [0] * len(sites)
+    for label in labels:
+        counts = [record.held[site].get(label, 0) for site in sites]
+        axis.barh(sites, counts, left=left, label=label)
+        left = [before + count for before, count in zip(left, counts, strict=True)]
+    axis.legend(
+        title="label",
+        fontsize="x-small",
+        title_fontsize="x-small",
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
+    _bars(axis)
+    share.suptitle(f"examples dealt to each site, by label{_left_out(record.held, sites)}", fontsize="small")
+
+
+def _bars(axis: Any) -> None:
     axis.invert_yaxis()
     axis.tick_params(labelsize="small")
     axis.spines[["top", "right"]].set_visible(False)
-    more = len(held) - len(sites)
-    left_out = f"; {more} more sites are left out" if more else ""
-    share.suptitle(f"examples of each site, {task}{left_out}", fontsize="small")
+
+
+def _left_out(all_sites: Collection[str], shown: Sequence[str]) -> str:
+    more = len(all_sites) - len(shown)
+    return f"; {more} more sites are left out" if more else ""
 
 
 PARTS = {

@@ -21,12 +21,14 @@ class RunRecord:
         title: Name of the run.
         rounds: Rounds of its plan.
         examples: Examples that each site worked on in its last answer, by task, then by site.
+        held: Examples of each label that a site was dealt in a simulation, by site, then by label.
     """
 
     def __init__(self) -> None:
         self.title = ""
         self.rounds = 0
         self.examples: dict[str, dict[str, int]] = {}
+        self.held: Mapping[str, Mapping[str, int]] = {}
         self._timeline = Timeline()
 
     def take(self, event: Event) -> list[str]:

@@ -104,6 +104,7 @@ class Outcome:
         dealt: Sites that asked for their share of the data.
         failed_ends: What went wrong at a site after the last round, in the end of its script.
         results: The results that the workflow committed, by name.
+        held: How many examples of each label a site was dealt, by site; see `Shares`.
         comparison: The model beside baselines, where these were asked for.
     """
 
@@ -114,6 +115,7 @@ class Outcome:
     dealt: frozenset[str]
     failed_ends: Mapping[str, TaskError]
     results: Groups = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     comparison: Comparison | None = None
 
 
@@ -147,8 +149,7 @@ def simulate(
     scripts = scripts_of(loaded, bundle, places, shares, settings)
     sessions: dict[str, Session] = {**scripts} or _learners(plan, bundle, places, settings.functions)
     observed = ScriptPlan(loaded) if settings.script_plan else None
-    if observed is not None:
-        loaded = begin(observed, next(iter(scripts.values())), loaded)
+    loaded = begin(observed, next(iter(scripts.values())), loaded) if observed else loaded
     reports = ReportedMetrics(loaded, settings.functions.open_tasks)
     declare = (observed or reports).declare
     residuals = settings.state_dir / "residuals"
@@ -174,6 +175,7 @@ def simulate(
         model=None if run.model is None else host.tensors(run.model),
         best=None if run.best is None or run.best.model is None else host.tensors(run.best.model),
         results=host.results,
+        held=shares.held,
         dealt=frozenset(shares.asked | {name for name, script in scripts.items() if script.dealt}),
         failed_ends=failed_ends,
     )

@@ -72,6 +72,16 @@ def test_bars_are_as_long_as_the_sites_have_examples() -> None:
     assert [bar.get_width() for bar in axis.patches] == [10, 20]
 
 
+def test_examples_that_were_dealt_are_drawn_by_label() -> None:
+    record = record_of("a", "b")
+    record.held = {"a": {"cat": 3, "dog": 1}, "b": {"cat": 0, "dog": 4}}
+
+    (axis,) = draw(record, "examples").axes
+
+    assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[3, 0], [1, 4]]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["cat", "dog"]
+
+
 def test_sites_that_have_no_room_are_counted() -> None:
     sites = [f"site-{number:02}" for number in range(MOST_SITES + 3)]
 

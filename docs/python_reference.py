@@ -14,9 +14,17 @@ from hanse.interactive.simulated_run import SimulatedRun
 
 GROUPS = {
     "Run from Python": ("simulate", "connect"),
-    "At a site": ("Site", "Learner", "Task", "TaskResult", "binned_scores"),
+    "At a site": ("Site", "Learner", "Task", "TaskResult", "TableLearner", "binned_scores"),
     "In a script": ("rounds", "site"),
-    "Workflows": ("Federation", "Round", "Update", "Aggregate", "mean_metrics", "weighted_mean"),
+    "Workflows": (
+        "Federation",
+        "Round",
+        "Update",
+        "Aggregate",
+        "mean_metrics",
+        "weighted_mean",
+        "pooled_metrics",
+    ),
     "Parameters": ("load", "add", "zeros_like"),
     "Errors": ("HanseError",),
 }
@@ -31,6 +39,8 @@ _REST = "More"
 _SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 _SECTION = re.compile(rf"^({'|'.join(_SECTIONS)}):$", re.MULTILINE)
 _ENTRY = re.compile(r"^(\*{0,2}\w[\w.]*): ", re.MULTILINE)
+_ELSEWHERE = "See `"
+"""Beginning of the docstring of a method that a user does not call."""
 _WIDTH = 100
 
 Table = Callable[[Iterable[str], Iterable[Iterable[str]]], str]
@@ -125,7 +135,7 @@ class _Page:
             ]
             yield self._table(("attribute", "type", ""), rows)
         for name, value in own.items():
-            if inspect.isfunction(value):
+            if inspect.isfunction(value) and not (value.__doc__ or "").startswith(_ELSEWHERE):
                 yield f"#### {kind.__name__}.{name}\n"
                 yield from self._called(name, value)
 

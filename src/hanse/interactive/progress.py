@@ -95,8 +95,10 @@ class NotebookLine:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         done = self._pace.round if kind is None else int(self._pace.done(self._clock()))
+        most = "at most " if kind is None and done < self._rounds else ""  # a workflow that had converged
         end = "" if kind is None else "ended early: "
-        self._handle.update(self._line(f"{end}{done} of {self._rounds} rounds", done))
+        told = f"{end}{done} of {most}{self._rounds} rounds"
+        self._handle.update(self._line(told, self._rounds if kind is None else done))
 
     def take(self, event: Event) -> None:
         """Take in an event, and show where the run is."""

@@ -58,6 +58,17 @@ def test_a_line_says_which_round_is_open_and_ends_with_the_last_metrics() -> Non
     assert cell.shown[-1] == "1 of 0 rounds; loss 0.250, auc 0.500"
 
 
+def test_a_run_whose_workflow_has_converged_says_how_many_rounds_it_took() -> None:
+    cell = Cell()
+    ticks = iter(range(1000))
+    with NotebookLine(cell.display, in_turn=True, clock=lambda: next(ticks)) as line:
+        line._rounds = 25
+        line.take(opened(1))
+        line.take(committed(1))
+
+    assert cell.shown[-1].startswith("1 of at most 25 rounds")
+
+
 def test_a_line_is_not_written_over_more_often_than_can_be_seen() -> None:
     cell = Cell()
 

@@ -7,7 +7,7 @@ PARALLEL ?= --numprocesses 2 --dist loadfile
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow explore soak docs docs-serve dist fuzz bench lowest clean
+.PHONY: demo test lint unit slow explore soak docs docs-serve notebooks dist fuzz bench lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
@@ -45,6 +45,11 @@ docs: $(VENV)/.dev
 
 docs-serve: $(VENV)/.dev
 	$(BIN)/zensical serve
+
+# Run the notebooks, store what their cells show, and make their pages from that.
+notebooks: $(VENV)/.dev
+	$(BIN)/python tools/run_notebooks.py
+	$(BIN)/python docs/generate.py
 
 # Hanse and all that it needs as wheels in dist/, to carry to a machine without network (docs/join.md).
 # EXTRAS=torch,sklearn adds those; for another kind of machine than this one:

@@ -18,7 +18,9 @@ from typing import Any
 
 import grimp
 from diagrams import import_diagram, member_diagram, run_diagram
+from notebook_pages import notebook_pages
 from pictures import overview, processes, round_sequence
+from python_reference import python_reference
 
 import hanse.errors
 from hanse.algorithms.base import Algorithm
@@ -41,9 +43,7 @@ _MARKED = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.D
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with --check compare them; what the process ends with."""
-    stale = {
-        path: text for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text
-    }
+    stale = stale_pages()
     names = ", ".join(str(path.relative_to(DOCS.parent)) for path in stale)
     if not stale:
         print("all generated pages and pictures are current")
@@ -51,14 +51,20 @@ def main(arguments: list[str]) -> int:
         print(f"not what the code says: {names}. Run `python docs/generate.py`.", file=sys.stderr)
         return 1
     else:
-        for path, text in stale.items():
+        for path, data in stale.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8")
+            path.write_bytes(data)
         print(f"wrote {names}")
     return 0
 
 
-def pages() -> dict[Path, str]:
+def stale_pages() -> dict[Path, bytes]:
+    """Pages and pictures that are not as they should be, as they should be."""
+    made = {path: page.encode() if isinstance(page, str) else page for path, page in pages().items()}
+    return {path: data for path, data in made.items() if not path.exists() or path.read_bytes() != data}
+
+
+def pages() -> dict[Path, str | bytes]:
     """Every page and picture that is made from code, wholly or between marks, as it should be."""
     reference = DOCS / "reference"
     return {
@@ -69,6 +75,8 @@ def pages() -> dict[Path, str]:
         reference / "openapi.json": json.dumps(openapi(), indent=1, sort_keys=True) + "\n",
         reference / "errors.md": error_reference(),
         **{DOCS / page: with_generated_parts((DOCS / page).read_text("utf-8")) for page in _WITH_PARTS},
+        reference / "python.md": python_reference(_table),
+        **notebook_pages(DOCS / "notebooks"),
         **{DOCS / "assets" / "diagrams" / f"{name}.svg": svg for name, svg in diagrams().items()},
     }
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hanse.core.values.site import Site
     from hanse.core.values.update import Aggregate, Task, TaskResult, Update
     from hanse.errors import HanseError
+    from hanse.interactive.connect import connect
+    from hanse.interactive.simulate import simulate
     from hanse.learners.base import Learner
     from hanse.learners.load import load
     from hanse.learners.script import rounds, site
@@ -39,10 +41,12 @@ _HOMES = {
     "Update": "hanse.core.values.update",
     "add": "hanse.core.values.parameters",
     "binned_scores": "hanse.core.values.score_histogram",
+    "connect": "hanse.interactive.connect",
     "load": "hanse.learners.load",
     "mean_metrics": "hanse.workflow.averages",
     "pooled_metrics": "hanse.workflow.pooled",
     "rounds": "hanse.learners.script",
+    "simulate": "hanse.interactive.simulate",
     "site": "hanse.learners.script",
     "weighted_mean": "hanse.workflow.averages",
     "zeros_like": "hanse.core.values.groups",
@@ -61,10 +65,12 @@ __all__ = [
     "Update",
     "add",
     "binned_scores",
+    "connect",
     "load",
     "mean_metrics",
     "pooled_metrics",
     "rounds",
+    "simulate",
     "site",
     "weighted_mean",
     "zeros_like",

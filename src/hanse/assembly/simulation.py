@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from errno import EEXIST
 from os import strerror
 from pathlib import Path
@@ -24,7 +24,9 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.update import given
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
+from hanse.learners.comparison import Comparison
 from hanse.simulation.baselines import LastAnswer, compare
+from hanse.simulation.functions import Functions
 from hanse.simulation.host import Committed, Listener
 from hanse.simulation.notices import Say, log
 from hanse.simulation.partition import Partition
@@ -53,6 +55,7 @@ class Simulation:
         partition: How one data set is dealt out to them; None where each has data of its own.
         engine: Name of the engine that performs tasks.
         threads: Threads of linear algebra at each site.
+        functions: Functions to use in place of those that the plan names.
     """
 
     source: Path
@@ -61,6 +64,7 @@ class Simulation:
     partition: Partition | None
     engine: str = "inline"
     threads: int = 1
+    functions: Functions = field(default_factory=Functions)
 
     @property
     def is_script(self) -> bool:
@@ -225,6 +229,42 @@ def run(
         committed: Called after each round.
         baselines: Whether the model is compared with those that sites train alone.
     """
+    with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
+        ran = run_in(Path(folder), simulation, listener, say, committed)
+        return replace(ran.outcome, comparison=comparison(simulation, ran)) if baselines else ran.outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ran:
+    """A simulation that has run, with what a comparison with baselines needs.
+
+    Attributes:
+        outcome: What it came to.
+        settings: How it ran; its folder holds what sites kept.
+        answers: What each site reported when it last trained.
+    """
+
+    outcome: Outcome
+    settings: Settings
+    answers: Mapping[str, LastAnswer]
+
+
+def run_in(
+    folder: Path,
+    simulation: Simulation,
+    listener: Listener,
+    say: Say = log,
+    committed: Committed | None = None,
+) -> Ran:
+    """Run a simulation to its end; see `run`.
+
+    Args:
+        folder: An empty folder, for what the sites keep.
+        simulation: What to run.
+        listener: Called with every event of the run.
+        say: Shows what the log of a site would say of its tasks.
+        committed: Called after each round.
+    """
     answers: dict[str, LastAnswer] = {}
 
     def listen(now: Run, event: Event) -> None:
@@ -232,23 +272,23 @@ def run(
             answers[event.site] = LastAnswer(event.num_examples, given(event.metrics))
         listener(now, event)
 
-    loaded, sites = simulation.loaded, simulation.sites
-    with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
-        now_ms = round(time.time() * 1000)
-        settings = Settings(
-            Path(folder),
-            now_ms,
-            simulation.partition,
-            simulation.engine,
-            say,
-            committed=committed,
-            script_plan=simulation.is_script,
-            threads=simulation.threads,
-        )
-        outcome = simulate(loaded, sites, settings, listen)
-        if not baselines:
-            return outcome
-        return replace(outcome, comparison=compare(outcome.loaded, sites, settings, outcome, answers))
+    settings = Settings(
+        folder,
+        round(time.time() * 1000),
+        simulation.partition,
+        simulation.engine,
+        say,
+        committed=committed,
+        script_plan=simulation.is_script,
+        functions=simulation.functions,
+        threads=simulation.threads,
+    )
+    return Ran(simulate(simulation.loaded, simulation.sites, settings, listen), settings, answers)
+
+
+def comparison(simulation: Simulation, ran: Ran) -> Comparison:
+    """Compare the model of a simulation with its baselines; see `hanse.simulation.baselines.compare`."""
+    return compare(ran.outcome.loaded, simulation.sites, ran.settings, ran.outcome, ran.answers)
 
 
 def _is_training(run: Run, event: UpdateAccepted) -> bool:

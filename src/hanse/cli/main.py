@@ -48,7 +48,7 @@ COMMANDS = {
         "hanse.cli.commands.collaborator:app", "Run the agent that works next to a site's data."
     ),
     "plan": Entry("hanse.cli.commands.plan:app", "Check, read, compare, approve and reject plans."),
-    "run": Entry("hanse.cli.commands.run:app", "Submit, watch, stop, resume and export runs."),
+    "run": Entry("hanse.cli.commands.run:app", "Submit, watch, stop, resume, draw and export runs."),
     "audit": Entry("hanse.cli.commands.audit:app", "Verify and read the exported journal of a run."),
     "doctor": Entry("hanse.cli.commands.doctor:app", "Find out what is wrong here, and how to fix it."),
 }

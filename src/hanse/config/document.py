@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,6 +88,11 @@ class Document:
         if not isinstance(value, dict):
             raise error(f"{file}: should hold keys and values, such as `name: my-name`")
         return Document(file, value, lines, error)
+
+    def changed(self, values: Mapping[str, Any]) -> Document:
+        """The same table with other values of these keys; those stand on no line."""
+        lines = {loc: line for loc, line in self.lines.items() if not loc or loc[0] not in values}
+        return replace(self, value={**self.value, **values}, lines=lines)
 
     def check(self, schema: type[S], context: dict[str, Any] | None = None) -> S:
         """Hold the table against a schema.

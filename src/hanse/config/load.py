@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from hanse.config.code import defines, parse_code
 from hanse.config.document import Document
@@ -40,18 +41,23 @@ class LoadedPlan:
     root: Path
 
 
-def load_plan(path: Path, shorthand: Callable[[Document], Document] | None = None) -> LoadedPlan:
+def load_plan(
+    path: Path,
+    shorthand: Callable[[Document], Document] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> LoadedPlan:
     """Read a plan and the files it names; no code is run.
 
     Args:
         path: The YAML file. The files it names stand in its folder.
         shorthand: Replaces keys of a plan file that stand for others, before the plan is checked; see
             `hanse.algorithms.presets.expanded`.
+        changes: Values that stand in place of those in the file, by key of the plan.
 
     Raises:
         PlanError: Something is wrong with the plan or its code; tells every problem, a line each.
     """
-    document = Document.load(path, PlanError)
+    document = Document.load(path, PlanError).changed(changes or {})
     document = expanded(shorthand(document) if shorthand else document, path.parent)
     return gather(document.check(Plan), document, path.parent)
 

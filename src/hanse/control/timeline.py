@@ -90,22 +90,22 @@ class Timeline:
                 self.doing |= dict.fromkeys(event.cohort, f"{event.task} asked")
                 return []
             case TaskStarted():
-                self.doing[event.site] = self._task(event.exchange)
+                self.doing[event.site] = self.task_of(event.exchange)
                 return []
             case UpdateAccepted():
-                self.doing[event.site] = f"{self._task(event.exchange)} done"
+                self.doing[event.site] = f"{self.task_of(event.exchange)} done"
                 # What is measured later in a round stands before what is measured earlier, as in `fedavg`.
                 self._in_round.setdefault(event.site, {}).update(event.metrics)
                 self.metrics.setdefault(event.site, {}).update(event.metrics)
                 for name in event.metrics:
-                    self._of_tasks.setdefault(name, set()).add(self._task(event.exchange))
+                    self._of_tasks.setdefault(name, set()).add(self.task_of(event.exchange))
                 return []
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
-                self.doing[event.site] = f"{self._task(event.exchange)} failed"
+                self.doing[event.site] = f"{self.task_of(event.exchange)} failed"
                 return self._failure(event)
             case SiteIdle():
-                self.doing[event.site] = f"{self._task(event.exchange)} idle"
+                self.doing[event.site] = f"{self.task_of(event.exchange)} idle"
                 return [f"{self._at(event.exchange)}: {self._silences.describe(event)}"]
             case RoundCommitted():
                 return self._round(event)
@@ -239,7 +239,8 @@ class Timeline:
             return max(5, 2 * len(str(self.rounds)) + 1)
         return max(len(head), 5 * len(names) - 1 if head in self.metrics else 5)
 
-    def _task(self, exchange: int) -> str:
+    def task_of(self, exchange: int) -> str:
+        """Name of an exchange's task; `task` where its opening was not taken in."""
         return self._tasks[exchange].task if exchange in self._tasks else "task"
 
     def _at(self, exchange: int) -> str:

@@ -6,7 +6,8 @@ import difflib
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from hanse.core.values.site import Site
 from hanse.errors import PlanError
 from hanse.learners.base import Learner
-from hanse.learners.failures import describe, is_library, place
+from hanse.learners.failures import describe, is_installed, is_library, place
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
@@ -66,6 +67,32 @@ def load_function(bundle_dir: Path, reference: str) -> Callable[..., Any]:
     raise PlanError(f"{module_name}.py has no function {name!r}", mend=_suggestion(module, name))
 
 
+@contextmanager
+def modules_kept(code: Iterable[str]) -> Iterator[None]:
+    """Import bundles in this block without a trace in a session of Python that has modules of its own.
+
+    Modules of the user's that have the names of a bundle's are out of the way meanwhile. At the end they
+    are back, and the bundles are forgotten.
+
+    Args:
+        code: The files of the bundles' code, relative to their folder.
+    """
+    _leave()
+    names = {Path(file).parts[0].removesuffix(".py") for file in code} - sys.stdlib_module_names
+    own = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in names and not is_installed(_source(module))
+    }
+    for name in own:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        _leave()
+        sys.modules.update(own)
+
+
 def own_modules(folder: Path) -> dict[str, ModuleType]:
     """The imported modules by name whose files lie in `folder`, installed packages excepted."""
     prefix = f"{folder}/"
@@ -80,13 +107,8 @@ def user_files() -> frozenset[str]:
     """Files of the imported modules that are neither installed nor Python's or Hanse's own."""
     sources = map(_source, list(sys.modules.values()))
     return frozenset(
-        source for source in sources if source and not is_library(source) and not _is_installed(source)
+        source for source in sources if source and not is_library(source) and not is_installed(source)
     )
-
-
-def _is_installed(source: str) -> bool:
-    # Where a package was installed for a user, or by the system, `is_library` does not look.
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(source).parts)
 
 
 def _source(module: ModuleType) -> str:
@@ -112,15 +134,22 @@ def _check_file(folder: Path, module_name: str) -> None:
 
 def _enter(folder: Path) -> None:
     global _last_bundle
+    _leave()
+    _last_bundle = folder
+    sys.path.insert(0, str(folder))
+    # The files may be new since the import system last looked.
+    importlib.invalidate_caches()
+
+
+def _leave() -> None:
+    """Forget the modules of the last bundle."""
+    global _last_bundle
     if _last_bundle is not None:
         for name in own_modules(_last_bundle):
             del sys.modules[name]
         if str(_last_bundle) in sys.path:
             sys.path.remove(str(_last_bundle))
-    _last_bundle = folder
-    sys.path.insert(0, str(folder))
-    # The files may be new since the import system last looked.
-    importlib.invalidate_caches()
+    _last_bundle = None
 
 
 def _imported(folder: Path, module_name: str) -> ModuleType:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -30,9 +32,20 @@ _LIBRARIES = tuple(
 )
 
 
+_TYPED = ("<stdin>", "<python-input-", "<ipython-input-")
+"""Beginnings of the names that Python and IPython give to what a person types."""
+_CELL = re.compile(r"ipykernel_\d+/\d+\.py$")
+"""The file that a notebook names as that of a cell; it does not exist."""
+
+
 def is_library(filename: str) -> bool:
     """Whether a source file belongs to Python, an installed package or Hanse, not to the user."""
-    return filename.startswith((*_LIBRARIES, "<"))
+    return filename.startswith((*_LIBRARIES, "<")) and not filename.startswith(_TYPED)
+
+
+def is_installed(filename: str) -> bool:
+    """Check that a source file is of an installed package, also of one installed for a user alone."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(filename).parts)
 
 
 def place(error: BaseException) -> str:
@@ -47,12 +60,23 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return _named(error.filename, error.lineno)
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    theirs = [line for line in lines if not is_library(line[0])]
+    theirs = [line for line in lines if not is_library(line[0]) and not is_installed(line[0])]
     return _named(*(theirs or lines or [("an unknown place", 0)])[-1])
 
 
 def _named(filename: object, number: object) -> str:
+    if _CELL.search(str(filename)):
+        return _in_cell(str(filename), number)
     return one_line(f"{Path(str(filename)).name}:{number}", _MOST_PLACE_CHARS)
+
+
+def _in_cell(filename: str, number: object) -> str:
+    """A line of a notebook's cell, as IPython names it in tracebacks: `Cell In[3], line 2`."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    # Private to IPython, which may change it: without it the line is named, and the cell is not.
+    cells = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    cell = f"Cell In[{cells[filename]}]" if filename in cells else "a cell"
+    return one_line(f"{cell}, line {number}", _MOST_PLACE_CHARS)
 
 
 def failure(doing: str, error: BaseException) -> HanseError:
@@ -63,7 +87,7 @@ def failure(doing: str, error: BaseException) -> HanseError:
         error: What the user's code raised, with its traceback.
 
     Returns:
-        A `TaskError` that names the line; errors of ours that tell it already are returned as they are.
+        A `TaskError` that names the line; errors of ours that name it already are returned as they are.
     """
     told = None if isinstance(error, TaskError) else ours(error)
     if told is not None:

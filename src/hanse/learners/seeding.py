@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -30,6 +32,29 @@ def seed_generators(seed: int) -> None:
         _SEED_TORCH.seed = seed
         if _SEED_TORCH not in sys.meta_path:
             sys.meta_path.insert(0, _SEED_TORCH)
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Put the generators that `seed_generators` seeds back as they were before this block.
+
+    A torch that is first imported in the block is left as it is.
+    """
+    torch = sys.modules.get("torch")
+    python, numpy = random.getstate(), np.random.get_state()
+    cpu = None if torch is None else torch.get_rng_state()
+    gpus = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        if torch is not None:
+            torch.set_rng_state(cpu)
+        if torch is not None and gpus is not None:
+            torch.cuda.set_rng_state_all(gpus)
+        if _SEED_TORCH in sys.meta_path:
+            sys.meta_path.remove(_SEED_TORCH)
 
 
 class _SeedTorch(MetaPathFinder):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hanse.config.load import LoadedPlan
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Metrics
 from hanse.learners.base import Learner, PoolingLearner, Session
-from hanse.learners.bundle import load_factory
 from hanse.learners.comparison import FEDERATED, Comparison, measure, own, train_alone
 from hanse.learners.notices import notices_kept
 from hanse.learners.script import EVALUATE
@@ -27,6 +27,7 @@ from hanse.simulation.simulate import (
     Settings,
     VirtualSite,
     bundle_of,
+    factory_of,
     initial_model_of,
     learner_sessions,
     personal_sessions,
@@ -140,7 +141,7 @@ class _Trials:
 
     def of_learner(self, federated: Mapping[Path, Site], model: Parameters | None) -> Comparison:
         """Compare models at all sites; `federated` are the sites as they took part in the run."""
-        factory = load_factory(self.bundle, self.loaded.manifest.plan.learner or "")
+        factory = factory_of(self.loaded.manifest.plan, self.bundle, self.settings.functions)
         notes: tuple[str, ...] = ()
         pooled = _pooled_factory(factory, list(self.places.values()))
         if pooled is None and self.shared:
@@ -269,8 +270,16 @@ def _given(metrics: Mapping[str, float | None]) -> Metrics:
 def _shared(sites: Sequence[VirtualSite], settings: Settings, outcome: Outcome) -> bool:
     """Check whether all sites divide one data set among them."""
     everyone = {site.name for site in sites}
-    same = all(site.data == sites[0].data and site.data_root == sites[0].data_root for site in sites)
+    same = all(_same(site.data, sites[0].data) and site.data_root == sites[0].data_root for site in sites)
     return settings.partition is not None and everyone <= outcome.dealt and same
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Check whether two sites have the same data sources; objects are not compared by value."""
+    return one.keys() == other.keys() and all(
+        source is other[name] or (isinstance(source, Path) and source == other[name])
+        for name, source in one.items()
+    )
 
 
 def _pooled_factory(factory: Factory, sites: Sequence[Site]) -> Factory | None:

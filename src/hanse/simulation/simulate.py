@@ -34,6 +34,7 @@ from hanse.learners.session import LearnerSession
 from hanse.simulation.arithmetic import limited
 from hanse.simulation.engines.base import SITE_FAILURES, Engine
 from hanse.simulation.engines.inline import InlineEngine
+from hanse.simulation.functions import Functions, ReportedMetrics
 from hanse.simulation.host import Committed, Listener, SimulationHost, Submission
 from hanse.simulation.notices import Notices, Say, log
 from hanse.simulation.observed import ScriptPlan
@@ -51,13 +52,15 @@ class VirtualSite:
 
     Attributes:
         name: Its name, by which its tasks are seeded; see `hanse.core.values.identity.check_name`.
-        data: Paths of its data sources by name.
+        data: Its data sources by name: paths, or objects where the code runs in this process.
         data_root: The one folder with its data, where there is one.
+        mend: What code that asks for another data source is advised to do; empty for the command's advice.
     """
 
     name: str
-    data: Mapping[str, Path] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     data_root: Path | None = None
+    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Settings:
             does; see `hanse.simulation.observed.ScriptPlan`.
         committed: Called after each round; see `hanse.simulation.host.Committed`.
         threads: Threads of linear algebra at each site; the workflow has one.
+        functions: Functions to use in place of those that the plan names.
     """
 
     state_dir: Path
@@ -86,6 +90,7 @@ class Settings:
     script_plan: bool = False
     committed: Committed | None = None
     threads: int = 1
+    functions: Functions = field(default_factory=Functions)
 
 
 ENGINES = ("inline",)
@@ -104,6 +109,7 @@ class Outcome:
         dealt: Sites that asked for their share of the data.
         failed_ends: What went wrong at a site after the last round, in the end of its script.
         results: The results that the workflow committed, by name.
+        held: How many examples of each label a site was dealt, by site; see `Shares`.
         comparison: The model beside baselines, where these were asked for.
     """
 
@@ -114,6 +120,7 @@ class Outcome:
     dealt: frozenset[str]
     failed_ends: Mapping[str, TaskError]
     results: Groups = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     comparison: Comparison | None = None
 
 
@@ -153,14 +160,14 @@ def _simulate(
     places = places_of(plan, sites, settings.state_dir, shares)
     scripts = scripts_of(loaded, bundle, places, shares, settings)
     sessions = (
-        learner_sessions(load_factory(bundle, plan.learner), plan, places)
-        if plan.learner is not None
-        else personal_sessions(scripts, plan, places)
+        personal_sessions(scripts, plan, places)
+        if plan.script is not None
+        else learner_sessions(factory_of(plan, bundle, settings.functions), plan, places)
     )
     observed = ScriptPlan(loaded) if settings.script_plan else None
-    if observed is not None:
-        loaded = begin(observed, next(iter(scripts.values())), loaded)
-    declare = observed.declare if observed else None
+    loaded = begin(observed, next(iter(scripts.values())), loaded) if observed else loaded
+    reports = ReportedMetrics(loaded, settings.functions.open_tasks)
+    declare = (observed or reports).declare
     residuals = settings.state_dir / "residuals"
     engine: Engine = InlineEngine(
         loaded.manifest.plan, sessions, residuals, settings.say, declare, settings.threads
@@ -178,17 +185,17 @@ def _simulate(
             committed=settings.committed,
         )
         with limited(1):
-            run = host.drive(_workflow(plan, bundle))
+            run = host.drive(_workflow(plan, bundle, settings.functions))
     finally:
         failed_ends = engine.close()
-    if observed is not None:
-        loaded = end(observed, scripts.values(), settings.say)
+    loaded = end(observed, scripts.values(), settings.say) if observed else reports.outcome()
     return Outcome(
         loaded=loaded,
         run=run,
         model=None if run.model is None else host.tensors(run.model),
         best=None if run.best is None or run.best.model is None else host.tensors(run.best.model),
         results=host.results,
+        held=shares.held,
         dealt=frozenset(shares.asked | {name for name, script in scripts.items() if script.dealt}),
         failed_ends=failed_ends,
     )
@@ -212,7 +219,8 @@ def agreement_of(loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Set
     bundle = bundle_of(loaded, settings.state_dir)
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)
     folder, site = next(iter(places_of(plan, sites, settings.state_dir, shares).items()))
-    session = LearnerSession(load_factory(bundle, plan.learner), site, folder / "kept", methods_of(plan))
+    factory = factory_of(plan, bundle, settings.functions)
+    session = LearnerSession(factory, site, folder / "kept", methods_of(plan))
     with notices_kept() as noted:
         try:
             return session.agreement()
@@ -289,7 +297,7 @@ def places_of(plan: Plan, sites: Sequence[VirtualSite], state_dir: Path, shares:
         places[folder] = Site(
             name=site.name,
             # As in a deployment: a plan sees the sources that it names.
-            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, mend),
+            data=DataSources(site.name, {name: site.data[name] for name in plan.data}, site.mend or mend),
             seed=setup_seed(plan),
             # What the code at one site does to its options is nothing to the other sites.
             options=deepcopy(plan.options),
@@ -327,6 +335,15 @@ def scripts_of(
         return {}
     script = bundle / plan.script if planned else loaded.files[plan.script]
     return script_sessions(script, plan, places, shares, settings.say, planned=planned)
+
+
+def factory_of(plan: Plan, bundle: Path, functions: Functions) -> Callable[[Site], Learner]:
+    """Find the function that makes a plan's learner."""
+    if functions.learner is not None:
+        return functions.learner
+    if plan.learner is None:
+        raise ValueError("a plan has either a learner or a script")
+    return load_factory(bundle, plan.learner)
 
 
 def personal_sessions(
@@ -372,5 +389,5 @@ def _prepare_personal(sessions: Iterable[Session]) -> None:
                 session.prepare()
 
 
-def _workflow(plan: Plan, bundle: Path) -> Callable[[Federation], None]:
-    return WORKFLOWS.get(plan.workflow) or load_function(bundle, plan.workflow)
+def _workflow(plan: Plan, bundle: Path, functions: Functions) -> Callable[[Federation], None]:
+    return functions.workflow or WORKFLOWS.get(plan.workflow) or load_function(bundle, plan.workflow)

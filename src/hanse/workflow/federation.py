@@ -33,7 +33,7 @@ class Federation:
     """The sites of a run, as its workflow sees them.
 
     A workflow is a plain function of a `Federation`. It may be started again
-    at any time and then goes on after the last committed round, so it has to
+    at any time and then continues after the last committed round, so it has to
     do the same again from there: randomness from `Round.random`, state
     through `commit`, and nothing from clocks or files.
     """
@@ -144,8 +144,8 @@ class Federation:
                 the same name again. All together at most the plan's `max_result_bytes`.
 
         Raises:
-            WorkflowError: A metric is no finite number, a parameter or a result no array, or the results
-                are too large.
+            WorkflowError: A metric is not a finite number, a parameter or a result is not an array, or the
+                results are too large.
         """
         self._commit(self._begun().committed + 1, model, metrics or {}, state or {}, results or {})
 

@@ -4,11 +4,12 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from hanse.errors import PlanError
-from hanse.learners.bundle import load_factory, load_function
+from hanse.learners.bundle import load_factory, load_function, modules_kept
 
 Write = Callable[[str, str], Path]
 
@@ -53,6 +54,25 @@ def test_two_bundles_do_not_mix(tmp_path: Path) -> None:
 
     assert (first(), second()) == ("a", "b")
     assert str(tmp_path / "a") not in sys.path
+
+
+def test_a_bundle_leaves_no_trace_in_a_session_with_modules_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = ModuleType("federation")
+    mine.__file__ = str(tmp_path / "mine" / "federation.py")
+    monkeypatch.setitem(sys.modules, "federation", mine)
+    code = bundle(
+        tmp_path / "a", federation="import helper\ndef make(): return helper.NAME", helper="NAME = 1"
+    )
+    path = list(sys.path)
+
+    with modules_kept(["federation.py", "helper.py"]):
+        assert load_function(code, "federation:make")() == 1
+
+    assert sys.modules["federation"] is mine
+    assert "helper" not in sys.modules
+    assert sys.path == path
 
 
 def test_a_changed_file_is_read_anew_and_nothing_is_written_beside_it(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import errno
 import json
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -214,3 +216,39 @@ def test_installed_packages_are_no_user_code() -> None:
     assert is_library(json.__file__)
     assert is_library(numpy.__file__)
     assert not is_library(__file__)
+
+
+class Shell:
+    """As much of IPython as names cells."""
+
+    compile = SimpleNamespace(_filename_map={"/tmp/ipykernel_7/42.py": 3})
+
+
+@pytest.mark.parametrize(("number", "place"), [("42", r"Cell In\[3\], line 2"), ("43", "a cell, line 2")])
+def test_an_error_in_a_notebook_is_told_with_the_line_of_its_cell(
+    number: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: Shell))
+    code = compile("\n1 / 0", f"/tmp/ipykernel_7/{number}.py", "exec")
+
+    with pytest.raises(TaskError, match=f"train failed at {place}: ZeroDivisionError"), users_code("train"):
+        exec(code, {})
+
+
+def test_what_a_person_types_is_their_own_code() -> None:
+    code = compile("import json\njson.loads('no')", "<stdin>", "exec")
+
+    with pytest.raises(TaskError, match="train failed at <stdin>:2: JSONDecodeError"), users_code("train"):
+        exec(code, {})
+
+
+def test_an_error_in_a_package_that_was_installed_elsewhere_is_told_with_the_users_own_line(
+    write: Write,
+) -> None:
+    write("lib/site-packages/theirs.py", "def fail(): raise KeyError('ill')\n")
+    path = write("heart.py", "import runpy\n\nrunpy.run_path('lib/site-packages/theirs.py')['fail']()\n")
+    text = path.read_text().replace("lib/", f"{path.parent}/lib/")
+    path.write_text(text)
+
+    with pytest.raises(TaskError, match=r"failed at heart\.py:3: KeyError: 'ill'"):
+        run(path)

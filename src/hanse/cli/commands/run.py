@@ -29,7 +29,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Stay and show the run unti
 
 @app.callback()
 def _run() -> None:
-    """Submit plans to a federation; watch, stop, resume and export their runs."""
+    """Submit plans to a federation; watch, stop, resume, draw and export their runs."""
 
 
 @app.command()
@@ -232,6 +232,43 @@ def export(
         say("\n".join(f"{name}: {path}" for name, path in export.files.items()))
     if remark := _export_remark(export.status):
         warn(remark)
+
+
+@app.command()
+def plot(
+    run: RunId,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="PNG, SVG or PDF, by the end of its name. Unset: ./RUN.png.",
+        ),
+    ] = None,
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="PART",
+            help="curves (the metrics by round), sites (one small picture for each site), examples (how many "
+            "each site worked on), or all.",
+        ),
+    ] = "all",
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Metric of the small pictures. Unset: the loss, or the first."),
+    ] = None,
+    directory: FederationDirectory = FEDERATION,
+) -> None:
+    """Draw a run from its journal, as far as it is; needs matplotlib: pip install 'hanse[plot]'."""
+    from hanse.cli.watch.journal import read_run
+    from hanse.plots.figure import check_ending, draw, write
+
+    file = output or Path(f"{run}.png")
+    check_ending(file)
+    record = _ask(directory, lambda client: read_run(client, run))
+    write(draw(record, only, metric), file)
+    say(f"picture: {file}")
 
 
 def _command(verb: str, run: str, directory: Path) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from hanse.cli.output import warn
+from hanse.cli.watch.journal import read_record
 from hanse.cli.watch.live import View
 from hanse.control.client import ControlClient
-from hanse.core.run.events import read_event
 from hanse.core.run.run_events import RunFailed, RunStopped
-from hanse.errors import HanseError, ProtocolError, RunError
+from hanse.errors import HanseError, RunError
 from hanse.wire.messages.runs import EventsReply, JournalRecord, RunStatus
 from hanse.wire.wording import HELD
 
@@ -83,11 +83,4 @@ def _end(reply: EventsReply) -> JournalRecord | None:
 
 
 def _show(view: View, record: JournalRecord, *, silent: bool) -> None:
-    try:
-        event = read_event(record.kind, record.body)
-    except ValueError as error:
-        raise ProtocolError(
-            f"the aggregator sent an event {record.kind}, which this version does not know",
-            mend="Install the aggregator's version of Hanse.",
-        ) from error
-    view.event(event, silent=silent, time_ms=record.time_ms)
+    view.event(read_record(record), silent=silent, time_ms=record.time_ms)

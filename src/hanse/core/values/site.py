@@ -20,40 +20,47 @@ DEPLOYED = "Name it under `data` in the plan, and say in site.yaml where it is."
 """The mend for a data source that a site lacks."""
 
 
-class DataSources(Mapping[str, Path]):
+class DataSources(Mapping[str, Any]):
     """A site's data sources by name; an unknown name says which names there are.
+
+    Each is a path. In a simulation from Python (`hanse.simulate`) it may be any object instead.
 
     Args:
         site: Name of the site.
-        paths: Its data sources.
+        sources: Its data sources.
 
     Attributes:
         mend: The mend for code that asks for another one.
     """
 
-    def __init__(self, site: str, paths: Mapping[str, Path], mend: str = DEPLOYED) -> None:
+    def __init__(self, site: str, sources: Mapping[str, Any], mend: str = DEPLOYED) -> None:
         self._site = site
-        self._paths = dict(paths)
+        self._sources = dict(sources)
         self.mend = mend
 
     def __repr__(self) -> str:
-        return f"DataSources({ {name: str(path) for name, path in self._paths.items()} })"
+        return f"DataSources({ {name: _shown(source) for name, source in self._sources.items()} })"
 
-    def __getitem__(self, name: str) -> Path:
+    def __getitem__(self, name: str) -> Any:
         try:
-            return self._paths[name]
+            return self._sources[name]
         except KeyError:
-            known = ", ".join(sorted(self._paths)) or "none"
+            known = ", ".join(sorted(self._sources)) or "none"
             raise MissingDataError(
                 f"site {self._site} has no data source named {name!r}; it has: {known}",
                 mend=self.mend,
             ) from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
+        return iter(self._sources)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._sources)
+
+
+def _shown(source: Any) -> str:
+    """A path, or the kind of an object, which may be long."""
+    return str(source) if isinstance(source, Path) else type(source).__name__
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +69,8 @@ class Site:
 
     Attributes:
         name: The collaborator's name.
-        data: Paths of the site's data sources, by the names that plan and `site.yaml` use.
+        data: Paths of the site's data sources, by the names that plan and `site.yaml` use; in a simulation
+            from Python, the objects that it was given.
         seed: Seed of whatever is random when a learner is made; the same at every site, so that
             every site makes the same first model.
         options: The plan's `options`, for the plan's own code.
@@ -90,8 +98,9 @@ class Site:
     features: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.data_root is None and len(self.data) == 1:
-            object.__setattr__(self, "data_root", next(iter(self.data.values())))
+        only = next(iter(self.data.values())) if len(self.data) == 1 else None
+        if self.data_root is None and isinstance(only, Path):
+            object.__setattr__(self, "data_root", only)
 
     def share(self, labels: npt.ArrayLike, table: Any = None) -> Indices:
         """Which examples are this site's.

@@ -103,6 +103,10 @@ class Aggregator:
         self.asked.append(("reinstate", run_id, site))
         return RUN
 
+    async def events(self, run_id: str, after: int) -> EventsReply:
+        records = (record(RoundCommitted(round_number=1, model="a" * 64, metrics={"loss": 0.5})),)
+        return EventsReply(records=records[after:], status=RUN)
+
     async def follow(self, run_id: str) -> AsyncIterator[EventsReply]:
         yield EventsReply(
             records=(record(RoundCommitted(round_number=2, model="a" * 64, metrics={})),), status=RUN
@@ -569,3 +573,21 @@ def test_the_help_names_reinstate_alone(hanse: Hanse) -> None:
 
     assert "reinstate" in told
     assert "take-back" not in told
+
+
+def test_a_run_is_drawn_from_its_journal(aggregator: Aggregator, hanse: Hanse, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+
+    ended = hanse("run", "plot", "xrays-1", "-o", tmp_path / "run.svg", "--only", "curves")
+
+    assert (ended.code, ended.out) == (0, f"picture: {tmp_path / 'run.svg'}\n")
+    assert (tmp_path / "run.svg").read_text("utf-8").startswith("<?xml")
+
+
+def test_a_picture_of_another_kind_is_refused_before_the_aggregator_is_asked(hanse: Hanse) -> None:
+    ended = hanse("run", "plot", "xrays-1", "-o", "run.gif")
+
+    assert (ended.code, ended.err) == (
+        3,
+        "error: run.gif has none of the endings .png, .svg and .pdf. Name it as in run.png.\n",
+    )

@@ -53,3 +53,11 @@ def test_data_sources_show_what_they_are() -> None:
     sources = DataSources("a", {"xrays": Path("/srv/xrays")})
 
     assert repr(sources) == "DataSources({'xrays': '/srv/xrays'})"
+
+
+def test_a_data_source_that_is_an_object_is_no_data_root_and_shows_its_kind() -> None:
+    site = Site("a", DataSources("a", {"table": {"age": [57]}}))
+
+    assert site.data["table"] == {"age": [57]}
+    assert site.data_root is None
+    assert repr(site.data) == "DataSources({'table': 'dict'})"

@@ -1,0 +1,1 @@
+"""Python and notebooks as a way in: what the commands do, by functions."""

@@ -32,7 +32,7 @@ from hanse.errors import WorkflowError
 from hanse.learners.perform import Ask, perform, setup_seed
 from hanse.learners.session import LearnerSession
 from hanse.wire.tensors import encode
-from hanse.workflow.base import CommitRequest, Host, Request, Standing
+from hanse.workflow.base import CommitRequest, Host, OpenedRound, Request, Standing
 from hanse.workflow.federation import Federation
 
 Committed = list[tuple[str, dict[str, float]]]
@@ -88,8 +88,8 @@ class _Replayed(Host):
             return None
         return {"w": np.array(FIRST["w"], np.float32), "b": np.array(FIRST["b"])}
 
-    def open_round(self, round_number: int) -> tuple[str, ...]:
-        return self._cohorts[round_number]
+    def open_round(self, round_number: int) -> OpenedRound:
+        return OpenedRound(self._cohorts[round_number], ())
 
     def ask(self, request: Request) -> tuple[Update, ...]:
         sites = self._answered.get((request.round_number, request.index), ())

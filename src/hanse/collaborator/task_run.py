@@ -159,6 +159,7 @@ class TaskRun:
             task=asked.task,
             model=asked.model,
             **stated(asked.inputs),
+            counted=asked.accepted,
             roster=asked.roster if self.rosters.found(asked.roster) else None,
             **told,
         )
@@ -265,5 +266,7 @@ class TaskRun:
         return None if update is None else update.file
 
 
-_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal", "roster"}
+_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal", "roster"} | {
+    "counted"
+}
 """What an outcome says beside which task it is about."""

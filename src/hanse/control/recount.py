@@ -88,6 +88,13 @@ class Recount:
             yield "statements", f"{site} signed an outcome that says nothing of a record in its own journal"
         if opened.task not in (INITIALISE, *run.plan.tasks):
             return
+        counted_last, now = statement.body.get("counted", 0), run.accepted.get(site, 0)
+        if isinstance(event, UpdateAccepted) and opened.index >= 0 and counted_last not in (0, now):
+            yield (
+                "results",
+                f"{site} answered exchange {opened.exchange} from the state of exchange {counted_last}, and "
+                f"exchange {now} counted last",
+            )
         problem = self._too_often(run.plan, site, opened)
         if purpose_of_outcome(statement) == TASK_RESULT_1:
             self._earlier[opened.exchange].add(site)

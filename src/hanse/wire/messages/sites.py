@@ -175,6 +175,8 @@ class TaskOutcome(StatedInputs):
         journal: The record of this release in the site's own journal; None in 0.1 only.
         roster: Digest of the roster of the exchange, in which the site found its own key; None where the
             exchange states none, and where the task failed because the site refused the roster.
+        counted: The site's last exchange of the run that counted, from whose local state the task started; 0
+            for none, and before 0.2.
     """
 
     federation: Name
@@ -193,6 +195,7 @@ class TaskOutcome(StatedInputs):
     log_tail: str = Field("", max_length=MAX_LOG_TAIL)
     journal: JournalHead | None = None
     roster: Digest | None = None
+    counted: int = Field(0, ge=0)
 
 
 def purpose_of_outcome(statement: Statement) -> str:

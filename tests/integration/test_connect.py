@@ -65,5 +65,8 @@ def test_a_run_is_stopped_and_resumed(federation: Deployment, operator: Operator
 
 
 def test_sites_and_runs_are_listed(federation: Deployment, operator: Operator) -> None:
+    run = operator.submit(federation.plan())
+
     assert [site.name for site in operator.sites()] == ["a", "b"]
-    assert {run.submitted_by for run in operator.runs()} == {"operator"}
+    assert operator.runs()[0].run_id == run.run_id
+    operator.watch(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -25,7 +25,7 @@ from hanse.interactive.function_plan import CALL, completed
 from hanse.interactive.sites import Sites, are_paths, dealing, places
 from hanse.interactive.values import as_json
 from hanse.simulation.functions import Functions
-from hanse.simulation.simulate import ENGINES
+from hanse.simulation.simulate import ENGINES, VirtualSite
 
 STUB = "session"
 """Module that a plan of functions names; it holds no code."""
@@ -69,13 +69,12 @@ def prepared(asked: Asked, folder: Path) -> Simulation:
         ConfigError: The engine, the sites or the first argument are not what they should be.
         MissingDataError: There is no such file or folder, or a site lacks a data source.
     """
-    threads = asked.threads
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ConfigError(f"threads= is a whole number from 1 on, not {threads!r:.80}")
     if asked.engine not in ENGINES:
         raise ConfigError(
             f"there is no engine {asked.engine!r} in this version", mend="Leave engine= out: inline is used."
         )
+    if isinstance(asked.threads, bool) or not isinstance(asked.threads, int) or asked.threads < 1:
+        raise ConfigError(f"threads={asked.threads!r} is not a number of threads", mend="Give 1 or more.")
     match asked.source:
         case str() | PathLike():
             path = Path(asked.source).expanduser()
@@ -120,9 +119,7 @@ def _of_plan(loaded: LoadedPlan, asked: Asked) -> Simulation:
     source = Path(f"{plan.name}.yaml")
     if isinstance(asked.source, str | PathLike):
         source = Path(asked.source).expanduser()
-    return Simulation(
-        source, loaded, found, dealing(asked.partition, asked.sites), asked.engine, asked.threads
-    )
+    return _simulation(asked, source, loaded, found)
 
 
 def _loaded(plan: LoadedPlan | Plan, keys: Mapping[str, Any]) -> LoadedPlan:
@@ -147,9 +144,12 @@ def _of_script(script: Path, asked: Asked) -> Simulation:
         arguments=keys.pop("arguments", ()),
     )
     loaded = _loaded(loaded, {"data": sorted(found[0].data), **keys})
-    return Simulation(
-        script, loaded, found, dealing(asked.partition, asked.sites), asked.engine, asked.threads
-    )
+    return _simulation(asked, script, loaded, found)
+
+
+def _simulation(asked: Asked, source: Path, loaded: LoadedPlan, sites: Sequence[VirtualSite]) -> Simulation:
+    dealt = dealing(asked.partition, asked.sites)
+    return Simulation(source, loaded, sites, dealt, asked.engine, asked.threads)
 
 
 def _must_be_paths(script: str, paths: bool) -> None:
@@ -187,15 +187,7 @@ def _of_functions(asked: Asked, folder: Path) -> Simulation:
     document, open_tasks = completed(settings, defaults)
     loaded = gather(document.check(Plan), document, folder)
     functions = Functions(learner, workflow, open_tasks)
-    return Simulation(
-        folder / f"{STUB}.yaml",
-        loaded,
-        found,
-        dealing(asked.partition, asked.sites),
-        asked.engine,
-        asked.threads,
-        functions,
-    )
+    return replace(_simulation(asked, folder / f"{STUB}.yaml", loaded, found), functions=functions)
 
 
 def _learner_and_workflow(asked: Asked) -> tuple[Callable[..., Any], Callable[..., Any] | None]:

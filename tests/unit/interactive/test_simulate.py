@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -267,6 +268,30 @@ def test_a_first_model_is_read_from_a_file(adder: Learner, tmp_path: Path) -> No
     assert run.model["w"].tolist() == [2.0, 2.0]
 
 
+def test_linear_algebra_has_as_many_threads_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+
+    class Looking:
+        def __init__(self, site: hanse.Site) -> None: ...
+
+        def parameters(self) -> dict[str, Any]:
+            return {"w": np.zeros(1)}
+
+        def train(self, parameters: Any, task: Any) -> hanse.TaskResult:
+            found.add(os.environ["OMP_NUM_THREADS"])
+            return hanse.TaskResult(1, {}, {"w": parameters["w"] + 1})
+
+        def evaluate(self, parameters: Any, task: Any) -> hanse.TaskResult:
+            return hanse.TaskResult(1)
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    hanse.simulate(Looking, {"a": None}, rounds=1)
+    hanse.simulate(Looking, {"a": None}, rounds=1, threads=2)
+
+    assert found == {"1", "2"}
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
 # ----------------------------------------------------------------- refused in words
 
 
@@ -296,6 +321,8 @@ def test_a_key_that_a_plan_file_cannot_have_is_refused_with_a_key_that_it_can(pl
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"threads": 0}, "threads=0 is not a number of threads"),
+        ({"threads": True}, "threads=True is not a number of threads"),
         ({"engine": "ray"}, "there is no engine 'ray' in this version"),
         ({"learner": print, "workflow": print}, "there are two workflows"),
         ({"learner": 3}, "learner= is a int"),

@@ -21,7 +21,7 @@ from tests.shelf import CODE, EXAMPLES, plan_of, write_tables
 from tests.unit.algorithms import runs
 from tests.unit.algorithms.evaluation import test_cross_site
 from tests.unit.algorithms.optimisation import test_fednova, test_scaffold
-from tests.unit.algorithms.personalisation import test_ditto, test_fine_tuning, test_ifca
+from tests.unit.algorithms.personalisation import test_ditto, test_fedper, test_fine_tuning, test_ifca
 from tests.unit.algorithms.statistics import test_standardise
 
 from hanse.algorithms.registry import ALGORITHMS
@@ -72,6 +72,10 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "cyclic": (_LINEAR, {"algorithm": "cyclic", "tasks": _CYCLIC}),
     "ditto": (test_ditto.CODE, {"algorithm": {"name": "ditto", "mu": 0.3}, "tasks": test_ditto.TASKS}),
     "fine_tuning": (test_fine_tuning.CODE, {"algorithm": "fine_tuning", "tasks": test_fine_tuning.TASKS}),
+    "fedper": (
+        test_fedper.CODE,
+        {"algorithm": {"name": "fedper", "tensors": ["head.*"]}, "tasks": test_fedper.TASKS},
+    ),
     "ifca": (
         test_ifca.CODE,
         {"algorithm": {"name": "ifca", "models": 2}, "tasks": {"train": test_ifca.TRAIN}},

@@ -1,6 +1,6 @@
 """Each algorithm by its plan: the same bits simulated and deployed, though an agent is killed in mid-round.
 
-FedBuff is not among them: its model follows from the order in which updates come.
+FedBuff is run at one site: its model follows from the order in which the updates of several come.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.integration.deployment import Deployment, deployed
+from tests.integration.deployment import Deployment, deployed, done
 from tests.shelf import CODE, EXAMPLES, plan_of, write_tables
 from tests.unit.algorithms import runs
 from tests.unit.algorithms.evaluation import test_cross_site
 from tests.unit.algorithms.optimisation import test_fednova, test_scaffold
-from tests.unit.algorithms.personalisation import test_ditto, test_fine_tuning, test_ifca
+from tests.unit.algorithms.personalisation import test_ditto, test_fedper, test_fine_tuning, test_ifca
 from tests.unit.algorithms.statistics import test_standardise
 
 from hanse.algorithms.registry import ALGORITHMS
@@ -72,6 +72,10 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "cyclic": (_LINEAR, {"algorithm": "cyclic", "tasks": _CYCLIC}),
     "ditto": (test_ditto.CODE, {"algorithm": {"name": "ditto", "mu": 0.3}, "tasks": test_ditto.TASKS}),
     "fine_tuning": (test_fine_tuning.CODE, {"algorithm": "fine_tuning", "tasks": test_fine_tuning.TASKS}),
+    "fedper": (
+        test_fedper.CODE,
+        {"algorithm": {"name": "fedper", "tensors": ["head.*"]}, "tasks": test_fedper.TASKS},
+    ),
     "ifca": (
         test_ifca.CODE,
         {"algorithm": {"name": "ifca", "models": 2}, "tasks": {"train": test_ifca.TRAIN}},
@@ -111,9 +115,9 @@ def _own_tasks(example: str) -> list[str]:
     return list(algorithm.keys(algorithm.settings.model_validate(settings))["tasks"])
 
 
-def simulated(plan: Path, data: Path, folder: Path) -> dict[str, Any]:
+def simulated(plan: Path, data: Path, folder: Path, sites: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "hanse", "simulate", str(plan), "--output", str(folder)]
-    command += [option for name in SITES for option in ("--site", name)]
+    command += [option for name in sites for option in ("--site", name)]
     command += ["--data", f"numbers={data}/{{site}}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert ended.returncode == 0, ended.stderr
@@ -121,11 +125,14 @@ def simulated(plan: Path, data: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
-def check_same_bits(federation: Deployment, plan: Path, folder: Path, task: str) -> None:
+def check_same_bits(
+    federation: Deployment, plan: Path, folder: Path, task: str, sites: Sequence[str] = SITES
+) -> None:
     """Run a plan, killing the agent of a site in the first round's `task`; and simulate it."""
     site = federation.sites["b"]
     site.hold(task, 1)
-    run = federation.submit_file(plan)
+    submitted = done("run", "submit", plan, "-d", federation.directory, "--sites", ",".join(sites))
+    run = federation.run(submitted.strip())
     site.held(run.run_id, task, 1)
     federation.agent("b").end(signal.SIGKILL)
     site.release()
@@ -136,7 +143,7 @@ def check_same_bits(federation: Deployment, plan: Path, folder: Path, task: str)
     for name, place in federation.sites.items():
         shutil.copytree(place.data, folder / "data" / name)
 
-    there = simulated(plan, folder / "data", folder / "out")
+    there = simulated(plan, folder / "data", folder / "out", sites)
 
     assert status.results == there["results"]
     assert (status.model.digest if status.model else None) == there["model"]
@@ -166,3 +173,13 @@ def test_an_algorithm_that_trains_a_model(federation: Deployment, tmp_path: Path
     file = written(tmp_path / "plan", runs.DATA + code, {"rounds": 3, **plan})
 
     check_same_bits(federation, file, tmp_path, "measure" if name == "standardise_then_train" else "train")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_fedbuff(federation: Deployment, tmp_path: Path) -> None:
+    plan = {"algorithm": {"name": "fedbuff", "buffer": 2, "lr": 0.5}, "rounds": 3, "tasks": _CYCLIC}
+
+    file = written(tmp_path / "plan", runs.DATA + _LINEAR, plan)
+
+    check_same_bits(federation, file, tmp_path, "train", ["b"])

@@ -28,6 +28,13 @@ class FedBuffSettings(Settings):
 
     buffer: int = Field(10, ge=1, le=100_000, description="Updates in one step of the model (K).")
     lr: float = Field(1.0, gt=0, description="Server learning rate.")
+    exchanges: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Most updates of one site in one step of the model, on average over the run; unset: "
+        "one more than `buffer`, which a single site could fill.",
+    )
 
 
 def fedbuff(federation: Federation) -> None:
@@ -66,7 +73,11 @@ def step(model: Parameters, buffer: Sequence[Update], lr: float) -> Parameters:
 
 
 def _keys(settings: FedBuffSettings) -> Keys:
-    return {"workflow": NAME, "options": {NAME: settings.model_dump()}}
+    return {
+        "workflow": NAME,
+        "options": {NAME: settings.model_dump(exclude={"exchanges"})},
+        "tasks": {"train": {"exchanges": settings.exchanges or settings.buffer + 1}},
+    }
 
 
 FEDBUFF = Algorithm(
@@ -78,4 +89,5 @@ FEDBUFF = Algorithm(
     stays="The data.",
     settings=FedBuffSettings,
     keys=_keys,
+    changes=("train",),
 )

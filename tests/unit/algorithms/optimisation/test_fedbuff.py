@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.unit.workflow.hosts import AGGREGATE, INDIVIDUAL, ScriptedHost, plan
 
-from hanse.algorithms.optimisation.fedbuff import fedbuff, step
+from hanse.algorithms.optimisation.fedbuff import FEDBUFF, FedBuffSettings, fedbuff, step
 from hanse.core.plan.exchange_limits import may_stream
 from hanse.core.values.update import Update
 from hanse.workflow.federation import Federation
@@ -55,6 +55,15 @@ def test_each_full_buffer_is_one_round() -> None:
 def test_a_plan_that_discloses_sums_only_is_refused() -> None:
     with pytest.raises(ValueError, match="needs `train` to disclose an update: `individual`"):
         plan(workflow="fedbuff", tasks={"train": {"discloses": AGGREGATE}})
+
+
+@pytest.mark.parametrize(("settings", "most"), [({"buffer": 4}, 5), ({"buffer": 4, "exchanges": 2}, 2)])
+def test_a_site_may_fill_the_buffer_by_itself_unless_the_plan_says_less(
+    settings: dict[str, int], most: int
+) -> None:
+    keys = FEDBUFF.keys(FedBuffSettings(**settings))
+
+    assert keys["tasks"]["train"]["exchanges"] == most
 
 
 def test_the_review_counts_the_exchanges_of_a_stream() -> None:

@@ -12,7 +12,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.varying import as_stated, problem_of_settings
 from hanse.core.values.groups import MARK, Groups, flattened
-from hanse.core.values.parameters import Parameters, not_finite, num_bytes, specs
+from hanse.core.values.parameters import Parameters, in_words, not_finite, num_bytes, specs
 from hanse.core.values.update import given
 from hanse.core.values.wording import named
 from hanse.errors import TaskError, WorkflowError
@@ -125,7 +125,7 @@ def checked_sent(plan: Plan, task: str, model: Parameters | None, groups: Groups
     if problem := problem_of_received(plan, task, received):
         raise WorkflowError(f"task {task!r} is asked with other groups than it receives: {problem}")
     if bad := not_finite(flat):
-        raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {bad!r}")
+        raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {in_words(bad)}")
     return sent
 
 

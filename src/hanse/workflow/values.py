@@ -161,6 +161,12 @@ def check_results(together: Groups, most: int) -> None:
                 f"{name[:80]!r} is not a name of a result: write 1 to 63 letters, digits, _ . and -, a "
                 "letter first"
             )
+        arrays = value.values() if isinstance(value, Mapping) else [value]
+        if other := [array.dtype.name for array in arrays if array.dtype.kind in "OUSTMmc"]:
+            raise WorkflowError(
+                f"the result {name!r} is of {other[0]}: no number that a file of tensors has",
+                mend="Text belongs in `options`; of a complex number, give both parts.",
+            )
     if len(together) > MAX_RESULTS:
         raise WorkflowError(f"the run has {len(together)} results; at most {MAX_RESULTS} are kept")
     size = num_bytes(flattened(together))

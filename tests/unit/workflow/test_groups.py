@@ -278,6 +278,9 @@ class TestCommit:
             ({"a": {}}, "the result 'a' is a table without arrays"),
             ({"a": {"x/y": np.zeros(1)}}, "the result 'a' is a table without arrays, or one whose arrays"),
             ({"a": ["text"]}, "group 'a' is a list"),
+            ({"a": np.array(["text"])}, "the result 'a' is of str"),
+            ({"a": {"b": np.array([object()])}}, "the result 'a' is of object"),
+            ({"a": np.zeros(2, np.complex64)}, "the result 'a' is of complex64"),
             ({"a": np.zeros(11, np.uint8)}, "the results have 11 bytes; by the plan they have at most 10"),
         ],
     )

@@ -98,9 +98,10 @@ def checked_groups(groups: Any, doing: str) -> dict[str, Group]:
     for name, value in list(groups.items()):
         text = _name(name, doing)
         if isinstance(value, Mapping):
-            checked[text] = checked_arrays(dict(value), f"{doing}: group {text!r}", "array")
+            table = {key: _as_array(number) for key, number in value.items()}
+            checked[text] = checked_arrays(table, f"{doing}: group {text!r}", "array")
             continue
-        plain = np.asarray(value) if isinstance(value, int | float) else value
+        plain = _as_array(value)
         if not isinstance(plain, np.ndarray | np.generic | LazyTensor):
             raise TaskError(
                 f"{doing}: group {text!r} is {a_kind_of(value)}",
@@ -110,6 +111,10 @@ def checked_groups(groups: Any, doing: str) -> dict[str, Group]:
             raise TaskError(f"{doing}: group {text!r} has masked numbers", mend="Give it filled().")
         checked[text] = checked_arrays({"": plain}, doing)[""]
     return checked
+
+
+def _as_array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, int | float) else value
 
 
 def checked_arrays(parameters: Any, doing: str, noun: str = "parameter") -> dict[str, Array]:

@@ -79,7 +79,7 @@ class TestSent:
     def test_numbers_are_arrays_without_dimensions(self) -> None:
         host, round = opened()
 
-        round.sum("measure", groups=SENT | {"table": {"n": np.int64(3), "sum": np.zeros(2)}})
+        round.sum("measure", groups=SENT | {"table": {"n": 3, "sum": np.zeros(2)}})
 
         table = host.asked[0].groups["table"]
         assert isinstance(table, dict)
@@ -102,7 +102,11 @@ class TestSent:
             (SENT | {"edges": [0.0, 1.0]}, "group 'edges' is a list"),
             (SENT | {"edges": "ab"}, "group 'edges' is a str"),
             (SENT | {"table": {"n": np.int64(3)}}, "array 'sum' of group 'table' is missing"),
-            (SENT | {"table": TABLE | {"n": 3.0}}, "group 'table': array 'n' is a float"),
+            (
+                SENT | {"table": TABLE | {"n": 3.0}},
+                "array 'n' of group 'table' is float64, and should be int64",
+            ),
+            (SENT | {"table": TABLE | {"n": "3"}}, "group 'table': array 'n' is a str"),
             (SENT | {"table": TABLE | {"sum": np.zeros(3)}}, r"has the shape (3,): p is 2"),
             (SENT | {"edges": np.array([0, np.nan])}, "a NaN or an infinity in group 'edges'"),
             (

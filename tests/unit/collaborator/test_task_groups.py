@@ -344,6 +344,7 @@ def test_a_worker_gives_its_learner_the_groups_and_checks_what_comes(
         update=str(tmp_path / "update.safetensors"),
         groups=tuple(str(tmp_path / f"{name}.safetensors") for name in ("control", "edges")),
         settings={"scale": 2.0},
+        counted=0,
     )
 
     report = TaskHost(setup).carry_out(order)

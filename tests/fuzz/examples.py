@@ -38,6 +38,7 @@ from hanse.wire.messages.runs import (
 from hanse.wire.messages.sites import (
     AnswerRequest,
     Assignment,
+    GroupFile,
     JournalHeadReply,
     JournalHeadRequest,
     ModelDelta,
@@ -158,6 +159,9 @@ ASSIGNMENT: dict[str, Any] = {
     "deadline_ms": 5,
     "roster": D,
     "delta": {"base": "1" * 64, "digest": "2" * 64, "size": 5},
+    "groups": {"control": {"digest": "3" * 64, "size": 5}},
+    "settings": {"lr": 0.5, "depth": 3},
+    "cells": ["north"],
 }
 SUSPENSION = {"reason": "it failed", "reinstatement_round": None, "reinstatement_ms": 5}
 WORK = {
@@ -196,6 +200,9 @@ OUTCOME = {
     "log_tail": "",
     "journal": HEAD,
     "roster": D,
+    "groups": {"control": "3" * 64},
+    "settings": {"lr": 0.5, "depth": 3},
+    "cells": ["north"],
 }
 STATEMENT = {"body": OUTCOME, "key": "AAAA", "signature": "AAAA"}
 ENROLMENT = {
@@ -232,6 +239,7 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     Certificates: {"certificate": "PEM", "authority": "PEM"},
     NextRequest: {"known": "1", "wait_s": 30.0},
     ModelDelta: ASSIGNMENT["delta"],
+    GroupFile: ASSIGNMENT["groups"]["control"],
     Assignment: ASSIGNMENT,
     RunWork: WORK,
     Work: {"version": "1", "runs": [WORK], "restored": RECORDED},

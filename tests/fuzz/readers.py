@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.journals import NOW, NOW_MS, PLAN, RUN
 
 from hanse.aggregator.run_worker.protocol import read_call
 from hanse.collaborator.receipts.store import ReceiptStore
+from hanse.collaborator.task_inputs import check_group_file, received
 from hanse.collaborator.task_worker.protocol import read_report
 from hanse.config.dialect import DialectError, dump, parse
 from hanse.config.document import Document
@@ -26,20 +28,26 @@ from hanse.control import signers as signers_file
 from hanse.control.audit import verify
 from hanse.control.receipts import check_receipts
 from hanse.core.journal.membership import join, members, read_membership_event
-from hanse.core.plan.group_tensors import Received
+from hanse.core.plan.group_tensors import Received, problem_of_received
 from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.policy import Policy, decide
+from hanse.core.plan.transforms import Compression
 from hanse.core.run.events import read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.values.canonical import canonical_json, sha256
+from hanse.core.values.groups import flattened
 from hanse.core.values.roster import RosterProof, check_place
 from hanse.core.values.safe_text import is_safe, last_lines, outgoing_line
 from hanse.core.values.schema import Strict
+from hanse.core.values.update import Aggregate, Update
 from hanse.errors import ConfigError, HanseError, TrustError
 from hanse.pki import certificates, enrolment, enrolment_file, key_statements, keys, signing_key
 from hanse.pki.receipts import verify_acknowledgement
 from hanse.sandbox import async_channel, channel
+from hanse.updates.aggregate_file import opened_aggregate
 from hanse.updates.drafts import FileDraft
+from hanse.updates.incoming import check_incoming, fold
 from hanse.updates.origin import Origin
 from hanse.updates.outgoing import Outgoing, release
 from hanse.updates.residuals import Residuals
@@ -144,6 +152,44 @@ def update(data: bytes) -> None:
     file = UpdateFile(digest=sha256(data), size=len(data))
     outgoing = Outgoing(5, {"loss": 0.5}, FileDraft(_written(data), file, str(origin), 1 << 20))
     release(outgoing, origin, Residuals(scratch() / "residuals"))
+
+
+@functools.cache
+def grouped_plan() -> Plan:
+    """A plan whose task receives and discloses groups."""
+    from tests.fuzz.seeds import GROUPED
+
+    return Plan.model_validate(parse(GROUPED).value)
+
+
+def grouped_update(data: bytes) -> None:
+    """As `update`, of groups, and opened as an aggregator opens it."""
+    plan = grouped_plan()
+    edges = {"@edges": np.array([-1.0, 0, 1])}
+    uncompressed = plan.model_copy(update={"compression": Compression()})
+    origin = Origin(uncompressed, "count", "a", 1, Received(None, tensors.specs(edges)))
+    path = _written(data)
+    check_incoming(tensors.open_file(path), origin)
+    answer = Update("a", 5, {}, tensors.open_file(path))
+    found = fold(uncompressed, "count", [answer, replace(answer, site="b")])
+    assert set(found.groups) == {"counts", "scores"}
+    assert set(found.each["edges"]) == {"a", "b"}
+    for array in flattened(found.groups).values():
+        np.array(array)
+
+
+def group_file(data: bytes) -> None:
+    """The file of a group, as an agent takes it."""
+    path = _written(data)
+    check_group_file("edges", path)
+    problem_of_received(grouped_plan(), "count", received(None, [path]))
+
+
+def aggregate(data: bytes) -> None:
+    """The file of an aggregate, as a run worker opens it."""
+    found = tensors.decode(data)
+    opened = opened_aggregate(Aggregate(5, {}, {}, ("a", "b")), found, grouped=True)
+    assert set(flattened(opened.groups)) <= set(found)
 
 
 def manifest(data: bytes) -> None:

@@ -13,7 +13,14 @@ from tests.fuzz.readers import model
 from tests.fuzz.target import json_bytes
 from tests.fuzz.world import things
 from tests.parties import signing_key
+from tests.unit.core.run.runs import MODEL, Driver
 
+from hanse.config.dialect import parse
+from hanse.core.run.decide import Command
+from hanse.core.run.events import event_body
+from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
+from hanse.core.run.tasks import AcceptResult
+from hanse.core.values.ask_inputs import AskInputs
 from hanse.core.values.statements import SignedStatement
 from hanse.pki import certificates
 from hanse.pki.key_statements import enrolment_of, rotation_of
@@ -52,6 +59,33 @@ tasks:
       metrics: ["loss"]
 keep_best: {metric: loss, mode: min}
 """
+GROUPED = """\
+name: grouped
+code: [heart.py]
+learner: heart:learner
+workflow: heart:workflow
+initial_model: workflow
+rounds: 2
+options: {p: 2}
+dimensions: {bins: 4}
+cells: {north: [a, b], south: [c, d]}
+cohort: {cell_minimum: 2, minimum: 2}
+max_result_bytes: 1000
+groups:
+  control: {like: model, tensors: [weight], dtype: float64}
+  edges: {float64: [bins], range: [-1, 1]}
+  counts: {n: {int64: [bins]}, sum: {float64: [p, 2]}}
+  scores: {pooled: binary, bins: 16}
+tasks:
+  train:
+    receives: [model, control]
+    varies: {lr: [0.001, 0.1], depth: [1, 3]}
+    discloses: {update: aggregate, aggregated_by: aggregator, groups: {control: median}}
+  count:
+    receives: [edges]
+    discloses: {aggregated_by: aggregator, groups: {counts: total, scores: total, edges: individual}}
+compression: {upload: [int8, zstd], groups: [control]}
+"""
 SITE = """\
 name: a
 federation: north
@@ -73,12 +107,50 @@ limits: {max_blob: 20GB}
 OPERATOR = "name: a\nfederation: north\naggregator: https://[::1]:8443\nproxy: http://proxy:3128\n"
 
 
+def plans() -> Sequence[bytes]:
+    return [PLAN.encode(), GROUPED.encode()]
+
+
 def event_lists() -> Sequence[bytes]:
     journals = (things().journal, (KEPT_0_1 / "export" / "eventful-1" / "journal.jsonl").read_bytes())
     return [
         json_bytes([{"kind": line["kind"], "body": line["body"]} for line in unpack_lines(journal)[1:-1]])
         for journal in journals
-    ]
+    ] + [json_bytes(grouped_events())]
+
+
+def grouped_events() -> list[dict[str, Any]]:
+    """A round of a run with groups, settings, cells and results."""
+    driver = Driver("abcd", **parse(GROUPED).value).started()
+    first = AskInputs({"edges": "e" * 64}, cells=("north",))
+    second = AskInputs({"control": "f" * 64}, {"lr": 0.05, "depth": 2})
+    commands: tuple[Command, ...] = (
+        OpenRound(0),
+        Commit(0, MODEL),
+        OpenRound(1),
+        OpenExchange(1, 0, "count", None, inputs=first),
+        *(AcceptResult(1, site, 0, {}, "c" * 64) for site in "ab"),
+        RecordAggregate(1, ("a", "b"), 0, "d" * 64),
+        OpenExchange(1, 1, "train", MODEL, inputs=second),
+        *(AcceptResult(2, site, 5, {}, "c" * 64) for site in "abcd"),
+        Commit(1, MODEL, results={"counts": "b" * 64}),
+    )
+    for command in commands:
+        driver.do(command)
+    return [{"kind": event.kind, "body": event_body(event)} for event, _ in driver.history]
+
+
+def grouped_updates() -> Sequence[bytes]:
+    """What a site sends of a task with groups, and a file of groups that it is sent."""
+    counts = {"@counts/n": np.arange(3), "@counts/sum": np.ones((2, 2)), "@edges": np.array([-1.0, 0, 1])}
+    scores = {"@scores": np.ones((2, 16), np.int64)}
+    return [tensors.encode(counts | scores), tensors.encode({"@edges": np.array([-1.0, 0, 1])})]
+
+
+def aggregates() -> Sequence[bytes]:
+    """Files of aggregates: update, combined groups, and each site's individual ones."""
+    each = {"@@a/edges": np.zeros(3), "@@a/point/x": np.ones(1), "@@b/edges": np.ones(3)}
+    return [tensors.encode({"weight": np.zeros(2), "@counts/n": np.arange(3), "@edges": np.ones(2), **each})]
 
 
 def signers() -> Sequence[bytes]:
@@ -142,6 +214,7 @@ def call_frames() -> Sequence[bytes]:
         "model": {"ref": "0" * 64},
         "sites": ["a"],
     }
+    beside = {"groups": {"control": "g-0.safetensors"}, "settings": {"lr": 0.5}, "cells": ["north"]}
     commit = {
         "call": "commit",
         "round_number": 1,
@@ -151,6 +224,7 @@ def call_frames() -> Sequence[bytes]:
     }
     return [
         pack_frames([{"call": "standing"}, {"call": "open_round", "round_number": 1}, ask]),
+        pack_frames([{**ask, "model": {}, **beside}, {**commit, "consumed": [], "results": {"r": "r-0"}}]),
         pack_frames([{**commit, "consumed": [1]}, {"call": "next", "task": "train", "taken": [1]}]),
         pack_frames([{"call": "finish"}, {"call": "fail", "error": "task", "reason": "no"}]),
         pack_frames([{"call": "fail", "error": "task", "reason": UNPRINTABLE}]),
@@ -163,7 +237,7 @@ def texts() -> Sequence[bytes]:
 
 
 YAML = (
-    *(PLAN, SITE, AGGREGATOR, OPERATOR),
+    *(PLAN, GROUPED, SITE, AGGREGATOR, OPERATOR),
     "a: |\n  text\n  more\nb: >-\n  folded\n? explicit\n: 'it''s'\nc: \"\\u00e4\\x41\\n\"\n",
     "%YAML 1.2\n---\n- [1, -2, .5, 1e-5, ~, true]\n- {a: b, c: {d: [e]}}\n- - x\n  - y\n...\n",
 )

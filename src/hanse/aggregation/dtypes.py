@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.core.values.parameters import Array, Parameters, is_floating, mismatch, specs
+from hanse.core.values.parameters import Array, Parameters, in_words, is_floating, mismatch, specs
 from hanse.errors import UpdateError
 
 
@@ -38,7 +38,7 @@ def check_dtypes(update: Parameters, what: str) -> None:
     for name, spec in specs(update).items():
         dtype = update[name].dtype
         if not (is_floating(dtype) or dtype.kind in "iub"):
-            raise UpdateError(f"tensor {name!r} has dtype {spec.dtype}, of which no {what} can be taken")
+            raise UpdateError(f"{in_words(name)} has dtype {spec.dtype}, of which no {what} can be taken")
 
 
 def misfit(number: int, count: int, problem: str) -> UpdateError:

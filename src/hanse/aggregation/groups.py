@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hanse.aggregation.dtypes import check_alike
 from hanse.aggregation.fold import lazy_weighted_mean
 from hanse.aggregation.registry import combine
 from hanse.aggregation.running_mean import RunningMean
+from hanse.core.plan.robust_rules import AnyRobustRule
 from hanse.core.plan.tasks import GroupRule
 from hanse.core.values.groups import Group, Groups, group_of, nested
 from hanse.core.values.lazy import LazyTensor, flat_reader
-from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, in_words, mismatch, specs
 from hanse.errors import UpdateError
 
 Rules = Mapping[str, GroupRule]
@@ -57,6 +57,7 @@ class GroupFold:
         self._sites: list[tuple[str, int]] = []
         self._kept: list[dict[str, Array]] = []
         """Tensors of each site that are needed at the end."""
+        self._first: dict[str, TensorSpec] | None = None
         self._totals: dict[str, Array] = {}
         self._means = {rule: RunningMean() for rule in ("mean", "weighted_mean")}
 
@@ -69,9 +70,11 @@ class GroupFold:
             tensors: The tensors of its groups, named `@group` or `@group/array`.
 
         Raises:
-            UpdateError: A total of whole numbers is too large for their dtype; names the tensor.
+            UpdateError: A total of whole numbers is too large for their dtype; names the tensor. Or its
+                tensors are others than those of the first site.
         """
         self._sites.append((site, num_examples))
+        self._check_like_the_first(tensors)
         if not self._streamed:
             self._kept.append(dict(tensors))
             return
@@ -93,7 +96,8 @@ class GroupFold:
         """Combine the groups of all sites.
 
         Raises:
-            UpdateError: Sites gave different tensors; a weighted mean has no examples.
+            QuorumError: Fewer sites than a robust rule needs.
+            UpdateError: No site has answered; a weighted mean has no examples.
         """
         if not self._sites:
             raise UpdateError("nothing to aggregate: no site has answered")
@@ -101,12 +105,18 @@ class GroupFold:
         for group, rule in self._rules.items():
             if not isinstance(rule, str):  # the tensors of one group are one vector
                 kept = self._of(group)
-                folded |= combine(rule, kept, [1] * len(kept)) if kept[0] else {}
+                folded |= _robust(rule, kept) if kept[0] else {}
         for name in ("total", "mean", "weighted_mean"):
             groups = [group for group, rule in self._rules.items() if rule == name]
             folded |= self._folded(name, self._of(*groups)) if groups else {}
         alone = [group for group, rule in self._rules.items() if rule == "individual"]
         return Combined(nested(folded), self._each(self._of(*alone)))
+
+    def _check_like_the_first(self, tensors: Parameters) -> None:
+        found = specs(tensors)
+        self._first = self._first or found
+        if problem := mismatch(found, self._first):
+            raise UpdateError(f"the groups of {self._sites[-1][0]} do not fit the first: {problem}")
 
     def _of(self, *groups: str) -> list[dict[str, Array]]:
         """The tensors of some groups, of each site."""
@@ -123,7 +133,6 @@ class GroupFold:
         if not kept[0]:
             return {}
         if rule == "total":
-            check_alike(kept, "total")
             return {name: _lazy_total(name, [tensors[name] for tensors in kept]) for name in kept[0]}
         examples = [count if rule == "weighted_mean" else 1 for _, count in self._sites]
         return lazy_weighted_mean(kept, examples)
@@ -144,6 +153,29 @@ class GroupFold:
         for begin in range(0, array.size, step):
             end = min(begin + step, array.size)
             _add(flat[begin:end], read(begin, end), name)
+
+
+def _robust(rule: AnyRobustRule, values: Sequence[Parameters]) -> dict[str, Array]:
+    """Combine values, not differences, by a robust rule.
+
+    Rules take unsigned numbers for differences, of which the largest stand for negative ones: values are
+    given to them as signed numbers, in which they fit.
+    """
+    wide = [{name: _signed(array) for name, array in tensors.items()} for tensors in values]
+    found = combine(rule, wide, [1] * len(wide))
+    return {name: _with_dtype(array, values[0][name].dtype) for name, array in found.items()}
+
+
+def _signed(array: Array) -> Array:
+    return _with_dtype(array, np.dtype(np.int64)) if array.dtype.kind == "u" else array
+
+
+def _with_dtype(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The same numbers, converted where they are read."""
+    if array.dtype == dtype or dtype.kind not in "iu":
+        return array
+    read, block = flat_reader(array)
+    return LazyTensor(array.shape, dtype, lambda begin, end: read(begin, end).astype(dtype), block).as_array
 
 
 def _lazy_total(name: str, arrays: Sequence[Array]) -> Array:
@@ -176,11 +208,11 @@ def _add(total: Array, values: Array, name: str) -> None:
         grew = total >= before
         if not np.array_equal(grew, values >= 0):  # it wrapped around
             raise UpdateError(
-                f"the total of {name!r} over the sites is too large for {total.dtype.name}",
+                f"the total of {in_words(name)} over the sites is too large for {total.dtype.name}",
                 mend="Declare the group with a wider dtype, such as int64.",
             )
         return
     with np.errstate(over="ignore"):
         np.add(total, values.astype(np.float64, copy=False), out=total)
     if not np.isfinite(total).all():
-        raise UpdateError(f"the total of {name!r} over the sites is too large for float64")
+        raise UpdateError(f"the total of {in_words(name)} over the sites is too large for float64")

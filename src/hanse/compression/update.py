@@ -24,7 +24,7 @@ from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.transforms import SEGMENT, Compression
 from hanse.core.values.groups import MARK, group_of
 from hanse.core.values.lazy import LazyTensor
-from hanse.core.values.parameters import Array, Parameters, TensorSpec, mismatch, not_finite, specs
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, in_words, mismatch, not_finite, specs
 from hanse.core.values.seeds import derive
 from hanse.errors import DisclosureError, UpdateError
 
@@ -53,9 +53,16 @@ class UpdateCodec:
     Immutable; may be used from any thread.
     """
 
-    def __init__(self, compression: Compression) -> None:
+    def __init__(self, compression: Compression, *, grouped: bool = True) -> None:
+        """Read the list.
+
+        Args:
+            compression: Of the plan.
+            grouped: Whether the plan has groups, whose tensors have names of their own.
+        """
         self._chain = make_chain(compression.upload)
         self._smallest = compression.smallest
+        self._grouped = grouped
         self._groups = frozenset(compression.groups)
         self.error_feedback = compression.error_feedback
 
@@ -63,7 +70,7 @@ class UpdateCodec:
         """Codec of a tensor; None for a tensor that travels as it is."""
         size = math.prod(spec.shape)
         real = spec.dtype.startswith(("float", "bfloat"))
-        group = group_of(name) if name.startswith(MARK) else None
+        group = group_of(name) if self._grouped and name.startswith(MARK) else None
         lossy = real and (group is None or group in self._groups)
         # Whole numbers and truth values lose nothing: they count things, and choose.
         chain = self._chain if lossy else Chain((), self._chain.level)
@@ -95,7 +102,7 @@ class UpdateCodec:
                 yield self._encode(name, codec, array, derive(seed, tied.first(name, array)), before)
             except UpdateError as error:
                 raise UpdateError(
-                    f"tensor {name!r} cannot be compressed: {error.message}", mend=error.mend
+                    f"{in_words(name)} cannot be compressed: {error.message}", mend=error.mend
                 ) from error
 
     def check(self, encoded: Parameters, expected: Mapping[str, TensorSpec], seed: int, what: str) -> None:
@@ -118,7 +125,7 @@ class UpdateCodec:
             if codec is None:
                 problem = problem or mismatch(found, {name: spec})
             elif codec.problem(found[name]):
-                problem = problem or f"tensor {name!r} {codec.problem(found[name])}"
+                problem = problem or f"{in_words(name)} {codec.problem(found[name])}"
         if problem:
             raise DisclosureError(f"the update of {what} is not what the plan declares: {problem}")
         for name, spec in expected.items():
@@ -126,7 +133,7 @@ class UpdateCodec:
             if codec is not None:
                 _check_content(codec, name, encoded[name], derive(seed, name), what)
             elif not_finite({name: encoded[name]}):
-                raise UpdateError(f"the update of {what} has a NaN or an infinity in tensor {name!r}")
+                raise UpdateError(f"the update of {what} has a NaN or an infinity in {in_words(name)}")
 
     def decode(
         self, encoded: Parameters, expected: Mapping[str, TensorSpec], seed: int
@@ -203,7 +210,7 @@ def _check_content(codec: TensorCodec, name: str, encoded: Array, seed: int, wha
         for index, segment in enumerate(codec.split(encoded)):
             codec.decode(segment, index, seed)
     except UpdateError as error:
-        raise UpdateError(f"the update of {what} is unusable in tensor {name!r}: {error.message}") from error
+        raise UpdateError(f"the update of {what} is unusable in {in_words(name)}: {error.message}") from error
 
 
 def upload_codec(plan: Plan, task: str) -> UpdateCodec | None:
@@ -213,4 +220,4 @@ def upload_codec(plan: Plan, task: str) -> UpdateCodec | None:
     """
     if task == INITIALISE or not plan.compression.upload:
         return None
-    return UpdateCodec(plan.compression)
+    return UpdateCodec(plan.compression, grouped=bool(plan.groups))

@@ -15,7 +15,7 @@ from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
 from hanse.core.values.significant import MOST_DIGITS
-from hanse.core.values.wording import counted, visible
+from hanse.core.values.wording import counted, named, visible
 
 
 def describe(manifest: Manifest, digest: str) -> str:
@@ -104,7 +104,7 @@ def _leaves(plan: Plan) -> list[str]:
         ]
     return [
         *lines,
-        *_compressed(plan.compression),
+        *_compressed(plan.compression, grouped=bool(plan.groups)),
         "When a task fails:",
         "  - that it failed and with what kind of error; the error's message and the last lines that the",
         "    code printed only as far as `failures` in site.yaml lets them.",
@@ -120,7 +120,7 @@ def _how_often(plan: Plan, task: str) -> str:
     return f"at most in {counted(most_in_round(plan, task), 'exchange')} of a round, {in_run}"
 
 
-def _compressed(compression: Compression) -> list[str]:
+def _compressed(compression: Compression, *, grouped: bool) -> list[str]:
     """How updates leave, which discloses no more than what they are made of."""
     if not compression.upload:
         return []
@@ -129,6 +129,10 @@ def _compressed(compression: Compression) -> list[str]:
         "How updates leave, compressed by the site's agent:",
         f"  - {steps}; tensors of fewer than {compression.smallest:,} numbers as they are",
     ]
+    if grouped:
+        listed = named(list(compression.groups))
+        lossy = f"of groups, those of {listed} alone; all others lose nothing"
+        lines.append(f"  - {lossy if listed else 'groups lose nothing'}")
     if compression.error_feedback:
         lines.append("  - what that leaves out stays at the site, and is added to its next update")
     return lines

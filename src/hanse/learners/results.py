@@ -98,34 +98,46 @@ def checked_groups(groups: Any, doing: str) -> dict[str, Group]:
     for name, value in list(groups.items()):
         text = _name(name, doing)
         if isinstance(value, Mapping):
-            checked[text] = checked_arrays(dict(value), f"{doing}: group {text!r}")
+            table = {key: _as_array(number) for key, number in value.items()}
+            checked[text] = checked_arrays(table, f"{doing}: group {text!r}", "array")
             continue
-        plain = np.asarray(value) if isinstance(value, int | float) else value
+        plain = _as_array(value)
         if not isinstance(plain, np.ndarray | np.generic | LazyTensor):
             raise TaskError(
                 f"{doing}: group {text!r} is {a_kind_of(value)}",
                 mend="Give a NumPy array, or a dict of them.",
             )
-        checked[text] = checked_arrays({"": plain}, f"{doing}: group {text!r}")[""]
+        if is_masked(plain):
+            raise TaskError(f"{doing}: group {text!r} has masked numbers", mend="Give it filled().")
+        checked[text] = checked_arrays({"": plain}, doing)[""]
     return checked
 
 
-def checked_arrays(parameters: Any, doing: str) -> dict[str, Array]:
+def _as_array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, int | float) else value
+
+
+def checked_arrays(parameters: Any, doing: str, noun: str = "parameter") -> dict[str, Array]:
     """Parameters as NumPy arrays by name, not copied.
+
+    Args:
+        parameters: Whatever was given for them.
+        doing: The task's name, for the error.
+        noun: What one of them is called in the error.
 
     Raises:
         TaskError: A name is no text or a value no array, or a masked one; says which.
     """
     if not isinstance(parameters, Mapping):
-        raise TaskError(f"{doing}: parameters must be arrays by name, got {a_kind_of(parameters)}")
+        raise TaskError(f"{doing}: {noun}s must be arrays by name, got {a_kind_of(parameters)}")
     # Once: the user's own mapping may give others the second time.
     items = [(_name(name, doing), value) for name, value in parameters.items()]
     for name, value in items:
         # A NumPy scalar is what arithmetic makes of an array without dimensions.
         if not isinstance(value, np.ndarray | np.generic | LazyTensor):
-            raise TaskError(f"{doing}: parameter {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
+            raise TaskError(f"{doing}: {noun} {name!r} is {a_kind_of(value)}", mend="Give a NumPy array.")
         if is_masked(value):
-            raise TaskError(f"{doing}: parameter {name!r} has masked numbers", mend="Give it filled().")
+            raise TaskError(f"{doing}: {noun} {name!r} has masked numbers", mend="Give it filled().")
     return {
         name: value.as_array if isinstance(value, LazyTensor) else np.asarray(value) for name, value in items
     }

@@ -32,7 +32,7 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.safe_text import last_lines, one_line
 from hanse.core.values.update import Aggregate, Update, given
-from hanse.errors import HanseError, TaskError, rebuild
+from hanse.errors import HanseError, QuorumError, TaskError, UpdateError, rebuild
 from hanse.learners.failures import MAX_LOG_TAIL, workflow_failure
 from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
 from hanse.storage.base import Journal
@@ -174,14 +174,25 @@ class SimulationHost:
     def sum(self, request: Request) -> Aggregate:
         """Have each site perform the task; the aggregate of the answers."""
         exchange = self._exchange(request, individually=request.sites is not None)
-        aggregate = fold(self.plan, request.task, self._answers(exchange), streamed=True)
-        check_sum(self.plan, self.run.exchanges[exchange.number])
+        aggregate = self._folded(exchange)
         digest = None
         if has_arrays(aggregate):
             tensors, digest = self._copied(aggregate_file(aggregate))
             grouped = bool(disclosure_of(self.plan, request.task).groups)
             aggregate = opened_aggregate(aggregate, tensors, grouped=grouped)
         self._execute(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
+        return aggregate
+
+    def _folded(self, exchange: Exchange) -> Aggregate:
+        answers = self._answers(exchange)
+        try:
+            aggregate = fold(self.plan, exchange.task, answers, streamed=True)
+        except (QuorumError, UpdateError):
+            if self.run.phase is Phase.RUNNING:
+                _exhaust(answers)  # an aggregator sums when all have answered
+                check_sum(self.plan, self.run.exchanges[exchange.number])
+            raise
+        check_sum(self.plan, self.run.exchanges[exchange.number])
         return aggregate
 
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
@@ -205,7 +216,8 @@ class SimulationHost:
         results = {name: self._keep(flattened({name: value})) for name, value in request.results.items()}
         consumed = (*request.consumed, *dead_exchanges(self.run))
         self._execute(Commit(request.round_number, model, dict(request.metrics), state, consumed, results))
-        self._forget()
+        needed = _needed(self.run)
+        self._kept = {digest: value for digest, value in self._kept.items() if digest in needed}
         if self._committed is not None and request.round_number:
             self._committed(self.run, self.tensors)
         return self.standing()
@@ -240,8 +252,7 @@ class SimulationHost:
         The arrays of an answer hold until the next.
         """
         sites = exchange.unanswered
-        digests = {*exchange.inputs.groups.values()} | ({exchange.model.digest} if exchange.model else set())
-        inputs = {digest: self._kept[digest] for digest in digests}
+        inputs = {digest: self._kept[digest] for digest in _sent(exchange)}
         answers = self._engine.perform(self._asks(exchange, sites), inputs)
         for site in sites:
             # In no variable of this function: the arrays would outlast their use.
@@ -256,8 +267,7 @@ class SimulationHost:
         Raises:
             TaskError: The model is not the one that sites were asked to start from.
         """
-        model = exchange.model
-        for digest in (*([] if model is None else [model.digest]), *exchange.inputs.groups.values()):
+        for digest in _sent(exchange):
             if digest_of(self._kept[digest], self.plan.digests) != digest:
                 raise TaskError(
                     "the plan's code changed, in place, the parameters or groups that task "
@@ -304,16 +314,23 @@ class SimulationHost:
         self._kept.setdefault(digest, copy)
         return digest
 
-    def _forget(self) -> None:
-        """Discard what no commit and no open exchange needs any more."""
-        run = self.run
-        models = {run.model, run.best.model if run.best else None}
-        models |= {exchange.model for exchange in run.exchanges.values()}
-        needed = {run.state, *run.results.values(), *(model.digest for model in models if model is not None)}
-        needed |= {
-            digest for exchange in run.exchanges.values() for digest in exchange.inputs.groups.values()
-        }
-        self._kept = {digest: value for digest, value in self._kept.items() if digest in needed}
+
+def _sent(exchange: Exchange) -> tuple[str, ...]:
+    """Digests of the model and the groups that the sites of an exchange receive."""
+    model = () if exchange.model is None else (exchange.model.digest,)
+    return (*model, *exchange.inputs.groups.values())
+
+
+def _needed(run: Run) -> set[str | None]:
+    """Digests of what a run refers to."""
+    committed = {run.model, run.best.model if run.best else None}
+    needed = {run.state, *run.results.values(), *(model.digest for model in committed if model)}
+    return needed | {digest for exchange in run.exchanges.values() for digest in _sent(exchange)}
+
+
+def _exhaust(answers: Iterator[Update]) -> None:
+    for _ in answers:
+        pass
 
 
 def _call(workflow: Callable[[Federation], None], federation: Federation) -> None:

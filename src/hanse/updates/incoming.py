@@ -9,12 +9,12 @@ from dataclasses import replace
 from hanse.aggregation.groups import GroupFold
 from hanse.aggregation.registry import aggregate, aggregate_streamed
 from hanse.compression.update import upload_codec
-from hanse.core.plan.disclosure import check_tensors, disclosure_of
+from hanse.core.plan.disclosure import check_ranges, check_tensors, disclosure_of
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
-from hanse.core.values.groups import nested, only_groups, without_groups
+from hanse.core.values.groups import group_of, nested, only_groups, without_groups
 from hanse.core.values.parameters import Parameters, TensorSpec
 from hanse.core.values.update import Aggregate, Update
 from hanse.storage.base import BlobStore
@@ -38,6 +38,11 @@ def check_incoming(update: Parameters, origin: Origin) -> None:
         check_tensors(update, origin.received, origin.plan, origin.task, str(origin))
     else:
         codec.check(update, origin.expected, origin.seed, str(origin))
+        decoded = only_groups(codec.decode(update, origin.expected, origin.seed))
+        # Lossy steps may round what lies at the edge of a range beyond it.
+        lossy = origin.plan.compression.groups
+        exact = {name: array for name, array in decoded.items() if group_of(name) not in lossy}
+        check_ranges(exact, origin.plan, str(origin))
 
 
 def open_incoming(update: Parameters, origin: Origin) -> Parameters:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from hanse.core.values.groups import Group, Groups
 from hanse.core.values.parameters import Array
 from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
+
+_USER_DEFINED = 256
+"""Number of the first dtype that NumPy itself does not have, `NPY_USERDEF` in its headers."""
 
 
 def write_results(folder: Path, results: Groups) -> dict[str, tuple[Path, ...]]:
@@ -36,7 +41,7 @@ def write_results(folder: Path, results: Groups) -> dict[str, tuple[Path, ...]]:
         columns = _columns(name, value)
         path = folder / f"{name}.npz"
         with file_errors(f"write {path}"), writing(path) as file:
-            np.savez(file, allow_pickle=False, **{key: np.asarray(array) for key, array in columns.items()})
+            _write_npz(file, columns)
         written[name] = (path,)
         if is_table(columns):
             written[name] = (path, _write_csv(folder / f"{name}.csv", columns))
@@ -50,7 +55,21 @@ def is_table(columns: Mapping[str, Array]) -> bool:
 
 
 def _columns(name: str, value: Group) -> dict[str, Array]:
-    return dict(value) if isinstance(value, Mapping) else {name: value}
+    found = dict(value) if isinstance(value, Mapping) else {name: value}
+    return {key: _readable(np.asarray(array)) for key, array in found.items()}
+
+
+def _readable(array: Array) -> Array:
+    """The same numbers in a dtype that NumPy reads without further packages: of bfloat16, float32."""
+    return array.astype(np.float32) if array.dtype.num >= _USER_DEFINED else array
+
+
+def _write_npz(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
+    # Not by `numpy.savez`, of which some names are parameters.
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _write_csv(path: Path, columns: Mapping[str, Array]) -> Path:

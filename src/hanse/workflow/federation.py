@@ -372,5 +372,5 @@ class Round:
 
 def _model(standing: Standing) -> Parameters:
     if standing.model is None:
-        raise WorkflowError("the run has no model yet")
+        raise WorkflowError("the run has no model")
     return standing.model

@@ -12,7 +12,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.varying import as_stated, problem_of_settings
 from hanse.core.values.groups import MARK, Groups, flattened
-from hanse.core.values.parameters import Parameters, not_finite, num_bytes, specs
+from hanse.core.values.parameters import Parameters, in_words, not_finite, num_bytes, specs
 from hanse.core.values.update import given
 from hanse.core.values.wording import named
 from hanse.errors import TaskError, WorkflowError
@@ -125,7 +125,7 @@ def checked_sent(plan: Plan, task: str, model: Parameters | None, groups: Groups
     if problem := problem_of_received(plan, task, received):
         raise WorkflowError(f"task {task!r} is asked with other groups than it receives: {problem}")
     if bad := not_finite(flat):
-        raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {bad!r}")
+        raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {in_words(bad)}")
     return sent
 
 
@@ -160,6 +160,12 @@ def check_results(together: Groups, most: int) -> None:
             raise WorkflowError(
                 f"{name[:80]!r} is not a name of a result: write 1 to 63 letters, digits, _ . and -, a "
                 "letter first"
+            )
+        arrays = value.values() if isinstance(value, Mapping) else [value]
+        if other := [array.dtype.name for array in arrays if array.dtype.kind in "OUSTMmc"]:
+            raise WorkflowError(
+                f"the result {name!r} is of {other[0]}: no number that a file of tensors has",
+                mend="Text belongs in `options`; of a complex number, give both parts.",
             )
     if len(together) > MAX_RESULTS:
         raise WorkflowError(f"the run has {len(together)} results; at most {MAX_RESULTS} are kept")

@@ -38,7 +38,7 @@ def manifest() -> Callable[..., Manifest]:
             CodeFile(path=path, sha256=sha256(data), size=len(data)) for path, data in contents.items()
         )
         start = None
-        if "initial_model" in changes:
+        if changes.get("initial_model") not in (None, "none", "workflow"):
             start = CodeFile(path=changes["initial_model"], sha256="1" * 64, size=1)
         return Manifest(plan=Plan.model_validate(settings | changes), files=files, initial_model=start)
 

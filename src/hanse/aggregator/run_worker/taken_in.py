@@ -9,7 +9,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.groups import MARK
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.parameters import TensorSpec, not_finite
+from hanse.core.values.parameters import TensorSpec, in_words, not_finite
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
 from hanse.wire.tensors import open_file, read_specs
@@ -40,7 +40,7 @@ def check_groups(
         _check_names(name, tensors)
         found |= read_specs(blobs.path(digest))
         if bad := not_finite(tensors):
-            raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {bad!r}")
+            raise WorkflowError(f"task {task!r} is asked with a NaN or an infinity in {in_words(bad)}")
     sent = Received(None if model is None else read_specs(blobs.path(model.digest)), found)
     if problem := problem_of_received(plan, task, sent):
         raise WorkflowError(f"task {task!r} is asked with other groups than it receives: {problem}")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from typing import Protocol
 
-from hanse.core.plan.group_tensors import Received, disclosed_tensors, out_of_range
+from hanse.core.plan.group_tensors import Received, disclosed_tensors, out_of_range, unfitting
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE, Disclosure
 from hanse.core.values.groups import MARK
 from hanse.core.values.parameters import (
     Parameters,
     TensorSpec,
+    in_words,
     mismatch,
     not_a_number,
     not_finite,
@@ -85,26 +85,12 @@ def check_patterns(model: Mapping[str, TensorSpec], plan: Plan, task: str) -> No
         DisclosureError: The plan has no such task.
     """
     disclosure = disclosure_of(plan, task)
-    if not model or disclosure.update == "none":
-        return
-    pattern = _unfitting(disclosure.tensors, tuple(model))
+    pattern = unfitting(disclosure.tensors, tuple(model)) if model and disclosure.update != "none" else ""
     if pattern:
         raise PlanError(
             f"`discloses: tensors` of task {task} has a pattern {pattern!r} that no tensor of the model "
             f"fits; there are {named([repr(name) for name in model])}"
         )
-
-
-# Of one model for each of its tasks: to hold 1000 patterns against 100,000 names takes seconds.
-@functools.lru_cache(maxsize=8)
-def _unfitting(patterns: tuple[str, ...], names: tuple[str, ...]) -> str:
-    """The first pattern that no name fits; empty where each fits one."""
-    known = set(names)
-    return next((p for p in patterns if p not in known and not _fits(p, names)), "")
-
-
-def _fits(pattern: str, names: tuple[str, ...]) -> bool:
-    return any(map(re.compile(translate(pattern)).match, names))
 
 
 def check_result(result: Disclosed, plan: Plan, task: str, what: str, *, rounded: bool = True) -> None:
@@ -177,7 +163,16 @@ def check_tensors(update: Parameters, received: Received, plan: Plan, task: str,
         check_model_names(update, plan)
         return
     check_update(update, expected_tensors(received, plan, task), what)
-    if problem := out_of_range(plan, update):
+    check_ranges(update, plan, what)
+
+
+def check_ranges(tensors: Parameters, plan: Plan, what: str) -> None:
+    """Refuse numbers outside of the `range` of their group.
+
+    Raises:
+        DisclosureError: Names the group.
+    """
+    if problem := out_of_range(plan, tensors):
         raise DisclosureError(
             f"{what}: {problem}, its `range` in the plan",
             mend="Clip what the task gives, or declare a wider range.",
@@ -264,7 +259,7 @@ def check_update(delta: Parameters, expected: Mapping[str, TensorSpec], what: st
     bad = not_finite(delta)
     if bad:
         raise UpdateError(
-            f"the update of {what} has a NaN or an infinity in tensor {bad!r}",
+            f"the update of {what} has a NaN or an infinity in {in_words(bad)}",
             mend="If training diverged, lower the learning rate. An infinity may only stay as the model came "
             "with it; what becomes infinite is to stay out of the model: "
             "register_buffer(..., persistent=False).",

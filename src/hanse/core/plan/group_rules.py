@@ -9,6 +9,7 @@ from typing import Any
 from hanse.core.plan.groups import LARGEST_DIMENSION, MODEL, GroupSpec
 from hanse.core.plan.local_rules import unmet_need
 from hanse.core.plan.tasks import GroupRule, TaskPlan
+from hanse.core.plan.transforms import Compression
 from hanse.core.values.wording import counted, named
 
 _WHOLE = ("int32", "int64", "uint8")
@@ -45,6 +46,7 @@ class GroupRules:
                 raise ValueError(f"the dimension `{name}` stands under `options` and under `dimensions`")
         for name, spec in self.specs.items():
             self._check_dimensions(name, spec)
+            self._check_like(name, spec)
         if unknown := sorted(set(self.compressed) - self.specs.keys()):
             raise ValueError(f"`compression: groups` names `{unknown[0]}`, which is not under `groups`")
         for name, task in tasks.items():
@@ -57,6 +59,18 @@ class GroupRules:
                     f"group `{group}` has a dimension `{name}`, which is neither a whole number under "
                     "`options` nor listed under `dimensions`"
                 )
+
+    def _check_like(self, group: str, spec: GroupSpec) -> None:
+        seen = [group]
+        while spec.like and spec.like != MODEL:
+            if spec.like not in self.specs:
+                raise ValueError(f"group `{seen[-1]}` is like `{spec.like}`, which is not under `groups`")
+            if spec.like in seen:
+                raise ValueError(f"group `{group}` is like itself: {named([*seen, spec.like])}")
+            seen.append(spec.like)
+            spec = self.specs[spec.like]
+            if spec.arrays and not any(array.floating for array in spec.arrays.values()):
+                raise ValueError(f"group `{group}` is like `{seen[-1]}`, which has no real numbers")
 
     def _check_task(self, place: str, task: TaskPlan) -> None:
         discloses, received = task.discloses, set(task.receives)
@@ -129,6 +143,40 @@ def _check_varies(place: str, task: TaskPlan) -> None:
         number = isinstance(own, int | float) and not isinstance(own, bool)
         if own is not None and not (number and low <= own <= high):
             raise ValueError(f"{place}: `{setting}` is {own}, outside of what `varies` says it may be")
+
+
+@dataclass(frozen=True, slots=True)
+class Fewest:
+    """Fewest sites in a sum by the plan.
+
+    Attributes:
+        key: Where the plan says it, under `cohort`.
+        sites: Number of sites.
+    """
+
+    key: str
+    sites: int
+
+
+def check_robust_groups(tasks: Mapping[str, TaskPlan], fewest: Fewest, compression: Compression) -> None:
+    """Refuse robust rules of groups that need more sites than a sum may be of, or other values.
+
+    Raises:
+        ValueError: Names the task, the group and the line to write.
+    """
+    for name, task in tasks.items():
+        for group, rule in task.discloses.robust_groups.items():
+            sparse = compression.sparse if group in compression.groups else ""
+            if sparse and rule.sparse_problem:
+                raise ValueError(
+                    f"task `{name}`: `{rule.rule}` of `{group}` {rule.sparse_problem.format(codec=sparse)}: "
+                    "take the group out of `compression: groups`"
+                )
+            if fewest.sites < rule.fewest:
+                raise ValueError(
+                    f"task `{name}`: `{rule.shown}` of `{group}` needs the values of {rule.fewest} sites at "
+                    f"least: write `cohort: {{{fewest.key}: {rule.fewest}}}`"
+                )
 
 
 def check_cells(cells: Mapping[str, tuple[str, ...]], minimum: int) -> None:

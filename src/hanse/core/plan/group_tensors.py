@@ -6,9 +6,10 @@ receives.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -20,7 +21,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.groups import MARK, group_of, tensor_name
 from hanse.core.values.lazy import flat_reader
-from hanse.core.values.parameters import Array, Parameters, TensorSpec
+from hanse.core.values.parameters import Array, Parameters, TensorSpec, in_words
 from hanse.core.values.wording import named
 from hanse.errors import DisclosureError
 
@@ -58,7 +59,7 @@ def received_groups(plan: Plan, task: str) -> tuple[str, ...]:
 
 
 def problem_of_received(plan: Plan, task: str, received: Received) -> str:
-    """Say in words where groups are not those that a task receives; empty where they are.
+    """Say in words where groups are not those that a task receives or is to give; empty where they are.
 
     Args:
         plan: The plan; has the task.
@@ -68,7 +69,6 @@ def problem_of_received(plan: Plan, task: str, received: Received) -> str:
     groups, sizes = received.groups or {}, dict[str, int]()
     wanted = received_groups(plan, task)
     given = {group_of(name) for name in groups}
-    # A table without tensors, of a model without any that fit, cannot be seen among them.
     if extra := sorted(given - set(wanted)):
         listed = named([repr(name) for name in wanted]) or "none"
         return f"group {extra[0]!r} was not expected; task {task} receives beside the model: {listed}"
@@ -76,11 +76,14 @@ def problem_of_received(plan: Plan, task: str, received: Received) -> str:
         spec = plan.group_specs[group]
         own = _of_group(groups, group)
         if spec.like:
-            problem = _difference(own, _like(spec, group, received))
+            problem = _unlike(spec, received) or _difference(own, _like(spec, group, received))
         else:
             problem = _misfit(plan, spec, group, own, sizes)
         if problem:
             return f"group {group!r} is not what the plan declares: {problem}"
+    for group in () if task == INITIALISE else plan.tasks[task].discloses.groups:
+        if plan.group_specs[group].like and (problem := _unlike(plan.group_specs[group], received)):
+            return f"group {group!r} cannot be given: {problem}"
     return ""
 
 
@@ -143,11 +146,12 @@ def _most_bytes(plan: Plan, group: str, model_bytes: int) -> int:
 def out_of_range(plan: Plan, tensors: Parameters) -> str:
     """Say in words which tensor of a group has a number outside of the group's `range`; empty for none."""
     for name, array in tensors.items():
-        if not name.startswith(MARK):
+        # In a plan without groups the model may have names like these.
+        if not name.startswith(MARK) or group_of(name) not in plan.group_specs:
             continue
         bounds = plan.group_specs[group_of(name)].bounds
         if bounds is not None and not _within(array, *bounds):
-            return f"tensor {name!r} has a number outside of {bounds[0]:g} to {bounds[1]:g}"
+            return f"{in_words(name)} has a number outside of {bounds[0]:g} to {bounds[1]:g}"
     return ""
 
 
@@ -169,37 +173,62 @@ def _of_group(tensors: Specs, group: str) -> dict[str, TensorSpec]:
 def _like(spec: GroupSpec, group: str, received: Received) -> dict[str, TensorSpec]:
     """The tensors of a group that is like another."""
     matches = re.compile("|".join(map(translate, spec.patterns))).match
-    if spec.like == MODEL:
-        source = dict(received.model or {})
-    else:
+    return {
+        tensor_name(group, name or None): TensorSpec(found.shape, spec.dtype or found.dtype)
+        for name, found in _source(spec, received).items()
+        if not name or matches(name)
+    }
+
+
+def _source(spec: GroupSpec, received: Received) -> dict[str, TensorSpec]:
+    """The floating-point tensors of what a group is like, by name; of a single array, by the empty one."""
+    source = dict(received.model or {})
+    if spec.like != MODEL:
         prefix = tensor_name(spec.like, "")
         source = {
             name.removeprefix(prefix) if name.startswith(prefix) else "": found
             for name, found in _of_group(received.groups or {}, spec.like).items()
         }
-    return {
-        tensor_name(group, name or None): TensorSpec(found.shape, spec.dtype or found.dtype)
-        for name, found in source.items()
-        if found.dtype.startswith(("float", "bfloat")) and (not name or matches(name))
-    }
+    return {name: found for name, found in source.items() if found.dtype.startswith(("float", "bfloat"))}
+
+
+def _unlike(spec: GroupSpec, received: Received) -> str:
+    """Say in words why a group has no tensors that it should have, those of a pattern; empty otherwise."""
+    names = tuple(_source(spec, received))
+    if names and (pattern := unfitting(spec.patterns, names)):
+        listed = named([repr(name) for name in names])
+        return f"its `tensors` have a pattern {pattern!r} that none of `{spec.like}` fits; there are {listed}"
+    return "" if names else f"`{spec.like}` has no tensors of real numbers"
+
+
+# Of one model for each of its tasks: to hold 1000 patterns against 100,000 names takes seconds.
+@functools.lru_cache(maxsize=8)
+def unfitting(patterns: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """The first pattern that no name fits; empty where each fits one."""
+    known = set(names)
+    return next((p for p in patterns if p not in known and not _fits(p, names)), "")
+
+
+def _fits(pattern: str, names: tuple[str, ...]) -> bool:
+    return any(map(re.compile(translate(pattern)).match, names))
 
 
 def _misfit(plan: Plan, spec: GroupSpec, group: str, found: Specs, sizes: dict[str, int]) -> str:
     """Where the tensors of a group differ from what is declared; notes the dimensions that they decide."""
     names = {tensor_name(group, array or None): declared for array, declared in spec.arrays.items()}
     if unknown := sorted(found.keys() - names.keys()):
-        return f"it has {unknown[0]!r}, and should have {named(sorted(names))}"
+        return f"it has {in_words(unknown[0])}, and should have {_listed(names)}"
     for name, declared in names.items():
         if name not in found:
-            return f"{name!r} is missing"
+            return f"{in_words(name)} is missing"
         shape, dtype = found[name].shape, found[name].dtype
         if dtype != declared.dtype:
-            return f"{name!r} is {dtype}, and should be {declared.dtype}"
+            return f"{in_words(name)} is {dtype}, and should be {declared.dtype}"
         if len(shape) != len(declared.shape):
-            return f"{name!r} has {len(shape)} dimensions, and should have {len(declared.shape)}"
+            return f"{in_words(name)} has {len(shape)} dimensions, and should have {len(declared.shape)}"
         for size, wanted in zip(shape, declared.shape, strict=True):
             if problem := _other_size(plan, size, wanted, sizes):
-                return f"{name!r} has the shape {shape}: {problem}"
+                return f"{in_words(name)} has the shape {shape}: {problem}"
     return ""
 
 
@@ -232,15 +261,19 @@ def _bound(plan: Plan, task: str, groups: Specs) -> dict[str, int]:
     return sizes
 
 
+def _listed(names: Iterable[str]) -> str:
+    return named([in_words(name) for name in sorted(names)])
+
+
 def _difference(found: Specs, wanted: Specs) -> str:
     for name in sorted(found.keys() | wanted.keys()):
         if name not in wanted:
-            return f"it has {name!r}, and should have {named(sorted(wanted))}"
+            return f"it has {in_words(name)}, and should have {_listed(wanted)}"
         if name not in found:
-            return f"{name!r} is missing"
+            return f"{in_words(name)} is missing"
         if found[name] != wanted[name]:
             return (
-                f"{name!r} is {found[name].dtype} of the shape {found[name].shape}, and should be "
+                f"{in_words(name)} is {found[name].dtype} of the shape {found[name].shape}, and should be "
                 f"{wanted[name].dtype} of the shape {wanted[name].shape}"
             )
     return ""

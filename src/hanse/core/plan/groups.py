@@ -190,7 +190,10 @@ def _bounds(declared: Any) -> tuple[float, float]:
     numbers = isinstance(declared, list | tuple) and len(declared) == 2
     if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in declared):
         raise ValueError("`range` is two numbers, such as `[-1.0, 1.0]`")
-    low, high = float(declared[0]), float(declared[1])
+    try:
+        low, high = float(declared[0]), float(declared[1])
+    except OverflowError:
+        raise ValueError("the numbers of `range` have to fit into a float64") from None
     if not low < high:
         raise ValueError("the first number of `range` is smaller than the second")
     return low, high

@@ -15,7 +15,7 @@ from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.built_in import BUILT_IN, committed_metrics, unfit
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
-from hanse.core.plan.group_rules import GroupRules, check_cells
+from hanse.core.plan.group_rules import Fewest, GroupRules, check_cells, check_robust_groups
 from hanse.core.plan.groups import MOST_GROUPS, GroupDeclaration, GroupName, GroupSpec, read_group
 from hanse.core.plan.requirements import Requirement, package_of
 from hanse.core.plan.section import PlanSection, new_since
@@ -234,6 +234,9 @@ class Plan(PlanSection):
         has_model, compressed = self.first_model != "none", self.compression.groups
         GroupRules(self.group_specs, self.dimensions, self.options, has_model, compressed).check(self.tasks)
         check_cells(self.cells, self.cohort.cell_minimum)
+        key = "cell_minimum" if self.cells else "minimum"
+        fewest = Fewest(key, getattr(self.cohort, key))
+        check_robust_groups(self.tasks, fewest, self.compression)
         if self.first_model == "none":
             unusable = {
                 "keep_best": self.keep_best,

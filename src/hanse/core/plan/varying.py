@@ -31,11 +31,13 @@ def problem_of_settings(plan: Plan, task: str, settings: Mapping[str, Any]) -> s
         low, high = varies[name]
         whole = isinstance(low, int) and isinstance(high, int)
         number = isinstance(value, int) if whole else isinstance(value, int | float)
-        if not number or isinstance(value, bool) or not math.isfinite(value):
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        if not number or isinstance(value, bool) or infinite:
             kind = "a whole number" if whole else "a number"
             return f"the setting {name!r} of task {task} has to be {kind}, not {value!r:.80}"
         if not low <= value <= high:
-            return f"the setting {name!r} of task {task} is {value}; by the plan it is from {low} to {high}"
+            given = f"{value!r:.40}"
+            return f"the setting {name!r} of task {task} is {given}; by the plan it is from {low} to {high}"
     return ""
 
 

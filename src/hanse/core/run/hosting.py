@@ -144,7 +144,8 @@ def short_cell(plan: Plan, exchange: Exchange) -> str:
     weighs, minimum = disclosure_of(plan, exchange.task).weighs, plan.cohort.cell_minimum
     answers = {s: m.answer for s, m in exchange.members.items() if m.answer is not None} if plan.cells else {}
     for cell in exchange.inputs.cells or plan.cells:
-        own = [answers[site] for site in plan.cells[cell] if site in answers]
+        # A journal that somebody forged may name any.
+        own = [answers[site] for site in plan.cells.get(cell, ()) if site in answers]
         with_examples = sum(answer.num_examples > 0 for answer in own)
         summed = with_examples if with_examples or weighs else len(own)
         # A cell of which no site has answered is not in the sum.

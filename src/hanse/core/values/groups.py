@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hanse.core.values.parameters import Array, Parameters, is_floating
+from hanse.core.values.parameters import GROUP_MARK, Array, Parameters, is_floating
 
 Group = Array | Parameters
 """One array, or arrays by name."""
@@ -14,7 +14,7 @@ Group = Array | Parameters
 Groups = Mapping[str, Group]
 """Groups by the names that the plan gives them."""
 
-MARK = "@"
+MARK = GROUP_MARK
 """First character of the name of a group's tensor: `@group` of a single array, `@group/array` of others."""
 
 

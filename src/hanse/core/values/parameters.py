@@ -32,6 +32,9 @@ MAX_TENSORS = 100_000
 AGREED = "hanse.agreed"
 """Name of the tensor in which a model carries what sites have to agree on; no pattern stands for it."""
 
+GROUP_MARK = "@"
+"""First character of the name of a group's tensor; see `hanse.core.values.groups`."""
+
 _CHECKED_AT_ONCE = 1 << 16
 _ZEROS = 1 << 17
 
@@ -55,6 +58,14 @@ def specs(parameters: Parameters) -> dict[str, TensorSpec]:
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """A dtype's NumPy name, which NumPy itself puts together anew each time it is asked."""
     return str(dtype.name)
+
+
+def in_words(name: str) -> str:
+    """A tensor as messages name it: one of a group by its array and its group."""
+    if not name.startswith(GROUP_MARK):
+        return f"tensor {name!r}"
+    group, slash, array = name.removeprefix(GROUP_MARK).partition("/")
+    return f"array {array!r} of group {group!r}" if slash else f"group {group!r}"
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:
@@ -167,14 +178,14 @@ def _added(old: Array, change: Array) -> Array:
 def mismatch(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]) -> str:
     """Say in words where two sets of tensors differ; empty where they do not."""
     for name in sorted(found.keys() - expected.keys()):
-        return f"tensor {name!r} was not expected; expected are {_some(expected)}"
+        return f"{in_words(name)} was not expected; expected are {_some(expected)}"
     for name in sorted(expected.keys() - found.keys()):
-        return f"tensor {name!r} is missing; found are {_some(found)}"
+        return f"{in_words(name)} is missing; found are {_some(found)}"
     for name, spec in expected.items():
         if found[name].shape != spec.shape:
-            return f"tensor {name!r} has shape {found[name].shape}, expected {spec.shape}"
+            return f"{in_words(name)} has shape {found[name].shape}, expected {spec.shape}"
         if found[name].dtype != spec.dtype:
-            return f"tensor {name!r} has dtype {found[name].dtype}, expected {spec.dtype}"
+            return f"{in_words(name)} has dtype {found[name].dtype}, expected {spec.dtype}"
     return ""
 
 
@@ -267,4 +278,5 @@ def _zeros(dtype: np.dtype[Any]) -> Array:
 
 
 def _some(found: Mapping[str, TensorSpec]) -> str:
-    return named([repr(name) for name in sorted(found)], 5) or "none"
+    bare = [in_words(name) if name.startswith(GROUP_MARK) else repr(name) for name in sorted(found)]
+    return named(bare, 5) or "none"

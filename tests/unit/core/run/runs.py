@@ -37,7 +37,7 @@ def plan(**changes: Any) -> Plan:
 
 def submit(sites: Iterable[str] = "abc", **changes: Any) -> Submit:
     agreed = plan(**changes)
-    start = CodeFile(path="m.safetensors", sha256="1" * 64, size=1) if agreed.initial_model else None
+    start = CodeFile(path="m.safetensors", sha256="1" * 64, size=1) if agreed.first_model == "file" else None
     files = (CodeFile(path="heart.py", sha256="0" * 64, size=1),)
     manifest = Manifest(plan=agreed, files=files, initial_model=start)
     return Submit("demo-1", manifest, manifest.digest, "operator", tuple(sites))

@@ -14,7 +14,8 @@ from hanse.core.run.round_events import ExchangeOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
 from hanse.core.values.ask_inputs import AskInputs, stated
 from hanse.core.values.model_ref import ModelRef
-from hanse.errors import RunError, WorkflowError
+from hanse.core.values.wording import named
+from hanse.errors import QuorumError, RunError, WorkflowError
 
 
 def open_exchange(run: Run, command: OpenExchange) -> Events:
@@ -37,6 +38,11 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
         return (_asked_again(run, earlier, command),)
     cells = command.inputs.cells
     cohort = _here(run, cells) if command.sites is None else tuple(sorted(set(command.sites)))
+    if cells is not None and not cohort:
+        raise QuorumError(
+            f"round {command.round_number}, {command.task}: no site of the cells {named(list(cells))} is in "
+            "the cohort"
+        )
     # Who left since the round began may be named: a workflow cannot know, and gets no answer of it.
     absent = [site for site in cohort if site not in run.taking_part]
     strangers = sorted({*absent} - {*run.cohort}) if absent else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hanse.core.plan.asked_inputs import within_cells
 from hanse.core.run.events import Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.hosting import check_streamed
@@ -32,7 +33,7 @@ def open_stream(run: Run, command: OpenStream, now_ms: int) -> Events:
     # One that failed rests until the next commit, so that it cannot fail in a tight circle.
     busy = {site for e in pending for site in e.members}
     busy |= {site for e in run.stream() for site in e.failed}
-    free = [site for site in active_sites(run) if site not in busy]
+    free = within_cells(run.plan, (site for site in active_sites(run) if site not in busy), None)
     earlier = {s: e for e in run.earlier if e.index < 0 and e.task == command.task for s in e.members}
     may = [site for site in free if site in earlier or not used_up(run, command.task, site)]
     if not may and all(e.closed is not None and not e.num_answered for e in pending):

@@ -6,12 +6,14 @@ round and m of them in all, the server keeps h, at first 0:
     h = h - alpha / m  S over P of (w_k - w)
     w = mean over P of w_k - h / alpha
 
-Sites count alike in both.
+Sites count alike in both. Tensors that no gradient trains, such as the running statistics of batch
+normalisation, have no part in h: they become the mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 from pydantic import Field
@@ -21,7 +23,8 @@ from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of
 from hanse.core.plan.local_rules import Dynamic
 from hanse.core.values.groups import zeros_like
-from hanse.core.values.parameters import Array, Parameters, add, is_floating
+from hanse.core.values.parameters import Array, Parameters, add
+from hanse.core.values.schema import Pattern
 from hanse.errors import WorkflowError
 from hanse.workflow.federation import Federation
 
@@ -33,6 +36,11 @@ class FedDynSettings(Settings):
     """Settings of FedDyn."""
 
     alpha: float = Field(gt=0, description="Strength of the regularisation; the paper takes 0.001 to 0.1.")
+    untrained: tuple[Pattern, ...] = Field(
+        ("*running_mean", "*running_var"),
+        max_length=1_000,
+        description="Patterns of the tensors that no gradient trains, which become the mean.",
+    )
 
 
 def feddyn(federation: Federation) -> None:
@@ -41,14 +49,21 @@ def feddyn(federation: Federation) -> None:
     alpha = next((rule.alpha for rule in rules if isinstance(rule, Dynamic)), None)
     if alpha is None:
         raise WorkflowError(f"workflow {NAME} needs the local rule `dynamic` in task `train`")
+    untrained = federation.options.get(NAME, {}).get("untrained", FedDynSettings(alpha=alpha).untrained)
     for round in federation.rounds():
         update = round.sum("train")
         kept = round.state.get(HISTORY)
-        before = kept if isinstance(kept, Mapping) else zeros_like(round.model)
+        before = kept if isinstance(kept, Mapping) else first_history(round.model, untrained)
         share = len(update.sites) / len(round.population)
         model, history = stepped(round.model, delta_of(update, NAME), before, alpha, share)
         metrics = {**metrics_of(round.plan, update), **scores(round, model)}
         round.commit(model, metrics, {HISTORY: history})
+
+
+def first_history(model: Parameters, untrained: Sequence[str]) -> dict[str, Array]:
+    """The first h: zeros, of the tensors of real numbers that no pattern of `untrained` fits."""
+    zeros = zeros_like(model)
+    return {name: zeros[name] for name in zeros if not any(fnmatchcase(name, p) for p in untrained)}
 
 
 def stepped(
@@ -59,14 +74,14 @@ def stepped(
     Args:
         model: The model that the sites trained from.
         delta: Mean of their changes, in which they count alike.
-        history: The server's h, of the model's tensors of real numbers.
+        history: The server's h; tensors that it lacks become the mean.
         alpha: Strength of the regularisation.
         share: Part of all sites that took part.
     """
     after = {**history}
     change = {name: np.asarray(array) for name, array in delta.items()}
     for name in change:
-        if is_floating(change[name].dtype):
+        if name in history:
             wide = change[name].astype(np.float64)
             after[name] = np.asarray(history[name] - alpha * share * wide)
             change[name] = wide - after[name] / alpha
@@ -75,7 +90,12 @@ def stepped(
 
 def _keys(settings: FedDynSettings) -> Keys:
     rule = {"name": "dynamic", "alpha": settings.alpha}
-    return {"workflow": NAME, "aggregation": {"rule": "mean"}, "tasks": {"train": {"local": [rule]}}}
+    return {
+        "workflow": NAME,
+        "aggregation": {"rule": "mean"},
+        "options": {NAME: {"untrained": list(settings.untrained)}},
+        "tasks": {"train": {"local": [rule]}},
+    }
 
 
 FEDDYN = Algorithm(

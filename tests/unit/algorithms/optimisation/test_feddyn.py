@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.unit.algorithms.runs import AGGREGATE, SITES, close, cohorts, gradient, rows, run
 
+from hanse.algorithms.optimisation.feddyn import first_history, stepped
 from hanse.core.plan.plan import Plan
 
 CODE = "\ndef learner(site): return Linear(site.name)\n"
@@ -40,6 +41,19 @@ def test_the_model_is_that_of_algorithm_1(tmp_path: Path, fraction: float) -> No
 
     assert outcome.model is not None
     close(outcome.model["w"], algorithm_1(cohorts(events)))
+
+
+def test_running_statistics_become_the_mean() -> None:
+    model = {"w": np.zeros(2), "bn.running_var": np.ones(2), "n": np.array(3)}
+    delta = {"w": np.ones(2), "bn.running_var": np.full(2, -0.9), "n": np.array(1)}
+
+    first = first_history(model, ["*running_mean", "*running_var"])
+    after, history = stepped(model, delta, first, alpha=0.5, share=1.0)
+
+    assert after["w"].tolist() == [2.0, 2.0]  # the mean, and once more what h has of it
+    np.testing.assert_allclose(after["bn.running_var"], 0.1)
+    assert after["n"] == 4
+    assert history.keys() == {"w"}
 
 
 def test_a_plan_without_the_local_rule_is_refused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_inputs import TaskInputs, check_inputs, received
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
+from hanse.concurrency import in_thread
 from hanse.core.journal.exchange_counts import AskedExchange
 from hanse.core.journal.site_history import disclosed
 from hanse.core.plan.disclosure import disclosure_of
@@ -98,7 +100,8 @@ class TaskRun:
         logger.info("%s begins", self, extra=self.facts)
         report = await self._perform(manifest, model, groups)
         headers = await asyncio.to_thread(received, model, groups)
-        return await asyncio.to_thread(self._release, manifest.plan, report, headers)
+        # To its end, also when the run is over meanwhile: what it wrote after that would stay for ever.
+        return await in_thread(partial(self._release, manifest.plan, report, headers))
 
     def failed(self, error: HanseError) -> TaskOutcome:
         """What is said when the task failed: as much as the site permits."""

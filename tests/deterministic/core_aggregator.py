@@ -20,6 +20,7 @@ from hanse.core.run.lifecycle import AnswerPlan, Recover, RestartWorker, Resume,
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask, member_state
 from hanse.core.run.timing import Tick, next_wakeup_ms
+from hanse.core.values.ask_inputs import NOTHING_BESIDE, AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 from hanse.storage.journal_memory import MemoryJournal
@@ -43,6 +44,7 @@ class Asked:
     task: str
     model: ModelRef | None
     asked_ms: int
+    inputs: AskInputs = NOTHING_BESIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,8 @@ class Aggregator:
         if not concerns(run, site):
             return Wanted(False, ())
         tasks = tuple(
-            Asked(e.number, e.round_number, e.task, e.model, e.clock_ms) for e in assignments(run, site)
+            Asked(e.number, e.round_number, e.task, e.model, e.clock_ms, e.inputs)
+            for e in assignments(run, site)
         )
         self._world.checks.asked(site, tasks)
         return Wanted(site not in run.answers, tasks)

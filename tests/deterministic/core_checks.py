@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.deterministic.core_values import first_model, next_model, sum_of, update_of, value_of
+from tests.deterministic.core_values import first_model, next_model, result_of, sum_of, update_of, value_of
 from tests.replays import replay
 
 from hanse.core.journal.chain import Record, check_chain
@@ -105,6 +105,9 @@ class Checks:
         assert [e.round_number for e in committed] == list(range(world.shape.rounds + 1))
         expected = streamed(events) if world.shape.stream else averaged(events)
         assert [e.model for e in committed] == expected, "a model is not that of an undisturbed run"
+        if world.shape.beside and not world.shape.stream:
+            assert run.model is not None
+            assert run.results == {"model": result_of(run.model)}, "a result is lost"
 
     def _accepted(self) -> set[tuple[str, int]]:
         return {

@@ -15,6 +15,11 @@ def value_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def result_of(model: ModelRef) -> str:
+    """The result that is committed with a model."""
+    return value_of("result", model.digest)
+
+
 def first_model(site: str) -> str:
     """What a site gives where the plan brings no model."""
     return value_of("first", site)

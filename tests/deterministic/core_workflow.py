@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.deterministic.core_values import next_model, sum_of, value_of
+from tests.deterministic.core_values import next_model, result_of, sum_of, value_of
 from tests.deterministic.dying import Died
 
 from hanse.core.plan.tasks import INITIALISE
@@ -14,6 +15,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.lifecycle import Fail, Finish
 from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Phase
+from hanse.core.values.ask_inputs import NOTHING_BESIDE, AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import RunError
 
@@ -106,11 +108,17 @@ class Workflow:
             trained = yield partial(self._exchange, number, 0, "train", model)
             new = next_model(model, sum_of(trained))
             if "evaluate" in self._run.plan.tasks:
-                yield partial(self._exchange, number, 1, "evaluate", new)
-            yield partial(
-                self._commit, Commit(number, new, {"loss": 0.5}, state=value_of("state", new.digest))
-            )
+                inputs = self._beside(number, new)
+                yield partial(self._exchange, number, 1, "evaluate", new, inputs=inputs)
+            results = {"model": result_of(new)} if self._world.shape.beside else {}
+            state = value_of("state", new.digest)
+            yield partial(self._commit, Commit(number, new, {"loss": 0.5}, state=state, results=results))
         yield partial(self._done, Finish())
+
+    def _beside(self, number: int, model: ModelRef) -> AskInputs:
+        if not self._world.shape.beside:
+            return NOTHING_BESIDE
+        return AskInputs({"edges": value_of("edges", model.digest)}, {"round": number})
 
     def _stream(self) -> Calls:
         yield from self._begin()
@@ -158,10 +166,16 @@ class Workflow:
         return tuple(self._run.cohort)
 
     def _exchange(
-        self, number: int, index: int, task: str, model: ModelRef | None, sites: tuple[str, ...] | None = None
+        self,
+        number: int,
+        index: int,
+        task: str,
+        model: ModelRef | None,
+        sites: tuple[str, ...] | None = None,
+        inputs: AskInputs = NOTHING_BESIDE,
     ) -> dict[str, str] | None:
         """Ask, and wait for the answers; the sum of a training is recorded."""
-        self._aggregator.execute(OpenExchange(number, index, task, model, sites))
+        self._aggregator.execute(OpenExchange(number, index, task, model, sites, inputs))
         if self._run.phase is not Phase.RUNNING:
             return None
         exchange: Exchange = self._run.in_round()[index]
@@ -190,5 +204,4 @@ class Workflow:
         run = self._run
         dead = tuple(e.number for e in run.stream() if e.closed is not None and not e.answered)
         consumed = (*command.consumed, *dead)
-        again = Commit(command.round_number, command.model, command.metrics, command.state, consumed)
-        return self._done(again)
+        return self._done(replace(command, consumed=consumed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
@@ -20,6 +20,7 @@ class Shape:
     Attributes:
         given: Whether the plan brings the first model; a site is asked for it otherwise.
         stream: Whether the workflow takes updates as they come, instead of in rounds.
+        beside: Whether an evaluation receives a group and a setting too, and rounds have results.
     """
 
     sites: tuple[str, ...] = ("a", "b", "c")
@@ -31,11 +32,12 @@ class Shape:
     evaluate: bool = True
     given: bool = False
     stream: bool = False
+    beside: bool = False
 
     @staticmethod
     def drawn(random: Random) -> Shape:
         """A federation like many."""
-        return Shape(
+        shape = Shape(
             sites=tuple("abcd"[: random.randint(2, 4)]),
             rounds=random.randint(1, 3),
             quorum=random.choice([0.5, 0.7, 1.0]),
@@ -46,6 +48,7 @@ class Shape:
             given=random.random() < 0.5,
             stream=random.random() < 0.3,
         )
+        return replace(shape, beside=shape.rounds == 2)
 
     def plan(self, **more: Any) -> Plan:
         """The plan, in which time is short."""
@@ -57,6 +60,8 @@ class Shape:
         tasks: dict[str, Any] = {"train": train}
         if self.evaluate:
             tasks["evaluate"] = {"discloses": {"metrics": ["loss"]}}
+            if self.beside:
+                tasks["evaluate"] |= {"receives": ["model", "edges"], "varies": {"round": [1, self.rounds]}}
         cohort = {
             "quorum": self.quorum,
             "minimum": self.minimum,
@@ -74,6 +79,7 @@ class Shape:
             "cohort": cohort,
             "tasks": tasks,
             **({"initial_model": "first.safetensors"} if self.given else {}),
+            **({"groups": {"edges": {"float64": [2]}}} if self.beside else {}),
         }
         return Plan.model_validate(told | more)
 

@@ -25,7 +25,7 @@ from hanse.core.values.update import given
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
 from hanse.learners.comparison import Comparison
-from hanse.simulation.baselines import LastAnswer, compare
+from hanse.simulation.baselines import LastAnswer, check_comparable, compare
 from hanse.simulation.functions import Functions
 from hanse.simulation.host import Committed, Listener
 from hanse.simulation.notices import Say, log
@@ -229,6 +229,8 @@ def run(
         committed: Called after each round.
         baselines: Whether the model is compared with those that sites train alone.
     """
+    if baselines:
+        check_comparable(simulation.loaded.manifest.plan)
     with tempfile.TemporaryDirectory(prefix="hanse-") as folder:
         ran = run_in(Path(folder), simulation, listener, say, committed)
         return replace(ran.outcome, comparison=comparison(simulation, ran)) if baselines else ran.outcome
@@ -288,6 +290,7 @@ def run_in(
 
 def comparison(simulation: Simulation, ran: Ran) -> Comparison:
     """Compare the model of a simulation with its baselines; see `hanse.simulation.baselines.compare`."""
+    check_comparable(ran.outcome.loaded.manifest.plan)
     return compare(ran.outcome.loaded, simulation.sites, ran.settings, ran.outcome, ran.answers)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +45,9 @@ from hanse.updates.outgoing import Outgoing, release
 from hanse.wire.messages.sites import MAX_LOG_TAIL, Assignment, RunWork, TaskOutcome, UpdateFile
 
 logger = logging.getLogger(__name__)
+
+Headers = Callable[[], Received]
+"""Reads the headers of what a task received, on a thread."""
 
 _INITIALISE_TRIES = 2
 
@@ -99,9 +102,10 @@ class TaskRun:
         groups = await inputs.groups(manifest.plan, model)
         logger.info("%s begins", self, extra=self.facts)
         report = await self._perform(manifest, model, groups)
-        headers = await asyncio.to_thread(received, model, groups)
         # To its end, also when the run is over meanwhile: what it wrote after that would stay for ever.
-        return await in_thread(partial(self._release, manifest.plan, report, headers))
+        return await in_thread(
+            partial(self._release, manifest.plan, report, partial(received, model, groups))
+        )
 
     def failed(self, error: HanseError) -> TaskOutcome:
         """What is said when the task failed: as much as the site permits."""
@@ -225,9 +229,9 @@ class TaskRun:
                     "%s failed, try %d of %d: %s", self, failed, tries, error, extra=self.facts | printed
                 )
 
-    def _release(self, plan: Plan, report: TaskReport, received: Received) -> TaskOutcome:
+    def _release(self, plan: Plan, report: TaskReport, headers: Headers) -> TaskOutcome:
         """Take over what the worker wrote, out of its reach, check it there, and record that it leaves."""
-        update = self._taken_over(plan, report, received)
+        update = self._taken_over(plan, report, headers)
         outcome = self._said(
             outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
         )
@@ -251,11 +255,11 @@ class TaskRun:
         head = self.context.journal.record(release_of(outcome, self.run, update))
         return outcome.model_copy(update={"journal": head})
 
-    def _taken_over(self, plan: Plan, report: TaskReport, received: Received) -> UpdateFile | None:
+    def _taken_over(self, plan: Plan, report: TaskReport, headers: Headers) -> UpdateFile | None:
         asked, site = self.assignment, self.context.identity.site
         try:
             file = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
-            origin = Origin(plan, asked.task, site, asked.exchange, received)
+            origin = Origin(plan, asked.task, site, asked.exchange, headers())
             update = None
             if file is not None:
                 path = self.folder.outgoing(asked.exchange)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hanse.config.load import LoadedPlan
+from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Metrics
+from hanse.errors import ConfigError
 from hanse.learners.base import Learner, PoolingLearner, Session
 from hanse.learners.comparison import FEDERATED, Comparison, measure, own, train_alone
 from hanse.learners.notices import notices_kept
@@ -56,6 +58,19 @@ class LastAnswer:
 
     num_examples: int
     metrics: Metrics
+
+
+def check_comparable(plan: Plan) -> None:
+    """Refuse baselines of a run without a model.
+
+    Raises:
+        ConfigError: The plan says that it has none.
+    """
+    if plan.first_model == "none":
+        raise ConfigError(
+            "baselines are models, and by the plan the run has none (`initial_model: none`)",
+            mend="Ask for no baselines; what the run comes to is in its results.",
+        )
 
 
 def compare(

@@ -276,3 +276,26 @@ def test_two_names_of_one_tensor_stay_the_same_bits(name: str) -> None:
 
     assert encoded["embedding"].tobytes() == encoded["output"].tobytes()
     assert np.asarray(found["embedding"]).tobytes() == np.asarray(found["output"]).tobytes()
+
+
+def test_names_that_begin_with_an_at_sign_are_those_of_groups_in_plans_that_have_some() -> None:
+    """In a plan of 0.1 they are tensors of the model like any other, and lose as much."""
+    update = {"@w": normal(300)}
+    chosen = compression("int8", smallest=1)
+
+    grouped = travelled(UpdateCodec(chosen, grouped=True), update)
+    plain = travelled(UpdateCodec(chosen, grouped=False), update)
+
+    assert np.array_equal(grouped["@w"], update["@w"])
+    assert plain["@w"].nbytes < update["@w"].nbytes
+
+
+def test_lossy_steps_act_on_the_groups_that_the_plan_names_and_lossless_ones_on_all() -> None:
+    update = {"@control/w": normal(3000), "@counts": normal(3000), "w": normal(3000)}
+    chosen = compression("int8", "zstd", smallest=1).model_copy(update={"groups": ("control",)})
+    coded = UpdateCodec(chosen)
+
+    found = coded.decode(travelled(coded, update), specs(update), SEED)
+
+    same = {name for name, array in update.items() if np.array_equal(np.asarray(found[name]), array)}
+    assert same == {"@counts"}

@@ -179,12 +179,13 @@ def check_robust_groups(tasks: Mapping[str, TaskPlan], fewest: Fewest, compressi
                 )
 
 
-def check_cells(cells: Mapping[str, tuple[str, ...]], minimum: int) -> None:
+def check_cells(cells: Mapping[str, tuple[str, ...]], minimum: int, of_all: int) -> None:
     """Refuse cells that overlap, or that are too small for a sum.
 
     Args:
         cells: Sites by cell.
         minimum: Fewest sites of a cell in a sum.
+        of_all: Fewest sites in a round.
 
     Raises:
         ValueError: Names the cell.
@@ -200,3 +201,8 @@ def check_cells(cells: Mapping[str, tuple[str, ...]], minimum: int) -> None:
                 f"the cell `{cell}` has {counted(len(sites), 'site')}, and by `cohort: {{cell_minimum: "
                 f"{minimum}}}` a sum over it needs {minimum}"
             )
+    if cells and len(placed) < of_all:
+        raise ValueError(
+            f"by `cohort: {{minimum: {of_all}}}` a round needs {counted(of_all, 'site')}, and in the cells "
+            f"there are {len(placed)}; no other site is asked"
+        )

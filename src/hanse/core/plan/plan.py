@@ -233,7 +233,7 @@ class Plan(PlanSection):
         self._check_robust_rule()
         has_model, compressed = self.first_model != "none", self.compression.groups
         GroupRules(self.group_specs, self.dimensions, self.options, has_model, compressed).check(self.tasks)
-        check_cells(self.cells, self.cohort.cell_minimum)
+        check_cells(self.cells, self.cohort.cell_minimum, self.cohort.minimum)
         key = "cell_minimum" if self.cells else "minimum"
         fewest = Fewest(key, getattr(self.cohort, key))
         check_robust_groups(self.tasks, fewest, self.compression)

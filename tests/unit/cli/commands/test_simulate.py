@@ -214,6 +214,18 @@ def test_baselines_are_a_table_and_part_of_the_results(script: Path, tmp_path: P
     assert models["site-1 alone"] == {"sites": {"site-1": {"loss": 0.2}}, "all": {"loss": None}}
 
 
+def test_a_run_without_a_model_has_no_baselines(tmp_path: Path, hanse: Hanse) -> None:
+    code = "def learner(site): ...\ndef workflow(federation): ...\n"
+    (tmp_path / "code.py").write_text(code)
+    plan = "name: counts\ncode: [code.py]\nlearner: code:learner\nworkflow: code:workflow\n"
+    (tmp_path / "plan.yaml").write_text(plan + "initial_model: none\ntasks: {count: {receives: []}}\n")
+
+    ended = hanse("simulate", tmp_path / "plan.yaml", "--site", "a", "--site", "b", "--baselines")
+
+    assert ended.code != 0
+    assert "baselines are models, and by the plan the run has none" in ended.err
+
+
 def test_baselines_of_very_many_sites_are_refused(script: Path, hanse: Hanse) -> None:
     ended = hanse("simulate", script, "--sites", 21, "--baselines")
 

@@ -303,6 +303,11 @@ class TestCells:
         )
         assert plan(cells={"north": ["a", "b"]}, cohort={"cell_minimum": 2}).cells == {"north": ("a", "b")}
 
+    def test_all_together_have_as_many_as_a_round_needs(self) -> None:
+        found = refusal(cells={"north": ["a", "b", "c"]}, cohort={"minimum": 4})
+
+        assert "a round needs 4 sites, and in the cells there are 3; no other site is asked" in found
+
 
 class TestVaries:
     @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.run_folder import RunFolder
 from hanse.core.plan.asked_inputs import problem_of_ask
-from hanse.core.plan.group_tensors import Received, problem_of_received
+from hanse.core.plan.group_tensors import Received, problem_of_received, received_bytes
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.groups import MARK
@@ -53,6 +53,12 @@ class TaskInputs:
         """The groups that the task receives, where the worker can read them, as the plan declares them."""
         places = []
         for name, file in sorted(self.assignment.groups.items()):
+            most = received_bytes(plan, name, self.assignment.model_bytes)
+            if file.size > most:
+                raise PolicyError(
+                    f"{self.what}: the group {name!r} has {file.size:,} bytes, and by the plan at most "
+                    f"{most:,}"
+                )
             place = self.folder.model(ModelRef(file.digest))
             self.context.check_room(file.size)
             if not place.exists():

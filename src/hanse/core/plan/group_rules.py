@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from hanse.core.plan.groups import LARGEST_DIMENSION, MODEL, GroupSpec
-from hanse.core.plan.local_rules import unmet_need
+from hanse.core.plan.local_rules import needs_of, unmet_need
 from hanse.core.plan.tasks import GroupRule, TaskPlan
 from hanse.core.plan.transforms import Compression
+from hanse.core.values.schema import problem_of
 from hanse.core.values.wording import counted, named
 
+_NUMBERS = ("epochs", "batches", "batch_size", "lr")
+"""Keys of a task that may vary, and have bounds of their own."""
 _WHOLE = ("int32", "int64", "uint8")
 
 
@@ -25,6 +30,7 @@ class GroupRules:
         options: The plan's `options`.
         has_model: Whether the run has a model.
         compressed: Groups on which lossy steps of compression act.
+        scripted: Whether a script performs the tasks, which has no groups of its own.
     """
 
     specs: Mapping[str, GroupSpec]
@@ -32,6 +38,7 @@ class GroupRules:
     options: Mapping[str, Any]
     has_model: bool
     compressed: tuple[str, ...] = ()
+    scripted: bool = False
 
     def check(self, tasks: Mapping[str, TaskPlan]) -> None:
         """Refuse groups, dimensions and tasks that do not go together.
@@ -94,6 +101,14 @@ class GroupRules:
                 raise ValueError(f"{place}: `{group}` is like `{like}`, which the task does not receive")
         if problem := unmet_need(task.local, self.specs, task.receives, discloses.groups):
             raise ValueError(f"{place}: {problem}")
+        own = {need.group for entry in task.local for need in needs_of(entry)}
+        others = (received | set(discloses.groups)) - {MODEL} - own
+        if self.scripted and (others or MODEL not in received):
+            what = f"the group `{min(others)}`" if others else "no model"
+            raise ValueError(
+                f"{place} exchanges {what}; a script has the model and the groups of local rules alone, "
+                "others need a learner"
+            )
         self._check_disclosed(place, task)
         _check_varies(place, task)
 
@@ -137,6 +152,14 @@ def _check_rule(place: str, group: str, declared: GroupRule, spec: GroupSpec) ->
 
 def _check_varies(place: str, task: TaskPlan) -> None:
     for setting, (low, high) in task.varies.items():
+        for bound in (low, high) if setting in _NUMBERS else ():
+            try:
+                TaskPlan.model_validate({setting: bound})
+            except ValidationError as error:
+                raise ValueError(
+                    f"{place}: `varies: {setting}` lets it be {bound}, which no plan can say: "
+                    f"{problem_of(error)}"
+                ) from None
         if not low <= high:
             raise ValueError(f"{place}: `varies: {setting}` has its smaller number second")
         own = task.learner_settings().get(setting)

@@ -28,6 +28,7 @@ from hanse.errors import DisclosureError
 Specs = Mapping[str, TensorSpec]
 
 _BLOCK = 1 << 18
+_FILE_BYTES = 65_536
 _HEADER_BYTES = 512
 """Of a tensor in the header of its file."""
 
@@ -128,6 +129,11 @@ def group_bytes(plan: Plan, task: str, model_bytes: int) -> int:
     for group in plan.tasks[task].discloses.groups:
         total += _most_bytes(plan, group, model_bytes)
     return total
+
+
+def received_bytes(plan: Plan, group: str, model_bytes: int) -> int:
+    """Most bytes of the file of a group that a task receives; see `group_bytes`."""
+    return _most_bytes(plan, group, model_bytes) + _FILE_BYTES
 
 
 def _most_bytes(plan: Plan, group: str, model_bytes: int) -> int:

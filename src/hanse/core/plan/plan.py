@@ -231,8 +231,8 @@ class Plan(PlanSection):
                     f"no party sees of {name!r} where `aggregated_by` is secure_aggregation"
                 )
         self._check_robust_rule()
-        has_model, compressed = self.first_model != "none", self.compression.groups
-        GroupRules(self.group_specs, self.dimensions, self.options, has_model, compressed).check(self.tasks)
+        known = (self.group_specs, self.dimensions, self.options, self.first_model != "none")
+        GroupRules(*known, self.compression.groups, scripted=self.script is not None).check(self.tasks)
         check_cells(self.cells, self.cohort.cell_minimum, self.cohort.minimum)
         key = "cell_minimum" if self.cells else "minimum"
         fewest = Fewest(key, getattr(self.cohort, key))

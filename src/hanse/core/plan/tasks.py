@@ -158,6 +158,17 @@ class TaskPlan(PlanSection):
     )
     discloses: Disclosure = Field(default_factory=Disclosure, description="What leaves the site.")
 
+    @field_validator("varies", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        bounds = value.values() if isinstance(value, dict) else ()
+        if any(isinstance(each, bool) for pair in bounds if isinstance(pair, list | tuple) for each in pair):
+            raise ValueError("what varies is a number between two, such as `{lr: [0.001, 0.1]}`")
+        if not isinstance(value, dict):
+            return value
+        # Read strictly, JSON's lists would not pass for tuples once they went through here.
+        return {name: tuple(pair) if isinstance(pair, list) else pair for name, pair in value.items()}
+
     @model_validator(mode="after")
     def _said_once(self) -> Self:
         if self.epochs is not None and self.batches is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -343,3 +344,34 @@ def test_what_it_says_is_in_its_text() -> None:
     assert written["groups"] == {"g": {"int64": [2]}}
     assert written["tasks"]["count"]["receives"] == []
     assert type(made).model_validate(written) == made
+
+
+@pytest.mark.parametrize(
+    ("varies", "problem"),
+    [
+        ({"lr": [-1.0, 1.0]}, "`varies: lr` lets it be -1.0, which no plan can say"),
+        ({"epochs": [0, 5]}, "`varies: epochs` lets it be 0, which no plan can say"),
+        ({"flip": [False, True]}, "what varies is a number between two"),
+    ],
+)
+def test_a_setting_varies_within_what_a_plan_can_say(varies: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(problem)):
+        plan(tasks={"train": {"varies": varies}})
+
+
+@pytest.mark.parametrize(
+    ("task", "problem"),
+    [
+        ({"receives": ["model", "edges"]}, "exchanges the group `edges`; a script has the model"),
+        ({"receives": []}, "exchanges no model; a script has the model"),
+    ],
+)
+def test_a_script_has_no_groups_of_its_own(task: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(problem)):
+        plan(
+            learner=None,
+            script="heart.py",
+            groups={"edges": {"float64": [3]}},
+            tasks={"train": task},
+            workflow="heart:workflow",
+        )

@@ -71,6 +71,25 @@ def simulated(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_a_run_that_failed_in_a_round_with_groups_is_resumed_under_the_same_numbers(tmp_path: Path) -> None:
+    with deployed(tmp_path / "deployed", *SITES) as federation:
+        federation.sites["c"].hold("train", 2)
+        run = federation.submit(**plan())
+        federation.sites["c"].held(run.run_id, "train", 2)
+        federation.sites["b"].fail("measure")
+        federation.sites["c"].release()
+        failed = run.over()
+        federation.sites["b"].recover()
+        run.resume()
+        model, results = run.finished(), run.status.results
+        there = simulated(federation, federation.plan(**plan()), tmp_path / "simulated")
+
+    assert failed.phase == "failed"
+    assert (there["model"], there["results"]) == (model, results)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_same_bits_come_out_though_an_agent_and_the_runs_worker_are_killed_in_mid_round(
     tmp_path: Path,
 ) -> None:

@@ -57,6 +57,11 @@ def _over(plan: Plan) -> str:
     if plan.cells:
         cells = named(list(plan.cells))
         return f"all sites, or whole cells ({cells}), with {plan.cohort.cell_minimum} sites of each at least"
+    if plan.cohort.fraction < 1:
+        return (
+            f"the sites drawn for the round, {plan.cohort.minimum} at least (where the sites of two rounds "
+            "differ in few, so do the sums: together they may tell of single sites)"
+        )
     return f"all sites, {plan.cohort.minimum} at least"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
 from hanse.core.values.groups import nested
-from hanse.errors import PlanError, TransportError
+from hanse.errors import PlanError, TransportError, UpdateError
 from hanse.files.errors import file_errors
 from hanse.wire.messages.runs import RunStatus, SubmitRequest
 from hanse.wire.result_files import write_results
@@ -96,7 +96,10 @@ async def _export_result(client: ControlClient, name: str, digest: str, folder: 
     blob = folder / f"{name}.result"
     await client.download(digest, blob)
     try:
-        written = await asyncio.to_thread(write_results, folder / "results", nested(open_file(blob)))
+        found = nested(open_file(blob))
+        if set(found) != {name}:
+            raise UpdateError(f"what came as the result {name!r} is another one")
+        written = await asyncio.to_thread(write_results, folder / "results", found)
     finally:
         blob.unlink(missing_ok=True)
     paths = written.get(name, ())

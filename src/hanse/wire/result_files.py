@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import IO
 
 import numpy as np
 
-from hanse.core.values.groups import Group, Groups
+from hanse.core.values.groups import ARRAY_NAME, RESULT_NAME, Group, Groups
 from hanse.core.values.parameters import Array
+from hanse.errors import UpdateError
 from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
 
@@ -32,12 +34,14 @@ def write_results(folder: Path, results: Groups) -> dict[str, tuple[Path, ...]]:
 
     Raises:
         StorageError: A file cannot be written.
+        UpdateError: A result or an array has a name that none may have.
     """
     written: dict[str, tuple[Path, ...]] = {}
     if results:
         with file_errors(f"make the folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
     for name, value in results.items():
+        _check_names(name, value)
         columns = _columns(name, value)
         path = folder / f"{name}.npz"
         with file_errors(f"write {path}"), writing(path) as file:
@@ -46,6 +50,13 @@ def write_results(folder: Path, results: Groups) -> dict[str, tuple[Path, ...]]:
         if is_table(columns):
             written[name] = (path, _write_csv(folder / f"{name}.csv", columns))
     return written
+
+
+def _check_names(name: str, value: Group) -> None:
+    """Refuse names that would lead to other files, or be read as formulas: they may be a stranger's."""
+    arrays = list(value) if isinstance(value, Mapping) else []
+    if not re.fullmatch(RESULT_NAME, name) or not all(map(ARRAY_NAME.fullmatch, arrays)):
+        raise UpdateError(f"the result {name[:80]!a} has a name that no result has, or such an array")
 
 
 def is_table(columns: Mapping[str, Array]) -> bool:

@@ -11,7 +11,7 @@ from hanse.core.plan.group_tensors import Received, problem_of_received, receive
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.varying import as_stated, problem_of_settings
-from hanse.core.values.groups import MARK, Groups, flattened
+from hanse.core.values.groups import ARRAY_NAME, MARK, RESULT_NAME, Groups, flattened
 from hanse.core.values.parameters import Parameters, in_words, not_finite, num_bytes, specs
 from hanse.core.values.update import given
 from hanse.core.values.wording import named
@@ -23,8 +23,7 @@ MAX_METRICS = 1_000
 MAX_NAME_CHARS = 200
 MAX_RESULTS = 1_000
 """Most results of a run; their digests stand in the journal."""
-ARRAY_NAME = re.compile(r"[A-Za-z_][\w.\-]{0,62}")
-_RESULT = re.compile(r"[A-Za-z][\w.\-]{0,62}")
+_RESULT = re.compile(RESULT_NAME)
 
 
 def checked_metrics(metrics: Mapping[str, Any], round_number: int) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+from hanse.errors import UpdateError
 from hanse.wire.result_files import write_results
 
 
@@ -65,3 +67,14 @@ def test_dtypes_that_numpy_does_not_know_are_written_as_float32(dtype: type, tmp
 def test_without_results_there_is_no_folder(tmp_path: Path) -> None:
     assert write_results(tmp_path / "results", {}) == {}
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "results",
+    [{"../precious": np.ones(2)}, {"curve": {"=cmd()": np.ones(2)}}, {"curve": {"../a": np.ones(2)}}],
+)
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, results: Any) -> None:
+    with pytest.raises(UpdateError, match="has a name that no result has"):
+        write_results(tmp_path / "results", results)
+
+    assert not list((tmp_path / "results").glob("*"))

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from hanse.core.plan.groups import MOST_GROUPS
+from hanse.core.values.groups import RESULT_NAME
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.safe_text import one_line
 from hanse.core.values.schema import Strict, problem_of
 from hanse.errors import ProtocolError
 
 MAX_REASON = 8_192
-RESULT_NAME = r"^[A-Za-z][\w.\-]{0,62}$"
 
 FileName = Annotated[str, Field(pattern=r"^[0-9a-z][0-9a-z.-]{0,99}$")]
 

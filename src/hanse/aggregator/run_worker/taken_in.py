@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from hanse.core.plan.group_tensors import Received, problem_of_received
 from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
-from hanse.core.values.groups import MARK
+from hanse.core.values.groups import ARRAY_NAME, MARK
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import TensorSpec, in_words, not_finite
 from hanse.errors import WorkflowError
 from hanse.storage.base import BlobStore
 from hanse.wire.tensors import open_file, read_specs
-from hanse.workflow.values import ARRAY_NAME
 
 
 def check_groups(

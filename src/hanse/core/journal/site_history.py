@@ -155,6 +155,7 @@ def asked_by(record: ExchangeRecord) -> AskedExchange:
         round_number=record.round_number,
         task=record.task,
         model=record.model,
+        inputs=record.inputs,
     )
 
 

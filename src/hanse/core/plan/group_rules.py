@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from hanse.core.plan.groups import LARGEST_DIMENSION, MODEL, GroupSpec
+from hanse.core.plan.cohort import Cohort
+from hanse.core.plan.groups import LARGEST_DIMENSION, LARGEST_GROUP, MODEL, Dimension, GroupSpec
 from hanse.core.plan.local_rules import needs_of, unmet_need
 from hanse.core.plan.tasks import GroupRule, TaskPlan
 from hanse.core.plan.transforms import Compression
@@ -112,6 +114,23 @@ class GroupRules:
         self._check_disclosed(place, task)
         _check_varies(place, task)
 
+    def _check_size(self, place: str, group: str) -> None:
+        """Refuse a group that no file could hold."""
+        total = 0
+        for array in self.specs[group].arrays.values():
+            sizes = (self._most(size) for size in array.shape)
+            total += math.prod(sizes) * (1 if array.dtype in ("bool", "uint8") else 8)
+        if total > LARGEST_GROUP:
+            raise ValueError(
+                f"{place} discloses `{group}`, which may have {total / 1e9:,.0f} GB at each site; at most "
+                f"{LARGEST_GROUP / 1e9:,.0f} GB are taken: fewer or smaller dimensions are needed"
+            )
+
+    def _most(self, size: Dimension) -> int:
+        if isinstance(size, int):
+            return size
+        return self.dimensions.get(size) or fixed_dimension(self.options, size) or 1
+
     def _check_disclosed(self, place: str, task: TaskPlan) -> None:
         bound = {d for g in task.receives if g != MODEL for d in self.specs[g].named_dimensions()}
         for group, rule in task.discloses.groups.items():
@@ -127,6 +146,7 @@ class GroupRules:
                     "it: take it out of `compression: groups`"
                 )
             _check_rule(place, group, rule, spec)
+            self._check_size(place, group)
 
 
 def fixed_dimension(options: Mapping[str, Any], name: str) -> int | None:
@@ -202,17 +222,22 @@ def check_robust_groups(tasks: Mapping[str, TaskPlan], fewest: Fewest, compressi
                 )
 
 
-def check_cells(cells: Mapping[str, tuple[str, ...]], minimum: int, of_all: int) -> None:
-    """Refuse cells that overlap, or that are too small for a sum.
+def check_cells(cells: Mapping[str, tuple[str, ...]], cohort: Cohort) -> None:
+    """Refuse cells that overlap, that are too small for a sum, or of which rounds ask a part.
 
     Args:
         cells: Sites by cell.
-        minimum: Fewest sites of a cell in a sum.
-        of_all: Fewest sites in a round.
+        cohort: The plan's rules of a round.
 
     Raises:
         ValueError: Names the cell.
     """
+    minimum, of_all = cohort.cell_minimum, cohort.minimum
+    if cells and cohort.fraction < 1:
+        raise ValueError(
+            "`cells` go with `cohort: {fraction: 1}`: where each round asks other sites of a cell, the "
+            "differences of its sums are the values of single sites"
+        )
     placed: dict[str, str] = {}
     for cell, sites in cells.items():
         for site in sites:

@@ -18,6 +18,8 @@ MOST_ARRAYS = 1_000
 MOST_DIMENSIONS = 8
 """Dimensions of one array."""
 LARGEST_DIMENSION = 2**40
+LARGEST_GROUP = 1 << 35
+"""Most bytes of a group that is disclosed, as far as the plan says how large it is."""
 
 DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
 

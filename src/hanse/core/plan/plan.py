@@ -233,7 +233,7 @@ class Plan(PlanSection):
         self._check_robust_rule()
         known = (self.group_specs, self.dimensions, self.options, self.first_model != "none")
         GroupRules(*known, self.compression.groups, scripted=self.script is not None).check(self.tasks)
-        check_cells(self.cells, self.cohort.cell_minimum, self.cohort.minimum)
+        check_cells(self.cells, self.cohort)
         key = "cell_minimum" if self.cells else "minimum"
         fewest = Fewest(key, getattr(self.cohort, key))
         check_robust_groups(self.tasks, fewest, self.compression)

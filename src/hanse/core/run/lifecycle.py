@@ -247,8 +247,16 @@ def fail(run: Run, command: Fail) -> Events:
 
 
 def finish(run: Run) -> Events:
-    """End the run with its last model."""
+    """End the run with its last model; without any commit it has failed."""
     must_run(run)
+    if run.committed < 0:
+        return (
+            RunFailed(
+                error=WorkflowError.code,
+                reason="the workflow ended before it had begun: it looked at no model and asked no round. "
+                "Does its loop over `federation.rounds()` run?",
+            ),
+        )
     best = run.best.round_number if run.best else None
     rounds, results = max(run.committed, 0), dict(run.results)
     return (RunFinished(rounds=rounds, model=run.model, best_round=best, results=results),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,12 @@ from hanse.core.values.parameters import GROUP_MARK, Array, Parameters, is_float
 
 Group = Array | Parameters
 """One array, or arrays by name."""
+
+RESULT_NAME = r"^[A-Za-z][\w.\-]{0,62}$"
+"""Pattern of the name of a result, by which its files are called."""
+
+ARRAY_NAME = re.compile(r"[A-Za-z_][\w.\-]{0,62}")
+"""Pattern of the name of an array in a result."""
 
 Groups = Mapping[str, Group]
 """Groups by the names that the plan gives them."""

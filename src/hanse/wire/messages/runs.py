@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from hanse.core.run.attendance import Participation
 from hanse.core.run.round_events import Data
+from hanse.core.values.groups import RESULT_NAME
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Name, Strict
 from hanse.wire.messages.basics import Time
@@ -181,6 +182,9 @@ class StartWait(Strict):
     absent_until_ms: Time
 
 
+ResultName = Annotated[str, Field(pattern=RESULT_NAME)]
+
+
 class RunStatus(Strict):
     """A run as an operator sees it.
 
@@ -222,7 +226,7 @@ class RunStatus(Strict):
     best_round: int | None = None
     best_model: ModelRef | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
-    results: dict[str, BlobDigest] = Field(default_factory=dict, max_length=1_000)
+    results: dict[ResultName, BlobDigest] = Field(default_factory=dict, max_length=1_000)
     attendance: tuple[ExchangeAttendance, ...] = ()
     short_rounds: int = 0
     suspended: tuple[SuspendedSite, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hanse.core.journal.exchange_counts import AskedExchange, ExchangeCounts
+from hanse.core.journal.site_history import asked_by
+from hanse.core.journal.site_records import ResultReleased
 
 FIRST = AskedExchange("demo-1", "1" * 64, exchange=1, round_number=1, task="train", model="a" * 64)
 
@@ -63,3 +65,24 @@ def test_an_exchange_that_asks_for_something_else_is_another() -> None:
     ):
         assert counts.is_another(other)
     assert not counts.is_another(replace(FIRST, exchange=2, task="evaluate"))
+
+
+def test_an_exchange_with_other_groups_or_settings_asks_something_else() -> None:
+    record = ResultReleased(
+        run_id="demo-1",
+        plan_digest="0" * 64,
+        exchange=3,
+        round_number=1,
+        task="train",
+        model=None,
+        num_examples=1,
+        groups={"control": "a" * 64},
+        settings={"lr": 0.5},
+        cells=("north",),
+    )
+    counts = ExchangeCounts()
+    counts.add(asked_by(record))
+
+    assert not counts.is_another(asked_by(record))
+    for changes in ({"groups": {}}, {"settings": {"lr": 0.4}}, {"cells": None}):
+        assert counts.is_another(asked_by(record.model_copy(update=changes)))

@@ -371,7 +371,22 @@ def test_a_script_has_no_groups_of_its_own(task: dict[str, Any], problem: str) -
         plan(
             learner=None,
             script="heart.py",
+            code=["heart.py"],
             groups={"edges": {"float64": [3]}},
             tasks={"train": task},
             workflow="heart:workflow",
         )
+
+
+def test_rounds_ask_whole_cells() -> None:
+    cells = {"north": ["a", "b", "c"], "south": ["d", "e", "f"]}
+
+    assert "`cells` go with `cohort: {fraction: 1}`" in refusal(cells=cells, cohort={"fraction": 0.9})
+
+
+def test_a_group_that_no_file_could_hold_is_refused() -> None:
+    huge = {"counts": {"int64": [10**9, 10**9]}}
+
+    problem = refusal(groups=huge, tasks={"count": disclosing(counts="total")})
+
+    assert "may have 8,000,000,000 GB at each site" in problem

@@ -468,6 +468,13 @@ class TestEnds:
 
         assert driver.do(RestartWorker("was killed by SIGKILL")) == ["RunFailed"]
 
+    def test_a_workflow_that_commits_nothing_fails_the_run(self) -> None:
+        driver = Driver("ab").started()
+        driver.do(Finish())
+
+        assert driver.state.phase is Phase.FAILED
+        assert "ended before it had begun" in driver.state.reason
+
     def test_nothing_is_accepted_after_the_end(self) -> None:
         driver = Driver("ab").asked()
         driver.do(Fail("workflow", "boom"))

@@ -60,7 +60,7 @@ def _over(plan: Plan) -> str:
     if plan.cohort.fraction < 1:
         return (
             f"the sites drawn for the round, {plan.cohort.minimum} at least (where the sites of two rounds "
-            "differ in few, so do the sums: together they may tell of single sites)"
+            "differ in few, so do the sums: together they may show values of single sites)"
         )
     return f"all sites, {plan.cohort.minimum} at least"
 

@@ -51,6 +51,8 @@ class TaskInputs:
 
     async def groups(self, plan: Plan, model: Path | None) -> tuple[Path, ...]:
         """The groups that the task receives, where the worker can read them, as the plan declares them."""
+        if not self.assignment.groups:  # that they are those of the plan was checked before
+            return ()
         places = []
         for name, file in sorted(self.assignment.groups.items()):
             most = received_bytes(plan, name, self.assignment.model_bytes)

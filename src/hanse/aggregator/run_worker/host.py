@@ -212,7 +212,9 @@ class CallHandler:
         """Ask, unless it was asked before, and wait."""
         bare = call.task == INITIALISE or call.model == WorkerModel()
         model = None if bare else await asyncio.to_thread(self._ask_with, call.model)
-        inputs = await asyncio.to_thread(self._inputs, call, model)
+        inputs = AskInputs({}, call.settings, call.cells)
+        if call.groups:
+            inputs = await asyncio.to_thread(self._inputs, call, model)
         asking = OpenExchange(call.round_number, call.index, call.task, model, call.sites, inputs)
         await self._execute(OpenRound(call.round_number), asking)
         return await self._controller.closed(lambda run: run.in_round()[call.index])

@@ -69,9 +69,8 @@ class Categories(Strict):
         seen: set[Category] = set()
         for category in categories:
             if category in seen:
-                raise ValueError(
-                    f"{category!r} is listed twice; 0, 0.0 and false are one category, as are 1 and true"
-                )
+                alike = "" if isinstance(category, str) else "; 0, 0.0 and false are one, as are 1 and true"
+                raise ValueError(f"the category {category!r} is listed twice{alike}")
             seen.add(category)
         return categories
 

@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import datetime
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from hanse.algorithms.base import CombinedSettings
 from hanse.core.values.schema import Strict
 from hanse.core.values.wording import counted, named
 from hanse.errors import TaskError
+from hanse.learners.results import a_kind_of
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
+_MOST = 2**53
+"""Above it, neighbouring whole numbers are one float64."""
+
+
+def _category(value: object) -> object:
+    """Refuse other values in one sentence, where pydantic has one for each kind of category."""
+    match value:
+        case bool():
+            return value
+        case int() | float() if math.isfinite(value) and abs(value) <= _MOST:
+            return value
+        case str() if 1 <= len(value) <= 500:
+            return value
+        case _:
+            raise ValueError(
+                "a category is a text of 1 to 500 characters, true, false, or a number of at most 2^53"
+            )
+
+
 ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
-Category = ColumnName | bool | Annotated[int, Field(ge=-(2**53), le=2**53)] | float
+Category = Annotated[
+    ColumnName | bool | Annotated[int, Field(ge=-_MOST, le=_MOST)] | float, BeforeValidator(_category)
+]
 
 
 class Categories(Strict):
@@ -31,8 +63,33 @@ class Categories(Strict):
         description="All of its values, in the order in which results have them.",
     )
 
+    @field_validator("categories")
+    @classmethod
+    def _once(cls, categories: tuple[Category, ...]) -> tuple[Category, ...]:
+        seen: set[Category] = set()
+        for category in categories:
+            if category in seen:
+                alike = "" if isinstance(category, str) else "; 0, 0.0 and false are one, as are 1 and true"
+                raise ValueError(f"the category {category!r} is listed twice{alike}")
+            seen.add(category)
+        return categories
 
-Feature = ColumnName | Categories
+
+_NAME: TypeAdapter[str] = TypeAdapter(ColumnName)
+
+
+def _feature(value: object, _check: ValidatorFunctionWrapHandler) -> str | Categories:
+    """Report what is wrong with the choice that was meant, and not with the other one too."""
+    match value:
+        case str():
+            return _NAME.validate_python(value)
+        case Mapping() | Categories():
+            return Categories.model_validate(value)
+        case _:
+            raise ValueError("should be the name of a column, or `{column: NAME, categories: [...]}`")
+
+
+Feature = Annotated[ColumnName | Categories, WrapValidator(_feature)]
 """A column of numbers, or one of categories, which becomes an input for each category after the first."""
 
 
@@ -59,20 +116,26 @@ class Table:
     """The rows of one site.
 
     Args:
-        columns: Columns by name, each of one value a row. A missing value is NaN, None or an empty text.
+        columns: Columns by name, each of one value a row. A missing value is NaN, NaT, None, `pandas.NA`, an
+            empty text, or masked.
 
     Raises:
-        TaskError: The columns have not the same length, or one is not a column.
+        TaskError: These are not columns by name, they have not the same length, or one is not a column.
     """
 
     def __init__(self, columns: Columns) -> None:
-        self._columns = {str(name): np.asarray(columns[name]) for name in columns.keys()}  # noqa: SIM118
-        lengths = {len(column) if column.ndim == 1 else -1 for column in self._columns.values()}
-        if len(lengths) > 1 or -1 in lengths:
+        if not callable(getattr(columns, "keys", None)):
             raise TaskError(
-                "the columns of a table are not of one length",
-                mend="Give one value a row in each column: `{'age': [61, 47], 'ill': [1, 0]}`.",
+                f"a table is given as {a_kind_of(columns)}",
+                mend="Give a data frame, or a dictionary of columns: `{'age': [61, 47], 'ill': [1, 0]}`.",
             )
+        names = [(str(key), key) for key in columns.keys()]  # noqa: SIM118
+        if twice := [name for name, count in Counter(name for name, _ in names).items() if count > 1]:
+            raise TaskError(f"the table has two columns {twice[0]!r}", mend="Give each a name of its own.")
+        self._columns = {name: _column(name, columns[key]) for name, key in names}
+        lengths = {len(column) for column in self._columns.values()}
+        if len(lengths) > 1:
+            raise TaskError("the columns of a table are not of one length", mend=_ONE_VALUE)
         self._rows = lengths.pop() if lengths else 0
 
     def __len__(self) -> int:
@@ -108,14 +171,19 @@ class Table:
         """Columns of numbers, shape (rows, len(names)).
 
         Raises:
-            TaskError: A column is not there, has a text, or a number that is not finite.
+            TaskError: A column is not there, has a text, dates, durations or complex numbers, or a number
+                that is not finite.
         """
         values = np.empty((self._rows, len(names)))
         for place, name in enumerate(names):
+            column = self._column(name)
+            _refuse_other_kinds(name, column)
             try:
-                values[:, place] = self._column(name).astype(np.float64)
+                values[:, place] = column.astype(np.float64)
             except (TypeError, ValueError):
                 raise TaskError(f"the column {name!r} is not of numbers") from None
+            except OverflowError:
+                raise TaskError(f"the column {name!r} has a number that is too large for float64") from None
             if not np.isfinite(values[:, place]).all():
                 raise TaskError(f"the column {name!r} has a number that is not finite")
         return values
@@ -127,6 +195,7 @@ class Table:
             TaskError: The column is not there, or a row has a value that is not among them.
         """
         column = self._column(categories.column)
+        _refuse_other_kinds(categories.column, column)
         codes = np.full(self._rows, -1, np.int64)
         for code, category in enumerate(categories.categories):
             codes[column == category] = code
@@ -179,13 +248,65 @@ def column_names(features: Iterable[Feature]) -> Iterator[str]:
         yield feature if isinstance(feature, str) else feature.column
 
 
+_ONE_VALUE = "Give one value a row in each column: `{'age': [61, 47], 'ill': [1, 0]}`."
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "dates": (np.datetime64, datetime.date),
+    "durations": (np.timedelta64, datetime.timedelta),
+    "complex numbers": (np.complexfloating, complex),
+}
+"""Values that NumPy may turn into numbers, but without their unit or their imaginary part."""
+_KINDS_OF_ARRAYS = dict(zip("Mmc", _KINDS, strict=True))
+
+
+def _column(name: str, values: Any) -> npt.NDArray[Any]:
+    """A column as an array, shape (rows,); masked values become None."""
+    try:
+        column = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # such as rows of several lengths
+        raise TaskError(f"the column {name!r} cannot be made an array: {error}", mend=_ONE_VALUE) from None
+    if column.ndim != 1:
+        raise TaskError(
+            f"the column {name!r} has {column.ndim} dimensions, and a column has one", mend=_ONE_VALUE
+        )
+    mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else np.zeros(0, bool)
+    if mask.any():
+        column = column.astype(object)
+        column[mask] = None
+    return column
+
+
+def _refuse_other_kinds(name: str, column: npt.NDArray[Any]) -> None:
+    found = _KINDS_OF_ARRAYS.get(column.dtype.kind)
+    if column.dtype.kind == "O":
+        kinds = {type(value) for value in column}
+        found = next(
+            (kind for kind, types in _KINDS.items() if any(issubclass(one, types) for one in kinds)), None
+        )
+    if found:
+        raise TaskError(
+            f"the column {name!r} is of {found}, and not of numbers or categories",
+            mend="Make it numbers in the learner's code: of dates and durations, days "
+            "(`column / np.timedelta64(1, 'D')`).",
+        )
+
+
 def _lacking(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    if column.dtype.kind == "f":
+    if column.dtype.kind in "fc":
         return np.asarray(np.isnan(column))
+    if column.dtype.kind in "mM":
+        return np.asarray(np.isnat(column))
     if column.dtype.kind in "OUS":
-        # A NaN differs from itself.
-        return np.array([value is None or value in ("", b"") or value != value for value in column], bool)
+        return np.fromiter((_is_missing(value) for value in column), bool, len(column))
     return np.zeros(len(column), bool)
+
+
+def _is_missing(value: Any) -> bool:
+    # By its name: pandas need not be installed, and its NA is neither equal to itself nor not.
+    if value is None or value is np.ma.masked or type(value).__name__ == "NAType":
+        return True
+    if isinstance(value, str | bytes):
+        return not value
+    return bool(value != value)  # NaN and NaT
 
 
 def grouped_sums(values: Floats, codes: Counts, number: int) -> Floats:

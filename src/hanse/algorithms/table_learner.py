@@ -24,6 +24,8 @@ from hanse.algorithms.table import Columns, Table
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
+from hanse.errors import TaskError
+from hanse.learners.results import a_kind_of
 
 S = TypeVar("S", bound=CombinedSettings)
 
@@ -38,14 +40,20 @@ class TableLearner:
 
     Args:
         columns: Columns by name, each of one value a row: a dict of arrays or lists, or a data frame. A
-            missing value is NaN, None or an empty text.
+            missing value is NaN, NaT, None, `pandas.NA`, an empty text, or masked.
         options: `site.options`, where the plan has the settings of its algorithm.
 
     Raises:
-        TaskError: The columns have not the same length, or one is not a column.
+        TaskError: These are not columns by name, they have not the same length, one is not a column, or the
+            options are not those of a site.
     """
 
     def __init__(self, columns: Columns, options: Mapping[str, Any]) -> None:
+        if not isinstance(options, Mapping):
+            raise TaskError(
+                f"the options of a table learner are {a_kind_of(options)}",
+                mend="Write `hanse.TableLearner(columns, site.options)`.",
+            )
         self._table = Table(columns)
         self._options = options
 

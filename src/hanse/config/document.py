@@ -66,6 +66,8 @@ class Document:
                 data = file.read(MAX_BYTES + 1)
         except OSError as problem:
             raise error(f"cannot read {path}: {problem.strerror}", mend="Check the path.") from None
+        except ValueError:
+            raise error(f"{str(path)!r} has a NUL character, and no path has one") from None
         if len(data) > MAX_BYTES:
             raise error(f"{path} is longer than {MAX_BYTES >> 10} KiB: that is not a file of settings")
         try:

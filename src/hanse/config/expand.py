@@ -13,7 +13,7 @@ from typing import Any
 from hanse.config.dialect import Loc
 from hanse.config.document import Document
 from hanse.core.plan.plan import MOST_FILES
-from hanse.core.values.schema import check_code_path
+from hanse.core.values.schema import MOST_OF_PATH, check_code_path
 from hanse.errors import PlanError
 
 CODE = "code"
@@ -70,6 +70,8 @@ def expand(root: Path, entry: str) -> list[str]:
     """
     path = entry.removesuffix("/")
     check_code_path(path)
+    if len(path) > MOST_OF_PATH:
+        return [entry]  # which the schema refuses; the operating system may not even look for it
     if (root / path).is_file() or not (_GLOB.search(path) or (root / path).is_dir()):
         return [entry]
     is_folder = (root / path).is_dir()

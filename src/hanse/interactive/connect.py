@@ -27,10 +27,9 @@ def connect(folder: str | PathLike[str] = "federation") -> Operator:
         `export`, `plot`, `runs`, `sites`. No connection is opened before the first call.
 
     Raises:
-        ConfigError: There is neither a federation nor an operator in the folder.
+        ConfigError: It is not a path, or there is neither a federation nor an operator in the folder.
     """
-    from pathlib import Path
-
+    from hanse.files.paths import given_path
     from hanse.interactive.operator import Operator
 
-    return Operator(Path(folder).expanduser())
+    return Operator(given_path(folder, "hanse.connect"))

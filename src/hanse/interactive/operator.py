@@ -20,6 +20,7 @@ from hanse.core.plan.policy import default_refusals
 from hanse.core.values.identity import Role, check_name
 from hanse.core.values.wording import format_time
 from hanse.errors import ConfigError, HanseError
+from hanse.files.paths import given_path
 from hanse.interactive.event_loop import iterate, wait_for
 from hanse.interactive.progress import shown_progress
 from hanse.interactive.rows import Rows
@@ -196,7 +197,7 @@ class Operator:
             HanseError: There is no such run, or the aggregator does not answer.
         """
         run_id = _name(run)
-        folder = Path(run_id if path is None else path).expanduser()
+        folder = given_path(run_id if path is None else path, "path")
         return self._ask(lambda client: export_run(client, run_id, folder)).files
 
     def plot(
@@ -218,10 +219,11 @@ class Operator:
         from hanse.interactive.pictures import show_in_notebooks
         from hanse.plots.figure import draw, write
 
+        path = None if file is None or file == "" else given_path(file, "file")
         record = self._ask(lambda client: read_run(client, _name(run)))
         drawn = draw(record, what, metric)
-        if file:
-            write(drawn, Path(file))
+        if path is not None:
+            write(drawn, path)
         show_in_notebooks()
         return drawn
 
@@ -289,7 +291,7 @@ def _loaded(plan: Any) -> LoadedPlan:
     if isinstance(plan, LoadedPlan):
         return plan
     if isinstance(plan, str | PathLike):
-        return load_plan(Path(plan).expanduser())
+        return load_plan(given_path(plan, "plan"))
     raise ConfigError(
         f"a {type(plan).__name__} is not a plan: sites run the code that a plan lists, and see it before",
         mend="Write a plan with its code (`hanse new` does), and give its path.",

@@ -21,6 +21,7 @@ from hanse.config.write import non_default_values
 from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.plan import Plan
 from hanse.errors import ConfigError, PlanError
+from hanse.files.paths import given_path
 from hanse.interactive.function_plan import CALL, completed
 from hanse.interactive.sites import Sites, are_paths, dealing, places
 from hanse.interactive.values import as_json
@@ -69,7 +70,7 @@ def prepared(asked: Asked, folder: Path) -> Simulation:
         ConfigError: The engine, the sites or the first argument are not what they should be.
         MissingDataError: There is no such file or folder, or a site lacks a data source.
     """
-    if asked.engine not in ENGINES:
+    if not isinstance(asked.engine, str) or asked.engine not in ENGINES:
         raise ConfigError(
             f"there is no engine {asked.engine!r} in this version", mend="Leave engine= out: inline is used."
         )
@@ -77,7 +78,7 @@ def prepared(asked: Asked, folder: Path) -> Simulation:
         raise ConfigError(f"threads={asked.threads!r} is not a number of threads", mend="Give 1 or more.")
     match asked.source:
         case str() | PathLike():
-            path = Path(asked.source).expanduser()
+            path = given_path(asked.source, "the first argument")
             _no_learner(asked, f"{path.name} names its own")
             return (
                 _of_script(path, asked)
@@ -108,6 +109,19 @@ def _keys(asked: Asked) -> dict[str, Any]:
     return {key: as_json(key, value) for key, value in asked.keys.items()}
 
 
+def _sources(keys: Mapping[str, Any]) -> Sequence[str] | None:
+    """The data sources that the keywords name; None where they name none."""
+    names = keys.get("data")
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise PlanError(
+            f"{CALL}: data: should be a list of the names of data sources, is {repr(names)[:60]}",
+            mend="Write data=['table'], and give the data themselves with the sites.",
+        )
+    return names
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -118,7 +132,7 @@ def _of_plan(loaded: LoadedPlan, asked: Asked) -> Simulation:
         _must_be_paths(plan.script, are_paths(found))
     source = Path(f"{plan.name}.yaml")
     if isinstance(asked.source, str | PathLike):
-        source = Path(asked.source).expanduser()
+        source = given_path(asked.source, "the first argument")
     return _simulation(asked, source, loaded, found)
 
 
@@ -133,7 +147,7 @@ def _loaded(plan: LoadedPlan | Plan, keys: Mapping[str, Any]) -> LoadedPlan:
 
 def _of_script(script: Path, asked: Asked) -> Simulation:
     keys = _keys(asked)
-    found = places(asked.sites, keys.get("data"))
+    found = places(asked.sites, _sources(keys))
     _must_be_paths(script.name, are_paths(found))
     loaded = script_plan(
         script,
@@ -172,7 +186,7 @@ def _of_functions(asked: Asked, folder: Path) -> Simulation:
                 f"{CALL}: `{key}` is for a plan or a script; a function is used as it is",
                 mend=f"Leave {key}= out, or give the path of a plan.",
             )
-    found = places(asked.sites, keys.get("data"))
+    found = places(asked.sites, _sources(keys))
     named = workflow if workflow is not None else learner
     settings = {**keys, "code": [f"{STUB}.py"], "learner": f"{STUB}:learner"}
     if workflow is not None or "workflow" in asked.keys:
@@ -199,12 +213,12 @@ def _learner_and_workflow(asked: Asked) -> tuple[Callable[..., Any], Callable[..
                 f"`{_name(asked.source)}` is a workflow function, and there is no learner",
                 mend=f"Add one: {CALL}({_name(asked.source)}, sites, learner=...).",
             )
-        if workflow is None or workflow in BUILT_IN:
+        if workflow is None or (isinstance(workflow, str) and workflow in BUILT_IN):
             return asked.source, None
         if callable(workflow):
             return asked.source, workflow
         raise PlanError(
-            f"{CALL}: workflow: {workflow!r} is neither a function nor one of {', '.join(BUILT_IN)}",
+            f"{CALL}: workflow: {repr(workflow)[:60]} is neither a function nor one of {', '.join(BUILT_IN)}",
             mend="Give the function itself.",
         )
     if workflow is not None:
@@ -241,7 +255,7 @@ def _write_files(settings: dict[str, Any], folder: Path) -> None:
     first = settings.get("initial_model")
     if not isinstance(first, str) or not first.endswith(".safetensors"):
         return
-    path = Path(first).expanduser()
+    path = given_path(first, "initial_model")
     if not path.is_file():
         raise PlanError(f"{CALL}: initial_model: there is no file {path.absolute()}", mend="Check the path.")
     shutil.copyfile(path, folder / _INITIAL)

@@ -14,6 +14,7 @@ from hanse.core.run.events import Event
 from hanse.core.run.round_events import TaskFailed
 from hanse.core.run.run import Run
 from hanse.errors import HanseError, rebuild
+from hanse.files.paths import given_path
 from hanse.interactive.plans import Asked, prepared
 from hanse.interactive.progress import Progress, shown_progress
 from hanse.interactive.session import session_kept
@@ -35,7 +36,7 @@ def run_simulation(asked: Asked, output: str | PathLike[str] | None, *, progress
         code.mkdir()
         kept.mkdir()
         simulation = prepared(asked, code)
-        results = None if output is None else ResultFolder(Path(output).expanduser())
+        results = None if output is None else ResultFolder(given_path(output, "output"))
         record = RunRecord()
         with shown_progress(in_turn=True, wanted=progress) as shown:
             ran = _Recorded(simulation, record, results, shown).run(kept)

@@ -19,6 +19,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import ConfigError, PlanError
+from hanse.files.paths import given_path
 from hanse.interactive.baselines import Baselines
 from hanse.interactive.columns import table
 from hanse.interactive.session import session_kept
@@ -143,15 +144,17 @@ class SimulatedRun:
             A figure, which a notebook shows.
 
         Raises:
-            ConfigError: matplotlib is not installed, or there is no such picture or metric.
+            ConfigError: matplotlib is not installed, there is no such picture or metric, or `file` is not a
+                path.
             StorageError: The file cannot be written.
         """
         from hanse.interactive.pictures import show_in_notebooks
         from hanse.plots.figure import draw, write
 
+        path = None if file is None or file == "" else given_path(file, "file")
         drawn = draw(self._record, what, metric)
-        if file:
-            write(drawn, Path(file))
+        if path is not None:
+            write(drawn, path)
         show_in_notebooks()
         return drawn
 
@@ -173,7 +176,7 @@ class SimulatedRun:
                 mend="Write them to a file, name it and them in a plan (`code`, `learner`, `workflow`; "
                 "`hanse new` writes an example), and give hanse.simulate the path of the plan.",
             )
-        save(self._simulation, Path(path))
+        save(self._simulation, given_path(path, "path"))
 
     def __repr__(self) -> str:
         return f"<{self._heading()}>"

@@ -8,12 +8,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hanse.errors import ConfigError, MissingDataError
+from hanse.files.paths import given_path
 from hanse.simulation.partition import Partition
 from hanse.simulation.simulate import VirtualSite
 from hanse.simulation.sites import completed, counted, in_folders, named
 
-Sites = Mapping[str, Any] | int | str | PathLike[str]
+Sites = Mapping[str, Any] | int | np.integer[Any] | str | PathLike[str]
 """Sites by name with the data of each; a number of sites; or a folder with a folder for each site."""
 
 ONLY = "data"
@@ -34,10 +37,10 @@ def places(sites: Sites, wanted: Sequence[str] | None) -> list[VirtualSite]:
         MissingDataError: There is no such file or folder, or a site lacks a data source.
     """
     match sites:
-        case bool() | int():
-            found = counted(_count(sites))
+        case bool() | int() | np.integer():
+            found = counted(_count(int(sites) if isinstance(sites, np.integer) else sites))
         case str() | PathLike():
-            found = in_folders(Path(sites).expanduser().absolute())
+            found = in_folders(given_path(sites, "sites").absolute())
         case Mapping():
             found = [_place(site, sites[site.name], wanted) for site in named(_names(sites))]
         case _:
@@ -56,9 +59,14 @@ def dealing(partition: str | None, sites: Sites) -> Partition | None:
     Raises:
         ConfigError: There is no such partition.
     """
-    if partition is not None:
-        return Partition.parse(partition)
-    return Partition() if isinstance(sites, int) else None
+    if partition is None:
+        return Partition() if isinstance(sites, int | np.integer) else None
+    if not isinstance(partition, str):
+        raise ConfigError(
+            f"a value of the type {type(partition).__name__} is not a partition",
+            mend="Write it as text, as in partition='dirichlet:0.5'.",
+        )
+    return Partition.parse(partition)
 
 
 def are_paths(sites: Sequence[VirtualSite]) -> bool:
@@ -122,7 +130,7 @@ def _data(site: VirtualSite, value: Any) -> Any:
     """A path, which has to exist, or an object as it is."""
     if not isinstance(value, str | PathLike):
         return value
-    path = Path(value).expanduser().absolute()
+    path = given_path(value, f"data of site {site.name}").absolute()
     if not path.exists():
         raise MissingDataError(
             f"there is no {path}, which is to be data of site {site.name}", mend="Check the path."

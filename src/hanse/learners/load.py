@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from hanse.core.values.parameters import Array, mismatch, personal_names, specs
 from hanse.errors import StorageError, UpdateError
+from hanse.files.paths import given_path
 from hanse.learners.adapters.script_values import read_model, write_model
 from hanse.learners.agreement import TENSOR
 from hanse.learners.results import a_kind_of
@@ -45,12 +45,13 @@ def load(path: str | PathLike[str], into: Any = None, *, personal: Sequence[str]
         `into`; else the model's arrays by name, the caller's own.
 
     Raises:
+        ConfigError: `path` is not a path.
         StorageError: The file does not exist, or cannot be read.
         UpdateError: The file is not a file of tensors; or its tensors are not those of `into`, with the
             names of those that differ.
         TypeError: `into` is neither a module nor such a dictionary.
     """
-    file = Path(path)
+    file = given_path(path, "hanse.load")
     if file.is_dir():
         file /= MODEL
     if not file.is_file():

@@ -147,6 +147,11 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
         Document.load(file, ConfigError)
 
 
+def test_a_path_with_a_nul_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has a NUL character"):
+        Document.load(Path("a\0b"), ConfigError)
+
+
 def test_a_file_in_another_encoding_is_refused_with_the_line(tmp_path: Path) -> None:
     file = tmp_path / "boat.yaml"
     file.write_bytes("name: a\n# Lübeck".encode("latin-1"))

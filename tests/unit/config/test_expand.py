@@ -93,6 +93,7 @@ def test_a_new_file_that_fits_makes_another_plan(folder: Path) -> None:
         ("empty", "the folder empty holds no file in "),
         ("../*.py", "'../*.py' must be a plain relative path inside the plan's folder"),
         ("/etc/*", "'/etc/*' must be a plain relative path inside the plan's folder"),
+        ("a" * 5000, "should have at most 200 characters"),
         ("many", "many names 501 files, and a plan has at most 500"),
     ],
 )

@@ -93,6 +93,12 @@ def operator(tmp_path: Path, aggregator: Aggregator) -> Operator:
     return hanse.connect(tmp_path)
 
 
+@pytest.mark.parametrize("folder", [None, 3, b"federation", "a\0b"])
+def test_what_is_not_a_path_is_refused(folder: Any) -> None:
+    with pytest.raises(ConfigError, match=r"hanse\.connect: "):
+        hanse.connect(folder)
+
+
 def test_a_folder_without_an_operator_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"neither a federation nor an operator .*hanse\.connect the folder"

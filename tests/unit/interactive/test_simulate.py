@@ -304,6 +304,10 @@ def test_linear_algebra_has_as_many_threads_as_are_asked_for(monkeypatch: pytest
         ({"code": ["a.py"]}, r"`code` is for a plan or a script"),
         ({"initial_model": "nowhere.safetensors"}, r"there is no file .*nowhere\.safetensors"),
         ({"workflow": "mine:flow"}, r"neither a function nor one of fedavg, evaluate"),
+        ({"workflow": []}, r"workflow: \[\] is neither a function nor"),
+        ({"workflow": np.zeros(2)}, r"workflow: array.* is neither a function nor"),
+        ({"data": 0}, r"data: should be a list of the names of data sources, is 0"),
+        ({"data": "table"}, r"data: should be a list of the names of data sources, is 'table'"),
     ],
 )
 def test_a_keyword_that_no_plan_can_have_is_refused(
@@ -326,7 +330,12 @@ def test_a_key_that_a_plan_file_cannot_have_is_refused_with_a_key_that_it_can(pl
         ({"engine": "ray"}, "there is no engine 'ray' in this version"),
         ({"learner": print, "workflow": print}, "there are two workflows"),
         ({"learner": 3}, "learner= is a int"),
+        ({"engine": []}, r"there is no engine \[\] in this version"),
         ({"partition": "by-hand"}, "by-hand"),
+        ({"partition": 3}, "a value of the type int is not a partition"),
+        ({"output": 3}, "output: a value of the type int is not a path"),
+        ({"output": "a\0b"}, "output: .* has a NUL character"),
+        ({"initial_model": "~no-such-user/a.safetensors"}, "initial_model: there is no home folder"),
     ],
 )
 def test_an_argument_that_is_not_what_it_should_be_is_refused(

@@ -136,6 +136,11 @@ def test_a_picture_is_drawn_and_written(simulated: SimulatedRun, tmp_path: Path)
     assert (tmp_path / "run.svg").read_text("utf-8").startswith("<?xml")
 
 
+def test_a_picture_is_written_to_a_path_only(simulated: SimulatedRun) -> None:
+    with pytest.raises(ConfigError, match="file: a value of the type bytes is not a path"):
+        simulated.plot(file=b"run.svg")  # type: ignore[arg-type]
+
+
 def test_a_picture_without_matplotlib_names_the_extra(
     simulated: SimulatedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hanse.errors import ConfigError, MissingDataError
@@ -58,6 +59,11 @@ def test_a_number_stands_for_sites_that_share_one_data_set() -> None:
     assert dealing(None, {"a": 1}) is None
 
 
+def test_a_number_of_numpy_is_a_number_of_sites() -> None:
+    assert places(np.int64(3), None) == places(3, None)
+    assert dealing(None, np.int64(3)) == Partition()
+
+
 @pytest.mark.parametrize(
     ("sites", "wanted", "message"),
     [
@@ -71,6 +77,8 @@ def test_a_number_stands_for_sites_that_share_one_data_set() -> None:
         ([1], None, "sites are given as a list"),
         (0, None, "0 is not a number of sites"),
         (True, None, "True is not a number of sites"),
+        ("a\0b", None, "sites: .* has a NUL character"),
+        ({"a": "a\0b"}, None, "data of site a: .* has a NUL character"),
     ],
 )
 def test_sites_that_are_not_what_they_should_be_are_refused(

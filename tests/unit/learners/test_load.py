@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hanse
-from hanse.errors import StorageError, UpdateError
+from hanse.errors import ConfigError, StorageError, UpdateError
 from hanse.learners.agreement import TENSOR
 from hanse.wire.tensors import write_file
 
@@ -79,6 +79,12 @@ def test_a_torch_model_with_other_tensors_is_refused_by_name(results: Path) -> N
 def test_what_holds_no_arrays_is_refused(results: Path) -> None:
     with pytest.raises(TypeError, match=r"into must be a torch\.nn\.Module or a dictionary"):
         hanse.load(results, into=3)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"model", "a\0b"])
+def test_what_is_not_a_path_is_refused(path: Any) -> None:
+    with pytest.raises(ConfigError, match=r"hanse\.load: "):
+        hanse.load(path)
 
 
 def test_a_model_that_is_not_there_says_what_writes_one(tmp_path: Path) -> None:

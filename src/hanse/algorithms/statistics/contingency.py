@@ -61,7 +61,8 @@ def solve(counts: Counts, settings: ContingencySettings) -> dict[str, Array]:
 
 def _tested(counts: Counts) -> dict[str, Array]:
     n, of_rows, of_columns = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
-    expected = np.outer(of_rows, of_columns) / n if n else np.zeros(counts.shape)
+    # As float64: the product of two numbers of rows need not fit into int64.
+    expected = np.outer(of_rows.astype(np.float64), of_columns) / n if n else np.zeros(counts.shape)
     there = expected > 0
     statistic = float((((counts - expected) ** 2)[there] / expected[there]).sum())
     degrees = max(int((of_rows > 0).sum()) - 1, 0) * max(int((of_columns > 0).sum()) - 1, 0)

@@ -14,12 +14,15 @@ from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
-from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings, grouped_sums
+from hanse.algorithms.table import ColumnName, Counts, Floats, Table, TableSettings, grouped_sums
 from hanse.core.values.groups import Group
 from hanse.workflow.federation import Federation
 
 NAME = "kmeans"
 TASK = "assign"
+
+_BLOCK = 1 << 20
+"""Differences of rows and centres that are held at a time, 8 MiB: all of them may be more than a site has."""
 
 
 class KMeansSettings(TableSettings):
@@ -49,14 +52,24 @@ def local(table: Table, settings: KMeansSettings, centres: Floats) -> tuple[int,
     """
     rows = table.complete(settings.columns, settings.missing)
     values = rows.numbers(settings.columns)
-    distances = ((values[:, np.newaxis] - centres) ** 2).sum(axis=2)
-    nearest = distances.argmin(axis=1)
+    nearest, distances = _nearest(values, centres)
     clusters = {
         "sums": grouped_sums(values, nearest, len(centres)),
         "counts": np.bincount(nearest, minlength=len(centres)).astype(np.int64),
-        "inertia": np.array(distances.min(axis=1).sum()),
+        "inertia": np.array(distances.sum()),
     }
     return len(rows), {"clusters": clusters}
+
+
+def _nearest(values: Floats, centres: Floats) -> tuple[Counts, Floats]:
+    """The nearest centre of each row and the squared distance to it, both of shape (rows,)."""
+    nearest, distances = np.empty(len(values), np.int64), np.empty(len(values))
+    block = max(1, _BLOCK // centres.size)
+    for start in range(0, len(values), block):
+        rows = slice(start, start + block)
+        squares = ((values[rows, np.newaxis] - centres) ** 2).sum(axis=2)
+        nearest[rows], distances[rows] = squares.argmin(axis=1), squares.min(axis=1)
+    return nearest, distances
 
 
 def moved(clusters: Mapping[str, Any], centres: Floats) -> Floats:

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
-from hanse.algorithms.table import Categories, ColumnName, Table, TableSettings, column_names
+from hanse.algorithms.table import Categories, Feature, Table, TableSettings, column_names
 from hanse.algorithms.tails import chi_square, normal_two_sided
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Array
@@ -30,6 +30,10 @@ from hanse.workflow.federation import Federation
 
 NAME = "meta_analysis"
 TASK = "effect"
+
+_LEAST_SPREAD = 1e-12
+"""Of S(w) - S(w^2) / S(w) beside S(w): below it, rounding is all that is left of the difference."""
+_LEAVE_OUT = "Leave this site out of the run, or choose groups that it has."
 
 
 class MetaAnalysisSettings(TableSettings):
@@ -40,9 +44,7 @@ class MetaAnalysisSettings(TableSettings):
         "second and the first category of `group`; or the logarithm of the odds ratio of the second category "
         "of the outcome between the two."
     )
-    outcome: ColumnName | Categories = Field(
-        description="A column of numbers; of `log_odds_ratio`, one with two categories."
-    )
+    outcome: Feature = Field(description="A column of numbers; of `log_odds_ratio`, one with two categories.")
     group: Categories | None = Field(None, description="The column with the two groups that are compared.")
 
     @model_validator(mode="after")
@@ -60,7 +62,8 @@ def site_effect(table: Table, settings: MetaAnalysisSettings) -> tuple[int, floa
     """Number of rows, effect and its variance at one site.
 
     Raises:
-        TaskError: There are too few rows, or they are all alike, so that the variance is not above 0.
+        TaskError: There are too few rows, they are all alike, so that the variance is not above 0, or their
+            numbers are too large or too small for an effect with a weight.
     """
     columns = column_names([settings.outcome, *([settings.group] if settings.group else [])])
     rows = table.complete(columns, settings.missing)
@@ -68,18 +71,29 @@ def site_effect(table: Table, settings: MetaAnalysisSettings) -> tuple[int, floa
     if not isinstance(settings.outcome, str):
         cells = np.zeros((2, 2))
         np.add.at(cells, (codes, rows.codes(settings.outcome)), 1)
+        if not cells.sum(axis=1).all():
+            # The half rows below would make it a study with an effect that no row has.
+            raise TaskError("an odds ratio needs rows of each group at a site", mend=_LEAVE_OUT)
         if not cells.all():
             cells += 0.5  # Haldane and Anscombe: one empty cell leaves no finite odds ratio
         return len(rows), _log_odds_ratio(cells), float((1 / cells).sum())
     values = rows.numbers([settings.outcome])[:, 0]
     parts = [values[codes == code] for code in range(2 if settings.group else 1)]
     if min(map(len, parts)) < 2:
-        raise TaskError("an effect needs at least two rows of each group at a site")
-    variance = sum(float(part.var(ddof=1)) / len(part) for part in parts)
+        raise TaskError("an effect needs at least two rows of each group at a site", mend=_LEAVE_OUT)
+    with np.errstate(over="ignore", invalid="ignore"):  # of what is refused below
+        variance = sum(float(part.var(ddof=1)) / len(part) for part in parts)
+        first, last = float(parts[0].mean()), float(parts[-1].mean())
     if not variance:
         raise TaskError("the outcome is the same in all rows of a site, and its effect has no variance")
-    first, last = float(parts[0].mean()), float(parts[-1].mean())
-    return len(rows), last - first if settings.group else first, variance
+    effect = last - first if settings.group else first
+    sums = (variance, 1 / variance / variance, effect * effect / variance)
+    if not all(map(math.isfinite, sums)):
+        raise TaskError(
+            "the outcome is too large or too nearly the same in all rows of a site: its effect has no weight",
+            mend="Look at the column, or give it in another unit.",
+        )
+    return len(rows), effect, variance
 
 
 def local(table: Table, settings: MetaAnalysisSettings, tau2: float) -> tuple[int, dict[str, Group]]:
@@ -100,13 +114,20 @@ def between(weights: Mapping[str, Any]) -> tuple[float, float]:
     """Q and the variance between sites, from sums with `tau2` 0.
 
     Raises:
-        WorkflowError: There are fewer than two sites.
+        WorkflowError: There are fewer than two sites, or one has all of the weight.
     """
     k, w = int(weights["count"]), float(weights["w"])
     if k < 2:
         raise WorkflowError("a meta-analysis needs at least two sites")
+    spread = w - float(weights["ww"]) / w
+    if not spread > _LEAST_SPREAD * w:
+        raise WorkflowError(
+            "one site has all of the weight in the meta-analysis: the variance of its effect is nothing "
+            "beside that of the others, and a variance between sites cannot be computed",
+            mend="Look at that site's outcome: is it nearly the same in all rows?",
+        )
     q = max(float(weights["wyy"]) - float(weights["wy"]) ** 2 / w, 0.0)
-    return q, max(0.0, (q - (k - 1)) / (w - float(weights["ww"]) / w))
+    return q, max(0.0, (q - (k - 1)) / spread)
 
 
 def solve(fixed: Mapping[str, Any], random: Mapping[str, Any]) -> dict[str, Array]:

@@ -51,7 +51,8 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
         `p_value`, ().
 
     Raises:
-        WorkflowError: Fewer than two categories have rows at risk, or there are no events.
+        WorkflowError: Fewer than two categories have rows at risk, there are no events, or all rows have
+            theirs at one time.
     """
     events, n_by = survival["events"].astype(np.float64), at_risk(survival["leaving"]).astype(np.float64)
     d, n = events.sum(axis=0), n_by.sum(axis=0)
@@ -64,6 +65,11 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
     there = np.flatnonzero(expected > 0)
     if len(there) < 2:
         raise WorkflowError("a log-rank test needs events, and rows at risk in at least two categories")
+    if not factor.any():
+        raise WorkflowError(
+            "a log-rank test compares who has the event first, and all rows have theirs at one time",
+            mend="Count the events at more `times`, or in smaller units.",
+        )
     kept = there[:-1]
     difference = (observed - expected)[kept]
     statistic = float(difference @ np.linalg.solve(covariance[np.ix_(kept, kept)], difference))

@@ -17,6 +17,9 @@ DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 MAX_DURATION_S = 366 * 86400.0
 
+MOST_OF_PATH = 200
+"""Characters in the path of a file of a plan."""
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
 
 _LABEL = re.compile(r"[A-Za-z_][\w.\-/]{0,62}")
@@ -97,7 +100,7 @@ Duration = Annotated[
 Name = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_party_name)]
 
 CodePath = Annotated[
-    str, Field(max_length=200, json_schema_extra=_format("path")), AfterValidator(check_code_path)
+    str, Field(max_length=MOST_OF_PATH, json_schema_extra=_format("path")), AfterValidator(check_code_path)
 ]
 
 Reference = Annotated[

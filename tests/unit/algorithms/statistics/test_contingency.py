@@ -63,3 +63,14 @@ def test_an_empty_table_has_no_p_value() -> None:
     )
 
     assert np.isnan(solve(np.zeros((1, 4, 2), np.int64), settings)["p_value"])
+
+
+def test_a_table_of_more_rows_than_the_root_of_int64_is_tested() -> None:
+    settings = ContingencySettings.model_validate(
+        {"rows": SEX, "columns": ILL, "aggregated_by": "aggregator"}
+    )
+
+    found = solve(np.array([[[2, 1], [1, 2]]]) * 2 * 10**9, settings)
+
+    assert (found["expected"] == 3e9).all()
+    np.testing.assert_allclose(found["chi_square"], 4 * 1e9**2 / 3e9)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.cluster import KMeans
 from tests.tables import heart, pooled, total
 
+from hanse.algorithms.statistics import kmeans
 from hanse.algorithms.statistics.kmeans import KMeansSettings, local, moved
 
 COLUMNS = ("age", "trestbps", "thalach")
@@ -37,6 +38,18 @@ def test_a_centre_without_rows_stays() -> None:
 
     assert moved(clusters, np.array([[0.0], [99.0]])).tolist() == [[2.0], [99.0]]
     assert clusters["inertia"] == 10.0
+
+
+def test_many_rows_are_assigned_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = KMeansSettings(columns=COLUMNS, centres=CENTRES, aggregated_by="aggregator")
+
+    def assigned() -> dict[str, list[float]]:
+        clusters = total(heart(), lambda table: local(table, settings, np.array(CENTRES)))["clusters"]
+        return {name: np.asarray(array).tolist() for name, array in clusters.items()}
+
+    at_once = assigned()
+    monkeypatch.setattr(kmeans, "_BLOCK", 100)  # 11 rows
+    assert assigned() == at_once
 
 
 def test_centres_of_another_length_than_the_columns_are_refused() -> None:

@@ -61,6 +61,26 @@ def test_an_empty_cell_leaves_a_finite_odds_ratio() -> None:
     assert variance == pytest.approx(1 / 3.5 + 1 / 2.5 + 2 / 0.5)
 
 
+@pytest.mark.parametrize("columns", [{"ill": [], "sex": []}, {"ill": [1, 0], "sex": [1, 1]}])
+def test_a_site_that_lacks_a_group_has_no_odds_ratio(columns: dict[str, list[int]]) -> None:
+    with pytest.raises(TaskError, match="needs rows of each group"):
+        site_effect(Table(columns), settings({"effect": "log_odds_ratio", "outcome": ILL, "group": SEX}))
+
+
+@pytest.mark.parametrize("ages", [[1e200, -1e200], [1e-100, 2e-100]])
+def test_an_effect_whose_weight_is_not_finite_fails(ages: list[float]) -> None:
+    with pytest.raises(TaskError, match="its effect has no weight"):
+        site_effect(Table({"age": ages}), settings({"effect": "mean", "outcome": "age"}))
+
+
+def test_a_site_that_has_all_of_the_weight_is_refused() -> None:
+    sites = {"a": {"age": [5.0, 5.0 + 1e-9]}, "b": {"age": [4.0, 6.0]}}
+    chosen = settings({"effect": "mean", "outcome": "age"})
+
+    with pytest.raises(WorkflowError, match="one site has all of the weight"):
+        between(total(sites, lambda table: local(table, chosen, 0.0))["weights"])
+
+
 def test_a_site_whose_outcome_is_constant_fails() -> None:
     with pytest.raises(TaskError, match="has no variance"):
         site_effect(Table({"age": [5, 5, 5]}), settings({"effect": "mean", "outcome": "age"}))

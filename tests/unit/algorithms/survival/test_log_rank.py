@@ -52,3 +52,11 @@ def test_a_table_without_events_is_refused() -> None:
 
     with pytest.raises(WorkflowError, match="needs events"):
         solve(total(sites, lambda table: local(table, chosen))["survival"])
+
+
+def test_a_table_whose_rows_all_have_their_event_at_one_time_is_refused() -> None:
+    chosen = settings({"column": "t2", "categories": [0, 1]})
+    sites = {"a": {"days": np.array([5.0, 5.0, 5.0]), "event": np.ones(3), "t2": np.array([0, 1, 1])}}
+
+    with pytest.raises(WorkflowError, match="all rows have theirs at one time"):
+        solve(total(sites, lambda table: local(table, chosen))["survival"])

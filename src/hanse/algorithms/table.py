@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hanse.algorithms.base import CombinedSettings
 from hanse.core.values.schema import Strict
@@ -30,6 +30,16 @@ class Categories(Strict):
         max_length=1_000,
         description="All of its values, in the order in which results have them.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_values(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(
+                f"names the column alone; write all of its values too: `{{column: {value[:80]}, categories: "
+                "[0, 1]}`, or `[f, m]`, as they stand in the data"
+            )
+        return value
 
 
 Feature = ColumnName | Categories

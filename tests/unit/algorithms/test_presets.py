@@ -103,3 +103,21 @@ def test_what_is_wrong_in_a_key_that_was_filled_in_is_told_on_the_line_of_the_al
     found = expanded(plan(TRAIN, "algorithm: one_shot"))
 
     assert found.place(("rounds",)) == "plan.yaml:2: rounds"
+
+
+def test_a_column_of_categories_by_its_name_alone_is_refused_with_the_line_to_write() -> None:
+    told = refusal(
+        "algorithm: {name: naive_bayes, columns: [age], outcome: ill, aggregated_by: aggregator}",
+    )
+
+    assert "write all of its values too: `{column: ill, categories: [0, 1]}`" in told
+
+
+def test_a_value_that_is_of_no_kind_is_refused_once_and_in_words() -> None:
+    told = refusal(
+        "algorithm: {name: linear_regression, outcome: y, features: [3], aggregated_by: aggregator}",
+    )
+
+    assert told.splitlines()[0] == (
+        "plan.yaml:1: features[0]: should be text, is 3; or should be a table of keys and values, is 3"
+    )

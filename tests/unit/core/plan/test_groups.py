@@ -370,6 +370,7 @@ def test_a_script_has_no_groups_of_its_own(task: dict[str, Any], problem: str) -
     with pytest.raises(ValidationError, match=re.escape(problem)):
         plan(
             learner=None,
+            code=["heart.py"],
             script="heart.py",
             groups={"edges": {"float64": [3]}},
             tasks={"train": task},

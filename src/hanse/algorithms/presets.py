@@ -17,6 +17,7 @@ from hanse.config.schema import spell
 from hanse.errors import PlanError
 
 ALGORITHM = "algorithm"
+_EVALUATE = "evaluate"
 
 
 def expanded(document: Document) -> Document:
@@ -39,7 +40,7 @@ def expanded(document: Document) -> Document:
     plan = {key: value for key, value in document.value.items() if key != ALGORITHM}
     problems = _unwritten(algorithm, plan)
     try:
-        value = _filled(plan, algorithm.keys(checked), (), name, problems)
+        value = _filled(plan, _measuring(algorithm, algorithm.keys(checked), plan), (), name, problems)
     except PlanError as error:
         problems.append(str(error))
     if problems:
@@ -83,6 +84,24 @@ def _unwritten(algorithm: Algorithm, plan: Keys) -> list[str]:
         for task in algorithm.changes
         if not (isinstance(tasks, Mapping) and task in tasks)
     ]
+
+
+def _measuring(algorithm: Algorithm, wanted: Keys, plan: Keys) -> Keys:
+    """The keys of an algorithm, with the metrics of `evaluate` in those of its tasks that measure too."""
+    if not algorithm.measures:
+        return wanted
+    tasks = dict(wanted["tasks"])
+    for name in algorithm.measures:
+        metrics = dict.fromkeys([*_metrics(wanted, name), *_metrics(plan, _EVALUATE)])
+        tasks[name] = {**tasks[name], "discloses": {"metrics": list(metrics)}}
+    return {**wanted, "tasks": tasks}
+
+
+def _metrics(keys: Keys, task: str) -> list[Any]:
+    here: Any = keys
+    for key in ("tasks", task, "discloses", "metrics"):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, list) else []
 
 
 def _filled(there: Keys, wanted: Keys, loc: Loc, name: str, problems: list[str]) -> dict[str, Any]:

@@ -178,13 +178,9 @@ def _misnamed(plan: Plan, modules: Mapping[str, ast.Module], root: Path) -> Iter
         yield "script", f"{plan.script} is not a Python file"
     others = [] if plan.script is None else [name for name in plan.tasks if name not in SCRIPT_TASKS]
     if others:
-        yield (
-            "tasks",
-            (
-                f"a script has only the tasks {named(SCRIPT_TASKS)}, and the plan has `{others[0]}`, which "
-                f"workflow {plan.workflow} asks: write a learner instead of the script"
-            ),
-        )
+        why = f"which workflow {plan.workflow} asks: write a learner instead of the script"
+        has = f"a script has only the tasks {named(SCRIPT_TASKS)}, and the plan has `{others[0]}`"
+        yield "tasks", f"{has}, {why}"
     used = {group for task in plan.tasks.values() for group in (*task.receives, *task.discloses.groups)}
     for group in sorted(plan.groups.keys() - used):
         use = "leave it out, or list it under `receives` or `discloses: groups` of a task"

@@ -121,3 +121,11 @@ def test_a_value_that_is_of_no_kind_is_refused_once_and_in_words() -> None:
     assert told.splitlines()[0] == (
         "plan.yaml:1: features[0]: should be text, is 3; or should be a table of keys and values, is 3"
     )
+
+
+def test_a_task_that_measures_a_sites_own_model_has_the_metrics_of_evaluate_too() -> None:
+    tasks = TRAIN.removesuffix("}") + ", evaluate: {discloses: {metrics: [loss, accuracy]}}}"
+
+    found = value("algorithm: {name: ditto, mu: 0.1}", tasks)
+
+    assert found["tasks"]["personalise"]["discloses"]["metrics"] == ["loss", "accuracy"]

@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from hanse.algorithms.base import Algorithm, Keys
+from hanse.algorithms.examples import EXAMPLES, written
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.config.dialect import Loc
 from hanse.config.document import Document
 from hanse.config.schema import spell
+from hanse.core.values.wording import named
 from hanse.errors import PlanError
 
 ALGORITHM = "algorithm"
@@ -36,6 +38,7 @@ def expanded(document: Document) -> Document:
     given = document.value[ALGORITHM]
     name, settings = _named(given, document)
     algorithm = ALGORITHMS[name]
+    _check_complete(algorithm, settings, document)
     checked = _part(document, settings, algorithm.settings.model_fields).check(algorithm.settings)
     plan = {key: value for key, value in document.value.items() if key != ALGORITHM}
     problems = _unwritten(algorithm, plan)
@@ -65,6 +68,20 @@ def _named(given: Any, document: Document) -> tuple[str, dict[str, Any]]:
         hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(ALGORITHMS)}"
         raise document.refusal([f"{place}: `{name[:100]}` is not a known algorithm; {hint}"])
     return name, {key: value for key, value in settings.items() if key != "name"}
+
+
+def _check_complete(algorithm: Algorithm, settings: Keys, document: Document) -> None:
+    """Refuse settings that lack any without a default, all of them at once."""
+    fields = algorithm.settings.model_fields
+    missing = [f"`{name}`" for name, field in fields.items() if field.is_required() and name not in settings]
+    if missing and set(settings) <= set(fields):
+        name, example = algorithm.name, EXAMPLES[algorithm.name]
+        line = f"algorithm: {written(name, example)}"
+        if not document.lines:  # of a session of Python
+            line = f"algorithm={json.dumps({'name': name, **example})}"
+        raise document.refusal(
+            [f"{document.place((ALGORITHM,))}: {name} lacks {named(missing)}; write for example `{line}`"]
+        )
 
 
 def _part(document: Document, settings: dict[str, Any], known: Iterable[str]) -> Document:

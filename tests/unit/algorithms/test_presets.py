@@ -86,7 +86,7 @@ def test_a_setting_that_is_wrong_is_refused_on_its_line() -> None:
 
 
 def test_a_setting_that_is_missing_is_refused_on_the_line_of_the_algorithm() -> None:
-    assert refusal(TRAIN, "algorithm: fedprox") == "plan.yaml:2: mu: is missing"
+    assert refusal(TRAIN, "algorithm: fedprox").startswith("plan.yaml:2: algorithm: fedprox lacks `mu`; ")
 
 
 def test_an_unknown_setting_is_refused_with_those_that_there_are() -> None:
@@ -129,3 +129,17 @@ def test_a_task_that_measures_a_sites_own_model_has_the_metrics_of_evaluate_too(
     found = value("algorithm: {name: ditto, mu: 0.1}", tasks)
 
     assert found["tasks"]["personalise"]["discloses"]["metrics"] == ["loss", "accuracy"]
+
+
+def test_all_settings_that_are_missing_are_named_at_once_with_an_example() -> None:
+    assert refusal("algorithm: {name: kaplan_meier, horizon: 30}") == (
+        "plan.yaml:1: algorithm: kaplan_meier lacks `aggregated_by`, `time` and `event`; write for example "
+        "`algorithm: {name: kaplan_meier, time: days, event: died, horizon: 366, aggregated_by: aggregator}`"
+    )
+
+
+def test_of_a_session_of_python_the_example_is_one_of_python() -> None:
+    document = Document("hanse.simulate", {"algorithm": "fedprox"}, {}, PlanError)
+
+    with pytest.raises(PlanError, match=r'write for example `algorithm=\{"name": "fedprox", "mu": 0\.01\}`'):
+        expanded(document)

@@ -39,7 +39,9 @@ class Categories(Strict):
                 f"names the column alone; write all of its values too: `{{column: {value[:80]}, categories: "
                 "[0, 1]}`, or `[f, m]`, as they stand in the data"
             )
-        return value
+        listed = value.get("categories") if isinstance(value, dict) else None
+        # Read strictly, JSON's list would not pass for a tuple once it went through here.
+        return {**value, "categories": tuple(listed)} if isinstance(listed, list) else value
 
 
 Feature = ColumnName | Categories

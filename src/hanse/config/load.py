@@ -187,7 +187,7 @@ def _misnamed(plan: Plan, modules: Mapping[str, ast.Module], root: Path) -> Iter
         yield "groups", f"no task receives or discloses the group `{group}`: {use}"
     for key, reference in (("learner", plan.learner), ("workflow", plan.workflow)):
         module, _, function = (reference or "").partition(":")
-        file = plan.module_file(module)
+        file = plan.module_file(module) if function else None  # `fedavg` names no module
         if file and file in modules and not defines(modules[file], function):
             yield key, f"{file} has no function `{function}` at its top level"
     for problem in unlisted(modules, plan.code, script_folder(plan), lambda file: (root / file).is_file()):

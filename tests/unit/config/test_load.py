@@ -289,3 +289,9 @@ def test_a_wrong_rule_of_a_group_is_refused_in_words(project: Project, rule: str
     (told,) = problems(project(plan, federation=CODE))
 
     assert f": tasks.train.discloses.groups.edges: {problem}" in told
+
+
+def test_code_may_be_called_as_a_built_in_workflow_is(project: Project) -> None:
+    plan = PLAN.replace("federation", "fedavg") + "workflow: fedavg\n"
+
+    assert load_plan(project(plan, fedavg=CODE)).manifest.plan.workflow == "fedavg"

@@ -11,20 +11,19 @@ import tomllib
 import types
 import typing
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import grimp
+from algorithm_pages import algorithm_tables, method_table, settings_tables
 from diagrams import import_diagram, member_diagram, run_diagram
 from notebook_pages import notebook_pages
 from pictures import overview, processes, round_sequence
 from python_reference import python_reference
 
 import hanse.errors
-from hanse.algorithms.base import Algorithm
-from hanse.algorithms.registry import ALGORITHMS
 from hanse.cli.main import COMMANDS, load
 from hanse.config.reference import plan_reference, settings_reference
 from hanse.core.values.digests import DIGEST_PATTERN
@@ -132,43 +131,13 @@ _DIGESTS = ("manifest", "record", "statement", "signed_statement")
 
 def with_generated_parts(text: str) -> str:
     """A page with the parts between its marks made again."""
-    parts = {"canonical vectors": vector_tables, "algorithms": algorithm_tables}
+    parts: dict[str, Callable[[], str]] = {
+        "canonical vectors": vector_tables,
+        "algorithms": lambda: algorithm_tables(_table),
+        "algorithm settings": lambda: settings_tables(_table),
+        "methods": lambda: method_table(_table),
+    }
     return _MARKED.sub(lambda mark: f"{mark[1]}\n{parts[mark[2]]()}\n\n{mark[3]}", text)
-
-
-def algorithm_tables() -> str:
-    """One table a field: each algorithm with its settings, what travels, what stays, and its paper."""
-    fields: dict[str, list[Algorithm]] = {}
-    for algorithm in ALGORITHMS.values():
-        fields.setdefault(algorithm.field, []).append(algorithm)
-    return "\n".join(
-        f"### {field.capitalize()}\n\n{_shelf(shelf)}" for field, shelf in fields.items()
-    ).rstrip()
-
-
-def _shelf(algorithms: list[Algorithm]) -> str:
-    head = [
-        "algorithm",
-        "settings",
-        "what travels",
-        "sums are enough",
-        "what stays at the site",
-        "results",
-        "paper",
-    ]
-    rows = [
-        [
-            f"`{algorithm.name}`",
-            ", ".join(f"`{name}`" for name in algorithm.settings.model_fields if name != "rule"),
-            algorithm.travels,
-            "yes" if algorithm.sums_suffice else "no",
-            algorithm.stays,
-            algorithm.results or "the model",
-            algorithm.paper,
-        ]
-        for algorithm in algorithms
-    ]
-    return _table(head, rows)
 
 
 def vector_tables() -> str:

@@ -14,7 +14,10 @@ from hanse.interactive.simulated_run import SimulatedRun
 
 GROUPS = {
     "Run from Python": ("simulate", "connect"),
-    "At a site": ("Site", "Learner", "Task", "TaskResult", "TableLearner", "binned_scores"),
+    "At a site": (
+        *("Site", "Learner", "Task", "TaskResult"),
+        *("TableLearner", "binned_scores", "ifca_answer", "standardised"),
+    ),
     "In a script": ("rounds", "site"),
     "Workflows": (
         "Federation",

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hanse.algorithms.personalisation.ifca import ifca_answer
+    from hanse.algorithms.statistics.standardise import standardised
     from hanse.algorithms.table_learner import TableLearner
     from hanse.core.values.groups import zeros_like
     from hanse.core.values.parameters import add
@@ -42,12 +44,14 @@ _HOMES = {
     "add": "hanse.core.values.parameters",
     "binned_scores": "hanse.core.values.score_histogram",
     "connect": "hanse.interactive.connect",
+    "ifca_answer": "hanse.algorithms.personalisation.ifca",
     "load": "hanse.learners.load",
     "mean_metrics": "hanse.workflow.averages",
     "pooled_metrics": "hanse.workflow.pooled",
     "rounds": "hanse.learners.script",
     "simulate": "hanse.interactive.simulate",
     "site": "hanse.learners.script",
+    "standardised": "hanse.algorithms.statistics.standardise",
     "weighted_mean": "hanse.workflow.averages",
     "zeros_like": "hanse.core.values.groups",
 }
@@ -66,12 +70,14 @@ __all__ = [
     "add",
     "binned_scores",
     "connect",
+    "ifca_answer",
     "load",
     "mean_metrics",
     "pooled_metrics",
     "rounds",
     "simulate",
     "site",
+    "standardised",
     "weighted_mean",
     "zeros_like",
 ]

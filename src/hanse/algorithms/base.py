@@ -65,6 +65,8 @@ class Algorithm:
             author wrote are compared with these and kept.
         changes: Tasks that the author has to write, with what they disclose, and the algorithm adds to.
         results: The run's results, beside or instead of a model.
+        measures: Tasks of its own that report metrics of a model; those that the plan's `evaluate` discloses
+            are added to the metrics of the settings.
     """
 
     name: str
@@ -77,3 +79,4 @@ class Algorithm:
     keys: Callable[[Any], Keys]
     changes: tuple[str, ...] = ()
     results: str = ""
+    measures: tuple[str, ...] = ()

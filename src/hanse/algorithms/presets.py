@@ -10,13 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 from hanse.algorithms.base import Algorithm, Keys
+from hanse.algorithms.examples import EXAMPLES, written
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.config.dialect import Loc
 from hanse.config.document import Document
 from hanse.config.schema import spell
+from hanse.core.values.wording import named
 from hanse.errors import PlanError
 
 ALGORITHM = "algorithm"
+_EVALUATE = "evaluate"
 
 
 def expanded(document: Document) -> Document:
@@ -35,11 +38,12 @@ def expanded(document: Document) -> Document:
     given = document.value[ALGORITHM]
     name, settings = _named(given, document)
     algorithm = ALGORITHMS[name]
+    _check_complete(algorithm, settings, document)
     checked = _part(document, settings, algorithm.settings.model_fields).check(algorithm.settings)
     plan = {key: value for key, value in document.value.items() if key != ALGORITHM}
     problems = _unwritten(algorithm, plan)
     try:
-        value = _filled(plan, algorithm.keys(checked), (), name, problems)
+        value = _filled(plan, _measuring(algorithm, algorithm.keys(checked), plan), (), name, problems)
     except PlanError as error:
         problems.append(str(error))
     if problems:
@@ -66,6 +70,20 @@ def _named(given: Any, document: Document) -> tuple[str, dict[str, Any]]:
     return name, {key: value for key, value in settings.items() if key != "name"}
 
 
+def _check_complete(algorithm: Algorithm, settings: Keys, document: Document) -> None:
+    """Refuse settings that lack any without a default, all of them at once."""
+    fields = algorithm.settings.model_fields
+    missing = [f"`{name}`" for name, field in fields.items() if field.is_required() and name not in settings]
+    if missing and set(settings) <= set(fields):
+        name, example = algorithm.name, EXAMPLES[algorithm.name]
+        line = f"algorithm: {written(name, example)}"
+        if not document.lines:  # of a session of Python
+            line = f"algorithm={json.dumps({'name': name, **example})}"
+        raise document.refusal(
+            [f"{document.place((ALGORITHM,))}: {name} lacks {named(missing)}; write for example `{line}`"]
+        )
+
+
 def _part(document: Document, settings: dict[str, Any], known: Iterable[str]) -> Document:
     """The table of the algorithm's settings as a document of its own, with the lines of the file."""
     line = document.lines.get((ALGORITHM,), 0)
@@ -83,6 +101,24 @@ def _unwritten(algorithm: Algorithm, plan: Keys) -> list[str]:
         for task in algorithm.changes
         if not (isinstance(tasks, Mapping) and task in tasks)
     ]
+
+
+def _measuring(algorithm: Algorithm, wanted: Keys, plan: Keys) -> Keys:
+    """The keys of an algorithm, with the metrics of `evaluate` in those of its tasks that measure too."""
+    if not algorithm.measures:
+        return wanted
+    tasks = dict(wanted["tasks"])
+    for name in algorithm.measures:
+        metrics = dict.fromkeys([*_metrics(wanted, name), *_metrics(plan, _EVALUATE)])
+        tasks[name] = {**tasks[name], "discloses": {"metrics": list(metrics)}}
+    return {**wanted, "tasks": tasks}
+
+
+def _metrics(keys: Keys, task: str) -> list[Any]:
+    here: Any = keys
+    for key in ("tasks", task, "discloses", "metrics"):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, list) else []
 
 
 def _filled(there: Keys, wanted: Keys, loc: Loc, name: str, problems: list[str]) -> dict[str, Any]:

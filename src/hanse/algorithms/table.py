@@ -17,6 +17,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 
 from hanse.algorithms.base import CombinedSettings
@@ -73,6 +74,18 @@ class Categories(Strict):
                 raise ValueError(f"the category {category!r} is listed twice{alike}")
             seen.add(category)
         return categories
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_values(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(
+                f"names the column alone; write all of its values too: `{{column: {value[:80]}, categories: "
+                "[0, 1]}`, or `[f, m]`, as they stand in the data"
+            )
+        listed = value.get("categories") if isinstance(value, dict) else None
+        # Read strictly, JSON's list would not pass for a tuple once it went through here.
+        return {**value, "categories": tuple(listed)} if isinstance(listed, list) else value
 
 
 _NAME: TypeAdapter[str] = TypeAdapter(ColumnName)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from hanse.algorithms.statistics import (
 )
 from hanse.algorithms.survival import cox, kaplan_meier, log_rank
 from hanse.algorithms.table import Columns, Table
+from hanse.algorithms.table_file import read_table
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Task, TaskResult
@@ -34,27 +36,28 @@ class TableLearner:
     """Performs the tasks of the algorithms on tables.
 
         def learner(site):
-            return hanse.TableLearner(pandas.read_csv(site.data["patients"]), site.options)
+            return hanse.TableLearner(site.data["patients"], site.options)
 
     The plan's `algorithm` says which columns are used, and how. Statistics are of all rows given here.
 
     Args:
-        columns: Columns by name, each of one value a row: a dict of arrays or lists, or a data frame. A
-            missing value is NaN, NaT, None, `pandas.NA`, an empty text, or masked.
+        columns: Path of a CSV file with the names of the columns in its first line; or columns by name, each
+            of one value a row: a dict of arrays or lists, or a data frame. A missing value is an empty cell
+            or text, NaN, NaT, None, `pandas.NA`, or masked.
         options: `site.options`, where the plan has the settings of its algorithm.
 
     Raises:
-        TaskError: These are not columns by name, they have not the same length, one is not a column, or the
-            options are not those of a site.
+        TaskError: These are not columns by name, they have not the same length, one is not a column, the
+            file is not a table, or the options are not those of a site.
     """
 
-    def __init__(self, columns: Columns, options: Mapping[str, Any]) -> None:
+    def __init__(self, columns: Columns | str | PathLike[str], options: Mapping[str, Any]) -> None:
         if not isinstance(options, Mapping):
             raise TaskError(
                 f"the options of a table learner are {a_kind_of(options)}",
                 mend="Write `hanse.TableLearner(columns, site.options)`.",
             )
-        self._table = Table(columns)
+        self._table = Table(read_table(columns) if isinstance(columns, str | PathLike) else columns)
         self._options = options
 
     def summarise(self, parameters: Parameters, task: Task) -> TaskResult:

@@ -17,7 +17,8 @@ from hanse.core.journal.site_records import (
     SiteJournalBegun,
     SiteRecord,
 )
-from hanse.core.values.wording import and_more, visible
+from hanse.core.values.groups import contents_in_words
+from hanse.core.values.wording import and_more, counted, visible
 
 _MOST_SHOWN = 20
 """Tensors of an update that are shown; `--json` has all that the record has."""
@@ -94,7 +95,8 @@ def _result(record: ResultReleased) -> Iterator[str]:
 
 def _update(update: ReleasedUpdate) -> Iterator[str]:
     count = len(update.tensors) + update.more_tensors
-    yield f"an update of {update.size:,} bytes, digest {update.digest}, with {count} tensors"
+    what = contents_in_words((each.name for each in update.tensors), update.size)
+    yield f"{what}, digest {update.digest}, with {counted(count, 'tensor')}"
     shown = [f"{each.name} {each.dtype}{list(each.shape)}" for each in update.tensors[:_MOST_SHOWN]]
     if shown:
         yield f"tensors: {', '.join(and_more(shown, len(shown), count))}"

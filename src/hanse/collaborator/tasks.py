@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.exchange_limits import recover_releases
@@ -20,6 +21,7 @@ from hanse.collaborator.rosters import Rosters, forget_run
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.pool import Workers
+from hanse.core.values.groups import contents_in_words
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import (
     ConfigError,
@@ -45,6 +47,7 @@ from hanse.wire.messages.sites import (
     TaskOutcome,
     purpose_of_outcome,
 )
+from hanse.wire.tensors import read_specs
 
 logger = logging.getLogger(__name__)
 
@@ -216,12 +219,13 @@ class Tasks:
         # Kept before it leaves, so that an agent that comes after this one says the same.
         await here.retry_while_disk_full(keep)
         counts = False
+        left = await asyncio.to_thread(_contents, outcome, folder.outgoing(exchange))
         try:
             if outcome.update is not None:
                 deliver = partial(here.upstream.deliver, outcome.update.digest, folder.outgoing(exchange))
                 await here.retry_while_disk_full(deliver)
             await here.deliver_final(partial(self._receipts.submit, statement, outcome))
-            logger.info("%s: sent: %s", task_run, _told(outcome), extra=task_run.facts)
+            logger.info("%s: sent: %s", task_run, _told(outcome, left), extra=task_run.facts)
             if counts := outcome.outcome == "done":
                 self._counted[task_run.run.run_id] = exchange
         except RunError as error:
@@ -243,7 +247,17 @@ def _unforeseen(error: Exception) -> InternalError:
     return InternalError(f"an unforeseen {type(error).__name__}; the site's own log has its trace")
 
 
-def _told(outcome: TaskOutcome) -> str:
+def _contents(outcome: TaskOutcome, file: Path) -> str:
+    """Contents of the file of an outcome in words; empty where none goes with it."""
+    if outcome.update is None:
+        return ""
+    names: Iterable[str] = ()
+    with suppress(HanseError, OSError):  # whether it can leave is not decided here
+        names = read_specs(file)
+    return contents_in_words(names, outcome.update.size)
+
+
+def _told(outcome: TaskOutcome, left: str) -> str:
     """What left the site, for its log."""
     if outcome.outcome == "failed":
         return f"failed: {outcome.reason}"
@@ -253,5 +267,5 @@ def _told(outcome: TaskOutcome) -> str:
         for name, value in outcome.metrics.items()
     ]
     if outcome.update is not None:
-        told.append(f"an update of {outcome.update.size} bytes, digest {outcome.update.digest}")
+        told.append(f"{left}, digest {outcome.update.digest}")
     return ", ".join(told)

@@ -112,10 +112,15 @@ class Document:
             text = json.dumps(_filled(self.value, top))
             return schema.model_validate_json(text, strict=True, context=context)
         except ValidationError as invalid:
-            found = [(_place(error, top), error) for error in invalid.errors(include_url=False)]
-        found.sort(key=lambda problem: self._line(problem[0]))
+            found: dict[Loc, list[ErrorDetails]] = {}
+            for error in invalid.errors(include_url=False):
+                found.setdefault(self._written(error, top), []).append(error)
+        places = sorted(found, key=self._line)
         # Put into words only where they are told: of a file that is wrong everywhere it would take minutes.
-        told = [f"{self.place(loc)}: {_problem(error, top)[:500]}" for loc, error in found[:_MOST_PROBLEMS]]
+        told = [
+            f"{self.place(loc)}: {'; or '.join(_problem(error, top)[:500] for error in found[loc][:3])}"
+            for loc in places[:_MOST_PROBLEMS]
+        ]
         raise self.refusal(told, len(found))
 
     def place(self, loc: Loc) -> str:
@@ -126,6 +131,22 @@ class Document:
     def refusal(self, problems: Sequence[str], count: int = 0) -> ConfigError:
         """The one error that tells all problems; `count` is how many there are, where not all are given."""
         return self.error("\n".join(and_more(problems, _MOST_PROBLEMS, count)))
+
+    def _written(self, error: ErrorDetails, top: Node) -> Loc:
+        """Where something stands in the file: pydantic also names each kind that a value might be of."""
+        loc = _place(error, top)
+        here: Any = self.value
+        written: list[str | int] = []
+        for index, part in enumerate(loc):
+            if isinstance(here, dict):
+                there = part in here
+            else:
+                there = isinstance(here, list) and isinstance(part, int) and part < len(here)
+            missing = error["type"] == "missing" and index == len(loc) - 1
+            if there or missing:
+                written.append(part)
+                here = here[part] if there else None
+        return tuple(written)
 
     def _line(self, loc: Loc) -> int:
         """Line of a value or, where it is missing, of the table that lacks it; 0 for the whole."""

@@ -18,8 +18,10 @@ from hanse.config.expand import expanded
 from hanse.config.imports import unlisted
 from hanse.core.plan.manifest import MAX_CODE_BYTES, CodeFile, Manifest
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.tasks import SCRIPT_TASKS
 from hanse.core.values.canonical import sha256
 from hanse.core.values.parameters import personal_names
+from hanse.core.values.wording import named
 from hanse.errors import PlanError, UpdateError
 from hanse.wire.tensors import read_specs
 
@@ -174,9 +176,18 @@ def _misnamed(plan: Plan, modules: Mapping[str, ast.Module], root: Path) -> Iter
     """What the plan says of its code that the code does not bear out, by key of the plan."""
     if plan.script is not None and not plan.script.endswith(".py"):
         yield "script", f"{plan.script} is not a Python file"
+    others = [] if plan.script is None else [name for name in plan.tasks if name not in SCRIPT_TASKS]
+    if others:
+        why = f"which workflow {plan.workflow} asks: write a learner instead of the script"
+        has = f"a script has only the tasks {named(SCRIPT_TASKS)}, and the plan has `{others[0]}`"
+        yield "tasks", f"{has}, {why}"
+    used = {group for task in plan.tasks.values() for group in (*task.receives, *task.discloses.groups)}
+    for group in sorted(plan.groups.keys() - used):
+        use = "leave it out, or list it under `receives` or `discloses: groups` of a task"
+        yield "groups", f"no task receives or discloses the group `{group}`: {use}"
     for key, reference in (("learner", plan.learner), ("workflow", plan.workflow)):
         module, _, function = (reference or "").partition(":")
-        file = plan.module_file(module)
+        file = plan.module_file(module) if function else None  # `fedavg` names no module
         if file and file in modules and not defines(modules[file], function):
             yield key, f"{file} has no function `{function}` at its top level"
     for problem in unlisted(modules, plan.code, script_folder(plan), lambda file: (root / file).is_file()):

@@ -9,10 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from hanse.config.document import Document
-from hanse.config.units import Size
 from hanse.config.write import commented
 from hanse.core.plan.policy import Policy
-from hanse.core.values.schema import Duration, Label, Name, Strict
+from hanse.core.values.schema import Duration, Label, Name, Size, Strict
 from hanse.errors import ConfigError
 
 SITE_FILE = "site.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from hanse.config.show_built_in import columns_of, numbers_of, results_of
 from hanse.config.show_groups import arriving, groups_sent
 from hanse.config.units import format_duration
 from hanse.core.plan.built_in import BUILT_IN
@@ -60,6 +61,7 @@ def _at_site(manifest: Manifest) -> list[str]:
         lines.append(f"These have to be installed here: {', '.join(plan.requires)}.")
     if plan.options:
         lines.append(f"Options of its code: {_json(plan.options)}")
+    lines += columns_of(plan)
     if plan.personal:
         lines.append(f"These tensors of the model stay here, and are never sent: {', '.join(plan.personal)}.")
     lines.append("Its tasks:")
@@ -81,11 +83,13 @@ def _at_aggregator(plan: Plan) -> list[str]:
             "within the limits below."
         )
     cohort = plan.cohort
+    rounds = "1 round, with" if plan.rounds == 1 else f"{plan.rounds} rounds at most, each with"
     who = "all sites" if cohort.fraction == 1 else f"{cohort.fraction:.0%} of the sites, drawn at random"
     return [
         workflow,
-        f"{plan.rounds} rounds at most, each with {who}, at least {cohort.minimum}.",
+        f"{rounds} {who}, at least {cohort.minimum}.",
         f"A round waits for its sites {format_duration(cohort.deadline)} at most.",
+        *results_of(plan),
     ]
 
 
@@ -95,6 +99,7 @@ def _leaves(plan: Plan) -> list[str]:
         lines.append(f"Each time it does {name}, {_how_often(plan, name)}:")
         sent = [*_sent(plan, task.discloses), *groups_sent(plan, task.discloses)]
         lines += [f"  - {what}" for what in sent]
+        lines += [f"    {line}" for line in numbers_of(plan, task.discloses)]
     if plan.first_model == "site":
         lines += [
             "Before round 1, from one site, the first by name:",

@@ -81,10 +81,9 @@ def _like(group: str) -> str:
 
 
 def _array(plan: Plan, array: ArraySpec) -> str:
-    kind = "real numbers" if array.floating else "truth values" if array.dtype == "bool" else "whole numbers"
-    if not array.shape:
-        return f"one of {kind}"
-    return f"{' x '.join(_size(plan, size) for size in array.shape)} {kind}"
+    kind = "real number" if array.floating else "truth value" if array.dtype == "bool" else "whole number"
+    sizes = [_size(plan, size) for size in array.shape] or ["1"]
+    return f"{' x '.join(sizes)} {kind}{'' if set(sizes) == {'1'} else 's'}"
 
 
 def _size(plan: Plan, size: Dimension) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from hanse.algorithms import presets
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.config.document import Document
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.errors import PlanError
 
 CALL = "hanse.simulate"
@@ -16,6 +17,7 @@ CALL = "hanse.simulate"
 _TRAIN, _EVALUATE = "train", "evaluate"
 _DISCLOSED = {_TRAIN: {"update": "aggregate", "aggregated_by": "aggregator"}}
 """Disclosures of tasks for which the keywords name none; the metrics that they report are added."""
+_METRICS = "metrics"
 _GOALS = ("keep_best", "early_stop")
 
 
@@ -49,6 +51,8 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple
         added: dict[str, dict[str, Any]] = {name: {} for name in (_TRAIN, _EVALUATE) if name not in there}
         opened |= _open(added)
         document.value["tasks"] = {**there, **_disclosing(added)}
+    opened |= _opened_by_algorithm(settings, written, document.value)
+    _check_individual(document.value, written)
     _disclose_goals(document.value, opened)
     return document, opened
 
@@ -65,8 +69,41 @@ def _changed_tasks(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return ALGORITHMS[name].changes if isinstance(name, str) and name in ALGORITHMS else ()
 
 
+def _opened_by_algorithm(
+    settings: Mapping[str, Any], written: Mapping[str, Any], plan: dict[str, Any]
+) -> frozenset[str]:
+    """Tasks of the algorithm that measure, where neither its settings nor the keywords say their metrics."""
+    given = settings.get(presets.ALGORITHM)
+    if given is None or (isinstance(given, Mapping) and _METRICS in given):
+        return frozenset()
+    measures = ALGORITHMS[given["name"] if isinstance(given, Mapping) else given].measures
+    opened = frozenset(name for name in measures if _METRICS not in _disclosure(written.get(name, {})))
+    for name in opened:
+        plan["tasks"][name]["discloses"] = {**plan["tasks"][name]["discloses"], _METRICS: []}
+    return opened
+
+
+def _check_individual(plan: Mapping[str, Any], written: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a workflow that needs each site's own update, where the keywords do not say that it is shown."""
+    workflow = plan.get("workflow", "fedavg")
+    needs = BUILT_IN[workflow].tasks if isinstance(workflow, str) and workflow in BUILT_IN else {}
+    for name, task in needs.items():
+        if task.update == ("individual",) and "discloses" not in written.get(name, {}):
+            others = "".join(f', "{other}": {{}}' for other in plan["tasks"] if other != name)
+            raise PlanError(
+                f"{CALL}: workflow {workflow} sees each site's own update, and by default it sees their sum",
+                mend=f'Add: tasks={{"{name}": {{"discloses": {{"update": "individual"}}}}{others}}}',
+            )
+
+
 def _open(tasks: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
-    return frozenset(name for name, task in tasks.items() if "discloses" not in task)
+    return frozenset(name for name, task in tasks.items() if _METRICS not in _disclosure(task))
+
+
+def _disclosure(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    said = task.get("discloses", {})
+    # What is not a table the schema refuses.
+    return said if isinstance(said, Mapping) else {_METRICS: ()}
 
 
 def _disclosing(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

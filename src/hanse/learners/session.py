@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,13 @@ from hanse.local.state import checked_of_user, kept_of, of_rules, of_user, with_
 
 _NO_TASKS = {"parameters", "local_state", "restore_local_state", "agreement"}
 
+METHODS: Mapping[str, str] = {
+    "parameters": "a site gives the first model with it",
+    "train": "workflow fedavg asks the task `train`",
+    "evaluate": "workflow fedavg asks the task `evaluate`",
+}
+"""Methods of a learner for a plan that trains and measures, each with what asks it."""
+
 
 class LearnerSession:
     """Makes a site's learner and has it perform tasks.
@@ -38,8 +45,8 @@ class LearnerSession:
         site: Where it runs.
         state_dir: Folder for the local state of this learner in this run; made when there is something
             to keep.
-        needs: Methods that the learner has to have: those of the plan's tasks, and `parameters` where a
-            site is asked for the first model.
+        needs: Methods that the learner has to have, each with what asks it: those of the plan's tasks, and
+            `parameters` where a site is asked for the first model.
         personal: Patterns of the tensors that the plan keeps at the site, for a learner that has to know;
             the tensors themselves are seen to by `hanse.learners.personal.session`.
     """
@@ -49,10 +56,10 @@ class LearnerSession:
         learner_factory: Callable[[Site], Learner],
         site: Site,
         state_dir: Path,
-        needs: Iterable[str] = ("parameters", "train", "evaluate"),
+        needs: Mapping[str, str] = METHODS,
         personal: Sequence[str] = (),
     ) -> None:
-        self._needs = tuple(needs)
+        self._needs = needs
         self._factory = learner_factory
         self._site = site
         self._store = StateStore(state_dir)
@@ -140,7 +147,8 @@ class LearnerSession:
         if lacks:
             raise TaskError(
                 f"the plan's learner function returned a {type(learner).__name__}, which is not a learner: "
-                f"it lacks {', '.join(lacks)}"
+                f"it lacks {', '.join(lacks)}",
+                mend=f"Write the method `{lacks[-1]}`: {self._needs[lacks[-1]]}.",
             )
         self._agreement = None
         if isinstance(learner, AgreeingLearner):

@@ -86,7 +86,7 @@ def test_a_setting_that_is_wrong_is_refused_on_its_line() -> None:
 
 
 def test_a_setting_that_is_missing_is_refused_on_the_line_of_the_algorithm() -> None:
-    assert refusal(TRAIN, "algorithm: fedprox") == "plan.yaml:2: mu: is missing"
+    assert refusal(TRAIN, "algorithm: fedprox").startswith("plan.yaml:2: algorithm: fedprox lacks `mu`; ")
 
 
 def test_an_unknown_setting_is_refused_with_those_that_there_are() -> None:
@@ -103,3 +103,43 @@ def test_what_is_wrong_in_a_key_that_was_filled_in_is_told_on_the_line_of_the_al
     found = expanded(plan(TRAIN, "algorithm: one_shot"))
 
     assert found.place(("rounds",)) == "plan.yaml:2: rounds"
+
+
+def test_a_column_of_categories_by_its_name_alone_is_refused_with_the_line_to_write() -> None:
+    told = refusal(
+        "algorithm: {name: naive_bayes, columns: [age], outcome: ill, aggregated_by: aggregator}",
+    )
+
+    assert "write all of its values too: `{column: ill, categories: [0, 1]}`" in told
+
+
+def test_a_value_that_is_of_no_kind_is_refused_once_and_in_words() -> None:
+    told = refusal(
+        "algorithm: {name: linear_regression, outcome: y, features: [3], aggregated_by: aggregator}",
+    )
+
+    assert told.splitlines()[0] == (
+        "plan.yaml:1: features[0]: should be text, is 3; or should be a table of keys and values, is 3"
+    )
+
+
+def test_a_task_that_measures_a_sites_own_model_has_the_metrics_of_evaluate_too() -> None:
+    tasks = TRAIN.removesuffix("}") + ", evaluate: {discloses: {metrics: [loss, accuracy]}}}"
+
+    found = value("algorithm: {name: ditto, mu: 0.1}", tasks)
+
+    assert found["tasks"]["personalise"]["discloses"]["metrics"] == ["loss", "accuracy"]
+
+
+def test_all_settings_that_are_missing_are_named_at_once_with_an_example() -> None:
+    assert refusal("algorithm: {name: kaplan_meier, horizon: 30}") == (
+        "plan.yaml:1: algorithm: kaplan_meier lacks `aggregated_by`, `time` and `event`; write for example "
+        "`algorithm: {name: kaplan_meier, time: days, event: died, horizon: 366, aggregated_by: aggregator}`"
+    )
+
+
+def test_of_a_session_of_python_the_example_is_one_of_python() -> None:
+    document = Document("hanse.simulate", {"algorithm": "fedprox"}, {}, PlanError)
+
+    with pytest.raises(PlanError, match=r'write for example `algorithm=\{"name": "fedprox", "mu": 0\.01\}`'):
+        expanded(document)

@@ -99,7 +99,7 @@ def test_a_plan_that_does_not_disclose_the_sums_is_refused(tmp_path: Path, name:
 def test_who_combines_is_for_the_author_to_say(tmp_path: Path, name: str) -> None:
     algorithm = {"name": name, **EXAMPLES[name].settings}
 
-    with pytest.raises(PlanError, match="aggregated_by: is missing"):
+    with pytest.raises(PlanError, match="lacks `aggregated_by`"):
         load_plan(write_plan(tmp_path, name, algorithm=algorithm))
 
 

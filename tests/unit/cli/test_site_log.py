@@ -32,6 +32,7 @@ OWN_WORDS = (
     "reason: ",
     "printed: ",
     "an update of ",
+    "a file of ",
     "tensors: ",
     "the aggregator ",
     "signing key of the operator: ",
@@ -85,3 +86,20 @@ def test_a_line_break_in_the_name_of_a_tensor_is_shown_escaped() -> None:
     *_, last = describe(ResultReleased(run_id="r", num_examples=1, update=update("a\nb"), **TASK))
 
     assert last.startswith("tensors: a\\nb ")
+
+
+def test_a_file_of_groups_is_said_to_be_one_with_their_names() -> None:
+    _, line, *_ = describe(
+        ResultReleased(run_id="r", num_examples=1, update=update("@survival/events"), **TASK)
+    )
+
+    assert line.startswith("a file of 1 bytes with group survival, digest cccc")
+
+
+def test_an_update_with_groups_names_them_too() -> None:
+    tensors = tuple(ReleasedTensor(name=name, dtype="float32", shape=(1,)) for name in ("w", "@control/w"))
+    both = ReleasedUpdate(digest="c" * 64, size=160, tensors=tensors)
+
+    _, line, *_ = describe(ResultReleased(run_id="r", num_examples=1, update=both, **TASK))
+
+    assert line.startswith("an update of 160 bytes with group control, digest cccc")

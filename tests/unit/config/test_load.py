@@ -238,3 +238,60 @@ def test_any_change_of_a_plan_is_loaded_or_refused_in_words(
 
     if loaded:
         assert Manifest.from_bytes(loaded.manifest.to_bytes(), loaded.digest) == loaded.manifest
+
+
+def test_a_script_with_a_task_that_no_script_performs_is_refused(project: Project) -> None:
+    plan = """\
+name: mine
+code: [train.py]
+script: train.py
+workflow: fine_tuning
+tasks:
+  train: {discloses: {update: individual}}
+  finetune: {}
+"""
+
+    (problem,) = problems(project(plan, train="import hanse\n"))
+
+    assert problem.endswith(
+        "a script has only the tasks train and evaluate, and the plan has `finetune`, which workflow "
+        "fine_tuning asks: write a learner instead of the script"
+    )
+
+
+def test_a_group_that_no_task_uses_is_refused(project: Project) -> None:
+    (problem,) = problems(project(PLAN + "groups: {edges: {float64: [3]}}\n", federation=CODE))
+
+    assert "groups: no task receives or discloses the group `edges`: leave it out" in problem
+
+
+def test_the_size_of_results_may_have_a_unit(project: Project) -> None:
+    path = project(PLAN + "max_result_bytes: 1MB\n", federation=CODE)
+
+    manifest = load_plan(path).manifest
+
+    assert manifest.model_dump(mode="json")["plan"]["max_result_bytes"] == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("totl", "`totl` is not a rule for groups; did you mean `total`?"),
+        ("{rule: krumm}", "`krumm` is not a rule for groups; did you mean `krum`?"),
+        ("{rule: krum}", "the rule `krum`: byzantine: Field required"),
+        ("7", "`7` is not a rule for groups; known are total, mean, weighted_mean, individual, median,"),
+    ],
+)
+def test_a_wrong_rule_of_a_group_is_refused_in_words(project: Project, rule: str, problem: str) -> None:
+    tasks = f"tasks: {{train: {{discloses: {{aggregated_by: aggregator, groups: {{edges: {rule}}}}}}}}}\n"
+    plan = PLAN.partition("tasks:")[0] + "groups: {edges: {float64: [3]}}\n" + tasks
+
+    (told,) = problems(project(plan, federation=CODE))
+
+    assert f": tasks.train.discloses.groups.edges: {problem}" in told
+
+
+def test_code_may_be_called_as_a_built_in_workflow_is(project: Project) -> None:
+    plan = PLAN.replace("federation", "fedavg") + "workflow: fedavg\n"
+
+    assert load_plan(project(plan, fedavg=CODE)).manifest.plan.workflow == "fedavg"

@@ -83,7 +83,7 @@ def test_the_arguments_of_a_script_are_shown(manifest: Make) -> None:
         ),
         ({"workflow": "federation:go"}, "The plan's own workflow federation:go; it decides which tasks"),
         ({"rounds": 20, "cohort": {"minimum": 3}}, "20 rounds at most, each with all sites, at least 3."),
-        ({"cohort": {"fraction": 0.3}}, "each with 30% of the sites, drawn at random"),
+        ({"cohort": {"fraction": 0.3}}, "1 round, with 30% of the sites, drawn at random"),
         ({"cohort": {"deadline": 1800}}, "A round waits for its sites 30m at most."),
     ],
 )

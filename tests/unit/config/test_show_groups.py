@@ -46,17 +46,17 @@ def with_task(manifest: Make, discloses: dict[str, Any], **task: Any) -> str:
         ),
         (
             {"point": "mean"},
-            "point: one of real numbers, to the aggregator, which promises to show the workflow only the",
+            "point: 1 real number, to the aggregator, which promises to show the workflow only the",
         ),
         ({"point": "weighted_mean"}, "only the mean, weighted by number of examples, over all sites"),
         ({"point": "median"}, "only one result of all sites, 1 at least:"),
         (
             {"point": "individual"},
-            "point: one of real numbers: the site's own, to the aggregator and the workflow",
+            "point: 1 real number: the site's own, to the aggregator and the workflow",
         ),
         (
             {"counts": "individual"},
-            "counts: n at most 2,000 whole numbers, sum 3 x 2 real numbers, any one of truth values: the",
+            "counts: n at most 2,000 whole numbers, sum 3 x 2 real numbers, any 1 truth value: the",
         ),
         (
             {"control": "mean"},

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from hanse.config.units import Size, format_duration, format_size, parse_size
-from hanse.core.values.schema import parse_duration
+from hanse.config.units import format_duration, format_size
+from hanse.core.values.schema import Size, parse_duration, parse_size
 
 SIZE: TypeAdapter[int] = TypeAdapter(Size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,34 @@ def test_an_algorithm_in_place_of_that_of_a_file(plan: Path) -> None:
 def test_what_an_algorithm_cannot_do_is_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         hanse.simulate(Regression, SITES, **keys)
+
+
+class Personal(Regression):
+    """One that has a model of its own too, and measures it in its own way."""
+
+    def personalise(self, parameters: dict[str, Any], task: hanse.Task) -> hanse.TaskResult:
+        task.correct({"w": parameters["w"]}, parameters)
+        return hanse.TaskResult(1, {"distance": float(abs(parameters["w"] - self.slope).sum())})
+
+    def finetune(self, parameters: dict[str, Any], task: hanse.Task) -> hanse.TaskResult:
+        return hanse.TaskResult(1, {"distance": float(abs(parameters["w"] - self.slope).sum())})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "task"), [({"name": "ditto", "mu": 0.1}, "personalise"), ("fine_tuning", "finetune")]
+)
+def test_the_metrics_of_a_task_of_the_algorithm_are_found_out(algorithm: Any, task: str) -> None:
+    run = hanse.simulate(Personal, SITES, rounds=2, algorithm=algorithm)
+
+    assert run.plan.tasks[task].discloses.metrics == ("distance",)
+
+
+def test_an_algorithm_that_shows_each_update_is_refused_with_a_line_that_keeps_the_defaults() -> None:
+    with pytest.raises(PlanError) as refused:
+        hanse.simulate(Regression, SITES, rounds=2, algorithm="cyclic")
+
+    line = str(refused.value).partition("Add: tasks=")[2].removesuffix(".")
+    run = hanse.simulate(Regression, SITES, rounds=2, algorithm="cyclic", tasks=json.loads(line))
+
+    assert run.plan.tasks["train"].discloses.metrics == ("loss",)
+    assert run.plan.tasks["evaluate"].discloses.metrics == ("loss",)

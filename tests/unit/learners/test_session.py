@@ -233,3 +233,17 @@ def test_a_wrong_setting_stays_the_plans_error(site: Site, tmp_path: Path) -> No
 
     with pytest.raises(PlanError, match="a setting 'epoch'"):
         LearnerSession(Strict, site, tmp_path).perform(train(1), START, sequence=1)
+
+
+def test_a_learner_that_lacks_a_method_is_refused_with_the_workflow_that_asks_it(
+    site: Site, tmp_path: Path
+) -> None:
+    needs = {"parameters": "a site gives it", "personalise": "workflow ditto asks the task `personalise`"}
+
+    with pytest.raises(TaskError) as refused:
+        LearnerSession(Counting, site, tmp_path, needs).initial_parameters()
+
+    assert str(refused.value) == (
+        "the plan's learner function returned a Counting, which is not a learner: it lacks personalise. "
+        "Write the method `personalise`: workflow ditto asks the task `personalise`."
+    )

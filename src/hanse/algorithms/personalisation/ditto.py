@@ -28,7 +28,9 @@ class DittoSettings(Settings):
 
     mu: float = Field(ge=0, description="Weight of the distance from the common model (lambda).")
     metrics: tuple[Label, ...] = Field(
-        ("loss",), max_length=100, description="Metrics of its own model that each site reports."
+        ("loss",),
+        max_length=100,
+        description="Metrics of its own model that each site reports, beside those of `evaluate`.",
     )
 
 
@@ -62,4 +64,5 @@ DITTO = Algorithm(
     settings=DittoSettings,
     keys=_keys,
     changes=("train",),
+    measures=(TASK,),
 )

@@ -28,7 +28,9 @@ class FineTuningSettings(Settings):
     """Settings of local fine-tuning."""
 
     metrics: tuple[Label, ...] = Field(
-        ("loss",), max_length=100, description="Metrics of its own model that each site reports."
+        ("loss",),
+        max_length=100,
+        description="Metrics of its own model that each site reports, beside those of `evaluate`.",
     )
 
 
@@ -65,4 +67,5 @@ FINE_TUNING = Algorithm(
     settings=FineTuningSettings,
     keys=_keys,
     changes=("train",),
+    measures=(TASK,),
 )

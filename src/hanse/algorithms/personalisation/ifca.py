@@ -6,7 +6,7 @@ gives its change in the place of that model, with zeros in the others (option II
     j_i = argmin over j of loss_i(theta_j),   theta_j = sum over i of s_ij theta~_i / sum over i of s_ij
 
 The sums over the sites do not say which model a site picked. The tensors of the run's model have a
-first axis of the k models. A learner's `train` ends with `answer`.
+first axis of the k models. A learner's `train` ends with `hanse.ifca_answer`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def chosen(losses: Sequence[float]) -> int:
     return int(np.argmin(losses))
 
 
-def answer(parameters: Parameters, model: int, trained: Parameters, weight: float = 1.0) -> dict[str, Group]:
+def ifca_answer(
+    parameters: Parameters, model: int, trained: Parameters, weight: float = 1.0
+) -> dict[str, Group]:
     """The groups that a site's `train` gives.
 
     Args:

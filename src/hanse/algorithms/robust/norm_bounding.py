@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from hanse.algorithms.robust.rule import by_rule
-from hanse.core.plan.robust_rules import NormBoundedMean
+from pydantic import Field
 
-NORM_BOUNDING = by_rule("norm_bounding", NormBoundedMean, "Sun et al. 2019, arXiv 1911.07963")
+from hanse.algorithms.robust.rule import WEIGHTS_WORDS, by_rule
+from hanse.core.plan.robust_rules import NormBoundedMean, Weights
+
+
+class NormBoundingSettings(NormBoundedMean):
+    """Settings of norm bounding: those of the rule, with all sites alike by default."""
+
+    weights: Weights = Field("alike", description=WEIGHTS_WORDS)
+
+
+NORM_BOUNDING = by_rule(
+    "norm_bounding", NormBoundedMean, "Sun et al. 2019, arXiv 1911.07963", NormBoundingSettings
+)

@@ -8,19 +8,31 @@ from __future__ import annotations
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.core.plan.robust_rules import AnyRobustRule
 
+WEIGHTS_WORDS = (
+    "`alike` weighs alike all updates with any example; `examples` weighs by number of examples, as in the "
+    "paper: a site that misstates its number can then outweigh all others."
+)
+"""Of settings; the plan's `aggregation` has the paper's weights unless it says otherwise."""
 
-def by_rule(name: str, rule: type[AnyRobustRule], paper: str) -> Algorithm:
+
+def by_rule(
+    name: str, rule: type[AnyRobustRule], paper: str, settings: type[AnyRobustRule] | None = None
+) -> Algorithm:
     """Describe federated averaging by a robust rule.
 
     Args:
         name: The algorithm's name.
         rule: The schema of the rule.
         paper: Its paper.
+        settings: The same schema with the defaults of the algorithm, where these are others.
     """
 
-    def keys(settings: AnyRobustRule) -> Keys:
-        aggregation = {**settings.model_dump(exclude_defaults=True), "rule": settings.rule}
-        return {"workflow": "fedavg", "aggregation": aggregation}
+    def keys(given: AnyRobustRule) -> Keys:
+        as_rule = rule.model_validate(given.model_dump())
+        return {
+            "workflow": "fedavg",
+            "aggregation": {**as_rule.model_dump(exclude_defaults=True), "rule": given.rule},
+        }
 
     return Algorithm(
         name=name,
@@ -29,6 +41,6 @@ def by_rule(name: str, rule: type[AnyRobustRule], paper: str) -> Algorithm:
         travels="As FedAvg.",
         sums_suffice=False,
         stays="The data.",
-        settings=rule,
+        settings=settings or rule,
         keys=keys,
     )

@@ -48,6 +48,8 @@ class BuiltIn:
         given_model: Whether the plan has to have an `initial_model`.
         averages: Whether it makes a model of the sites' updates as the plan's `aggregation` says.
         prefixes: What stands before the names of a task's metrics where they are committed, by task.
+        numbers: What the numbers of a group are that sites send, for the people who judge a plan, by group.
+        single: Groups with numbers that may be of a single person.
     """
 
     says: str
@@ -57,6 +59,8 @@ class BuiltIn:
     given_model: bool = False
     averages: bool = True
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    single: tuple[str, ...] = ()
 
 
 def unfit(
@@ -93,9 +97,10 @@ def unfit(
         yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
 
 
-def _sums(says: str, task: str, group: str) -> BuiltIn:
-    """A workflow that asks one task for sums over the sites."""
-    return BuiltIn(says, {task: TaskNeeds(groups=(group,))}, averages=False)
+def _sums(says: str, task: str, numbers: Mapping[str, str], *, single: tuple[str, ...] = ()) -> BuiltIn:
+    """A workflow that asks one task for sums over the sites; the first group it cannot do without."""
+    needs = TaskNeeds(groups=(next(iter(numbers)),))
+    return BuiltIn(says, {task: needs}, averages=False, numbers=numbers, single=single)
 
 
 def committed_metrics(
@@ -121,6 +126,9 @@ def committed_metrics(
 POOLED_METRICS = ("auc", "average_precision", "calibration_error")
 """Metrics that built-in workflows read from binned scores, named after the group: `scores.auc`."""
 
+_CURVATURE = "log-likelihood, gradient and information of the model at the coefficients that were sent"
+_BY_TIME = "numbers of events and of rows that leave observation, by time"
+
 BUILT_IN: dict[str, BuiltIn] = {
     "fedavg": BuiltIn(
         "each round it averages what the sites send into one model.", {"train": TaskNeeds(_ANY)}
@@ -143,10 +151,12 @@ BUILT_IN: dict[str, BuiltIn] = {
     "scaffold": BuiltIn(
         "each round it averages what the sites send into one model and one control variate.",
         {"train": TaskNeeds(_ANY, ("control",))},
+        numbers={"control": "how training changed the site's control variate, a mean of its gradients"},
     ),
     "fednova": BuiltIn(
         "each round it averages what the sites send, divided by their numbers of steps, into one model.",
         {"train": TaskNeeds(_ANY, ("steps",))},
+        numbers={"steps": "the number of steps of the site's training"},
     ),
     "feddyn": BuiltIn(
         "each round it averages what the sites send into one model, less a sum of what they sent before.",
@@ -166,6 +176,10 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it averages what the sites send into several models, of which each site picks one.",
         {"train": TaskNeeds(_NONE, ("clusters", "members"))},
         averages=False,
+        numbers={
+            "clusters": "how training changed the model that the site picked, and zeros for the others",
+            "members": "which model the site picked",
+        },
     ),
     "cross_site": BuiltIn(
         "it has each site train a model, and sends each of these models to all sites to be measured.",
@@ -173,40 +187,86 @@ BUILT_IN: dict[str, BuiltIn] = {
         averages=False,
     ),
     "summary": _sums(
-        "it computes counts, means, variances and histograms of all rows.", "summarise", "moments"
+        "it computes counts, means, variances and histograms of all rows.",
+        "summarise",
+        {
+            "moments": "numbers of rows, and sums and sums of squares or products of the columns",
+            "histogram": "numbers of rows by bin of a column",
+        },
+        single=("histogram",),
     ),
     "quantiles": _sums(
-        "it finds quantiles of all rows, by counts in bins that it chooses.", "locate", "located"
+        "it finds quantiles of all rows, by counts in bins that it chooses.",
+        "locate",
+        {"located": "numbers of rows by bin of a column"},
+        single=("located",),
     ),
-    "contingency": _sums("it counts all rows by their categories.", "tabulate", "counts"),
+    "contingency": _sums(
+        "it counts all rows by their categories.",
+        "tabulate",
+        {"counts": "numbers of rows by category"},
+        single=("counts",),
+    ),
     "standardise_then_train": BuiltIn(
         "it computes mean and standard deviation of all rows, and then averages what the sites send into one "
         "model.",
         {"measure": TaskNeeds(groups=("columns",)), "train": TaskNeeds(_ANY)},
+        numbers={"columns": "the number of rows, and sums and sums of squares of the columns"},
     ),
-    "pca": _sums("it computes principal components of all rows.", "moments", "moments"),
+    "pca": _sums(
+        "it computes principal components of all rows.",
+        "moments",
+        {"moments": "the number of rows, and sums and sums of products of the columns"},
+    ),
     "kmeans": _sums(
-        "it finds centres of clusters of all rows, which it sends in each round.", "assign", "clusters"
+        "it finds centres of clusters of all rows, which it sends in each round.",
+        "assign",
+        {"clusters": "numbers of rows by nearest centre, and sums of the columns over these rows"},
+        single=("clusters",),
     ),
-    "naive_bayes": _sums("it computes means and variances of all rows by class.", "class_moments", "classes"),
-    "meta_analysis": _sums("it combines an effect of each site into one.", "effect", "weights"),
-    "linear_regression": _sums("it fits a linear model to all rows.", "gram", "gram"),
+    "naive_bayes": _sums(
+        "it computes means and variances of all rows by class.",
+        "class_moments",
+        {"classes": "numbers of rows by class, and sums and sums of squares of the columns over these rows"},
+        single=("classes",),
+    ),
+    "meta_analysis": _sums(
+        "it combines an effect of each site into one.",
+        "effect",
+        {"weights": "the weight of the site's effect, and the effect times the weight"},
+    ),
+    "linear_regression": _sums(
+        "it fits a linear model to all rows.",
+        "gram",
+        {"gram": "the number of rows, and sums and sums of products of inputs and outcome"},
+    ),
     "logistic_regression": _sums(
         "it fits a logistic model to all rows, whose coefficients it sends in each round.",
         "logistic_curvature",
-        "curvature",
+        {"curvature": _CURVATURE},
     ),
     "poisson_regression": _sums(
         "it fits a Poisson model to all rows, whose coefficients it sends in each round.",
         "poisson_curvature",
-        "curvature",
+        {"curvature": _CURVATURE},
     ),
-    "kaplan_meier": _sums("it counts events and rows at risk by time.", "survival", "survival"),
+    "kaplan_meier": _sums(
+        "it counts events and rows at risk by time.",
+        "survival",
+        {"survival": _BY_TIME},
+        single=("survival",),
+    ),
     "log_rank": _sums(
-        "it counts events and rows at risk by time and category.", "survival_by_group", "survival"
+        "it counts events and rows at risk by time and category.",
+        "survival_by_group",
+        {"survival": _BY_TIME},
+        single=("survival",),
     ),
     "cox_regression": _sums(
-        "it fits a Cox model to all rows, whose coefficients it sends in each round.", "risk_sets", "risk"
+        "it fits a Cox model to all rows, whose coefficients it sends in each round.",
+        "risk_sets",
+        {"risk": "numbers of events by time, and sums of the inputs over the rows at risk then"},
+        single=("risk",),
     ),
 }
 """Workflows by the names that a plan gives them."""

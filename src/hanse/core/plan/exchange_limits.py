@@ -18,13 +18,17 @@ def most_in_run(plan: Plan, task: str) -> int:
     return 1 if task == INITIALISE else plan.rounds * plan.tasks[task].exchanges
 
 
-def methods_of(plan: Plan) -> tuple[str, ...]:
-    """The methods that a learner needs: the tasks, and `parameters` where a site gives the first model.
+def methods_of(plan: Plan) -> dict[str, str]:
+    """The methods that a learner needs, each with what asks it: the tasks, and `parameters` for a model.
 
     What is personal in a model begins with what `parameters` gives, too.
     """
-    first = ("parameters",) if plan.first_model == "site" or plan.personal else ()
-    return (*first, *plan.tasks)
+    first = (
+        {"parameters": "a site gives the first model with it"}
+        if plan.first_model == "site" or plan.personal
+        else {}
+    )
+    return first | {name: f"workflow {plan.workflow} asks the task `{name}`" for name in plan.tasks}
 
 
 def may_stream(plan: Plan, task: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.built_in import BUILT_IN, committed_metrics, unfit
@@ -22,7 +22,7 @@ from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression
 from hanse.core.values.digests import Algorithm
-from hanse.core.values.schema import CodePath, Label, Name, Pattern, Reference, check_reference
+from hanse.core.values.schema import CodePath, Label, Name, Pattern, Reference, check_reference, parse_size
 from hanse.core.values.significant import MOST_DIGITS
 
 MOST_FILES = 500
@@ -129,12 +129,12 @@ class Plan(PlanSection):
         "`none`: the run has no model; unset: the first site of the population is asked for the parameters "
         "of its freshly made learner.",
     )
-    max_result_bytes: int = Field(
+    max_result_bytes: Annotated[int, BeforeValidator(parse_size)] = Field(
         100_000_000,
         ge=1,
         le=1 << 40,
         description="Most bytes of all results of a run together.",
-        json_schema_extra=new_since("0.2"),
+        json_schema_extra={**new_since("0.2"), "format": "size"},
     )
     dimensions: dict[Label, Annotated[int, Field(ge=1, le=1 << 40)]] = Field(
         default_factory=dict,

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import difflib
 from copy import deepcopy
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from hanse.core.plan.groups import MODEL, MOST_GROUPS, GroupName
 from hanse.core.plan.local_rules import LocalRule, order_problem
-from hanse.core.plan.robust_rules import AnyRobustRule, RobustRule
+from hanse.core.plan.robust_rules import RULES, AnyRobustRule, RobustRule
 from hanse.core.plan.section import PlanSection, new_since
-from hanse.core.values.schema import Label, Pattern
+from hanse.core.values.schema import Label, Pattern, problem_of
 
 INITIALISE = "initialise"
 """The task by which the first model is asked of a site; its name is taken."""
 
+SCRIPT_TASKS = ("train", "evaluate")
+"""The tasks that a script with `hanse.rounds` can perform."""
 
-GroupRule = Literal["total", "mean", "weighted_mean", "individual"] | RobustRule
+_PLAIN_RULES = ("total", "mean", "weighted_mean", "individual")
+
+
+def _known_rule(value: Any) -> Any:
+    """Refuse what is not a rule in words: pydantic would list each kind of rule that the value is not."""
+    name = value.get("rule") if isinstance(value, dict) else value
+    if isinstance(value, AnyRobustRule) or value in _PLAIN_RULES:
+        return value
+    if not isinstance(name, str) or name not in RULES:
+        known = [*_PLAIN_RULES, *RULES]
+        close = difflib.get_close_matches(str(name)[:100], known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+        raise ValueError(f"`{str(name)[:100]}` is not a rule for groups; {hint}")
+    try:
+        RULES[name].model_validate(value if isinstance(value, dict) else {"rule": name}, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"the rule `{name}`: {problem_of(error)}") from None
+    return value
+
+
+GroupRule = Annotated[
+    Literal["total", "mean", "weighted_mean", "individual"] | RobustRule, BeforeValidator(_known_rule)
+]
 """Rule by which a group is combined: a sum, a robust rule of `aggregation`, or none."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from hanse.core.values.parameters import GROUP_MARK, Array, Parameters, is_floating
+from hanse.core.values.wording import named
 
 Group = Array | Parameters
 """One array, or arrays by name."""
@@ -84,6 +85,20 @@ def only_groups(tensors: Parameters) -> dict[str, Array]:
 def group_of(name: str) -> str:
     """The group of a tensor that is named as `flattened` names it."""
     return name.removeprefix(MARK).partition("/")[0]
+
+
+def contents_in_words(names: Iterable[str], size: int) -> str:
+    """Contents of a file of these tensors: `an update of 160 bytes`, or `a file of 160 bytes with group a`.
+
+    Args:
+        names: Names of the tensors.
+        size: Bytes of the file.
+    """
+    listed = list(names)
+    groups = list(dict.fromkeys(group_of(name) for name in listed if name.startswith(MARK)))
+    only = bool(groups) and all(name.startswith(MARK) for name in listed)
+    known = f" with group{'' if len(groups) == 1 else 's'} {named(groups)}" if groups else ""
+    return f"{'a file' if only else 'an update'} of {size:,} bytes{known}"
 
 
 def tensor_name(group: str, array: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -15,12 +16,27 @@ from hanse.errors import ConfigError
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds by unit."""
 
+SIZE_UNITS = {
+    "B": 1,
+    "kB": 10**3,
+    "KiB": 2**10,
+    "MB": 10**6,
+    "MiB": 2**20,
+    "GB": 10**9,
+    "GiB": 2**30,
+    "TB": 10**12,
+    "TiB": 2**40,
+}
+"""Bytes by unit."""
+
 MAX_DURATION_S = 366 * 86400.0
 
 MOST_OF_PATH = 200
 """Characters in the path of a file of a plan."""
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+
+_SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,6})?)\s*(B|[kKMGT]B|[KMGT]iB)")
 
 _LABEL = re.compile(r"[A-Za-z_][\w.\-/]{0,62}")
 
@@ -52,6 +68,16 @@ def parse_duration(value: Any) -> Any:
         if match is None:
             raise ValueError(f"{value!r} is not a duration; write for example 90s, 30m or 1.5h")
         return float(match[1]) * DURATION_UNITS[match[2]]
+    return value
+
+
+def parse_size(value: Any) -> Any:
+    """Turn `512MB` or `1.5GiB` into bytes; numbers are bytes already."""
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value.strip())
+        if match is None:
+            raise ValueError(f"{value[:80]!r} is not a size; write for example 512MB, 8GB or 1GiB")
+        return int(Decimal(match[1]) * SIZE_UNITS[match[2].replace("KB", "kB")])
     return value
 
 
@@ -96,6 +122,11 @@ Duration = Annotated[
     Field(gt=0, le=MAX_DURATION_S, json_schema_extra=_format("duration")),
     BeforeValidator(parse_duration),
 ]
+
+Size = Annotated[
+    int, Field(ge=0, le=1 << 50, json_schema_extra={"format": "size"}), BeforeValidator(parse_size)
+]
+"""A number of bytes."""
 
 Name = Annotated[str, Field(json_schema_extra=_format("name")), AfterValidator(_party_name)]
 

@@ -24,7 +24,7 @@ from hanse.core.values.update import Task, TaskResult
 from hanse.core.values.wording import named
 from hanse.errors import PlanError, UpdateError
 from hanse.learners.base import Learner, Session
-from hanse.learners.session import LearnerSession
+from hanse.learners.session import METHODS, LearnerSession
 from hanse.learners.state import StateStore
 
 _GROUP = "personal"
@@ -145,7 +145,7 @@ def learner_session(
     state: Path,
     patterns: Sequence[str],
     personal: Path,
-    needs: Iterable[str] = ("parameters", "train", "evaluate"),
+    needs: Mapping[str, str] = METHODS,
 ) -> Session:
     """The session of a learner that keeps what is personal, if something is.
 
@@ -155,7 +155,7 @@ def learner_session(
         state: Folder for the learner's own local state.
         patterns: `personal` of the plan.
         personal: Folder for the tensors.
-        needs: Methods that the learner has to have.
+        needs: Methods that the learner has to have, each with what asks it.
     """
     session = LearnerSession(factory, site, state, needs, patterns)
     if not patterns:

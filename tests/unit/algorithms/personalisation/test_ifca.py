@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tests.unit.algorithms.runs import SITES, close, descended, loss, rows, run
 
-from hanse.algorithms.personalisation.ifca import answer, merged
+from hanse.algorithms.personalisation.ifca import ifca_answer, merged
 from hanse.core.plan.plan import Plan
 from hanse.errors import WorkflowError
 
 CODE = """
-from hanse.algorithms.personalisation.ifca import answer, chosen
+from hanse.algorithms.personalisation.ifca import chosen, ifca_answer
 
 
 class Clustered(Linear):
@@ -25,7 +25,7 @@ class Clustered(Linear):
         losses = [loss(w, self.x, self.y) for w in parameters["w"]]
         model = chosen(losses)
         trained = self.descended(parameters["w"][model], task)
-        groups = answer(parameters, model, {"w": trained})
+        groups = ifca_answer(parameters, model, {"w": trained})
         return hanse.TaskResult(len(self.y), {"loss": min(losses)}, groups=groups)
 
 
@@ -63,7 +63,7 @@ def test_the_models_are_those_of_algorithm_1(tmp_path: Path) -> None:
 
 def test_a_model_that_no_site_picked_stays() -> None:
     models = {"w": np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)}
-    given: Any = answer(models, 0, {"w": np.array([2.0, 2.0])})
+    given: Any = ifca_answer(models, 0, {"w": np.array([2.0, 2.0])})
 
     assert merged(models, given["clusters"], given["members"])["w"].tolist() == [[2.0, 2.0], [3.0, 4.0]]
 

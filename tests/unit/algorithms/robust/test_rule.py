@@ -30,10 +30,10 @@ def plan(algorithm: str, rest: str = REST) -> Plan:
     [
         ("median", {"rule": "median"}),
         ("{name: trimmed_mean, trim: 0.2}", {"rule": "trimmed_mean", "trim": 0.2}),
-        ("rfa", {"rule": "geometric_median"}),
-        ("{name: rfa, iterations: 9}", {"rule": "geometric_median", "iterations": 9}),
+        ("rfa", {"rule": "geometric_median", "weights": "alike"}),
+        ("{name: rfa, iterations: 9, weights: examples}", {"rule": "geometric_median", "iterations": 9}),
         ("{name: krum, byzantine: 1, keep: 3}", {"rule": "krum", "byzantine": 1, "keep": 3}),
-        ("{name: norm_bounding, norm: 2.0}", {"rule": "norm_bounded_mean", "norm": 2.0}),
+        ("{name: norm_bounding, norm: 2.0}", {"rule": "norm_bounded_mean", "norm": 2.0, "weights": "alike"}),
         ("{name: centred_clipping, norm: 2.0}", {"rule": "centred_clipping", "norm": 2.0}),
     ],
 )
@@ -44,7 +44,7 @@ def test_the_short_name_is_the_rule_of_the_plan(algorithm: str, rule: dict[str, 
 
 
 def test_a_setting_that_is_missing_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"plan\.yaml:1: byzantine: is missing"):
+    with pytest.raises(PlanError, match=r"plan\.yaml:1: algorithm: krum lacks `byzantine`"):
         plan("krum")
 
 

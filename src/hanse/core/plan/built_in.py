@@ -113,8 +113,8 @@ def _foreign_rules(workflow: str, tasks: Mapping[str, TaskPlan]) -> Iterator[str
             home = PARTS.get(rule.name, workflow)
             if home != workflow:
                 yield (
-                    f"the local rule `{rule.name}` of task `{name}` is one half of the algorithm {home}, whose "
-                    f"other half workflow {workflow} lacks: write `algorithm: {{name: {home}}}`, or a "
+                    f"the local rule `{rule.name}` of task `{name}` is one half of the algorithm {home}, "
+                    f"whose other half workflow {workflow} lacks: write `algorithm: {{name: {home}}}`, or a "
                     "workflow of your own"
                 )
 

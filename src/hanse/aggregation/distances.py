@@ -1,5 +1,8 @@
 """Distances between updates, each taken as one vector of all its floating-point numbers.
 
+Tensors that are one tensor by several names, as tied weights are, are in it once: those that have the same
+bits in every update. An update alone cannot make two tensors count as one, and be longer by that.
+
 Read in pieces, so that memory grows neither with the size of the model nor,
 where tensors are contiguous, with the number of updates. A piece is always the
 same numbers and its squares are added in an order of its own, pair by pair, so
@@ -17,7 +20,7 @@ from functools import partial
 import numpy as np
 
 from hanse.core.values.lazy import flat_reader
-from hanse.core.values.parameters import Array, Parameters, is_floating
+from hanse.core.values.parameters import Array, Parameters, is_floating, tied_names
 
 _PIECE = 1 << 14
 """Numbers whose squares are added before the sum is added to the others; a part of the results' bits."""
@@ -111,8 +114,9 @@ def _added(
 
 def _parts(updates: Sequence[Parameters], at_once: int) -> Iterator[tuple[str, int, int]]:
     """Ranges of the floating-point numbers, by tensor; each begins where a stretch does."""
-    for name, first in updates[0].items():
-        if not is_floating(first.dtype):
+    ties = tied_names(updates) if updates else {}
+    for name, first in updates[0].items() if updates else ():
+        if not is_floating(first.dtype) or name in ties:
             continue
         # What is decoded by segment is decoded once.
         whole = math.lcm(_STRETCH, max(flat_reader(update[name])[1] for update in updates))

@@ -10,13 +10,10 @@ from hanse.compression.chain import Chain
 from hanse.compression.eden import EdenStep
 from hanse.compression.rotate import RotateStep
 from hanse.compression.sparsify import RandomKStep
-from hanse.core.plan.transforms import SEGMENT
-from hanse.core.values.parameters import Array
+from hanse.core.values.parameters import Array, same_bits
 
 _DECODED_BY_SEED = (EdenStep, RandomKStep, RotateStep)
 """Steps whose decoding needs the seed of the encoding, which follows from the tensor's own name."""
-_FIRST = 16
-"""Numbers by which most tensors that differ are known to."""
 
 
 class TiedTensors:
@@ -38,18 +35,9 @@ class TiedTensors:
         if self._apart:
             return name
         flat = np.ascontiguousarray(array).reshape(-1)
-        alike = self._seen[array.shape, array.dtype.name, flat[:_FIRST].tobytes()]
+        alike = self._seen[array.shape, array.dtype.name, flat[:16].tobytes()]
         for other, numbers in alike:
-            if _same_bits(flat, numbers):
+            if same_bits(flat, numbers):
                 return other
         alike.append((name, flat))
         return name
-
-
-def _same_bits(left: Array, right: Array) -> bool:
-    kind = f"u{left.dtype.itemsize}"
-    first, second = left.view(kind), right.view(kind)
-    return all(
-        np.array_equal(first[begin : begin + SEGMENT], second[begin : begin + SEGMENT])
-        for begin in range(0, first.size, SEGMENT)
-    )

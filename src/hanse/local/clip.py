@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hanse.core.values.groups import Groups
-from hanse.core.values.parameters import Array, Parameters, is_floating
+from hanse.core.values.parameters import Array, Parameters, is_floating, tied_names
 from hanse.core.values.update import TaskResult
 from hanse.local.normalise import scaled_update
 
@@ -20,9 +20,9 @@ class Clip:
 
     McMahan et al. 2018, Learning Differentially Private Recurrent Language Models (arXiv 1710.06963),
     Algorithm 1, FlatClip; as a defence Sun et al. 2019 (arXiv 1911.07963), norm thresholding. All
-    floating-point tensors are one vector, whose direction is kept. It bounds the update, not each gradient:
-    for that, see `clip_norm` of `TorchLearner`. The site's own code does it: a site that leaves it
-    out is not held to it.
+    floating-point tensors are one vector, whose direction is kept; tied weights are in it once. It bounds the
+    update, not each gradient: for that, see `clip_norm` of `TorchLearner`. The site's own code does it: a
+    site that leaves it out is not held to it.
 
     Attributes:
         norm: Largest L2 norm of the update; finite, above 0, in the parameters' own unit.
@@ -65,9 +65,9 @@ class _Clipped:
 
 def _length(trained: Parameters, received: Parameters) -> float:
     """L2 norm of the difference over all floating-point tensors, summed in float64."""
-    total = 0.0
+    total, ties = 0.0, tied_names([trained, received])
     for name, array in trained.items():
-        if is_floating(array.dtype):
+        if is_floating(array.dtype) and name not in ties:
             total += _squares(array, received[name])
     return math.sqrt(total)
 

@@ -148,6 +148,26 @@ def test_of_equal_scores_the_earlier_update_is_chosen() -> None:
     assert chosen_by_krum(updates, 1, 2) == (0, 1)
 
 
+# Tied weights.
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_tied_weights_count_once(rule: Rule) -> None:
+    updates = cohort(7)
+
+    tied = rule([{**update, "also": np.array(update["w"])} for update in updates])
+
+    assert same({name: tied[name] for name in updates[0]}, rule(updates))
+    assert np.asarray(tied["also"]).tobytes() == np.asarray(tied["w"]).tobytes()
+
+
+def test_tensors_alike_in_one_update_alone_count_each() -> None:
+    honest = {"v": np.full(4, 0.1), "w": np.full(4, 0.2)}
+    alike = {"v": np.full(4, 3.0), "w": np.full(4, 3.0)}
+
+    assert distances.distances([honest, alike])[1] == pytest.approx(np.sqrt(8) * 3)
+
+
 # Dtypes.
 
 

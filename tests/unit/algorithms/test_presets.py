@@ -119,7 +119,7 @@ def test_a_value_that_is_of_no_kind_is_refused_once_and_in_words() -> None:
     )
 
     assert told.splitlines()[0] == (
-        "plan.yaml:1: features[0]: should be text, is 3; or should be a table of keys and values, is 3"
+        "plan.yaml:1: features[0]: should be the name of a column, or `{column: NAME, categories: [...]}`"
     )
 
 

@@ -16,6 +16,7 @@ from tests.unit.local.sites import (
 )
 
 from hanse.core.values.parameters import Array
+from hanse.core.values.update import TaskResult
 from hanse.local import Clip, ControlVariates, Dynamic, Normalise, Proximal
 
 ROUNDS = 5
@@ -138,6 +139,22 @@ def test_clip_bounds_the_update_and_keeps_its_direction(tmp_path: Path) -> None:
     for answer, update in zip(clipped, free, strict=True):
         expected = update / max(1, np.linalg.norm(update) / bound)
         np.testing.assert_allclose(vector(trained(answer)) - theta, expected, **CLOSE)
+
+
+def test_clip_counts_tied_weights_once() -> None:
+    received = {"a": np.zeros(2), "tied": np.zeros(2), "b": np.zeros(2)}
+    ended = {"a": np.array([3.0, 0]), "tied": np.array([3.0, 0]), "b": np.array([0.0, 4])}
+    clip = Clip(1.0).begin(received, {}, {})
+
+    result, _ = clip.end(TaskResult(1, {}, ended), 1)
+
+    shorter = vector_of(result, "a", "b")
+    np.testing.assert_allclose(shorter, [0.6, 0, 0, 0.8], **CLOSE)
+    np.testing.assert_array_equal(vector_of(result, "tied"), shorter[:2])
+
+
+def vector_of(result: TaskResult, *names: str) -> Array:
+    return np.concatenate([trained(result)[name] for name in names])
 
 
 @pytest.mark.parametrize("rule", [ControlVariates(), Dynamic(0.1)], ids=lambda rule: rule.name)

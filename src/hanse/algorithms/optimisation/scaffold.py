@@ -7,15 +7,13 @@ sites of a round and N all of them,
     x = x + lr mean over S of (y_i - x)                      (lines 16 and 17)
     c = c + |S| / N mean over S of (c_i+ - c_i)
 
-In both means sites count alike, as in the paper; with `weights: examples` the model's mean is weighted by
-number of examples. The server's learning rate is that of the plan's `server_optimizer`; 1 where it has none.
+In both means sites count alike, as in the paper, so that the model is one at which the mean of the sites'
+losses is smallest. Weighted by number of examples, c would have to stay the mean of the c_i by the same
+weights; where only some sites take part, these are not known, and what c is off by would never fade. The
+server's learning rate is that of the plan's `server_optimizer`; 1 where it has none.
 """
 
 from __future__ import annotations
-
-from typing import Literal
-
-from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
@@ -28,14 +26,6 @@ from hanse.workflow.federation import Federation
 
 NAME = "scaffold"
 CONTROL = "control"
-
-
-class ScaffoldSettings(Settings):
-    """Settings of SCAFFOLD."""
-
-    weights: Literal["alike", "examples"] = Field(
-        "alike", description="How sites count in the mean of their models: alike, or by number of examples."
-    )
 
 
 def scaffold(federation: Federation) -> None:
@@ -51,14 +41,18 @@ def scaffold(federation: Federation) -> None:
         round.commit(model, metrics, {**state, CONTROL: control})
 
 
-def _keys(settings: ScaffoldSettings) -> Keys:
-    rule = {"aggregation": {"rule": "mean"}} if settings.weights == "alike" else {}
+def _keys(_: Settings) -> Keys:
     train = {
         "receives": ["model", CONTROL],
         "local": [{"name": "control_variates"}],
         "discloses": {"groups": {CONTROL: "mean"}},
     }
-    return {"workflow": NAME, "groups": {CONTROL: {"like": "model"}}, "tasks": {"train": train}, **rule}
+    return {
+        "workflow": NAME,
+        "aggregation": {"rule": "mean"},
+        "groups": {CONTROL: {"like": "model"}},
+        "tasks": {"train": train},
+    }
 
 
 SCAFFOLD = Algorithm(
@@ -68,7 +62,7 @@ SCAFFOLD = Algorithm(
     travels="The model and the control variate to the sites; the change of both from each site.",
     sums_suffice=True,
     stays="The data; the site's own control variate.",
-    settings=ScaffoldSettings,
+    settings=Settings,
     keys=_keys,
     changes=("train",),
 )

@@ -1,8 +1,8 @@
 """Standardisation, then training, in one run.
 
-In the first round the sites' sums give mean and standard deviation of the pooled columns (divided by n, as
-scikit-learn's `StandardScaler`). They are the group `scaler` of `train` in all rounds that follow, which are
-federated averaging; `evaluate`, where the plan has it, receives them too if the author says so.
+The first round begins with the sites' sums, which give mean and standard deviation of the pooled columns
+(divided by n, as scikit-learn's `StandardScaler`). They are the group `scaler` of `train` in all rounds,
+which are federated averaging; `evaluate`, where the plan has it, receives them too if the author says so.
 """
 
 from __future__ import annotations
@@ -74,17 +74,16 @@ def standardised(x: Floats, scaler: Mapping[str, Any]) -> Floats:
 
 
 def standardise_then_train(federation: Federation) -> None:
-    """Standardisation in the first round, federated averaging on standardised columns in the others."""
+    """Standardisation once, at the beginning of the first round; federated averaging in all rounds."""
     optimizer = server_optimizer(federation.plan.aggregation)
     for round in federation.rounds():
-        if SCALER not in federation.results:
-            sums = arrays(round.sum(TASK), "columns")
-            round.commit(results={SCALER: solve(sums)})
-            continue
-        sent = {SCALER: federation.results[SCALER]}
+        # In one round with the training, so that each round has what `keep_best` and `early_stop` look at.
+        known = federation.results.get(SCALER)
+        sent = {SCALER: known or solve(arrays(round.sum(TASK), "columns"))}
         update = round.sum("train", groups=sent)
         model, state = stepped(round, delta_of(update, NAME), optimizer)
-        round.commit(model, {**metrics_of(round.plan, update), **scores(round, model, sent)}, state)
+        metrics = {**metrics_of(round.plan, update), **scores(round, model, sent)}
+        round.commit(model, metrics, state, results={} if known else sent)
 
 
 def _keys(settings: StandardiseSettings) -> Keys:

@@ -47,6 +47,9 @@ class BuiltIn:
         chooses: Whether it asks single sites of a round's cohort.
         given_model: Whether the plan has to have an `initial_model`.
         averages: Whether it makes a model of the sites' updates as the plan's `aggregation` says.
+        optimises: Whether the plan's `server_optimizer`, if there is one, makes the step; where not, a plan
+            that has one is refused.
+        mean: The only `rule` of `aggregation` with which it is the published algorithm; empty for any.
         prefixes: What stands before the names of a task's metrics where they are committed, by task.
         numbers: What the numbers of a group are that sites send, for the people who judge a plan, by group.
         single: Groups with numbers that may be of a single person.
@@ -58,6 +61,8 @@ class BuiltIn:
     chooses: bool = False
     given_model: bool = False
     averages: bool = True
+    optimises: bool = True
+    mean: str = ""
     prefixes: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     single: tuple[str, ...] = ()
@@ -75,6 +80,7 @@ def unfit(
         has_model: Whether the plan has an `initial_model`.
     """
     needs = BUILT_IN[workflow]
+    yield from _foreign_rules(workflow, tasks)
     for name, task in needs.tasks.items():
         if name not in tasks:
             yield f"workflow {workflow} needs a task named `{name}` under `tasks`"
@@ -93,8 +99,28 @@ def unfit(
                     )
     if not needs.averages and aggregation != Aggregation():
         yield f"workflow {workflow} takes no mean of updates: leave out `aggregation`"
+    if not needs.optimises and aggregation.server_optimizer is not None:
+        yield f"workflow {workflow} makes the step itself: leave out `server_optimizer`"
+    if needs.mean and aggregation.rule != needs.mean:
+        yield (
+            f"workflow {workflow} works with `aggregation: {{rule: {needs.mean}}}` only, and the rule is "
+            f"`{aggregation.rule}`"
+        )
     if needs.given_model and not has_model:
         yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
+
+
+def _foreign_rules(workflow: str, tasks: Mapping[str, TaskPlan]) -> Iterator[str]:
+    """List local rules that are a part of another built-in workflow: without it, of no algorithm."""
+    for name, task in tasks.items():
+        for rule in task.local:
+            home = PARTS.get(rule.name, workflow)
+            if home != workflow:
+                yield (
+                    f"the local rule `{rule.name}` of task `{name}` is one half of the algorithm {home}, "
+                    f"whose other half workflow {workflow} lacks: write `algorithm: {{name: {home}}}`, or a "
+                    "workflow of your own"
+                )
 
 
 def _sums(says: str, task: str, numbers: Mapping[str, str], *, single: tuple[str, ...] = ()) -> BuiltIn:
@@ -128,6 +154,12 @@ POOLED_METRICS = ("auc", "average_precision", "calibration_error")
 
 _CURVATURE = "log-likelihood, gradient and information of the model at the coefficients that were sent"
 _BY_TIME = "numbers of events and of rows that leave observation, by time"
+PARTS: Mapping[str, str] = {
+    "control_variates": "scaffold",
+    "dynamic": "feddyn",
+    "normalise": "fednova",
+}
+"""Local rules whose algorithm has a part at the aggregator too, with the workflow that has it."""
 
 BUILT_IN: dict[str, BuiltIn] = {
     "fedavg": BuiltIn(
@@ -152,15 +184,19 @@ BUILT_IN: dict[str, BuiltIn] = {
         "each round it averages what the sites send into one model and one control variate.",
         {"train": TaskNeeds(_ANY, ("control",))},
         numbers={"control": "how training changed the site's control variate, a mean of its gradients"},
+        mean="mean",
     ),
     "fednova": BuiltIn(
         "each round it averages what the sites send, divided by their numbers of steps, into one model.",
         {"train": TaskNeeds(_ANY, ("steps",))},
         numbers={"steps": "the number of steps of the site's training"},
+        mean="weighted_mean",
     ),
     "feddyn": BuiltIn(
         "each round it averages what the sites send into one model, less a sum of what they sent before.",
         {"train": TaskNeeds(_ANY, rule="dynamic")},
+        optimises=False,
+        mean="mean",
     ),
     "ditto": BuiltIn(
         "it averages what the sites send into one model, and has each site train one of its own.",

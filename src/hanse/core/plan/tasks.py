@@ -134,6 +134,8 @@ class Disclosure(PlanSection):
 
 
 _LEARNER_SETTINGS = ("epochs", "batches", "batch_size", "lr", "last_batch")
+REAL_SETTINGS = frozenset({"lr"})
+"""Keys of a task that are real numbers, also where they vary between whole ones: `{lr: [0, 2]}`."""
 
 
 class TaskPlan(PlanSection):
@@ -156,7 +158,7 @@ class TaskPlan(PlanSection):
         default_factory=dict,
         max_length=50,
         description="Settings that the workflow may set at each ask, and between which numbers; whole ones "
-        "where both are.",
+        "where both are, but for `lr`, which is a real number always.",
         json_schema_extra=new_since("0.2"),
     )
     receives: tuple[GroupName, ...] = Field(

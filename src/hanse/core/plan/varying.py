@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.tasks import INITIALISE
+from hanse.core.plan.tasks import INITIALISE, REAL_SETTINGS
 from hanse.core.values.wording import named
 
 Number = int | float
@@ -29,7 +29,7 @@ def problem_of_settings(plan: Plan, task: str, settings: Mapping[str, Any]) -> s
             known = named([repr(each) for each in varies]) or "nothing"
             return f"the setting {name!r} of task {task} does not vary by the plan; what varies: {known}"
         low, high = varies[name]
-        whole = isinstance(low, int) and isinstance(high, int)
+        whole = _is_whole(name, low, high)
         number = isinstance(value, int) if whole else isinstance(value, int | float)
         infinite = isinstance(value, float) and not math.isfinite(value)
         if not number or isinstance(value, bool) or infinite:
@@ -46,9 +46,14 @@ def as_stated(plan: Plan, task: str, settings: Mapping[str, Number]) -> dict[str
     stated: dict[str, Number] = {}
     for name in sorted(settings):
         low, high = plan.tasks[task].varies[name]
-        whole = isinstance(low, int) and isinstance(high, int)
+        whole = _is_whole(name, low, high)
         stated[name] = int(settings[name]) if whole else float(settings[name])
     return stated
+
+
+def _is_whole(name: str, low: Number, high: Number) -> bool:
+    """Check if a setting takes whole numbers only: both ends are, and the key is not of real ones."""
+    return name not in REAL_SETTINGS and isinstance(low, int) and isinstance(high, int)
 
 
 def settings_of(plan: Plan, task: str, settings: Mapping[str, Number]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Any
@@ -208,6 +209,54 @@ def personal_names(names: Iterable[str], patterns: Collection[str]) -> frozenset
         return frozenset()
     matches = re.compile("|".join(map(translate, patterns))).match
     return frozenset(name for name in names if name != AGREED and matches(name))
+
+
+def tied_names(parts: Sequence[Parameters]) -> dict[str, str]:
+    """Floating-point tensors that are another one by a second name, as tied weights are.
+
+    Args:
+        parts: Parameters with the same names, shapes and dtypes: a model before and after its training, or
+            the updates of several sites. By chance two tensors may be alike in one of them, hardly in all.
+
+    Returns:
+        By such a tensor's name, that of the first one with the same bits in each of the parts.
+    """
+    kinds = {n: (a.shape, a.dtype.name) for n, a in parts[0].items() if is_floating(a.dtype)}
+    count = Counter(kinds.values())
+    ties: dict[str, str] = {}
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for name, kind in kinds.items():
+        if count[kind] == 1:
+            continue
+        known = alike.setdefault((kind, _beginning(parts[0][name])), [])
+        for first in known:
+            if all(same_bits(part[name], part[first]) for part in parts):
+                ties[name] = first
+                break
+        else:
+            known.append(name)
+    return ties
+
+
+def same_bits(left: Array, right: Array) -> bool:
+    """Check if two arrays of one shape and dtype have the same bits, without holding either as a whole."""
+    if _beginning(left) != _beginning(right):
+        return False
+    (read, one), (read_other, other) = flat_reader(left), flat_reader(right)
+    whole = math.lcm(one, other)
+    return all(
+        np.array_equal(_bits(read(begin, end)), _bits(read_other(begin, end)))
+        for begin, end in _ranges(math.prod(left.shape), -(-_CHECKED_AT_ONCE // whole) * whole)
+    )
+
+
+def _beginning(array: Array) -> bytes:
+    """The first numbers, by which most tensors that differ are known to."""
+    return _bits(flat_reader(array)[0](0, min(16, math.prod(array.shape)))).tobytes()
+
+
+def _bits(values: Array) -> Array:
+    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
 def not_a_number(parameters: Parameters) -> str:

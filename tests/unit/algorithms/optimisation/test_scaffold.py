@@ -12,13 +12,13 @@ from tests.unit.algorithms.runs import (
     SITES,
     close,
     cohorts,
-    examples,
     gradient,
     rows,
     run,
 )
 
 from hanse.core.plan.plan import Plan
+from hanse.errors import PlanError
 
 CODE = "\ndef learner(site): return Linear(site.name)\n"
 
@@ -28,7 +28,7 @@ PLAN: dict[str, Any] = {
 }
 
 
-def algorithm_1(rounds: list[tuple[str, ...]], server_lr: float = 1.0, *, alike: bool = True) -> Any:
+def algorithm_1(rounds: list[tuple[str, ...]], server_lr: float = 1.0) -> Any:
     """Algorithm 1 of the paper, with option II, K = 3 and the local step size 0.05."""
     x, c, own = np.zeros(3), np.zeros(3), {site: np.zeros(3) for site in SITES}
     for cohort in rounds:
@@ -41,8 +41,7 @@ def algorithm_1(rounds: list[tuple[str, ...]], server_lr: float = 1.0, *, alike:
             changes.append(y - x)
             controls.append(after - own[site])
             own[site] = after
-        weights = None if alike else [examples(site) for site in cohort]
-        x = x + server_lr * np.average(changes, axis=0, weights=weights)
+        x = x + server_lr * np.mean(changes, axis=0)
         c = c + len(cohort) / len(SITES) * np.mean(controls, axis=0)
     return x
 
@@ -83,13 +82,21 @@ def test_a_momentum_of_the_server_is_kept_beside_the_control_variate(tmp_path: P
     assert not np.allclose(outcome.model["w"], algorithm_1(cohorts(events)))
 
 
-def test_sites_may_count_by_their_examples(tmp_path: Path) -> None:
-    outcome, events = run(
-        tmp_path, CODE, **{**PLAN, "algorithm": {"name": "scaffold", "weights": "examples"}}
-    )
+def test_the_model_ends_at_the_optimum_in_which_sites_count_alike(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, CODE, **PLAN, rounds=400)
 
+    tables = [rows(site) for site in SITES]
+    curvature = np.mean([x.T @ x / len(x) for x, _ in tables], axis=0)
+    slope = np.mean([x.T @ y / len(x) for x, y in tables], axis=0)
     assert outcome.model is not None
-    close(outcome.model["w"], algorithm_1(cohorts(events), alike=False))
+    np.testing.assert_allclose(outcome.model["w"], np.linalg.solve(curvature, slope), rtol=1e-9)
+
+
+def test_a_mean_weighted_by_examples_is_refused(tmp_path: Path) -> None:
+    plan = {**PLAN, "aggregation": {"rule": "weighted_mean"}}
+
+    with pytest.raises(PlanError, match="scaffold"):
+        run(tmp_path, CODE, **plan)
 
 
 def test_a_plan_that_does_not_disclose_the_control_variates_is_refused() -> None:

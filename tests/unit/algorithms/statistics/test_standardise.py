@@ -13,6 +13,7 @@ from tests.unit.algorithms.runs import AGGREGATE, SITES, close, examples, rows, 
 
 from hanse.algorithms.statistics.standardise import StandardiseSettings, local, solve, standardised
 from hanse.core.plan.plan import Plan
+from hanse.core.run.round_events import RoundCommitted
 
 CODE = """
 from hanse.algorithms.statistics.standardise import standardised
@@ -67,7 +68,7 @@ def test_training_is_federated_averaging_on_the_standardised_rows(tmp_path: Path
 
     whole = np.concatenate([rows(site)[0] for site in SITES])
     w, weights = np.zeros(3), [examples(site) for site in SITES]
-    for _ in range(3):  # of four rounds, the first one measures
+    for _ in range(4):
         trained = []
         for site in SITES:
             x, y = (rows(site)[0] - whole.mean(axis=0)) / whole.std(axis=0), rows(site)[1]
@@ -76,6 +77,24 @@ def test_training_is_federated_averaging_on_the_standardised_rows(tmp_path: Path
     assert outcome.model is not None
     close(outcome.model["w"], w)
     assert "loss" in outcome.run.metrics
+
+
+def test_each_round_has_what_early_stop_and_keep_best_look_at(tmp_path: Path) -> None:
+    goals = {
+        "keep_best": {"metric": "loss", "mode": "min"},
+        "early_stop": {"metric": "loss", "mode": "min", "patience": 2},
+    }
+
+    outcome, events = run(tmp_path, CODE, algorithm=ALGORITHM, tasks=TASKS, **goals)
+
+    committed = [event for event in events if isinstance(event, RoundCommitted) and event.round_number]
+    assert [("loss" in event.metrics, "scaler" in event.results) for event in committed] == [
+        (True, True),
+        (True, False),
+        (True, False),
+        (True, False),
+    ]
+    assert outcome.run.best
 
 
 def test_a_constant_column_is_not_divided() -> None:

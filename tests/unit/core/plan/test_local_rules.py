@@ -19,6 +19,7 @@ from hanse.core.plan.local_rules import (
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 
+OWN = "model:workflow"
 GROUPS = {"control": {"like": "model"}, "steps": {"float64": []}}
 DISCLOSES = {
     "update": "aggregate",
@@ -33,11 +34,11 @@ WITH_GROUPS: dict[str, Any] = {
 
 
 def with_local(*entries: Any) -> Plan:
-    return plan(groups=GROUPS, tasks={"train": WITH_GROUPS | {"local": list(entries)}})
+    return plan(workflow=OWN, groups=GROUPS, tasks={"train": WITH_GROUPS | {"local": list(entries)}})
 
 
 def with_task(groups: Any = GROUPS, **changes: Any) -> Plan:
-    return plan(groups=groups, tasks={"train": WITH_GROUPS | changes})
+    return plan(workflow=OWN, groups=groups, tasks={"train": WITH_GROUPS | changes})
 
 
 def test_a_bare_name_is_short_for_a_table() -> None:
@@ -54,7 +55,7 @@ def test_a_plan_without_rules_keeps_its_digest() -> None:
 
 def test_rules_are_read_back_from_a_manifest() -> None:
     tasks = {"train": WITH_GROUPS | {"local": ["control_variates", {"name": "clip", "norm": 2.5}]}}
-    written = manifest(groups=GROUPS, tasks=tasks)
+    written = manifest(workflow=OWN, groups=GROUPS, tasks=tasks)
 
     found = Manifest.from_bytes(written.to_bytes(), written.digest)
 

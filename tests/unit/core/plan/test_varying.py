@@ -63,6 +63,14 @@ def test_they_are_stated_in_one_way_sorted_and_as_float_unless_the_plan_has_whol
     assert [type(value) for value in stated.values()] == [int, float]
 
 
+def test_a_learning_rate_between_whole_numbers_is_a_real_number() -> None:
+    varying = plan(tasks={"train": {"varies": {"lr": [1, 2], "depth": [1, 2]}}})
+
+    assert problem_of_settings(varying, "train", {"lr": 1.5}) == ""
+    assert "a whole number, not 1.5" in problem_of_settings(varying, "train", {"depth": 1.5})
+    assert type(as_stated(varying, "train", {"lr": 2})["lr"]) is float
+
+
 def test_the_learner_finds_them_among_those_of_the_plan() -> None:
     assert settings_of(PLAN, "train", {"depth": 3}) == {"lr": 0.05, "depth": 3, "kind": "deep"}
     assert PLAN.tasks["train"].settings["depth"] == 2

@@ -21,6 +21,7 @@ from hanse.core.values.parameters import (
     not_finite,
     num_bytes,
     specs,
+    tied_names,
 )
 
 WHOLE = st.sampled_from([np.dtype(code + width) for code in "iu" for width in "1248"])
@@ -234,3 +235,19 @@ def test_bfloat16_counts_as_a_real_number(dtype: np.dtype[np.generic], real: boo
 
 def test_the_size_of_parameters_is_that_of_their_arrays() -> None:
     assert num_bytes({"a": np.zeros((2, 3), np.float32), "b": np.zeros((), np.int8)}) == 25
+
+
+def test_tied_tensors_are_those_alike_in_every_part() -> None:
+    before = {"a": np.zeros(3), "b": np.zeros(3), "c": np.zeros(3), "n": np.zeros(3, np.int64)}
+    after = {"a": np.ones(3), "b": np.full(3, 2.0), "c": np.ones(3), "n": np.ones(3, np.int64)}
+
+    assert tied_names([before]) == {"b": "a", "c": "a"}
+    assert tied_names([before, after]) == {"c": "a"}
+
+
+def test_tensors_that_differ_in_their_last_number_are_not_tied() -> None:
+    long = np.zeros(200_000, np.float32)
+    other = long.copy()
+    other[-1] = 1
+
+    assert tied_names([{"a": long, "b": other, "c": long.copy()}]) == {"c": "a"}

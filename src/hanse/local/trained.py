@@ -51,6 +51,6 @@ def check_trained(
         if ties.get(name, name) not in trained:
             raise TaskError(
                 f"task {task} changed {name!r}, of which it corrected no gradient",
-                mend="If no gradient trains it, add it to `aggregation: {untrained: [...]}` of the plan: it then "
-                "becomes the mean of the sites'. If one does, give it to `correct` with the others.",
+                mend="If no gradient trains it, add it to `aggregation: {untrained: [...]}` of the plan: it "
+                "then becomes the mean of the sites'. If one does, give it to `correct` with the others.",
             )

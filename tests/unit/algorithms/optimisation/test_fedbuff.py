@@ -84,5 +84,5 @@ def test_a_running_variance_below_zero_is_refused() -> None:
     model = {"bn.running_var": np.full(1, 0.1)}
     stale = Update("a", 1, {}, {"bn.running_var": np.full(1, -0.4)}, staleness=3)
 
-    with pytest.raises(WorkflowError, match="would make the running variance 'bn.running_var' negative"):
+    with pytest.raises(WorkflowError, match=r"would make the running variance 'bn\.running_var' negative"):
         step(model, [stale], 1.0, UNTRAINED)

@@ -11,7 +11,8 @@ https://arxiv.org/abs/2003.00295. With the mean delta D of a round:
     model = model + lr m / (sqrt(v) + tau)
 
 Only floating-point tensors are optimized; the deltas of integer and boolean
-ones are applied as they are. `m` and `v` are kept in the state as
+ones, and of those that no gradient trains, are applied as they are: momentum
+would carry a running variance below zero. `m` and `v` are kept in the state as
 `m/<tensor>` and `v/<tensor>`, in float32, or in float64 for float64 tensors.
 
 The defaults (beta1 0.9, beta2 0.999, tau 1e-8) are those of the benchmarks of
@@ -27,7 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.aggregation.base import ServerOptimizer
-from hanse.core.values.parameters import Array, Parameters, add, is_floating
+from hanse.core.plan.aggregation import UNTRAINED
+from hanse.core.values.parameters import Array, Parameters, add, is_floating, personal_names
 from hanse.errors import UpdateError
 
 Step = tuple[dict[str, Array], dict[str, Array]]
@@ -45,10 +47,12 @@ class FedSgd(ServerOptimizer):
     Attributes:
         lr: Server learning rate, above 0. With 1 and no momentum a step is exactly `add(model, delta)`.
         momentum: From 0 up to below 1.
+        untrained: Patterns of the tensors that no gradient trains.
     """
 
     lr: float = 1.0
     momentum: float = 0.0
+    untrained: tuple[str, ...] = UNTRAINED
 
     def __post_init__(self) -> None:
         _check_positive("lr", self.lr)
@@ -57,7 +61,7 @@ class FedSgd(ServerOptimizer):
     def step(self, model: Parameters, delta: Parameters, state: Parameters) -> Step:
         """See `ServerOptimizer.step`."""
         change, next_state = dict(delta), dict(state)
-        for name, gradient in _gradients(delta).items():
+        for name, gradient in _gradients(delta, self.untrained).items():
             if self.momentum:
                 m = state.get(f"m/{name}", np.zeros_like(gradient))
                 gradient = next_state[f"m/{name}"] = np.asarray(self.momentum * m + gradient)
@@ -73,11 +77,13 @@ class FedAdagrad(ServerOptimizer):
         lr: Server learning rate, above 0.
         beta1: Decay of the first moment, from 0 up to below 1.
         tau: Degree of adaptivity, above 0; the smaller the more adaptive.
+        untrained: Patterns of the tensors that no gradient trains.
     """
 
     lr: float
     beta1: float = 0.9
     tau: float = 1e-8
+    untrained: tuple[str, ...] = UNTRAINED
 
     def __post_init__(self) -> None:
         _check_adaptive(self)
@@ -100,12 +106,14 @@ class FedAdam(ServerOptimizer):
         beta1: Decay of the first moment, from 0 up to below 1.
         beta2: Decay of the second moment, from 0 up to below 1.
         tau: Degree of adaptivity, above 0; the smaller the more adaptive.
+        untrained: Patterns of the tensors that no gradient trains.
     """
 
     lr: float
     beta1: float = 0.9
     beta2: float = 0.999
     tau: float = 1e-8
+    untrained: tuple[str, ...] = UNTRAINED
 
     def __post_init__(self) -> None:
         _check_adaptive(self)
@@ -129,12 +137,14 @@ class FedYogi(ServerOptimizer):
         beta1: Decay of the first moment, from 0 up to below 1.
         beta2: Decay of the second moment, from 0 up to below 1.
         tau: Degree of adaptivity, above 0; the smaller the more adaptive.
+        untrained: Patterns of the tensors that no gradient trains.
     """
 
     lr: float
     beta1: float = 0.9
     beta2: float = 0.999
     tau: float = 1e-8
+    untrained: tuple[str, ...] = UNTRAINED
 
     def __post_init__(self) -> None:
         _check_adaptive(self)
@@ -155,7 +165,7 @@ _Adaptive = FedAdagrad | FedAdam | FedYogi
 
 def _adaptive_step(optimizer: _Adaptive, model: Parameters, delta: Parameters, state: Parameters) -> Step:
     change, next_state = dict(delta), dict(state)
-    for name, gradient in _gradients(delta).items():
+    for name, gradient in _gradients(delta, optimizer.untrained).items():
         m = state.get(f"m/{name}", np.zeros_like(gradient))
         v = state.get(f"v/{name}", np.full_like(gradient, optimizer.tau**2))
         # Without `asarray` a zero-dimensional tensor would come back as a bare number.
@@ -173,12 +183,13 @@ def _adaptive_step(optimizer: _Adaptive, model: Parameters, delta: Parameters, s
     return add(model, change), next_state
 
 
-def _gradients(delta: Parameters) -> dict[str, Array]:
-    """The floating-point tensors, wide enough that squares of half-precision numbers do not vanish."""
+def _gradients(delta: Parameters, untrained: tuple[str, ...]) -> dict[str, Array]:
+    """The trained floating-point tensors, so wide that squares of half-precision numbers do not vanish."""
+    passed = personal_names(delta, untrained)
     return {
         name: array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32, copy=False)
         for name, array in delta.items()
-        if is_floating(array.dtype)
+        if is_floating(array.dtype) and name not in passed
     }
 
 

@@ -118,15 +118,15 @@ def _copied(update: Update) -> Update:
 
 def server_optimizer(aggregation: Aggregation) -> ServerOptimizer:
     """The optimiser that a plan names; without one, the mean update is added as it is."""
-    chosen = aggregation.server_optimizer
+    chosen, untrained = aggregation.server_optimizer, aggregation.untrained
     if chosen is None:
         return FedSgd()
     match chosen.name:
         case "sgd":
-            return FedSgd(chosen.lr, chosen.momentum)
+            return FedSgd(chosen.lr, chosen.momentum, untrained)
         case "adagrad":
-            return FedAdagrad(chosen.lr, chosen.beta1, chosen.tau)
+            return FedAdagrad(chosen.lr, chosen.beta1, chosen.tau, untrained)
         case "adam":
-            return FedAdam(chosen.lr, chosen.beta1, chosen.beta2, chosen.tau)
+            return FedAdam(chosen.lr, chosen.beta1, chosen.beta2, chosen.tau, untrained)
         case "yogi":
-            return FedYogi(chosen.lr, chosen.beta1, chosen.beta2, chosen.tau)
+            return FedYogi(chosen.lr, chosen.beta1, chosen.beta2, chosen.tau, untrained)

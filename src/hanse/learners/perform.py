@@ -118,7 +118,8 @@ def _performed(session: Session, plan: Plan, site: str, ask: Ask, received: Para
         settings=settings_of(plan, ask.task, ask.settings),
         groups={name: _read_only(group) for name, group in ask.groups.items()},
     )
-    task = with_rules(task, local_rules(plan.tasks[ask.task].local), plan.personal)
+    rules = local_rules(plan.tasks[ask.task].local)
+    task = with_rules(task, rules, plan.personal, plan.aggregation.untrained)
     result = session.perform(task, received, sequence=ask.exchange, counted=ask.counted)
     # Where they are made, the same in a simulation: no other party ever has more digits.
     metrics = rounded_metrics(result.metrics, plan.metric_digits)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hanse.core.plan.aggregation import UNTRAINED
 from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Parameters, is_floating, personal_names
 from hanse.core.values.update import Task, TaskResult
@@ -13,6 +14,7 @@ from hanse.core.values.wording import named
 from hanse.errors import TaskError
 from hanse.local.arrays import checked, in_dtype
 from hanse.local.base import Local, LocalRule
+from hanse.local.trained import check_trained
 
 Kept = Mapping[str, Groups]
 """State of the rules of one task at a site, by the names of the rules."""
@@ -27,11 +29,19 @@ class AppliedRules:
     Attributes:
         rules: In the order in which they act.
         personal: Patterns of tensors that stay at the site, which the rules pass by.
+        untrained: Patterns of tensors that no gradient trains.
     """
 
-    def __init__(self, rules: Sequence[LocalRule], personal: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        rules: Sequence[LocalRule],
+        personal: Collection[str] = (),
+        untrained: Collection[str] = UNTRAINED,
+    ) -> None:
         self.rules = tuple(rules)
         self.personal = tuple(personal)
+        self.untrained = tuple(untrained)
+        self._received: Parameters = {}
         self._own: frozenset[str] = frozenset()
         """Names of the personal tensors of the task at work."""
         self._stepped_on_own = False
@@ -54,6 +64,7 @@ class AppliedRules:
         self._task = task.name
         self._own, self._stepped_on_own = personal_names(received, self.personal), False
         received = {name: array for name, array in received.items() if name not in self._own}
+        self._received = received
         self._shapes = {name: array.shape for name, array in received.items() if is_floating(array.dtype)}
         self._counts = {}
         begun = {rule.name: rule.begin(received, task.groups, kept.get(rule.name, {})) for rule in self.rules}
@@ -84,8 +95,8 @@ class AppliedRules:
             What leaves, and what is kept for the task's next time.
 
         Raises:
-            TaskError: There were examples, and the learner never called `Task.correct`; or its result has a
-                group of a rule's.
+            TaskError: There were examples, and the learner never called `Task.correct`; its result has a
+                group of a rule's; or other tensors were trained than the plan says, and a rule needs to know.
         """
         steps = max(self._counts.values(), default=0)
         if result.num_examples and self._at_work and not (steps or self._stepped_on_own):
@@ -96,14 +107,15 @@ class AppliedRules:
                 "`round.correct()`. TorchLearner does so by itself; SklearnLearner cannot.",
             )
         kept: dict[str, Groups] = {}
-        whole = result.parameters or {}
-        own = {name: whole[name] for name in personal_names(whole, self.personal)}
-        if own:
-            exchanged = {name: array for name, array in whole.items() if name not in own}
-            result = replace(result, parameters=exchanged)
+        result, own = _parted(result, self.personal)
+        trained_only = {rule.name for rule in self.rules if rule.trained_only}
+        if trained_only & self._at_work.keys():
+            check_trained(self._task, self._received, result.parameters or {}, self._counts, self.untrained)
         for name, local in self._at_work.items():
             before = result.groups
+            result, passed = _parted(result, self.untrained if name in trained_only else ())
             result, kept[name] = local.end(result, steps)
+            result = _joined(result, passed)
             twice = sorted(group for group in before if result.groups.get(group) is not before[group])
             if twice:
                 raise TaskError(
@@ -111,9 +123,7 @@ class AppliedRules:
                     mend="Leave it out of `TaskResult.groups`, or call it otherwise in the plan.",
                 )
         self._shapes, self._at_work = None, {}
-        if own and result.parameters is not None:
-            result = replace(result, parameters={**result.parameters, **own})
-        return result, kept
+        return _joined(result, own), kept
 
     def _misnamed(self, gradients: Collection[str], received: Collection[str]) -> TaskError:
         given, known = (
@@ -144,15 +154,37 @@ class AppliedRules:
         return in_dtype(value, gradient)
 
 
-def with_rules(task: Task, rules: Sequence[LocalRule], personal: Collection[str] = ()) -> Task:
+def _parted(result: TaskResult, patterns: Collection[str]) -> tuple[TaskResult, Parameters]:
+    """A result without the tensors that patterns fit, and these."""
+    whole = result.parameters or {}
+    apart = {name: whole[name] for name in personal_names(whole, patterns)}
+    if not apart:
+        return result, {}
+    rest = {name: array for name, array in whole.items() if name not in apart}
+    return replace(result, parameters=rest), apart
+
+
+def _joined(result: TaskResult, apart: Parameters) -> TaskResult:
+    if not apart or result.parameters is None:
+        return result
+    return replace(result, parameters={**result.parameters, **apart})
+
+
+def with_rules(
+    task: Task,
+    rules: Sequence[LocalRule],
+    personal: Collection[str] = (),
+    untrained: Collection[str] = UNTRAINED,
+) -> Task:
     """The task with local rules, which begin when a session performs it.
 
     Args:
         task: The task.
         rules: The rules.
         personal: `personal` of the plan.
+        untrained: `untrained` of its `aggregation`.
     """
-    return replace(task, _local=AppliedRules(rules, personal) if rules else None)
+    return replace(task, _local=AppliedRules(rules, personal, untrained) if rules else None)
 
 
 def rules_of(task: Task) -> AppliedRules | None:

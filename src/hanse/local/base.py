@@ -51,6 +51,9 @@ class LocalRule(Protocol):
 
     name: ClassVar[str]
     """Name of the rule in a plan."""
+    trained_only: ClassVar[bool]
+    """True where the workflow acts on the trained tensors of the update too, so that both have to know them:
+    `Local.end` then gets no other ones."""
 
     def begin(self, received: Parameters, groups: Groups, kept: Groups) -> Local | None:
         """Begin a task.

@@ -32,6 +32,7 @@ class Clip:
     """
 
     name: ClassVar[str] = "clip"
+    trained_only: ClassVar[bool] = False
     norm: float
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ class ControlVariates:
     """
 
     name: ClassVar[str] = "control_variates"
+    trained_only: ClassVar[bool] = False
 
     def begin(self, received: Parameters, groups: Groups, kept: Groups) -> _Variates:
         """See `LocalRule`."""

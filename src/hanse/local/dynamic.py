@@ -36,6 +36,7 @@ class Dynamic:
     """
 
     name: ClassVar[str] = "dynamic"
+    trained_only: ClassVar[bool] = True
     alpha: float
 
     def __post_init__(self) -> None:

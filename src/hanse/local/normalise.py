@@ -25,8 +25,9 @@ class Normalise:
     (tau_i - rho (1 - rho^tau_i) / (1 - rho)) / (1 - rho). The weighted mean of the group `steps` is tau_eff
     (eq. 8), by which the workflow multiplies the mean update.
 
-    Every floating-point tensor of the update is divided, statistics that a model counts (BatchNorm) too,
-    since the workflow multiplies every one. The division costs digits: a float32 parameter w comes out within
+    Every floating-point tensor of the update is divided, but for those that no gradient trains, as running
+    statistics of BatchNorm: these do not move in proportion to steps, and a variance that the workflow
+    multiplied could fall below zero. The division costs digits: a float32 parameter w comes out within
     about tau_eff times 6e-8 |w| of what it would be without.
 
     Attributes:
@@ -37,6 +38,7 @@ class Normalise:
     """
 
     name: ClassVar[str] = "normalise"
+    trained_only: ClassVar[bool] = True
     momentum: float = 0.0
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ class Proximal:
     """
 
     name: ClassVar[str] = "proximal"
+    trained_only: ClassVar[bool] = False
     mu: float
 
     def __post_init__(self) -> None:

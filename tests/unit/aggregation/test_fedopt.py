@@ -159,3 +159,26 @@ def test_defaults_are_those_of_the_flamby_benchmark() -> None:
 def test_a_setting_out_of_range_is_told(make: Callable[[], object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         make()
+
+
+@pytest.mark.parametrize("optimizer", ALL)
+def test_running_statistics_become_the_mean(optimizer: ServerOptimizer) -> None:
+    model = {"bn.running_var": np.ones(2), "bn.weight": np.ones(2)}
+    delta = {"bn.running_var": np.full(2, -0.7), "bn.weight": np.full(2, -0.7)}
+    state: Parameters = {}
+
+    for _ in range(3):
+        model, state = optimizer.step(model, delta, state)
+        np.testing.assert_allclose(model["bn.running_var"], 0.3)
+        delta = {"bn.running_var": np.zeros(2), "bn.weight": np.full(2, -0.7)}
+
+    assert not any("running_var" in name for name in state)
+
+
+def test_a_plan_says_which_tensors_no_gradient_trains() -> None:
+    model = {"codes.usage": np.ones(1)}
+    optimizer = FedSgd(lr=0.5, untrained=("codes.*",))
+
+    after, _ = optimizer.step(model, {"codes.usage": np.ones(1)}, {})
+
+    assert after["codes.usage"] == [2.0]

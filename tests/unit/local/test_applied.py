@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hanse.core.plan.aggregation import UNTRAINED
 from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
@@ -331,3 +332,53 @@ def test_personal_tensors_are_received_and_pass_all_the_same() -> None:
         "w": [2, 2],
         "head": [6] * 7,
     }
+
+
+COUNTED = {"w": np.zeros(2), "bn.running_var": np.ones(2), "usage": np.zeros(2), "tied": np.zeros(2)}
+
+
+def counting(**after: list[float]) -> Train:
+    """Four steps of `w`, and what becomes of the other tensors."""
+
+    def train(received: Parameters, task: Task) -> TaskResult:
+        for _ in range(4):
+            task.correct({"w": np.ones(2)}, {"w": received["w"]})
+        made = {name.replace("__", "."): np.array(values) for name, values in after.items()}
+        return TaskResult(1, {}, {**received, **made})
+
+    return train
+
+
+def of_counted(train: Train, folder: Path, *untrained: str) -> Parameters:
+    task = with_rules(Task("train", 1, 1, {}), [Normalise()], (), untrained or UNTRAINED)
+    made = LearnerSession(lambda site: Given(train), Site("a", DataSources("a", {})), folder)
+    found = made.perform(task, COUNTED, sequence=1).parameters
+    assert found is not None
+    return found
+
+
+def test_running_statistics_are_not_divided_by_steps(tmp_path: Path) -> None:
+    found = of_counted(counting(w=[4.0, 8.0], bn__running_var=[0.1, 0.2]), tmp_path)
+
+    assert found["w"].tolist() == [1.0, 2.0]
+    assert found["bn.running_var"].tolist() == [0.1, 0.2]
+
+
+def test_a_tied_weight_is_divided_under_each_of_its_names(tmp_path: Path) -> None:
+    found = of_counted(counting(w=[4.0, 8.0], tied=[4.0, 8.0]), tmp_path)
+
+    assert found["tied"].tolist() == found["w"].tolist() == [1.0, 2.0]
+
+
+def test_what_changes_without_a_gradient_is_refused_until_the_plan_says_so(tmp_path: Path) -> None:
+    train = counting(w=[4.0, 8.0], usage=[3.0, 5.0])
+
+    with pytest.raises(TaskError, match=r"changed 'usage', of which it corrected no gradient.*untrained"):
+        of_counted(train, tmp_path / "first")
+
+    assert of_counted(train, tmp_path / "second", "usage")["usage"].tolist() == [3.0, 5.0]
+
+
+def test_a_gradient_of_what_no_gradient_trains_by_the_plan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="corrected a gradient of 'w', which by the plan no gradient trains"):
+        of_counted(counting(w=[4.0, 8.0]), tmp_path, "w")

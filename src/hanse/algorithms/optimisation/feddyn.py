@@ -6,14 +6,13 @@ round and m of them in all, the server keeps h, at first 0:
     h = h - alpha / m  S over P of (w_k - w)
     w = mean over P of w_k - h / alpha
 
-Sites count alike in both. Tensors that no gradient trains, such as the running statistics of batch
-normalisation, have no part in h: they become the mean.
+Sites count alike in both. Tensors that no gradient trains (`untrained` of `aggregation`), such as the running
+statistics of batch normalisation, have no part in h: they become the mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from pydantic import Field
@@ -23,8 +22,7 @@ from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of
 from hanse.core.plan.local_rules import Dynamic
 from hanse.core.values.groups import zeros_like
-from hanse.core.values.parameters import Array, Parameters, add
-from hanse.core.values.schema import Pattern
+from hanse.core.values.parameters import Array, Parameters, add, personal_names
 from hanse.errors import WorkflowError
 from hanse.workflow.federation import Federation
 
@@ -36,11 +34,6 @@ class FedDynSettings(Settings):
     """Settings of FedDyn."""
 
     alpha: float = Field(gt=0, description="Strength of the regularisation; the paper takes 0.001 to 0.1.")
-    untrained: tuple[Pattern, ...] = Field(
-        ("*running_mean", "*running_var"),
-        max_length=1_000,
-        description="Patterns of the tensors that no gradient trains, which become the mean.",
-    )
 
 
 def feddyn(federation: Federation) -> None:
@@ -49,7 +42,7 @@ def feddyn(federation: Federation) -> None:
     alpha = next((rule.alpha for rule in rules if isinstance(rule, Dynamic)), None)
     if alpha is None:
         raise WorkflowError(f"workflow {NAME} needs the local rule `dynamic` in task `train`")
-    untrained = federation.options.get(NAME, {}).get("untrained", FedDynSettings(alpha=alpha).untrained)
+    untrained = federation.plan.aggregation.untrained
     for round in federation.rounds():
         update = round.sum("train")
         kept = round.state.get(HISTORY)
@@ -60,10 +53,10 @@ def feddyn(federation: Federation) -> None:
         round.commit(model, metrics, {HISTORY: history})
 
 
-def first_history(model: Parameters, untrained: Sequence[str]) -> dict[str, Array]:
+def first_history(model: Parameters, untrained: Collection[str]) -> dict[str, Array]:
     """The first h: zeros, of the tensors of real numbers that no pattern of `untrained` fits."""
-    zeros = zeros_like(model)
-    return {name: zeros[name] for name in zeros if not any(fnmatchcase(name, p) for p in untrained)}
+    passed = personal_names(model, untrained)
+    return {name: zero for name, zero in zeros_like(model).items() if name not in passed}
 
 
 def stepped(
@@ -93,7 +86,6 @@ def _keys(settings: FedDynSettings) -> Keys:
     return {
         "workflow": NAME,
         "aggregation": {"rule": "mean"},
-        "options": {NAME: {"untrained": list(settings.untrained)}},
         "tasks": {"train": {"local": [rule]}},
     }
 

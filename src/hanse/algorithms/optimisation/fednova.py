@@ -5,10 +5,13 @@ Sites do different numbers of steps tau_i; each divides its change of the model 
 
     x = x + tau_eff S p_i (y_i - x) / tau_i,   tau_eff = S p_i tau_i         (equation 8)
 
-With momentum, tau_i is the norm of the vector a_i of section 4.
+With momentum, tau_i is the norm of the vector a_i of section 4. Tensors that no gradient trains, such as the
+running statistics of batch normalisation, are neither divided nor multiplied: they become the mean.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +21,7 @@ from hanse.algorithms.base import Algorithm, Keys, Settings
 from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.core.values.lazy import materialize
-from hanse.core.values.parameters import Parameters, is_floating
+from hanse.core.values.parameters import Parameters, is_floating, personal_names
 from hanse.workflow.federation import Federation
 
 NAME = "fednova"
@@ -36,15 +39,22 @@ def fednova(federation: Federation) -> None:
     optimizer = server_optimizer(federation.plan.aggregation)
     for round in federation.rounds():
         update = round.sum("train")
-        delta = scaled(delta_of(update, NAME), float(np.asarray(update.groups[STEPS])))
+        delta = scaled(
+            delta_of(update, NAME),
+            float(np.asarray(update.groups[STEPS])),
+            federation.plan.aggregation.untrained,
+        )
         model, state = stepped(round, delta, optimizer)
         round.commit(model, {**metrics_of(round.plan, update), **scores(round, model)}, state)
 
 
-def scaled(delta: Parameters, factor: float) -> Parameters:
-    """An update times a factor, in float64; tensors that are not of real numbers stay."""
+def scaled(delta: Parameters, factor: float, untrained: Collection[str]) -> Parameters:
+    """An update times a factor, in float64; tensors that are not of real numbers, or not trained, stay."""
+    passed = personal_names(delta, untrained)
     return {
-        name: change.astype(np.float64) * factor if is_floating(change.dtype) else change
+        name: change.astype(np.float64) * factor
+        if is_floating(change.dtype) and name not in passed
+        else change
         for name, change in materialize(delta).items()
     }
 

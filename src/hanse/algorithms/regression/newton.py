@@ -18,11 +18,15 @@ from hanse.algorithms.table import Feature, Floats
 from hanse.algorithms.tails import normal_two_sided
 from hanse.core.values.groups import arrays_of
 from hanse.core.values.parameters import Array, Parameters
+from hanse.errors import WorkflowError
 from hanse.workflow.federation import Federation
 
 _CLOSE = 1e-18
 """Newton decrement g' H^-1 g below which a step is the last: coefficients are then 1e-9 of a standard error
 from their limit, and the step itself takes them about as many digits further again."""
+
+_CERTAIN = 1e-6
+"""Log-likelihood up to which the outcomes of all rows together count as predicted without doubt."""
 
 _ROUNDED = 1e-9
 """Part of the log-likelihood by which it may become smaller: rounding of sums."""
@@ -40,6 +44,22 @@ def too_far(state: Parameters, curvature: Curvature) -> bool:
         return False
     best = float(state["log_likelihood"])
     return not float(curvature["log_likelihood"]) >= best - _ROUNDED * abs(best)
+
+
+def check_bounded(curvature: Curvature) -> None:
+    """Check that a likelihood has a maximum.
+
+    Raises:
+        WorkflowError: The logarithm is nearly 0, which is as large as it can be: every row is predicted
+            without doubt, and coefficients without end are better and better.
+    """
+    if -_CERTAIN < float(curvature["log_likelihood"]) < 0:
+        raise WorkflowError(
+            "the likelihood has no maximum: every outcome is predicted without doubt, and larger "
+            "coefficients predict it better without end",
+            mend="Look for an input that says the outcome by itself, and for an outcome that is the same in "
+            "all rows; or give the model a `ridge`.",
+        )
 
 
 def half(state: Parameters) -> tuple[Floats, Parameters]:
@@ -119,10 +139,14 @@ def maximise(
             beta, state = half(before)
             round.commit({"beta": beta}, state=state)
             continue
+        check_bounded(curvature)
         inverse = scaled_inverse(curvature["information"], names, intercept=intercept)
         after, state = step(beta, curvature, inverse)
+        # Where the step was not the last, its end may be too far, and no round left to halve it: then
+        # the coefficients at which the likelihood is known.
+        best = after if state["converged"] else beta
         found = {
-            **wald(after, inverse),
+            **wald(best, inverse),
             "log_likelihood": np.array(curvature["log_likelihood"]),
             "converged": state["converged"],
             "rounds": np.array(round.number),

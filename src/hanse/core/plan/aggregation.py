@@ -23,7 +23,11 @@ from hanse.core.plan.robust_rules import (
     Weights,
 )
 from hanse.core.plan.section import PlanSection, new_since
+from hanse.core.values.schema import Pattern
 from hanse.core.values.wording import named
+
+UNTRAINED = ("*running_mean", "*running_var", "*batch_stats*", "*moving_mean", "*moving_variance")
+"""Running statistics of batch normalisation, by the names that torch, Flax and Keras give them."""
 
 
 class ServerOptimizer(PlanSection):
@@ -72,6 +76,14 @@ class Aggregation(PlanSection):
     weights: Weights = Field(WEIGHTS, description=WEIGHTS_WORDS, json_schema_extra=new_since("0.2"))
     server_optimizer: ServerOptimizer | None = Field(
         None, description="Takes the mean update as a gradient; unset: it is added as it is."
+    )
+
+    untrained: tuple[Pattern, ...] = Field(
+        UNTRAINED,
+        max_length=1_000,
+        description="Patterns of the tensors that no gradient trains, such as running statistics. They become"
+        " the mean of the sites' as it is, whatever the algorithm and the server optimiser do to the others.",
+        json_schema_extra=new_since("0.2"),
     )
 
     @model_validator(mode="after")

@@ -199,11 +199,11 @@ def not_finite(parameters: Parameters) -> str:
 
 
 def personal_names(names: Iterable[str], patterns: Collection[str]) -> frozenset[str]:
-    """The names of tensors that stay at a site.
+    """The names of tensors that stay at a site, or that no gradient trains.
 
     Args:
         names: Names of tensors.
-        patterns: `personal` of the plan.
+        patterns: `personal` of the plan, or `untrained` of its `aggregation`.
     """
     if not patterns:
         return frozenset()

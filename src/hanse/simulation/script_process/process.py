@@ -99,7 +99,8 @@ class ScriptHost:
     def _performed(self, order: Order) -> Reply:
         groups = nested(open_file(Path(order.groups))) if order.groups else {}
         task = Task(order.task, order.round_number, order.seed, order.settings, groups)
-        task = with_rules(task, [made(entry) for entry in order.local], order.personal)
+        rules = [made(entry) for entry in order.local]
+        task = with_rules(task, rules, order.personal, order.untrained)
         model = open_file(Path(order.model))
         result = self._session.perform(task, model, sequence=order.sequence, counted=order.counted)
         if result.parameters is not None:

@@ -63,6 +63,7 @@ class Order(Strict):
         update: File to write parameters to.
         local: Its local rules, as a plan writes them.
         personal: Patterns of tensors that the rules pass by.
+        untrained: Patterns of tensors that no gradient trains.
         groups: File with the groups that it receives; empty where it receives none.
         groups_update: File to write the groups of its result to.
     """
@@ -78,6 +79,7 @@ class Order(Strict):
     update: str = ""
     local: list[dict[str, JsonValue]] = Field(default_factory=list)
     personal: list[str] = Field(default_factory=list)
+    untrained: list[str] = Field(default_factory=list)
     groups: str = ""
     groups_update: str = ""
 

@@ -159,6 +159,7 @@ class ProcessSession:
             update=str(self._update.absolute()),
             local=[] if rules is None else [written(rule) for rule in rules.rules],
             personal=[] if rules is None else list(rules.personal),
+            untrained=[] if rules is None else list(rules.untrained),
             groups=str(self._groups.absolute()) if task.groups else "",
             groups_update=str(self._groups_update.absolute()),
         )

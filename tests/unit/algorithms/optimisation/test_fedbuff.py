@@ -7,8 +7,10 @@ import pytest
 from tests.unit.workflow.hosts import AGGREGATE, INDIVIDUAL, ScriptedHost, plan
 
 from hanse.algorithms.optimisation.fedbuff import FEDBUFF, FedBuffSettings, fedbuff, step
+from hanse.core.plan.aggregation import UNTRAINED
 from hanse.core.plan.exchange_limits import may_stream
 from hanse.core.values.update import Update
+from hanse.errors import WorkflowError
 from hanse.workflow.federation import Federation
 
 TRAIN = {"train": {"discloses": INDIVIDUAL}}
@@ -69,3 +71,18 @@ def test_a_site_may_fill_the_buffer_by_itself_unless_the_plan_says_less(
 def test_the_review_counts_the_exchanges_of_a_stream() -> None:
     assert may_stream(plan(workflow="fedbuff", tasks=TRAIN), "train")
     assert not may_stream(plan(workflow="fedavg", tasks=TRAIN), "train")
+
+
+def test_running_statistics_get_the_plain_mean() -> None:
+    model = {"bn.running_var": np.ones(1)}
+    stale = Update("a", 1, {}, {"bn.running_var": np.full(1, -0.4)}, staleness=3)
+
+    assert step(model, [stale], 2.0, UNTRAINED)["bn.running_var"] == pytest.approx(0.6)
+
+
+def test_a_running_variance_below_zero_is_refused() -> None:
+    model = {"bn.running_var": np.full(1, 0.1)}
+    stale = Update("a", 1, {}, {"bn.running_var": np.full(1, -0.4)}, staleness=3)
+
+    with pytest.raises(WorkflowError, match=r"would make the running variance 'bn\.running_var' negative"):
+        step(model, [stale], 1.0, UNTRAINED)

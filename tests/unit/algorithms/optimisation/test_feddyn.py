@@ -10,6 +10,7 @@ import pytest
 from tests.unit.algorithms.runs import AGGREGATE, SITES, close, cohorts, gradient, rows, run
 
 from hanse.algorithms.optimisation.feddyn import first_history, stepped
+from hanse.core.plan.aggregation import UNTRAINED
 from hanse.core.plan.plan import Plan
 
 CODE = "\ndef learner(site): return Linear(site.name)\n"
@@ -47,7 +48,7 @@ def test_running_statistics_become_the_mean() -> None:
     model = {"w": np.zeros(2), "bn.running_var": np.ones(2), "n": np.array(3)}
     delta = {"w": np.ones(2), "bn.running_var": np.full(2, -0.9), "n": np.array(1)}
 
-    first = first_history(model, ["*running_mean", "*running_var"])
+    first = first_history(model, UNTRAINED)
     after, history = stepped(model, delta, first, alpha=0.5, share=1.0)
 
     assert after["w"].tolist() == [2.0, 2.0]  # the mean, and once more what h has of it

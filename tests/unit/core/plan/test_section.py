@@ -24,6 +24,10 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Aggregation.keep": ("0.2", 1),
     "Aggregation.norm": ("0.2", None),
     "Aggregation.smoothing": ("0.2", 1e-6),
+    "Aggregation.untrained": (
+        "0.2",
+        ["*running_mean", "*running_var", "*batch_stats*", "*moving_mean", "*moving_variance"],
+    ),
     "Aggregation.weights": ("0.2", "examples"),
     "Cohort.absent": ("0.2", 3600.0),
     "Cohort.cell_minimum": ("0.2", 3),

@@ -99,7 +99,8 @@ class _Recorded:
         told = rebuild(
             error.code, f"{error.message.rstrip('.')}; at {failed.site}: {failed.reason}", error.mend
         )
-        found = error if failed.reason in error.message else told
+        # What names the failures of sites does so without the full stop of each.
+        found = error if failed.reason.removesuffix(".") in error.message else told
         if failed.log_tail:
             found.add_note(failed.log_tail.rstrip())
         return found

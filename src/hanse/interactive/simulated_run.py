@@ -85,7 +85,8 @@ class SimulatedRun:
         """The rounds: a column `round` and one for each metric, the mean over the sites.
 
         A pandas data frame where pandas is installed, else a mapping from names to NumPy arrays; both give
-        a column by its name, `run.history["loss"]`. NaN where a round has no such metric.
+        a column by its name, `run.history["loss"]`. NaN where a round has no such metric. Of a run
+        without metrics, rounds that asked no site are left out, as those after a regression has converged.
         """
         return table(self._record.columns())
 
@@ -119,6 +120,7 @@ class SimulatedRun:
 
         Raises:
             ConfigError: The run has more than 20 sites.
+            PlanError: The run has no model, or no task by which sites train one.
             HanseError: No baseline can be made.
         """
         if len(self.sites) > MOST_SITES:

@@ -53,11 +53,18 @@ class RunRecord:
 
     def columns(self) -> dict[str, list[Any]]:
         """The rounds by column: `round`, then each mean over the sites; None where there is none."""
-        return columns_of((told[ROUND], told["metrics"]) for told in self.history)
+        return columns_of((told[ROUND], told["metrics"]) for told in self._asked)
 
     def columns_of_site(self, site: str) -> dict[str, list[Any]]:
         """The rounds by column: `round`, then each metric that the site gave; None where it gave none."""
-        return columns_of((told[ROUND], told["sites"].get(site, {})) for told in self.history)
+        return columns_of((told[ROUND], told["sites"].get(site, {})) for told in self._asked)
+
+    @property
+    def _asked(self) -> list[dict[str, Any]]:
+        """The rounds; of a run without any metric, those that asked a site."""
+        if any(row["metrics"] for row in self.history):
+            return self.history
+        return [row for row in self.history if row["sites"] or row["exchanges"]]
 
 
 def columns_of(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, list[Any]]:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
+
+from hanse.algorithms.result_tables import tables
 from hanse.assembly.operator import administration, control_client, operator_directory
 from hanse.assembly.plan_file import load_plan
 from hanse.cli.watch.follow import must_be_finished
 from hanse.cli.watch.journal import read_record, read_run
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
-from hanse.control.submission import RunOptions, export_run, submit_plan
+from hanse.control.submission import RunOptions, downloaded_results, export_run, submit_plan
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.policy import default_refusals
+from hanse.core.values.groups import Group
 from hanse.core.values.identity import Role, check_name
 from hanse.core.values.wording import format_time
 from hanse.errors import ConfigError, HanseError
 from hanse.files.paths import given_path
+from hanse.interactive.columns import result_table
 from hanse.interactive.event_loop import iterate, wait_for
 from hanse.interactive.progress import shown_progress
 from hanse.interactive.rows import Rows
@@ -182,15 +190,15 @@ class Operator:
         return self._ask(lambda client: client.resume(_name(run)))
 
     def export(self, run: RunOrName, path: str | PathLike[str] | None = None) -> dict[str, Path]:
-        """Write a run's journal, its plan, and its last and best model as far as there are.
+        """Write a run's journal, its plan, its last and best model and its results, as far as there are.
 
         Args:
             run: The run, or its name.
             path: Folder to write to; made where it is missing. None: a folder of the run's name, here.
 
         Returns:
-            The files by what they are: `journal`, `plan`, `model`, `best`; `hanse.load(path)` reads the
-            model.
+            The files by what they are: `journal`, `plan`, `model`, `best` (`hanse.load(path)` reads the
+            model), `result NAME` for each result (`.npz`, for `numpy.load`), `table NAME` (`.csv`).
 
         Raises:
             StorageError: A file cannot be written.
@@ -198,7 +206,33 @@ class Operator:
         """
         run_id = _name(run)
         folder = given_path(run_id if path is None else path, "path")
-        return self._ask(lambda client: export_run(client, run_id, folder)).files
+        return self._ask(lambda client: export_run(client, run_id, folder, tables)).files
+
+    def results(self, run: RunOrName) -> dict[str, Group]:
+        """The results that a run's workflow committed, by name: arrays, or dictionaries of arrays.
+
+        The arrays are the caller's own. Empty of a run whose results are not kept any more.
+
+        Args:
+            run: The run, or its name.
+
+        Raises:
+            HanseError: There is no such run, or the aggregator does not answer.
+        """
+        return self._ask(lambda client: _results_of(client, _name(run)))[1]
+
+    def table(self, run: RunOrName, name: str) -> Any:
+        """A table of a run's results; see `SimulatedRun.table`.
+
+        Args:
+            run: The run, or its name.
+            name: Name of the table.
+
+        Raises:
+            ConfigError: There is no such table.
+            HanseError: There is no such run, or the aggregator does not answer.
+        """
+        return result_table(tables(*self._ask(lambda client: _results_of(client, _name(run)))), name)
 
     def plot(
         self,
@@ -233,17 +267,7 @@ class Operator:
         Raises:
             HanseError: The aggregator does not answer.
         """
-        return Rows(
-            self._ask(lambda client: client.runs()).runs,
-            {
-                "run": lambda run: run.run_id,
-                "plan": lambda run: run.plan_name,
-                "state": lambda run: run.phase,
-                "round": lambda run: f"{run.rounds_committed}/{run.rounds}",
-                "submitted": lambda run: format_time(run.submitted_ms),
-                "by": lambda run: run.submitted_by,
-            },
-        )
+        return Rows(self._ask(lambda client: client.runs()).runs, _RUN_COLUMNS)
 
     def sites(self) -> Sequence[Member]:
         """The sites that have joined and were not removed, in site order; shown as a table.
@@ -251,20 +275,9 @@ class Operator:
         Raises:
             HanseError: The aggregator does not answer.
         """
-        found = self._checked(lambda: wait_for(self._members))
-        return Rows(
-            sorted((member for member in found if _is_site(member)), key=lambda member: member.name),
-            {
-                "site": lambda site: site.name,
-                "last seen": lambda site: format_time(site.seen_ms),
-                "certificate ends": lambda site: format_time(site.not_after_ms),
-                "signing key": lambda site: (site.signing_key or "none")[:16],
-            },
-        )
-
-    async def _members(self) -> tuple[Member, ...]:
-        async with administration(self._folder) as members:
-            return tuple((await members.members()).members)
+        found = self._checked(lambda: wait_for(lambda: _members(self._folder)))
+        sites = sorted((member for member in found if _is_site(member)), key=lambda member: member.name)
+        return Rows(sites, _SITE_COLUMNS)
 
     def _ask(self, what: Callable[[ControlClient], Awaitable[T]]) -> T:
         async def ask() -> T:
@@ -287,6 +300,39 @@ class Operator:
         return call()
 
 
+_RUN_COLUMNS: Mapping[str, Callable[[RunStatus], str]] = {
+    "run": lambda run: run.run_id,
+    "plan": lambda run: run.plan_name,
+    "state": lambda run: run.phase,
+    "round": lambda run: f"{run.rounds_committed}/{run.rounds}",
+    "submitted": lambda run: format_time(run.submitted_ms),
+    "by": lambda run: run.submitted_by,
+}
+_SITE_COLUMNS: Mapping[str, Callable[[Member], str]] = {
+    "site": lambda site: site.name,
+    "last seen": lambda site: format_time(site.seen_ms),
+    "certificate ends": lambda site: format_time(site.not_after_ms),
+    "signing key": lambda site: (site.signing_key or "none")[:16],
+}
+
+
+async def _results_of(client: ControlClient, run_id: str) -> tuple[Plan, dict[str, Group]]:
+    """The plan of a run, and copies of its results."""
+    status = await client.run(run_id)
+    with TemporaryDirectory(prefix="hanse-") as name:
+        folder = Path(name)
+        await client.download(status.plan_digest, folder / "plan.json")
+        manifest = Manifest.from_bytes((folder / "plan.json").read_bytes(), status.plan_digest)
+        async with downloaded_results(client, status, folder) as results:
+            return manifest.plan, {result: _copied(value) for result, value in results.items()}
+
+
+def _copied(value: Group) -> Group:
+    if isinstance(value, Mapping):
+        return {name: np.array(array) for name, array in value.items()}
+    return np.array(value)
+
+
 def _loaded(plan: Any) -> LoadedPlan:
     if isinstance(plan, LoadedPlan):
         return plan
@@ -300,6 +346,11 @@ def _loaded(plan: Any) -> LoadedPlan:
 
 def _name(run: RunOrName) -> str:
     return run.run_id if isinstance(run, RunStatus) else run
+
+
+async def _members(folder: Path) -> tuple[Member, ...]:
+    async with administration(folder) as members:
+        return tuple((await members.members()).members)
 
 
 def _is_site(member: Member) -> bool:

@@ -88,7 +88,7 @@ class _Recorded:
         self._record.held = ran.outcome.held
         self._write(ran.outcome.run)
         if self._results is not None:
-            self._results.write_results(ran.outcome.results)
+            self._results.write_results(ran.outcome.loaded.manifest.plan, ran.outcome.results)
         return ran
 
     def _explained(self, error: HanseError) -> HanseError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hanse.algorithms.result_tables import tables
 from hanse.assembly.simulation import Ran, Simulation, comparison, finished, save, summarise
 from hanse.control.timeline import figure, in_order
 from hanse.core.plan.plan import Plan
@@ -21,12 +22,13 @@ from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import ConfigError, PlanError
 from hanse.files.paths import given_path
 from hanse.interactive.baselines import Baselines
-from hanse.interactive.columns import table
+from hanse.interactive.columns import result_table, table
 from hanse.interactive.session import session_kept
 from hanse.learners.agreement import TENSOR
 from hanse.plots.record import RunRecord
 from hanse.simulation.baselines import MOST_SITES
 from hanse.simulation.notices import log
+from hanse.wire.result_tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,6 +81,27 @@ class SimulatedRun:
     def results(self) -> Groups:
         """The results that the workflow committed, by name: arrays, or dictionaries of arrays; read-only."""
         return MappingProxyType(dict(self._ran.outcome.results))
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The results as tables by name, each a mapping of columns; see `table`."""
+        return MappingProxyType(tables(self.plan, self.results))
+
+    def table(self, name: str) -> Any:
+        """A table of the results, as `results/NAME.csv` of `hanse simulate --output` has it.
+
+        The first columns say what a row is of, with the names in the plan: a term, a column, a category.
+
+        Args:
+            name: Name of the table: of a result, or another one of `tables`.
+
+        Returns:
+            A pandas data frame where pandas is installed, else a mapping from heads to NumPy arrays.
+
+        Raises:
+            ConfigError: There is no such table.
+        """
+        return result_table(self.tables, name)
 
     @property
     def history(self) -> Any:

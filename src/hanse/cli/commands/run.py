@@ -221,11 +221,16 @@ def export(
     directory: FederationDirectory = FEDERATION,
     json: Json = False,
 ) -> None:
-    """Write a run's journal, for `hanse audit`, its plan, and its last and best model as far as there are."""
+    """Write what is left of a run.
+
+    Its journal, for `hanse audit`, its plan, its last and best model as far as there are, and its
+    results: results/NAME.npz with all arrays, and results/NAME.csv of those that are tables.
+    """
+    from hanse.algorithms.result_tables import tables
     from hanse.control.submission import export_run
 
     folder = output or Path(run)
-    export = _ask(directory, lambda client: export_run(client, run, folder))
+    export = _ask(directory, lambda client: export_run(client, run, folder, tables))
     if json:
         say_json({name: str(path) for name, path in export.files.items()})
     else:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
 from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
 from hanse.core.values.groups import Group, nested
 from hanse.errors import PlanError, TransportError, UpdateError
 from hanse.files.errors import file_errors
 from hanse.wire.messages.runs import RunStatus, SubmitRequest
 from hanse.wire.result_files import write_results
-from hanse.wire.result_tables import TableMaker, tables_of_shapes
+from hanse.wire.result_tables import TableMaker, Tables, tables_of_shapes
 from hanse.wire.tensors import open_file
 
 _TIMES = 3
@@ -129,6 +133,44 @@ async def downloaded_results(
             blob.unlink(missing_ok=True)
 
 
+async def read_results(client: ControlClient, run_id: str) -> dict[str, Group]:
+    """Download the results of a run: copies of the caller's own; none once they are not kept any more.
+
+    Raises:
+        UpdateError: A file has another result than its name says.
+        HanseError: There is no such run, or the aggregator does not answer.
+    """
+    return await _copied_results(client, await client.run(run_id))
+
+
+async def read_tables(client: ControlClient, run_id: str, tables: TableMaker) -> Tables:
+    """Download the results of a run as tables; see `read_results`."""
+    status = await client.run(run_id)
+    results = await _copied_results(client, status)
+    if not results:
+        return {}
+    with TemporaryDirectory(prefix="hanse-") as name:
+        file = Path(name) / "plan.json"
+        await client.download(status.plan_digest, file)
+        return tables(_plan_of(file, status), results)
+
+
+async def _copied_results(client: ControlClient, status: RunStatus) -> dict[str, Group]:
+    with TemporaryDirectory(prefix="hanse-") as name:
+        async with downloaded_results(client, status, Path(name)) as results:
+            return {result: _copied(value) for result, value in results.items()}
+
+
+def _plan_of(file: Path, status: RunStatus) -> Plan:
+    return Manifest.from_bytes(file.read_bytes(), status.plan_digest).plan
+
+
+def _copied(value: Group) -> Group:
+    if isinstance(value, Mapping):
+        return {name: np.array(array) for name, array in value.items()}
+    return np.array(value)
+
+
 async def export_run(
     client: ControlClient, run_id: str, folder: Path, tables: TableMaker = tables_of_shapes
 ) -> Export:
@@ -151,7 +193,7 @@ async def export_run(
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
     async with downloaded_results(client, status, folder) as results:
-        manifest = Manifest.from_bytes(files["plan"].read_bytes(), status.plan_digest)
-        made = await asyncio.to_thread(tables, manifest.plan, results)
-        files |= await asyncio.to_thread(write_results, folder / "results", results, made)
+        if results:
+            made = await asyncio.to_thread(tables, _plan_of(files["plan"], status), results)
+            files |= await asyncio.to_thread(write_results, folder / "results", results, made)
     return Export(files, status)

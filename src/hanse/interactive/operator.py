@@ -7,10 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-import numpy as np
 
 from hanse.algorithms.result_tables import tables
 from hanse.assembly.operator import administration, control_client, operator_directory
@@ -19,9 +16,7 @@ from hanse.cli.watch.follow import must_be_finished
 from hanse.cli.watch.journal import read_record, read_run
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
-from hanse.control.submission import RunOptions, downloaded_results, export_run, submit_plan
-from hanse.core.plan.manifest import Manifest
-from hanse.core.plan.plan import Plan
+from hanse.control.submission import RunOptions, export_run, read_results, read_tables, submit_plan
 from hanse.core.plan.policy import default_refusals
 from hanse.core.values.groups import Group
 from hanse.core.values.identity import Role, check_name
@@ -219,7 +214,7 @@ class Operator:
         Raises:
             HanseError: There is no such run, or the aggregator does not answer.
         """
-        return self._ask(lambda client: _results_of(client, _name(run)))[1]
+        return self._ask(lambda client: read_results(client, _name(run)))
 
     def table(self, run: RunOrName, name: str) -> Any:
         """A table of a run's results; see `SimulatedRun.table`.
@@ -232,7 +227,7 @@ class Operator:
             ConfigError: There is no such table.
             HanseError: There is no such run, or the aggregator does not answer.
         """
-        return result_table(tables(*self._ask(lambda client: _results_of(client, _name(run)))), name)
+        return result_table(self._ask(lambda client: read_tables(client, _name(run), tables)), name)
 
     def plot(
         self,
@@ -246,15 +241,16 @@ class Operator:
 
         Args:
             run: The run, or its name.
-            what: `curves`, `sites`, `examples` or `all`.
+            what: `curves`, `sites`, `results`, `examples` or `all`.
             metric: The metric of the small pictures; None for the loss, or the first that there is.
-            file: Where to write it too: PNG, SVG or PDF, by the end of its name.
+            file: Where to write it too, by the end of its name.
         """
         from hanse.interactive.pictures import show_in_notebooks
         from hanse.plots.figure import draw, write
 
         path = None if file is None or file == "" else given_path(file, "file")
         record = self._ask(lambda client: read_run(client, _name(run)))
+        record.tables = self._ask(lambda client: read_tables(client, _name(run), tables))
         drawn = draw(record, what, metric)
         if path is not None:
             write(drawn, path)
@@ -276,8 +272,7 @@ class Operator:
             HanseError: The aggregator does not answer.
         """
         found = self._checked(lambda: wait_for(lambda: _members(self._folder)))
-        sites = sorted((member for member in found if _is_site(member)), key=lambda member: member.name)
-        return Rows(sites, _SITE_COLUMNS)
+        return Rows(sorted(filter(_is_site, found), key=lambda member: member.name), _SITE_COLUMNS)
 
     def _ask(self, what: Callable[[ControlClient], Awaitable[T]]) -> T:
         async def ask() -> T:
@@ -314,23 +309,6 @@ _SITE_COLUMNS: Mapping[str, Callable[[Member], str]] = {
     "certificate ends": lambda site: format_time(site.not_after_ms),
     "signing key": lambda site: (site.signing_key or "none")[:16],
 }
-
-
-async def _results_of(client: ControlClient, run_id: str) -> tuple[Plan, dict[str, Group]]:
-    """The plan of a run, and copies of its results."""
-    status = await client.run(run_id)
-    with TemporaryDirectory(prefix="hanse-") as name:
-        folder = Path(name)
-        await client.download(status.plan_digest, folder / "plan.json")
-        manifest = Manifest.from_bytes((folder / "plan.json").read_bytes(), status.plan_digest)
-        async with downloaded_results(client, status, folder) as results:
-            return manifest.plan, {result: _copied(value) for result, value in results.items()}
-
-
-def _copied(value: Group) -> Group:
-    if isinstance(value, Mapping):
-        return {name: np.array(array) for name, array in value.items()}
-    return np.array(value)
 
 
 def _loaded(plan: Any) -> LoadedPlan:

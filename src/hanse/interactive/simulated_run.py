@@ -160,8 +160,9 @@ class SimulatedRun:
         """Draw the run; needs matplotlib (`pip install 'hanse[plot]'`).
 
         Args:
-            what: `curves`, the metrics by round; `sites`, one small picture for each site; `examples`, how
-                many examples each site holds, by label where `site.share(labels)` dealt them; or `all`.
+            what: `curves`, the metrics by round; `sites`, one small picture for each site; `results`,
+                survival curves, coefficients with their intervals, and histograms; `examples`, how many
+                examples each site holds, by label where `site.share(labels)` dealt them; or `all` of these.
             metric: The metric of the small pictures; None for the loss, or the first that there is.
             file: Where to write it too: PNG, SVG or PDF, by the end of its name.
 
@@ -169,14 +170,15 @@ class SimulatedRun:
             A figure, which a notebook shows.
 
         Raises:
-            ConfigError: matplotlib is not installed, there is no such picture or metric, or `file` is not a
-                path.
+            ConfigError: matplotlib is not installed, there is no such picture or metric, nothing to draw, or
+                `file` is not a path.
             StorageError: The file cannot be written.
         """
         from hanse.interactive.pictures import show_in_notebooks
         from hanse.plots.figure import draw, write
 
         path = None if file is None or file == "" else given_path(file, "file")
+        self._record.tables = self.tables
         drawn = draw(self._record, what, metric)
         if path is not None:
             write(drawn, path)

@@ -98,3 +98,11 @@ def test_who_loads_the_model_of_a_run_without_one_is_told_how_to_read_its_result
 
     with pytest.raises(StorageError, match=r"which NumPy reads: numpy\.load\('.*summary\.npz'\)"):
         hanse.load(tmp_path)
+
+
+def test_statistics_are_drawn_by_their_results() -> None:
+    pytest.importorskip("matplotlib")
+
+    (axis,) = simulate(LOGISTIC).plot("results").axes
+
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["age", "sex=m"]

@@ -255,8 +255,8 @@ def plot(
         str,
         typer.Option(
             metavar="PART",
-            help="curves (the metrics by round), sites (one small picture for each site), examples (how many "
-            "each site worked on), or all.",
+            help="curves (the metrics by round), sites (one small picture for each site), results (survival "
+            "curves, coefficients, histograms), examples (how many each site worked on), or all of these.",
         ),
     ] = "all",
     metric: Annotated[
@@ -265,13 +265,16 @@ def plot(
     ] = None,
     directory: FederationDirectory = FEDERATION,
 ) -> None:
-    """Draw a run from its journal, as far as it is; needs matplotlib: pip install 'hanse[plot]'."""
+    """Draw a run, as far as it is: its metrics and results; needs matplotlib: pip install 'hanse[plot]'."""
+    from hanse.algorithms.result_tables import tables
     from hanse.cli.watch.journal import read_run
+    from hanse.control.submission import read_tables
     from hanse.plots.figure import check_ending, draw, write
 
     file = output or Path(f"{run}.png")
     check_ending(file)
     record = _ask(directory, lambda client: read_run(client, run))
+    record.tables = _ask(directory, lambda client: read_tables(client, run, tables))
     write(draw(record, only, metric), file)
     say(f"picture: {file}")
 

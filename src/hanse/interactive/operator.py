@@ -204,9 +204,7 @@ class Operator:
         return self._ask(lambda client: export_run(client, run_id, folder, tables)).files
 
     def results(self, run: RunOrName) -> dict[str, Group]:
-        """The results that a run's workflow committed, by name: arrays, or dictionaries of arrays.
-
-        The arrays are the caller's own. Empty of a run whose results are not kept any more.
+        """The results of a run by name: arrays or dictionaries of arrays, the caller's own.
 
         Args:
             run: The run, or its name.

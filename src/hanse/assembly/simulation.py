@@ -228,6 +228,9 @@ def run(
         say: Shows what the log of a site would say of its tasks.
         committed: Called after each round.
         baselines: Whether the model is compared with those that sites train alone.
+
+    Raises:
+        PlanError: Baselines are asked for, of a run whose sites train no model.
     """
     if baselines:
         check_comparable(simulation.loaded.manifest.plan)

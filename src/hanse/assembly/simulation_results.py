@@ -7,6 +7,8 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from hanse.algorithms.result_tables import tables
+from hanse.core.plan.plan import Plan
 from hanse.core.run.run import Run
 from hanse.core.values.groups import Groups
 from hanse.core.values.model_ref import ModelRef
@@ -51,14 +53,18 @@ class ResultFolder:
                 mend="Name another folder, or remove those files.",
             )
 
-    def write_results(self, results: Groups) -> None:
-        """Write the results of the run, each as `.npz`, and vectors of one length as `.csv` too.
+    def write_results(self, plan: Plan, results: Groups) -> None:
+        """Write the results of the run, each as `.npz`, and their tables as `.csv`.
+
+        Args:
+            plan: The plan of the run, which says what stands on the rows of the tables.
+            results: The results.
 
         Raises:
             StorageError: A file cannot be written.
         """
-        for name, paths in write_results(self._folder / RESULTS, results).items():
-            self.files[f"result {name}"] = str(paths[0])
+        written = write_results(self._folder / RESULTS, results, tables(plan, results))
+        self.files |= {what: str(path) for what, path in written.items()}
 
     def write(
         self, run: Run, tensors: Callable[[ModelRef], Parameters] | None, summary: Mapping[str, Any]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
-from hanse.core.values.groups import nested
+from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.plan import Plan
+from hanse.core.values.groups import Group, nested
 from hanse.errors import PlanError, TransportError, UpdateError
 from hanse.files.errors import file_errors
 from hanse.wire.messages.runs import RunStatus, SubmitRequest
 from hanse.wire.result_files import write_results
+from hanse.wire.result_tables import TableMaker, Tables, tables_of_shapes
 from hanse.wire.tensors import open_file
 
 _TIMES = 3
@@ -91,23 +99,89 @@ class Export:
     status: RunStatus
 
 
-async def _export_result(client: ControlClient, name: str, digest: str, folder: Path) -> dict[str, Path]:
-    """Download a result, and write it as other programs read it; the files by what they are."""
-    blob = folder / f"{name}.result"
-    await client.download(digest, blob)
+@asynccontextmanager
+async def downloaded_results(
+    client: ControlClient, status: RunStatus, folder: Path
+) -> AsyncIterator[dict[str, Group]]:
+    """Download the results of a run.
+
+    Args:
+        client: The operator's.
+        status: The run.
+        folder: For the files, which are removed at the end of this block, as the results are then.
+
+    Yields:
+        The results by name, read-only; none once they are not kept any more.
+
+    Raises:
+        UpdateError: A file has another result than its name says.
+        HanseError: The aggregator does not answer.
+    """
+    blobs: list[Path] = []
     try:
-        found = nested(open_file(blob))
-        if set(found) != {name}:
-            raise UpdateError(f"what came as the result {name!r} is another one")
-        written = await asyncio.to_thread(write_results, folder / "results", found)
+        results: dict[str, Group] = {}
+        for name, digest in sorted({} if status.expired else status.results.items()):
+            blobs.append(folder / f"{name}.result")
+            await client.download(digest, blobs[-1])
+            found = nested(open_file(blobs[-1]))
+            if set(found) != {name}:
+                raise UpdateError(f"what came as the result {name!r} is another one")
+            results |= found
+        yield results
     finally:
-        blob.unlink(missing_ok=True)
-    paths = written.get(name, ())
-    return {f"result {name}{'' if path.suffix == '.npz' else ' as a table'}": path for path in paths}
+        for blob in blobs:
+            blob.unlink(missing_ok=True)
 
 
-async def export_run(client: ControlClient, run_id: str, folder: Path) -> Export:
-    """Write what is left of a run into a folder."""
+async def read_results(client: ControlClient, run_id: str) -> dict[str, Group]:
+    """Download the results of a run: copies of the caller's own; none once they are not kept any more.
+
+    Raises:
+        UpdateError: A file has another result than its name says.
+        HanseError: There is no such run, or the aggregator does not answer.
+    """
+    return await _copied_results(client, await client.run(run_id))
+
+
+async def read_tables(client: ControlClient, run_id: str, tables: TableMaker) -> Tables:
+    """Download the results of a run as tables; see `read_results`."""
+    status = await client.run(run_id)
+    results = await _copied_results(client, status)
+    if not results:
+        return {}
+    with TemporaryDirectory(prefix="hanse-") as name:
+        file = Path(name) / "plan.json"
+        await client.download(status.plan_digest, file)
+        return tables(_plan_of(file, status), results)
+
+
+async def _copied_results(client: ControlClient, status: RunStatus) -> dict[str, Group]:
+    with TemporaryDirectory(prefix="hanse-") as name:
+        async with downloaded_results(client, status, Path(name)) as results:
+            return {result: _copied(value) for result, value in results.items()}
+
+
+def _plan_of(file: Path, status: RunStatus) -> Plan:
+    return Manifest.from_bytes(file.read_bytes(), status.plan_digest).plan
+
+
+def _copied(value: Group) -> Group:
+    if isinstance(value, Mapping):
+        return {name: np.array(array) for name, array in value.items()}
+    return np.array(value)
+
+
+async def export_run(
+    client: ControlClient, run_id: str, folder: Path, tables: TableMaker = tables_of_shapes
+) -> Export:
+    """Write what is left of a run into a folder.
+
+    Args:
+        client: The operator's.
+        run_id: Name of the run.
+        folder: The folder; made where it is missing.
+        tables: Makes the tables of its results.
+    """
     status = await client.run(run_id)
     with file_errors(f"make the folder {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +192,8 @@ async def export_run(client: ControlClient, run_id: str, folder: Path) -> Export
         if model is not None and not status.expired:
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
-    if not status.expired:
-        for name, digest in sorted(status.results.items()):
-            files |= await _export_result(client, name, digest, folder)
+    async with downloaded_results(client, status, folder) as results:
+        if results:
+            made = await asyncio.to_thread(tables, _plan_of(files["plan"], status), results)
+            files |= await asyncio.to_thread(write_results, folder / "results", results, made)
     return Export(files, status)

@@ -74,6 +74,10 @@ class Timeline:
         self._tasks: dict[int, ExchangeOpened] = {}
         self._silences = Silences()
         self._in_round: dict[str, dict[str, float | None]] = {}
+        self._asked = False
+        """True once a site was asked, or answered, since the last commit."""
+        self._quiet: list[int] = []
+        """Rounds that asked nothing and are not shown yet."""
         self._heads: tuple[str, ...] = ()
         self._failures: dict[str, str] = {}
         """Exchange of each failure that was shown last, by its reason."""
@@ -84,6 +88,7 @@ class Timeline:
     def lines_for(self, event: Event) -> list[str]:
         """Take in an event; what there is to tell of it."""
         self._silences.take_in(event)
+        self._asked |= isinstance(event, ExchangeOpened | UpdateAccepted | TaskFailed | SiteIdle)
         match event:
             case ExchangeOpened():
                 self._tasks[event.exchange] = event
@@ -126,7 +131,7 @@ class Timeline:
                 self.doing.pop(event.site, None)
                 return _told(event)
             case RunFinished():
-                return [*_told(event), *self._shortage()]
+                return [*self._told_quiet(), *_told(event), *self._shortage()]
             case _:
                 return _told(event)
 
@@ -190,6 +195,7 @@ class Timeline:
     def _round(self, event: RoundCommitted) -> list[str]:
         self.committed = event.round_number
         sites, self._in_round = self._in_round, {}
+        asked, self._asked = self._asked, False
         if event.round_number == 0:
             return []
         of_round = [told for told in self._exchanges.values() if told["round"] == event.round_number]
@@ -203,6 +209,22 @@ class Timeline:
         )
         self._reasons.clear()
         self._exchanges = dict(list(self._exchanges.items())[-MOST_KEPT:])
+        if not (asked or event.metrics or event.best):
+            self._quiet.append(event.round_number)
+            return []
+        return [*self._told_quiet(), *self._row(event, sites)]
+
+    def _told_quiet(self) -> list[str]:
+        """A line on the rounds before that asked nothing, such as those after a regression has converged."""
+        quiet, self._quiet = self._quiet, []
+        if not quiet:
+            return []
+        if len(quiet) == 1:
+            return [f"round {quiet[0]} asked nothing"]
+        return [f"rounds {quiet[0]} to {quiet[-1]} asked nothing"]
+
+    def _row(self, event: RoundCommitted, sites: dict[str, dict[str, float | None]]) -> list[str]:
+        """The line of a round, below the heads of its columns where these are new."""
         names = in_order(name for metrics in self.metrics.values() for name in metrics)[:MOST_FIGURES]
         cells = {"round": f"{event.round_number}/{self.rounds}"}
         cells |= {name: figure(event.metrics[name]) for name in in_order(event.metrics)}

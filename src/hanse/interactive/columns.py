@@ -1,4 +1,4 @@
-"""Rounds of a run as a mapping of columns, or as a data frame where pandas is installed."""
+"""Rounds and results of a run as a mapping of columns, or as a data frame where pandas is installed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.control.timeline import figure
+from hanse.errors import ConfigError
+from hanse.wire.result_tables import Tables
 
 _MOST_ROWS = 20
 
@@ -19,11 +21,14 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
     """Columns of the same length by name: `round`, int64, and metrics, float64 with NaN for none.
 
     Args:
-        columns: The columns.
+        columns: The columns: arrays, which are kept as they are, or lists of numbers.
     """
 
-    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
-        self._columns = {name: _array(values) for name, values in columns.items()}
+    def __init__(self, columns: Mapping[str, list[Any] | npt.NDArray[Any]]) -> None:
+        self._columns = {
+            name: values if isinstance(values, np.ndarray) else _array(values)
+            for name, values in columns.items()
+        }
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._columns[name]
@@ -53,7 +58,19 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         return [list(self._columns), *rows]
 
 
-def table(columns: Mapping[str, list[Any]]) -> Any:
+def result_table(tables: Tables, name: str) -> Any:
+    """A table of results, as `table` gives it.
+
+    Raises:
+        ConfigError: There is no such table.
+    """
+    if name not in tables:
+        known = f"The tables: {', '.join(tables)}." if tables else "The run has no results as tables."
+        raise ConfigError(f"there is no table {name!r} of the results", mend=known)
+    return table(tables[name])
+
+
+def table(columns: Mapping[str, Any]) -> Any:
     """The columns as a pandas data frame where pandas is installed, else as `Columns`."""
     found = Columns(columns)
     if find_spec("pandas") is None:
@@ -77,6 +94,6 @@ def _array(values: list[Any]) -> npt.NDArray[Any]:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, np.integer):
+    if isinstance(value, np.integer | np.bool_ | str):
         return str(value)
     return "" if np.isnan(value) else figure(float(value))

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from hanse.algorithms.result_tables import tables
 from hanse.assembly.operator import administration, control_client, operator_directory
 from hanse.assembly.plan_file import load_plan
 from hanse.cli.watch.follow import must_be_finished
 from hanse.cli.watch.journal import read_record, read_run
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
-from hanse.control.submission import RunOptions, export_run, submit_plan
+from hanse.control.submission import RunOptions, export_run, read_results, read_tables, submit_plan
 from hanse.core.plan.policy import default_refusals
+from hanse.core.values.groups import Group
 from hanse.core.values.identity import Role, check_name
 from hanse.core.values.wording import format_time
 from hanse.errors import ConfigError, HanseError
 from hanse.files.paths import given_path
+from hanse.interactive.columns import result_table
 from hanse.interactive.event_loop import iterate, wait_for
 from hanse.interactive.progress import shown_progress
 from hanse.interactive.rows import Rows
@@ -182,15 +185,15 @@ class Operator:
         return self._ask(lambda client: client.resume(_name(run)))
 
     def export(self, run: RunOrName, path: str | PathLike[str] | None = None) -> dict[str, Path]:
-        """Write a run's journal, its plan, and its last and best model as far as there are.
+        """Write a run's journal, its plan, its last and best model and its results, as far as there are.
 
         Args:
             run: The run, or its name.
             path: Folder to write to; made where it is missing. None: a folder of the run's name, here.
 
         Returns:
-            The files by what they are: `journal`, `plan`, `model`, `best`; `hanse.load(path)` reads the
-            model.
+            The files by what they are: `journal`, `plan`, `model`, `best` (`hanse.load(path)` reads the
+            model), `result NAME` for each result (`.npz`, for `numpy.load`), `table NAME` (`.csv`).
 
         Raises:
             StorageError: A file cannot be written.
@@ -198,7 +201,31 @@ class Operator:
         """
         run_id = _name(run)
         folder = given_path(run_id if path is None else path, "path")
-        return self._ask(lambda client: export_run(client, run_id, folder)).files
+        return self._ask(lambda client: export_run(client, run_id, folder, tables)).files
+
+    def results(self, run: RunOrName) -> dict[str, Group]:
+        """The results of a run by name: arrays or dictionaries of arrays, the caller's own.
+
+        Args:
+            run: The run, or its name.
+
+        Raises:
+            HanseError: There is no such run, or the aggregator does not answer.
+        """
+        return self._ask(lambda client: read_results(client, _name(run)))
+
+    def table(self, run: RunOrName, name: str) -> Any:
+        """A table of a run's results; see `SimulatedRun.table`.
+
+        Args:
+            run: The run, or its name.
+            name: Name of the table.
+
+        Raises:
+            ConfigError: There is no such table.
+            HanseError: There is no such run, or the aggregator does not answer.
+        """
+        return result_table(self._ask(lambda client: read_tables(client, _name(run), tables)), name)
 
     def plot(
         self,
@@ -212,15 +239,16 @@ class Operator:
 
         Args:
             run: The run, or its name.
-            what: `curves`, `sites`, `examples` or `all`.
+            what: `curves`, `sites`, `results`, `examples` or `all`.
             metric: The metric of the small pictures; None for the loss, or the first that there is.
-            file: Where to write it too: PNG, SVG or PDF, by the end of its name.
+            file: Where to write it too, by the end of its name.
         """
         from hanse.interactive.pictures import show_in_notebooks
         from hanse.plots.figure import draw, write
 
         path = None if file is None or file == "" else given_path(file, "file")
         record = self._ask(lambda client: read_run(client, _name(run)))
+        record.tables = self._ask(lambda client: read_tables(client, _name(run), tables))
         drawn = draw(record, what, metric)
         if path is not None:
             write(drawn, path)
@@ -233,17 +261,7 @@ class Operator:
         Raises:
             HanseError: The aggregator does not answer.
         """
-        return Rows(
-            self._ask(lambda client: client.runs()).runs,
-            {
-                "run": lambda run: run.run_id,
-                "plan": lambda run: run.plan_name,
-                "state": lambda run: run.phase,
-                "round": lambda run: f"{run.rounds_committed}/{run.rounds}",
-                "submitted": lambda run: format_time(run.submitted_ms),
-                "by": lambda run: run.submitted_by,
-            },
-        )
+        return Rows(self._ask(lambda client: client.runs()).runs, _RUN_COLUMNS)
 
     def sites(self) -> Sequence[Member]:
         """The sites that have joined and were not removed, in site order; shown as a table.
@@ -251,20 +269,8 @@ class Operator:
         Raises:
             HanseError: The aggregator does not answer.
         """
-        found = self._checked(lambda: wait_for(self._members))
-        return Rows(
-            sorted((member for member in found if _is_site(member)), key=lambda member: member.name),
-            {
-                "site": lambda site: site.name,
-                "last seen": lambda site: format_time(site.seen_ms),
-                "certificate ends": lambda site: format_time(site.not_after_ms),
-                "signing key": lambda site: (site.signing_key or "none")[:16],
-            },
-        )
-
-    async def _members(self) -> tuple[Member, ...]:
-        async with administration(self._folder) as members:
-            return tuple((await members.members()).members)
+        found = self._checked(lambda: wait_for(lambda: _members(self._folder)))
+        return Rows(sorted(filter(_is_site, found), key=lambda member: member.name), _SITE_COLUMNS)
 
     def _ask(self, what: Callable[[ControlClient], Awaitable[T]]) -> T:
         async def ask() -> T:
@@ -287,6 +293,22 @@ class Operator:
         return call()
 
 
+_RUN_COLUMNS: Mapping[str, Callable[[RunStatus], str]] = {
+    "run": lambda run: run.run_id,
+    "plan": lambda run: run.plan_name,
+    "state": lambda run: run.phase,
+    "round": lambda run: f"{run.rounds_committed}/{run.rounds}",
+    "submitted": lambda run: format_time(run.submitted_ms),
+    "by": lambda run: run.submitted_by,
+}
+_SITE_COLUMNS: Mapping[str, Callable[[Member], str]] = {
+    "site": lambda site: site.name,
+    "last seen": lambda site: format_time(site.seen_ms),
+    "certificate ends": lambda site: format_time(site.not_after_ms),
+    "signing key": lambda site: (site.signing_key or "none")[:16],
+}
+
+
 def _loaded(plan: Any) -> LoadedPlan:
     if isinstance(plan, LoadedPlan):
         return plan
@@ -300,6 +322,11 @@ def _loaded(plan: Any) -> LoadedPlan:
 
 def _name(run: RunOrName) -> str:
     return run.run_id if isinstance(run, RunStatus) else run
+
+
+async def _members(folder: Path) -> tuple[Member, ...]:
+    async with administration(folder) as members:
+        return tuple((await members.members()).members)
 
 
 def _is_site(member: Member) -> bool:

@@ -88,7 +88,7 @@ class _Recorded:
         self._record.held = ran.outcome.held
         self._write(ran.outcome.run)
         if self._results is not None:
-            self._results.write_results(ran.outcome.results)
+            self._results.write_results(ran.outcome.loaded.manifest.plan, ran.outcome.results)
         return ran
 
     def _explained(self, error: HanseError) -> HanseError:
@@ -99,7 +99,8 @@ class _Recorded:
         told = rebuild(
             error.code, f"{error.message.rstrip('.')}; at {failed.site}: {failed.reason}", error.mend
         )
-        found = error if failed.reason in error.message else told
+        # What names the failures of sites does so without the full stop of each.
+        found = error if failed.reason.removesuffix(".") in error.message else told
         if failed.log_tail:
             found.add_note(failed.log_tail.rstrip())
         return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hanse.algorithms.result_tables import tables
 from hanse.assembly.simulation import Ran, Simulation, comparison, finished, save, summarise
 from hanse.control.timeline import figure, in_order
 from hanse.core.plan.plan import Plan
@@ -21,12 +22,13 @@ from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import ConfigError, PlanError
 from hanse.files.paths import given_path
 from hanse.interactive.baselines import Baselines
-from hanse.interactive.columns import table
+from hanse.interactive.columns import result_table, table
 from hanse.interactive.session import session_kept
 from hanse.learners.agreement import TENSOR
 from hanse.plots.record import RunRecord
 from hanse.simulation.baselines import MOST_SITES
 from hanse.simulation.notices import log
+from hanse.wire.result_tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,12 +82,34 @@ class SimulatedRun:
         """The results that the workflow committed, by name: arrays, or dictionaries of arrays; read-only."""
         return MappingProxyType(dict(self._ran.outcome.results))
 
+    @cached_property
+    def tables(self) -> Tables:
+        """The results as tables by name, each a mapping of columns; see `table`."""
+        return MappingProxyType(tables(self.plan, self.results))
+
+    def table(self, name: str) -> Any:
+        """A table of the results, as `results/NAME.csv` of `hanse simulate --output` has it.
+
+        The first columns say what a row is of, with the names in the plan: a term, a column, a category.
+
+        Args:
+            name: Name of the table: of a result, or another one of `tables`.
+
+        Returns:
+            A pandas data frame where pandas is installed, else a mapping from heads to NumPy arrays.
+
+        Raises:
+            ConfigError: There is no such table.
+        """
+        return result_table(self.tables, name)
+
     @property
     def history(self) -> Any:
         """The rounds: a column `round` and one for each metric, the mean over the sites.
 
         A pandas data frame where pandas is installed, else a mapping from names to NumPy arrays; both give
-        a column by its name, `run.history["loss"]`. NaN where a round has no such metric.
+        a column by its name, `run.history["loss"]`. NaN where a round has no such metric. Of a run
+        without metrics, rounds that asked no site are left out, as those after a regression has converged.
         """
         return table(self._record.columns())
 
@@ -119,6 +143,7 @@ class SimulatedRun:
 
         Raises:
             ConfigError: The run has more than 20 sites.
+            PlanError: The run has no model, or no task by which sites train one.
             HanseError: No baseline can be made.
         """
         if len(self.sites) > MOST_SITES:
@@ -135,8 +160,9 @@ class SimulatedRun:
         """Draw the run; needs matplotlib (`pip install 'hanse[plot]'`).
 
         Args:
-            what: `curves`, the metrics by round; `sites`, one small picture for each site; `examples`, how
-                many examples each site holds, by label where `site.share(labels)` dealt them; or `all`.
+            what: `curves`, the metrics by round; `sites`, one small picture for each site; `results`,
+                survival curves, coefficients with their intervals, and histograms; `examples`, how many
+                examples each site holds, by label where `site.share(labels)` dealt them; or `all` of these.
             metric: The metric of the small pictures; None for the loss, or the first that there is.
             file: Where to write it too: PNG, SVG or PDF, by the end of its name.
 
@@ -144,14 +170,15 @@ class SimulatedRun:
             A figure, which a notebook shows.
 
         Raises:
-            ConfigError: matplotlib is not installed, there is no such picture or metric, or `file` is not a
-                path.
+            ConfigError: matplotlib is not installed, there is no such picture or metric, nothing to draw, or
+                `file` is not a path.
             StorageError: The file cannot be written.
         """
         from hanse.interactive.pictures import show_in_notebooks
         from hanse.plots.figure import draw, write
 
         path = None if file is None or file == "" else given_path(file, "file")
+        self._record.tables = self.tables
         drawn = draw(self._record, what, metric)
         if path is not None:
             write(drawn, path)

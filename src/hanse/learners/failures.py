@@ -32,6 +32,8 @@ _LIBRARIES = tuple(
 )
 
 
+_HANSE = f"{Path(__file__).parents[1]}/"
+
 _TYPED = ("<stdin>", "<python-input-", "<ipython-input-")
 """Beginnings of the names that Python and IPython give to what a person types."""
 _CELL = re.compile(r"ipykernel_\d+/\d+\.py$")
@@ -59,9 +61,16 @@ def place(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return _named(error.filename, error.lineno)
-    lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    theirs = [line for line in lines if not is_library(line[0]) and not is_installed(line[0])]
-    return _named(*(theirs or lines or [("an unknown place", 0)])[-1])
+    found = _users_lines(error) or _lines(error) or [("an unknown place", 0)]
+    return _named(*found[-1])
+
+
+def _lines(error: BaseException) -> list[tuple[str, int]]:
+    return [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+
+
+def _users_lines(error: BaseException) -> list[tuple[str, int]]:
+    return [line for line in _lines(error) if not is_library(line[0]) and not is_installed(line[0])]
 
 
 def _named(filename: object, number: object) -> str:
@@ -87,19 +96,29 @@ def failure(doing: str, error: BaseException) -> HanseError:
         error: What the user's code raised, with its traceback.
 
     Returns:
-        A `TaskError` that names the line; errors of ours that name it already are returned as they are.
+        A `TaskError` that names the line of the user's code, if there is one; errors of ours that name it
+        already are returned as they are. What Hanse's own code finds wrong with the user's data or settings
+        has no traceback: it would show lines of Hanse.
     """
     told = None if isinstance(error, TaskError) else ours(error)
     if told is not None:
         return told
-    tail = trace(error)
+    own = type(error) is TaskError and _raised_here(error)
+    tail = "" if own else trace(error)
     if isinstance(error, TaskError):
         try:
             message, mend = one_line(str(error.message)), one_line(str(error.mend))
-            return TaskError(f"{place(error)}: {message}", mend=mend, log_tail=tail)
+            at = "" if own and not _users_lines(error) else f"{place(error)}: "
+            return TaskError(f"{at}{message}", mend=mend, log_tail=tail)
         except BaseException:  # noqa: BLE001  # a kind of the user's own, whose words are code
             return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", log_tail=tail)
     return TaskError(f"{doing} failed at {place(error)}: {describe(error)}", mend=hint(error), log_tail=tail)
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether Hanse's own code raised an error, and not the user's."""
+    lines = _lines(error)
+    return bool(lines) and lines[-1][0].startswith(_HANSE)
 
 
 _HINTS = {

@@ -19,7 +19,9 @@ from hanse.wire.tensors import open_file
 M = TypeVar("M")
 
 MODEL = "model.safetensors"
-"""The model's file in a folder of results."""
+"""The model's file in a folder that a run was written to."""
+RESULTS = "results"
+"""The folder with a workflow's results in such a folder."""
 
 
 @overload
@@ -55,10 +57,11 @@ def load(path: str | PathLike[str], into: Any = None, *, personal: Sequence[str]
     if file.is_dir():
         file /= MODEL
     if not file.is_file():
-        raise StorageError(
-            f"there is no model {file}",
-            mend="`hanse run export RUN` and `hanse simulate --output DIR` write one.",
-        )
+        results = sorted((file.parent / RESULTS).glob("*.npz"))
+        mend = "`hanse run export RUN` and `hanse simulate --output DIR` write one."
+        if results:
+            mend = f"The folder has results, which NumPy reads: numpy.load({str(results[0])!r})."
+        raise StorageError(f"there is no model {file}", mend=mend)
     tensors = {name: array for name, array in open_file(file).items() if name != TENSOR}
     if into is None:
         return {name: np.array(array) for name, array in tensors.items()}

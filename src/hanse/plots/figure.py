@@ -1,4 +1,4 @@
-"""Pictures of a run: curves of its metrics, a small one for each site, and who holds how much."""
+"""Pictures of a run: curves of its metrics, a small one for each site, its results, who holds how much."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hanse.core.values.wording import named
 from hanse.errors import ConfigError
 from hanse.files.errors import file_errors
 from hanse.plots.record import ROUND, RunRecord
+from hanse.plots.results import drawings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ MOST_SITES = 24
 """Sites that have a picture or a bar of their own."""
 
 _ACROSS = 4
+_RESULTS_ACROSS = 2
 _WIDTH_IN, _HEIGHT_IN = 2.6, 2.1
 _TASK = "train"
 
@@ -30,7 +32,7 @@ def draw(record: RunRecord, what: str = "all", metric: str | None = None) -> Fig
 
     Args:
         record: The run.
-        what: `curves`, `sites`, `examples`, or `all`.
+        what: `curves`, `sites`, `results`, `examples`; or `all` of these that the run has.
         metric: The metric of the small pictures of `sites`; None for the loss, or the first that there is.
 
     Raises:
@@ -43,7 +45,15 @@ def draw(record: RunRecord, what: str = "all", metric: str | None = None) -> Fig
     if not record.history:
         raise ConfigError(f"run {record.title} has no committed round to draw yet")
     chosen = _metric(record, metric)
-    parts = [part for name, part in PARTS.items() if what in ("all", name)]
+    parts = [part for name, part in PARTS.items() if what in ("all", name) and part.there(record)]
+    if not parts:
+        wanted = "" if what == "all" else f" for the picture {what!r}"
+        there = [name for name, part in PARTS.items() if part.there(record)]
+        raise ConfigError(
+            f"run {record.title} has nothing to draw{wanted}: "
+            f"{_LACKS.get(what, 'no metrics, and no results of a kind that has a picture')}",
+            mend=f"It has: {', '.join(there)}." if there else "",
+        )
     heights = [part.rows(record) for part in parts]
     figure_class = _matplotlib()
     size = (_ACROSS * _WIDTH_IN, max(sum(heights), 1) * _HEIGHT_IN)
@@ -84,10 +94,15 @@ def check_ending(file: Path) -> None:
 
 
 class _Part:
-    """A part of a picture: rows that it needs, and how it is drawn."""
+    """A part of a picture: the rows that it needs, how it is drawn, and of which runs there is one."""
 
-    def __init__(self, rows: Callable[[RunRecord], int], draw: Callable[..., None]) -> None:
-        self.rows, self.draw = rows, draw
+    def __init__(
+        self,
+        rows: Callable[[RunRecord], int],
+        draw: Callable[..., None],
+        there: Callable[[RunRecord], bool],
+    ) -> None:
+        self.rows, self.draw, self.there = rows, draw, there
 
 
 def _curves(share: Any, record: RunRecord, _metric: str) -> None:
@@ -119,6 +134,17 @@ def _sites(share: Any, record: RunRecord, metric: str) -> None:
         _labelled(axis, site)
     left_out = _left_out(record.sites, sites)
     share.suptitle(f"{metric} of each site (orange), and the mean{left_out}", fontsize="small")
+
+
+def _results(share: Any, record: RunRecord, _metric: str) -> None:
+    """A picture for each result that has one."""
+    found = drawings(record.tables)
+    for (title, draw_on), axis in zip(found, _grid(share, len(found), across=_RESULTS_ACROSS), strict=True):
+        draw_on(axis)
+        axis.set_title(title, fontsize="small")
+        axis.tick_params(labelsize="x-small")
+        axis.spines[["top", "right"]].set_visible(False)
+    share.suptitle("results", fontsize="small")
 
 
 def _examples(share: Any, record: RunRecord, _metric: str) -> None:
@@ -169,23 +195,48 @@ def _left_out(all_sites: Collection[str], shown: Sequence[str]) -> str:
 
 
 PARTS = {
-    "curves": _Part(lambda record: _rows(len(record.columns()) - 1), _curves),
-    "sites": _Part(lambda record: _rows(len(record.sites[:MOST_SITES])), _sites),
-    "examples": _Part(lambda record: 1 + len(record.sites[:MOST_SITES]) // 8, _examples),
+    "curves": _Part(
+        lambda record: _rows(len(record.columns()) - 1), _curves, lambda record: len(record.columns()) > 1
+    ),
+    "sites": _Part(
+        lambda record: _rows(len(record.sites[:MOST_SITES])),
+        _sites,
+        lambda record: any(len(record.columns_of_site(site)) > 1 for site in record.sites),
+    ),
+    "results": _Part(
+        lambda record: 2 * _rows(len(drawings(record.tables)), _RESULTS_ACROSS),
+        _results,
+        lambda record: bool(drawings(record.tables)),
+    ),
+    "examples": _Part(
+        lambda record: 1 + len(record.sites[:MOST_SITES]) // 8,
+        _examples,
+        lambda record: any(record.held.values()) or bool(record.examples),
+    ),
 }
 """Parts of a picture by name, from above to below."""
 
+_LACKS = {
+    "curves": "no metrics",
+    "sites": "no metrics of sites",
+    "results": "no results of a kind that has a picture",
+    "examples": "no numbers of examples",
+}
+"""The reason why there is no such part."""
 
-def _rows(count: int) -> int:
-    return max(math.ceil(count / _ACROSS), 1)
+
+def _rows(count: int, across: int = _ACROSS) -> int:
+    return max(math.ceil(count / across), 1)
 
 
-def _grid(share: Any, count: int, *, shared: bool = False) -> Sequence[Any]:
-    """So many axes in rows; the places that are left over are empty."""
+def _grid(share: Any, count: int, *, shared: bool = False, across: int = 0) -> Sequence[Any]:
+    """So many axes in rows of `across`, which then have scales of their own; places left over are empty."""
     if not count:
         return []
-    across = min(count, _ACROSS)
-    found = share.subplots(_rows(count), across, squeeze=False, sharex=True, sharey=shared).ravel()
+    rows = _rows(count, across or _ACROSS)
+    found = share.subplots(
+        rows, min(count, across or _ACROSS), squeeze=False, sharex=not across, sharey=shared
+    ).ravel()
     for axis in found[count:]:
         axis.set_visible(False)
     return list(found[:count])

@@ -9,6 +9,7 @@ from hanse.control.timeline import Timeline, in_order
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import UpdateAccepted
 from hanse.core.run.run_events import RunSubmitted
+from hanse.wire.result_tables import Tables
 
 ROUND = "round"
 """The column with the number of the round."""
@@ -22,6 +23,7 @@ class RunRecord:
         rounds: Rounds of its plan.
         examples: Examples that each site worked on in its last answer, by task, then by site.
         held: Examples of each label that a site was dealt in a simulation, by site, then by label.
+        tables: Tables of its results.
     """
 
     def __init__(self) -> None:
@@ -29,6 +31,7 @@ class RunRecord:
         self.rounds = 0
         self.examples: dict[str, dict[str, int]] = {}
         self.held: Mapping[str, Mapping[str, int]] = {}
+        self.tables: Tables = {}
         self._timeline = Timeline()
 
     def take(self, event: Event) -> list[str]:
@@ -53,11 +56,18 @@ class RunRecord:
 
     def columns(self) -> dict[str, list[Any]]:
         """The rounds by column: `round`, then each mean over the sites; None where there is none."""
-        return columns_of((told[ROUND], told["metrics"]) for told in self.history)
+        return columns_of((told[ROUND], told["metrics"]) for told in self._asked)
 
     def columns_of_site(self, site: str) -> dict[str, list[Any]]:
         """The rounds by column: `round`, then each metric that the site gave; None where it gave none."""
-        return columns_of((told[ROUND], told["sites"].get(site, {})) for told in self.history)
+        return columns_of((told[ROUND], told["sites"].get(site, {})) for told in self._asked)
+
+    @property
+    def _asked(self) -> list[dict[str, Any]]:
+        """The rounds; of a run without any metric, those that asked a site."""
+        if any(row["metrics"] for row in self.history):
+            return self.history
+        return [row for row in self.history if row["sites"] or row["exchanges"]]
 
 
 def columns_of(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, list[Any]]:

@@ -13,11 +13,12 @@ from hanse.core.plan.plan import Plan
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.site import Site
 from hanse.core.values.update import Metrics
-from hanse.errors import ConfigError
+from hanse.core.values.wording import named
+from hanse.errors import PlanError
 from hanse.learners.base import Learner, PoolingLearner, Session
 from hanse.learners.comparison import FEDERATED, Comparison, measure, own, train_alone
 from hanse.learners.notices import notices_kept
-from hanse.learners.script import EVALUATE
+from hanse.learners.script import EVALUATE, TRAIN
 from hanse.learners.seeding import seed_generators
 from hanse.learners.session import LearnerSession
 from hanse.simulation.arithmetic import limited
@@ -61,15 +62,21 @@ class LastAnswer:
 
 
 def check_comparable(plan: Plan) -> None:
-    """Refuse baselines of a run without a model.
+    """Refuse baselines of a run whose sites train no model.
 
     Raises:
-        ConfigError: The plan says that it has none.
+        PlanError: The run has no model, or the plan has no task `train`, by which sites would train alone.
     """
+    mend = "Ask for no baselines; what the run comes to is in its results."
     if plan.first_model == "none":
-        raise ConfigError(
-            "baselines are models, and by the plan the run has none (`initial_model: none`)",
-            mend="Ask for no baselines; what the run comes to is in its results.",
+        raise PlanError(
+            "baselines are models, and by the plan the run has none (`initial_model: none`)", mend=mend
+        )
+    if TRAIN not in plan.tasks:
+        raise PlanError(
+            f"baselines are models that a site trains alone, and the plan has no task {TRAIN!r} (it has "
+            f"{named(list(plan.tasks))})",
+            mend=mend,
         )
 
 

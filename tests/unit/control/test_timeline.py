@@ -336,3 +336,16 @@ def test_the_end_says_in_which_rounds_too_little_data_was() -> None:
 )
 def test_sites_that_are_set_aside_and_taken_back_are_named(event: Event, told: str) -> None:
     assert lines(event) == [told]
+
+
+FINISHED = RunFinished(rounds=3, model=MODEL)
+
+
+def test_rounds_that_asked_nothing_are_told_in_one_line() -> None:
+    told = lines(opened(1, "fit"), committed(1), committed(2), committed(3), FINISHED)
+
+    assert told == ["round", "  1/9", "rounds 2 to 3 asked nothing", "finished after 3 rounds"]
+
+
+def test_a_round_that_asked_and_has_no_metric_is_a_row() -> None:
+    assert lines(opened(1, "fit"), committed(1), opened(2, "fit"), committed(2))[1:] == ["  1/9", "  2/9"]

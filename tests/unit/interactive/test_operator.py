@@ -8,21 +8,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tests.unit.core.plan.plans import manifest
 
 import hanse
 from hanse.config.settings import OPERATOR_FILE
 from hanse.core.run.events import Event, event_body
 from hanse.core.run.round_events import RoundCommitted
 from hanse.core.run.run_events import RunFinished
-from hanse.errors import ConfigError, RunError
+from hanse.errors import ConfigError, RunError, UpdateError
 from hanse.interactive.operator import Operator
 from hanse.wire.messages.runs import EventsReply, JournalRecord, Runs, RunStatus
+from hanse.wire.tensors import encode
 
+PLAN = manifest()
 RUN = RunStatus(
     run_id="xrays-1",
     plan_name="xrays",
-    plan_digest="0" * 64,
+    plan_digest=PLAN.digest,
+    results={"total": "b" * 64},
     phase="running",
     rounds=3,
     rounds_committed=1,
@@ -54,12 +59,19 @@ class Aggregator:
 
     def __init__(self) -> None:
         self.end: dict[str, Any] = {"phase": "finished"}
+        self.blobs = {
+            PLAN.digest: PLAN.to_bytes(),
+            RUN.results["total"]: encode({"@total/n": np.array([7])}),
+        }
 
     async def runs(self) -> Runs:
         return Runs(runs=(RUN,))
 
     async def run(self, run_id: str) -> RunStatus:
         return RUN.model_copy(update={"run_id": run_id})
+
+    async def download(self, digest: str, path: Path) -> None:
+        path.write_bytes(self.blobs[digest])
 
     async def stop(self, run_id: str, reason: str) -> RunStatus:
         return RUN.model_copy(update={"phase": "stopped", "reason": reason})
@@ -147,6 +159,24 @@ def test_a_run_is_drawn_from_its_journal(operator: Operator) -> None:
     pytest.importorskip("matplotlib")
 
     assert [axis.get_title() for axis in operator.plot("xrays-1", "curves").axes] == ["loss"]
+
+
+def test_results_are_arrays_by_name_and_the_callers_own(operator: Operator) -> None:
+    results = operator.results("xrays-1")
+
+    results["total"]["n"] += 1
+    assert results["total"]["n"].tolist() == [8]
+
+
+def test_a_table_of_results_is_a_data_frame(operator: Operator) -> None:
+    assert operator.table("xrays-1", "total")["n"].tolist() == [7]
+
+
+def test_a_file_with_another_result_is_refused(operator: Operator, aggregator: Aggregator) -> None:
+    aggregator.blobs["b" * 64] = encode({"@other": np.array([7])})
+
+    with pytest.raises(UpdateError, match="what came as the result 'total' is another one"):
+        operator.results("xrays-1")
 
 
 def test_a_function_is_not_submitted(operator: Operator) -> None:

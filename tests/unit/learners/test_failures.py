@@ -252,3 +252,12 @@ def test_an_error_in_a_package_that_was_installed_elsewhere_is_told_with_the_use
 
     with pytest.raises(TaskError, match=r"failed at heart\.py:3: KeyError: 'ill'"):
         run(path)
+
+
+def test_what_hanse_finds_wrong_with_data_is_told_with_the_users_line_alone(write: Write) -> None:
+    path = write("heart.py", "import hanse\nhanse.TableLearner({'a': [1], 'b': []}, {})\n")
+
+    with pytest.raises(TaskError, match=r"^heart\.py:2: the columns of a table are not of one") as caught:
+        run(path)
+
+    assert caught.value.log_tail == ""

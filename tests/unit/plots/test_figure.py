@@ -94,7 +94,7 @@ def test_sites_that_have_no_room_are_counted() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("pie",), r"no picture 'pie' of a run. There are all, curves, sites, examples"),
+        (("pie",), r"no picture 'pie' of a run. There are all, curves, sites, results, examples"),
         (("sites", "f1"), r"no metric 'f1'. It has: loss, auc"),
     ],
 )

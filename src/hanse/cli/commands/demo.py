@@ -116,6 +116,7 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
 
 async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str, Path]:
     """Run the plan in a federation of real processes; the files that are brought home."""
+    from hanse.algorithms.result_tables import tables
     from hanse.assembly.operator import control_client
     from hanse.cli.demo.hospitals import enrol, found, open_hospital
     from hanse.cli.demo.processes import Children
@@ -141,7 +142,7 @@ async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str
             async with control_client(places.federation, on_retry=warn_of_retry) as client:
                 submitted = await submit_plan(client, loaded)
                 must_be_finished(await follow(client, submitted.run_id, view))
-                return (await export_run(client, submitted.run_id, places.results)).files
+                return (await export_run(client, submitted.run_id, places.results, tables)).files
 
         return await children.while_all_live(run())
 

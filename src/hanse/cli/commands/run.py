@@ -221,11 +221,16 @@ def export(
     directory: FederationDirectory = FEDERATION,
     json: Json = False,
 ) -> None:
-    """Write a run's journal, for `hanse audit`, its plan, and its last and best model as far as there are."""
+    """Write what is left of a run.
+
+    Its journal, for `hanse audit`, its plan, its last and best model as far as there are, and its
+    results: results/NAME.npz with all arrays, and results/NAME.csv of those that are tables.
+    """
+    from hanse.algorithms.result_tables import tables
     from hanse.control.submission import export_run
 
     folder = output or Path(run)
-    export = _ask(directory, lambda client: export_run(client, run, folder))
+    export = _ask(directory, lambda client: export_run(client, run, folder, tables))
     if json:
         say_json({name: str(path) for name, path in export.files.items()})
     else:
@@ -250,8 +255,8 @@ def plot(
         str,
         typer.Option(
             metavar="PART",
-            help="curves (the metrics by round), sites (one small picture for each site), examples (how many "
-            "each site worked on), or all.",
+            help="curves (the metrics by round), sites (one small picture for each site), results (survival "
+            "curves, coefficients, histograms), examples (how many each site worked on), or all of these.",
         ),
     ] = "all",
     metric: Annotated[
@@ -260,13 +265,16 @@ def plot(
     ] = None,
     directory: FederationDirectory = FEDERATION,
 ) -> None:
-    """Draw a run from its journal, as far as it is; needs matplotlib: pip install 'hanse[plot]'."""
+    """Draw a run, as far as it is: its metrics and results; needs matplotlib: pip install 'hanse[plot]'."""
+    from hanse.algorithms.result_tables import tables
     from hanse.cli.watch.journal import read_run
+    from hanse.control.submission import read_tables
     from hanse.plots.figure import check_ending, draw, write
 
     file = output or Path(f"{run}.png")
     check_ending(file)
     record = _ask(directory, lambda client: read_run(client, run))
+    record.tables = _ask(directory, lambda client: read_tables(client, run, tables))
     write(draw(record, only, metric), file)
     say(f"picture: {file}")
 

@@ -82,8 +82,9 @@ Output = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Write model.safetensors, best.safetensors and metrics.json there, after each round; a folder "
-        "that has such files already is refused.",
+        help="Write model.safetensors, best.safetensors and metrics.json there, after each round, and the "
+        "workflow's results at the end: results/NAME.npz, and results/NAME.csv of those that are tables. A "
+        "folder that has such files already is refused.",
     ),
 ]
 SavePlan = Annotated[
@@ -177,18 +178,10 @@ def simulate(
         say_json(summary)
     else:
         _show(outcome, prepared)
-        say(_kept(results, save_plan))
+        say(_kept(results, save_plan, _writable(prepared, outcome)))
         for warning in summary["warnings"]:
             warn(warning)
     _warn(outcome, prepared.partition)
-
-
-def _say_kept(files: dict[str, str], plan: Path | None) -> None:
-    for name, file in (({} if plan is None else {"plan": str(plan)}) | files).items():
-        say(f"{name}: {file}")
-    if not files:
-        what = "nothing" if plan is None else "nothing else"
-        say(f"{what} was kept; --output DIR writes the model and the metrics")
 
 
 def _places(
@@ -275,27 +268,38 @@ def _run(
         if interrupted or done or plan:
             rounds = f"{done} of {prepared.loaded.manifest.plan.rounds} rounds"
             saved = plan if plan is not None and plan.exists() else None
-            typer.echo(f"ended early, with {rounds} done\n{_kept(results, saved)}", err=True)
+            kept = _kept(results, saved, _writable(prepared))
+            typer.echo(f"ended early, with {rounds} done\n{kept}", err=True)
         raise
     prepared = finished(prepared, outcome)
     if plan is not None:
         save_after(prepared, plan)
     if results is not None:
-        results.write_results(outcome.results)
+        results.write_results(prepared.loaded.manifest.plan, outcome.results)
     write(outcome.run, **_compared(outcome))
     files = {} if results is None else {"files": results.files}
     return outcome, summarise(prepared, outcome.run, view.history) | _compared(outcome) | files
 
 
-def _kept(results: ResultFolder | None, plan: Path | None) -> str:
+def _writable(prepared: Simulation, outcome: Outcome | None = None) -> str:
+    """Names of the things that --output writes of a simulation."""
+    from hanse.core.values.wording import named
+
+    plan = prepared.loaded.manifest.plan
+    model = [] if plan.first_model == "none" else ["the model"]
+    results = ["the results"] if outcome is not None and outcome.results else []
+    return named([*model, "the metrics", *results])
+
+
+def _kept(results: ResultFolder | None, plan: Path | None, writable: str) -> str:
     """The files that are left of a simulation, a line each."""
     files = {} if results is None else results.files
     kept = [*([f"plan: {plan}"] if plan else []), *(f"{what}: {file}" for what, file in files.items())]
     if results is None:
         what = "nothing else" if plan else "nothing"
-        kept.append(f"{what} was kept; --output DIR writes the model and the metrics")
+        kept.append(f"{what} was kept; --output DIR writes {writable}")
     elif not files:
-        kept.append("no round was done, so that there is no model to keep")
+        kept.append("no round was done, so that there is nothing to keep")
     return "\n".join(kept)
 
 

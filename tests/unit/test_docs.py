@@ -36,7 +36,7 @@ CELLS = "\n".join(
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _MODULE = re.compile(r"`((?:[a-z_]+/)+[a-z_]+\.py)`")
-_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(?:\w+::)?(\w+)`")
 _RESTORES = re.compile(r"^\|.*\|.*\| `(\w+: [^`.]+)`", re.MULTILINE)
 """The first line in the last column of a table."""
 _REDIRECTED = re.compile(r" [0-9]?[<>] *\S+| &.*$")

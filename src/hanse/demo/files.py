@@ -32,6 +32,7 @@ TEMPLATES = {
     "numpy": ("plan.yaml", "federation_numpy.py"),
     "torch": ("plan.yaml", "federation_torch.py"),
     "sklearn": ("plan_sklearn.yaml", "federation_sklearn.py"),
+    "table": ("plan_table.yaml", "federation_table.py"),
     "script": ("plan_script.yaml", "train.py"),
 }
 """Plan and code that a new project can begin with."""

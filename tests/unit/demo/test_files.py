@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from hanse.config.load import load_plan
+from hanse.assembly.plan_file import load_plan
 from hanse.core.plan.plan import Plan
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task

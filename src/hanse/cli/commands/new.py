@@ -19,6 +19,7 @@ class Template(StrEnum):
     NUMPY = "numpy"
     TORCH = "torch"
     SKLEARN = "sklearn"
+    TABLE = "table"
     SCRIPT = "script"
 
 
@@ -30,8 +31,8 @@ def new(
     template: Annotated[
         Template,
         typer.Option(
-            help="What to begin with: a learner in NumPy, for PyTorch or for scikit-learn; or a training "
-            "script with a loop over hanse.rounds."
+            help="What to begin with: a learner in NumPy, for PyTorch or for scikit-learn; statistics of "
+            "tables, without a model; or a training script with a loop over hanse.rounds."
         ),
     ] = Template.NUMPY,
 ) -> None:

@@ -29,6 +29,18 @@ def test_a_new_project_runs_with_the_command_that_is_told(
     assert "  2/2  " in hanse(*command[1:], "--rounds", 2).out
 
 
+def test_a_new_project_of_statistics_gives_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hanse("new", "ages", "--template", "table")
+
+    ended = hanse("simulate", "ages/plan.yaml", "--sites", 4, "--output", "out")
+
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out" / "results" / "summary.csv").is_file()
+
+
 def test_an_extra_that_the_template_needs_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanse: Hanse
 ) -> None:

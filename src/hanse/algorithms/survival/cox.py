@@ -9,8 +9,8 @@ d events, over the rows at risk:
     gradient        = S over events of x   - S over times of d s1 / s0
     information     = S over times of d (s2 / s0 - s1 s1' / s0^2)
 
-Where the plan's times have every time of an event, these are those of the pooled rows; else events count at
-the next of the times (see `hanse.algorithms.survival.counts`).
+The plan's times have every time of an event, and so these are those of the pooled rows; with `grouped: true`
+events count at the next of the times, and are approximate (see `hanse.algorithms.survival.counts`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
@@ -65,23 +66,31 @@ def local(table: Table, settings: CoxSettings, beta: Floats) -> tuple[int, dict[
     columns = [settings.time, settings.event, *column_names(settings.features)]
     rows = table.complete(columns, settings.missing)
     x, number = rows.inputs(settings.features), len(settings.grid)
-    leave, event = places(rows, settings)
+    leave, event, within = places(rows, settings)
     happened = event >= 0
     weights = np.exp(np.minimum(x @ beta, _LARGEST_PREDICTOR))
     s0, s1 = np.zeros(number + 1), np.zeros((number + 1, x.shape[1]))
     s2 = np.zeros((number + 1, x.shape[1], x.shape[1]))
     for place in np.unique(leave):
-        chosen = leave == place
-        weighted = x[chosen] * weights[chosen, np.newaxis]
-        s0[place], s1[place], s2[place] = weights[chosen].sum(), weighted.sum(axis=0), weighted.T @ x[chosen]
+        s0[place], s1[place], s2[place] = _sums(x, weights, leave == place)
+    s0, s1, s2 = _at_risk(s0), _at_risk(s1), _at_risk(s2)
+    for place in np.unique(within[within >= 0]):  # with `grouped`
+        half = _sums(x, weights / 2, within == place)
+        s0[place], s1[place], s2[place] = s0[place] + half[0], s1[place] + half[1], s2[place] + half[2]
     risk = {
         "events": np.bincount(event[happened], minlength=number).astype(np.int64),
         "x_events": x[happened].sum(axis=0),
-        "s0": _at_risk(s0),
-        "s1": _at_risk(s1),
-        "s2": _at_risk(s2),
+        "s0": s0,
+        "s1": s1,
+        "s2": s2,
     }
     return len(rows), {"risk": risk}
+
+
+def _sums(x: Floats, weights: Floats, chosen: npt.NDArray[np.bool_]) -> tuple[float, Floats, Floats]:
+    """Sums of weights, and of inputs and their products times these, over chosen rows."""
+    weighted = x[chosen] * weights[chosen, np.newaxis]
+    return float(weights[chosen].sum()), weighted.sum(axis=0), weighted.T @ x[chosen]
 
 
 def curvature(risk: Mapping[str, Any], beta: Floats, settings: CoxSettings) -> Curvature:

@@ -45,11 +45,15 @@ def solve(survival: Mapping[str, Any], settings: KaplanMeierSettings) -> dict[st
 
     Returns:
         `times`, shape (times,); `survival`, `lower`, `upper`, `at_risk`, `events`, (times,); with `by`, all
-        but the times have an axis of categories before. Limits are NaN where the curve is 1 or 0.
+        but the times have an axis of categories before. Limits are NaN where the curve is 1 or 0. With
+        `grouped`, rows that left within an interval count half in `at_risk`.
+
+    Raises:
+        WorkflowError: No row is at risk.
     """
-    events, n = survival["events"], at_risk(survival["leaving"])
+    events, n = survival["events"], np.asarray(at_risk(survival))
     with np.errstate(divide="ignore", invalid="ignore"):
-        curve = np.cumprod(1 - events / np.maximum(n, 1), axis=1)
+        curve = np.cumprod(1 - events / np.where(n > 0, n, 1), axis=1)
         greenwood = np.cumsum(
             np.where(events > 0, events / (n * (n - events).astype(np.float64)), 0.0), axis=1
         )

@@ -51,9 +51,9 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
         `p_value`, ().
 
     Raises:
-        WorkflowError: Fewer than two categories have rows at risk, or there are no events.
+        WorkflowError: No row is at risk, fewer than two categories have rows at risk, or there are no events.
     """
-    events, n_by = survival["events"].astype(np.float64), at_risk(survival["leaving"]).astype(np.float64)
+    events, n_by = survival["events"].astype(np.float64), at_risk(survival).astype(np.float64)
     d, n = events.sum(axis=0), n_by.sum(axis=0)
     used = n > 0
     shares = n_by[:, used] / n[used]

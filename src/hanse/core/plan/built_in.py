@@ -48,6 +48,8 @@ class BuiltIn:
         given_model: Whether the plan has to have an `initial_model`.
         averages: Whether it makes a model of the sites' updates as the plan's `aggregation` says.
         prefixes: What stands before the names of a task's metrics where they are committed, by task.
+        all_sites: Whether it computes from the rows of all sites, so that a cohort of some does not do.
+        ends_early: Whether it may end before the last round of the plan.
     """
 
     says: str
@@ -57,10 +59,17 @@ class BuiltIn:
     given_model: bool = False
     averages: bool = True
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    all_sites: bool = False
+    ends_early: bool = False
 
 
 def unfit(
-    workflow: str, tasks: Mapping[str, TaskPlan], aggregation: Aggregation, *, has_model: bool
+    workflow: str,
+    tasks: Mapping[str, TaskPlan],
+    aggregation: Aggregation,
+    *,
+    has_model: bool,
+    fraction: float = 1.0,
 ) -> Iterator[str]:
     """List what a plan lacks of the needs of its built-in workflow, or says to no effect, a sentence each.
 
@@ -69,6 +78,7 @@ def unfit(
         tasks: The plan's tasks.
         aggregation: The plan's `aggregation`.
         has_model: Whether the plan has an `initial_model`.
+        fraction: The plan's `cohort: fraction`.
     """
     needs = BUILT_IN[workflow]
     for name, task in needs.tasks.items():
@@ -87,15 +97,21 @@ def unfit(
                         f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
                         "the sites"
                     )
+    if needs.all_sites and fraction < 1:
+        yield (
+            f"workflow {workflow} computes from the rows of all sites, and `cohort: {{fraction: "
+            f"{fraction:g}}}` asks some of them: leave out `fraction`"
+        )
     if not needs.averages and aggregation != Aggregation():
         yield f"workflow {workflow} takes no mean of updates: leave out `aggregation`"
     if needs.given_model and not has_model:
         yield f"workflow {workflow} needs `initial_model`: the model to evaluate"
 
 
-def _sums(says: str, task: str, group: str) -> BuiltIn:
+def _sums(says: str, task: str, group: str, *, ends_early: bool = False) -> BuiltIn:
     """A workflow that asks one task for sums over the sites."""
-    return BuiltIn(says, {task: TaskNeeds(groups=(group,))}, averages=False)
+    needs = {task: TaskNeeds(groups=(group,))}
+    return BuiltIn(says, needs, averages=False, all_sites=True, ends_early=ends_early)
 
 
 def committed_metrics(
@@ -183,10 +199,14 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it computes mean and standard deviation of all rows, and then averages what the sites send into one "
         "model.",
         {"measure": TaskNeeds(groups=("columns",)), "train": TaskNeeds(_ANY)},
+        all_sites=True,
     ),
     "pca": _sums("it computes principal components of all rows.", "moments", "moments"),
     "kmeans": _sums(
-        "it finds centres of clusters of all rows, which it sends in each round.", "assign", "clusters"
+        "it finds centres of clusters of all rows, which it sends in each round.",
+        "assign",
+        "clusters",
+        ends_early=True,
     ),
     "naive_bayes": _sums("it computes means and variances of all rows by class.", "class_moments", "classes"),
     "meta_analysis": _sums("it combines an effect of each site into one.", "effect", "weights"),
@@ -195,18 +215,23 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it fits a logistic model to all rows, whose coefficients it sends in each round.",
         "logistic_curvature",
         "curvature",
+        ends_early=True,
     ),
     "poisson_regression": _sums(
         "it fits a Poisson model to all rows, whose coefficients it sends in each round.",
         "poisson_curvature",
         "curvature",
+        ends_early=True,
     ),
     "kaplan_meier": _sums("it counts events and rows at risk by time.", "survival", "survival"),
     "log_rank": _sums(
         "it counts events and rows at risk by time and category.", "survival_by_group", "survival"
     ),
     "cox_regression": _sums(
-        "it fits a Cox model to all rows, whose coefficients it sends in each round.", "risk_sets", "risk"
+        "it fits a Cox model to all rows, whose coefficients it sends in each round.",
+        "risk_sets",
+        "risk",
+        ends_early=True,
     ),
 }
 """Workflows by the names that a plan gives them."""

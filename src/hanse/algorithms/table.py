@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
@@ -79,17 +80,19 @@ class Table:
         """Number of rows."""
         return self._rows
 
-    def complete(self, names: Iterable[str], missing: str) -> Table:
+    def complete(self, names: Iterable[str], missing: str, partly: Iterable[str] = ()) -> Table:
         """The rows that have a value in each of these columns.
 
         Args:
             names: The columns that are used.
             missing: See `TableSettings.missing`.
+            partly: Further columns; a row may lack their values, where `missing` is `leave_out`.
 
         Raises:
             TaskError: A column is not there, or lacks values and `missing` is `refuse`.
         """
-        chosen = {name: self._column(name) for name in names}
+        others = tuple(partly)
+        chosen = {name: self._column(name) for name in [*names, *others]}
         lacking = {name: _lacking(column) for name, column in chosen.items()}
         counts = {name: int(rows.sum()) for name, rows in lacking.items() if rows.any()}
         if counts and missing == "refuse":
@@ -100,8 +103,8 @@ class Table:
                 "under `algorithm` in the plan.",
             )
         kept = np.ones(self._rows, bool)
-        for rows in lacking.values():
-            kept &= ~rows
+        for name, rows in lacking.items():
+            kept &= ~rows | (name in others)
         return Table({name: column[kept] for name, column in chosen.items()})
 
     def numbers(self, names: Sequence[str]) -> Floats:
@@ -112,13 +115,24 @@ class Table:
         """
         values = np.empty((self._rows, len(names)))
         for place, name in enumerate(names):
-            try:
-                values[:, place] = self._column(name).astype(np.float64)
-            except (TypeError, ValueError):
-                raise TaskError(f"the column {name!r} is not of numbers") from None
-            if not np.isfinite(values[:, place]).all():
-                raise TaskError(f"the column {name!r} has a number that is not finite")
+            values[:, place] = _numbers(self._column(name), name)
         return values
+
+    def partial_numbers(self, names: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Columns of numbers that may lack some, shape (rows, len(names)): 0 where there is none.
+
+        Returns:
+            The numbers, and where there is one.
+
+        Raises:
+            TaskError: As `numbers`.
+        """
+        values, there = np.zeros((self._rows, len(names))), np.ones((self._rows, len(names)), bool)
+        for place, name in enumerate(names):
+            column = self._column(name)
+            there[:, place] = ~_lacking(column)
+            values[there[:, place], place] = _numbers(column[there[:, place]], name)
+        return values, there
 
     def codes(self, categories: Categories) -> Counts:
         """The place of each row's value among the categories, shape (rows,).
@@ -160,6 +174,32 @@ class Table:
         return self._columns[name]
 
 
+def _numbers(column: npt.NDArray[Any], name: str) -> Floats:
+    """A column as numbers.
+
+    Raises:
+        TaskError: It has dates, texts, or a number that is not finite.
+    """
+    if column.dtype.kind in "mM" or (column.dtype.kind == "O" and any(map(_is_date, column))):
+        raise TaskError(
+            f"the column {name!r} is of dates or times, not of numbers",
+            mend="Make numbers of them in the learner's code, such as days since a date.",
+        )
+    try:
+        numbers = column.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TaskError(f"the column {name!r} is not of numbers") from None
+    if not np.isfinite(numbers).all():
+        raise TaskError(f"the column {name!r} has a number that is not finite")
+    return np.asarray(numbers)
+
+
+def _is_date(value: object) -> bool:
+    return isinstance(
+        value, (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+    )
+
+
 def input_names(features: Sequence[Feature]) -> tuple[str, ...]:
     """A name for each input that `Table.inputs` makes: the column's, or `column=category`."""
     return tuple(
@@ -182,6 +222,8 @@ def column_names(features: Iterable[Feature]) -> Iterator[str]:
 def _lacking(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column))
+    if column.dtype.kind in "mM":
+        return np.asarray(np.isnat(column))
     if column.dtype.kind in "OUS":
         # A NaN differs from itself.
         return np.array([value is None or value in ("", b"") or value != value for value in column], bool)

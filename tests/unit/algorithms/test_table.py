@@ -54,6 +54,14 @@ def test_a_column_of_text_is_not_of_numbers() -> None:
         Table({"age": ["old"]}).numbers(["age"])
 
 
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", object])
+def test_a_column_of_dates_is_not_of_numbers(dtype: str) -> None:
+    dates = pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"])).astype(dtype)
+
+    with pytest.raises(TaskError, match="'when' is of dates or times, not of numbers"):
+        Table({"when": dates}).numbers(["when"])
+
+
 def test_an_infinity_fails() -> None:
     with pytest.raises(TaskError, match="'age' has a number that is not finite"):
         Table({"age": [np.inf]}).numbers(["age"])

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, own_keys
+from hanse.algorithms.pooled_rows import sample
 from hanse.algorithms.table import Categories, Counts, Table, TableSettings, column_names
 from hanse.algorithms.tails import chi_square
 from hanse.core.values.groups import Group
@@ -78,8 +79,9 @@ def contingency(federation: Federation) -> None:
     """Contingency tables of the pooled table, in one exchange."""
     settings = ContingencySettings.of(federation.options, NAME)
     for round in federation.rounds():
-        counts = round.sum(TASK).groups["counts"]
-        round.commit(results={NAME: solve(np.asarray(counts), settings)})
+        sums = round.sum(TASK)
+        found = solve(np.asarray(sums.groups["counts"]), settings)
+        round.commit(results={NAME: found, f"{NAME}_sample": sample(sums)})
 
 
 def _shape(settings: ContingencySettings) -> list[int]:

@@ -16,6 +16,7 @@ from pydantic import model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys, split
+from hanse.algorithms.pooled_rows import sample
 from hanse.algorithms.survival.counts import CurveSettings, at_risk, local_counts, survival_shapes
 from hanse.algorithms.table import Table
 from hanse.algorithms.tails import chi_square
@@ -78,10 +79,13 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
 
 def log_rank(federation: Federation) -> None:
     """Log-rank test of the pooled table, in one exchange."""
+    settings = LogRankSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        found = solve(arrays(round.sum(TASK), "survival"))
+        sums = round.sum(TASK)
+        found = solve(arrays(sums, "survival"))
         test = ("chi_square", "degrees_of_freedom", "p_value")
-        round.commit(results=split(NAME, found, test=test))
+        told = sample(sums, grouped=settings.grouped)
+        round.commit(results={**split(NAME, found, test=test), f"{NAME}_sample": told})
 
 
 def _keys(settings: LogRankSettings) -> Keys:

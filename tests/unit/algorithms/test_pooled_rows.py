@@ -172,3 +172,20 @@ def test_kmeans_ends_once_no_centre_moves() -> None:
 
     assert run.results["kmeans"]["converged"] == 1
     assert len(run.history["round"]) < 100
+
+
+def test_python_is_warned_as_the_command_is(caplog: pytest.LogCaptureFixture) -> None:
+    def make(site: Any) -> Any:
+        if site.name == "b":
+            raise RuntimeError("gone")
+        return learner(site)
+
+    simulated(
+        around(0, 1),
+        make,
+        algorithm={"name": "summary", "columns": ["t"]},
+        cohort={"minimum": 2, "quorum": 0.5},
+    )
+
+    assert "b failed, and the run went on without it" in caplog.text
+    assert "sites refuse this plan by default" in caplog.text

@@ -63,10 +63,16 @@ class Table:
         columns: Columns by name, each of one value a row. A missing value is NaN, None or an empty text.
 
     Raises:
-        TaskError: The columns have not the same length, or one is not a column.
+        TaskError: They are not columns by name, or have not the same length, or one is not a column.
     """
 
     def __init__(self, columns: Columns) -> None:
+        if not hasattr(columns, "keys"):
+            raise TaskError(
+                f"a table is columns by name, not a {type(columns).__name__}",
+                mend="Give a dict of columns, `{'age': [61, 47], 'ill': [1, 0]}`, or a data frame; of rows, "
+                "`pandas.DataFrame(rows)` makes one.",
+            )
         self._columns = {str(name): np.asarray(columns[name]) for name in columns.keys()}  # noqa: SIM118
         lengths = {len(column) if column.ndim == 1 else -1 for column in self._columns.values()}
         if len(lengths) > 1 or -1 in lengths:
@@ -147,6 +153,13 @@ class Table:
         if (codes < 0).any():
             # The value stays at the site: it may be one person's.
             count = counted(int((codes < 0).sum()), "row")
+            kinds = _kinds(column), _kinds(np.array(categories.categories, object))
+            if kinds[0] and kinds[1] and kinds[0] != kinds[1]:
+                raise TaskError(
+                    f"the column {categories.column!r} has {kinds[0]}, and the plan's categories are {kinds[1]}",
+                    mend="Write the categories as the column has them (`0` is a number, `'0'` a text), or recode "
+                    "the column.",
+                )
             raise TaskError(
                 f"the column {categories.column!r} has another value than the plan's categories in {count}",
                 mend="List every value of the column under `categories`, or recode the column.",
@@ -217,6 +230,16 @@ def column_names(features: Iterable[Feature]) -> Iterator[str]:
     """The columns that features or categories are made of."""
     for feature in features:
         yield feature if isinstance(feature, str) else feature.column
+
+
+def _kinds(values: npt.NDArray[Any]) -> str:
+    """Say whether all values are numbers or all are texts; empty for a mixture."""
+    if values.dtype.kind in "biuf":
+        return "numbers"
+    texts = {isinstance(value, str | bytes) for value in values.tolist()}
+    if len(texts) != 1:
+        return ""
+    return "texts" if texts.pop() else "numbers"
 
 
 def _lacking(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

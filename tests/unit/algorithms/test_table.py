@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,23 @@ def test_a_column_that_is_not_there_fails_with_those_that_are() -> None:
 def test_a_column_of_text_is_not_of_numbers() -> None:
     with pytest.raises(TaskError, match="'age' is not of numbers"):
         Table({"age": ["old"]}).numbers(["age"])
+
+
+@pytest.mark.parametrize(
+    ("column", "categories", "said"),
+    [
+        ([0, 1], ("0", "1"), "has numbers, and the plan's categories are texts"),
+        (["0", "1"], (0, 1), "has texts, and the plan's categories are numbers"),
+    ],
+)
+def test_texts_are_told_from_numbers(column: list[object], categories: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(TaskError, match=f"'ill' {said}"):
+        Table({"ill": column}).codes(Categories(column="ill", categories=categories))
+
+
+def test_rows_are_not_columns() -> None:
+    with pytest.raises(TaskError, match="a table is columns by name, not a list"):
+        Table([{"age": 61}, {"age": 47}])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[ns]", object])

@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, own_keys, split
 from hanse.algorithms.pooled_rows import CENTRE, around_means, mean, sample, without_rounding
+from hanse.algorithms.statistics.small_counts import SUPPRESS_BELOW, too_few, without
 from hanse.algorithms.table import (
     Categories,
     ColumnName,
@@ -50,6 +51,8 @@ class SummarySettings(TableSettings):
     )
     bins: int = Field(20, ge=1, le=100_000, description="Bins of a histogram, of equal width.")
     correlation: bool = Field(False, description="Whether to give covariance and correlation.")
+
+    suppress_below: int = SUPPRESS_BELOW
 
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
@@ -167,9 +170,25 @@ def solve(groups: Mapping[str, Any], settings: SummarySettings, centre: Floats) 
             "below": histogram[..., 0],
             "above": histogram[..., -1],
         }
+    if settings.suppress_below:
+        results = _suppressed(results, settings.suppress_below)
     if settings.by is None:
         results = {name: value[0] for name, value in results.items()}
     return {name: np.array(value) for name, value in results.items()}
+
+
+def _suppressed(results: Mapping[str, Array], below: int) -> dict[str, Array]:
+    """Statistics without those of few rows; see `hanse.algorithms.statistics.small_counts`."""
+    few = too_few(np.asarray(results["count"]).T, below).T  # over the categories
+    hidden = dict.fromkeys(("count", "mean", "variance", "sd"), few)
+    hidden |= dict.fromkeys(("covariance", "correlation"), few[:, :, np.newaxis] | few[:, np.newaxis, :])
+    if "histogram" in results:
+        ends = [np.asarray(results[name])[..., np.newaxis] for name in ("below", "above")]
+        bins = too_few(np.concatenate([np.asarray(results["histogram"]), *ends], axis=-1), below)
+        # All of a histogram would give the count.
+        bins |= few.any(axis=1)[:, np.newaxis, np.newaxis]
+        hidden |= {"histogram": bins[..., :-2], "below": bins[..., -2], "above": bins[..., -1]}
+    return without(results, hidden)
 
 
 def _variances(

@@ -1,4 +1,4 @@
-"""What workflows on the pooled rows share: sums around means, and whose rows the sums are of.
+"""Sums over the pooled rows, around their means, and whose rows they are of.
 
 A variance from sums around 0 loses as many digits as the squared mean is larger than the variance. So sums
 are asked for twice: the first give the means, and the second are taken around these (the two-pass algorithm;
@@ -14,7 +14,7 @@ import numpy as np
 
 from hanse.algorithms.table import Counts, Floats
 from hanse.core.values.groups import Groups
-from hanse.core.values.parameters import Array
+from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.update import Aggregate
 from hanse.errors import WorkflowError
 from hanse.workflow.federation import Round
@@ -27,6 +27,23 @@ SITES = "sites"
 
 _ROUNDING = 4 * np.finfo(np.float64).eps
 """Part of a mean below which a standard deviation is the rounding of a constant."""
+
+
+def summed(
+    round: Round, task: str, model: Parameters | None = None, *, groups: Groups | None = None
+) -> Aggregate:
+    """Ask a task for sums over the rows of all sites; see `Round.sum`.
+
+    Raises:
+        WorkflowError: They have no rows.
+    """
+    aggregate = round.sum(task, model, groups=groups)
+    if not aggregate.num_examples:
+        raise WorkflowError(
+            "no site has a row with the values that are needed",
+            mend="Check the sites' tables, and whether `missing: leave_out` has left out all rows.",
+        )
+    return aggregate
 
 
 def around_means(
@@ -44,11 +61,11 @@ def around_means(
         The second answers, and the means that they are around.
 
     Raises:
-        WorkflowError: Other sites answered in the second exchange.
+        WorkflowError: There are no rows, or other sites answered in the second exchange.
     """
-    before = round.sum(task, groups={CENTRE: first})
+    before = summed(round, task, groups={CENTRE: first})
     centre = means(before.groups, first)
-    after = round.sum(task, groups={CENTRE: centre})
+    after = summed(round, task, groups={CENTRE: centre})
     check_same(before.sites, after.sites)
     return after, centre
 
@@ -64,7 +81,7 @@ def without_rounding(variance: Floats, mean: Floats) -> Floats:
 
 
 def check_same(first: tuple[str, ...], now: tuple[str, ...]) -> None:
-    """Refuse to go on with other sites than answered first: the sums would be of other rows.
+    """Refuse to continue with other sites than answered first: the sums would be of other rows.
 
     Raises:
         WorkflowError: A site is missing, or there is another one; names it.
@@ -85,7 +102,7 @@ def site_names(aggregate: Aggregate) -> Counts:
 
 
 def check_as_in_state(aggregate: Aggregate, state: Groups) -> None:
-    """Refuse to go on with other sites than those of the state; see `check_same`.
+    """Refuse to continue with other sites than those of the state; see `check_same`.
 
     Raises:
         WorkflowError: As `check_same`.

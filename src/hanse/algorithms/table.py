@@ -156,9 +156,10 @@ class Table:
             kinds = _kinds(column), _kinds(np.array(categories.categories, object))
             if kinds[0] and kinds[1] and kinds[0] != kinds[1]:
                 raise TaskError(
-                    f"the column {categories.column!r} has {kinds[0]}, and the plan's categories are {kinds[1]}",
-                    mend="Write the categories as the column has them (`0` is a number, `'0'` a text), or recode "
-                    "the column.",
+                    f"the column {categories.column!r} has {kinds[0]}, and the plan's categories are "
+                    f"{kinds[1]}",
+                    mend="Write the categories as the column has them (`0` is a number, `'0'` a text), or "
+                    "recode the column.",
                 )
             raise TaskError(
                 f"the column {categories.column!r} has another value than the plan's categories in {count}",

@@ -205,11 +205,11 @@ def remarks(simulation: Simulation, ran: Ran, failed: Iterable[TaskFailed]) -> N
     Args:
         simulation: What was run.
         ran: What it came to.
-        failed: Tasks that failed, which the run went on without.
+        failed: Tasks that failed, without which the run continued.
     """
     said = set[str]()
     for event in failed:
-        line = f"{event.site} failed, and the run went on without it: {event.reason}"
+        line = f"{event.site} failed, and the run continued without it: {event.reason}"
         if line not in said:
             said.add(line)
             log(line)

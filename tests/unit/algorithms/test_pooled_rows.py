@@ -119,7 +119,7 @@ def test_an_outcome_that_inputs_tell_apart_is_refused(x: Any, rounds: int) -> No
     sites = {site: {**columns, "x": x(columns["ill"])} for site, columns in around(0, 1).items()}
     algorithm = {"name": "logistic_regression", "outcome": ILL, "features": ["x"], "rounds": rounds}
 
-    with pytest.raises(WorkflowError, match="tell outcomes apart without error"):
+    with pytest.raises(WorkflowError, match="separate outcomes without error"):
         simulated(sites, algorithm=algorithm)
 
 
@@ -187,5 +187,22 @@ def test_python_is_warned_as_the_command_is(caplog: pytest.LogCaptureFixture) ->
         cohort={"minimum": 2, "quorum": 0.5},
     )
 
-    assert "b failed, and the run went on without it" in caplog.text
+    assert "b failed, and the run continued without it" in caplog.text
     assert "sites refuse this plan by default" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        {"name": "summary", "columns": ["u", "lab"], "correlation": True},
+        {"name": "contingency", "rows": {"column": "lab", "categories": [1, 2]}, "columns": ILL},
+        {"name": "logistic_regression", "outcome": ILL, "features": ["lab"]},
+        {"name": "kaplan_meier", "time": "lab", "event": "event", "horizon": 5},
+    ],
+    ids=lambda algorithm: algorithm["name"],
+)
+def test_tables_of_which_all_rows_are_left_out_are_refused(algorithm: dict[str, Any]) -> None:
+    sites = {site: {**columns, "lab": np.full(120, np.nan)} for site, columns in around(0, 1).items()}
+
+    with pytest.raises(WorkflowError, match="no site has a row with the values that are needed"):
+        simulated(sites, algorithm={**algorithm, "missing": "leave_out"})

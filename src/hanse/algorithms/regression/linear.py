@@ -17,7 +17,7 @@ from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, own_keys, split
-from hanse.algorithms.pooled_rows import CENTRE, around_means, mean, sample, without_rounding
+from hanse.algorithms.pooled_rows import CENTRE, around_means, mean, sample, summed, without_rounding
 from hanse.algorithms.regression.inputs import RegressionSettings, scaled_inverse
 from hanse.algorithms.table import ColumnName, Floats, Table
 from hanse.core.values.groups import Group
@@ -63,7 +63,7 @@ def local(table: Table, settings: LinearSettings, centre: Floats) -> tuple[int, 
 
 
 def first_centre(settings: LinearSettings) -> Floats:
-    """What the first sums are around, shape (inputs + 1,)."""
+    """Numbers that the first sums are around, shape (inputs + 1,)."""
     return np.zeros(settings.inputs + 1)
 
 
@@ -132,7 +132,7 @@ def linear_regression(federation: Federation) -> None:
         if settings.intercept:
             sums, centre = around_means(round, TASK, centre, means)
         else:
-            sums = round.sum(TASK, groups={CENTRE: centre})
+            sums = summed(round, TASK, groups={CENTRE: centre})
         found = solve(sums.groups, settings, centre)
         fit = ("covariance", "residual_variance", "r_squared")
         round.commit(results={**split(NAME, found, fit=fit), f"{NAME}_sample": sample(sums)})

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from hanse.algorithms.own_task import arrays, split
-from hanse.algorithms.pooled_rows import CENTRE, SITES, check_as_in_state, check_same, sample, site_names
+from hanse.algorithms.pooled_rows import (
+    CENTRE,
+    SITES,
+    check_as_in_state,
+    check_same,
+    sample,
+    site_names,
+    summed,
+)
 from hanse.algorithms.regression.inputs import scaled_inverse
 from hanse.algorithms.table import Feature, Floats, input_names
 from hanse.algorithms.tails import normal_two_sided
@@ -109,7 +117,7 @@ class Likelihood:
         means: A mean of each input without the intercept, from the sums at coefficients of 0; None where the
             likelihood changes when inputs are centred: of a model without an intercept.
         more: What else the result has, from the sums, the coefficients and the centre.
-        separates: Whether the sums show that the inputs tell outcomes apart without error.
+        separates: Whether by the sums the inputs separate outcomes without error.
     """
 
     task: str
@@ -181,14 +189,14 @@ def _asked(round: Round, likelihood: Likelihood) -> tuple[Aggregate, dict[str, A
     if CENTRE in round.state:
         state = dict(arrays_of(round.state))
         at = {"beta": state["beta"]}
-        sums = round.sum(task, at, groups={CENTRE: state[CENTRE]})
+        sums = summed(round, task, at, groups={CENTRE: state[CENTRE]})
         check_as_in_state(sums, round.state)
         return sums, state
     at, centre = dict(round.model), np.zeros(likelihood.inputs)
-    sums = round.sum(task, at, groups={CENTRE: centre})
+    sums = summed(round, task, at, groups={CENTRE: centre})
     if likelihood.means is not None:
         centre = likelihood.means(arrays(sums, likelihood.group))
-        first, sums = sums, round.sum(task, at, groups={CENTRE: centre})
+        first, sums = sums, summed(round, task, at, groups={CENTRE: centre})
         check_same(first.sites, sums.sites)
     beta = np.asarray(at["beta"])
     information = likelihood.curvature_of(arrays(sums, likelihood.group), beta)["information"]
@@ -224,7 +232,7 @@ def _inverse(round: Round, likelihood: Likelihood, curvature: Curvature) -> Floa
 
 def _separated(result: str) -> WorkflowError:
     return WorkflowError(
-        f"the {result.replace('_', ' ')} has no largest likelihood: inputs tell outcomes apart without error "
+        f"the {result.replace('_', ' ')} has no largest likelihood: inputs separate outcomes without error "
         "(separation), so that a coefficient grows without end",
         mend="Leave out the input, join categories in which all rows have one outcome, or give the model a "
         "`ridge`.",

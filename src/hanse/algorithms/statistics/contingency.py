@@ -14,7 +14,7 @@ from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, own_keys
-from hanse.algorithms.pooled_rows import sample
+from hanse.algorithms.pooled_rows import sample, summed
 from hanse.algorithms.statistics.small_counts import SUPPRESS_BELOW, too_few, without
 from hanse.algorithms.table import Categories, Counts, Table, TableSettings, column_names
 from hanse.algorithms.tails import chi_square
@@ -88,7 +88,7 @@ def contingency(federation: Federation) -> None:
     """Contingency tables of the pooled table, in one exchange."""
     settings = ContingencySettings.of(federation.options, NAME)
     for round in federation.rounds():
-        sums = round.sum(TASK)
+        sums = summed(round, TASK)
         found = solve(np.asarray(sums.groups["counts"]), settings)
         round.commit(results={NAME: found, f"{NAME}_sample": sample(sums)})
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
-from hanse.algorithms.pooled_rows import SITES, check_as_in_state, mean, sample, site_names
+from hanse.algorithms.pooled_rows import SITES, check_as_in_state, mean, sample, site_names, summed
 from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings, grouped_sums
 from hanse.core.values.groups import Group
 from hanse.workflow.federation import Federation
@@ -90,7 +90,7 @@ def kmeans(federation: Federation) -> None:
         if "settled" in round.state:
             return
         before = np.asarray(round.model["centres"])
-        sums = round.sum(TASK)
+        sums = summed(round, TASK)
         check_as_in_state(sums, round.state)
         clusters = arrays(sums, "clusters")
         centres = moved(clusters, before)

@@ -56,7 +56,7 @@ def local(table: Table, settings: NaiveBayesSettings, centre: Floats) -> tuple[i
 
 
 def first_centre(settings: NaiveBayesSettings) -> Floats:
-    """What the first sums are around, shape (classes, columns)."""
+    """Numbers that the first sums are around, shape (classes, columns)."""
     return np.zeros((len(settings.outcome.categories), len(settings.columns)))
 
 

@@ -46,7 +46,7 @@ def local(table: Table, settings: PcaSettings, centre: Floats) -> tuple[int, dic
 
 
 def first_centre(settings: PcaSettings) -> Floats:
-    """What the first sums are around, shape (columns,)."""
+    """Numbers that the first sums are around, shape (columns,)."""
     return np.zeros(len(settings.columns))
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
-from hanse.algorithms.pooled_rows import SITES, check_as_in_state, sample, site_names
+from hanse.algorithms.pooled_rows import SITES, check_as_in_state, sample, site_names, summed
 from hanse.algorithms.statistics.summary import bin_edges
 from hanse.algorithms.table import (
     Categories,
@@ -165,7 +165,7 @@ def quantiles(federation: Federation) -> None:
     settings = QuantileSettings.of(federation.options, NAME)
     for round in federation.rounds():
         intervals = np.asarray(round.state.get("intervals", first_intervals(settings)))
-        sums = round.sum(TASK, groups={"intervals": intervals})
+        sums = summed(round, TASK, groups={"intervals": intervals})
         check_as_in_state(sums, round.state)
         intervals = refined(arrays(sums, "located"), settings, intervals)
         found = {NAME: results(intervals, settings), f"{NAME}_sample": sample(sums)}

@@ -18,8 +18,8 @@ SUPPRESS_BELOW = Field(
     0,
     ge=0,
     le=1_000_000,
-    description="Results of fewer rows than this, but of some, are NaN; 0: none. The aggregator's workflow sees "
-    "the sums all the same.",
+    description="Results of fewer rows than this, but of some, are NaN; 0: none. The aggregator's workflow "
+    "sees the sums all the same.",
 )
 
 

@@ -53,7 +53,7 @@ def local(table: Table, settings: StandardiseSettings, centre: Floats) -> tuple[
 
 
 def first_centre(settings: StandardiseSettings) -> Floats:
-    """What the first sums are around, shape (columns,)."""
+    """Numbers that the first sums are around, shape (columns,)."""
     return np.zeros(len(settings.columns))
 
 

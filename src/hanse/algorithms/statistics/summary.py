@@ -125,7 +125,7 @@ def bin_edges(low: float, high: float, bins: int) -> Floats:
 
 
 def first_centre(settings: SummarySettings) -> Floats:
-    """What the first sums are around, shape (categories, columns)."""
+    """Numbers that the first sums are around, shape (categories, columns)."""
     return np.zeros((_categories(settings), len(settings.columns)))
 
 
@@ -186,7 +186,7 @@ def _suppressed(results: Mapping[str, Array], below: int) -> dict[str, Array]:
         ends = [np.asarray(results[name])[..., np.newaxis] for name in ("below", "above")]
         bins = too_few(np.concatenate([np.asarray(results["histogram"]), *ends], axis=-1), below)
         # All of a histogram would give the count.
-        bins |= few.any(axis=1)[:, np.newaxis, np.newaxis]
+        bins |= np.asarray(few.any(axis=1))[:, np.newaxis, np.newaxis]
         hidden |= {"histogram": bins[..., :-2], "below": bins[..., -2], "above": bins[..., -1]}
     return without(results, hidden)
 

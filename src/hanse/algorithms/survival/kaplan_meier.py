@@ -19,7 +19,7 @@ from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
-from hanse.algorithms.pooled_rows import sample
+from hanse.algorithms.pooled_rows import sample, summed
 from hanse.algorithms.survival.counts import CurveSettings, at_risk, local_counts, survival_shapes
 from hanse.algorithms.table import Counts, Floats, Table
 from hanse.core.values.groups import Group
@@ -79,7 +79,7 @@ def kaplan_meier(federation: Federation) -> None:
     """Survival curves of the pooled table, in one exchange."""
     settings = KaplanMeierSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        sums = round.sum(TASK)
+        sums = summed(round, TASK)
         found = solve(arrays(sums, "survival"), settings)
         round.commit(results={NAME: found, f"{NAME}_sample": sample(sums, grouped=settings.grouped)})
 

@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys, split
-from hanse.algorithms.pooled_rows import sample
+from hanse.algorithms.pooled_rows import sample, summed
 from hanse.algorithms.survival.counts import CurveSettings, at_risk, local_counts, survival_shapes
 from hanse.algorithms.table import Table
 from hanse.algorithms.tails import chi_square
@@ -81,7 +81,7 @@ def log_rank(federation: Federation) -> None:
     """Log-rank test of the pooled table, in one exchange."""
     settings = LogRankSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        sums = round.sum(TASK)
+        sums = summed(round, TASK)
         found = solve(arrays(sums, "survival"))
         test = ("chi_square", "degrees_of_freedom", "p_value")
         told = sample(sums, grouped=settings.grouped)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hanse.core.plan.aggregation import Aggregation
+from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.groups import GroupSpec
 from hanse.core.plan.tasks import TaskPlan
 
@@ -67,9 +68,9 @@ def unfit(
     workflow: str,
     tasks: Mapping[str, TaskPlan],
     aggregation: Aggregation,
+    cohort: Cohort,
     *,
     has_model: bool,
-    fraction: float = 1.0,
 ) -> Iterator[str]:
     """List what a plan lacks of the needs of its built-in workflow, or says to no effect, a sentence each.
 
@@ -77,8 +78,8 @@ def unfit(
         workflow: A name of `BUILT_IN`.
         tasks: The plan's tasks.
         aggregation: The plan's `aggregation`.
+        cohort: The plan's `cohort`.
         has_model: Whether the plan has an `initial_model`.
-        fraction: The plan's `cohort: fraction`.
     """
     needs = BUILT_IN[workflow]
     for name, task in needs.tasks.items():
@@ -97,10 +98,10 @@ def unfit(
                         f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
                         "the sites"
                     )
-    if needs.all_sites and fraction < 1:
+    if needs.all_sites and cohort.fraction < 1:
         yield (
             f"workflow {workflow} computes from the rows of all sites, and `cohort: {{fraction: "
-            f"{fraction:g}}}` asks some of them: leave out `fraction`"
+            f"{cohort.fraction:g}}}` asks some of them: leave out `fraction`"
         )
     if not needs.averages and aggregation != Aggregation():
         yield f"workflow {workflow} takes no mean of updates: leave out `aggregation`"

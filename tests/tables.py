@@ -86,6 +86,21 @@ def total(sites: Mapping[str, Columns], local: Callable[[Table], tuple[int, dict
     return {group: _added(answer[group] for answer in answers) for group in answers[0]}
 
 
+def around_means(sites: Mapping[str, Columns], module: Any, settings: Any) -> tuple[Any, Any]:
+    """The sums of a module's `local` around the means that it finds from sums around its first centre."""
+    first = module.first_centre(settings)
+    if not getattr(settings, "intercept", True):
+        return total(sites, lambda table: module.local(table, settings, first)), first
+    centre = module.means(total(sites, lambda table: module.local(table, settings, first)), first)
+    return total(sites, lambda table: module.local(table, settings, centre)), centre
+
+
+def solved(sites: Mapping[str, Columns], module: Any, settings: Any) -> Any:
+    """What a module's `solve` makes of sums around means."""
+    sums, centre = around_means(sites, module, settings)
+    return module.solve(sums, settings, centre)
+
+
 def _added(groups: Iterable[Any]) -> Any:
     first, *others = groups
     if isinstance(first, Mapping):

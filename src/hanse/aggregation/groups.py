@@ -207,9 +207,12 @@ def _add(total: Array, values: Array, name: str) -> None:
         np.add(total, values, out=total)
         grew = total >= before
         if not np.array_equal(grew, values >= 0):  # it wrapped around
+            wide = total.dtype.itemsize >= np.dtype(np.int64).itemsize
             raise UpdateError(
                 f"the total of {in_words(name)} over the sites is too large for {total.dtype.name}",
-                mend="Declare the group with a wider dtype, such as int64.",
+                mend="Declare the group as float64, or send smaller numbers: no whole numbers are wider."
+                if wide
+                else "Declare the group with a wider dtype, such as int64.",
             )
         return
     with np.errstate(over="ignore"):

@@ -155,17 +155,19 @@ class Table:
         """Number of rows."""
         return self._rows
 
-    def complete(self, names: Iterable[str], missing: str) -> Table:
+    def complete(self, names: Iterable[str], missing: str, partly: Iterable[str] = ()) -> Table:
         """The rows that have a value in each of these columns.
 
         Args:
             names: The columns that are used.
             missing: See `TableSettings.missing`.
+            partly: Further columns; a row may lack their values, where `missing` is `leave_out`.
 
         Raises:
             TaskError: A column is not there, or lacks values and `missing` is `refuse`.
         """
-        chosen = {name: self._column(name) for name in names}
+        others = tuple(partly)
+        chosen = {name: self._column(name) for name in [*names, *others]}
         lacking = {name: _lacking(column) for name, column in chosen.items()}
         counts = {name: int(rows.sum()) for name, rows in lacking.items() if rows.any()}
         if counts and missing == "refuse":
@@ -176,8 +178,8 @@ class Table:
                 "under `algorithm` in the plan.",
             )
         kept = np.ones(self._rows, bool)
-        for rows in lacking.values():
-            kept &= ~rows
+        for name, rows in lacking.items():
+            kept &= ~rows | (name in others)
         return Table({name: column[kept] for name, column in chosen.items()})
 
     def numbers(self, names: Sequence[str]) -> Floats:
@@ -189,17 +191,24 @@ class Table:
         """
         values = np.empty((self._rows, len(names)))
         for place, name in enumerate(names):
-            column = self._column(name)
-            _refuse_other_kinds(name, column)
-            try:
-                values[:, place] = column.astype(np.float64)
-            except (TypeError, ValueError):
-                raise TaskError(f"the column {name!r} is not of numbers") from None
-            except OverflowError:
-                raise TaskError(f"the column {name!r} has a number that is too large for float64") from None
-            if not np.isfinite(values[:, place]).all():
-                raise TaskError(f"the column {name!r} has a number that is not finite")
+            values[:, place] = _numbers(self._column(name), name)
         return values
+
+    def partial_numbers(self, names: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Columns of numbers that may lack some, shape (rows, len(names)): 0 where there is none.
+
+        Returns:
+            The numbers, and where there is one.
+
+        Raises:
+            TaskError: As `numbers`.
+        """
+        values, there = np.zeros((self._rows, len(names))), np.ones((self._rows, len(names)), bool)
+        for place, name in enumerate(names):
+            column = self._column(name)
+            there[:, place] = ~_lacking(column)
+            values[there[:, place], place] = _numbers(column[there[:, place]], name)
+        return values, there
 
     def codes(self, categories: Categories) -> Counts:
         """The place of each row's value among the categories, shape (rows,).
@@ -215,6 +224,14 @@ class Table:
         if (codes < 0).any():
             # The value stays at the site: it may be one person's.
             count = counted(int((codes < 0).sum()), "row")
+            kinds = _kinds(column), _kinds(np.array(categories.categories, object))
+            if kinds[0] and kinds[1] and kinds[0] != kinds[1]:
+                raise TaskError(
+                    f"the column {categories.column!r} has {kinds[0]}, and the plan's categories are "
+                    f"{kinds[1]}",
+                    mend="Write the categories as the column has them (`0` is a number, `'0'` a text), or "
+                    "recode the column.",
+                )
             raise TaskError(
                 f"the column {categories.column!r} has another value than the plan's categories in {count}",
                 mend="List every value of the column under `categories`, or recode the column.",
@@ -240,6 +257,24 @@ class Table:
         if name not in self._columns:
             raise TaskError(f"the table has no column {name!r}; it has {named(sorted(self._columns))}")
         return self._columns[name]
+
+
+def _numbers(column: npt.NDArray[Any], name: str) -> Floats:
+    """A column as numbers.
+
+    Raises:
+        TaskError: It has dates, texts, or a number that is not finite.
+    """
+    _refuse_other_kinds(name, column)
+    try:
+        numbers = column.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TaskError(f"the column {name!r} is not of numbers") from None
+    except OverflowError:
+        raise TaskError(f"the column {name!r} has a number that is too large for float64") from None
+    if not np.isfinite(numbers).all():
+        raise TaskError(f"the column {name!r} has a number that is not finite")
+    return np.asarray(numbers)
 
 
 def input_names(features: Sequence[Feature]) -> tuple[str, ...]:
@@ -301,6 +336,16 @@ def _refuse_other_kinds(name: str, column: npt.NDArray[Any]) -> None:
             mend="Make it numbers in the learner's code: of dates and durations, days "
             "(`column / np.timedelta64(1, 'D')`).",
         )
+
+
+def _kinds(values: npt.NDArray[Any]) -> str:
+    """Say whether all values are numbers or all are texts; empty for a mixture."""
+    if values.dtype.kind in "biuf":
+        return "numbers"
+    texts = {isinstance(value, str | bytes) for value in values.tolist()}
+    if len(texts) != 1:
+        return ""
+    return "texts" if texts.pop() else "numbers"
 
 
 def _lacking(column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

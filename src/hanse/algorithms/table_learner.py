@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hanse.algorithms.base import CombinedSettings
+from hanse.algorithms.pooled_rows import CENTRE
 from hanse.algorithms.regression import linear, logistic, poisson
 from hanse.algorithms.statistics import (
     contingency,
@@ -21,7 +22,7 @@ from hanse.algorithms.statistics import (
     summary,
 )
 from hanse.algorithms.survival import cox, kaplan_meier, log_rank
-from hanse.algorithms.table import Columns, Table
+from hanse.algorithms.table import Columns, Floats, Table
 from hanse.algorithms.table_file import read_table
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Parameters
@@ -62,7 +63,7 @@ class TableLearner:
 
     def summarise(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.summary.local`."""
-        return self._answer(summary.SummarySettings, summary.NAME, summary.local)
+        return self._centred(task, summary.SummarySettings, summary.NAME, summary.local)
 
     def locate(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.quantiles.local`."""
@@ -77,11 +78,11 @@ class TableLearner:
 
     def measure(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.standardise.local`."""
-        return self._answer(standardise.StandardiseSettings, standardise.NAME, standardise.local)
+        return self._centred(task, standardise.StandardiseSettings, standardise.NAME, standardise.local)
 
     def moments(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.pca.local`."""
-        return self._answer(pca.PcaSettings, pca.NAME, pca.local)
+        return self._centred(task, pca.PcaSettings, pca.NAME, pca.local)
 
     def assign(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.kmeans.local`."""
@@ -90,34 +91,28 @@ class TableLearner:
 
     def class_moments(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.naive_bayes.local`."""
-        return self._answer(naive_bayes.NaiveBayesSettings, naive_bayes.NAME, naive_bayes.local)
+        return self._centred(task, naive_bayes.NaiveBayesSettings, naive_bayes.NAME, naive_bayes.local)
 
     def effect(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.statistics.meta_analysis.local`."""
-        tau2 = float(np.asarray(task.groups["tau2"]))
+        tau2, centre = (float(np.asarray(task.groups[name])) for name in ("tau2", CENTRE))
         return self._answer(
             meta_analysis.MetaAnalysisSettings,
             meta_analysis.NAME,
-            lambda rows, own: meta_analysis.local(rows, own, tau2),
+            lambda rows, own: meta_analysis.local(rows, own, tau2, centre),
         )
 
     def gram(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.regression.linear.local`."""
-        return self._answer(linear.LinearSettings, linear.NAME, linear.local)
+        return self._centred(task, linear.LinearSettings, linear.NAME, linear.local)
 
     def logistic_curvature(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.regression.logistic.local`."""
-        at = np.asarray(parameters["beta"])
-        return self._answer(
-            logistic.LogisticSettings, logistic.NAME, lambda rows, own: logistic.local(rows, own, at)
-        )
+        return self._at(parameters, task, logistic.LogisticSettings, logistic.NAME, logistic.local)
 
     def poisson_curvature(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.regression.poisson.local`."""
-        at = np.asarray(parameters["beta"])
-        return self._answer(
-            poisson.PoissonSettings, poisson.NAME, lambda rows, own: poisson.local(rows, own, at)
-        )
+        return self._at(parameters, task, poisson.PoissonSettings, poisson.NAME, poisson.local)
 
     def survival(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.survival.kaplan_meier.local`."""
@@ -129,8 +124,30 @@ class TableLearner:
 
     def risk_sets(self, parameters: Parameters, task: Task) -> TaskResult:
         """See `hanse.algorithms.survival.cox.local`."""
-        at = np.asarray(parameters["beta"])
-        return self._answer(cox.CoxSettings, cox.NAME, lambda rows, own: cox.local(rows, own, at))
+        return self._at(parameters, task, cox.CoxSettings, cox.NAME, cox.local)
+
+    def _centred(
+        self,
+        task: Task,
+        schema: type[S],
+        algorithm: str,
+        local: Callable[[Table, S, Floats], tuple[int, Mapping[str, Group]]],
+    ) -> TaskResult:
+        """Answer with sums around the centre that was sent."""
+        centre = np.asarray(task.groups[CENTRE])
+        return self._answer(schema, algorithm, lambda rows, own: local(rows, own, centre))
+
+    def _at(
+        self,
+        parameters: Parameters,
+        task: Task,
+        schema: type[S],
+        algorithm: str,
+        local: Callable[[Table, S, Floats, Floats], tuple[int, Mapping[str, Group]]],
+    ) -> TaskResult:
+        """Answer with sums at the coefficients of inputs around the centre that was sent."""
+        beta, centre = np.asarray(parameters["beta"]), np.asarray(task.groups[CENTRE])
+        return self._answer(schema, algorithm, lambda rows, own: local(rows, own, beta, centre))
 
     def _answer(
         self, schema: type[S], algorithm: str, local: Callable[[Table, S], tuple[int, Mapping[str, Group]]]

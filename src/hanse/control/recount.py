@@ -349,5 +349,7 @@ def _finished(run: Run, event: RunFinished) -> Problems:
         yield "results", "the run ends with other results than were committed"
     if event.model != run.model:
         yield "results", "the run ends with another model than the last that was committed"
-    if run.plan.workflow in BUILT_IN and not run.complete:
+    built_in = BUILT_IN.get(run.plan.workflow)
+    may_end = built_in is None or (built_in.ends_early and bool(run.results))
+    if not may_end and not run.complete:
         yield "results", f"{run.plan.workflow} ends before the last round of the plan"

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from hanse.assembly.simulation import Ran, Simulation, run_in, summarise
+from hanse.assembly.simulation import Ran, Simulation, finished, run_in, summarise
 from hanse.assembly.simulation_results import ResultFolder
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import TaskFailed
@@ -39,8 +39,9 @@ def run_simulation(asked: Asked, output: str | PathLike[str] | None, *, progress
         results = None if output is None else ResultFolder(given_path(output, "output"))
         record = RunRecord()
         with shown_progress(in_turn=True, wanted=progress) as shown:
-            ran = _Recorded(simulation, record, results, shown).run(kept)
-        remarks(simulation, ran)
+            recorded = _Recorded(simulation, record, results, shown)
+            ran = recorded.run(kept)
+        remarks(finished(simulation, ran.outcome), ran, recorded.failed)
         return SimulatedRun(simulation, ran, record, folder)
     except BaseException:  # of a run that ended early nothing is kept but its output
         shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +66,7 @@ class _Recorded:
         self._results = results
         self._shown = shown
         self._latest: Run | None = None
-        self._failed: TaskFailed | None = None
+        self.failed: list[TaskFailed] = []
 
     def run(self, folder: Path) -> Ran:
         """Run to the end.
@@ -93,9 +94,9 @@ class _Recorded:
 
     def _explained(self, error: HanseError) -> HanseError:
         """The error by which a run failed, with the failure of a task that it does not name."""
-        failed = self._failed
-        if failed is None:
+        if not self.failed:
             return error
+        failed = self.failed[-1]
         told = rebuild(
             error.code, f"{error.message.rstrip('.')}; at {failed.site}: {failed.reason}", error.mend
         )
@@ -109,7 +110,7 @@ class _Recorded:
         self._latest = now
         self._record.take(event)
         if isinstance(event, TaskFailed):
-            self._failed = event
+            self.failed.append(event)
         self._shown.take(event)
 
     def _write_early(self, **changes: Any) -> None:

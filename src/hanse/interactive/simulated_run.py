@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import weakref
+from collections.abc import Iterable
 from functools import cached_property
 from html import escape
 from os import PathLike
@@ -17,6 +18,7 @@ from hanse.algorithms.result_tables import tables
 from hanse.assembly.simulation import Ran, Simulation, comparison, finished, save, summarise
 from hanse.control.timeline import figure, in_order
 from hanse.core.plan.plan import Plan
+from hanse.core.run.round_events import TaskFailed
 from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Array, Parameters
 from hanse.errors import ConfigError, PlanError
@@ -227,8 +229,22 @@ def _copied(parameters: Parameters | None) -> dict[str, Array] | None:
     return {name: np.array(array) for name, array in parameters.items() if name != TENSOR}
 
 
-def remarks(simulation: Simulation, ran: Ran) -> None:
-    """Log what the command would warn of after a run."""
+def remarks(simulation: Simulation, ran: Ran, failed: Iterable[TaskFailed]) -> None:
+    """Log what the command would say or warn of in a run, and after it.
+
+    Args:
+        simulation: What was run.
+        ran: What it came to.
+        failed: Tasks that failed, without which the run continued.
+    """
+    said = set[str]()
+    for event in failed:
+        line = f"{event.site} failed, and the run continued without it: {event.reason}"
+        if line not in said:
+            said.add(line)
+            log(line)
+    for warning in summarise(simulation, ran.outcome.run, [])["warnings"]:
+        log(warning)
     for site, error in ran.outcome.failed_ends.items():
         log(f"after the last round, at {site}: {error}")
     if simulation.partition is not None and not ran.outcome.dealt:

@@ -60,6 +60,31 @@ def test_a_column_of_text_is_not_of_numbers() -> None:
         Table({"age": ["old"]}).numbers(["age"])
 
 
+@pytest.mark.parametrize(
+    ("column", "categories", "said"),
+    [
+        ([0, 1], ("0", "1"), "has numbers, and the plan's categories are texts"),
+        (["0", "1"], (0, 1), "has texts, and the plan's categories are numbers"),
+    ],
+)
+def test_texts_are_told_from_numbers(column: list[object], categories: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(TaskError, match=f"'ill' {said}"):
+        Table({"ill": column}).codes(Categories(column="ill", categories=categories))
+
+
+def test_rows_are_not_columns() -> None:
+    with pytest.raises(TaskError, match="a table is given as a list"):
+        Table([{"age": 61}, {"age": 47}])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", object])
+def test_a_column_of_dates_is_not_of_numbers(dtype: str) -> None:
+    dates = pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"])).astype(dtype)
+
+    with pytest.raises(TaskError, match="'when'.* dates"):
+        Table({"when": dates}).numbers(["when"])
+
+
 def test_an_infinity_fails() -> None:
     with pytest.raises(TaskError, match="'age' has a number that is not finite"):
         Table({"age": [np.inf]}).numbers(["age"])

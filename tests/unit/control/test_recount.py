@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.journals import LAST_MODEL, MANIFEST, MODEL, SITES, UPDATE, Author, L
 
 from hanse.control.audit import verify
 from hanse.control.report import AuditReport
+from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.manifest import Manifest
 from hanse.core.run.lifecycle import Finish, Resume, Stop
 from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, RecordAggregate
@@ -60,7 +62,9 @@ def planned(world: World, monkeypatch: pytest.MonkeyPatch) -> Planned:
     return begin
 
 
-def whole_round(author: Author, number: int = 1, loss: float = 0.75) -> None:
+def whole_round(
+    author: Author, number: int = 1, loss: float = 0.75, results: Mapping[str, str] | None = None
+) -> None:
     """A round of `fedavg`: both sites trained alike, budapest has a loss of 1 then, and zurich of 0.5."""
     asked = author.journaled_run.run.model
     author.do(OpenRound(number))
@@ -71,7 +75,7 @@ def whole_round(author: Author, number: int = 1, loss: float = 0.75) -> None:
     author.do(OpenExchange(number, 1, "evaluate", LAST))
     author.answer_task("budapest", num_examples=10, metrics={"loss": 1.0})
     author.answer_task("zurich", num_examples=10, metrics={"loss": 0.5})
-    author.do(Commit(number, LAST, {"loss": loss}))
+    author.do(Commit(number, LAST, {"loss": loss}, results=results or {}))
 
 
 def examined(
@@ -183,6 +187,25 @@ class TestResults:
         (problem,) = examined(author, world, tmp_path)["results"]
 
         assert "fedavg ends before the last round of the plan" in problem
+
+    @pytest.mark.parametrize("results", [{}, {"means": "f" * 64}])
+    def test_a_workflow_that_may_end_early_has_results_by_then(
+        self,
+        planned: Planned,
+        world: World,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        results: dict[str, str],
+    ) -> None:
+        monkeypatch.setitem(BUILT_IN, "fedavg", replace(BUILT_IN["fedavg"], ends_early=True))
+        author = planned(rounds=2)
+        whole_round(author, results=results)
+        author.do(Finish())
+
+        problems = examined(author, world, tmp_path).get("results", [])
+
+        said = [problem for problem in problems if "ends before the last round" in problem]
+        assert bool(said) == (not results)
 
     def test_an_evaluation_that_changes_the_model_is_noticed(
         self, planned: Planned, world: World, tmp_path: Path

@@ -82,7 +82,7 @@ def test_a_table_is_a_mapping_of_columns_without_pandas(monkeypatch: pytest.Monk
 
 
 def test_an_unknown_table_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"no table 'means' of the results\. The tables: summary\.$"):
+    with pytest.raises(ConfigError, match=r"no table 'means' of the results\. The tables: summary"):
         simulate(SUMMARY).table("means")
 
 

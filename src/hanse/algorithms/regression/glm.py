@@ -9,8 +9,9 @@ from pydantic import Field
 
 from hanse.algorithms.base import Keys
 from hanse.algorithms.own_task import OwnTask, own_keys
+from hanse.algorithms.pooled_rows import CENTRE
 from hanse.algorithms.regression.inputs import RegressionSettings, with_ones
-from hanse.algorithms.regression.newton import Curvature, maximise
+from hanse.algorithms.regression.newton import Curvature, Likelihood, maximise
 from hanse.algorithms.table import Floats
 from hanse.core.values.parameters import Array
 from hanse.workflow.federation import Federation
@@ -59,16 +60,31 @@ def penalised(sums: Curvature, beta: Floats, settings: GlmSettings) -> Curvature
     }
 
 
-def fit(federation: Federation, settings: GlmSettings, name: str, task: str) -> None:
+def fit(
+    federation: Federation,
+    settings: GlmSettings,
+    name: str,
+    task: str,
+    separates: Callable[[Curvature], bool] = lambda _: False,
+) -> None:
     """Fit a generalised linear model on the pooled table, one step of Newton's method a round."""
-    maximise(
-        federation,
-        (task, "curvature"),
+    likelihood = Likelihood(
+        task,
+        "curvature",
         name,
-        np.zeros(settings.inputs + settings.intercept),
+        settings.features,
+        settings.intercept,
         lambda sums, beta: penalised(sums, beta, settings),
-        (settings.features, settings.intercept),
+        means if settings.intercept else None,
+        separates=lambda sums: not settings.ridge and separates(sums),
     )
+    maximise(federation, likelihood)
+
+
+def means(sums: Curvature) -> Floats:
+    """Mean of each input, weighted by the variance of the rows, from sums with an intercept."""
+    information = sums["information"]
+    return np.asarray(information[0, 1:] / max(float(information[0, 0]), np.finfo(np.float64).tiny))
 
 
 def glm_keys(name: str, task: str, settings: GlmSettings) -> Keys:
@@ -79,10 +95,11 @@ def glm_keys(name: str, task: str, settings: GlmSettings) -> Keys:
         "gradient": {"float64": [p]},
         "information": {"float64": [p, p]},
     }
-    own = OwnTask(task, {"curvature": shapes}, model=True)
+    sent = {CENTRE: {"float64": [settings.inputs]}}
+    own = OwnTask(task, {"curvature": shapes}, sent=sent, model=True, exchanges=1 + settings.intercept)
     return own_keys(name, settings, [own], rounds=settings.rounds)
 
 
-def design(x: Floats, settings: GlmSettings) -> Floats:
-    """Inputs with the intercept, where the model has one."""
-    return with_ones(x, intercept=settings.intercept)
+def design(x: Floats, settings: GlmSettings, centre: Floats) -> Floats:
+    """Inputs around a centre of shape (inputs,), with the intercept, where the model has one."""
+    return with_ones(x - centre, intercept=settings.intercept)

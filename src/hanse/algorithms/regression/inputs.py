@@ -10,8 +10,8 @@ from pydantic import Field
 from hanse.algorithms.table import Feature, Floats, TableSettings, column_names, input_names
 from hanse.errors import WorkflowError
 
-_LARGEST_CONDITION = 1e12
-"""Of a scaled matrix; beyond it fewer than four digits of a solution would be right."""
+_LARGEST_CONDITION = 1e8
+"""Of a scaled matrix; beyond it fewer than eight digits of a solution would be right."""
 
 
 class RegressionSettings(TableSettings):
@@ -51,12 +51,13 @@ def scaled_inverse(matrix: Floats, features: Sequence[Feature], *, intercept: bo
         WorkflowError: The matrix is not positive definite, or nearly so: an input is constant, or a linear
             combination of others.
     """
-    names = [*(["the intercept"] if intercept else []), *input_names(features)]
+    inputs = [f"the input {name}" for name in input_names(features)]
+    names = ["the intercept", *inputs] if intercept else inputs
     diagonal = np.diagonal(matrix)
     if not (np.isfinite(matrix).all() and (diagonal > 0).all()):
         place = int(np.argmin(np.where(np.isfinite(diagonal), diagonal, -np.inf)))
         raise WorkflowError(
-            f"the input {names[place]} is constant over all sites, or its sums are not finite",
+            f"{names[place]} is constant over all sites, or its sums are not finite",
             mend="Leave it out of `features`.",
         )
     scale = 1 / np.sqrt(diagonal)
@@ -64,7 +65,8 @@ def scaled_inverse(matrix: Floats, features: Sequence[Feature], *, intercept: bo
     if values[0] <= values[-1] / _LARGEST_CONDITION:
         place = int(np.abs(vectors[:, 0]).argmax())
         raise WorkflowError(
-            f"the input {names[place]} is, or nearly is, a linear combination of others",
-            mend="Leave it out of `features`, or give the model a `ridge`.",
+            f"{names[place]} is a linear combination of other inputs, or so nearly one that the coefficients "
+            "would have too few right digits (ill-conditioned)",
+            mend="Leave one of them out of `features`, or give the model a `ridge`.",
         )
     return np.asarray((vectors / values) @ vectors.T * np.outer(scale, scale))

@@ -42,8 +42,16 @@ def poisson(predictor: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
     return y * predictor - mean - factorials, mean, mean
 
 
-def local(table: Table, settings: PoissonSettings, beta: Floats) -> tuple[int, dict[str, Group]]:
+def local(
+    table: Table, settings: PoissonSettings, beta: Floats, centre: Floats
+) -> tuple[int, dict[str, Group]]:
     """The number of rows of one site, and their group `curvature` at coefficients; see `curvature`.
+
+    Args:
+        table: The rows.
+        settings: The plan's.
+        beta: Coefficients of inputs around the centre, with the intercept, shape (inputs + intercept,).
+        centre: What is subtracted from the inputs, shape (inputs,).
 
     Raises:
         TaskError: The outcome is not of counts, or an exposure is not above 0.
@@ -56,7 +64,7 @@ def local(table: Table, settings: PoissonSettings, beta: Floats) -> tuple[int, d
     at_risk = rows.numbers(exposure)[:, 0] if exposure else np.ones(len(y))
     if (at_risk <= 0).any():
         raise TaskError(f"the column {settings.exposure!r} has a number that is not above 0")
-    x = design(rows.inputs(settings.features), settings)
+    x = design(rows.inputs(settings.features), settings, centre)
     return len(rows), {"curvature": curvature(x, y, np.log(at_risk), beta, poisson)}
 
 
@@ -73,8 +81,8 @@ POISSON_REGRESSION = Algorithm(
     name=NAME,
     field="regression",
     paper="Nelder and Wedderburn 1972, doi 10.2307/2344614",
-    travels="The coefficients to the sites; log-likelihood, gradient and information at these, over "
-    "all sites.",
+    travels="The coefficients and means of the inputs to the sites; log-likelihood, gradient and "
+    "information at these, over all sites.",
     sums_suffice=True,
     stays="The rows, and what the model predicts for each.",
     settings=PoissonSettings,

@@ -14,6 +14,8 @@ from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, own_keys
+from hanse.algorithms.pooled_rows import sample, summed
+from hanse.algorithms.statistics.small_counts import SUPPRESS_BELOW, too_few, without
 from hanse.algorithms.table import Categories, Counts, Table, TableSettings, column_names
 from hanse.algorithms.tails import chi_square
 from hanse.core.values.groups import Group
@@ -30,6 +32,7 @@ class ContingencySettings(TableSettings):
     rows: Categories = Field(description="The column whose categories are the table's rows.")
     columns: Categories = Field(description="The column whose categories are the table's columns.")
     by: Categories | None = Field(None, description="A column of categories; one table for each.")
+    suppress_below: int = SUPPRESS_BELOW
 
 
 def local(table: Table, settings: ContingencySettings) -> tuple[int, dict[str, Group]]:
@@ -51,9 +54,16 @@ def solve(counts: Counts, settings: ContingencySettings) -> dict[str, Array]:
 
     Returns:
         `counts`, `expected` (rows, columns), `chi_square`, `degrees_of_freedom`, `p_value`; with `by`, all
-        have an axis of categories before.
+        have an axis of categories before. With `suppress_below`, small counts are NaN, and so is what is
+        `expected` in their table.
     """
     tables = [_tested(table) for table in counts]
+    if settings.suppress_below:
+        few = too_few(counts.reshape(-1), settings.suppress_below).reshape(counts.shape)
+        tables = [
+            without(table, {"counts": hidden, "expected": np.array(hidden.any())})
+            for table, hidden in zip(tables, few, strict=True)
+        ]
     if settings.by is None:
         return {name: np.array(value) for name, value in tables[0].items()}
     return {name: np.array([table[name] for table in tables]) for name in tables[0]}
@@ -79,8 +89,9 @@ def contingency(federation: Federation) -> None:
     """Contingency tables of the pooled table, in one exchange."""
     settings = ContingencySettings.of(federation.options, NAME)
     for round in federation.rounds():
-        counts = round.sum(TASK).groups["counts"]
-        round.commit(results={NAME: solve(np.asarray(counts), settings)})
+        sums = summed(round, TASK)
+        found = solve(np.asarray(sums.groups["counts"]), settings)
+        round.commit(results={NAME: found, f"{NAME}_sample": sample(sums)})
 
 
 def _shape(settings: ContingencySettings) -> list[int]:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.pooled_rows import SITES, check_as_in_state, mean, sample, site_names, summed
 from hanse.algorithms.table import ColumnName, Counts, Floats, Table, TableSettings, grouped_sums
 from hanse.core.values.groups import Group
 from hanse.workflow.federation import Federation
@@ -36,6 +37,19 @@ class KMeansSettings(TableSettings):
     )
     rounds: int = Field(20, ge=1, le=10_000, description="Iterations.")
 
+    @field_validator("centres", mode="before")
+    @classmethod
+    def _not_a_number(cls, value: Any) -> Any:
+        if isinstance(value, int | float):
+            raise ValueError(
+                "are the first centres themselves, not their number: a list of numbers for each, by column, "
+                "such as [[40, 120], [60, 140]]; take them from what is known of the columns, or from "
+                "quantiles"
+            )
+        if isinstance(value, list):  # of a plan file
+            return tuple(tuple(centre) if isinstance(centre, list) else centre for centre in value)
+        return value
+
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
         if any(len(centre) != len(self.columns) for centre in self.centres):
@@ -47,14 +61,14 @@ def local(table: Table, settings: KMeansSettings, centres: Floats) -> tuple[int,
     """Assign the rows of one site to the nearest centres.
 
     Returns:
-        The number of rows, and the group `clusters`: `sums`, shape (k, columns); `counts`, (k,);
-        `inertia`, the sum of squared distances, ().
+        The number of rows, and the group `clusters`: `sums` around the centres, shape (k, columns);
+        `counts`, (k,);        `inertia`, the sum of squared distances, ().
     """
     rows = table.complete(settings.columns, settings.missing)
     values = rows.numbers(settings.columns)
     nearest, distances = _nearest(values, centres)
     clusters = {
-        "sums": grouped_sums(values, nearest, len(centres)),
+        "sums": grouped_sums(values - centres[nearest], nearest, len(centres)),
         "counts": np.bincount(nearest, minlength=len(centres)).astype(np.int64),
         "inertia": np.array(distances.sum()),
     }
@@ -74,27 +88,36 @@ def _nearest(values: Floats, centres: Floats) -> tuple[Counts, Floats]:
 
 def moved(clusters: Mapping[str, Any], centres: Floats) -> Floats:
     """The next centres, from the sums over all sites."""
-    counts = clusters["counts"][:, np.newaxis]
-    return np.asarray(np.where(counts > 0, clusters["sums"] / np.maximum(counts, 1), centres))
+    return mean(clusters["sums"], clusters["counts"][:, np.newaxis], centres)
+
+
+def settled(centres: Floats, before: Floats) -> bool:
+    """Check that no centre has moved by more than rounding."""
+    return bool((np.abs(centres - before) <= 4 * np.spacing(np.abs(before))).all())
 
 
 def kmeans(federation: Federation) -> None:
-    """k-means on the pooled table, one iteration a round; ends to ask once no centre moves."""
+    """k-means on the pooled table, one iteration a round; ends once no centre moves."""
     settings = KMeansSettings.of(federation.options, NAME)
     for round in federation.rounds(first={"centres": np.array(settings.centres)}):
-        if round.state.get("settled", np.zeros(())):
-            round.commit(state=round.state)
-            continue
-        before = round.model["centres"]
-        clusters = arrays(round.sum(TASK), "clusters")
+        if "settled" in round.state:
+            return
+        before = np.asarray(round.model["centres"])
+        sums = summed(round, TASK)
+        check_as_in_state(sums, round.state)
+        clusters = arrays(sums, "clusters")
         centres = moved(clusters, before)
-        round.commit(
-            {"centres": centres},
-            state={"settled": np.array(float(np.array_equal(centres, before)))},
-            results={
-                NAME: {"centres": centres, "counts": clusters["counts"], "inertia": clusters["inertia"]}
-            },
-        )
+        last = settled(centres, before)
+        found = {
+            "centres": centres,
+            "counts": clusters["counts"],
+            "inertia": clusters["inertia"],
+            "converged": np.array(int(last)),
+        }
+        state = {SITES: site_names(sums), **({"settled": np.ones(())} if last else {})}
+        round.commit({"centres": centres}, state=state, results={NAME: found, f"{NAME}_sample": sample(sums)})
+        if last:
+            return
 
 
 def _keys(settings: KMeansSettings) -> Keys:
@@ -113,5 +136,5 @@ KMEANS = Algorithm(
     stays="The rows, and the cluster of each.",
     settings=KMeansSettings,
     keys=_keys,
-    results="`kmeans`: `centres`, `counts`, `inertia`; the centres are the model too",
+    results="`kmeans`: `centres`, `counts`, `inertia`, `converged`; the centres are the model too",
 )

@@ -7,7 +7,8 @@ Each site has an effect y and its variance v. With w = 1 / v (equations 6 to 8 o
     tau2 = max(0, (Q - (k - 1)) / (S(w) - S(w^2) / S(w)))     variance between sites
     w* = 1 / (v + tau2),   mean* = S(w* y) / S(w*),   variance* = 1 / S(w*)
 
-All are sums over the sites, in two exchanges: tau2 is sent in the second. No site's effect is seen.
+All are sums over the sites, in three exchanges: the fixed effect is sent in the second, around which effects
+are taken from then on, so that no digits of Q are lost; tau2 in the third. No site's effect is seen.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.pooled_rows import CENTRE, check_same, sample
 from hanse.algorithms.table import Categories, Feature, Table, TableSettings, column_names
 from hanse.algorithms.tails import chi_square, normal_two_sided
 from hanse.core.values.groups import Group
@@ -96,15 +98,23 @@ def site_effect(table: Table, settings: MetaAnalysisSettings) -> tuple[int, floa
     return len(rows), effect, variance
 
 
-def local(table: Table, settings: MetaAnalysisSettings, tau2: float) -> tuple[int, dict[str, Group]]:
+def local(
+    table: Table, settings: MetaAnalysisSettings, tau2: float, centre: float
+) -> tuple[int, dict[str, Group]]:
     """Compute one site's part of the sums, with the variance between sites as found so far; 0 at first.
+
+    Args:
+        table: The rows.
+        settings: The plan's.
+        tau2: The variance between sites.
+        centre: What is subtracted from the effect; 0 at first.
 
     Returns:
         The number of rows, and the group `weights` of sums, all of shape (): `count` of sites, `w`, `wy`,
         `wyy`, `ww`.
     """
     rows, effect, variance = site_effect(table, settings)
-    w = 1 / (variance + tau2)
+    effect, w = effect - centre, 1 / (variance + tau2)
     sums = {"w": w, "wy": w * effect, "wyy": w * effect**2, "ww": w * w}
     weights = {name: np.array(value, np.float64) for name, value in sums.items()}
     return rows, {"weights": {"count": np.array(1, np.int64), **weights}}
@@ -130,12 +140,13 @@ def between(weights: Mapping[str, Any]) -> tuple[float, float]:
     return q, max(0.0, (q - (k - 1)) / spread)
 
 
-def solve(fixed: Mapping[str, Any], random: Mapping[str, Any]) -> dict[str, Array]:
+def solve(fixed: Mapping[str, Any], random: Mapping[str, Any], centre: float) -> dict[str, Array]:
     """The pooled effects.
 
     Args:
         fixed: Sums over all sites with `tau2` 0.
         random: Sums over all sites with the `tau2` of `between(fixed)`.
+        centre: What the effects of both are around.
 
     Returns:
         `fixed_effect`, `random_effect`, their standard errors `fixed_se` and `random_se`, `z` and `p_value`
@@ -143,9 +154,9 @@ def solve(fixed: Mapping[str, Any], random: Mapping[str, Any]) -> dict[str, Arra
     """
     q, tau2 = between(fixed)
     degrees = int(fixed["count"]) - 1
-    effect, se = float(random["wy"] / random["w"]), math.sqrt(1 / random["w"])
+    effect, se = centre + float(random["wy"] / random["w"]), math.sqrt(1 / random["w"])
     found = {
-        "fixed_effect": float(fixed["wy"] / fixed["w"]),
+        "fixed_effect": centre + float(fixed["wy"] / fixed["w"]),
         "fixed_se": math.sqrt(1 / fixed["w"]),
         "random_effect": effect,
         "random_se": se,
@@ -160,17 +171,17 @@ def solve(fixed: Mapping[str, Any], random: Mapping[str, Any]) -> dict[str, Arra
 
 
 def meta_analysis(federation: Federation) -> None:
-    """Random-effects meta-analysis over the sites, in two exchanges of one round."""
+    """Random-effects meta-analysis over the sites, in three exchanges of one round."""
     for round in federation.rounds():
-        first = round.sum(TASK, groups={"tau2": np.zeros(())})
-        fixed = arrays(first, "weights")
-        second = round.sum(TASK, groups={"tau2": np.array(between(fixed)[1])})
-        if second.sites != first.sites:
-            raise WorkflowError(
-                "other sites answered in the second exchange of the meta-analysis than in the first",
-                mend="Run it again, with the sites that answer.",
-            )
-        round.commit(results={NAME: solve(fixed, arrays(second, "weights"))})
+        first = round.sum(TASK, groups={"tau2": np.zeros(()), CENTRE: np.zeros(())})
+        centre = np.array(arrays(first, "weights")["wy"] / arrays(first, "weights")["w"])
+        second = round.sum(TASK, groups={"tau2": np.zeros(()), CENTRE: centre})
+        check_same(first.sites, second.sites)
+        fixed = arrays(second, "weights")
+        third = round.sum(TASK, groups={"tau2": np.array(between(fixed)[1]), CENTRE: centre})
+        check_same(first.sites, third.sites)
+        found = solve(fixed, arrays(third, "weights"), float(centre))
+        round.commit(results={NAME: found, f"{NAME}_sample": sample(third)})
 
 
 def _log_odds_ratio(cells: Any) -> float:
@@ -179,7 +190,8 @@ def _log_odds_ratio(cells: Any) -> float:
 
 def _keys(settings: MetaAnalysisSettings) -> Keys:
     weights: Keys = {"count": {"int64": []}, **{name: {"float64": []} for name in ("w", "wy", "wyy", "ww")}}
-    task = OwnTask(TASK, {"weights": weights}, sent={"tau2": {"float64": []}}, exchanges=2)
+    sent: Keys = {"tau2": {"float64": []}, CENTRE: {"float64": []}}
+    task = OwnTask(TASK, {"weights": weights}, sent=sent, exchanges=3)
     return own_keys(NAME, settings, [task])
 
 
@@ -187,7 +199,8 @@ META_ANALYSIS = Algorithm(
     name=NAME,
     field="statistics",
     paper="DerSimonian and Laird 1986, doi 10.1016/0197-2456(86)90046-2",
-    travels="The variance between sites to the sites; weights and weighted effects, over all sites.",
+    travels="The fixed effect and the variance between sites to the sites; weights and weighted effects, "
+    "over all sites.",
     sums_suffice=True,
     stays="The rows; the site's own effect.",
     settings=MetaAnalysisSettings,

@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
-from hanse.algorithms.own_task import OwnTask, arrays, own_keys
-from hanse.algorithms.table import Categories, ColumnName, Table, TableSettings, grouped_sums
+from hanse.algorithms.own_task import OwnTask, own_keys
+from hanse.algorithms.pooled_rows import CENTRE, around_means, mean, sample, without_rounding
+from hanse.algorithms.table import Categories, ColumnName, Floats, Table, TableSettings, grouped_sums
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Array
 from hanse.errors import WorkflowError
@@ -36,8 +37,8 @@ class NaiveBayesSettings(TableSettings):
     )
 
 
-def local(table: Table, settings: NaiveBayesSettings) -> tuple[int, dict[str, Group]]:
-    """Sums over the rows of one site by class.
+def local(table: Table, settings: NaiveBayesSettings, centre: Floats) -> tuple[int, dict[str, Group]]:
+    """Sums over the rows of one site by class, around a centre of each, shape (classes, columns).
 
     Returns:
         The number of rows, and the group `classes`: `count`, shape (classes,); `sum` and `squares`,
@@ -45,7 +46,7 @@ def local(table: Table, settings: NaiveBayesSettings) -> tuple[int, dict[str, Gr
     """
     rows = table.complete([*settings.columns, settings.outcome.column], settings.missing)
     codes, number = rows.codes(settings.outcome), len(settings.outcome.categories)
-    values = rows.numbers(settings.columns)
+    values = rows.numbers(settings.columns) - centre[codes]
     classes = {
         "count": np.bincount(codes, minlength=number).astype(np.int64),
         "sum": grouped_sums(values, codes, number),
@@ -54,8 +55,18 @@ def local(table: Table, settings: NaiveBayesSettings) -> tuple[int, dict[str, Gr
     return len(rows), {"classes": classes}
 
 
-def solve(classes: Mapping[str, Any], settings: NaiveBayesSettings) -> dict[str, Array]:
-    """The model, from sums over all sites.
+def first_centre(settings: NaiveBayesSettings) -> Floats:
+    """Numbers that the first sums are around, shape (classes, columns)."""
+    return np.zeros((len(settings.outcome.categories), len(settings.columns)))
+
+
+def means(groups: Mapping[str, Any], centre: Floats) -> Floats:
+    """Means by class, shape (classes, columns), from sums around a centre."""
+    return mean(groups["classes"]["sum"], groups["classes"]["count"][:, np.newaxis], centre)
+
+
+def solve(groups: Mapping[str, Any], settings: NaiveBayesSettings, centre: Floats) -> dict[str, Array]:
+    """The model, from sums over all sites around a centre.
 
     Returns:
         `prior`, shape (classes,); `mean` and `variance`, (classes, columns).
@@ -63,6 +74,7 @@ def solve(classes: Mapping[str, Any], settings: NaiveBayesSettings) -> dict[str,
     Raises:
         WorkflowError: A class has no rows.
     """
+    classes = groups["classes"]
     count = classes["count"]
     if not count.all():
         empty = settings.outcome.categories[int(np.argmin(count))]
@@ -70,36 +82,40 @@ def solve(classes: Mapping[str, Any], settings: NaiveBayesSettings) -> dict[str,
             f"no site has a row of the class {empty!r}", mend="Leave the class out of `outcome: categories`."
         )
     n = count[:, np.newaxis]
-    mean = classes["sum"] / n
-    variance = np.maximum(classes["squares"] / n - mean**2, 0)
-    total = count.sum()
-    overall = classes["squares"].sum(axis=0) / total - (classes["sum"].sum(axis=0) / total) ** 2
+    away = classes["sum"] / n
+    middle = centre + away
+    variance = without_rounding(classes["squares"] / n - away**2, middle)
+    prior = count / count.sum()
+    overall = prior @ (variance + (middle - prior @ middle) ** 2)
     return {
-        "prior": count / total,
-        "mean": mean,
+        "prior": prior,
+        "mean": middle,
         "variance": variance + settings.smoothing * overall.max(),
     }
 
 
 def naive_bayes(federation: Federation) -> None:
-    """Gaussian naive Bayes on the pooled table, in one exchange."""
+    """Gaussian naive Bayes on the pooled table, in two exchanges of one round."""
     settings = NaiveBayesSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        classes = arrays(round.sum(TASK), "classes")
-        round.commit(results={NAME: solve(classes, settings)})
+        sums, centre = around_means(round, TASK, first_centre(settings), means)
+        found = solve(sums.groups, settings, centre)
+        round.commit(results={NAME: found, f"{NAME}_sample": sample(sums)})
 
 
 def _keys(settings: NaiveBayesSettings) -> Keys:
     k, p = len(settings.outcome.categories), len(settings.columns)
     classes = {"count": {"int64": [k]}, "sum": {"float64": [k, p]}, "squares": {"float64": [k, p]}}
-    return own_keys(NAME, settings, [OwnTask(TASK, {"classes": classes})])
+    sent = {CENTRE: {"float64": [k, p]}}
+    return own_keys(NAME, settings, [OwnTask(TASK, {"classes": classes}, sent=sent, exchanges=2)])
 
 
 NAIVE_BAYES = Algorithm(
     name=NAME,
     field="statistics",
     paper="Chan, Golub and LeVeque 1983, doi 10.1080/00031305.1983.10483115",
-    travels="Numbers of rows, sums and sums of squares by class, over all sites.",
+    travels="Means by class to the sites; numbers of rows, sums and sums of squares by class, over all "
+    "sites.",
     sums_suffice=True,
     stays="The rows.",
     settings=NaiveBayesSettings,

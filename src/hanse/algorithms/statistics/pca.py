@@ -7,15 +7,16 @@ The components are the eigenvectors of the covariance of all rows, in the order 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
-from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.own_task import OwnTask, own_keys
+from hanse.algorithms.pooled_rows import CENTRE, around_means, mean, sample
 from hanse.algorithms.statistics.moments import mean_and_covariance, moment_shapes, moments
-from hanse.algorithms.table import ColumnName, Table, TableSettings
+from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Array
 from hanse.errors import WorkflowError
@@ -32,14 +33,30 @@ class PcaSettings(TableSettings):
     components: int | None = Field(None, ge=1, description="How many components; unset: all.")
     scale: bool = Field(False, description="Whether each column is divided by its standard deviation.")
 
+    @model_validator(mode="after")
+    def _there(self) -> Self:
+        if self.components is not None and self.components > len(self.columns):
+            raise ValueError(f"there are at most as many `components` as `columns`: {len(self.columns)}")
+        return self
 
-def local(table: Table, settings: PcaSettings) -> tuple[int, dict[str, Group]]:
-    """Moments of the rows of one site; see `moments`."""
-    return moments(table, settings.columns, settings)
+
+def local(table: Table, settings: PcaSettings, centre: Floats) -> tuple[int, dict[str, Group]]:
+    """Moments of the rows of one site around a centre; see `moments`."""
+    return moments(table, settings.columns, settings, centre)
 
 
-def solve(group: Mapping[str, Any], settings: PcaSettings) -> dict[str, Array]:
-    """Principal components, from moments over all sites.
+def first_centre(settings: PcaSettings) -> Floats:
+    """Numbers that the first sums are around, shape (columns,)."""
+    return np.zeros(len(settings.columns))
+
+
+def means(groups: Mapping[str, Any], centre: Floats) -> Floats:
+    """Means of the pooled columns, shape (columns,), from sums around a centre."""
+    return mean(groups["moments"]["sum"], groups["moments"]["count"], centre)
+
+
+def solve(groups: Mapping[str, Any], settings: PcaSettings, centre: Floats) -> dict[str, Array]:
+    """Principal components, from moments over all sites around a centre.
 
     Returns:
         `mean` and `scale`, shape (columns,); `components`, (components, columns), each of length 1;
@@ -48,10 +65,11 @@ def solve(group: Mapping[str, Any], settings: PcaSettings) -> dict[str, Array]:
     Raises:
         WorkflowError: There are fewer than two rows, or a column that is to be scaled is constant.
     """
+    group = groups["moments"]
     if group["count"] < 2:
         raise WorkflowError("principal components need at least two rows")
-    mean, covariance = mean_and_covariance(group)
-    scale = np.ones(len(mean))
+    middle, covariance = mean_and_covariance(group, centre)
+    scale = np.ones(len(middle))
     if settings.scale:
         scale = np.sqrt(np.maximum(np.diagonal(covariance), 0))
         if not scale.all():
@@ -64,7 +82,7 @@ def solve(group: Mapping[str, Any], settings: PcaSettings) -> dict[str, Array]:
     kept = slice(settings.components)
     total = variance.sum()
     return {
-        "mean": mean,
+        "mean": middle,
         "scale": scale,
         "components": components[kept],
         "variance": variance[kept],
@@ -73,22 +91,25 @@ def solve(group: Mapping[str, Any], settings: PcaSettings) -> dict[str, Array]:
 
 
 def pca(federation: Federation) -> None:
-    """Principal components of the pooled table, in one exchange."""
+    """Principal components of the pooled table, in two exchanges of one round."""
     settings = PcaSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        group = arrays(round.sum(TASK), "moments")
-        round.commit(results={NAME: solve(group, settings)})
+        sums, centre = around_means(round, TASK, first_centre(settings), means)
+        found = solve(sums.groups, settings, centre)
+        round.commit(results={NAME: found, f"{NAME}_sample": sample(sums)})
 
 
 def _keys(settings: PcaSettings) -> Keys:
-    return own_keys(NAME, settings, [OwnTask(TASK, {"moments": moment_shapes(settings.columns)})])
+    sent = {CENTRE: {"float64": [len(settings.columns)]}}
+    shapes = {"moments": moment_shapes(settings.columns)}
+    return own_keys(NAME, settings, [OwnTask(TASK, shapes, sent=sent, exchanges=2)])
 
 
 PCA = Algorithm(
     name=NAME,
     field="statistics",
     paper="Hotelling 1933, doi 10.1037/h0071325",
-    travels="Number of rows, sums and sums of products, over all sites.",
+    travels="Means to the sites; number of rows, sums and sums of products, over all sites.",
     sums_suffice=True,
     stays="The rows, and their places along the components.",
     settings=PcaSettings,

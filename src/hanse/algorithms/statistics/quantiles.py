@@ -3,7 +3,8 @@
 The quantile q of n values is the ceil(q n)-th smallest (the inverse of the empirical distribution function;
 NumPy's `inverted_cdf`). Each round counts the values in bins of the interval that has it, and the bin that
 has it is the next interval: after r rounds the interval is (highest - lowest) / bins^r wide, and the
-quantile is at most half of that away from the middle that is given.
+quantile is at most half of that away from the middle that is given. With `missing: leave_out` each column's
+are of the rows that have its value.
 
 In the first round the bins follow from the plan alone. In later rounds the aggregator's workflow chooses
 them, by the answers before: a plan with `refinements: 1` has fixed bins only.
@@ -20,8 +21,17 @@ from pydantic import Field, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.pooled_rows import SITES, check_as_in_state, sample, site_names, summed
 from hanse.algorithms.statistics.summary import bin_edges
-from hanse.algorithms.table import Categories, ColumnName, Floats, Table, TableSettings, column_names
+from hanse.algorithms.table import (
+    Categories,
+    ColumnName,
+    Floats,
+    Table,
+    TableSettings,
+    column_names,
+    grouped_sums,
+)
 from hanse.core.values.groups import Group
 from hanse.core.values.parameters import Array
 from hanse.errors import WorkflowError
@@ -84,25 +94,25 @@ def local(table: Table, settings: QuantileSettings, intervals: Floats) -> tuple[
         intervals: Each above its lower and up to its upper end, shape (categories, columns, quantiles, 2).
 
     Returns:
-        The number of rows, and the group `located`: `count`, shape (categories,); `below`, how many values
-        are at most the lower end, (categories, columns, quantiles); `inside`, (categories, columns,
-        quantiles, bins).
+        The number of rows, and the group `located`: `count`, shape (categories, columns); `below`,
+        how many values are at most the lower end, (categories, columns, quantiles); `inside`, (categories,
+        columns, quantiles, bins).
     """
     by = [settings.by] if settings.by else []
-    rows = table.complete([*settings.columns, *column_names(by)], settings.missing)
+    rows = table.complete(column_names(by), settings.missing, partly=settings.columns)
     codes = rows.codes(settings.by) if settings.by else np.zeros(len(rows), np.int64)
-    values = rows.numbers(settings.columns)
+    values, there = rows.partial_numbers(settings.columns)
     inside = np.zeros((*settings.shape, settings.bins), np.int64)
     below = np.zeros(settings.shape, np.int64)
     for place in np.ndindex(settings.shape):
         low, high = intervals[place]
         edges = bin_edges(low, high, settings.bins)
-        chosen = values[codes == place[0], place[1]]
+        chosen = values[(codes == place[0]) & there[:, place[1]], place[1]]
         bins = np.searchsorted(edges, chosen, side="left")  # edge < value <= next edge
         counts = np.bincount(bins, minlength=settings.bins + 2)
         below[place], inside[place] = counts[0], counts[1:-1]
-    count = np.bincount(codes, minlength=settings.shape[0]).astype(np.int64)
-    return len(rows), {"located": {"count": count, "below": below, "inside": inside}}
+    count = grouped_sums(there.astype(np.float64), codes, settings.shape[0]).astype(np.int64)
+    return int(there.any(axis=1).sum()), {"located": {"count": count, "below": below, "inside": inside}}
 
 
 def refined(located: Mapping[str, Any], settings: QuantileSettings, intervals: Floats) -> Floats:
@@ -118,10 +128,12 @@ def refined(located: Mapping[str, Any], settings: QuantileSettings, intervals: F
     """
     found = np.empty_like(intervals)
     for place in np.ndindex(settings.shape):
-        count, below = int(located["count"][place[0]]), located["below"][place]
+        count, below = int(located["count"][place[:2]]), located["below"][place]
         quantile, column = settings.quantiles[place[2]], settings.columns[place[1]]
         if not count:
-            raise WorkflowError("no site has rows to take quantiles of, or none of a category")
+            raise WorkflowError(
+                f"no row of any site has a value in the column {column!r}, or none of a category"
+            )
         # As it is written: 0.1 of 30 values is the third, though 0.1 * 30 is more than 3.
         rank = max(math.ceil(round(quantile * count, 9)), 1)
         upto = below + np.cumsum(located["inside"][place])
@@ -153,15 +165,17 @@ def quantiles(federation: Federation) -> None:
     settings = QuantileSettings.of(federation.options, NAME)
     for round in federation.rounds():
         intervals = np.asarray(round.state.get("intervals", first_intervals(settings)))
-        located = arrays(round.sum(TASK, groups={"intervals": intervals}), "located")
-        intervals = refined(located, settings, intervals)
-        round.commit(state={"intervals": intervals}, results={NAME: results(intervals, settings)})
+        sums = summed(round, TASK, groups={"intervals": intervals})
+        check_as_in_state(sums, round.state)
+        intervals = refined(arrays(sums, "located"), settings, intervals)
+        found = {NAME: results(intervals, settings), f"{NAME}_sample": sample(sums)}
+        round.commit(state={"intervals": intervals, SITES: site_names(sums)}, results=found)
 
 
 def _keys(settings: QuantileSettings) -> Keys:
     shape = list(settings.shape)
     located = {
-        "count": {"int64": shape[:1]},
+        "count": {"int64": shape[:2]},
         "below": {"int64": shape},
         "inside": {"int64": [*shape, settings.bins]},
     }

@@ -17,7 +17,7 @@ from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.evaluation.scores import metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
-from hanse.algorithms.own_task import arrays
+from hanse.algorithms.pooled_rows import CENTRE, around_means, mean, sample, without_rounding
 from hanse.algorithms.table import ColumnName, Floats, Table, TableSettings
 from hanse.core.values.groups import Group
 from hanse.errors import WorkflowError
@@ -36,14 +36,14 @@ class StandardiseSettings(TableSettings):
     )
 
 
-def local(table: Table, settings: StandardiseSettings) -> tuple[int, dict[str, Group]]:
-    """Sums over the rows of one site.
+def local(table: Table, settings: StandardiseSettings, centre: Floats) -> tuple[int, dict[str, Group]]:
+    """Sums over the rows of one site, around a centre of shape (columns,).
 
     Returns:
         The number of rows, and the group `columns`: `count`, shape (); `sum` and `squares`, (columns,).
     """
     rows = table.complete(settings.columns, settings.missing)
-    values = rows.numbers(settings.columns)
+    values = rows.numbers(settings.columns) - centre
     sums = {
         "count": np.array(len(rows), np.int64),
         "sum": values.sum(axis=0),
@@ -52,20 +52,32 @@ def local(table: Table, settings: StandardiseSettings) -> tuple[int, dict[str, G
     return len(rows), {"columns": sums}
 
 
-def solve(columns: Mapping[str, Any]) -> dict[str, Floats]:
-    """The scaler, from sums over all sites: `mean` and `sd`, shape (columns,); 1 for a constant column.
+def first_centre(settings: StandardiseSettings) -> Floats:
+    """Numbers that the first sums are around, shape (columns,)."""
+    return np.zeros(len(settings.columns))
+
+
+def means(groups: Mapping[str, Any], centre: Floats) -> Floats:
+    """Means of the pooled columns, shape (columns,), from sums around a centre."""
+    return mean(groups["columns"]["sum"], groups["columns"]["count"], centre)
+
+
+def solve(groups: Mapping[str, Any], centre: Floats) -> dict[str, Floats]:
+    """The scaler, from sums over all sites around a centre: `mean` and `sd`, shape (columns,).
+
+    The standard deviation of a constant column is given as 1.
 
     Raises:
         WorkflowError: There are no rows.
     """
+    columns = groups["columns"]
     if not columns["count"]:
         raise WorkflowError("no site has rows to standardise")
     n = float(columns["count"])
-    mean = columns["sum"] / n
-    variance = columns["squares"] / n - mean**2
-    # What is left of a constant column is the rounding of its squares.
-    constant = variance <= 1e-14 * columns["squares"] / n
-    return {"mean": mean, "sd": np.where(constant, 1.0, np.sqrt(np.maximum(variance, 0)))}
+    away = columns["sum"] / n
+    middle = centre + away
+    sd = np.sqrt(without_rounding(columns["squares"] / n - away**2, middle))
+    return {"mean": middle, "sd": np.where(sd > 0, sd, 1.0)}
 
 
 def standardised(x: Floats, scaler: Mapping[str, Any]) -> Floats:
@@ -75,15 +87,19 @@ def standardised(x: Floats, scaler: Mapping[str, Any]) -> Floats:
 
 def standardise_then_train(federation: Federation) -> None:
     """Standardisation once, at the beginning of the first round; federated averaging in all rounds."""
+    settings = StandardiseSettings.of(federation.options, NAME)
     optimizer = server_optimizer(federation.plan.aggregation)
     for round in federation.rounds():
         # In one round with the training, so that each round has what `keep_best` and `early_stop` look at.
-        known = federation.results.get(SCALER)
-        sent = {SCALER: known or solve(arrays(round.sum(TASK), "columns"))}
+        found: dict[str, Group] = {}
+        if SCALER not in federation.results:
+            sums, centre = around_means(round, TASK, first_centre(settings), means)
+            found = {SCALER: solve(sums.groups, centre), f"{SCALER}_sample": sample(sums)}
+        sent = {SCALER: federation.results.get(SCALER) or found[SCALER]}
         update = round.sum("train", groups=sent)
         model, state = stepped(round, delta_of(update, NAME), optimizer)
         metrics = {**metrics_of(round.plan, update), **scores(round, model, sent)}
-        round.commit(model, metrics, state, results={} if known else sent)
+        round.commit(model, metrics, state, results=found)
 
 
 def _keys(settings: StandardiseSettings) -> Keys:
@@ -93,9 +109,13 @@ def _keys(settings: StandardiseSettings) -> Keys:
     return {
         "workflow": NAME,
         "options": {NAME: settings.model_dump(mode="json", exclude={"aggregated_by"})},
-        "groups": {"columns": sums, SCALER: {"mean": {"float64": [p]}, "sd": {"float64": [p]}}},
+        "groups": {
+            "columns": sums,
+            CENTRE: {"float64": [p]},
+            SCALER: {"mean": {"float64": [p]}, "sd": {"float64": [p]}},
+        },
         "tasks": {
-            TASK: {"receives": [], "discloses": discloses},
+            TASK: {"receives": [CENTRE], "discloses": discloses, "exchanges": 2},
             "train": {"receives": ["model", SCALER]},
         },
     }
@@ -105,8 +125,8 @@ STANDARDISE = Algorithm(
     name=NAME,
     field="statistics",
     paper="McMahan et al. 2017, arXiv 1602.05629, after a round of sums",
-    travels="Number of rows, sums and sums of squares, over all sites; then as FedAvg, and mean and "
-    "standard deviation to the sites.",
+    travels="Means to the sites; number of rows, sums and sums of squares, over all sites; then as FedAvg, "
+    "and mean and standard deviation to the sites.",
     sums_suffice=True,
     stays="The rows.",
     settings=StandardiseSettings,

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
+from hanse.algorithms.pooled_rows import sample, summed
 from hanse.algorithms.survival.counts import CurveSettings, at_risk, local_counts, survival_shapes
 from hanse.algorithms.table import Counts, Floats, Table
 from hanse.core.values.groups import Group
@@ -45,11 +46,15 @@ def solve(survival: Mapping[str, Any], settings: KaplanMeierSettings) -> dict[st
 
     Returns:
         `times`, shape (times,); `survival`, `lower`, `upper`, `at_risk`, `events`, (times,); with `by`, all
-        but the times have an axis of categories before. Limits are NaN where the curve is 1 or 0.
+        but the times have an axis of categories before. Limits are NaN where the curve is 1 or 0. With
+        `grouped`, rows that left within an interval count half in `at_risk`.
+
+    Raises:
+        WorkflowError: No row is at risk.
     """
-    events, n = survival["events"], at_risk(survival["leaving"])
+    events, n = survival["events"], np.asarray(at_risk(survival))
     with np.errstate(divide="ignore", invalid="ignore"):
-        curve = np.cumprod(1 - events / np.maximum(n, 1), axis=1)
+        curve = np.cumprod(1 - events / np.where(n > 0, n, 1), axis=1)
         greenwood = np.cumsum(
             np.where(events > 0, events / (n * (n - events).astype(np.float64)), 0.0), axis=1
         )
@@ -74,8 +79,9 @@ def kaplan_meier(federation: Federation) -> None:
     """Survival curves of the pooled table, in one exchange."""
     settings = KaplanMeierSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        survival = arrays(round.sum(TASK), "survival")
-        round.commit(results={NAME: solve(survival, settings)})
+        sums = summed(round, TASK)
+        found = solve(arrays(sums, "survival"), settings)
+        round.commit(results={NAME: found, f"{NAME}_sample": sample(sums, grouped=settings.grouped)})
 
 
 def _keys(settings: KaplanMeierSettings) -> Keys:

@@ -16,6 +16,7 @@ from pydantic import model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys, split
+from hanse.algorithms.pooled_rows import sample, summed
 from hanse.algorithms.survival.counts import CurveSettings, at_risk, local_counts, survival_shapes
 from hanse.algorithms.table import Table
 from hanse.algorithms.tails import chi_square
@@ -51,10 +52,10 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
         `p_value`, ().
 
     Raises:
-        WorkflowError: Fewer than two categories have rows at risk, there are no events, or all rows have
-            theirs at one time.
+        WorkflowError: No row is at risk, fewer than two categories have rows at risk, there are no events, or
+            all rows have theirs at one time.
     """
-    events, n_by = survival["events"].astype(np.float64), at_risk(survival["leaving"]).astype(np.float64)
+    events, n_by = survival["events"].astype(np.float64), at_risk(survival).astype(np.float64)
     d, n = events.sum(axis=0), n_by.sum(axis=0)
     used = n > 0
     shares = n_by[:, used] / n[used]
@@ -84,10 +85,13 @@ def solve(survival: Mapping[str, Any]) -> dict[str, Array]:
 
 def log_rank(federation: Federation) -> None:
     """Log-rank test of the pooled table, in one exchange."""
+    settings = LogRankSettings.of(federation.options, NAME)
     for round in federation.rounds():
-        found = solve(arrays(round.sum(TASK), "survival"))
+        sums = summed(round, TASK)
+        found = solve(arrays(sums, "survival"))
         test = ("chi_square", "degrees_of_freedom", "p_value")
-        round.commit(results=split(NAME, found, test=test))
+        told = sample(sums, grouped=settings.grouped)
+        round.commit(results={**split(NAME, found, test=test), f"{NAME}_sample": told})
 
 
 def _keys(settings: LogRankSettings) -> Keys:

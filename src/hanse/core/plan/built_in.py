@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hanse.core.plan.aggregation import Aggregation
+from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.groups import GroupSpec
 from hanse.core.plan.tasks import TaskPlan
 
@@ -53,6 +54,8 @@ class BuiltIn:
         prefixes: What stands before the names of a task's metrics where they are committed, by task.
         numbers: What the numbers of a group are that sites send, for the people who judge a plan, by group.
         single: Groups with numbers that may be of a single person.
+        all_sites: Whether it computes from the rows of all sites, so that a cohort of some does not do.
+        ends_early: Whether it may end before the last round of the plan.
     """
 
     says: str
@@ -66,10 +69,17 @@ class BuiltIn:
     prefixes: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     single: tuple[str, ...] = ()
+    all_sites: bool = False
+    ends_early: bool = False
 
 
 def unfit(
-    workflow: str, tasks: Mapping[str, TaskPlan], aggregation: Aggregation, *, has_model: bool
+    workflow: str,
+    tasks: Mapping[str, TaskPlan],
+    aggregation: Aggregation,
+    cohort: Cohort,
+    *,
+    has_model: bool,
 ) -> Iterator[str]:
     """List what a plan lacks of the needs of its built-in workflow, or says to no effect, a sentence each.
 
@@ -77,6 +87,7 @@ def unfit(
         workflow: A name of `BUILT_IN`.
         tasks: The plan's tasks.
         aggregation: The plan's `aggregation`.
+        cohort: The plan's `cohort`.
         has_model: Whether the plan has an `initial_model`.
     """
     needs = BUILT_IN[workflow]
@@ -97,6 +108,11 @@ def unfit(
                         f"workflow {workflow} needs `{name}` to disclose the group `{group}`, combined over "
                         "the sites"
                     )
+    if needs.all_sites and cohort.fraction < 1:
+        yield (
+            f"workflow {workflow} computes from the rows of all sites, and `cohort: {{fraction: "
+            f"{cohort.fraction:g}}}` asks some of them: leave out `fraction`"
+        )
     if not needs.averages and aggregation != Aggregation():
         yield f"workflow {workflow} takes no mean of updates: leave out `aggregation`"
     if not needs.optimises and aggregation.server_optimizer is not None:
@@ -123,10 +139,25 @@ def _foreign_rules(workflow: str, tasks: Mapping[str, TaskPlan]) -> Iterator[str
                 )
 
 
-def _sums(says: str, task: str, numbers: Mapping[str, str], *, single: tuple[str, ...] = ()) -> BuiltIn:
+def _sums(
+    says: str,
+    task: str,
+    numbers: Mapping[str, str],
+    *,
+    single: tuple[str, ...] = (),
+    ends_early: bool = False,
+) -> BuiltIn:
     """A workflow that asks one task for sums over the sites; the first group it cannot do without."""
-    needs = TaskNeeds(groups=(next(iter(numbers)),))
-    return BuiltIn(says, {task: needs}, averages=False, numbers=numbers, single=single)
+    needs = {task: TaskNeeds(groups=(next(iter(numbers)),))}
+    return BuiltIn(
+        says,
+        needs,
+        averages=False,
+        numbers=numbers,
+        single=single,
+        all_sites=True,
+        ends_early=ends_early,
+    )
 
 
 def committed_metrics(
@@ -248,6 +279,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         "model.",
         {"measure": TaskNeeds(groups=("columns",)), "train": TaskNeeds(_ANY)},
         numbers={"columns": "the number of rows, and sums and sums of squares of the columns"},
+        all_sites=True,
     ),
     "pca": _sums(
         "it computes principal components of all rows.",
@@ -259,6 +291,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         "assign",
         {"clusters": "numbers of rows by nearest centre, and sums of the columns over these rows"},
         single=("clusters",),
+        ends_early=True,
     ),
     "naive_bayes": _sums(
         "it computes means and variances of all rows by class.",
@@ -280,11 +313,13 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it fits a logistic model to all rows, whose coefficients it sends in each round.",
         "logistic_curvature",
         {"curvature": _CURVATURE},
+        ends_early=True,
     ),
     "poisson_regression": _sums(
         "it fits a Poisson model to all rows, whose coefficients it sends in each round.",
         "poisson_curvature",
         {"curvature": _CURVATURE},
+        ends_early=True,
     ),
     "kaplan_meier": _sums(
         "it counts events and rows at risk by time.",
@@ -303,6 +338,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         "risk_sets",
         {"risk": "numbers of events by time, and sums of the inputs over the rows at risk then"},
         single=("risk",),
+        ends_early=True,
     ),
 }
 """Workflows by the names that a plan gives them."""

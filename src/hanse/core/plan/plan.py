@@ -286,7 +286,7 @@ class Plan(PlanSection):
 
     def _check_built_in(self) -> None:
         has_model = self.first_model == "file"
-        for problem in unfit(self.workflow, self.tasks, self.aggregation, has_model=has_model):
+        for problem in unfit(self.workflow, self.tasks, self.aggregation, self.cohort, has_model=has_model):
             raise ValueError(problem)
         measured = committed_metrics(self.workflow, self.tasks, self.group_specs)
         for key, goal in (("keep_best", self.keep_best), ("early_stop", self.early_stop)):

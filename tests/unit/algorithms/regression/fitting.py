@@ -20,7 +20,7 @@ def fitted(curvature_at: Callable[[Any], Any], size: int, features: Any, *, inte
             beta, state = half(state)
             continue
         inverse = scaled_inverse(curvature["information"], features, intercept=intercept)
-        beta, state = step(beta, curvature, inverse)
-        if state["converged"]:
+        beta, state, last = step(beta, curvature, inverse)
+        if last:
             return wald(beta, inverse), number, float(curvature["log_likelihood"])
     raise AssertionError("Newton's method has not ended")

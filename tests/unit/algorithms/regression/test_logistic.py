@@ -23,7 +23,9 @@ def fit(**changes: Any) -> Any:
     settings = LogisticSettings.model_validate(given | changes)
 
     def curvature_at(beta: Any) -> Any:
-        sums = total(heart(), lambda table: local(table, settings, beta))["curvature"]
+        sums = total(heart(), lambda table: local(table, settings, beta, np.zeros(settings.inputs)))[
+            "curvature"
+        ]
         return penalised(sums, beta, settings)
 
     size = settings.inputs + settings.intercept
@@ -66,7 +68,9 @@ def test_large_predictors_do_not_overflow() -> None:
         {"outcome": ILL, "features": ["chol"], "aggregated_by": "aggregator"}
     )
 
-    sums = total(heart(), lambda table: local(table, settings, np.array([0.0, 1e6])))["curvature"]
+    sums = total(heart(), lambda table: local(table, settings, np.array([0.0, 1e6]), np.zeros(1)))[
+        "curvature"
+    ]
 
     assert all(np.isfinite(value).all() for value in sums.values())
 

@@ -20,7 +20,9 @@ def fit(sites: Any, **given: Any) -> Any:
     settings = PoissonSettings.model_validate({**given, "aggregated_by": "aggregator"})
 
     def curvature_at(beta: Any) -> Any:
-        sums = total(sites, lambda table: local(table, settings, beta))["curvature"]
+        sums = total(sites, lambda table: local(table, settings, beta, np.zeros(settings.inputs)))[
+            "curvature"
+        ]
         return penalised(sums, beta, settings)
 
     return fitted(curvature_at, settings.inputs + 1, settings.features, intercept=True)
@@ -67,11 +69,11 @@ def test_an_outcome_that_is_not_of_counts_fails(column: list[float]) -> None:
     settings = PoissonSettings(outcome="y", features=("x",), aggregated_by="aggregator")
 
     with pytest.raises(TaskError, match="'y' is not of counts"):
-        local(Table({"y": column, "x": [1, 2]}), settings, np.zeros(2))
+        local(Table({"y": column, "x": [1, 2]}), settings, np.zeros(2), np.zeros(1))
 
 
 def test_an_exposure_of_nothing_fails() -> None:
     settings = PoissonSettings(outcome="y", features=("x",), exposure="t", aggregated_by="aggregator")
 
     with pytest.raises(TaskError, match="'t' has a number that is not above 0"):
-        local(Table({"y": [1, 2], "x": [1, 2], "t": [1, 0]}), settings, np.zeros(2))
+        local(Table({"y": [1, 2], "x": [1, 2], "t": [1, 0]}), settings, np.zeros(2), np.zeros(1))

@@ -55,3 +55,8 @@ def test_many_rows_are_assigned_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
 def test_centres_of_another_length_than_the_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="a number for each of the `columns`"):
         KMeansSettings(columns=("a", "b"), centres=((0.0,),), aggregated_by="aggregator")
+
+
+def test_a_number_of_centres_is_refused_with_how_to_begin() -> None:
+    with pytest.raises(ValueError, match="are the first centres themselves, not their number"):
+        KMeansSettings.model_validate({"columns": ["a"], "centres": 3, "aggregated_by": "aggregator"})

@@ -32,12 +32,32 @@ def settings(kind: dict[str, Any]) -> MetaAnalysisSettings:
     return MetaAnalysisSettings.model_validate({**kind, "aggregated_by": "aggregator"})
 
 
+def combined(sites: Any, chosen: MetaAnalysisSettings) -> Any:
+    def weights(tau2: float, centre: float) -> Any:
+        return total(sites, lambda table: local(table, chosen, tau2, centre))["weights"]
+
+    first = weights(0.0, 0.0)
+    centre = float(first["wy"] / first["w"])
+    fixed = weights(0.0, centre)
+    return solve(fixed, weights(between(fixed)[1], centre), centre)
+
+
+def test_large_effects_lose_no_digits_of_their_differences() -> None:
+    random = np.random.default_rng(1)
+    near = {site: {"age": np.round(random.normal(place, 3, 50), 3)} for place, site in enumerate("abcd")}
+    far = {site: {"age": columns["age"] + 1e6} for site, columns in near.items()}
+    chosen = settings(KINDS[0])
+
+    ours, theirs = combined(far, chosen), combined(near, chosen)
+
+    np.testing.assert_allclose(ours["q"], theirs["q"], rtol=1e-6)
+    np.testing.assert_allclose(ours["random_effect"] - 1e6, theirs["random_effect"], rtol=1e-8)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind["effect"])
 def test_effects_are_pooled_as_by_dersimonian_and_laird(kind: dict[str, Any]) -> None:
     chosen = settings(kind)
-    fixed = total(heart(), lambda table: local(table, chosen, 0.0))["weights"]
-    tau2 = between(fixed)[1]
-    found = solve(fixed, total(heart(), lambda table: local(table, chosen, tau2))["weights"])
+    found = combined(heart(), chosen)
 
     _, effects, variances = zip(
         *(site_effect(Table(columns), chosen) for columns in heart().values()), strict=True
@@ -78,7 +98,7 @@ def test_a_site_that_has_all_of_the_weight_is_refused() -> None:
     chosen = settings({"effect": "mean", "outcome": "age"})
 
     with pytest.raises(WorkflowError, match="one site has all of the weight"):
-        between(total(sites, lambda table: local(table, chosen, 0.0))["weights"])
+        between(total(sites, lambda table: local(table, chosen, 0.0, 0.0))["weights"])
 
 
 def test_a_site_whose_outcome_is_constant_fails() -> None:
@@ -87,7 +107,7 @@ def test_a_site_whose_outcome_is_constant_fails() -> None:
 
 
 def test_one_site_is_refused() -> None:
-    _, groups = local(Table({"age": [5, 6]}), settings({"effect": "mean", "outcome": "age"}), 0.0)
+    _, groups = local(Table({"age": [5, 6]}), settings({"effect": "mean", "outcome": "age"}), 0.0, 0.0)
 
     with pytest.raises(WorkflowError, match="at least two sites"):
         between(groups["weights"])  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
-from tests.tables import heart, pooled, total
+from tests.tables import heart, pooled, solved
 
-from hanse.algorithms.statistics.pca import PcaSettings, local, solve
+from hanse.algorithms.statistics import pca
+from hanse.algorithms.statistics.pca import PcaSettings
 from hanse.errors import WorkflowError
 
 COLUMNS = ("age", "trestbps", "chol", "thalach", "oldpeak")
@@ -18,7 +19,7 @@ COLUMNS = ("age", "trestbps", "chol", "thalach", "oldpeak")
 
 def found(**changes: Any) -> Any:
     settings = PcaSettings.model_validate({"columns": COLUMNS, "aggregated_by": "aggregator"} | changes)
-    return solve(total(heart(), lambda table: local(table, settings))["moments"], settings)
+    return solved(heart(), pca, settings)
 
 
 def rows() -> Any:
@@ -58,4 +59,22 @@ def test_a_constant_column_cannot_be_scaled() -> None:
     sites = {"x": {"a": np.array([1.0, 2.0, 4.0]), "b": np.zeros(3)}}
 
     with pytest.raises(WorkflowError, match="the column 'b' is constant"):
-        solve(total(sites, lambda table: local(table, settings))["moments"], settings)
+        solved(sites, pca, settings)
+
+
+def test_more_components_than_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most as many `components` as `columns`: 5"):
+        found(components=7)
+
+
+def test_large_means_lose_no_digits() -> None:
+    random = np.random.default_rng(1)
+    near = {site: {"t": random.normal(0, 3, 50), "u": random.normal(0, 1, 50)} for site in "ab"}
+    far = {site: {"t": 1.7e9 + columns["t"], "u": columns["u"]} for site, columns in near.items()}
+    settings = PcaSettings(columns=("t", "u"), aggregated_by="aggregator")
+
+    ours = solved(far, pca, settings)
+
+    rows = {site: {"t": columns["t"] - 1.7e9, "u": columns["u"]} for site, columns in far.items()}
+    table = np.stack([pooled(rows)[name] for name in ("t", "u")], axis=1)
+    np.testing.assert_allclose(ours["variance"], np.linalg.eigvalsh(np.cov(table.T))[::-1], rtol=1e-8)

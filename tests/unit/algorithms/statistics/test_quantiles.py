@@ -59,6 +59,17 @@ def test_each_category_has_quantiles_of_its_own() -> None:
             ).all()
 
 
+def test_each_column_is_of_the_rows_that_have_its_value() -> None:
+    data = {"t": np.array([1.0, np.nan, 3.0, 8.0]), "u": np.array([1.0, 2.0, np.nan, 3.0])}
+    chosen = settings(ranges={"t": (0, 10), "u": (0, 10)}, quantiles=[0.5, 1.0], missing="leave_out")
+
+    at = first_intervals(chosen)
+    intervals = refined(total({"a": data}, lambda table: local(table, chosen, at))["located"], chosen, at)
+
+    found = results(intervals, chosen)
+    assert (np.abs(found["value"] - [[3, 8], [2, 3]]) <= found["bound"]).all()
+
+
 def test_a_value_at_the_lower_end_of_the_range_is_found() -> None:
     # A serum cholesterol of 0 stands for one that was not measured; a tenth of the patients and more have it.
     found = located(settings(bins=32), 6)
@@ -75,7 +86,7 @@ def test_a_quantile_outside_of_the_range_is_refused() -> None:
 
 def test_no_rows_are_refused() -> None:
     chosen = settings()
-    empty = {"count": [0], "below": np.zeros((1, 3, 5)), "inside": np.zeros((1, 3, 5, 64))}
+    empty = {"count": np.zeros((1, 3)), "below": np.zeros((1, 3, 5)), "inside": np.zeros((1, 3, 5, 64))}
 
-    with pytest.raises(WorkflowError, match="no site has rows"):
+    with pytest.raises(WorkflowError, match="no row of any site has a value in the column 'age'"):
         refined(empty, chosen, first_intervals(chosen))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
-from tests.tables import heart, pooled, total
+from tests.tables import around_means, heart, pooled
 from tests.unit.algorithms.runs import AGGREGATE, SITES, close, examples, rows, run
 
-from hanse.algorithms.statistics.standardise import StandardiseSettings, local, solve, standardised
+from hanse.algorithms.statistics import standardise
+from hanse.algorithms.statistics.standardise import StandardiseSettings, solve, standardised
 from hanse.core.plan.plan import Plan
 from hanse.core.run.round_events import RoundCommitted
 
@@ -55,7 +56,8 @@ def test_the_scaler_is_that_of_the_pooled_rows() -> None:
     names = ("age", "chol", "oldpeak")
     settings = StandardiseSettings(columns=names, aggregated_by="aggregator")
 
-    scaler = solve(total(heart(), lambda table: local(table, settings))["columns"])
+    sums, centre = around_means(heart(), standardise, settings)
+    scaler = solve(sums, centre)
 
     data = pooled(heart())
     theirs = StandardScaler().fit(np.stack([data[name] for name in names], axis=1))
@@ -101,7 +103,8 @@ def test_a_constant_column_is_not_divided() -> None:
     settings = StandardiseSettings(columns=("a",), aggregated_by="aggregator")
     sites = {"x": {"a": np.full(7, 0.1)}, "y": {"a": np.full(6, 0.1)}}
 
-    scaler = solve(total(sites, lambda table: local(table, settings))["columns"])
+    sums, centre = around_means(sites, standardise, settings)
+    scaler = solve(sums, centre)
 
     assert scaler["sd"].tolist() == [1.0]
     assert standardised(np.full((2, 1), 0.1), scaler) == pytest.approx(0)

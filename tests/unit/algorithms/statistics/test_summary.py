@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.tables import heart, pooled, total
+from tests.tables import heart, pooled, solved
 
-from hanse.algorithms.statistics.summary import SummarySettings, local, solve
-from hanse.algorithms.table import Table
+from hanse.algorithms.statistics import summary
+from hanse.algorithms.statistics.summary import SummarySettings
+from hanse.errors import WorkflowError
 
 COLUMNS = ("age", "chol", "oldpeak")
 
@@ -22,7 +23,7 @@ def settings(**changes: Any) -> SummarySettings:
 
 def found(**changes: Any) -> Any:
     chosen = settings(**changes)
-    return solve(total(heart(), lambda table: local(table, chosen)), chosen)
+    return solved(heart(), summary, chosen)
 
 
 def frame() -> pd.DataFrame:
@@ -65,21 +66,52 @@ def test_histograms_are_those_of_the_pooled_rows_with_both_ends_of_the_range() -
         assert statistics["above"][place] == (data[name] > high).sum()
 
 
-def test_an_origin_saves_the_variance_of_large_numbers() -> None:
-    values = 1e9 + np.arange(6.0)
-    sites = {"a": {"t": values[:3]}, "b": {"t": values[3:]}}
-    near = SummarySettings(columns=("t",), origin={"t": 1e9}, aggregated_by="aggregator")
+@pytest.mark.parametrize(("mean", "sd"), [(1.7e9, 3), (1e6, 1), (-1e12, 0.5)])
+def test_large_means_lose_no_digits(mean: float, sd: float) -> None:
+    random = np.random.default_rng(1)
+    sites = {site: {"t": mean + random.normal(0, sd, 50), "u": random.normal(size=50)} for site in "ab"}
+    chosen = settings(columns=["t", "u"], correlation=True)
 
-    statistics = solve(total(sites, lambda table: local(table, near)), near)
+    statistics = solved(sites, summary, chosen)
 
-    assert statistics["variance"].tolist() == [3.5]
-    assert statistics["mean"].tolist() == [1e9 + 2.5]
+    data = pd.DataFrame(pooled(sites)) - [mean, 0]  # exact: the numbers are near each other
+    np.testing.assert_allclose(statistics["variance"], data.var(), rtol=1e-8)
+    np.testing.assert_allclose(statistics["correlation"], data.corr(), rtol=1e-8)
+
+
+def test_a_constant_column_has_no_variance() -> None:
+    sites = {"a": {"t": np.full(7, 0.1)}, "b": {"t": np.full(6, 0.1)}}
+
+    assert solved(sites, summary, settings(columns=["t"]))["variance"].tolist() == [0.0]
+
+
+def test_each_column_is_of_the_rows_that_have_its_value() -> None:
+    sites = {
+        "a": {"t": np.array([1.0, np.nan, 3.0]), "u": np.array([1.0, 2.0, 4.0])},
+        "b": {"t": np.array([np.nan, 8.0]), "u": np.array([np.nan, 3.0])},
+    }
+
+    chosen = settings(columns=["t", "u"], missing="leave_out", ranges={"t": [0, 10]}, bins=2)
+    statistics = solved(sites, summary, chosen)
+
+    described = pd.DataFrame(pooled(sites)).describe()
+    assert statistics["count"].tolist() == described.loc["count"].tolist()
+    np.testing.assert_allclose(statistics["mean"], described.loc["mean"])
+    np.testing.assert_allclose(statistics["sd"], described.loc["std"])
+    assert statistics["histogram"].tolist() == [[2, 1]]
+
+
+def test_a_column_without_a_value_at_any_site_is_refused() -> None:
+    sites = {"a": {"t": np.array([np.nan]), "u": np.array([1.0])}}
+
+    with pytest.raises(WorkflowError, match="no row of any site has a value in the column 't'"):
+        solved(sites, summary, settings(columns=["t", "u"], missing="leave_out"))
 
 
 def test_a_variance_of_one_row_is_not_defined() -> None:
     one = SummarySettings(columns=("t",), aggregated_by="aggregator")
 
-    statistics = solve(local(Table({"t": [4.0]}), one)[1], one)
+    statistics = solved({"a": {"t": np.array([4.0])}}, summary, one)
 
     assert np.isnan(statistics["variance"]).all()
     assert statistics["mean"].tolist() == [4.0]

@@ -81,7 +81,7 @@ def test_rows_are_not_columns() -> None:
 def test_a_column_of_dates_is_not_of_numbers(dtype: str) -> None:
     dates = pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"])).astype(dtype)
 
-    with pytest.raises(TaskError, match="'when'.* dates"):
+    with pytest.raises(TaskError, match=r"'when'.* dates"):
         Table({"when": dates}).numbers(["when"])
 
 

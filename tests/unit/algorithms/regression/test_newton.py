@@ -42,5 +42,5 @@ def test_a_likelihood_without_a_maximum_is_refused(name: str, outcome: Any) -> N
     sites = {site: {"x": rows["x"], "y": outcome(rows["x"])} for site, rows in SITES.items()}
     categories = {"outcome": {"column": "y", "categories": [0, 1]}} if name.startswith("log") else {}
 
-    with pytest.raises(hanse.HanseError, match="has no largest likelihood|no maximum|has not converged"):
+    with pytest.raises(hanse.HanseError, match=r"has no largest likelihood|no maximum|has not converged"):
         fitted(name, sites, rounds=60, **categories)

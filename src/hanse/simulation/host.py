@@ -121,7 +121,7 @@ class SimulationHost:
             if self.run.phase is Phase.RUNNING:
                 self._record(Fail(error.code, one_line(str(error))))
             raise
-        self._record(Finish())
+        self._execute(Finish())
         return self.run
 
     @property

@@ -38,6 +38,8 @@ from hanse.errors import WorkflowError
 from hanse.workflow.federation import Federation
 
 NAME = "summary"
+_BLOCK = 1 << 20
+"""Products that are held at a time."""
 TASK = "summarise"
 
 
@@ -88,17 +90,31 @@ def local(table: Table, settings: SummarySettings, centre: Floats) -> tuple[int,
     number = _categories(settings)
     numbers, there = rows.partial_numbers(settings.columns)
     values = np.where(there, numbers - centre[codes], 0.0)
-    products = values[:, :, np.newaxis] * values[:, np.newaxis, :] if settings.correlation else values**2
+    if settings.correlation:
+        products = _grouped_products(values, codes, number)
+    else:
+        products = grouped_sums(values**2, codes, number)
     groups: dict[str, Group] = {
         "moments": {
             "count": grouped_sums(there.astype(np.float64), codes, number).astype(np.int64),
             "sum": grouped_sums(values, codes, number),
-            "products": grouped_sums(products, codes, number),
+            "products": products,
         }
     }
     if settings.ranges:
         groups["histogram"] = _histograms(numbers, there, codes, settings)
     return int(there.any(axis=1).sum()), groups
+
+
+def _grouped_products(values: Floats, codes: Counts, number: int) -> Floats:
+    """Sums of products of columns by category, shape (categories, columns, columns); some rows at a time."""
+    products = np.zeros((number, values.shape[1], values.shape[1]))
+    step = max(1, _BLOCK // max(values.shape[1], 1) ** 2)
+    for begin in range(0, len(values), step):
+        some = values[begin : begin + step]
+        outer = some[:, :, np.newaxis] * some[:, np.newaxis, :]
+        products += grouped_sums(outer, codes[begin : begin + step], number)
+    return products
 
 
 def _histograms(
@@ -119,7 +135,9 @@ def _histograms(
 
 def bin_edges(low: float, high: float, bins: int) -> Floats:
     """Edges of bins of equal width, shape (bins + 1,); the first and the last are exact."""
-    edges = low + (high - low) * (np.arange(bins + 1) / bins)
+    shares = np.arange(bins + 1) / bins
+    # Halved first: the difference of two large numbers may have no float64.
+    edges = low + 2 * ((high / 2 - low / 2) * shares)
     edges[-1] = high
     return np.asarray(edges, np.float64)
 
@@ -204,7 +222,9 @@ def _variances(
     places = np.arange(variance.shape[1])
     covariance[:, places, places] = variance
     sd = np.sqrt(variance)
-    correlation = covariance / (sd[:, :, np.newaxis] * sd[:, np.newaxis, :])
+    # Of a column that does not vary it is not defined; what is left of its covariances is rounding.
+    varying = np.where(sd > 0, sd, np.nan)
+    correlation = covariance / (varying[:, :, np.newaxis] * varying[:, np.newaxis, :])
     return {"variance": variance, "sd": sd, "covariance": covariance, "correlation": correlation}
 
 

@@ -62,7 +62,8 @@ def overlaps(
     """Find the earlier rosters beside which a new one has to wait for a person.
 
     Args:
-        signers: Of the new roster. At review, those that are known.
+        signers: Of the new roster, all of them. Where some are not known yet, as at a review, the question
+            has to wait for the roster: a name says nothing about the key.
         earlier: All rosters that this site ever accepted for the same data. Each has this site in it, and
             so each overlaps the new one.
         agreed: What persons here have permitted.

@@ -124,11 +124,16 @@ def real_words(
     step = math.ldexp(max(abs(low), abs(high)), -bits)
     # The clip is the last thing before rounding, in the precision of the rounding: bfloat16 and rotations
     # in float32 exceed the bound by a little, and n of these would be beyond what the sum may be.
-    scaled = np.clip(numbers, low, high) * weight / step
+    scaled = np.clip(numbers, low, high, out=numbers)
+    if weight != 1.0:
+        scaled *= weight
+    scaled /= step
     below = np.floor(scaled)
     drawn = np.frombuffer(randomness(_BYTES_A_NUMBER * numbers.size), "<u4").reshape(numbers.shape)
-    up = drawn < np.floor((scaled - below) * 2.0**32)
-    return wrapped(below.astype(np.int64) + up, ring)
+    scaled -= below
+    scaled *= 2.0**32
+    below += drawn < np.floor(scaled, out=scaled)
+    return wrapped(below.astype(np.int64), ring)
 
 
 def whole_words(values: Array, low: int, high: int, *, ring: Ring) -> Words:

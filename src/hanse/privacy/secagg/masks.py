@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -18,7 +17,9 @@ LARGEST_VECTOR = 1 << 34
 """Bytes of a vector, at most: the bound on AES in counter mode grows with it."""
 
 _COUNTERS_A_BLOCK = BLOCK_BYTES // 16
-_ZEROS = bytes(BLOCK_BYTES)
+_ZEROS = memoryview(bytes(BLOCK_BYTES))
+_SLACK = 15
+"""Bytes that the cipher wants behind what it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,17 @@ def stream(key: bytes, block: int, size: int) -> bytes:
     Raises:
         ValueError: The block is too long, or beyond the largest vector.
     """
+    out = bytearray(size + _SLACK)
+    stream_into(out, key, block, size)
+    return bytes(out[:size])
+
+
+def stream_into(out: bytearray, key: bytes, block: int, size: int) -> None:
+    """Write what `stream` gives into a buffer of at least 15 bytes more, which is several times faster."""
     if not 0 <= size <= BLOCK_BYTES or not 0 <= block < LARGEST_VECTOR // BLOCK_BYTES:
         raise ValueError(f"block {block} of {size} bytes is outside of what one key masks")
     counter = (_COUNTERS_A_BLOCK * block).to_bytes(16, "big")
-    encryptor = Cipher(algorithms.AES128(key), modes.CTR(counter)).encryptor()
-    return encryptor.update(memoryview(_ZEROS)[:size])
+    Cipher(algorithms.AES128(key), modes.CTR(counter)).encryptor().update_into(_ZEROS[:size], out)
 
 
 def mask_block(words: Words, block: int, keys: Sequence[MaskKey]) -> Words:
@@ -68,9 +75,11 @@ def mask_block(words: Words, block: int, keys: Sequence[MaskKey]) -> Words:
     """
     if not keys:
         raise ValueError("without a key for a peer nothing is masked")
-    masked = np.array(words)
+    masked, size = np.array(words), words.nbytes
+    out = bytearray(size + _SLACK)
+    mask: Words = np.frombuffer(out, words.dtype, count=len(words))
     for key in keys:
-        mask: Any = np.frombuffer(stream(key.key, block, words.nbytes), words.dtype)
+        stream_into(out, key.key, block, size)
         if key.sign > 0:
             np.add(masked, mask, out=masked)
         else:

@@ -6,7 +6,7 @@ import itertools
 import math
 import tracemalloc
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -88,6 +88,15 @@ def test_a_mask_looks_like_coins() -> None:
     assert np.all(np.abs(ones.astype(np.int64) - 50_000) < 5 * math.sqrt(25_000))
 
 
+def writes(table: Mapping[bytes, int]) -> Callable[[bytearray, bytes, int, int], None]:
+    """A stream of one word, which is as a table says."""
+
+    def write(out: bytearray, key: bytes, block: int, size: int) -> None:
+        out[:size] = words(table[key] * QUARTER).tobytes()
+
+    return write
+
+
 class Enumerated:
     """A cell of a, b, c and d whose streams are each possible word in turn.
 
@@ -123,9 +132,7 @@ class Enumerated:
         seen: Counter[tuple[int, ...]] = Counter()
         for drawn in itertools.product(range(4), repeat=len(self.unknown)):
             table = self.known | dict(zip(self.unknown, drawn, strict=True))
-            monkeypatch.setattr(
-                masks, "stream", lambda key, block, size, table=table: words(table[key] * QUARTER).tobytes()
-            )
+            monkeypatch.setattr(masks, "stream_into", writes(table))
             seen[
                 tuple(
                     int(mask_block(words(q[n] * QUARTER), 0, self.keys[n])[0]) // QUARTER for n in self.honest

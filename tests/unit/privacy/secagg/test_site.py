@@ -184,6 +184,17 @@ def test_the_masked_vector_of_an_attempt_that_is_over_is_not_released() -> None:
     assert not a.state.history.masked
 
 
+def test_the_masked_vector_of_an_earlier_roster_does_not_count_for_a_later_one() -> None:
+    cell = sites("abcd")
+    a = cell[0]
+    a.keys([other.ready() for other in cell])
+    earlier = a.state.masking.rho if a.state.masking else ""
+    a.keys([other.ready(2) for other in cell])
+
+    assert a.take(MaskWritten(earlier, Y, a.state.plan.commitment)) == ()
+    assert a.state.phase is SumPhase.ROSTERED
+
+
 def test_the_masked_vector_of_another_q_is_neither_recorded_nor_sent() -> None:
     a, _ = accepted()
 

@@ -102,6 +102,24 @@ def test_metrics_are_weighed_as_the_update_is() -> None:
     assert got.metrics["loss"] == pytest.approx(2.5, abs=1e-6)
 
 
+def test_totals_and_plain_means_beside_a_weighted_mean_are_not_weighed() -> None:
+    stated = {"@sum": "total", "@mean": "mean", "w": "weighted_mean"}
+    value = {name: np.array([0.5]) for name in stated}
+    made = layout(
+        tensors={
+            n: DeclaredTensor(specs(value)[n], r, Range(-1.0, 1.0), n == "w") for n, r in stated.items()
+        },
+        examples=Examples(1, 1000),
+    )
+    got = opened(made, [Result(value, {}, n) for n in (100, 200, 300, 400)]).tensors
+
+    assert {name: round(float(np.asarray(got[name])[0]), 6) for name in stated} == {
+        "@sum": 2.0,
+        "@mean": 0.5,
+        "w": 0.5,
+    }
+
+
 def test_an_optional_metric_is_the_mean_of_the_sites_that_gave_it() -> None:
     made = layout(metrics={"auc": Range(0, 1, optional=True)})
     got = opened(made, [Result({}, {"auc": value}) for value in (0.5, None, 0.75, None)])

@@ -9,6 +9,7 @@ HanseError
 │   └── DisclosureError    something undeclared was about to leave a site
 ├── RunError               a command or event that the run's phase forbids
 │   ├── LateResultError    a result came after its exchange had closed
+│   ├── AttemptError       a READY for an attempt that is over or has another one: take the next number
 │   ├── QuorumError        too few sites answered
 │   └── WorkflowError      the plan's workflow failed or is not deterministic
 ├── UpdateError            an update is unusable: shape, dtype, NaN, truncated
@@ -105,6 +106,15 @@ class LateResultError(RunError):
     """A result came after its exchange had closed."""
 
     code = "late"
+
+
+class AttemptError(RunError):
+    """A READY for an attempt at a sum that is over, or for which the site has sent another one.
+
+    The site takes the number after the highest that it has used.
+    """
+
+    code = "attempt"
 
 
 class QuorumError(RunError):

@@ -40,6 +40,8 @@ from hanse.core.values.groups import flattened
 from hanse.core.values.roster import RosterProof, check_place
 from hanse.core.values.safe_text import is_safe, last_lines, outgoing_line
 from hanse.core.values.schema import Strict
+from hanse.core.values.statements import Body
+from hanse.core.values.sums.ready import read_ready
 from hanse.core.values.update import Aggregate, Update
 from hanse.errors import ConfigError, HanseError, TrustError
 from hanse.pki import certificates, enrolment, enrolment_file, key_statements, keys, signing_key
@@ -315,6 +317,17 @@ def place(data: bytes) -> None:
     """A site's place in a roster, which the aggregator may have made up."""
     with suppress(TrustError):
         check_place(decode(RosterProof, data), "0" * 64, "a", "1" * 64)
+
+
+class _Stated(Strict):
+    body: Body
+
+
+def ready(data: bytes) -> None:
+    """The body of a READY of another site; what is read has one form."""
+    body = decode(_Stated, data).body
+    if read_ready(body).model_dump() != body:
+        raise AssertionError("a READY was read that says something else")
 
 
 def key(data: bytes) -> None:

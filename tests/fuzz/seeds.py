@@ -12,6 +12,7 @@ from tests.fuzz.forms import pack_frames, unpack_lines
 from tests.fuzz.readers import model
 from tests.fuzz.target import json_bytes
 from tests.fuzz.world import things
+from tests.masked_sums import sites
 from tests.parties import signing_key
 from tests.unit.core.run.runs import MODEL, Driver
 
@@ -33,6 +34,11 @@ KEPT_0_1 = Path(__file__).parents[1] / "upgrades" / "0.1"
 
 def statements() -> Sequence[bytes]:
     return [json_bytes({"statement": stated}) for stated in (things().answer, things().outcome)]
+
+
+def readys() -> Sequence[bytes]:
+    site = sites("abcd")[0]
+    return [json_bytes({"body": site.ready(attempt).body}) for attempt in (1, 16)]
 
 
 def tensor_files() -> Sequence[bytes]:

@@ -93,6 +93,7 @@ _OTHERS = (
     ),
     Target("enrolment-file", readers.request, lambda: [things().request.encode()]),
     Target("roster-place", readers.place, lambda: [b'{"place":1,"size":3,"path":[]}'], JSON),
+    Target("sum-ready", readers.ready, seeds.readys, JSON),
     Target("signers", readers.signers, seeds.signers),
     Target("key-pem", readers.key, lambda: [things().key_pem]),
     Target("worker-report", readers.reports, seeds.report_frames, forms.FRAMES),

@@ -1,0 +1,1 @@
+"""Values of masked sums, as they are stated and recorded."""

@@ -1,0 +1,1 @@
+"""Privacy of what sites disclose."""

@@ -1,0 +1,92 @@
+"""Masks: a stream of words for each pair of members, added by one and subtracted by the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from hanse.privacy.secagg.grid import Words
+
+BLOCK_BYTES = 1 << 20
+"""Bytes of a block of words; each has its own counters, so that blocks can be masked in any order."""
+
+LARGEST_VECTOR = 1 << 34
+"""Bytes of a vector, at most: the bound on AES in counter mode grows with it."""
+
+_COUNTERS_A_BLOCK = BLOCK_BYTES // 16
+_ZEROS = memoryview(bytes(BLOCK_BYTES))
+_SLACK = 15
+"""Bytes that the cipher wants behind what it writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskKey:
+    """Key of one pair of members for one attempt.
+
+    Attributes:
+        key: 16 bytes, of AES-128.
+        sign: 1 where this member adds the stream, -1 where it subtracts it.
+    """
+
+    key: bytes = field(repr=False)
+    sign: int
+
+
+def stream(key: bytes, block: int, size: int) -> bytes:
+    """One block of the pseudorandom stream of a pair.
+
+    Args:
+        key: 16 bytes.
+        block: Number of the block, from 0.
+        size: Bytes of it, at most `BLOCK_BYTES`.
+
+    Raises:
+        ValueError: The block is too long, or beyond the largest vector.
+    """
+    out = bytearray(size + _SLACK)
+    stream_into(out, key, block, size)
+    return bytes(out[:size])
+
+
+def stream_into(out: bytearray, key: bytes, block: int, size: int) -> None:
+    """Write what `stream` gives into a buffer of at least 15 bytes more, which is several times faster."""
+    if not 0 <= size <= BLOCK_BYTES or not 0 <= block < LARGEST_VECTOR // BLOCK_BYTES:
+        raise ValueError(f"block {block} of {size} bytes is outside of what one key masks")
+    counter = (_COUNTERS_A_BLOCK * block).to_bytes(16, "big")
+    Cipher(algorithms.AES128(key), modes.CTR(counter)).encryptor().update_into(_ZEROS[:size], out)
+
+
+def mask_block(words: Words, block: int, keys: Sequence[MaskKey]) -> Words:
+    """Mask one block of a vector; memory of two blocks.
+
+    Args:
+        words: The block, flat, `<u4` or `<u8`, all of `BLOCK_BYTES` but for the vector's last.
+        block: Number of the block, from 0.
+        keys: One for each peer.
+
+    Returns:
+        A new block of the same size and dtype.
+
+    Raises:
+        ValueError: See `stream`; or there is no key, so that the words would leave as they are.
+    """
+    if not keys:
+        raise ValueError("without a key for a peer nothing is masked")
+    masked, size = np.array(words), words.nbytes
+    out = bytearray(size + _SLACK)
+    mask: Words = np.frombuffer(out, words.dtype, count=len(words))
+    for key in keys:
+        stream_into(out, key.key, block, size)
+        if key.sign > 0:
+            np.add(masked, mask, out=masked)
+        else:
+            np.subtract(masked, mask, out=masked)
+    return masked
+
+
+def add_block(total: Words, words: Words) -> None:
+    """Add one member's block to the total of a cell, in place, modulo the ring."""
+    np.add(total, words, out=total)

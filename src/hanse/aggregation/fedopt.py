@@ -28,8 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.aggregation.base import ServerOptimizer
-from hanse.core.plan.aggregation import UNTRAINED
-from hanse.core.values.parameters import Array, Parameters, add, is_floating, personal_names
+from hanse.core.values.parameters import UNTRAINED, Array, Parameters, add, is_floating, personal_names
 from hanse.errors import UpdateError
 
 Step = tuple[dict[str, Array], dict[str, Array]]

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hanse.core.plan.aggregation import UNTRAINED
 from hanse.core.values.groups import Groups
-from hanse.core.values.parameters import Parameters, is_floating, personal_names
+from hanse.core.values.parameters import UNTRAINED, Parameters, is_floating, personal_names
 from hanse.core.values.update import Task, TaskResult
 from hanse.core.values.wording import named
 from hanse.errors import TaskError

@@ -74,4 +74,4 @@ def test_one_round_and_one_number_are_said_in_the_singular() -> None:
     text = told("summary", columns=["age"])
 
     assert "\n  1 round, with all sites, at least 3.\n" in text
-    assert "moments: count 1 whole number, " in text
+    assert "moments: count 1 x 1 whole number, " in text

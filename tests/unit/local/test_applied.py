@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hanse.core.plan.aggregation import UNTRAINED
-from hanse.core.values.parameters import Array, Parameters
+from hanse.core.values.parameters import UNTRAINED, Array, Parameters
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task, TaskResult
 from hanse.errors import TaskError

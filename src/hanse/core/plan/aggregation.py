@@ -23,11 +23,9 @@ from hanse.core.plan.robust_rules import (
     Weights,
 )
 from hanse.core.plan.section import PlanSection, new_since
+from hanse.core.values.parameters import UNTRAINED
 from hanse.core.values.schema import Pattern
 from hanse.core.values.wording import named
-
-UNTRAINED = ("*running_mean", "*running_var", "*batch_stats*", "*moving_mean", "*moving_variance")
-"""Running statistics of batch normalisation, by the names that torch, Flax and Keras give them."""
 
 
 class ServerOptimizer(PlanSection):

@@ -27,6 +27,9 @@ from hanse.core.values.wording import named
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, Array]
 
+UNTRAINED = ("*running_mean", "*running_var", "*batch_stats*", "*moving_mean", "*moving_variance")
+"""Running statistics of batch normalisation, by the names that torch, Flax and Keras give them."""
+
 MAX_TENSORS = 100_000
 """Most tensors one set of parameters may have; bounds what a header can cost."""
 

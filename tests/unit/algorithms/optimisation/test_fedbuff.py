@@ -7,8 +7,8 @@ import pytest
 from tests.unit.workflow.hosts import AGGREGATE, INDIVIDUAL, ScriptedHost, plan
 
 from hanse.algorithms.optimisation.fedbuff import FEDBUFF, FedBuffSettings, fedbuff, step
-from hanse.core.plan.aggregation import UNTRAINED
 from hanse.core.plan.exchange_limits import may_stream
+from hanse.core.values.parameters import UNTRAINED
 from hanse.core.values.update import Update
 from hanse.errors import WorkflowError
 from hanse.workflow.federation import Federation

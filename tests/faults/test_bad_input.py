@@ -105,8 +105,8 @@ class TestOutcomes:
             ({}, UpdateError, "is not here"),
             ({"round_number": 2}, ProtocolError, "answered train of round 2, but exchange 2"),
             ({"task": "evaluate"}, ProtocolError, "answered evaluate of round 1, but exchange 2"),
-            ({"model": "0" * 64}, ProtocolError, "another run, plan or model"),
-            ({"plan_digest": "0" * 64}, ProtocolError, "another run, plan or model"),
+            ({"model": "0" * 64}, ProtocolError, "another run, plan, model or groups"),
+            ({"plan_digest": "0" * 64}, ProtocolError, "another run, plan, model or groups"),
             (
                 {"exchange": 1, "round_number": 0, "task": INITIALISE},
                 LateResultError,

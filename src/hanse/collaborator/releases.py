@@ -19,10 +19,9 @@ from hanse.core.values.wording import format_time
 from hanse.wire.messages.sites import RunWork, TaskOutcome, UpdateFile
 from hanse.wire.tensors import read_specs
 
-_TASK = {"run_id", "plan_digest", "exchange", "round_number", "task", "model", "roster"} | {
-    "groups",
-    "settings",
-    "cells",
+_TASK = {
+    *("run_id", "plan_digest", "exchange", "round_number", "task", "model", "roster"),
+    *("groups", "settings", "cells"),
 }
 
 

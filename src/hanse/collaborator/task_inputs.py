@@ -17,7 +17,7 @@ from hanse.core.plan.asked_inputs import problem_of_ask
 from hanse.core.plan.group_tensors import Received, problem_of_received, received_bytes
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
-from hanse.core.values.groups import MARK
+from hanse.core.values.groups import foreign_tensor
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import TensorSpec
 from hanse.core.values.wording import named
@@ -146,6 +146,5 @@ def check_group_file(name: str, place: Path) -> None:
     Raises:
         PolicyError: Names the tensor.
     """
-    for tensor in read_specs(place):
-        if tensor.removeprefix(MARK).partition("/")[0] != name or not tensor.startswith(MARK):
-            raise PolicyError(f"the file of the group {name!r} has a tensor {tensor[:80]!a}")
+    if (tensor := foreign_tensor(name, read_specs(place))) is not None:
+        raise PolicyError(f"the file of the group {name!r} has a tensor {tensor[:80]!a}")

@@ -273,7 +273,8 @@ class TaskRun:
         return None if update is None else update.file
 
 
-_TOLD = {"outcome", "num_examples", "metrics", "update", "reason", "log_tail", "journal", "roster"} | {
-    "counted"
+_TOLD = {
+    *("outcome", "num_examples", "metrics", "update", "reason", "log_tail"),
+    *("journal", "roster", "counted"),
 }
 """What an outcome says beside which task it is about."""

@@ -245,10 +245,9 @@ def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: in
         return 0
     if exchange.task == INITIALISE:
         return max_blob
-    most = HEADER_SLACK + group_bytes(
-        run.plan, exchange.task, 0 if exchange.model is None else size_of(exchange.model.digest)
-    )
-    if disclosure.update != "none" and exchange.model is not None:
-        most += size_of(exchange.model.digest)
+    model_bytes = 0 if exchange.model is None else size_of(exchange.model.digest)
+    most = HEADER_SLACK + group_bytes(run.plan, exchange.task, model_bytes)
+    if disclosure.update != "none":
+        most += model_bytes
     # Noise does not compress, and each tensor adds a scale or two: far less than this.
     return most + most // 4 if run.plan.compression.upload else most

@@ -222,8 +222,7 @@ class CallHandler:
     def _inputs(self, call: ExchangeCall, model: ModelRef | None) -> AskInputs:
         """Take in what the sites receive beside the model, and hold it against the plan."""
         groups = {name: self._workspace.take(file) for name, file in sorted(call.groups.items())}
-        if groups:
-            check_groups(self._run.plan, call.task, model, groups, self._blobs)
+        check_groups(self._run.plan, call.task, model, groups, self._blobs)
         return AskInputs(groups, call.settings, call.cells)
 
     def _ask_with(self, named: WorkerModel) -> ModelRef:

@@ -101,6 +101,12 @@ def contents_in_words(names: Iterable[str], size: int) -> str:
     return f"{'a file' if only else 'an update'} of {size:,} bytes{known}"
 
 
+def foreign_tensor(group: str, tensors: Iterable[str]) -> str | None:
+    """Name of the first tensor of a file that is not of the group that it should hold; None for none."""
+    whole, prefix = tensor_name(group), tensor_name(group, "")
+    return next((name for name in tensors if name != whole and not name.startswith(prefix)), None)
+
+
 def tensor_name(group: str, array: str | None = None) -> str:
     """Name of a group's tensor in a file."""
     return f"{MARK}{group}" if array is None else f"{MARK}{group}/{array}"

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from tests.deterministic.service_fixture import forget_fixture
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,9 @@ def the_dead_leave_files_open() -> Iterator[None]:
             gc.collect()
     finally:
         logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_folder_is_left() -> Iterator[None]:
+    yield
+    forget_fixture()

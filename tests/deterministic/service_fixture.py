@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -103,10 +104,22 @@ class ServiceFixture:
         return Credentials.load(directory / "identity", BEGIN)
 
 
+def forget_fixture() -> None:
+    """Delete the federation of this process, if any: one of pytest-xdist ends without `atexit`."""
+    if service_fixture.cache_info().currsize:
+        _delete(service_fixture().directory)
+        service_fixture.cache_clear()
+
+
+def _delete(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 @cache
 def service_fixture() -> ServiceFixture:
     """The one federation of this process."""
     directory = Path(tempfile.mkdtemp(prefix="hanse-deterministic-", dir=memory()))
+    atexit.register(_delete, directory)
     since = BEGIN - timedelta(hours=1)
     authority = Authority.create("north", BEGIN - timedelta(days=1), timedelta(days=3650))
     journal = MemoryJournal()

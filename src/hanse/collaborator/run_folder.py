@@ -102,7 +102,11 @@ class RunFolder:
                         if entry.name.endswith((".safetensors", PART)) and entry.name not in kept:
                             Path(entry).unlink()
             if exchange is None:
-                spare_of(self.written).unlink(missing_ok=True)
+                for path in (
+                    self.written,
+                    spare_of(self.written),
+                ):  # a task that was broken off left the first
+                    path.unlink(missing_ok=True)
 
     @property
     def _spare(self) -> Path:

@@ -125,6 +125,15 @@ def test_nothing_is_left_of_updates_when_there_are_no_more(folder: RunFolder) ->
     assert [*folder.outgoing(1).parent.iterdir(), *folder.work.iterdir()] == []
 
 
+def test_nothing_is_left_of_an_update_that_was_never_dropped(folder: RunFolder) -> None:
+    folder.written.write_bytes(DATA)
+    folder.take_over(1, 100, "blake3")
+
+    folder.clear()
+
+    assert [*folder.outgoing(1).parent.iterdir(), *folder.work.iterdir()] == []
+
+
 def test_a_model_is_shown_without_a_copy(folder: RunFolder, tmp_path: Path) -> None:
     blob = tmp_path / "blob"
     blob.write_bytes(DATA)

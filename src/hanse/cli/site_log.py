@@ -16,7 +16,9 @@ from hanse.core.journal.site_records import (
     ResultReleased,
     SiteJournalBegun,
     SiteRecord,
+    SumRecord,
 )
+from hanse.core.journal.sum_records import CellsAgreed, ReadyReleased, RosterAccepted, SumPrepared
 from hanse.core.values.groups import contents_in_words
 from hanse.core.values.wording import and_more, counted, visible
 
@@ -49,6 +51,8 @@ def _lines(record: SiteRecord) -> list[str]:
             return [f"{_task(record)} failed", *reasons, *printed, *_roster(record.roster)]
         case ReleaseRecovered():
             return [f"{_task(record)}: {record.outcome}, by an outcome that the site had signed and kept"]
+        case SumPrepared() | ReadyReleased() | RosterAccepted() | CellsAgreed():
+            return list(_sum(record))
         case RestoreAcknowledged():
             return [
                 f"records after {record.own.sequence} are missing, as {record.by} acknowledged; record "
@@ -64,6 +68,32 @@ def _lines(record: SiteRecord) -> list[str]:
                 f"{record.stream}, as {record.by} acknowledged; the receipts are in {record.folder}",
                 *_reasons([record.reason]),
             ]
+
+
+def _sum(record: SumRecord) -> Iterator[str]:
+    match record:
+        case SumPrepared():
+            yield (
+                f"{_task(record)}: {counted(record.words, 'number')} prepared for the sum of cell "
+                f"{record.cell}; nothing has left"
+            )
+            yield f"members: {', '.join(record.members)}"
+        case ReadyReleased():
+            yield f"run {record.run_id}: READY for attempt {record.attempt} of exchange {record.exchange}"
+        case RosterAccepted():
+            where = f"attempt {record.attempt} of exchange {record.exchange}"
+            yield f"run {record.run_id}: members of {where} accepted"
+            for name, key in record.signers.items():
+                checked = "checked here" if name in record.checked else "not checked here"
+                yield f"{name}: signing key {key}, {checked}"
+        case CellsAgreed():
+            yield f"cell {record.cell} of plan {record.plan_digest[:12]} permitted by {record.by}"
+            for overlap in record.overlaps:
+                yield (
+                    f"beside cell {overlap.cell} of plan {overlap.plan_digest[:12]}; may be disclosed: "
+                    f"{', '.join(overlap.disclosed)}"
+                )
+            yield from _reasons([record.reason])
 
 
 def _restored(record: AggregatorRestoreAcknowledged) -> Iterator[str]:
@@ -84,6 +114,13 @@ def _begun(record: SiteJournalBegun) -> Iterator[str]:
 
 
 def _result(record: ResultReleased) -> Iterator[str]:
+    if record.secure_sum is not None:
+        place = record.secure_sum
+        yield f"{_task(record)}: masked, for attempt {place.attempt} at the sum of cell {place.cell}"
+        if record.update is not None:
+            yield from _update(record.update)
+        yield from _roster(record.roster)
+        return
     metrics = [
         f"{name} {'not given' if value is None else f'{value:.6g}'}" for name, value in record.metrics.items()
     ]
@@ -102,7 +139,7 @@ def _update(update: ReleasedUpdate) -> Iterator[str]:
         yield f"tensors: {', '.join(and_more(shown, len(shown), count))}"
 
 
-def _task(record: ExchangeRecord) -> str:
+def _task(record: ExchangeRecord | SumPrepared) -> str:
     where = f"round {record.round_number}, exchange {record.exchange}"
     return f"run {record.run_id}: {record.task} of {where}"
 

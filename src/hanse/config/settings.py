@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from hanse.config.document import Document
+from hanse.config.site_peers import SitePeers
 from hanse.config.write import commented
 from hanse.core.plan.policy import Policy
 from hanse.core.values.schema import Duration, Label, Name, Size, Strict
@@ -114,6 +115,9 @@ class SiteSettings(Strict):
     disk_reserve: Size = Field(10**9, description=_RESERVE)
     retention: SiteRetention = Field(
         default_factory=lambda: SiteRetention(), description="How long what ended runs leave is kept."
+    )
+    secure_aggregation: SitePeers = Field(
+        default_factory=SitePeers, description="Whom this site masks its numbers with, in secure aggregation."
     )
     renew_at: float = Field(
         0.33, gt=0, lt=1, description="Part of the certificate's lifetime that is left when it is renewed."

@@ -25,6 +25,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 
 
 class Upstream(Protocol):
@@ -76,6 +77,14 @@ class Upstream(Protocol):
 
     async def roster(self, digest: str) -> RosterProof:
         """Ask for the site's place in the roster of an exchange."""
+        ...
+
+    async def sum_ready(self, request: SumReadyRequest) -> None:
+        """Give the site's READY for a masked sum; durable when this returns; a repetition is accepted."""
+        ...
+
+    async def sum_roster(self, digest: str) -> SumRoster:
+        """Ask for the READYs of the site's cell, by the digest of the roster."""
         ...
 
     async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:

@@ -41,6 +41,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 
 OpenUpload = Callable[[], BlobWriter]
 """Opens an upload, or raises a `StorageError`. It may read again what is there of it, and looks for room on
@@ -112,6 +113,14 @@ class SiteHandler(Protocol):
 
     async def roster(self, peer: Peer, digest: str) -> RosterProof:
         """Give the site's place in the roster of an exchange that asks it."""
+        ...
+
+    async def sum_ready(self, peer: Peer, request: SumReadyRequest) -> Empty:
+        """Take a site's READY for a masked sum."""
+        ...
+
+    async def sum_roster(self, peer: Peer, digest: str) -> SumRoster:
+        """Give the READYs of the cell of a member."""
         ...
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:

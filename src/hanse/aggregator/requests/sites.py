@@ -30,6 +30,7 @@ from hanse.wire.messages.sites import (
     TaskOutcome,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,14 @@ class SiteRequests:
                 if roster is not None and site in roster and roster.digest == digest:
                     return roster.proof(site)
         raise RunError(f"no exchange that asks {site} has the roster {digest[:12]}; it may have closed")
+
+    async def sum_ready(self, peer: Peer, request: SumReadyRequest) -> Empty:
+        """Take a site's READY for a masked sum; durable when this returns."""
+        raise RunError(f"run {request.run_id} has no masked sum")
+
+    async def sum_roster(self, peer: Peer, digest: str) -> SumRoster:
+        """Give the READYs of the cell of a member."""
+        raise RunError(f"no exchange that asks {peer.party.name} has the roster {digest[:12]}")
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:
         """Say which record of the site's journal was heard of last."""

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hanse.core.journal.chain import ChainHead
+from hanse.core.journal.sum_records import CellsAgreed, ReadyReleased, RosterAccepted, SumPrepared
 from hanse.core.values.ask_inputs import StatedInputs
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
+from hanse.core.values.sums.place import SumPlace
 
 STREAM = "site"
 """Name of the one stream of a site's journal."""
@@ -123,6 +125,7 @@ class ResultReleased(StatedInputs):
     Attributes:
         submitted_ms: As in `PlanAnswerReleased`.
         roster: Digest of the roster that the result repeats; see `hanse.core.values.roster`.
+        secure_sum: Where a masked vector belongs, which then is `update`; None of other results.
     """
 
     kind: Literal["ResultReleased"] = "ResultReleased"
@@ -137,6 +140,7 @@ class ResultReleased(StatedInputs):
     metrics: dict[Label, float | None] = Field(default_factory=dict, max_length=100)
     update: ReleasedUpdate | None = None
     roster: Digest | None = None
+    secure_sum: SumPlace | None = None
 
 
 class FailureReleased(StatedInputs):
@@ -242,7 +246,9 @@ Release = PlanAnswerReleased | ResultReleased | FailureReleased
 ExchangeRecord = ResultReleased | FailureReleased | ReleaseRecovered
 """Records by each of which an exchange counts as one in which the site was asked."""
 Acknowledged = RestoreAcknowledged | AggregatorRestoreAcknowledged | ContradictionAcknowledged
-SiteRecord = SiteJournalBegun | Release | ReleaseRecovered | Acknowledged
+SumRecord = SumPrepared | ReadyReleased | RosterAccepted | CellsAgreed
+"""Records of masked sums."""
+SiteRecord = SiteJournalBegun | Release | ReleaseRecovered | Acknowledged | SumRecord
 
 _ANY: TypeAdapter[SiteRecord] = TypeAdapter(Annotated[SiteRecord, Field(discriminator="kind")])
 

@@ -17,6 +17,7 @@ from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import Fewest, GroupRules, check_cells, check_robust_groups
 from hanse.core.plan.groups import MOST_GROUPS, GroupDeclaration, GroupName, GroupSpec, read_group
+from hanse.core.plan.privacy.section import Privacy
 from hanse.core.plan.requirements import Requirement, package_of
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
@@ -161,8 +162,8 @@ class Plan(PlanSection):
     tasks: dict[Label, TaskPlan] = Field(min_length=1, max_length=50, description="The tasks, by name.")
     keep_best: Goal | None = Field(None, description="Keep the best model too, by this metric.")
     early_stop: EarlyStop | None = Field(None, description="End when a metric no longer improves.")
-    privacy: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Not available in this version; a plan that asks for it is refused."
+    privacy: Privacy = Field(
+        default_factory=Privacy, description="What protects the sites beyond what the tasks disclose."
     )
     compression: Compression = Field(
         default_factory=Compression, description="How tensors travel; a list is short for `upload`."
@@ -202,14 +203,6 @@ class Plan(PlanSection):
     def _names_free(cls, value: dict[str, TaskPlan]) -> dict[str, TaskPlan]:
         if INITIALISE in value:
             raise ValueError(f"the name {INITIALISE!r} is taken; use `initial_model` to set the first model")
-        return value
-
-    @field_validator("privacy")
-    @classmethod
-    def _available(cls, value: Any) -> Any:
-        # Never served with less than it asks for.
-        if value:
-            raise ValueError(f"{', '.join(sorted(value))}: not available in this version of Hanse")
         return value
 
     @model_validator(mode="after")

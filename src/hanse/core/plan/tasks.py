@@ -57,7 +57,8 @@ class Disclosure(PlanSection):
     aggregated_by: Literal["aggregator", "secure_aggregation"] | None = Field(
         None,
         description="Who sums, once for all that is disclosed in sums. `aggregator` trusts the aggregator's "
-        "service to show its workflow no more than the sum; the other is not available in this version.",
+        "service to show its workflow no more than the sum. With `secure_aggregation` no party sees the "
+        "numbers of one site; `privacy: secure_aggregation` has their bounds.",
     )
     tensors: tuple[Pattern, ...] = Field(
         ("*",),
@@ -76,14 +77,6 @@ class Disclosure(PlanSection):
         "`aggregation` (`median`, `{rule: krum, byzantine: 1}`), or `individual`: each site's own.",
         json_schema_extra=new_since("0.2"),
     )
-
-    @field_validator("aggregated_by")
-    @classmethod
-    def _available(cls, value: str | None) -> str | None:
-        # Never served with less than it asks for.
-        if value == "secure_aggregation":
-            raise ValueError("`secure_aggregation` is not available in this version of Hanse")
-        return value
 
     @model_validator(mode="after")
     def _aggregated_by_whom(self) -> Self:

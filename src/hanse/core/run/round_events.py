@@ -42,6 +42,7 @@ class ExchangeOpened(StatedInputs):
             sites itself and deals with those that do not answer.
         roster: Digest of the run's roster as it is now; None before 0.2, and as long as a site takes part
             whose consent is from then.
+        members: In an exchange whose sums are masked, the members of each cell that is asked.
     """
 
     kind: Literal["ExchangeOpened"] = "ExchangeOpened"
@@ -53,6 +54,7 @@ class ExchangeOpened(StatedInputs):
     cohort: Sites
     needed: int
     roster: Digest | None = None
+    members: dict[str, Sites] = Field(default_factory=dict, max_length=1_000)
 
 
 class TaskStarted(Strict):

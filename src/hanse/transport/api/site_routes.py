@@ -17,6 +17,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 
 NEXT = Route(
     "POST",
@@ -63,6 +64,24 @@ ROSTER = Route(
     Empty,
     RosterProof,
     lambda call: call.service.site_requests.roster(call.peer, call.params["digest"]),
+)
+SUM_READY = Route(
+    "POST",
+    "/v1/sum-ready",
+    "State a site's READY for a masked sum; durable once answered, a repetition is accepted.",
+    SITES,
+    SumReadyRequest,
+    Empty,
+    lambda call: call.service.site_requests.sum_ready(call.peer, call.message),
+)
+SUM_ROSTER = Route(
+    "GET",
+    "/v1/sum-rosters/{digest}",
+    "The READYs of a cell, for its members.",
+    SITES,
+    Empty,
+    SumRoster,
+    lambda call: call.service.site_requests.sum_roster(call.peer, call.params["digest"]),
 )
 JOURNAL_HEAD = Route(
     "POST",

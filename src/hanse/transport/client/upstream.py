@@ -9,7 +9,17 @@ from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import HELLO
 from hanse.transport.api.member_routes import RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT, ROSTER
+from hanse.transport.api.site_routes import (
+    ANSWER,
+    JOURNAL_HEAD,
+    NEXT,
+    PROGRESS,
+    RECEIPTS,
+    RESULT,
+    ROSTER,
+    SUM_READY,
+    SUM_ROSTER,
+)
 from hanse.transport.base import Upstream
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
@@ -27,6 +37,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 from hanse.wire.protocol import Versions
 
 
@@ -102,6 +113,14 @@ class HttpsUpstream(Upstream):
     async def roster(self, digest: str) -> RosterProof:
         """See `Upstream.roster`."""
         return await self._connection.call(ROSTER, Empty(), digest=digest)
+
+    async def sum_ready(self, request: SumReadyRequest) -> None:
+        """See `Upstream.sum_ready`."""
+        await self._connection.call(SUM_READY, request)
+
+    async def sum_roster(self, digest: str) -> SumRoster:
+        """See `Upstream.sum_roster`."""
+        return await self._connection.call(SUM_ROSTER, Empty(), digest=digest)
 
     async def fetch(self, digest: str, blobs: BlobStore, *, owner: str, max_bytes: int) -> Path:
         """See `Upstream.fetch`."""

@@ -13,7 +13,9 @@ from hanse.core.values.ask_inputs import AskInputs, StatedInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
 from hanse.core.values.statements import CertifiedStatement, SignedStatement, Statement
+from hanse.core.values.sums.place import SumPlace
 from hanse.wire.messages.basics import MAX_MESSAGE, MAX_WAIT_S, RunId, Time
+from hanse.wire.messages.sums import SumAsked
 
 MAX_LOG_TAIL = 8_192
 MOST_RECEIPTS = 32
@@ -74,6 +76,7 @@ class Assignment(Strict):
         groups: The groups that the task receives, by name.
         settings: Settings of the task that the workflow chose, of those that vary by the plan.
         cells: The cells that are asked; None for the cohort, or sites that the workflow chose.
+        secure_sum: What is waited for in the site's cell; None where the result leaves unmasked.
     """
 
     exchange: int = Field(ge=1)
@@ -89,6 +92,7 @@ class Assignment(Strict):
     groups: dict[GroupName, GroupFile] = Field(default_factory=dict, max_length=MOST_GROUPS)
     settings: dict[Label, int | float] = Field(default_factory=dict, max_length=50)
     cells: tuple[Label, ...] | None = Field(None, max_length=1_000)
+    secure_sum: SumAsked | None = None
 
     @property
     def inputs(self) -> AskInputs:
@@ -177,6 +181,7 @@ class TaskOutcome(StatedInputs):
             exchange states none, and where the task failed because the site refused the roster.
         counted: The site's last exchange of the run that counted, from whose local state the task started; 0
             for none, and before 0.2.
+        secure_sum: Where the masked vector belongs that is `update` then; None where the result is unmasked.
     """
 
     federation: Name
@@ -196,6 +201,7 @@ class TaskOutcome(StatedInputs):
     journal: JournalHead | None = None
     roster: Digest | None = None
     counted: int = Field(0, ge=0)
+    secure_sum: SumPlace | None = None
 
 
 def purpose_of_outcome(statement: Statement) -> str:

@@ -1,0 +1,1 @@
+"""Privacy in a plan, beyond what its tasks disclose."""

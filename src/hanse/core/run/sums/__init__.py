@@ -1,0 +1,1 @@
+"""Masked sums of a run: events, and where each cell stands."""

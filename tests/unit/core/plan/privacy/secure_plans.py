@@ -1,0 +1,33 @@
+"""A plan with secure aggregation, to be varied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hanse.core.plan.plan import Plan
+
+SECTION: dict[str, Any] = {
+    "model": {"clip": 1.0},
+    "metrics": {"loss": [0, 20]},
+    "examples": {"least": 100, "most": 300},
+    "ready_after": "10s",
+}
+TRAIN: dict[str, Any] = {
+    "discloses": {"update": "aggregate", "aggregated_by": "secure_aggregation", "metrics": ["loss"]}
+}
+PLAN: dict[str, Any] = {
+    "name": "hearts",
+    "code": ["model.py"],
+    "learner": "model:learner",
+    "initial_model": "workflow",
+    "workflow": "model:workflow",
+    "cells": {"all": ["d", "b", "c", "a"]},
+    "cohort": {"minimum": 3},
+    "tasks": {"train": TRAIN},
+}
+
+
+def secure_plan(section: dict[str, Any] | None = None, **changes: Any) -> Plan:
+    """A plan of four sites that train a model, of which a test names the keys that it is about."""
+    privacy = {"secure_aggregation": SECTION | (section or {})}
+    return Plan.model_validate(PLAN | {"privacy": privacy} | changes)

@@ -96,7 +96,7 @@ class RandomKStep(Step):
 
     def encode(self, values: Array, seed: int) -> tuple[list[Array], Array | None]:
         """Draw."""
-        indices, lengths = self._draw(values.size, seed)
+        indices, lengths = self.draw(values.size, seed)
         drawn = values[indices]
         if not self.scaled:
             return [], drawn
@@ -107,7 +107,7 @@ class RandomKStep(Step):
     def decode(self, parts: Sequence[Array], rest: Array | None, like: Vector, seed: int) -> Array:
         """Draw the same, and put the numbers where they were."""
         assert rest is not None
-        return scatter(self._draw(like.size, seed)[0], rest, like)
+        return scatter(self.draw(like.size, seed)[0], rest, like)
 
     def error_bound(self, values: Array) -> float:
         """The norm; where it scales up, times the length of the longest stratum less 1 (at least 1)."""
@@ -116,8 +116,16 @@ class RandomKStep(Step):
         longest = -(-values.size // kept(self.fraction, values.size))
         return norm(values) * max(longest - 1, 1) * (1 + 2.0**-20)
 
-    def _draw(self, size: int, seed: int) -> tuple[Array, Array]:
-        """Indices, increasing, and the length of the stratum of each."""
+    def draw(self, size: int, seed: int) -> tuple[Array, Array]:
+        """Draw from a vector.
+
+        Args:
+            size: Length of the vector.
+            seed: As for `encode`.
+
+        Returns:
+            Indices, increasing, and the length of the stratum of each.
+        """
         count = kept(self.fraction, size)
         ends = np.arange(1, count + 1, dtype=np.int64) * size // count
         lengths = np.diff(ends, prepend=0)

@@ -14,14 +14,21 @@ from hanse.errors import HanseError, ProtocolError, UpdateError
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.dispatch import admit, answer
-from hanse.transport.api.member_routes import RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
+from hanse.transport.api.member_routes import PEERS, RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
 from hanse.transport.api.route import A, Bulk, Q, Route
 from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT, ROSTER
 from hanse.transport.base import Upstream
 from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
 from hanse.wire.messages.basics import Empty, Hello, decode, report, reported, written
-from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
+from hanse.wire.messages.members import (
+    Certificates,
+    PeerKeys,
+    PeersQuery,
+    RenewRequest,
+    SigningKeyReply,
+    SigningKeyRequest,
+)
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -88,6 +95,10 @@ class MemoryUpstream(Upstream):
     async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
         """See `Upstream.record_signing_key`."""
         return await self._call(RECORD_SIGNING_KEY, request)
+
+    async def peers(self, query: PeersQuery) -> PeerKeys:
+        """See `Upstream.peers`."""
+        return await self._call(PEERS, query)
 
     async def roster(self, digest: str) -> RosterProof:
         """See `Upstream.roster`."""

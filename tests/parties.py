@@ -34,6 +34,9 @@ from hanse.wire.messages.members import (
     InviteReply,
     InviteRequest,
     Members,
+    PeerKey,
+    PeerKeys,
+    PeersQuery,
     RemoveRequest,
     RenewRequest,
     SigningKeyReply,
@@ -258,6 +261,9 @@ class FakeService:
 
     async def signing_key(self, peer: Peer) -> SigningKeyReply:
         return SigningKeyReply(fingerprint="0" * 64)
+
+    async def peers(self, peer: Peer, query: PeersQuery) -> PeerKeys:
+        return PeerKeys(peers=(PeerKey(name="hospital-a", signing_key="0" * 64),))
 
     async def record_signing_key(self, peer: Peer, request: SigningKeyRequest) -> SigningKeyReply:
         self.asked.append(("record_signing_key", peer.party.name, request))

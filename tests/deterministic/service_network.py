@@ -15,7 +15,14 @@ from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
 from hanse.wire.messages.basics import Hello
-from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
+from hanse.wire.messages.members import (
+    Certificates,
+    PeerKeys,
+    PeersQuery,
+    RenewRequest,
+    SigningKeyReply,
+    SigningKeyRequest,
+)
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -93,6 +100,9 @@ class WeatheredUpstream(Upstream):
 
     async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
         return await self._carry("record-signing-key", lambda upstream: upstream.record_signing_key(request))
+
+    async def peers(self, query: PeersQuery) -> PeerKeys:
+        return await self._carry("peers", lambda upstream: upstream.peers(query))
 
     async def roster(self, digest: str) -> RosterProof:
         return await self._carry("roster", lambda upstream: upstream.roster(digest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hanse.core.values.statements import CertifiedStatement
-from hanse.transport.api.member_routes import ACKNOWLEDGE, INVITE, MEMBERS, REMOVE, RESTORE, SIGN
+from hanse.transport.api.member_routes import ACKNOWLEDGE, INVITE, MEMBERS, PEERS, REMOVE, RESTORE, SIGN
 from hanse.transport.api.route import A, Q, Route
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.members import (
@@ -14,6 +14,8 @@ from hanse.wire.messages.members import (
     InviteReply,
     InviteRequest,
     Members,
+    PeerKeys,
+    PeersQuery,
     RemoveRequest,
     RestoreReply,
     SignRequest,
@@ -37,6 +39,10 @@ class Administration:
     async def members(self) -> Members:
         """List the parties that ever joined."""
         return await self._ask(MEMBERS, Empty())
+
+    async def peers(self, query: PeersQuery) -> PeerKeys:
+        """List the sites with their signing keys, a part at a time, as the sites see each other."""
+        return await self._ask(PEERS, query)
 
     async def invite(self, request: InviteRequest) -> InviteReply:
         """Make a one-time token."""

@@ -12,7 +12,14 @@ from typing import Protocol
 from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobStore
 from hanse.wire.messages.basics import Hello
-from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
+from hanse.wire.messages.members import (
+    Certificates,
+    PeerKeys,
+    PeersQuery,
+    RenewRequest,
+    SigningKeyReply,
+    SigningKeyRequest,
+)
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -73,6 +80,10 @@ class Upstream(Protocol):
 
     async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
         """Have this party's signing key recorded; a repetition changes nothing."""
+        ...
+
+    async def peers(self, query: PeersQuery) -> PeerKeys:
+        """Ask for the sites of the federation with their signing keys, a part at a time."""
         ...
 
     async def roster(self, digest: str) -> RosterProof:

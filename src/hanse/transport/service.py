@@ -21,6 +21,8 @@ from hanse.wire.messages.members import (
     InviteReply,
     InviteRequest,
     Members,
+    PeerKeys,
+    PeersQuery,
     RemoveRequest,
     RenewRequest,
     RestoreReply,
@@ -65,6 +67,10 @@ class MemberHandler(Protocol):
 
     async def record_signing_key(self, peer: Peer, request: SigningKeyRequest) -> SigningKeyReply:
         """Record a party's signing key; the same again changes nothing."""
+        ...
+
+    async def peers(self, peer: Peer, query: PeersQuery) -> PeerKeys:
+        """List the sites of the federation with their signing keys, a part at a time."""
         ...
 
     async def members(self, peer: Peer) -> Members:

@@ -41,7 +41,15 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.client.retry import Retry
 from hanse.wire.messages.basics import Hello
-from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
+from hanse.wire.messages.members import (
+    Certificates,
+    PeerKey,
+    PeerKeys,
+    PeersQuery,
+    RenewRequest,
+    SigningKeyReply,
+    SigningKeyRequest,
+)
 from hanse.wire.messages.sites import (
     PLAN_ANSWER,
     TASK_RESULT,
@@ -127,6 +135,7 @@ class FakeUpstream(Upstream):
         record: The record of a restore that it names with the work.
         recorded: Fingerprint of the signing key that is recorded for the site; None for none.
         rosters: What it has of each roster, by the digest that is asked for.
+        peer_keys: Sites that it lists with their signing keys.
         prompt: Whether a task is taken off what is wanted before its result is replied to, as an
             aggregator does; else a test does it.
     """
@@ -139,6 +148,7 @@ class FakeUpstream(Upstream):
     requests: list[ResultRequest] = field(default_factory=list)
     forge: Callable[[CertifiedStatement], CertifiedStatement] = lambda receipt: receipt
     restored: CertifiedStatement | None = None
+    peer_keys: tuple[PeerKey, ...] = ()
     record: ChainHead | None = None
     blobs: dict[str, bytes] = field(default_factory=dict)
     delivered: dict[str, bytes] = field(default_factory=dict)
@@ -233,6 +243,10 @@ class FakeUpstream(Upstream):
     async def signing_key(self) -> SigningKeyReply:
         self._meet("signing_key")
         return SigningKeyReply(fingerprint=self.recorded)
+
+    async def peers(self, query: PeersQuery) -> PeerKeys:
+        self._meet("peers")
+        return PeerKeys(peers=self.peer_keys)
 
     async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
         self._meet("record_signing_key")

@@ -18,6 +18,7 @@ from hanse.errors import RunError
 from hanse.pki.key_words import words_of
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.members import (
+    MOST_PEERS,
     AcknowledgeRequest,
     Certificates,
     EnrolRequest,
@@ -25,6 +26,9 @@ from hanse.wire.messages.members import (
     InviteRequest,
     Member,
     Members,
+    PeerKey,
+    PeerKeys,
+    PeersQuery,
     RemoveRequest,
     RenewRequest,
     RestoreReply,
@@ -139,6 +143,18 @@ class MemberRequests:
         """Take an operator's acknowledgement of a restore; the runs then continue."""
         await self._restores.acknowledge(peer, request.statement)
         return Empty()
+
+    async def peers(self, peer: Peer, query: PeersQuery) -> PeerKeys:
+        """List the sites with their signing keys: members of one federation know each other."""
+        membership = self._registry.membership
+        names = [name for name in membership.names(Role.COLLABORATOR) if name > query.after]
+        return PeerKeys(
+            peers=tuple(
+                PeerKey(name=name, signing_key=membership.parties[name].signing_key)
+                for name in names[:MOST_PEERS]
+            ),
+            more=len(names) > MOST_PEERS,
+        )
 
     async def members(self, peer: Peer) -> Members:
         """List the parties."""

@@ -11,6 +11,8 @@ from hanse.wire.messages.members import (
     InviteReply,
     InviteRequest,
     Members,
+    PeerKeys,
+    PeersQuery,
     RemoveRequest,
     RenewRequest,
     RestoreReply,
@@ -55,6 +57,15 @@ RECORD_SIGNING_KEY = Route(
     SigningKeyRequest,
     SigningKeyReply,
     lambda call: call.service.member_requests.record_signing_key(call.peer, call.message),
+)
+PEERS = Route(
+    "GET",
+    "/v1/peers",
+    "The sites of the federation with their signing keys, for sites that check each other's by telephone.",
+    PARTIES,
+    PeersQuery,
+    PeerKeys,
+    lambda call: call.service.member_requests.peers(call.peer, call.message),
 )
 MEMBERS = Route(
     "GET",

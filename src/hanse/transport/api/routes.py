@@ -13,6 +13,7 @@ from hanse.transport.api.member_routes import (
     ENROL,
     INVITE,
     MEMBERS,
+    PEERS,
     RECORD_SIGNING_KEY,
     REMOVE,
     RENEW,
@@ -36,7 +37,7 @@ from hanse.transport.api.site_routes import (
 
 ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
-    *(SIGNING_KEY, RECORD_SIGNING_KEY),
+    *(SIGNING_KEY, RECORD_SIGNING_KEY, PEERS),
     *(NEXT, ANSWER, RESULT, PROGRESS, ROSTER, SUM_READY, SUM_ROSTER, JOURNAL_HEAD, RECEIPTS),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
     *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),

@@ -8,7 +8,7 @@ from pathlib import Path
 from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobStore
 from hanse.transport.api.common_routes import HELLO
-from hanse.transport.api.member_routes import RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
+from hanse.transport.api.member_routes import PEERS, RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
 from hanse.transport.api.site_routes import (
     ANSWER,
     JOURNAL_HEAD,
@@ -24,7 +24,14 @@ from hanse.transport.base import Upstream
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
 from hanse.wire.messages.basics import Empty, Hello
-from hanse.wire.messages.members import Certificates, RenewRequest, SigningKeyReply, SigningKeyRequest
+from hanse.wire.messages.members import (
+    Certificates,
+    PeerKeys,
+    PeersQuery,
+    RenewRequest,
+    SigningKeyReply,
+    SigningKeyRequest,
+)
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -109,6 +116,10 @@ class HttpsUpstream(Upstream):
     async def record_signing_key(self, request: SigningKeyRequest) -> SigningKeyReply:
         """See `Upstream.record_signing_key`."""
         return await self._connection.call(RECORD_SIGNING_KEY, request)
+
+    async def peers(self, query: PeersQuery) -> PeerKeys:
+        """See `Upstream.peers`."""
+        return await self._connection.call(PEERS, query)
 
     async def roster(self, digest: str) -> RosterProof:
         """See `Upstream.roster`."""

@@ -10,6 +10,9 @@ from hanse.core.values.schema import Digest, Name, Strict
 from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.wire.messages.basics import Time
 
+MOST_PEERS = 1_000
+"""Sites in one reply; each takes up to 160 of the bytes that a message has."""
+
 
 class EnrolRequest(Strict):
     """A site's one-time token and the certificate signing request for the key it made.
@@ -117,6 +120,39 @@ class SigningKeyReply(Strict):
     """
 
     fingerprint: Digest | None = None
+
+
+class PeersQuery(Strict):
+    """A query for sites of the federation; stands in the query string.
+
+    Attributes:
+        after: Name after which the list continues; empty for the first part.
+    """
+
+    after: str = Field("", max_length=63)
+
+
+class PeerKey(Strict):
+    """A site of the federation, as the aggregator states it to other members.
+
+    Attributes:
+        signing_key: Fingerprint of its signing key; None where it has stated none.
+    """
+
+    name: Name
+    signing_key: Digest | None = None
+
+
+class PeerKeys(Strict):
+    """Sites of the federation that are not removed, in order of their names.
+
+    Attributes:
+        peers: At most `MOST_PEERS`.
+        more: Whether further ones follow.
+    """
+
+    peers: tuple[PeerKey, ...] = Field(max_length=MOST_PEERS)
+    more: bool = False
 
 
 class Member(Strict):

@@ -10,6 +10,7 @@ import pytest
 from tests.federations import FederationFixture
 from tests.parties import der, signing_key
 
+from hanse.aggregator.requests import members as members_module
 from hanse.core.journal.membership import PartyEnrolled
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.lifecycle import Invite, Stop
@@ -24,6 +25,7 @@ from hanse.pki.signing_key import SigningKey
 from hanse.wire.messages.members import (
     EnrolRequest,
     InviteRequest,
+    PeersQuery,
     RemoveRequest,
     RenewRequest,
     SigningKeyRequest,
@@ -53,6 +55,37 @@ def test_a_site_joins_with_an_invitation(fixture: FederationFixture, run: Run) -
             assert "d" in [
                 member.name for member in (await service.member_requests.members(fixture.operator)).members
             ]
+
+    run(main())
+
+
+def test_sites_see_each_others_signing_keys_and_no_operator_and_nobody_who_was_removed(
+    fixture: FederationFixture, run: Run
+) -> None:
+    async def main() -> None:
+        async with fixture.serving() as service:
+            members = service.member_requests
+            await members.remove(fixture.operator, "b", RemoveRequest())
+            listed = await members.peers(fixture.peer("a"), PeersQuery())
+            assert [peer.name for peer in listed.peers] == ["a", "c"]
+            assert listed.peers[0].signing_key == signing_key(fixture.credentials["a"]).fingerprint
+            assert not listed.more
+
+    run(main())
+
+
+def test_the_list_of_sites_goes_on_after_the_last_name_of_its_first_part(
+    fixture: FederationFixture, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members_module, "MOST_PEERS", 2)
+
+    async def main() -> None:
+        async with fixture.serving() as service:
+            members = service.member_requests
+            first = await members.peers(fixture.peer("a"), PeersQuery())
+            rest = await members.peers(fixture.peer("a"), PeersQuery(after="b"))
+            assert ([peer.name for peer in first.peers], first.more) == (["a", "b"], True)
+            assert ([peer.name for peer in rest.peers], rest.more) == (["c"], False)
 
     run(main())
 

@@ -79,6 +79,16 @@ def parse(text: str) -> Parsed:
         raise DialectError("an escape that names no character", loader.line + 1) from None
 
 
+def nodes(text: str) -> yaml.MappingNode | None:
+    """Find where each part of a text that `parse` has read stands, for those who change a part of it.
+
+    Returns:
+        The table with the places of its parts; None where the text is something else.
+    """
+    node = _Loader(text).get_single_node()
+    return node if isinstance(node, yaml.MappingNode) else None
+
+
 def dump(value: Any) -> str:
     """Write a JSON value, so that `parse` gives it back; what is short and inside stands on one line."""
     return yaml.dump(

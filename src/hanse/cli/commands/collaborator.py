@@ -113,6 +113,39 @@ def signing_key(
 
 
 @app.command()
+def trust(
+    name: Annotated[str, typer.Argument(help="The other site, see `hanse federation peers`.")],
+    directory: SiteDirectory = SITE,
+    words: Annotated[
+        str | None,
+        typer.Option(help="The 12 words as they were heard, in quotes; unset: the command asks for them."),
+    ] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(metavar="HEX", help="The whole fingerprint, where it came on paper.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take NAME out of the checked peers.")] = False,
+) -> None:
+    """Enter the signing key of another site as checked, from the words that its people read out.
+
+    Call a person of that site, under a number that you have not got from the federation's operator. They
+    run `hanse collaborator signing-key` on their machine and read its words out. This command compares
+    them with what the aggregator states, and writes the fingerprint to site.yaml if they are the same;
+    the agent has to be restarted then. It never shows the aggregator's words.
+    """
+    from hanse.assembly.peers import forget
+    from hanse.cli.peer_table import enter_peer, say_restart
+
+    if sum((words is not None, fingerprint is not None, remove)) > 1:
+        raise typer.BadParameter("give one of --words, --fingerprint and --remove")
+    if remove:
+        forget(directory, name)
+        say(f"{name} is not among the checked peers any more")
+        say_restart()
+        return
+    enter_peer(directory, name, fingerprint if words is None else words)
+
+
+@app.command()
 def acknowledge(
     reason: Annotated[str, required_reason("the site's journal")],
     directory: SiteDirectory = SITE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from hanse.cli.options import FEDERATION, FederationDirectory, Json, seconds
+from hanse.cli.options import FEDERATION, SITE, FederationDirectory, Json, SiteDirectory, seconds
 from hanse.cli.output import command_line, note, say, say_json, say_table
 from hanse.core.values.identity import Role, check_name
 from hanse.core.values.wording import format_time
@@ -111,6 +111,33 @@ def members(
             for member in found.members
         ],
     )
+
+
+@app.command()
+def peers(
+    context: typer.Context,
+    site: SiteDirectory = SITE,
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """List the sites with the words of their signing keys, and which of them are checked here.
+
+    The words are what the aggregator states. At a site, `hanse collaborator trust NAME` compares them with
+    those that a person of the other site reads out by telephone. Without a site in --site, or with
+    --directory, the list is an operator's.
+    """
+    from hanse.cli.peer_table import say_peers, say_peers_of_operator
+    from hanse.config.settings import SITE_FILE
+
+    source = context.get_parameter_source("directory")  # the environment may name both
+    if (site / SITE_FILE).exists() and (source is None or source.name != "COMMANDLINE"):
+        from hanse.assembly.peers import site_peers
+
+        say_peers(asyncio.run(site_peers(site)), json=json)
+        return
+    from hanse.transport.client.peer_list import all_peers
+
+    say_peers_of_operator(_administer(directory, lambda members: all_peers(members.peers)), json=json)
 
 
 def _member_json(member: Member) -> dict[str, Any]:

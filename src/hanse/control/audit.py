@@ -27,6 +27,9 @@ from hanse.control.restores import report_restore
 from hanse.control.signers import Signers
 from hanse.control.signing_keys import KeyChecks
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
+from hanse.control.sums.account import SumReport
+from hanse.control.sums.checks import SumChecks
+from hanse.control.sums.evidence import RunName
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_result
 from hanse.core.plan.plan import Plan
@@ -119,6 +122,8 @@ class _Examination:
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
         self._recount = Recount()
+        self._masked = SumChecks(RunName(report.federation, report.run_id))
+        self._sums = SumReport(report, self._masked)
         self._run: Run | None = None
         self._recounted: ExchangeClosed | None = None
         self._closed: dict[int, dict[str, Any]] = {}
@@ -142,6 +147,7 @@ class _Examination:
                 f"the line after record {self._last[0]} is not a record: {problem_of(error)}"
             )
         self._keys.conclude()
+        self._sums.conclude()
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         self._report.notes.extend(self._recount.notes)
@@ -179,6 +185,7 @@ class _Examination:
 
     def _examine(self, event: Event, record: Record, where: str) -> None:
         self._keys.examine(event, self._run, where)
+        self._sums.examine(event, self._run, where, record.time_ms)
         match event:
             case RunSubmitted():
                 self._submitted(event, record, where)
@@ -242,7 +249,8 @@ class _Examination:
         metrics = tuple(
             name if values[name] is not None else f"{name} (not given)" for name in sorted(values)
         )
-        account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size))
+        masked = self._masked.masked(event.exchange)
+        account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size, masked))
         if problem := self._undeclared(event, opened):
             self._checks["consent"].fail(f"{where}: {problem}")
 
@@ -253,6 +261,8 @@ class _Examination:
             return ""
         if not self._agreed(event.site):
             return f"{what} was taken from a site that had not accepted the plan"
+        if self._masked.masked(event.exchange):
+            return ""  # the check of sums says whether it was masked as the plan says
         try:
             check_result(event, self._run.plan, opened.task, what, rounded=_rounded(event, self._run.plan))
         except HanseError as error:
@@ -268,6 +278,9 @@ class _Examination:
         match event:
             case ExchangeClosed():
                 told = event in self._closings(exchange, event)
+            case UpdatesAggregated() if self._masked.masked(event.exchange):
+                told = True  # held against the sums of the cells
+                self._closed.get(event.exchange, {}).update(num_examples=event.num_examples, masked=True)
             case UpdatesAggregated():
                 examples = sum(answer.num_examples for answer in answers)
                 told = (event.sites, event.num_examples) == (exchange.answered, examples)

@@ -30,6 +30,7 @@ from hanse.control.statements import StatementContext, check_answer, check_outco
 from hanse.control.sums.account import SumReport
 from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import RunName
+from hanse.control.sums.files import SumFiles
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_result
 from hanse.core.plan.plan import Plan
@@ -60,7 +61,10 @@ from hanse.wire.messages.sites import TASK_RESULT_1, purpose_of_outcome
 
 
 def verify(
-    path: Path, authority: x509.Certificate | None = None, signers: Signers | None = None
+    path: Path,
+    authority: x509.Certificate | None = None,
+    signers: Signers | None = None,
+    blobs: Path | None = None,
 ) -> AuditReport:
     """Examine an exported journal.
 
@@ -68,6 +72,8 @@ def verify(
         path: The file.
         authority: The certificate of the federation's authority; None to take the journal's own.
         signers: The sites' signing keys, got from the sites; None for none.
+        blobs: Folder of an aggregator, or copies of its blobs, of which masked sums are added again; None
+            for none.
 
     Returns:
         The verdict of every check (look at `AuditReport.failed` first), and each site's account.
@@ -93,7 +99,7 @@ def verify(
         check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
     if header.federation != federation or header.first != GENESIS:
         check.fail(f"its header is not one of the federation {federation}")
-    _Examination(report, trusted, signers).read(lines)
+    _Examination(report, trusted, signers, SumFiles(blobs)).read(lines)
     return report
 
 
@@ -113,7 +119,9 @@ def check_model(report: AuditReport, path: Path) -> None:
 class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
-    def __init__(self, report: AuditReport, authority: x509.Certificate, signers: Signers | None) -> None:
+    def __init__(
+        self, report: AuditReport, authority: x509.Certificate, signers: Signers | None, files: SumFiles
+    ) -> None:
         self._report = report
         self._keys, self._signers = KeyChecks(report, signers), signers
         self._checks = report.checks
@@ -122,8 +130,8 @@ class _Examination:
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
         self._recount = Recount()
-        self._masked = SumChecks(RunName(report.federation, report.run_id))
-        self._sums = SumReport(report, self._masked)
+        self._masked = SumChecks(RunName(report.federation, report.run_id), files.digest_of_layout)
+        self._sums = SumReport(report, self._masked, files)
         self._run: Run | None = None
         self._recounted: ExchangeClosed | None = None
         self._closed: dict[int, dict[str, Any]] = {}

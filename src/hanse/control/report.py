@@ -140,12 +140,14 @@ class ReportedSum(InSum):
         sum: Digest of the file of the sum.
         num_examples: Sum of the numbers of examples; None where it was not summed.
         error: Largest standard error of a number, relative to its bound; None where there is none.
+        added: Whether the vectors were at hand and were added again.
     """
 
     reasons: tuple[str, ...]
     sum: str
     num_examples: int | None
     error: float | None
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)

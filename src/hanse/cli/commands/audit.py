@@ -73,13 +73,22 @@ def verify(
         ),
     ] = None,
     signers: Keys = None,
+    blobs: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="FOLDER",
+            help="Add masked sums again from the vectors in the aggregator's folder, or a copy of `blobs`.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Verify that JOURNAL is whole, and that each statement in it was signed by its party.
 
     Ends with 8 where a check fails.
     """
-    report = examine(journal, ca, signers)
+    report = examine(journal, ca, signers, blobs)
     if receipts:
         hold_against_receipts(report, journal, receipts, ca)
     if model is not None:
@@ -125,7 +134,9 @@ def show(
     conclude(journal, report)
 
 
-def examine(journal: Path, ca: Path | None, signers: Path | None = None) -> AuditReport:
+def examine(
+    journal: Path, ca: Path | None, signers: Path | None = None, blobs: Path | None = None
+) -> AuditReport:
     """Examine a journal; see `hanse.control.audit.verify`.
 
     Raises:
@@ -139,7 +150,7 @@ def examine(journal: Path, ca: Path | None, signers: Path | None = None) -> Audi
 
     try:
         authority = None if ca is None else load_certificate(ca)
-        return verify(journal, authority, None if signers is None else read_signers(signers))
+        return verify(journal, authority, None if signers is None else read_signers(signers), blobs)
     except TamperedError as error:
         raise TrustError(error.message, mend=error.mend) from error
 

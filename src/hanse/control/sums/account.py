@@ -10,6 +10,8 @@ from hanse.control.report import (
     ReportedSum,
 )
 from hanse.control.sums.checks import SumChecks, SumEvent
+from hanse.control.sums.evidence import CellEvidence, MaskedExchange
+from hanse.control.sums.files import SumFiles
 from hanse.core.run.events import Event
 from hanse.core.run.run import Run
 from hanse.core.run.sums.events import SiteReady, SumOpened
@@ -24,11 +26,13 @@ class SumReport:
     Args:
         report: Takes in what is found.
         checks: Follows the sums.
+        files: Files beside the journal.
     """
 
-    def __init__(self, report: AuditReport, checks: SumChecks) -> None:
+    def __init__(self, report: AuditReport, checks: SumChecks, files: SumFiles) -> None:
         self._report = report
         self._checks = checks
+        self._files = files
 
     def examine(self, event: Event | SumEvent, run: Run | None, where: str, time_ms: int) -> None:
         """Take in an event.
@@ -42,7 +46,7 @@ class SumReport:
         for problem in self._checks.examine(event, run):
             self._check.fail(f"{where}: {problem}")
         if isinstance(event, SumOpened):
-            self._tell(event, time_ms)
+            self._sum(event, where, time_ms)
         elif isinstance(event, SiteReady) and event.site in self._report.sites:
             self._report.sites[event.site].attempts += 1
 
@@ -56,6 +60,13 @@ class SumReport:
             "that a signing key belongs to a hospital, or that a site masked what it computed from its data: "
             "the journal shows which keys took part in each masked sum, and of which vectors it is the sum"
         )
+        missing = sum(not found.added for found in self._report.sums)
+        if missing:
+            proved.append(
+                f"that {missing} of the {len(self._report.sums)} masked sums are those of the vectors that the "
+                "sites signed, and that metrics and examples follow: the vectors are not at hand. An "
+                "aggregator keeps them until the round is committed; add --blobs FOLDER"
+            )
         unknown = sorted({*self._checks.without_layout})
         if unknown:
             listed = named([str(number) for number in unknown], _MOST_NAMED)
@@ -70,17 +81,24 @@ class SumReport:
         """The check of sums; of a plan without masked tasks it is in the report where something is wrong."""
         return self._report.checks.setdefault(SUMS, Check(SUMS))
 
-    def _tell(self, event: SumOpened, time_ms: int) -> None:
+    def _sum(self, event: SumOpened, where: str, time_ms: int) -> None:
         exchange = self._checks.exchanges.get(event.exchange)
         cell = None if exchange is None else exchange.cells.get(event.cell)
         if exchange is None or cell is None:
             return  # the check says so
+        added = self._files.add_up(exchange, event)
+        for problem in added.problems:
+            self._check.fail(f"{where}: the sum of cell {event.cell} in exchange {event.exchange}: {problem}")
+        self._tell(event, exchange, cell, time_ms, added.added)
+
+    def _tell(
+        self, event: SumOpened, exchange: MaskedExchange, cell: CellEvidence, time_ms: int, added: bool
+    ) -> None:
         opened = exchange.opened
         place = (opened.round_number, event.exchange, opened.task, time_ms)
         of_sum = (event.cell, cell.members, event.attempt, event.rho)
-        self._report.sums.append(
-            ReportedSum(*place, *of_sum, tuple(cell.reasons), event.sum, event.num_examples, event.error)
-        )
+        stated = (event.sum, event.num_examples, event.error)
+        self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added))
         for site in cell.members:
             account = self._report.sites.get(site)
             if account is not None:

@@ -63,7 +63,7 @@ class SumReport:
         missing = sum(not found.added for found in self._report.sums)
         if missing:
             proved.append(
-                f"that {missing} of the {len(self._report.sums)} masked sums are those of the vectors that the "
+                f"that {missing} of the {len(self._report.sums)} masked sums are of the vectors that the "
                 "sites signed, and that metrics and examples follow: the vectors are not at hand. An "
                 "aggregator keeps them until the round is committed; add --blobs FOLDER"
             )

@@ -69,5 +69,5 @@ def test_the_report_says_in_words_what_a_sum_does_not_prove(run: MaskedRun) -> N
 
     told = "\n".join(report.not_proved)
     assert "that a signing key belongs to a hospital" in told
-    assert "that 1 of the 1 masked sums are those of the vectors" in told
+    assert "that 1 of the 1 masked sums are of the vectors" in told
     assert "have the layout that follows from the plan" in told

@@ -27,6 +27,10 @@ from hanse.control.restores import report_restore
 from hanse.control.signers import Signers
 from hanse.control.signing_keys import KeyChecks
 from hanse.control.statements import StatementContext, check_answer, check_outcome, check_seal
+from hanse.control.sums.account import SumReport
+from hanse.control.sums.checks import SumChecks
+from hanse.control.sums.evidence import RunName
+from hanse.control.sums.files import SumFiles
 from hanse.core.journal.chain import GENESIS, Record, check_chain
 from hanse.core.plan.disclosure import check_result
 from hanse.core.plan.plan import Plan
@@ -57,7 +61,10 @@ from hanse.wire.messages.sites import TASK_RESULT_1, purpose_of_outcome
 
 
 def verify(
-    path: Path, authority: x509.Certificate | None = None, signers: Signers | None = None
+    path: Path,
+    authority: x509.Certificate | None = None,
+    signers: Signers | None = None,
+    blobs: Path | None = None,
 ) -> AuditReport:
     """Examine an exported journal.
 
@@ -65,6 +72,8 @@ def verify(
         path: The file.
         authority: The certificate of the federation's authority; None to take the journal's own.
         signers: The sites' signing keys, got from the sites; None for none.
+        blobs: Folder of an aggregator, or copies of its blobs, of which masked sums are added again; None
+            for none.
 
     Returns:
         The verdict of every check (look at `AuditReport.failed` first), and each site's account.
@@ -90,7 +99,7 @@ def verify(
         check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
     if header.federation != federation or header.first != GENESIS:
         check.fail(f"its header is not one of the federation {federation}")
-    _Examination(report, trusted, signers).read(lines)
+    _Examination(report, trusted, signers, SumFiles(blobs)).read(lines)
     return report
 
 
@@ -110,7 +119,9 @@ def check_model(report: AuditReport, path: Path) -> None:
 class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
-    def __init__(self, report: AuditReport, authority: x509.Certificate, signers: Signers | None) -> None:
+    def __init__(
+        self, report: AuditReport, authority: x509.Certificate, signers: Signers | None, files: SumFiles
+    ) -> None:
         self._report = report
         self._keys, self._signers = KeyChecks(report, signers), signers
         self._checks = report.checks
@@ -119,6 +130,8 @@ class _Examination:
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
         self._recount = Recount()
+        self._masked = SumChecks(RunName(report.federation, report.run_id), files.digest_of_layout)
+        self._sums = SumReport(report, self._masked, files)
         self._run: Run | None = None
         self._recounted: ExchangeClosed | None = None
         self._closed: dict[int, dict[str, Any]] = {}
@@ -142,6 +155,7 @@ class _Examination:
                 f"the line after record {self._last[0]} is not a record: {problem_of(error)}"
             )
         self._keys.conclude()
+        self._sums.conclude()
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         self._report.notes.extend(self._recount.notes)
@@ -179,6 +193,7 @@ class _Examination:
 
     def _examine(self, event: Event, record: Record, where: str) -> None:
         self._keys.examine(event, self._run, where)
+        self._sums.examine(event, self._run, where, record.time_ms)
         match event:
             case RunSubmitted():
                 self._submitted(event, record, where)
@@ -242,7 +257,8 @@ class _Examination:
         metrics = tuple(
             name if values[name] is not None else f"{name} (not given)" for name in sorted(values)
         )
-        account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size))
+        masked = self._masked.masked(event.exchange)
+        account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size, masked))
         if problem := self._undeclared(event, opened):
             self._checks["consent"].fail(f"{where}: {problem}")
 
@@ -253,6 +269,8 @@ class _Examination:
             return ""
         if not self._agreed(event.site):
             return f"{what} was taken from a site that had not accepted the plan"
+        if self._masked.masked(event.exchange):
+            return ""  # the check of sums says whether it was masked as the plan says
         try:
             check_result(event, self._run.plan, opened.task, what, rounded=_rounded(event, self._run.plan))
         except HanseError as error:
@@ -268,6 +286,9 @@ class _Examination:
         match event:
             case ExchangeClosed():
                 told = event in self._closings(exchange, event)
+            case UpdatesAggregated() if self._masked.masked(event.exchange):
+                told = True  # held against the sums of the cells
+                self._closed.get(event.exchange, {}).update(num_examples=event.num_examples, masked=True)
             case UpdatesAggregated():
                 examples = sum(answer.num_examples for answer in answers)
                 told = (event.sites, event.num_examples) == (exchange.answered, examples)

@@ -17,6 +17,7 @@ from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.exchange_limits import limit_line, most_in_round, most_in_run
 from hanse.core.plan.goals import improves
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import MEMBER_TABLE, AcceptedResult, Exchange
@@ -160,8 +161,8 @@ class Recount:
                 yield "history", f"exchange {event.exchange} is summed before it is closed"
         if repeated:
             yield "history", f"{event.kind} of exchange {event.exchange} for the second time"
-        if not _is_summed(run.plan, exchange.task):
-            return
+        if not _is_summed(run.plan, exchange.task) or masks(run.plan, exchange.task):
+            return  # a masked sum is over whole cells; `hanse.control.sums` holds it against them
         disclosure = disclosure_of(run.plan, exchange.task)
         if isinstance(event, UpdatesAggregated) and (problem := short_cell(run.plan, exchange)):
             yield "limits", f"{event.kind} of {exchange.task!r}: {problem}"
@@ -197,11 +198,19 @@ class Recount:
         if plan.workflow == "evaluate" and event.model != run.model:
             yield "results", f"{place}: another model is committed, and evaluation changes none"
         metrics: dict[str, float] = {}
+        summed = frozenset[str]()
         for exchange in asked:
-            metrics |= _means(exchange)
+            if masks(plan, exchange.task):  # in no signed result, but in the sum alone
+                summed |= {*disclosure_of(plan, exchange.task).metrics}
+                metrics = {name: value for name, value in metrics.items() if name not in summed}
+                continue
+            means = _means(exchange)
+            metrics |= means
+            summed -= means.keys()
         pooled = tuple(f"{name}." for name, spec in plan.group_specs.items() if spec.pooled)
         # Those of binned scores follow from sums, which are not signed results.
-        stated = {name: value for name, value in event.metrics.items() if not name.startswith(pooled)}
+        known = {name: value for name, value in event.metrics.items() if name not in summed}
+        stated = {name: value for name, value in known.items() if not name.startswith(pooled)}
         for text in _differences(stated, metrics, _largest(asked)):
             yield "results", f"{place}: {text}"
 

@@ -32,12 +32,15 @@ SIGNERS = "signers"
 """The check of signing keys against an auditor's own list, see `hanse.control.signing_keys`."""
 RECEIPTS = "receipts"
 """The check of a journal against receipts of sites, see `hanse.control.receipts.check_receipts`."""
+SUMS = "sums"
+"""The check of masked sums, of a plan that has any; see `hanse.control.sums`."""
 _ADDED = {
+    SUMS: "each masked sum is over a whole cell, of vectors that its members signed for one roster",
     MODEL: "the file is the model that the run ended with, or its best one",
     SIGNERS: "each statement of a listed site was signed with a key that the list has for the site",
     RECEIPTS: "the journal has every record and every outcome that the aggregator signed to these sites",
 }
-"""Claims of the checks that are made on request."""
+"""Claims of the checks that are made on request, or for some plans only."""
 WITHOUT_RECEIPTS = (
     "that the aggregator has no other journal of this run, recorded every outcome that it confirmed to a "
     "site, cut off no records at the end and changed no times: for that, add --receipts, with the receipts "
@@ -55,7 +58,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`, `MODEL`, `SIGNERS` or `RECEIPTS`.
+        name: Key of `CLAIMS`, `MODEL`, `SIGNERS`, `RECEIPTS` or `SUMS`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -93,6 +96,7 @@ class Disclosed:
         metrics: Names of the metrics; of one that is not defined there, with the word that it was not given.
         update: Digest of the update's file; None where none was sent.
         update_bytes: Its size, as the site signed it.
+        masked: Whether the update is a masked vector, with metrics and number of examples in it.
     """
 
     round_number: int
@@ -103,6 +107,47 @@ class Disclosed:
     metrics: tuple[str, ...]
     update: str | None
     update_bytes: int
+    masked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InSum:
+    """A masked sum that a site was in.
+
+    Attributes:
+        cell: Name of the cell.
+        members: Members of the cell, the site included.
+        attempt: Number of the attempt that opened; as many were begun.
+        rho: Digest of the roster of that attempt.
+    """
+
+    round_number: int
+    exchange: int
+    task: str
+    time_ms: int
+    cell: str
+    members: tuple[str, ...]
+    attempt: int
+    rho: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedSum(InSum):
+    """A masked sum of a run.
+
+    Attributes:
+        reasons: Why each attempt before did not end.
+        sum: Digest of the file of the sum.
+        num_examples: Sum of the numbers of examples; None where it was not summed.
+        error: Largest standard error of a number, relative to its bound; None where there is none.
+        added: Whether the vectors were at hand and were added again.
+    """
+
+    reasons: tuple[str, ...]
+    sum: str
+    num_examples: int | None
+    error: float | None
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +237,8 @@ class Account:
 
     Attributes:
         signed_with: Fingerprints of the signing keys with which it signed.
+        sums: Masked sums that it was in.
+        attempts: Number of READYs that it stated, one for each attempt at a masked sum.
     """
 
     signed_with: list[str] = field(default_factory=list)
@@ -200,6 +247,8 @@ class Account:
     failed: list[Failed] = field(default_factory=list)
     missed: list[Missed] = field(default_factory=list)
     sparing: list[Sparing] = field(default_factory=list)
+    sums: list[InSum] = field(default_factory=list)
+    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -227,6 +276,7 @@ class AuditReport:
         restores: Restores of the aggregator that the journal names.
         receipts: Receipts that it was held against; None for none.
         notes: Remarks that speak against no claim.
+        sums: Masked sums, in the order of the journal.
         not_proved: What the checks cannot show without further files, in words: `that ...`.
     """
 
@@ -249,6 +299,7 @@ class AuditReport:
     restores: list[ReportedRestore] = field(default_factory=list)
     receipts: UsedReceipts | None = None
     notes: list[str] = field(default_factory=list)
+    sums: list[ReportedSum] = field(default_factory=list)
 
     @property
     def failed(self) -> tuple[Check, ...]:

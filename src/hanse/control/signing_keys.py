@@ -16,13 +16,14 @@ from hanse.core.run.events import Event
 from hanse.core.run.round_events import ExchangeOpened, TaskFailed, UpdateAccepted
 from hanse.core.run.run import Run
 from hanse.core.run.run_events import AggregatorRestored, PlanAnswered, RunStarted
+from hanse.core.run.sums.events import SiteReady
 from hanse.core.values.statements import CertifiedStatement, SignedStatement
 from hanse.core.values.wording import and_more, named
 from hanse.errors import ProtocolError
 
 _MOST_NAMED = 20
 
-Stated = PlanAnswered | UpdateAccepted | TaskFailed
+Stated = PlanAnswered | UpdateAccepted | TaskFailed | SiteReady
 
 
 class KeyChecks:
@@ -46,7 +47,7 @@ class KeyChecks:
         self._unlisted: set[str] = set()
         self._unconfirmed: list[str] = []
 
-    def examine(self, event: Event, run: Run | None, where: str) -> None:
+    def examine(self, event: Event | SiteReady, run: Run | None, where: str) -> None:
         """Hold an event against the keys that are known.
 
         Args:
@@ -57,7 +58,7 @@ class KeyChecks:
         match event:
             case RunStarted() | ExchangeOpened():
                 self._states(event, run, where)
-            case PlanAnswered():
+            case PlanAnswered() | SiteReady():
                 self._signed(event, where)
             case UpdateAccepted() | TaskFailed():
                 self._signed(event, where)

@@ -9,7 +9,7 @@ import typer
 
 from hanse.cli.options import Json
 from hanse.cli.output import say, say_json, say_table, warn
-from hanse.core.values.wording import and_more, format_time
+from hanse.core.values.wording import and_more, counted, format_time
 from hanse.errors import ConfigError, TrustError
 
 if TYPE_CHECKING:
@@ -73,13 +73,22 @@ def verify(
         ),
     ] = None,
     signers: Keys = None,
+    blobs: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="FOLDER",
+            help="Add masked sums again from the vectors in the aggregator's folder, or a copy of `blobs`.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Verify that JOURNAL is whole, and that each statement in it was signed by its party.
 
     Ends with 8 where a check fails.
     """
-    report = examine(journal, ca, signers)
+    report = examine(journal, ca, signers, blobs)
     if receipts:
         hold_against_receipts(report, journal, receipts, ca)
     if model is not None:
@@ -118,13 +127,16 @@ def show(
         _show_restores(report)
         if site is None:
             _show_exchanges(report)
+            _show_attempts(report)
         for name, account in accounts.items():
             say(f"\n{name}")
             _show_site(account)
     conclude(journal, report)
 
 
-def examine(journal: Path, ca: Path | None, signers: Path | None = None) -> AuditReport:
+def examine(
+    journal: Path, ca: Path | None, signers: Path | None = None, blobs: Path | None = None
+) -> AuditReport:
     """Examine a journal; see `hanse.control.audit.verify`.
 
     Raises:
@@ -138,7 +150,7 @@ def examine(journal: Path, ca: Path | None, signers: Path | None = None) -> Audi
 
     try:
         authority = None if ca is None else load_certificate(ca)
-        return verify(journal, authority, None if signers is None else read_signers(signers))
+        return verify(journal, authority, None if signers is None else read_signers(signers), blobs)
     except TamperedError as error:
         raise TrustError(error.message, mend=error.mend) from error
 
@@ -221,6 +233,14 @@ def _show_exchanges(report: AuditReport) -> None:
             say(f"warning: {told['told']}")
 
 
+def _show_attempts(report: AuditReport) -> None:
+    """Masked sums that took several attempts, each with why the one before did not end."""
+    for found in report.sums:
+        if found.reasons:
+            what = f"round {found.round_number}, {found.task}: the sum of cell {found.cell}"
+            say(f"{what} took {counted(found.attempt, 'attempt')}: {'; '.join(found.reasons)}")
+
+
 def _missing(told: dict[str, Any]) -> str:
     from hanse.core.values.wording import percent
 
@@ -251,6 +271,8 @@ def _show_site(account: Account) -> None:
         say(f"  {format_time(missed.time_ms)}  {what}: {missed.how}")
     for spared in account.sparing:
         say(f"  {format_time(spared.time_ms)}  {spared.told}")
+    if account.sums or account.attempts:
+        _show_sums(account)
     if not account.disclosed:
         say("  disclosed nothing")
         return
@@ -260,13 +282,32 @@ def _show_site(account: Account) -> None:
             f"  {format_time(sent.time_ms)}",
             str(sent.round_number),
             sent.task,
-            str(sent.num_examples),
-            ", ".join(sent.metrics) or "-",
+            "in the sum" if sent.masked else str(sent.num_examples),
+            "in the sum" if sent.masked else ", ".join(sent.metrics) or "-",
             "-" if sent.update is None else f"{sent.update[:12]} ({sent.update_bytes:,} bytes)",
         )
         for sent in account.disclosed
     ]
     say_table(("  TIME", "ROUND", "TASK", "EXAMPLES", "METRICS", "UPDATE"), rows)
+
+
+def _show_sums(account: Account) -> None:
+    """The masked sums that a site was in."""
+    stated = counted(account.attempts, "READY")
+    say(f"  was in {counted(len(account.sums), 'masked sum')}, and stated {stated}, one for each attempt:")
+    rows = [
+        (
+            f"  {format_time(found.time_ms)}",
+            str(found.round_number),
+            found.task,
+            found.cell,
+            ", ".join(found.members),
+            str(found.attempt),
+            found.rho[:12],
+        )
+        for found in account.sums
+    ]
+    say_table(("  TIME", "ROUND", "TASK", "CELL", "MEMBERS", "ATTEMPT", "ROSTER"), rows)
 
 
 def conclude(journal: Path, report: AuditReport) -> None:

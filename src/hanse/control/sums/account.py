@@ -1,0 +1,105 @@
+"""Masked sums in an auditor's report: which there were, who was in them, and what they do not prove."""
+
+from __future__ import annotations
+
+from hanse.control.report import (
+    SUMS,
+    AuditReport,
+    Check,
+    InSum,
+    ReportedSum,
+)
+from hanse.control.sums.checks import SumChecks, SumEvent
+from hanse.control.sums.evidence import CellEvidence, MaskedExchange
+from hanse.control.sums.files import SumFiles
+from hanse.core.run.events import Event
+from hanse.core.run.run import Run
+from hanse.core.run.sums.events import SiteReady, SumOpened
+from hanse.core.values.wording import counted, named
+
+_MOST_NAMED = 20
+
+
+class SumReport:
+    """Fills the sums of a journal into a report.
+
+    Args:
+        report: Takes in what is found.
+        checks: Follows the sums.
+        files: Files beside the journal.
+    """
+
+    def __init__(self, report: AuditReport, checks: SumChecks, files: SumFiles) -> None:
+        self._report = report
+        self._checks = checks
+        self._files = files
+
+    def examine(self, event: Event | SumEvent, run: Run | None, where: str, time_ms: int) -> None:
+        """Take in an event.
+
+        Args:
+            event: The event.
+            run: The run before the event; None where it cannot be replayed.
+            where: Names the record.
+            time_ms: Time of the record, milliseconds since 1970.
+        """
+        for problem in self._checks.examine(event, run):
+            self._check.fail(f"{where}: {problem}")
+        if isinstance(event, SumOpened):
+            self._sum(event, where, time_ms)
+        elif isinstance(event, SiteReady) and event.site in self._report.sites:
+            self._report.sites[event.site].attempts += 1
+
+    def conclude(self) -> None:
+        """Say what the sums do not prove; nothing where there were none."""
+        if not self._checks.exchanges:
+            return
+        self._check  # noqa: B018 - a run without a sum passes the check too
+        proved = self._report.not_proved
+        proved.append(
+            "that a signing key belongs to a hospital, or that a site masked what it computed from its data: "
+            "the journal shows which keys took part in each masked sum, and of which vectors it is the sum"
+        )
+        missing = sum(not found.added for found in self._report.sums)
+        if missing:
+            proved.append(
+                f"that {missing} of the {len(self._report.sums)} masked sums are of the vectors that the "
+                "sites signed, and that metrics and examples follow: the vectors are not at hand. An "
+                "aggregator keeps them until the round is committed; add --blobs FOLDER"
+            )
+        unknown = sorted({*self._checks.without_layout})
+        if unknown:
+            listed = named([str(number) for number in unknown], _MOST_NAMED)
+            proved.append(
+                f"that the masked sums of {counted(len(unknown), 'exchange')} ({listed}) have the layout "
+                "that follows from the plan: all members of each stated the same one, and files of the model "
+                "or of groups that they received are not at hand"
+            )
+
+    @property
+    def _check(self) -> Check:
+        """The check of sums; of a plan without masked tasks it is in the report where something is wrong."""
+        return self._report.checks.setdefault(SUMS, Check(SUMS))
+
+    def _sum(self, event: SumOpened, where: str, time_ms: int) -> None:
+        exchange = self._checks.exchanges.get(event.exchange)
+        cell = None if exchange is None else exchange.cells.get(event.cell)
+        if exchange is None or cell is None:
+            return  # the check says so
+        added = self._files.add_up(exchange, event)
+        for problem in added.problems:
+            self._check.fail(f"{where}: the sum of cell {event.cell} in exchange {event.exchange}: {problem}")
+        self._tell(event, exchange, cell, time_ms, added.added)
+
+    def _tell(
+        self, event: SumOpened, exchange: MaskedExchange, cell: CellEvidence, time_ms: int, added: bool
+    ) -> None:
+        opened = exchange.opened
+        place = (opened.round_number, event.exchange, opened.task, time_ms)
+        of_sum = (event.cell, cell.members, event.attempt, event.rho)
+        stated = (event.sum, event.num_examples, event.error)
+        self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added))
+        for site in cell.members:
+            account = self._report.sites.get(site)
+            if account is not None:
+                account.sums.append(InSum(*place, *of_sum))

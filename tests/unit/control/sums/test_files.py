@@ -1,0 +1,170 @@
+"""Masked sums added up again: vectors of four sites, as an aggregator has them, and what may be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.masked_sums import masked_all, random_bytes
+from tests.unit.control.sums.masked_run import MODEL, SITES, MaskedRun
+
+from hanse.control.sums.checks import SumChecks
+from hanse.control.sums.evidence import MaskedExchange, RunName
+from hanse.control.sums.files import SumFiles
+from hanse.core.plan.group_tensors import Received
+from hanse.core.values.model_ref import ModelRef
+from hanse.core.values.parameters import specs
+from hanse.privacy.secagg.grid import Words
+from hanse.privacy.secagg.vector import Result, encode
+from hanse.updates.secure_sums.layout import sum_layout
+from hanse.updates.secure_sums.vector_file import write_vector
+from hanse.wire.tensors import write_hashed
+
+PARAMETERS = {"w": np.zeros((3, 2), np.float32), "b": np.zeros(2, np.float32)}
+
+
+@dataclass
+class Sum:
+    """A masked sum with its files in a folder of blobs."""
+
+    run: MaskedRun
+    folder: Path
+    event: Any
+    exchange: MaskedExchange
+
+    def files(self) -> SumFiles:
+        return SumFiles(self.folder)
+
+    def blob(self, digest: str) -> Path:
+        return self.folder / "blobs" / digest[:2] / digest
+
+
+@pytest.fixture
+def masked(tmp_path: Path) -> Sum:
+    """The sum of 200 examples at each of four sites, each of which moved every parameter by 0.25."""
+    run = MaskedRun()
+    model = _stored(tmp_path, lambda path: write_hashed(path, PARAMETERS, "sha256")[0])
+    opened = run.opened(model=ModelRef(model))
+    list((checks := SumChecks(RunName("north", "r1"))).examine(opened, run.run))
+    layout = sum_layout(run.plan, "train", Received(specs(PARAMETERS)))
+    result = Result(
+        {name: array + np.float32(0.25) for name, array in PARAMETERS.items()}, {"loss": 0.5}, 200
+    )
+    q = {
+        site: np.concatenate(list(encode(layout, result, random_bytes(number))))
+        for number, site in enumerate(SITES)
+    }
+    y = masked_all(q)
+
+    def vector(words: Words) -> str:
+        return _stored(tmp_path, lambda path: write_vector(path, layout, [words], "sha256").digest)
+
+    total = sum(y.values(), np.zeros(layout.words, np.uint32))
+    digests = {site: vector(words) for site, words in y.items()}
+    error = 2.0**-layout.bits * 2 / (2 * 800 / 300)
+    event = run.sum(masked=digests, sum=vector(total), error=error)
+    return Sum(run, tmp_path, event, checks.exchanges[4])
+
+
+def _stored(folder: Path, write: Any) -> str:
+    digest: str = write(folder / "new")
+    place = folder / "blobs" / digest[:2] / digest
+    place.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "new").rename(place)
+    return digest
+
+
+def test_vectors_that_are_at_hand_are_added(masked: Sum) -> None:
+    found = masked.files().add_up(masked.exchange, masked.event)
+
+    assert (found.problems, found.added) == ([], True)
+    assert found.opened is not None
+    assert found.opened.metrics["loss"] == pytest.approx(0.5)
+    assert np.asarray(found.opened.tensors["w"]) == pytest.approx(0.25)
+
+
+def test_another_sum_than_that_of_the_vectors_is_found(masked: Sum) -> None:
+    event = masked.event.model_copy(update={"sum": "b" * 64})
+
+    (problem,) = masked.files().add_up(masked.exchange, event).problems
+
+    assert "the vectors add up to" in problem
+
+
+def test_other_examples_than_those_of_the_sum_are_found(masked: Sum) -> None:
+    event = masked.event.model_copy(update={"num_examples": 801})
+
+    (problem,) = masked.files().add_up(masked.exchange, event).problems
+
+    assert problem == "the sum has 800 examples, and the journal says 801"
+
+
+def test_another_error_than_that_of_the_sum_is_found(masked: Sum) -> None:
+    event = masked.event.model_copy(update={"error": 1e-12})
+
+    (problem,) = masked.files().add_up(masked.exchange, event).problems
+
+    assert "the standard error of the sum is" in problem
+
+
+def test_a_vector_in_place_of_another_does_not_cancel_the_masks(masked: Sum) -> None:
+    vectors = masked.event.masked
+    event = masked.event.model_copy(update={"masked": {**vectors, "b": vectors["a"]}})
+
+    problems = masked.files().add_up(masked.exchange, event).problems
+
+    assert "the vectors add up to" in problems[0]
+
+
+def test_a_vector_that_was_altered_is_not_at_hand(masked: Sum) -> None:
+    path = masked.blob(masked.event.masked["b"])
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+
+    assert not masked.files().add_up(masked.exchange, masked.event).added
+
+
+def test_a_sum_alone_is_opened_and_not_added(masked: Sum) -> None:
+    for digest in masked.event.masked.values():
+        masked.blob(digest).unlink()
+
+    found = masked.files().add_up(masked.exchange, masked.event)
+
+    assert not found.added
+    assert found.opened is not None
+    assert found.opened.examples == 800
+
+
+def test_a_copy_of_the_files_without_folders_is_enough(masked: Sum, tmp_path: Path) -> None:
+    flat = tmp_path / "copy"
+    flat.mkdir()
+    for path in (masked.folder / "blobs").glob("??/*"):
+        path.rename(flat / path.name)
+
+    assert SumFiles(flat).add_up(masked.exchange, masked.event).added
+
+
+def test_without_the_model_no_layout_is_known(masked: Sum) -> None:
+    assert masked.exchange.opened.model is not None
+    masked.blob(masked.exchange.opened.model.digest).unlink()
+
+    files = masked.files()
+
+    assert files.digest_of_layout(masked.exchange) is None
+    assert not files.add_up(masked.exchange, masked.event).added
+
+
+def test_the_layout_follows_from_the_plan_and_the_header_of_the_model(masked: Sum) -> None:
+    layout = sum_layout(masked.run.plan, "train", Received(specs(PARAMETERS)))
+
+    assert masked.files().digest_of_layout(masked.exchange) == layout.digest
+    assert masked.exchange.opened.model != MODEL
+
+
+def test_without_a_folder_nothing_is_at_hand(masked: Sum) -> None:
+    files = SumFiles()
+
+    assert files.find(masked.event.sum) is None
+    assert files.layout_of(masked.exchange) is None

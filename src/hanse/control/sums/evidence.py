@@ -8,8 +8,7 @@ from hanse.core.plan.plan import Plan
 from hanse.core.run.round_events import ExchangeOpened
 from hanse.core.run.sums.events import SumOpened
 from hanse.core.values.roster import Roster
-from hanse.core.values.sums.ready import ReadyBody
-from hanse.privacy.secagg.roster import rho_of
+from hanse.core.values.sums.ready import ReadyBody, rho_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,9 @@ from hanse.core.values.canonical import sha256
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.roster import Roster
 from hanse.core.values.statements import SignedStatement
-from hanse.core.values.sums.ready import READY, SUITE, ReadyBody
+from hanse.core.values.sums.ready import READY, SUITE, ReadyBody, rho_of
 from hanse.privacy.secagg.context import SumContext
 from hanse.privacy.secagg.keys import private_key, public_of
-from hanse.privacy.secagg.roster import rho_of
 from hanse.wire.messages.sites import TASK_RESULT
 
 RUN = RunName("north", "r1")

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hanse.core.plan.group_tensors import Received, disclosed_tensors, out_of_range, unfitting
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE, Disclosure
 from hanse.core.values.groups import MARK
 from hanse.core.values.parameters import (
@@ -318,6 +319,11 @@ def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool)
         return
     if task not in plan.tasks:
         raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
+    if masks(plan, task):
+        raise DisclosureError(
+            f"by the plan {task!r} is summed masked over whole cells, and no party sees a single site's",
+            mend="Use round.sum, without `sites`; `cells` may choose some of the cells.",
+        )
     disclosure = disclosure_of(plan, task)
     if disclosure.update == "aggregate":
         raise DisclosureError(

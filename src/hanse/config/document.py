@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from hanse.config.dialect import DialectError, Loc, parse
 from hanse.config.schema import Node, spell
-from hanse.core.values.schema import Strict
+from hanse.core.values.schema import PlacedError, Strict
 from hanse.core.values.wording import and_more
 from hanse.errors import ConfigError
 
@@ -112,16 +112,18 @@ class Document:
             text = json.dumps(_filled(self.value, top))
             return schema.model_validate_json(text, strict=True, context=context)
         except ValidationError as invalid:
+            placed: list[tuple[Loc, str]] = []
             found: dict[Loc, list[ErrorDetails]] = {}
             for error in invalid.errors(include_url=False):
-                found.setdefault(self._written(error, top), []).append(error)
-        places = sorted(found, key=self._line)
+                if isinstance(cause := error.get("ctx", {}).get("error"), PlacedError):
+                    placed += [((*_place(error, top), *p.place), p.text) for p in cause.problems]
+                else:
+                    found.setdefault(self._written(error, top), []).append(error)
+        problems: list[tuple[Loc, str | list[ErrorDetails]]] = [*found.items(), *placed]
+        problems.sort(key=lambda problem: self._line(problem[0]))
         # Put into words only where they are told: of a file that is wrong everywhere it would take minutes.
-        told = [
-            f"{self.place(loc)}: {'; or '.join(_problem(error, top)[:500] for error in found[loc][:3])}"
-            for loc in places[:_MOST_PROBLEMS]
-        ]
-        raise self.refusal(told, len(found))
+        told = [f"{self.place(loc)}: {_told(what, top)}" for loc, what in problems[:_MOST_PROBLEMS]]
+        raise self.refusal(told, len(problems))
 
     def place(self, loc: Loc) -> str:
         """Where something stands, for a message: `plan.yaml:3: cohort.minimum`."""
@@ -176,6 +178,13 @@ def _place(error: ErrorDetails, top: Node) -> Loc:
         if node is None or str(part) not in node.variants:
             loc.append(part)
     return tuple(loc)
+
+
+def _told(what: str | list[ErrorDetails], top: Node) -> str:
+    """A problem in words; of a value that might be of several kinds those of three kinds."""
+    if isinstance(what, str):
+        return what[:500]
+    return "; or ".join(_problem(error, top)[:500] for error in what[:3])
 
 
 def _problem(error: ErrorDetails, top: Node) -> str:

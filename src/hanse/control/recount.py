@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from hanse.aggregation.fold import weighted_metrics
 from hanse.core.plan.asked_inputs import problem_of_ask, within_cells
 from hanse.core.plan.built_in import BUILT_IN
-from hanse.core.plan.cohort import select
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.exchange_limits import limit_line, most_in_round, most_in_run
 from hanse.core.plan.goals import improves
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.cells import masks
+from hanse.core.plan.privacy.cohort import select_cohort
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import MEMBER_TABLE, AcceptedResult, Exchange
@@ -238,7 +238,7 @@ def _drawn(run: Run, event: RoundOpened) -> Problems:
         drawn, without = population, population[:0]
     else:
         suspensions = run.failure_record.suspensions
-        drawn, without = select(run.plan.cohort, run.plan.seed, number, population, suspensions)
+        drawn, without = select_cohort(run.plan, number, population, suspensions)
     if (event.cohort, event.suspended) != (drawn, without):
         left, more = sorted({*drawn} - {*event.cohort}), sorted({*event.cohort} - {*drawn})
         told = [f"leaves out {named(left)}"] * bool(left) + [f"asks {named(more)}"] * bool(more)

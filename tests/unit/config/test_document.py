@@ -2,14 +2,14 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from unittest.mock import patch
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hanse.config.document import MAX_BYTES, Document
-from hanse.core.values.schema import Name, Strict
+from hanse.core.values.schema import Name, PlacedError, Problem, Strict
 from hanse.errors import ConfigError, PlanError
 
 
@@ -51,6 +51,32 @@ def test_a_good_file_becomes_a_value() -> None:
     assert check("name: kogge\nengine: {power: 9}\nflags: [red]") == Boat(
         name="kogge", engine=Engine(power=9), flags=("red",)
     )
+
+
+class Fleet(Strict):
+    ships: dict[str, Boat]
+
+    @model_validator(mode="after")
+    def _crews(self) -> Self:
+        if problems := [
+            Problem(("ships", name, "crew"), f"{name} has no crew: hire some")
+            for name, ship in self.ships.items()
+            if not ship.crew
+        ]:
+            raise PlacedError(problems)
+        return self
+
+
+def test_each_problem_of_a_table_as_a_whole_is_told_at_its_own_place() -> None:
+    text = (
+        "ships:\n  one: {name: kogge}\n  two: {name: barge, crew: {ann: {power: 1}}}\n  three: {name: hulk}"
+    )
+    with pytest.raises(ConfigError) as refused:
+        Document.of(text, "fleet.yaml", ConfigError).check(Fleet)
+    assert str(refused.value).splitlines() == [
+        "fleet.yaml:2: ships.one.crew: one has no crew: hire some",
+        "fleet.yaml:4: ships.three.crew: three has no crew: hire some",
+    ]
 
 
 def test_every_problem_is_told_with_file_line_and_key() -> None:

@@ -295,3 +295,28 @@ def test_code_may_be_called_as_a_built_in_workflow_is(project: Project) -> None:
     plan = PLAN.replace("federation", "fedavg") + "workflow: fedavg\n"
 
     assert load_plan(project(plan, fedavg=CODE)).manifest.plan.workflow == "fedavg"
+
+
+def test_what_masked_sums_lack_is_told_by_line(project: Project) -> None:
+    path = project(
+        """\
+name: hearts
+code: [federation.py]
+learner: federation:learner
+initial_model: workflow
+tasks:
+  train: {discloses: {update: aggregate, aggregated_by: secure_aggregation, metrics: [loss]}}
+aggregation: {rule: mean}
+privacy:
+  secure_aggregation:
+    model: {clip: 1.0}
+""",
+        federation=CODE,
+    )
+
+    assert problems(path) == [
+        f"{path}: cells: secure aggregation sums over fixed cells, and the plan has none: `hanse plan cells "
+        "plan.yaml --sites FILE` writes `cells` for the sites of a list",
+        f"{path}:9: privacy.secure_aggregation.metrics: loss has no range, to which each site's agent cuts "
+        "it: write `metrics: {loss: [LEAST, LARGEST]}`",
+    ]

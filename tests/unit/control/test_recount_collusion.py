@@ -116,7 +116,7 @@ class TestCohort:
         *_, left_out = select(plan.cohort, plan.seed, 2, SITES)[0]
         chosen = tuple(site for site in SITES if site != left_out)
         with monkeypatch.context() as patch:
-            patch.setattr("hanse.core.run.requests.rounds.select", lambda *_: (chosen, ()))
+            patch.setattr("hanse.core.run.requests.rounds.select_cohort", lambda *_: (chosen, ()))
             trained(author, 2, dict.fromkeys(chosen, 5))
         author.do(Finish())
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from hanse.core.plan.group_tensors import received_groups, receives_model
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cohort import whole_cells
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.varying import problem_of_settings
 from hanse.core.values.ask_inputs import AskInputs
@@ -42,6 +43,8 @@ def problem_of_ask(plan: Plan, task: str, inputs: AskInputs, *, has_model: bool)
 def within_cells(plan: Plan, sites: Iterable[str], cells: tuple[str, ...] | None) -> tuple[str, ...]:
     """The sites that an ask is for: in a plan with cells those of its cells, or of all cells.
 
+    Where sums are masked, a cell of which a site is missing is left out as a whole.
+
     Args:
         plan: The plan.
         sites: Of the cohort, in site order.
@@ -49,7 +52,9 @@ def within_cells(plan: Plan, sites: Iterable[str], cells: tuple[str, ...] | None
     """
     if not plan.cells:
         return tuple(sites)
-    members = {site for cell in cells or plan.cells for site in plan.cells.get(cell, ())}
+    sites = tuple(sites)
+    there = plan.cells if plan.privacy.secure_aggregation is None else whole_cells(plan, sites)
+    members = {site for cell in cells or plan.cells for site in there.get(cell, ())}
     return tuple(site for site in sites if site in members)
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hanse.core.plan.group_tensors import Received, disclosed_tensors, out_of_range, unfitting
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE, Disclosure
 from hanse.core.values.groups import MARK
 from hanse.core.values.parameters import (
@@ -137,7 +138,9 @@ def expected_tensors(received: Received, plan: Plan, task: str) -> dict[str, Ten
     return update | disclosed_tensors(plan, task, received)
 
 
-def check_tensors(update: Parameters, received: Received, plan: Plan, task: str, what: str) -> None:
+def check_tensors(
+    update: Parameters, received: Received, plan: Plan, task: str, what: str, *, clips: bool = False
+) -> None:
     """Refuse tensors that are not exactly what the plan declares; reads all of them.
 
     Args:
@@ -147,6 +150,7 @@ def check_tensors(update: Parameters, received: Received, plan: Plan, task: str,
         plan: The plan.
         task: The task's name.
         what: Who sends, for the message.
+        clips: Whether numbers outside of the `range` of a group are clipped later, and not refused.
 
     Raises:
         DisclosureError: A tensor that the plan keeps at each site, one that is not declared, or one of
@@ -163,7 +167,8 @@ def check_tensors(update: Parameters, received: Received, plan: Plan, task: str,
         check_model_names(update, plan)
         return
     check_update(update, expected_tensors(received, plan, task), what)
-    check_ranges(update, plan, what)
+    if not clips:
+        check_ranges(update, plan, what)
 
 
 def check_ranges(tensors: Parameters, plan: Plan, what: str) -> None:
@@ -318,6 +323,11 @@ def check_asked(plan: Plan, task: str, round_number: int, *, individually: bool)
         return
     if task not in plan.tasks:
         raise WorkflowError(f"the plan has no task {task!r}; it has: {', '.join(plan.tasks)}")
+    if masks(plan, task):
+        raise DisclosureError(
+            f"by the plan {task!r} is summed masked over whole cells, and no party sees a single site's",
+            mend="Use round.sum, without `sites`; `cells` may choose some of the cells.",
+        )
     disclosure = disclosure_of(plan, task)
     if disclosure.update == "aggregate":
         raise DisclosureError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.groups import MODEL
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE
 
 
@@ -37,7 +38,7 @@ def may_stream(plan: Plan, task: str) -> bool:
     Few built-in workflows stream; a stream gives each site's own update and takes no groups.
     """
     streams = plan.workflow not in BUILT_IN or BUILT_IN[plan.workflow].streams
-    if not streams or task == INITIALISE:
+    if not streams or task == INITIALISE or masks(plan, task):
         return False
     found = plan.tasks[task]
     return not found.discloses.groups and not found.discloses.in_sums and found.receives == (MODEL,)

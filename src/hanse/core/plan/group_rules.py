@@ -201,8 +201,15 @@ class Fewest:
     sites: int
 
 
-def check_robust_groups(tasks: Mapping[str, TaskPlan], fewest: Fewest, compression: Compression) -> None:
+def check_robust_groups(
+    tasks: Mapping[str, TaskPlan], fewest: Fewest | None, compression: Compression
+) -> None:
     """Refuse robust rules of groups that need more sites than a sum may be of, or other values.
+
+    Args:
+        tasks: The plan's tasks.
+        fewest: Fewest sites in a sum; None where the rules are taken over cells, and not over sites.
+        compression: The plan's compression.
 
     Raises:
         ValueError: Names the task, the group and the line to write.
@@ -215,25 +222,26 @@ def check_robust_groups(tasks: Mapping[str, TaskPlan], fewest: Fewest, compressi
                     f"task `{name}`: `{rule.rule}` of `{group}` {rule.sparse_problem.format(codec=sparse)}: "
                     "take the group out of `compression: groups`"
                 )
-            if fewest.sites < rule.fewest:
+            if fewest is not None and fewest.sites < rule.fewest:
                 raise ValueError(
                     f"task `{name}`: `{rule.shown}` of `{group}` needs the values of {rule.fewest} sites at "
                     f"least: write `cohort: {{{fewest.key}: {rule.fewest}}}`"
                 )
 
 
-def check_cells(cells: Mapping[str, tuple[str, ...]], cohort: Cohort) -> None:
+def check_cells(cells: Mapping[str, tuple[str, ...]], cohort: Cohort, *, whole: bool = False) -> None:
     """Refuse cells that overlap, that are too small for a sum, or of which rounds ask a part.
 
     Args:
         cells: Sites by cell.
         cohort: The plan's rules of a round.
+        whole: Whether rounds draw whole cells, whose sizes other rules bound.
 
     Raises:
         ValueError: Names the cell.
     """
     minimum, of_all = cohort.cell_minimum, cohort.minimum
-    if cells and cohort.fraction < 1:
+    if cells and cohort.fraction < 1 and not whole:
         raise ValueError(
             "`cells` go with `cohort: {fraction: 1}`: where each round asks other sites of a cell, the "
             "differences of its sums are the values of single sites"
@@ -244,7 +252,7 @@ def check_cells(cells: Mapping[str, tuple[str, ...]], cohort: Cohort) -> None:
             if site in placed:
                 raise ValueError(f"{site} is in the cells `{placed[site]}` and `{cell}`; cells are disjoint")
             placed[site] = cell
-        if len(sites) < minimum:
+        if len(sites) < minimum and not whole:
             raise ValueError(
                 f"the cell `{cell}` has {counted(len(sites), 'site')}, and by `cohort: {{cell_minimum: "
                 f"{minimum}}}` a sum over it needs {minimum}"

@@ -17,11 +17,12 @@ from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import Fewest, GroupRules, check_cells, check_robust_groups
 from hanse.core.plan.groups import MOST_GROUPS, GroupDeclaration, GroupName, GroupSpec, read_group
+from hanse.core.plan.privacy.rules import check_secure
 from hanse.core.plan.privacy.section import Privacy
 from hanse.core.plan.requirements import Requirement, package_of
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
-from hanse.core.plan.transforms import Compression
+from hanse.core.plan.transforms import Compression, useless_rotation
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.schema import CodePath, Label, Name, Pattern, Reference, check_reference, parse_size
 from hanse.core.values.significant import MOST_DIGITS
@@ -217,19 +218,16 @@ class Plan(PlanSection):
             if reference is not None and ":" in reference and self.module_file(reference) is None:
                 module = reference.partition(":")[0].replace(".", "/")
                 raise ValueError(f"{reference!r} needs {module}.py listed under `code`")
-        for name, task in self.tasks.items():
-            if task.discloses.aggregated_by == "secure_aggregation" and self.aggregation.needs != "sums":
-                raise ValueError(
-                    f"`aggregation: {{rule: {self.aggregation.rule}}}` needs {self.aggregation.needs}, which "
-                    f"no party sees of {name!r} where `aggregated_by` is secure_aggregation"
-                )
-        self._check_robust_rule()
+        masked = self.privacy.secure_aggregation is not None
+        self._check_robust_rule(over_cells=masked)
+        if not masked and (problem := useless_rotation(self.compression.upload)):
+            raise ValueError(f"`compression`: {problem}")
         known = (self.group_specs, self.dimensions, self.options, self.first_model != "none")
         GroupRules(*known, self.compression.groups, scripted=self.script is not None).check(self.tasks)
-        check_cells(self.cells, self.cohort)
+        check_cells(self.cells, self.cohort, whole=masked)
         key = "cell_minimum" if self.cells else "minimum"
         fewest = Fewest(key, getattr(self.cohort, key))
-        check_robust_groups(self.tasks, fewest, self.compression)
+        check_robust_groups(self.tasks, None if masked else fewest, self.compression)
         if self.first_model == "none":
             unusable = {
                 "keep_best": self.keep_best,
@@ -241,6 +239,7 @@ class Plan(PlanSection):
                     raise ValueError(f"`{key}` needs a model, and the run has none (`initial_model: none`)")
         if self.workflow in BUILT_IN:
             self._check_built_in()
+        check_secure(self)
         return self
 
     @cached_property
@@ -261,7 +260,7 @@ class Plan(PlanSection):
             case _:
                 return "file"
 
-    def _check_robust_rule(self) -> None:
+    def _check_robust_rule(self, *, over_cells: bool) -> None:
         rule = self.aggregation.robust
         if rule is None:
             return
@@ -271,7 +270,7 @@ class Plan(PlanSection):
                 f"`aggregation: {{rule: {rule.rule}}}` {rule.sparse_problem.format(codec=sparse)}: leave "
                 f"`{sparse}` out of `compression`, or take a mean"
             )
-        if self.cohort.minimum < rule.fewest:
+        if not over_cells and self.cohort.minimum < rule.fewest:
             raise ValueError(
                 f"`aggregation: {rule.shown}` needs the updates of {rule.fewest} sites at least: write "
                 f"`cohort: {{minimum: {rule.fewest}}}`"

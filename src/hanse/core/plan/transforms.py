@@ -186,7 +186,13 @@ def order_problem(transforms: Sequence[Transform]) -> str:
             return (
                 f"`{after.name}` ({second}) must stand before `{before.name}` ({first}); the order is {order}"
             )
-    if "rotate" in names and not {"int8", "int4"} & set(names):
+    return ""
+
+
+def useless_rotation(transforms: Sequence[Transform]) -> str:
+    """Say in words that a rotation has no effect, and the mend; empty where it has, or there is none."""
+    names = {transform.name for transform in transforms}
+    if "rotate" in names and not {"int8", "int4"} & names:
         return "`rotate` does good only before `int8` or `int4`: add one of them, or leave it out"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hanse.core.plan.cohort import needed, rest_rounds, wanted
+from hanse.core.plan.privacy.cohort import askable
 from hanse.core.run.events import Event, Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.failure_streaks import FailureStreak
@@ -37,17 +38,17 @@ def suspend_failing(run: Run, committed: RoundCommitted, now_ms: int) -> Events:
     if not limit or run.complete:
         return ()
     events: list[Event] = []
-    active = len(active_sites(run))
+    active = set(active_sites(run))
     for site, streak in run.failure_record.streaks.items():
         if streak.rounds < limit or not _is_active(run, site):
             continue
-        left, why = active - 1, _failed(streak)
+        active.discard(site)
+        left, why = askable(run.plan, active), _failed(streak)
         event: Event = SiteSuspended(site=site, round_number=committed.round_number, reason=why)
         if left < need:
             why += f"; without it {left} would be left to ask, and {need} are needed"
             event = SuspensionWaived(site=site, round_number=committed.round_number, reason=why)
-        else:
-            active = left
+            active.add(site)
         events.append(event)
     return tuple(events)
 
@@ -63,18 +64,19 @@ def reinstatements(run: Run, round_number: int, now_ms: int, *, stream: bool = F
     """
     resting = [site for site in run.failure_record.suspensions if site in run.taking_part]
     resting.sort(key=lambda site: (run.failure_record.suspensions[site].since_ms, site))
-    need, left = _need(run, stream=stream), len(run.taking_part) - len(resting)
+    need, active = _need(run, stream=stream), set(run.taking_part) - set(resting)
     events: list[Event] = []
     for site in resting:
         if _has_rested(run, site, round_number, now_ms):
             events.append(SiteReinstated(site=site, reason=f"its rest of {run.plan.cohort.rest} is over"))
-    left += len(events)
     over = {event.site for event in events if isinstance(event, SiteReinstated)}
+    active |= over
     for site in resting:
+        left = askable(run.plan, active)
         if site not in over and left < need:
             why = f"without it {left} would be left to ask, and {need} are needed"
             events.append(SiteReinstated(site=site, reason=why))
-            left += 1
+            active.add(site)
     return tuple(events)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -49,6 +51,28 @@ class Strict(BaseModel):
     """Base of every schema: frozen, and refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem of a table that is found where the table is looked at as a whole.
+
+    Attributes:
+        place: Keys and indices that lead to it: `("cohort", "minimum")`.
+        text: What is wrong, and what to write instead.
+    """
+
+    place: tuple[str | int, ...]
+    text: str
+
+
+class PlacedError(ValueError):
+    """Problems that a validator of a whole table has found, each with its place in the table."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Take all that was found, at least one."""
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.text for problem in self.problems))
 
 
 def problem_of(error: ValidationError) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from hanse.core.plan.disclosure import disclosure_of, expected_tensors
 from hanse.core.plan.group_tensors import Received
-from hanse.core.plan.groups import GroupSpec
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.cells import largest_cell, masks, weighs
+from hanse.core.plan.privacy.number_rules import group_range
 from hanse.core.plan.privacy.parts import section_of
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.plan.tasks import GroupRule
@@ -77,8 +77,7 @@ def _declared(plan: Plan, task: str, tensors: Mapping[str, TensorSpec]) -> Decla
         if name.startswith(MARK):
             group = group_of(name)
             rule = rule_in_cell(disclosure.groups[group])
-            bounds = _range_of_group(plan.group_specs[group], spec, section, in_words(name))
-            declared[name] = DeclaredTensor(spec, rule, bounds)
+            declared[name] = DeclaredTensor(spec, rule, _range_of_group(plan, name))
         else:
             declared[name] = _of_update(name, spec, rule_of_update(plan), section, codec)
     examples = None
@@ -126,18 +125,14 @@ def _of_update(
     return DeclaredTensor(codec.coded(name, spec), rule, Range(-model.clip, model.clip), clipped=True)
 
 
-def _range_of_group(group: GroupSpec, spec: TensorSpec, section: SecureAggregation, what: str) -> Range:
-    if group.bounds is not None:
-        return Range(*group.bounds)
-    if group.pooled and section.examples is not None:
-        return Range(0, section.examples.most)
-    implicit = {"bool": Range(0, 1), "uint8": Range(0, 255)}
-    if spec.dtype not in implicit:
+def _range_of_group(plan: Plan, name: str) -> Range:
+    bounds = group_range(plan, group_of(name))
+    if bounds is None:
         raise PlanError(
-            f"{what} is summed masked, and the plan states no range of its numbers",
+            f"{in_words(name)} is summed masked, and the plan states no range of its numbers",
             mend="State its `range`; of `pooled` scores, the most `examples` of a site.",
         )
-    return implicit[spec.dtype]
+    return Range(*bounds)
 
 
 def _range_of_metric(section: SecureAggregation, name: str) -> Range:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.unit.core.plan.plans import TRAIN, plan
+from tests.unit.core.plan.privacy.secure_plans import secure_plan
 
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.tasks import INITIALISE, Disclosure, TaskPlan
@@ -110,7 +111,10 @@ def test_the_module_of_a_learner_is_found_among_the_code(file: str) -> None:
             "`early_stop` looks at the metric 'auc', which no task discloses",
         ),
         ({"privacy": {"differential_privacy": {}}}, "differential_privacy: not available in this version"),
+        ({"privacy": {"secure": {}}}, "Extra inputs are not permitted"),
         ({"compression": ["zstd", "int8"]}, "`int8` (quantisation) must stand before `zstd`"),
+        ({"compression": ["rotate"]}, "`rotate` does good only before `int8` or `int4`"),
+        ({"compression": ["rotate", "drive"]}, "`rotate` does good only before"),
         ({"name": "Chest X-Ray"}, "not a valid name"),
         ({"rouns": 3}, "Extra inputs are not permitted"),
     ],
@@ -136,7 +140,7 @@ def test_a_plans_own_workflow_decides_itself_which_tasks_it_needs() -> None:
             {"update": "individual", "aggregated_by": "aggregator"},
             "goes with `update: aggregate` or combined groups only",
         ),
-        ({"update": "aggregate", "aggregated_by": "secure_aggregation"}, "not available in this version"),
+        ({"update": "aggregate", "aggregated_by": "server"}, "'aggregator' or 'secure_aggregation'"),
         ({"metrics": ["not a name"]}, "'not a name' is not a name: write 1 to 63"),
         ({"tensors": [""]}, "at least 1 character"),
     ],
@@ -188,12 +192,10 @@ BOUNDING: dict[str, Any] = {"rule": "norm_bounded_mean", "norm": 1.0}
 def test_a_rule_that_looks_at_updates_is_none_for_updates_that_nobody_sees(
     aggregation: dict[str, Any],
 ) -> None:
-    hidden = Disclosure.model_construct(update="aggregate", aggregated_by="secure_aggregation")
+    with pytest.raises(ValidationError, match="looks at single results, which are the sums of whole cells"):
+        secure_plan(aggregation=aggregation)
 
-    with pytest.raises(ValidationError, match="needs individual updates, which no party sees"):
-        plan(aggregation=aggregation, tasks={"train": TaskPlan(discloses=hidden)})
-
-    assert plan(aggregation={"rule": "mean"}, tasks={"train": TaskPlan(discloses=hidden)})
+    assert secure_plan({"examples": None}, aggregation={"rule": "mean"})
 
 
 @pytest.mark.parametrize("aggregation", COMPARING)

@@ -36,8 +36,6 @@ def test_what_was_written_down_is_read_again() -> None:
         (["int8", "top_k"], "`top_k` .sparsification. must stand before `int8`"),
         (["int8", "bf16"], "`int8` and `bf16` are both quantisation: keep one"),
         (["int8", "rotate"], "`rotate` .rotation. must stand before `int8`"),
-        (["rotate"], "`rotate` does good only before `int8` or `int4`"),
-        (["rotate", "drive"], "`rotate` does good only before"),
         (["top_k", "stc"], "`stc` chooses the numbers to send by itself"),
         (["stc", "top_k"], "`stc` chooses the numbers to send by itself"),
         ("int8", "should be a list, such as `.int8.`"),

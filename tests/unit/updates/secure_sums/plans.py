@@ -17,11 +17,16 @@ def summed(**disclosed: Any) -> dict[str, Any]:
 
 
 def plan_of(discloses: dict[str, Any], *, secure: dict[str, Any] | None = None, **plan: Any) -> Plan:
-    """A plan of one task `train` over masked sums, of four sites in one cell unless stated."""
+    """A plan of one task `train` over masked sums, of four sites in one cell unless stated.
+
+    What it states of ranges is what the task needs.
+    """
+    weighed = "update" in discloses and plan.get("aggregation", {}).get("rule") != "mean"
+    pooled = any("pooled" in group for group in plan.get("groups", {}).values())
     stated: dict[str, Any] = {
-        "model": {"clip": 1.0},
-        "metrics": {"loss": (0, 20)},
-        "examples": {"most": 100, "max_share": 1.0},
+        "model": {"clip": 1.0} if "update" in discloses else None,
+        "metrics": dict.fromkeys(discloses.get("metrics", ()), (0, 20)),
+        "examples": {"most": 100, "max_share": 1.0} if weighed or pooled else None,
         "ready_after": "0s",
     }
     told: dict[str, Any] = {

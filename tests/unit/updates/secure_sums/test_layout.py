@@ -8,6 +8,7 @@ import pytest
 from tests.unit.updates.secure_sums.plans import UPDATE, plan_of, summed
 
 from hanse.core.plan.group_tensors import Received
+from hanse.core.plan.transforms import Compression, Int8, RandomK, Upload, Zstd
 from hanse.core.values.parameters import TensorSpec
 from hanse.errors import PlanError
 from hanse.privacy.secagg.layout import Entry
@@ -88,14 +89,18 @@ def test_a_tensor_cannot_pass_for_another_number(name: str) -> None:
 
 
 def test_a_sum_that_does_not_fit_names_the_plan() -> None:
-    with pytest.raises(PlanError, match="plan demo, task train: 4 numbers @n of up to 2000000000 do not fit"):
-        entries(
-            summed(groups={"n": "total"}),
-            groups={"n": {"int64": [], "range": [0, 2_000_000_000]}},
-        )
+    groups = {"n": {"int64": [], "range": [0, 500_000_000]}}
+    plan = plan_of(summed(groups={"n": "total"}), groups=groups)
+    larger = plan.model_copy(update={"cells": {"all": tuple(f"s{n}" for n in range(10))}})
+
+    assert sum_layout(plan, "train", Received({})).words == 2
+    with pytest.raises(PlanError, match="demo, task train: 10 numbers @n of up to 500000000 do not fit"):
+        sum_layout(larger, "train", Received({}))
 
 
-@pytest.mark.parametrize("step", ["int8", "zstd", {"name": "random_k", "fraction": 0.1}])
-def test_compression_that_cannot_be_added_is_refused(step: Any) -> None:
+@pytest.mark.parametrize("step", [Int8(), Zstd(), RandomK(fraction=0.1)])
+def test_compression_that_cannot_be_added_is_refused(step: Upload) -> None:
+    plan = plan_of(UPDATE).model_copy(update={"compression": Compression(upload=(step,))})
+
     with pytest.raises(PlanError, match="no masked sum"):
-        entries(UPDATE, compression={"upload": (step,)})
+        sum_layout(plan, "train", Received(MODEL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.privacy.parts import PlanParts, section_of
+from hanse.core.plan.privacy.secure_aggregation import ExampleBounds
 from hanse.core.plan.tasks import INITIALISE, GroupRule
 from hanse.errors import PlanError
 
@@ -35,6 +36,11 @@ def weighs(plan: PlanParts, task: str) -> bool:
     if disclosure.update == "aggregate":
         rules.append(plan.aggregation.robust or _rule_of_means(plan.aggregation))
     return any(_weighs(rule) for rule in rules)
+
+
+def weighed_tasks(plan: PlanParts) -> tuple[str, ...]:
+    """The masked tasks of which anything is weighed by number of examples."""
+    return tuple(name for name in plan.tasks if masks(plan, name) and weighs(plan, name))
 
 
 def cell_of(plan: PlanParts, site: str) -> str:
@@ -78,6 +84,17 @@ def colluders_of(plan: PlanParts) -> int:
     """
     stated = section_of(plan).colluders
     return max(1, (smallest_cell(plan) - 1) // 3) if stated is None else stated
+
+
+def largest_share(examples: ExampleBounds, members: int, colluders: int) -> float:
+    """Largest share of one site in a weighted mean that is possible by the bounds alone.
+
+    Args:
+        examples: The plan's bounds.
+        members: Of the cell.
+        colluders: c. They know their own numbers of examples, and can subtract them.
+    """
+    return examples.most / (examples.most + (members - 1 - colluders) * examples.least)
 
 
 def _rule_of_means(aggregation: Aggregation) -> GroupRule:

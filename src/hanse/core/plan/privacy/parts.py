@@ -18,11 +18,16 @@ from hanse.core.plan.transforms import Compression
 
 
 class PlanParts(Protocol):
-    """What rules of secure aggregation read of a plan; see the keys of `Plan`."""
+    """Keys of `Plan` that rules of secure aggregation read."""
 
     @property
     def workflow(self) -> str:
         """Name of the workflow."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of every random choice."""
         ...
 
     @property
@@ -32,12 +37,12 @@ class PlanParts(Protocol):
 
     @property
     def cohort(self) -> Cohort:
-        """Who is asked."""
+        """Rules of a round."""
         ...
 
     @property
     def aggregation(self) -> Aggregation:
-        """How updates become one model."""
+        """Rule by which updates become one model."""
         ...
 
     @property
@@ -52,12 +57,12 @@ class PlanParts(Protocol):
 
     @property
     def compression(self) -> Compression:
-        """How tensors travel."""
+        """Compression of tensors."""
         ...
 
     @property
     def privacy(self) -> Privacy:
-        """What protects the sites."""
+        """Protection of the sites."""
         ...
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.plan.section import PlanSection, new_since
@@ -17,3 +19,10 @@ class Privacy(PlanSection):
         "`aggregated_by: secure_aggregation`.",
         json_schema_extra=new_since("0.2"),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_version(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "differential_privacy" in value:
+            raise ValueError("differential_privacy: not available in this version; leave it out")
+        return value

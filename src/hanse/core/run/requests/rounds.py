@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hanse.core.plan.cohort import select
 from hanse.core.plan.goals import improves
+from hanse.core.plan.privacy.cells import masks
+from hanse.core.plan.privacy.cohort import askable, select_cohort
 from hanse.core.run.events import Events
 from hanse.core.run.evolve import evolve
 from hanse.core.run.requests.commands import Commit, OpenRound
@@ -28,20 +29,28 @@ def open_round(run: Run, command: OpenRound, now_ms: int) -> Events:
     population, plan = run.population, run.plan
     if round_number == 0:  # the first model: any one site is asked
         return (RoundOpened(round_number=0, cohort=population, population=population),)
-    if len(population) < plan.cohort.minimum:
-        why = f"round {round_number}: the plan needs {plan.cohort.minimum} sites, {len(population)} take part"
+    there = askable(plan, population)
+    if there < plan.cohort.minimum:
+        part = "take part" if plan.privacy.secure_aggregation is None else "take part in whole cells"
+        why = f"round {round_number}: the plan needs {plan.cohort.minimum} sites, {there} {part}"
         gone = "".join(f"; {site} left: {text}" for site, text in sorted(run.left.items()))
         return (RunFailed(error=QuorumError.code, reason=why + gone),)
     back = reinstatements(run, round_number, now_ms)
     for event in back:
         run = evolve(run, event, now_ms)
-    cohort, without = select(plan.cohort, plan.seed, round_number, population, run.failure_record.suspensions)
+    cohort, without = select_cohort(plan, round_number, population, run.failure_record.suspensions)
     opened = RoundOpened(round_number=round_number, cohort=cohort, population=population, suspended=without)
     return (*back, opened)
 
 
 def _undefined(run: Run, metric: str) -> bool:
-    """Say whether sites of the open round reported a metric as not defined, and none gave it."""
+    """Say whether sites of the open round reported a metric as not defined, and none gave it.
+
+    Of a masked sum it is not known which sites gave it: a metric that may be missing counts as such.
+    """
+    section = run.plan.privacy.secure_aggregation
+    if section is not None and (declared := section.metrics.get(metric)) is not None and declared.optional:
+        return any(masks(run.plan, exchange.task) for exchange in run.in_round())
     answers = [member.answer for exchange in run.in_round() for member in exchange.members.values()]
     values = [answer.metrics[metric] for answer in answers if answer and metric in answer.metrics]
     return bool(values) and all(value is None for value in values)

@@ -48,7 +48,7 @@ def test_a_third_of_the_others_may_collude_unless_the_plan_says_how_many(
     members: int, colluders: int
 ) -> None:
     names = [f"site-{number}" for number in range(members)]
-    section = {"examples": {"least": 100, "most": 101}}
+    section = {"examples": {"least": 100, "most": 100}}
     assert colluders_of(secure_plan(section, cells={"all": names})) == colluders
     assert colluders_of(secure_plan(section | {"colluders": 2}, cells={"all": names})) == 2
 
@@ -71,4 +71,5 @@ def test_an_update_weighs_by_the_rule_of_the_plan_and_metrics_alone_do_not() -> 
     tasks = {"train": TRAIN, "evaluate": EVALUATE}
     assert weighs(secure_plan(tasks=tasks), "train")
     assert not weighs(secure_plan(tasks=tasks), "evaluate")
-    assert not weighs(secure_plan(tasks=tasks, aggregation={"rule": "mean"}), "train")
+    alike = secure_plan({"examples": None}, tasks=tasks, aggregation={"rule": "mean"})
+    assert not weighs(alike, "train")

@@ -1,0 +1,148 @@
+"""Rules of a plan with secure aggregation: which of its parts do not go together, and what to write.
+
+Decision 0041 has the list, `docs/secure-aggregation.md` the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hanse.core.plan.built_in import BUILT_IN
+from hanse.core.plan.privacy.cell_rules import cell_problems
+from hanse.core.plan.privacy.cells import is_secure, masks
+from hanse.core.plan.privacy.number_rules import number_problems
+from hanse.core.plan.privacy.parts import PlanParts
+from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
+from hanse.core.plan.privacy.upload_rules import upload_problems
+from hanse.core.values.schema import PlacedError, Problem
+from hanse.core.values.wording import named
+
+SECTION = ("privacy", "secure_aggregation")
+_EXAMPLE = "`privacy: {secure_aggregation: {model: {clip: 1.0}}}`"
+
+
+def check_secure(plan: PlanParts) -> None:
+    """Refuse a plan whose sums could not be masked, would disclose a site, or could be of other numbers.
+
+    Raises:
+        PlacedError: Has every problem, with its place and the mend.
+    """
+    problems = tuple(_problems(plan))
+    if problems:
+        raise PlacedError(problems)
+
+
+def _problems(plan: PlanParts) -> Iterator[Problem]:
+    section = plan.privacy.secure_aggregation
+    secure = [name for name in plan.tasks if is_secure(plan, name)]
+    if section is None:
+        for name in secure:
+            yield Problem(
+                ("tasks", name, "discloses", "aggregated_by"),
+                f"task `{name}` is summed by secure aggregation, and the plan does not bound what is "
+                f"summed: write {_EXAMPLE}, with the bounds that it needs",
+            )
+        return
+    if not secure and not any(masks(plan, name) and _metrics(plan, name) for name in plan.tasks):
+        yield Problem(
+            SECTION,
+            "no task is summed by it: write `aggregated_by: secure_aggregation` under a task's `discloses`, "
+            "or leave the section out",
+        )
+        return
+    yield from _of_open_tasks(plan, section)
+    for name in plan.tasks:
+        yield from _of_task(plan, name)
+    yield from _of_run(plan, section)
+    yield from cell_problems(plan, section)
+    yield from number_problems(plan, section)
+    yield from upload_problems(plan, section)
+
+
+def _metrics(plan: PlanParts, task: str) -> tuple[str, ...]:
+    return plan.tasks[task].discloses.metrics
+
+
+def _of_open_tasks(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
+    for index, name in enumerate(section.in_the_open):
+        place = (*SECTION, "in_the_open", index)
+        if name not in plan.tasks:
+            yield Problem(place, f"the plan has no task `{name}`; it has: {named(list(plan.tasks))}")
+        elif name in section.in_the_open[:index]:
+            yield Problem(place, f"`{name}` is listed twice")
+        elif is_secure(plan, name):
+            yield Problem(
+                place,
+                f"task `{name}` is summed by secure aggregation, metrics and number of examples included: "
+                "take it out of the list, or give another task the metrics that are to be in the open",
+            )
+
+
+def _of_task(plan: PlanParts, task: str) -> Iterator[Problem]:
+    disclosure, place = plan.tasks[task].discloses, ("tasks", task, "discloses")
+    if disclosure.update == "individual":
+        yield Problem(
+            (*place, "update"),
+            f"`update: individual` of task `{task}` shows each site's own, beside sums in which none is to "
+            "be seen: write `update: aggregate`, or give the task a plan of its own",
+        )
+    for group in disclosure.individual_groups:
+        yield Problem(
+            (*place, "groups", group),
+            f"`{group}: individual` of task `{task}` shows each site's own, beside sums in which none is to "
+            "be seen: have it combined, or give the task a plan of its own",
+        )
+    if not masks(plan, task):
+        return
+    if disclosure.aggregated_by == "aggregator":
+        yield Problem(
+            (*place, "aggregated_by"),
+            f"the aggregator would sum task `{task}` beside masked sums: write `aggregated_by: "
+            f"secure_aggregation`, or `in_the_open: [{task}]` where it may see each site's numbers",
+        )
+    elif not is_secure(plan, task) and not disclosure.metrics and not disclosure.individually:
+        yield Problem(
+            place,
+            f"task `{task}` discloses nothing that could be summed: give it a metric, or write "
+            f"`in_the_open: [{task}]`, by which its number of examples leaves each site",
+        )
+
+
+def _of_run(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
+    if plan.first_model == "site":
+        yield Problem(
+            ("initial_model",),
+            "without `initial_model` one site would be asked for its own model: name a .safetensors file, or "
+            "write `initial_model: workflow` or `none`",
+        )
+    known = BUILT_IN.get(plan.workflow)
+    if known is not None and (known.streams or known.chooses):
+        why = "takes updates one by one" if known.streams else "asks single sites"
+        yield Problem(
+            ("workflow",),
+            f"workflow {plan.workflow} {why}, and a masked sum is over whole cells: take another, such as "
+            "`fedavg`",
+        )
+    if plan.cohort.tolerated_missing is not None:
+        yield Problem(
+            ("cohort", "tolerated_missing"),
+            "`tolerated_missing` counts examples of single sites, which no party sees: leave it out",
+        )
+    if all(masks(plan, name) for name in plan.tasks):
+        yield from _of_waiting(plan, section)
+
+
+def _of_waiting(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
+    """Keys that would have no effect, since a cell has a sum with all of its members only."""
+    if plan.cohort.grace is not None:
+        yield Problem(
+            ("cohort", "grace"),
+            "`grace` ends the wait for a few, and without them a cell has no sum: leave it out; `deadline` "
+            "bounds the wait",
+        )
+    if plan.cohort.quorum < 1 and section.incomplete == "fail":
+        yield Problem(
+            ("cohort", "quorum"),
+            f"by `quorum: {plan.cohort.quorum:g}` some may be missing, and by `incomplete: fail` none: leave "
+            "`quorum` out, or write `incomplete: leave_out`",
+        )

@@ -1,0 +1,201 @@
+"""Plans with secure aggregation that are refused when they are read: place, reason and mend of each."""
+
+from typing import Any
+
+import pytest
+from tests.unit.core.plan.plans import plan
+from tests.unit.core.plan.privacy.secure_plans import SECTION, TRAIN, refusals, secure_plan, summing
+
+EVALUATE = {"discloses": {"metrics": ["loss"]}}
+BY_AGGREGATOR = {"discloses": {"update": "aggregate", "aggregated_by": "aggregator"}}
+ALIKE: dict[str, Any] = {"examples": None, "ready_after": None}
+
+
+def test_a_plan_that_says_all_that_a_masked_sum_needs_is_read() -> None:
+    assert refusals() == []
+
+
+def test_a_sum_without_bounds_is_refused_with_the_section_to_write() -> None:
+    with pytest.raises(ValueError, match=r"does not bound what is summed: write `privacy: \{secure_agg"):
+        plan(tasks={"train": TRAIN}, initial_model="workflow")
+
+
+def test_a_section_that_no_task_uses_is_refused() -> None:
+    (problem,) = refusals(tasks={"train": BY_AGGREGATOR})
+    assert problem.startswith(
+        "privacy.secure_aggregation: no task is summed by it: write `aggregated_by: sec"
+    )
+    (problem,) = refusals({"in_the_open": ["evaluate"]}, tasks={"evaluate": EVALUATE})
+    assert "or leave the section out" in problem
+
+
+def test_metrics_alone_can_be_summed_masked() -> None:
+    section = ALIKE | {"model": None}
+    assert refusals(section, tasks={"evaluate": EVALUATE}) == []
+
+
+@pytest.mark.parametrize(
+    ("tasks", "in_the_open", "refused"),
+    [
+        (
+            {"train": TRAIN | {"discloses": {"update": "individual"}}, "evaluate": EVALUATE},
+            [],
+            "tasks.train.discloses.update: `update: individual` of task `train` shows each site's own, "
+            "beside sums in which none is to be seen: write `update: aggregate`, or give the task a "
+            "plan of its own",
+        ),
+        (
+            {"train": TRAIN, "other": BY_AGGREGATOR},
+            [],
+            "tasks.other.discloses.aggregated_by: the aggregator would sum task `other` beside masked sums: "
+            "write `aggregated_by: secure_aggregation`, or `in_the_open: [other]` where it may see each "
+            "site's numbers",
+        ),
+        (
+            {"train": TRAIN, "personalise": {}},
+            [],
+            "tasks.personalise.discloses: task `personalise` discloses nothing that could be summed: give it "
+            "a metric, or write `in_the_open: [personalise]`, by which its number of examples leaves "
+            "each site",
+        ),
+        (
+            {"train": TRAIN},
+            ["evaluate"],
+            "privacy.secure_aggregation.in_the_open.0: the plan has no task `evaluate`; it has: train",
+        ),
+        (
+            {"train": TRAIN, "evaluate": EVALUATE},
+            ["evaluate", "evaluate"],
+            "privacy.secure_aggregation.in_the_open.1: `evaluate` is listed twice",
+        ),
+        (
+            {"train": TRAIN},
+            ["train"],
+            "privacy.secure_aggregation.in_the_open.0: task `train` is summed by secure aggregation, metrics "
+            "and number of examples included: take it out of the list, or give another task the metrics that "
+            "are to be in the open",
+        ),
+    ],
+)
+def test_each_task_is_masked_or_in_the_open(
+    tasks: dict[str, Any], in_the_open: list[str], refused: str
+) -> None:
+    assert refused in refusals({"in_the_open": in_the_open}, tasks=tasks)
+
+
+def test_a_task_in_the_open_may_be_summed_by_the_aggregator() -> None:
+    assert refusals({"in_the_open": ["other"]}, tasks={"train": TRAIN, "other": BY_AGGREGATOR}) == []
+
+
+def test_an_individual_group_is_refused_also_in_the_open() -> None:
+    own = {"receives": [], "discloses": {"groups": {"counts": "individual"}}}
+    problems = refusals(
+        {"in_the_open": ["own"]},
+        tasks={"train": TRAIN, "own": own},
+        groups={"counts": {"int64": [3]}},
+    )
+    assert problems == [
+        "tasks.own.discloses.groups.counts: `counts: individual` of task `own` shows each site's own, beside "
+        "sums in which none is to be seen: have it combined, or give the task a plan of its own"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        (
+            {"initial_model": None},
+            "initial_model: without `initial_model` one site would be asked for its own model: name a "
+            ".safetensors file, or write `initial_model: workflow` or `none`",
+        ),
+        (
+            {"cohort": {"minimum": 3, "tolerated_missing": 0.1}},
+            "cohort.tolerated_missing: `tolerated_missing` counts examples of single sites, which no party "
+            "sees: leave it out",
+        ),
+        (
+            {"cohort": {"minimum": 3, "grace": "10s"}},
+            "cohort.grace: `grace` ends the wait for a few, and without them a cell has no sum: leave it "
+            "out; `deadline` bounds the wait",
+        ),
+        (
+            {"cohort": {"minimum": 3, "quorum": 0.75}},
+            "cohort.quorum: by `quorum: 0.75` some may be missing, and by `incomplete: fail` none: leave "
+            "`quorum` out, or write `incomplete: leave_out`",
+        ),
+        (
+            {"cohort": {"minimum": 3, "fraction": 0.5}},
+            "cohort.fraction: `fraction: 0.5` draws whole cells, and there is one: leave it out, or write "
+            "several cells",
+        ),
+    ],
+)
+def test_a_run_asks_and_waits_for_whole_cells(changes: dict[str, Any], refused: str) -> None:
+    assert refusals(**changes) == [refused]
+
+
+def test_cells_may_be_left_out_where_the_plan_says_so() -> None:
+    assert refusals({"incomplete": "leave_out"}, cohort={"minimum": 3, "quorum": 0.75}) == []
+
+
+def test_a_workflow_that_streams_has_no_sums() -> None:
+    tasks = {"train": {"discloses": {"update": "individual"}}, "evaluate": EVALUATE}
+    assert (
+        "workflow: workflow fedbuff takes updates one by one, and a masked sum is over whole cells: take "
+        "another, such as `fedavg`"
+    ) in refusals(ALIKE | {"model": None}, workflow="fedbuff", tasks=tasks)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    places = [
+        problem.partition(":")[0] for problem in refusals({"model": None}, cells={}, initial_model=None)
+    ]
+    assert places == ["initial_model", "cells", "privacy.secure_aggregation.model"]
+
+
+def test_differential_privacy_is_refused_by_its_name() -> None:
+    privacy = {"secure_aggregation": SECTION, "differential_privacy": {"epsilon": 1.0}}
+    with pytest.raises(ValueError, match="differential_privacy: not available in this version; leave it out"):
+        secure_plan(privacy=privacy)
+
+
+@pytest.mark.parametrize(
+    ("step", "refused"),
+    [
+        ("fp16", "`fp16` has scales that differ from site to site"),
+        ("int8", "`int8` has scales that differ from site to site"),
+        ("int4", "`int4` has scales that differ from site to site"),
+        ("drive", "`drive` has scales that differ from site to site"),
+        ("eden", "`eden` has scales that differ from site to site"),
+        ("top_k", "`top_k` chooses other numbers at each site"),
+        ("stc", "`stc` chooses other numbers at each site"),
+        ("zstd", "`zstd` makes a size of the values"),
+        (
+            {"name": "random_k", "fraction": 0.1},
+            "write `{name: random_k, fraction: 0.1, error_feedback: false}`",
+        ),
+    ],
+)
+def test_a_step_of_compression_has_to_be_alike_at_all_members(step: Any, refused: str) -> None:
+    (problem,) = refusals(compression=[step])
+    assert problem.startswith("compression.upload.0: ")
+    assert refused in problem
+
+
+@pytest.mark.parametrize("step", ["rotate", "bf16", {"name": "random_k", "error_feedback": False}])
+def test_steps_that_are_alike_at_all_members_are_read(step: Any) -> None:
+    assert refusals(compression=[step]) == []
+
+
+def test_a_rotation_keeps_the_length_and_not_the_largest_number() -> None:
+    assert refusals({"model": {"clip": 0.5, "norm": "max"}}, compression=["rotate"]) == [
+        "compression.upload.0: `rotate` keeps the length of an update, and not its largest number: write "
+        "`model: {clip: 0.5, norm: l2}`, or leave `rotate` out"
+    ]
+
+
+def test_groups_are_not_compressed() -> None:
+    groups = {"control": {"float32": [300], "range": [-1, 1]}}
+    tasks = {"train": TRAIN, "more": summing(control="mean")}
+    (problem,) = refusals(groups=groups, tasks=tasks, compression={"upload": ["bf16"], "groups": ["control"]})
+    assert problem.startswith("compression.groups: groups keep their ranges under secure aggregation")

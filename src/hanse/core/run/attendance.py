@@ -32,7 +32,7 @@ class Participation:
         unanswered: Those that had neither answered nor failed nor fallen silent.
         suspended: Sites that were not asked because they are suspended.
         late: Those whose answer came after the close, with the examples that it stated.
-        data: What the answers stand for; None in the journals of earlier versions.
+        data: What the answers stand for; None of masked sums, and in the journals of earlier versions.
         may_follow: Those whose answer would be late, and has not come yet.
     """
 
@@ -96,15 +96,21 @@ class Attendance:
                 "missing": exchange.unanswered,
                 "idle": exchange.sites(MemberState.IDLE),
                 "suspended": without,
-                "data": _data(exchange, self.known.get(exchange.task, SortedMap()), without, rules),
+                # In a masked sum no number of examples is known; whole cells are in it, or not at all.
+                "data": None if exchange.sums else self._data(exchange, without, rules),
             }
         )
+
+    def _data(self, exchange: Exchange, without: Sites, rules: Cohort) -> Data:
+        return _data(exchange, self.known.get(exchange.task, SortedMap()), without, rules)
 
     def closed_with(self, exchange: Exchange, event: ExchangeClosed) -> Attendance:
         """With an exchange that has closed."""
         found = _took_part(exchange, event)
         answers = {
-            site: m.answer.num_examples for site, m in exchange.members.items() if m.answer is not None
+            site: m.answer.num_examples
+            for site, m in exchange.members.items()
+            if m.answer is not None and not exchange.sums
         }
         others = [other for other in self.closed.values() if other.round_number == found.round_number]
         first = found.too_little and not any(other.too_little for other in others)
@@ -156,7 +162,7 @@ def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
         unanswered=tuple(s for s in unanswered if exchange.members[s].state is not MemberState.IDLE),
         suspended=event.suspended,
         data=event.data,
-        may_follow=SortedSet(unanswered),
+        may_follow=SortedSet(() if exchange.sums else unanswered),  # a masked vector says nothing by itself
     )
 
 

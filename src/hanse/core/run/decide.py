@@ -25,6 +25,8 @@ from hanse.core.run.lifecycle import (
 from hanse.core.run.requests import exchanges, rounds, streams
 from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Run
+from hanse.core.run.sum_rules import decide as sums
+from hanse.core.run.sums.commands import RecordSum, TakeReady
 from hanse.core.run.suspension import Reinstate
 from hanse.core.run.tasks import AcceptResult, FailTask, RefuseResult, StartTask
 from hanse.core.run.timing import Tick, follow_up_events
@@ -42,6 +44,8 @@ Command = (
     | AcceptResult
     | FailTask
     | RefuseResult
+    | TakeReady
+    | RecordSum
     | RecordAggregate
     | Commit
     | Tick
@@ -123,6 +127,10 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
             return tasks.fail_task(run, command)
         case RefuseResult():
             return tasks.refuse_result(run, command)
+        case TakeReady():
+            return sums.take_ready(run, command)
+        case RecordSum():
+            return sums.record_sum(run, command)
         case RecordAggregate():
             return exchanges.record_aggregate(run, command)
         case Commit():

@@ -38,6 +38,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 
 Event = (
     RunSubmitted
@@ -49,10 +50,14 @@ Event = (
     | ExchangeOpened
     | TaskStarted
     | SiteIdle
+    | SiteReady
+    | SumAttempted
     | UpdateAccepted
     | TaskFailed
     | ResultRefused
+    | CellLeftOut
     | ExchangeClosed
+    | SumOpened
     | UpdatesAggregated
     | RoundCommitted
     | SiteSuspended

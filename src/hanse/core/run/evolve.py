@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from hanse.core.plan.goals import Best, improves
 from hanse.core.run.events import Event
 from hanse.core.run.exchange import Exchange, asked_again, move, restart
 from hanse.core.run.exchange_protocol import protocol_of
 from hanse.core.run.exchanges import Exchanges
-from hanse.core.run.resume import RoundOnResume, answered_by_none, surviving_exchanges
+from hanse.core.run.resume import RoundOnResume, answered_by_none, same_keys, surviving_exchanges
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -27,7 +26,7 @@ from hanse.core.run.round_events import (
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.run.run import Phase, Run
+from hanse.core.run.run import Phase, Run, committed
 from hanse.core.run.run_events import (
     AggregatorRestored,
     PlanAnswered,
@@ -43,9 +42,15 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
-from hanse.core.values.roster import Roster
+from hanse.core.run.sum_rules.checks import check_cells
+from hanse.core.run.sum_rules.evolve import SumEvent, cells_asked_again, check_accepted, evolve_sum, taken_up
+from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import TamperedError
+
+_OfExchange = (
+    TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | SumEvent | ExchangeClosed | UpdatesAggregated
+)
 
 _ALIVE = (Phase.SUBMITTED, Phase.RUNNING)
 
@@ -68,7 +73,11 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     UpdateAccepted: _stay(Phase.RUNNING),
     TaskFailed: _stay(Phase.RUNNING),
     ResultRefused: _stay(*Phase),
+    SiteReady: _stay(Phase.RUNNING),
+    SumAttempted: _stay(Phase.RUNNING),
+    CellLeftOut: _stay(Phase.RUNNING),
     ExchangeClosed: _stay(Phase.RUNNING),
+    SumOpened: _stay(Phase.RUNNING),
     UpdatesAggregated: _stay(Phase.RUNNING),
     RoundCommitted: _stay(Phase.RUNNING),
     SiteSuspended: _stay(Phase.RUNNING),
@@ -94,20 +103,16 @@ def evolve(run: Run | None, event: Event, time_ms: int) -> Run:
     """
     if isinstance(event, RunSubmitted):
         if run is not None:
-            raise TamperedError(f"{_named(run)} is submitted twice in its journal")
+            raise TamperedError(f"{run.short_name} is submitted twice in its journal")
         return _submitted(event, time_ms)
     if run is None:
         raise TamperedError(f"a run's journal begins with {event.kind}, not with RunSubmitted")
     phase = PHASE_TABLE[type(event)].get(run.phase)
     if phase is None:
-        raise TamperedError(f"{_named(run)}: the journal has {event.kind} while the run is {run.phase}")
+        raise TamperedError(f"{run.short_name}: the journal has {event.kind} while the run is {run.phase}")
     run = _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
     exchanges = run.exchanges.refresh(time_ms, run.plan.cohort)
     return run if exchanges is run.exchanges else replace(run, exchanges=exchanges)
-
-
-def _named(run: Run) -> str:
-    return f"run {run.run_id[:100]}"  # a forged journal may name it by a megabyte
 
 
 def _submitted(event: RunSubmitted, time_ms: int) -> Run:
@@ -147,6 +152,8 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             return _opened(run, event, time_ms)
         case TaskStarted() | SiteIdle() | UpdateAccepted() | TaskFailed():
             return _moved(run, event, time_ms)
+        case SiteReady() | SumAttempted() | CellLeftOut() | SumOpened():
+            return _sum_moved(run, event, time_ms)
         case ResultRefused():
             refused = run.refused_results + (event.num_examples is None)  # a late answer is none of those
             return replace(run, refused_results=refused, attendance=run.attendance.refused(event))
@@ -156,7 +163,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
         case UpdatesAggregated():
             return _put(run, replace(_exchange(run, event), aggregated=True))
         case RoundCommitted():
-            return _committed(run, event)
+            return committed(run, event)
         case SiteSuspended():
             absent = run.absent | {event.site} if run.exchanges.waiting_with(event.site) else run.absent
             return replace(run, failure_record=run.failure_record.suspend(event, time_ms), absent=absent)
@@ -200,12 +207,14 @@ def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
 
 
 def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
+    check_cells(run.plan, event)
     before = next((e for e in run.earlier if e.number == event.exchange), None)
     if before is not None:
         return _reopened(run, before, event, time_ms)
     if event.exchange != run.last_exchange + 1:
         raise TamperedError(
-            f"{_named(run)}: the journal has exchange {event.exchange} where {run.last_exchange + 1} is next"
+            f"{run.short_name}: the journal has exchange {event.exchange} "
+            f"where {run.last_exchange + 1} is next"
         )
     exchange = Exchange.opened(event, protocol_of(run.plan, event.task), run.quiet, time_ms)
     if event.roster is not None:
@@ -221,9 +230,12 @@ def _reopened(run: Run, before: Exchange, event: ExchangeOpened, time_ms: int) -
     asked = (event.round_number, event.task, event.model, event.inputs)
     if asked != (before.round_number, before.task, before.model, before.inputs):
         raise TamperedError(
-            f"{_named(run)}: the journal asks something else under the number of exchange {event.exchange}"
+            f"{run.short_name}: the journal asks something else under the number of exchange {event.exchange}"
         )
     again = asked_again(before, event, run.quiet, time_ms)
+    if before.sums and again.closed is None:
+        fresh = Exchange.opened(event, before.protocol, run.quiet, time_ms)
+        again = cells_asked_again(before, fresh, run.roster, time_ms)
     if again.closed is None and event.roster is not None:
         again = replace(again, roster=run.roster)
     earlier = tuple(exchange for exchange in run.earlier if exchange is not before)
@@ -233,20 +245,34 @@ def _reopened(run: Run, before: Exchange, event: ExchangeOpened, time_ms: int) -
 def _moved(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed, time_ms: int) -> Run:
     idle, accepted = isinstance(event, SiteIdle), run.accepted
     quiet = run.quiet.including(event.site) if idle else run.quiet.without(event.site)
-    moved = move(_exchange(run, event), event, event.site, time_ms)
+    exchange = _exchange(run, event)
+    if isinstance(event, UpdateAccepted):
+        check_accepted(exchange, event)
+    moved = move(exchange, event, event.site, time_ms)
     if isinstance(event, UpdateAccepted):
         accepted = accepted.set(event.site, event.exchange)
     exchanges = run.exchanges.put(moved, run.plan.cohort)
     return replace(run, quiet=quiet, accepted=accepted, exchanges=exchanges)
 
 
-def _exchange(
-    run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | ExchangeClosed | UpdatesAggregated
-) -> Exchange:
+def _sum_moved(run: Run, event: SumEvent, time_ms: int) -> Run:
+    changed = evolve_sum(run.run_id, _exchange(run, event), event, time_ms)
+    moved = _put(run, changed)
+    if isinstance(event, SiteReady):
+        return replace(moved, quiet=run.quiet.without(event.site))
+    if not isinstance(event, SumAttempted):
+        return moved
+    members, accepted = changed.sums[event.cell].members, run.accepted
+    for site in members:  # what was accepted before is no repetition of what is asked now
+        accepted = accepted.without(site) if accepted.get(site) == event.exchange else accepted
+    return _without_the_absent(replace(moved, accepted=accepted), members, time_ms)
+
+
+def _exchange(run: Run, event: _OfExchange) -> Exchange:
     exchange = run.exchanges.get(event.exchange)
     if exchange is None:
         raise TamperedError(
-            f"{_named(run)}: the journal has {event.kind} of exchange {event.exchange}, which there is not"
+            f"{run.short_name}: the journal has {event.kind} of exchange {event.exchange}, which there is not"
         )
     return exchange
 
@@ -328,11 +354,14 @@ def _absence(run: Run, site: str) -> str | None:
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     """Go on where the run ended early, with those who take part now."""
     standing: tuple[Exchange, ...] = ()
-    if all(_same_keys(run, exchange) for exchange in run.in_round()):
+    if all(same_keys(run.roster, run.taking_part, exchange) for exchange in run.in_round()):
         standing = surviving_exchanges(
             run.in_round(), RoundOnResume(run.cohort, run.taking_part, len(run.without), run.plan.cohort)
         )
-    kept = (*standing, *(e for e in run.stream() if not answered_by_none(e) and _same_keys(run, e)))
+    kept = (
+        *standing,
+        *(e for e in run.stream() if not answered_by_none(e) and same_keys(run.roster, run.taking_part, e)),
+    )
     stand = {exchange.number for exchange in kept}
     earlier = (*run.earlier, *(e for e in run.exchanges.values() if e.number not in stand))
     excused = frozenset(site for site in run.cohort if site not in run.taking_part)
@@ -342,58 +371,11 @@ def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:
     return _restarted(run, event, time_ms)
 
 
-def _same_keys(run: Run, exchange: Exchange) -> bool:
-    """Check if each site that an exchange may still ask takes part with the key that it was asked with."""
-    now, then = run.roster, exchange.roster or Roster()
-    if then is now or exchange.closed is not None:
-        return True
-    return all(now.get(site) == then.get(site) for site in exchange.members if site in run.taking_part)
-
-
 def _restarted(run: Run, event: RunStarted | RunRecovered | RunResumed, time_ms: int) -> Run:
-    exchanges = Exchanges.of((restart(e, event, time_ms) for e in run.exchanges.values()), run.plan.cohort)
+    before = list(run.exchanges.values())
+    if not isinstance(event, RunRecovered):
+        before = [taken_up(exchange, time_ms) for exchange in before]
+    exchanges = Exchanges.of((restart(exchange, event, time_ms) for exchange in before), run.plan.cohort)
     again = replace(run, clock_ms=time_ms, exchanges=exchanges, quiet=SortedSet())
     members = {site for exchange in exchanges.waiting() for site in exchange.members}
     return _without_the_absent(again, members, time_ms)
-
-
-def _committed(run: Run, event: RoundCommitted) -> Run:
-    # What a stream has not consumed yet goes on; everything else of the round is over.
-    consumed = sorted(n for n in {*event.consumed} if n in run.exchanges and run.exchanges[n].index < 0)
-    over = [*run.in_round(), *(run.exchanges[number] for number in consumed)]
-    best = run.best
-    if event.best and run.plan.keep_best is not None:
-        value = event.metrics.get(run.plan.keep_best.metric)
-        if value is None:
-            raise TamperedError(
-                f"{_named(run)}: by the journal round {event.round_number} is the best, and it lacks the "
-                f"metric {run.plan.keep_best.metric} to compare by"
-            )
-        if event.model is None:
-            raise TamperedError(f"{_named(run)}: round {event.round_number} is the best, and has no model")
-        best = Best(value, event.round_number, event.model)
-    stop_best = run.stop_best
-    rule = run.plan.early_stop
-    if rule is not None and rule.metric in event.metrics:
-        value = event.metrics[rule.metric]
-        if improves(rule, value, stop_best, rule.min_delta):
-            stop_best = Best(value, event.round_number, event.model)
-    return replace(
-        run,
-        round_open=None,
-        cohort=(),
-        excused=frozenset(),
-        committed=event.round_number,
-        model=event.model,
-        state=event.state,
-        results={**run.results, **event.results} if event.results else run.results,
-        metrics=event.metrics,
-        best=best,
-        stop_best=stop_best,
-        exchanges=run.exchanges.consumed(consumed),
-        earlier=(),
-        rounds_asked=run.rounds_asked + (run.round_open == event.round_number and event.round_number > 0),
-        restarts=0,
-        failure_record=run.failure_record.after(over, run.taking_part),
-        without=(),
-    )

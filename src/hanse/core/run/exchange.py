@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hanse.core.plan.cohort import Cohort
-from hanse.core.run.exchange_protocol import ExchangeProtocol, MemberState, Shortfall
+from hanse.core.run.exchange_protocol import ExchangeProtocol, MemberState, Outcome
 from hanse.core.run.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
+from hanse.core.run.sums.events import SiteReady
+from hanse.core.run.sums.standing import NO_CELLS, CellCounts, CellStanding
 from hanse.core.values.ask_inputs import NOTHING_BESIDE, AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.roster import Roster
@@ -16,18 +18,19 @@ from hanse.core.values.sorted_map import SortedMap
 from hanse.core.values.update import ReportedMetrics
 from hanse.errors import TamperedError
 
-_A, _S, _I, _D, _F = MemberState
+_A, _S, _I, _D, _F, _R = MemberState
 _PLACE: Mapping[MemberState, int] = {state: place for place, state in enumerate(MemberState)}
 
 Restart = RunStarted | RunRecovered | RunResumed
-MemberEvent = TaskStarted | SiteIdle | UpdateAccepted | TaskFailed | SiteLeft | Restart
+MemberEvent = TaskStarted | SiteIdle | SiteReady | UpdateAccepted | TaskFailed | SiteLeft | Restart
 
 MEMBER_TABLE: Mapping[type[MemberEvent], Mapping[MemberState, MemberState]] = {
     TaskStarted: {_A: _S, _I: _S},
-    SiteIdle: {_A: _I, _S: _I},
-    UpdateAccepted: {_A: _D, _S: _D, _I: _D},
-    TaskFailed: {_A: _F, _S: _F, _I: _F},
-    SiteLeft: {_A: _F, _S: _F, _I: _F},
+    SiteIdle: {_A: _I, _S: _I, _R: _I},
+    SiteReady: {_A: _R, _S: _R, _I: _R},
+    UpdateAccepted: {_A: _D, _S: _D, _I: _D, _R: _D},
+    TaskFailed: {_A: _F, _S: _F, _I: _F, _R: _F},
+    SiteLeft: {_A: _F, _S: _F, _I: _F, _R: _F},
     # The site may have died with the aggregator: its clock starts again.
     RunRecovered: {_S: _A, _I: _A},
     RunResumed: {_S: _A, _I: _A, _F: _A},
@@ -85,6 +88,9 @@ class Exchange:
         aggregated: Whether its sum was recorded.
         roster: Signing keys of the sites that took part when it opened; None where it states none.
         inputs: What the sites receive beside the model.
+        sums: Where each cell stands, in an exchange whose sums are masked.
+        cells: Numbers of those.
+        cell_by_site: The cell of each member, in an exchange whose sums are masked.
     """
 
     number: int
@@ -105,6 +111,9 @@ class Exchange:
     aggregated: bool = False
     roster: Roster | None = None
     inputs: AskInputs = NOTHING_BESIDE
+    sums: SortedMap[str, CellStanding] = field(default_factory=SortedMap)
+    cells: CellCounts = NO_CELLS
+    cell_by_site: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def opened(
@@ -113,6 +122,10 @@ class Exchange:
         """An exchange as it begins, still without its roster; sites in `quiet` are not waited for."""
         assigned, idle = Member(_A, time_ms), Member(_I, time_ms)
         members = SortedMap({site: idle if site in quiet else assigned for site in event.cohort})
+        sums = {
+            cell: CellStanding(cell, tuple(sorted(sites)), since_ms=time_ms)
+            for cell, sites in event.members.items()
+        }
         return Exchange(
             number=event.exchange,
             round_number=event.round_number,
@@ -126,6 +139,9 @@ class Exchange:
             phase=protocol.phases[0],
             clock_ms=time_ms,
             inputs=event.inputs,
+            sums=SortedMap(sums),
+            cells=CellCounts.of(sums.values()),
+            cell_by_site={site: cell for cell, sites in event.members.items() for site in sites},
         )
 
     def count(self, states: Iterable[MemberState]) -> int:
@@ -155,7 +171,10 @@ class Exchange:
 
     @property
     def awaited(self) -> tuple[str, ...]:
-        """Sites that the exchange waits for."""
+        """Sites that the exchange waits for, in site order."""
+        if self.sums:
+            found = (site for standing in self.sums.values() for site in standing.awaited)
+            return tuple(sorted(site for site in found if self.members[site].state is not _I))
         return self.sites(*self.protocol.awaited_states(self.phase))
 
     @property
@@ -166,13 +185,36 @@ class Exchange:
     @property
     def depends_on_idle(self) -> bool:
         """True where it cannot have enough answers without those of idle sites."""
+        if self.sums:  # a whole cell needs each of them
+            return self.count((_I,)) > 0
         awaited = self.count(self.protocol.awaited_states(self.phase))
         return self.num_answered + awaited < self.needed
 
     def may_answer(self, site: str) -> bool:
         """Whether an answer of this site would be taken, as long as the exchange is open."""
         member = self.members.get(site)
-        return member is not None and member.state in self.protocol.answerable_states(self.phase)
+        if member is None or (self.sums and self.standing_of(site).over):
+            return False
+        return member.state in self.protocol.answerable_states(self.phase)
+
+    def is_asked(self, site: str) -> bool:
+        """Check if the task stays with this site, as long as the exchange is open.
+
+        In a masked sum it does until the cell is over: a further attempt may need an answer once more.
+        """
+        if self.sums and site in self.cell_by_site:
+            return not self.standing_of(site).over and self.members[site].state is not _F
+        return self.may_answer(site)
+
+    def standing_of(self, site: str) -> CellStanding:
+        """Where the cell of a member stands, in an exchange whose sums are masked."""
+        return self.sums[self.cell_by_site[site]]
+
+    def with_cell(self, standing: CellStanding) -> Exchange:
+        """With a cell in the place of what it was."""
+        cells = self.cells.changed(self.sums.get(standing.cell), standing)
+        changed = replace(self, sums=self.sums.set(standing.cell, standing), cells=cells)
+        return replace(changed, phase=self.protocol.phase_of(changed))
 
     def deadline_ms(self, rules: Cohort) -> int:
         """When the exchange stops waiting, milliseconds since 1970."""
@@ -182,8 +224,8 @@ class Exchange:
         """The first moment at which the exchange, if it is open, can close by time alone."""
         return self.protocol.due_ms(self, rules)
 
-    def outcome(self, rules: Cohort, now_ms: int) -> str | Shortfall | None:
-        """Decide whether the exchange, if it is open, closes: the cause, a shortfall, or None to wait."""
+    def outcome(self, rules: Cohort, now_ms: int) -> Outcome:
+        """Decide whether the exchange, if it is open, closes."""
         return self.protocol.outcome(self, rules, now_ms)
 
 
@@ -209,6 +251,10 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
     state = MEMBER_TABLE[type(event)].get(member.state)
     if state is None:
         return exchange
+    if site in exchange.cell_by_site:
+        exchange = exchange.with_cell(_after(exchange.standing_of(site), event, site, state, time_ms))
+        if state in (_A, _S) and site in exchange.standing_of(site).ready:
+            state = _R
     counts = list(exchange.counts)
     counts[_PLACE[member.state]] -= 1
     counts[_PLACE[state]] += 1
@@ -217,7 +263,8 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
     match event:
         case UpdateAccepted():
             answer = AcceptedResult(event.num_examples, event.metrics, event.update)
-            without_examples += event.num_examples == 0
+            # A masked answer states no number; all sites of a whole cell count.
+            without_examples += event.num_examples == 0 and not exchange.sums
             first = site if first is None else first
             if enough is None and counts[_PLACE[_D]] >= exchange.needed:
                 enough = time_ms
@@ -225,7 +272,7 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
             reason = event.reason
         case SiteIdle():
             reason = f"no progress for {event.silent_s:.0f} s"
-        case TaskStarted() | RunStarted() | RunRecovered() | RunResumed():
+        case TaskStarted() | SiteReady() | RunStarted() | RunRecovered() | RunResumed():
             reason = ""
     gone = isinstance(event, SiteLeft)
     return replace(
@@ -236,6 +283,21 @@ def move(exchange: Exchange, event: MemberEvent, site: str, time_ms: int) -> Exc
         first=first,
         enough_ms=enough,
     )
+
+
+def _after(
+    standing: CellStanding, event: MemberEvent, site: str, state: MemberState, time_ms: int
+) -> CellStanding:
+    """Where a cell stands after an event, with the state that its member has then."""
+    if (site in standing.failed) != (state is _F):
+        standing = standing.with_failed(site, failed=state is _F)
+    match event:
+        case SiteReady():
+            return standing.with_ready(site, event.statement, time_ms)
+        case UpdateAccepted():
+            return standing.with_masked(site, event.update or "", time_ms)
+        case _:
+            return standing
 
 
 def asked_again(before: Exchange, event: ExchangeOpened, quiet: Iterable[str], time_ms: int) -> Exchange:

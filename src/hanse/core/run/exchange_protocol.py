@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.run.sums.shortfall import sum_shortfall
+from hanse.core.run.sums.standing import MASKED, READY, CellCounts, CellStanding
 from hanse.core.values.wording import MOST_NAMED, and_more, named
 
 
@@ -25,6 +28,7 @@ class MemberState(StrEnum):
     IDLE = "idle"
     ANSWERED = "answered"
     FAILED = "failed"
+    READY = "ready"
 
 
 MemberStates = frozenset[MemberState]
@@ -80,6 +84,14 @@ class ExchangeStanding(Protocol):
     def members(self) -> Mapping[str, MemberStanding]:
         """The sites that were asked."""
 
+    @property
+    def sums(self) -> Mapping[str, CellStanding]:
+        """Where each cell stands, in an exchange whose sums are masked."""
+
+    @property
+    def cells(self) -> CellCounts:
+        """Numbers of those."""
+
     def count(self, states: MemberStates) -> int:
         """Number of members in any of these states; does not visit the members."""
 
@@ -94,6 +106,17 @@ class Shortfall:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveOut:
+    """Cells that are lost have to be left out; at the deadline all that are not complete."""
+
+    overdue: bool
+
+
+Outcome = str | Shortfall | LeaveOut | None
+"""The cause of a close, a shortfall, cells to leave out first, or None to wait."""
+
+
 class ExchangeProtocol(Protocol):
     """Phases of an exchange and their ends.
 
@@ -104,6 +127,9 @@ class ExchangeProtocol(Protocol):
     @property
     def phases(self) -> tuple[str, ...]:
         """The phases in order; an exchange begins in the first, and no event says so."""
+
+    def phase_of(self, exchange: ExchangeStanding) -> str:
+        """The phase that an exchange is in, by what has happened."""
 
     def awaited_states(self, phase: str) -> MemberStates:
         """States of the members that a phase waits for."""
@@ -117,13 +143,13 @@ class ExchangeProtocol(Protocol):
     def due_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
         """The first moment at which an open exchange can close by time alone."""
 
-    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> str | Shortfall | None:
+    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> Outcome:
         """Decide whether an open exchange closes.
 
         What closes at one moment closes at each later one too, if no event happens in between.
 
         Returns:
-            The cause of the close, a shortfall, or None to wait.
+            See `Outcome`.
         """
 
 
@@ -131,6 +157,7 @@ _ANSWERED = frozenset({MemberState.ANSWERED})
 _FAILED = frozenset({MemberState.FAILED})
 _AWAITED = frozenset({MemberState.ASSIGNED, MemberState.STARTED})
 _ANSWERABLE = _AWAITED | {MemberState.IDLE}
+_OF_MASKED = _ANSWERABLE | {MemberState.READY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +178,10 @@ class Plain:
         """See `ExchangeProtocol.phases`."""
         return (COLLECT,)
 
+    def phase_of(self, exchange: ExchangeStanding) -> str:
+        """See `ExchangeProtocol.phase_of`."""
+        return COLLECT
+
     def awaited_states(self, phase: str) -> MemberStates:
         """See `ExchangeProtocol.awaited_states`."""
         return _AWAITED
@@ -170,7 +201,7 @@ class Plain:
             return deadline
         return min(deadline, exchange.enough_ms + int(rules.grace * 1000))
 
-    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> str | Shortfall | None:
+    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> Outcome:
         """See `ExchangeProtocol.outcome`."""
         overdue = now_ms >= self.deadline_ms(exchange, rules)
         if (missing := self._missing(exchange, rules)) > 0:
@@ -206,6 +237,85 @@ def _in_sum(answered: int, without_examples: int, *, weighs: bool) -> int:
     return answered if not with_examples and not weighs else with_examples
 
 
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Sums over whole cells: READYs of all members of a cell, then the masked vector of each.
+
+    A cell without all of its members has no sum, and the members that are silent are waited for until the
+    deadline: a grace period would lose all that the others sent.
+
+    Attributes:
+        incomplete: What becomes of a cell that lacks a member: the exchange falls short, or the cell is
+            left out.
+    """
+
+    incomplete: Literal["fail", "leave_out"] = "fail"
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """See `ExchangeProtocol.phases`."""
+        return (READY, MASKED)
+
+    def phase_of(self, exchange: ExchangeStanding) -> str:
+        """The earliest phase of a cell that is not over."""
+        return READY if exchange.cells.rostered < exchange.cells.unfinished else MASKED
+
+    def awaited_states(self, phase: str) -> MemberStates:
+        """States of members that some cell may wait for; `Exchange.awaited` has those that it does."""
+        return _AWAITED | {MemberState.READY}
+
+    def answerable_states(self, phase: str) -> MemberStates:
+        """See `ExchangeProtocol.answerable_states`."""
+        return _OF_MASKED
+
+    def deadline_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """See `ExchangeProtocol.deadline_ms`."""
+        return exchange.clock_ms + round(rules.deadline * 1000)
+
+    def due_ms(self, exchange: ExchangeStanding, rules: Cohort) -> int:
+        """See `ExchangeProtocol.due_ms`."""
+        return self.deadline_ms(exchange, rules)
+
+    def outcome(self, exchange: ExchangeStanding, rules: Cohort, now_ms: int) -> Outcome:
+        """See `ExchangeProtocol.outcome`."""
+        counts, overdue = exchange.cells, now_ms >= self.deadline_ms(exchange, rules)
+        if self._short(exchange, overdue):
+            return Shortfall(self._in_words(exchange, rules, overdue))
+        if not counts.unfinished:
+            return "deadline" if overdue and counts.left_out else "all"
+        return LeaveOut(overdue) if overdue or counts.lost else None
+
+    def _short(self, exchange: ExchangeStanding, overdue: bool) -> bool:
+        counts = exchange.cells
+        lacking = counts.unfinished if overdue else counts.lost
+        if self.incomplete == "fail" and lacking:
+            return True
+        reached = counts.sites_complete if overdue else counts.sites - counts.sites_out
+        return reached < max(exchange.needed, 1)
+
+    def _in_words(self, exchange: ExchangeStanding, rules: Cohort, overdue: bool) -> str:
+        lacking = [s for s in exchange.sums.values() if s.lost or s.left_out or (overdue and not s.complete)]
+        fix = "mend what the sites say and resume the run"
+        if self.incomplete == "fail":
+            why = (
+                "a masked sum is over all members of a cell, and by `incomplete: fail` over all cells; "
+                f"{fix}, or submit a plan with `incomplete: leave_out`"
+            )
+        else:
+            why = (
+                f"without them {exchange.cells.sites_complete if overdue else _reachable(exchange)} of "
+                f"{exchange.cells.sites} sites are in whole cells, and {max(exchange.needed, 1)} are needed; "
+                + fix
+            )
+        when = f" within the deadline of {rules.deadline:g} s" if overdue else ""
+        place = f"round {exchange.round_number}, {exchange.task}"
+        return sum_shortfall(place, lacking, exchange.members, when, why)
+
+
+def _reachable(exchange: ExchangeStanding) -> int:
+    return exchange.cells.sites - exchange.cells.sites_out
+
+
 PLAIN = Plain()
 SUMMED = Plain(summed=True)
 TOTALLED = Plain(summed=True, weighs=False)
@@ -222,6 +332,9 @@ def protocol_of(plan: Plan, task: str) -> ExchangeProtocol:
         KeyError: The task discloses its sum by a way that this version has no protocol for; no plan
             of this version can say so.
     """
+    section = plan.privacy.secure_aggregation
+    if section is not None and masks(plan, task):
+        return Masked(section.incomplete)
     found = None if task == INITIALISE else plan.tasks.get(task)
     protocol = _BY_AGGREGATION[None if found is None else found.discloses.aggregated_by]
     return TOTALLED if protocol is SUMMED and found is not None and not found.discloses.weighs else protocol

@@ -103,5 +103,6 @@ def _failure(exchange: Exchange, site: str) -> str:
         return shortened(member.reason)
     if member.state is MemberState.IDLE:
         return member.reason or "no sign of it"
-    late = exchange.may_answer(site) and exchange.closed == "deadline"
+    could_answer = member.state in exchange.protocol.answerable_states(exchange.phase)
+    late = could_answer and exchange.closed == "deadline"
     return "no answer by the deadline" if late else ""

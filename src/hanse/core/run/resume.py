@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from hanse.core.plan.cohort import Cohort, needed
 from hanse.core.run.exchange import Exchange, count_states
+from hanse.core.run.exchange_protocol import Masked
+from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap
 
 
@@ -48,12 +50,26 @@ def surviving_exchanges(asked: Sequence[Exchange], now: RoundOnResume) -> tuple[
     while standing and _in_vain(standing[-1], now.population):
         standing.pop()
     adapted = tuple(_of_those_there(exchange, now) for exchange in standing)
-    return () if any(_too_few(exchange, now.rules) for exchange in adapted) else adapted
+    return () if any(_too_few(exchange, now) for exchange in adapted) else adapted
 
 
 def answered_by_none(exchange: Exchange) -> bool:
     """Whether an exchange is over, and has no answer."""
     return exchange.closed is not None and not exchange.num_answered
+
+
+def same_keys(now: Roster, population: Collection[str], exchange: Exchange) -> bool:
+    """Check if each site that an exchange may still ask takes part with the key that it was asked with.
+
+    Args:
+        now: Signing keys of the sites that take part.
+        population: Those sites.
+        exchange: The exchange.
+    """
+    then = exchange.roster or Roster()
+    if then is now or exchange.closed is not None:
+        return True
+    return all(now.get(site) == then.get(site) for site in exchange.members if site in population)
 
 
 def _in_vain(exchange: Exchange, population: Collection[str]) -> bool:
@@ -64,6 +80,10 @@ def _in_vain(exchange: Exchange, population: Collection[str]) -> bool:
 def _of_those_there(exchange: Exchange, now: RoundOnResume) -> Exchange:
     if exchange.closed is not None or not exchange.needed:
         return exchange
+    if exchange.sums:  # a member that is gone stays one: without it, its cell has no sum
+        whole = _in_whole_cells(exchange, now.population)
+        enough = exchange.needed if whole == exchange.cells.sites else needed(now.rules, whole + now.without)
+        return replace(exchange, needed=enough)
     members = SortedMap(
         {s: m for s, m in exchange.members.items() if s in now.population or m.answer is not None}
     )
@@ -74,5 +94,20 @@ def _of_those_there(exchange: Exchange, now: RoundOnResume) -> Exchange:
     return replace(exchange, members=members, counts=count_states(members), needed=enough, enough_ms=came_ms)
 
 
-def _too_few(exchange: Exchange, rules: Cohort) -> bool:
-    return exchange.closed is None and exchange.needed > 0 and len(exchange.members) < rules.minimum
+def _too_few(exchange: Exchange, now: RoundOnResume) -> bool:
+    if exchange.closed is not None:
+        return False
+    if exchange.sums:
+        whole, protocol = _in_whole_cells(exchange, now.population), exchange.protocol
+        all_of_them = isinstance(protocol, Masked) and protocol.incomplete == "fail"
+        return whole < (exchange.cells.sites if all_of_them else max(exchange.needed, 1))
+    return exchange.needed > 0 and len(exchange.members) < now.rules.minimum
+
+
+def _in_whole_cells(exchange: Exchange, population: Collection[str]) -> int:
+    """Members of the cells that are complete, or can be, as all of their members take part."""
+    return sum(
+        len(standing.members)
+        for standing in exchange.sums.values()
+        if (standing.complete and not standing.left_out) or all(s in population for s in standing.members)
+    )

@@ -153,7 +153,7 @@ class ExchangeClosed(Strict):
         missing: Sites that had not answered, and had not failed either.
         idle: Those of `missing` that had fallen silent.
         suspended: Sites that were not asked because they are suspended; see `RoundOpened`.
-        data: What the answers stand for; None in the journals of earlier versions.
+        data: What the answers stand for; None of masked sums, and in the journals of earlier versions.
     """
 
     kind: Literal["ExchangeClosed"] = "ExchangeClosed"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hanse.core.journal.chain import ChainHead
-from hanse.core.plan.goals import Best
+from hanse.core.plan.goals import Best, improves
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.attendance import Attendance
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.exchanges import Exchanges
 from hanse.core.run.failure_streaks import FailureRecord
+from hanse.core.run.round_events import RoundCommitted
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.roster import Roster
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.core.values.wording import in_phase
-from hanse.errors import RunError
+from hanse.errors import RunError, TamperedError
 
 
 class Phase(StrEnum):
@@ -129,6 +130,11 @@ class Run:
     restored: ChainHead | None = None
 
     @property
+    def short_name(self) -> str:
+        """Its name in errors; a forged journal may name it by a megabyte."""
+        return f"run {self.run_id[:100]}"
+
+    @property
     def plan(self) -> Plan:
         """The plan that this run executes."""
         return self.manifest.plan
@@ -177,3 +183,50 @@ def must_run(run: Run) -> None:
     if run.phase is not Phase.RUNNING:
         tail = f" ({run.reason})" if run.reason else ""
         raise RunError(f"run {run.run_id} {in_phase(run.phase)}{tail}")
+
+
+def committed(run: Run, event: RoundCommitted) -> Run:
+    """Run once a round is committed.
+
+    Raises:
+        TamperedError: The round is the best by the journal, and lacks its metric or its model.
+    """
+    # What a stream has not consumed yet continues; everything else of the round is over.
+    consumed = sorted(n for n in {*event.consumed} if n in run.exchanges and run.exchanges[n].index < 0)
+    over = [*run.in_round(), *(run.exchanges[number] for number in consumed)]
+    best = run.best
+    if event.best and run.plan.keep_best is not None:
+        value = event.metrics.get(run.plan.keep_best.metric)
+        if value is None:
+            raise TamperedError(
+                f"{run.short_name}: by the journal round {event.round_number} is the best, and it lacks the "
+                f"metric {run.plan.keep_best.metric} to compare by"
+            )
+        if event.model is None:
+            raise TamperedError(f"{run.short_name}: round {event.round_number} is the best, and has no model")
+        best = Best(value, event.round_number, event.model)
+    stop_best = run.stop_best
+    rule = run.plan.early_stop
+    if rule is not None and rule.metric in event.metrics:
+        value = event.metrics[rule.metric]
+        if improves(rule, value, stop_best, rule.min_delta):
+            stop_best = Best(value, event.round_number, event.model)
+    return replace(
+        run,
+        round_open=None,
+        cohort=(),
+        excused=frozenset(),
+        committed=event.round_number,
+        model=event.model,
+        state=event.state,
+        results={**run.results, **event.results} if event.results else run.results,
+        metrics=event.metrics,
+        best=best,
+        stop_best=stop_best,
+        exchanges=run.exchanges.consumed(consumed),
+        earlier=(),
+        rounds_asked=run.rounds_asked + (run.round_open == event.round_number and event.round_number > 0),
+        restarts=0,
+        failure_record=run.failure_record.after(over, run.taking_part),
+        without=(),
+    )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hanse.core.run.events import Events
+from hanse.core.run.exchange import Exchange
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ResultRefused, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run import Phase, Run
+from hanse.core.run.sum_rules.checks import check_masked
 from hanse.core.values.statements import SignedStatement
+from hanse.core.values.sums.place import SumPlace
 from hanse.core.values.update import ReportedMetrics
 from hanse.core.values.wording import in_phase
 from hanse.errors import LateResultError, RunError
@@ -24,7 +27,11 @@ class StartTask:
 
 @dataclass(frozen=True, slots=True)
 class AcceptResult:
-    """A site's result, already checked and durable."""
+    """A site's result, already checked and durable.
+
+    Attributes:
+        secure_sum: Where a masked vector belongs, as the statement says it.
+    """
 
     exchange: int
     site: str
@@ -32,6 +39,7 @@ class AcceptResult:
     metrics: ReportedMetrics
     update: str | None
     statement: SignedStatement | None = None
+    secure_sum: SumPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,18 @@ def start_task(run: Run, command: StartTask) -> Events:
 def accept_result(run: Run, command: AcceptResult) -> Events:
     """Count a result, once."""
     state = member_state(run, command.exchange, command.site)
+    exchange = run.exchanges.get(command.exchange)
+    masked = exchange is not None and command.site in exchange.cell_by_site
     if state is MemberState.ANSWERED:
+        if exchange is not None and masked:
+            _check_same(exchange, command)
         return ()  # a retry whose reply was lost: the first one counts
+    if exchange is not None and masked:
+        check_masked(exchange, command.site, command.secure_sum, signed=command.statement is not None)
+    elif command.secure_sum is not None:
+        raise RunError(
+            f"{command.site} sent a masked vector for exchange {command.exchange}, which has no masked sum"
+        )
     if state is MemberState.FAILED:
         raise LateResultError(f"{command.site} reported exchange {command.exchange} as failed before")
     return (
@@ -88,6 +106,15 @@ def accept_result(run: Run, command: AcceptResult) -> Events:
             statement=command.statement,
         ),
     )
+
+
+def _check_same(exchange: Exchange, command: AcceptResult) -> None:
+    """Refuse a second, different masked vector for one roster: the two would give a difference away."""
+    standing, place = exchange.standing_of(command.site), command.secure_sum
+    here = standing.masked.get(command.site)
+    same_roster = place is None or place.rho == standing.rho
+    if same_roster and here is not None and here != (command.update or ""):
+        raise RunError(f"{command.site} has sent another masked vector for this roster before")
 
 
 def fail_task(run: Run, command: FailTask) -> Events:

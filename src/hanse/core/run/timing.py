@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from hanse.core.run.events import Event, Events
 from hanse.core.run.exchange import Exchange
-from hanse.core.run.exchange_protocol import Shortfall
+from hanse.core.run.exchange_protocol import LeaveOut, Shortfall
 from hanse.core.run.round_events import SiteIdle
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed, RunStarted
+from hanse.core.run.sum_rules.decide import cells_left_out
+from hanse.core.run.sum_rules.evolve import evolve_sum
 from hanse.errors import QuorumError
 
 
@@ -102,9 +104,14 @@ def follow_up_events(run: Run, now_ms: int) -> Events:
     found: list[Event] = []
     for exchange in run.exchanges.to_settle(now_ms):
         cause = exchange.outcome(run.plan.cohort, now_ms)
+        if isinstance(cause, LeaveOut):
+            for event in cells_left_out(exchange, overdue=cause.overdue):
+                exchange = evolve_sum(run.run_id, exchange, event, now_ms)
+                found.append(event)
+            cause = exchange.outcome(run.plan.cohort, now_ms)
         if isinstance(cause, Shortfall):
             return (*found, RunFailed(error=QuorumError.code, reason=cause.reason))
-        if cause is not None:
+        if isinstance(cause, str):
             found.append(run.attendance.close(exchange, cause, run.without, run.plan.cohort))
     return tuple(found)
 
@@ -132,4 +139,5 @@ def _settle_start(run: Run, now_ms: int) -> Events:
 
 
 def _last_sign_ms(exchange: Exchange, site: str, command: Tick) -> int:
-    return max(exchange.clock_ms, command.progress_ms.get((exchange.number, site), 0))
+    since_ms = exchange.standing_of(site).since_ms if exchange.sums else 0  # others were awaited before
+    return max(exchange.clock_ms, since_ms, command.progress_ms.get((exchange.number, site), 0))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.statements import SignedStatement
-from hanse.core.values.sums.ready import MOST_ATTEMPTS, SUITE, ReadyBody, read_ready
+from hanse.core.values.sums.ready import MOST_ATTEMPTS, SUITE, ReadyBody, read_ready, rho_of
 from hanse.errors import AttemptError, LateResultError, RunError, TrustError
 from hanse.privacy.secagg.keys import check_public
-from hanse.privacy.secagg.roster import Verify, rho_of
+from hanse.privacy.secagg.roster import Verify
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hanse.core.values.canonical import canonical_json, digest_of
+from hanse.core.values.canonical import canonical_json
 from hanse.core.values.statements import SignedStatement
-from hanse.core.values.sums.ready import ReadyBody, read_ready
+from hanse.core.values.sums.ready import ReadyBody, read_ready, rho_of
 from hanse.errors import PolicyError, TrustError
 from hanse.privacy.secagg.keys import check_public
 
-_LABEL = "hanse/secagg/v1/roster"
 _LEAST_PIN = 33
 """Hexadecimal digits of a fingerprint, at least, that stand for a key: those of 12 words."""
 
@@ -56,12 +55,6 @@ class Roster:
     def commitments(self) -> dict[str, str]:
         """Commitment of each member, by name."""
         return {name: body.commitment for name, body in self.members.items()}
-
-
-def rho_of(bodies: Sequence[ReadyBody]) -> str:
-    """Digest of a roster: of the bodies of its READYs, by the fingerprint of the signer."""
-    ordered = sorted(bodies, key=lambda body: body.signer)
-    return digest_of({"label": _LABEL, "bodies": [body.model_dump() for body in ordered]})
 
 
 def checked_peers(site: str, members: Sequence[str], pins: Pins) -> tuple[str, ...]:

@@ -14,13 +14,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from hanse.core.values.canonical import canonical_json
 from hanse.core.values.parameters import TensorSpec
-from hanse.core.values.sums.ready import read_ready
+from hanse.core.values.sums.ready import read_ready, rho_of
 from hanse.privacy.secagg.context import SumContext, codec_seed, commitment, path_digest
 from hanse.privacy.secagg.grid import grid_bits, real_words
 from hanse.privacy.secagg.keys import MemberKeys, pair_key, private_key, public_of
 from hanse.privacy.secagg.layout import Declared, DeclaredTensor, Examples, Layout, Range, layout_of
 from hanse.privacy.secagg.masks import mask_block, stream
-from hanse.privacy.secagg.roster import rho_of
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "secagg.json").read_text(encoding="utf-8"))
 PRIME = 2**255 - 19

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hanse.core.plan.asked_inputs import problem_of_ask, within_cells
 from hanse.core.plan.cohort import needed
+from hanse.core.plan.privacy.cells import masks, members_of
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Events
 from hanse.core.run.exchange import Exchange
@@ -14,7 +15,7 @@ from hanse.core.run.round_events import ExchangeOpened, UpdatesAggregated
 from hanse.core.run.run import Run, must_run
 from hanse.core.values.ask_inputs import AskInputs, stated
 from hanse.core.values.model_ref import ModelRef
-from hanse.core.values.wording import named
+from hanse.core.values.wording import and_more, named
 from hanse.errors import QuorumError, RunError, WorkflowError
 
 
@@ -50,6 +51,9 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
         raise WorkflowError(
             f"the workflow asked {', '.join(strangers) or 'no site'}; not in the run's population"
         )
+    members = _whole_cells(run, command, cohort)
+    if members:
+        cohort = tuple(sorted(site for sites in members.values() for site in sites))
     check_not_too_often(run, command.task, cohort)
     return (
         ExchangeOpened(
@@ -62,9 +66,37 @@ def open_exchange(run: Run, command: OpenExchange) -> Events:
             # Whom the round goes without counts too: the plan's quorum is of those it wants asked.
             needed=_needed(run, command, len(cohort) + len(run.without)),
             roster=run.stated_roster,
+            members=members,
             **stated(command.inputs),
         ),
     )
+
+
+def _whole_cells(run: Run, command: OpenExchange, cohort: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The cells of a masked sum, by name: those of which every member is asked; none of another task.
+
+    Raises:
+        WorkflowError: The workflow chose sites.
+        QuorumError: No cell is whole.
+    """
+    if not masks(run.plan, command.task):
+        return {}
+    place = f"round {command.round_number}, {command.task}"
+    if command.sites is not None:
+        raise WorkflowError(
+            f"{place}: the workflow chose sites, and what the task discloses is summed over whole cells",
+            mend="Ask the cohort, or cells: `round.sum`.",
+        )
+    here, cells = {*cohort}, command.inputs.cells or tuple(run.plan.cells)
+    found = {cell: members_of(run.plan, cell) for cell in sorted(cells)}
+    whole = {cell: sites for cell, sites in found.items() if here.issuperset(sites)}
+    if not whole:
+        lacking = [f"{cell} lacks {named(sorted({*sites} - here))}" for cell, sites in found.items()]
+        raise QuorumError(
+            f"{place}: a masked sum is over whole cells, and none is; " + "; ".join(and_more(lacking, 5)),
+            mend="Get the sites that are missing to take part, and resume the run.",
+        )
+    return whole
 
 
 def _needed(run: Run, command: OpenExchange, size: int) -> int:
@@ -109,7 +141,14 @@ def _asked_again(run: Run, before: Exchange, command: OpenExchange) -> ExchangeO
         if chosen
         else _here(run, command.inputs.cells)
     )
-    answered = {site for site, member in before.members.items() if member.answer is not None}
+    members = _whole_cells(run, command, cohort)
+    if members:
+        cohort = tuple(sorted(site for sites in members.values() for site in sites))
+    answered = {
+        site
+        for site, member in before.members.items()
+        if member.answer is not None and (not before.sums or before.standing_of(site).complete)
+    }
     size = len({*cohort, *answered}) + len(run.without)
     return ExchangeOpened(
         exchange=before.number,
@@ -120,6 +159,7 @@ def _asked_again(run: Run, before: Exchange, command: OpenExchange) -> ExchangeO
         cohort=cohort,
         needed=_needed(run, command, size),
         roster=run.stated_roster,
+        members=members,
         **stated(command.inputs),
     )
 
@@ -152,6 +192,9 @@ def record_aggregate(run: Run, command: RecordAggregate) -> Events:
     if exchange.aggregated:
         return ()
     check_sum(run.plan, exchange)
+    unopened = [cell for cell, standing in exchange.sums.items() if standing.complete and not standing.opened]
+    if unopened and exchange.roster is not None:  # a simulation has no masked vectors to add up
+        raise RunError(f"exchange {command.exchange} lacks the sums of the cells {named(unopened)}")
     return (
         UpdatesAggregated(
             exchange=command.exchange,

@@ -1,1 +1,1 @@
-"""Masked sums of a run: events, and where each cell stands."""
+"""Masked sums of a run: events, commands, and where each cell stands."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from hanse.core.values.canonical import canonical_json
+from hanse.core.values.canonical import canonical_json, digest_of
 from hanse.core.values.schema import Digest, Label, Name, Strict, problem_of
 from hanse.errors import TrustError
 
@@ -15,6 +16,9 @@ READY = "hanse/secagg/v1/ready"
 
 SUITE = "x25519-hkdf-sha256-aes128ctr-1"
 """The algorithms of masks, which are stated so that they can be replaced."""
+
+ROSTER = "hanse/secagg/v1/roster"
+"""Label of the digest of a roster."""
 
 MOST_ATTEMPTS = 16
 """Attempts of one exchange."""
@@ -67,3 +71,9 @@ def read_ready(body: dict[str, Any]) -> ReadyBody:
     if canonical_json(read.model_dump()) != canonical_json(body):
         raise TrustError(f"the READY of {read.site} is not written in its one form")
     return read
+
+
+def rho_of(bodies: Iterable[ReadyBody]) -> str:
+    """Digest of a roster: of the bodies of its READYs, by the fingerprint of the signer."""
+    ordered = sorted(bodies, key=lambda body: body.signer)
+    return digest_of({"label": ROSTER, "bodies": [body.model_dump() for body in ordered]})

@@ -1,0 +1,1 @@
+"""Rules of masked sums: what is checked, decided and folded; `hanse.core.run.sums` has the values."""

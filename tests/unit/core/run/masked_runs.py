@@ -78,9 +78,8 @@ class MaskedDriver(Driver):
 
     def record(self, cell: str, total: str = "5" * 64) -> list[str]:
         standing = self.exchange.sums[cell]
-        return self.do(
-            RecordSum(1, cell, standing.attempt, standing.rho or "", dict(standing.masked), total, 300, 0.1)
-        )
+        rho = standing.rho or "0" * 64
+        return self.do(RecordSum(1, cell, standing.attempt, rho, dict(standing.masked), total, 300, 0.1))
 
 
 def key_of(site: str) -> str:

@@ -34,7 +34,8 @@ def masked_plan(incomplete: str = "fail", **changes: Any) -> dict[str, Any]:
         "workflow": "heart:workflow",
         "initial_model": "workflow",
         "cells": CELLS,
-        "cohort": {"deadline": 100, "idle_limit": 30, "approvals": 500, "minimum": 3, "quorum": 0.5},
+        "cohort": {"deadline": 100, "idle_limit": 30, "approvals": 500, "minimum": 3}
+        | ({} if incomplete == "fail" else {"quorum": 0.5}),
         "privacy": {"secure_aggregation": section},
         "tasks": {"train": {"discloses": {"update": "aggregate", "aggregated_by": "secure_aggregation"}}},
     } | changes

@@ -140,7 +140,10 @@ def test_no_complete_cell_at_the_deadline_is_a_shortfall() -> None:
     assert driver.do(Tick(), after_s=100)[-1] == "RunFailed"
     assert not left_out(driver)
     assert "no masked sum within the deadline of 100 s: the cell north" in driver.state.reason
-    assert "0 of 6 sites are in whole cells, and 3 are needed" in driver.state.reason
+    assert (
+        "0 of 6 sites are in whole cells, and 3 are needed, by `cohort: {minimum: 3, quorum: 0.5}`"
+        in driver.state.reason
+    )
 
 
 def test_a_silent_member_is_waited_for_until_the_deadline() -> None:

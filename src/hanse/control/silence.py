@@ -8,6 +8,7 @@ from hanse.core.run.events import Event
 from hanse.core.run.round_events import ExchangeOpened, SiteIdle, TaskFailed, TaskStarted, UpdateAccepted
 from hanse.core.run.run_events import RunRecovered, RunResumed, RunStarted, SiteLeft
 from hanse.core.run.site_events import SiteReinstated
+from hanse.core.run.sums.events import SiteReady
 
 _MOST_EXCHANGES = 64
 
@@ -19,6 +20,7 @@ class _Standing:
     needed: int
     working: set[str]
     answered: int = 0
+    masked: bool = False
 
 
 @dataclass(slots=True)
@@ -33,12 +35,15 @@ class Silences:
         match event:
             case ExchangeOpened():
                 self._exchanges[event.exchange] = _Standing(event.needed, {*event.cohort} - self._quiet)
+                self._exchanges[event.exchange].masked = bool(event.members)
                 if len(self._exchanges) > _MOST_EXCHANGES:
                     del self._exchanges[min(self._exchanges)]
             case TaskStarted():
                 self._quiet.discard(event.site)
                 if found := self._exchanges.get(event.exchange):
                     found.working.add(event.site)
+            case SiteReady():
+                self._quiet.discard(event.site)
             case UpdateAccepted() | TaskFailed():
                 self._quiet.discard(event.site)
                 if found := self._exchanges.get(event.exchange):
@@ -64,6 +69,8 @@ class Silences:
         """Say what follows, once the event has been taken in."""
         silent = f"no sign of {event.site} for {event.silent_s:.0f} s"
         found = self._exchanges.get(event.exchange)
+        if found is not None and found.masked:
+            return f"{silent}; its cell has no sum without it, and waits for it until the deadline"
         if found is not None and found.answered + len(found.working) < found.needed:
             return (
                 f"{silent}; too few can answer without the silent sites: the round waits for them until its "

@@ -36,6 +36,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted
 from hanse.core.values.update import ReportedMetrics, given
 from hanse.core.values.wording import named, shortened
 from hanse.errors import ProtocolError
@@ -72,6 +73,8 @@ class Timeline:
         self._reasons: dict[tuple[int, str], str] = {}
         self._exchanges: dict[int, dict[str, Any]] = {}
         self._tasks: dict[int, ExchangeOpened] = {}
+        self._left_out: dict[int, dict[str, str]] = {}
+        """Why cells are not in the sum of an exchange that is open."""
         self._silences = Silences()
         self._in_round: dict[str, dict[str, float | None]] = {}
         self._asked = False
@@ -105,6 +108,15 @@ class Timeline:
                 for name in event.metrics:
                     self._of_tasks.setdefault(name, set()).add(self.task_of(event.exchange))
                 return []
+            case SiteReady():
+                self.doing[event.site] = f"{self.task_of(event.exchange)} ready"
+                return []
+            case SumAttempted():
+                which = f"attempt {event.attempt} at the sum of cell {event.cell}"
+                return [f"{self._at(event.exchange)}: {which}, since {event.reason}"]
+            case CellLeftOut():
+                self._left_out.setdefault(event.exchange, {})[event.cell] = shortened(event.reason)
+                return [f"{self._at(event.exchange)}: cell {event.cell} is left out: {event.reason}"]
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
                 self.doing[event.site] = f"{self.task_of(event.exchange)} failed"
@@ -149,7 +161,7 @@ class Timeline:
     def _closed(self, event: ExchangeClosed) -> list[str]:
         """Keep who took part, and tell whom the exchange went without."""
         opened = self._tasks.get(event.exchange)
-        if opened is None or event.data is None:
+        if opened is None or (event.data is None and not opened.members):
             return []
         found = Participation(
             exchange=event.exchange,
@@ -168,6 +180,8 @@ class Timeline:
             unanswered=tuple(site for site in event.missing if site not in event.idle),
             suspended=event.suspended,
             data=event.data,
+            masked=bool(opened.members),
+            left_out=self._left_out.pop(event.exchange, {}),
         )
         self._exchanges[event.exchange] = told = participation_json(found)
         if found.too_little:
@@ -175,6 +189,8 @@ class Timeline:
                 self.short.append(found.round_number)
             return [f"warning: {told['told']}"]
         # Who is suspended was told when that began.
+        if event.data is None:
+            return [told["told"]] if event.failed or event.missing else []
         new = event.failed or event.missing or set(event.data.unknown) - {*event.suspended}
         return [told["told"]] if new and event.data.tolerated is not None else []
 
@@ -264,6 +280,10 @@ class Timeline:
     def task_of(self, exchange: int) -> str:
         """Name of an exchange's task; `task` where its opening was not taken in."""
         return self._tasks[exchange].task if exchange in self._tasks else "task"
+
+    def is_masked(self, exchange: int) -> bool:
+        """Check if the sums of an exchange are masked."""
+        return exchange in self._tasks and bool(self._tasks[exchange].members)
 
     def _at(self, exchange: int) -> str:
         opened = self._tasks.get(exchange)

@@ -39,7 +39,8 @@ class RunRecord:
         lines = self._timeline.lines_for(event)
         if isinstance(event, RunSubmitted):
             self.title, self.rounds = event.run_id, event.manifest.plan.rounds
-        if isinstance(event, UpdateAccepted):
+        # In a masked sum no site states its number.
+        if isinstance(event, UpdateAccepted) and not self._timeline.is_masked(event.exchange):
             task = self._timeline.task_of(event.exchange)
             self.examples.setdefault(task, {})[event.site] = event.num_examples
         return lines

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hanse.core.values.wording import MOST_NAMED, counted, format_time, named, percent
-from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, StartWait, SuspendedSite
+from hanse.wire.messages.runs import (
+    AwaitedSite,
+    CellStatus,
+    ExchangeAttendance,
+    RunStatus,
+    StartWait,
+    SuspendedSite,
+)
 from hanse.wire.messages.sites import RunSuspension
 
 HELD = (
@@ -15,7 +22,7 @@ HELD = (
 """The state of an aggregator that waits for an operator, for people."""
 
 
-_STATES = {"assigned": "asked", "started": "at work", "idle": "silent"}
+_STATES = {"assigned": "asked", "started": "at work", "idle": "silent", "ready": "ready"}
 
 
 def format_awaited(awaited: AwaitedSite) -> str:
@@ -25,6 +32,8 @@ def format_awaited(awaited: AwaitedSite) -> str:
     told = [f"{what}, {_STATES.get(awaited.state, awaited.state)} since {since}"]
     if awaited.state != "idle":
         told.append(f"until {until}")
+    elif awaited.cell is not None:
+        told.append(f"and its cell {awaited.cell} has no sum without it: waited for until {until}")
     elif awaited.needed:
         told.append(f"and too few can answer without it: the round waits until {until}, and fails then")
     else:
@@ -84,6 +93,24 @@ def format_waits(status: RunStatus) -> list[str]:
     return start + [format_awaited(awaited) for awaited in status.awaited if awaited.needed]
 
 
+def format_cell(found: CellStatus) -> str:
+    """Say where a cell of a masked sum stands: whom it waits for, for what, and in which attempt."""
+    place = f"{found.cell} (round {found.round_number}, {found.task})"
+    if found.left_out:
+        return f"{place}: left out, {found.left_out}"
+    if found.phase == "complete":
+        return f"{place}: complete"
+    parts = []
+    if found.awaited:
+        what = "the READY" if found.phase == "ready" else "the masked vector"
+        parts.append(f"waits for {what} of {named(found.awaited)}")
+    if found.failed:
+        parts.append(f"lacks {named(found.failed)}")
+    if found.reason:
+        parts.append(f"attempt {found.attempt}, since {found.reason}")
+    return f"{place}: {'; '.join(parts)}"
+
+
 def format_suspension(suspended: SuspendedSite | RunSuspension) -> str:
     """Say why a site is suspended, and until when."""
     if suspended.reinstatement_ms is not None:
@@ -123,6 +150,7 @@ def format_absent(found: ExchangeAttendance) -> str:
             f"{_list(found.unknown, whys, found.unknown_count)} {_are(found.unknown_count)} not in it{also}, "
             f"and how much data {it} {has} is not known: {has_it} never answered {found.task}"
         )
+    parts += [f"cell {cell} left out: {reason}" for cell, reason in found.left_out.items()]
     if found.too_little and found.tolerated is not None:
         parts.append(f"the plan tolerates {percent(found.tolerated)}")
     return f"round {found.round_number}, {found.task}: {'; '.join(parts)}"

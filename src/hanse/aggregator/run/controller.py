@@ -18,6 +18,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.site_events import SiteSuspended, SuspensionWaived
+from hanse.core.run.sums.events import CellLeftOut
 from hanse.core.run.timing import Tick
 from hanse.core.values.wording import in_phase
 from hanse.errors import RunError, StorageError
@@ -232,6 +233,8 @@ def _warning(run: Run, event: Event) -> str:
         case ExchangeClosed() if event.data is not None and event.data.too_little:
             found = run.attendance.closed.get(event.exchange)
             return "" if found is None else format_absent(ExchangeAttendance.of(found))
+        case CellLeftOut():
+            return f"exchange {event.exchange}: cell {event.cell} is left out: {event.reason}"
         case SiteSuspended():
             return f"{event.site} is suspended: {event.reason}; its rest: {run.plan.cohort.rest}"
         case SuspensionWaived():

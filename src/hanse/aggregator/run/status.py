@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.run.timing import absent_end_ms, approvals_end_ms, needed_to_start
-from hanse.wire.messages.runs import AwaitedSite, ExchangeAttendance, RunStatus, StartWait, SuspendedSite
+from hanse.core.values.wording import shortened
+from hanse.wire.messages.runs import (
+    AwaitedSite,
+    CellStatus,
+    ExchangeAttendance,
+    RunStatus,
+    StartWait,
+    SuspendedSite,
+)
 
 CONTACT_MS = 120_000
 """A site that was heard of within this time counts as connected; a long poll is shorter."""
@@ -18,6 +27,8 @@ MOST_ANSWERS = 2_000
 """Sites whose answer to the plan a status names, which has to fit into a message; the journal names all."""
 MOST_AWAITED = 500
 """Sites that a status names as awaited."""
+MOST_CELLS = 100
+"""Cells of masked sums that a status names."""
 MOST_SUSPENDED = 100
 """Suspended sites that a status names."""
 MOST_EXCHANGES = 8
@@ -53,6 +64,7 @@ def status_of(run: Run, events: int, seen_ms: Mapping[str, int], now_ms: int) ->
         answer_counts=_counts(run),
         start=_start(run, seen_ms, now_ms),
         awaited=tuple(islice(_awaited(run, seen_ms, now_ms), MOST_AWAITED)),
+        cells=tuple(islice(_cells(run), MOST_CELLS)),
         model=run.model,
         best_round=run.best.round_number if run.best else None,
         best_model=run.best.model if run.best else None,
@@ -139,7 +151,9 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awai
     for exchange in run.open_exchanges():
         waited_for, depends = frozenset(exchange.awaited), exchange.depends_on_idle
         for site, member in exchange.members.items():
-            if exchange.may_answer(site):
+            # A member of a masked sum that is ready may wait for others, and is not waited for.
+            at_rest = bool(exchange.sums) and site not in waited_for and member.state is not MemberState.IDLE
+            if exchange.may_answer(site) and not at_rest:
                 yield AwaitedSite(
                     site=site,
                     task=exchange.task,
@@ -148,4 +162,26 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awai
                     deadline_ms=exchange.deadline_ms(run.plan.cohort),
                     connected=connected(site),
                     needed=depends or site in waited_for,
+                    cell=exchange.cell_by_site.get(site),
                 )
+
+
+def _cells(run: Run) -> Iterator[CellStatus]:
+    """Cells of open exchanges, those that lack something first."""
+    if run.phase is not Phase.RUNNING:
+        return
+    found = [(exchange, cell) for exchange in run.open_exchanges() for cell in exchange.sums.values()]
+    for exchange, standing in sorted(found, key=lambda each: each[1].over):
+        yield CellStatus(
+            exchange=exchange.number,
+            round_number=exchange.round_number,
+            task=exchange.task,
+            cell=standing.cell,
+            phase=standing.phase,
+            members=len(standing.members),
+            attempt=standing.attempt,
+            awaited=standing.awaited,
+            failed=standing.failed,
+            reason=shortened(standing.reason),
+            left_out=shortened(standing.left_out),
+        )

@@ -326,7 +326,7 @@ def _say_short(status: RunStatus, *, as_json: bool) -> None:
 
 def _say_status(status: RunStatus) -> None:
     from hanse.control.timeline import figure, in_order
-    from hanse.wire.wording import HELD, format_awaited, format_waits
+    from hanse.wire.wording import HELD, format_awaited, format_cell, format_waits
 
     submitted = f"submitted by {status.submitted_by} {format_time(status.submitted_ms)}"
     say(f"run        {status.run_id}, {submitted}")
@@ -349,6 +349,8 @@ def _say_status(status: RunStatus) -> None:
     _say_attendance(status)
     for wait in format_waits(status):
         say(f"waits for  {wait}")
+    for cell in status.cells:
+        say(f"cell       {format_cell(cell)}")
     for awaited in status.awaited:
         if not awaited.needed:
             say(f"silent     {format_awaited(awaited)}")
@@ -359,8 +361,9 @@ def _say_attendance(status: RunStatus) -> None:
     from hanse.wire.wording import format_absent, format_late, format_short_rounds, format_suspension
 
     for found in status.attendance:
-        share = f"{found.answered} of {found.asked} answered, {found.num_examples} examples"
-        say(f"took part  round {found.round_number}, {found.task}: {share}")
+        share = f"{found.answered} of {found.asked} answered"
+        data = "in masked sums" if found.masked else f"{found.num_examples} examples"
+        say(f"took part  round {found.round_number}, {found.task}: {share}, {data}")
         if absent := format_absent(found):
             say(f"{'WARNING' if found.too_little else 'missing':<9}  {absent}")
         if late := format_late(found):

@@ -13,7 +13,7 @@ from hanse.control.timeline import Timeline, figure, in_order
 from hanse.core.run.events import Event
 from hanse.core.values.update import given
 from hanse.core.values.wording import and_more, format_time
-from hanse.wire.wording import format_start, format_waits
+from hanse.wire.wording import format_cell, format_start, format_waits
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,6 +40,7 @@ class View:
         self._awaited: Mapping[str, AwaitedSite] = {}
         self._waits: list[str] = []
         self._start = ""
+        self._cells: list[str] = []
         self._told = False
         self._reminder = ""
         self._live: Live | None = None
@@ -82,6 +83,7 @@ class View:
         """Take in whom the run waits for."""
         self._awaited = {awaited.site: awaited for awaited in status.awaited}
         self._waits = format_waits(status)
+        self._cells = [format_cell(cell) for cell in status.cells]
         self._start = "" if status.start is None else f"waits for {format_start(status.start)}"
         self._draw()
 
@@ -118,7 +120,8 @@ class View:
                 *(figure(figures[name]) if name in figures else "" for name in columns),
             )
         start = [printable(self._start)] if self._start else []
-        return Group(self._clock, *start, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:])
+        cells = [printable(f"cell {line}") for line in and_more(self._cells, MOST_ROWS)]
+        return Group(self._clock, *start, table, *and_more(sites, MOST_ROWS)[MOST_ROWS:], *cells)
 
 
 class _Clock:

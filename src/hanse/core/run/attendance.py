@@ -34,6 +34,8 @@ class Participation:
         late: Those whose answer came after the close, with the examples that it stated.
         data: What the answers stand for; None of masked sums, and in the journals of earlier versions.
         may_follow: Those whose answer would be late, and has not come yet.
+        masked: Whether its sums are masked, so that no site states its number of examples.
+        left_out: Why cells are not in the sum, by cell.
     """
 
     exchange: int
@@ -50,6 +52,8 @@ class Participation:
     data: Data | None
     late: SortedMap[str, int] = field(default_factory=SortedMap)
     may_follow: SortedSet[str] = field(default_factory=SortedSet)
+    masked: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def absent(self) -> Sites:
@@ -163,6 +167,8 @@ def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
         suspended=event.suspended,
         data=event.data,
         may_follow=SortedSet(() if exchange.sums else unanswered),  # a masked vector says nothing by itself
+        masked=bool(exchange.sums),
+        left_out={cell: shortened(s.left_out) for cell, s in exchange.sums.items() if s.left_out},
     )
 
 

@@ -302,18 +302,16 @@ class Masked:
                 f"{fix}, or submit a plan with `incomplete: leave_out`"
             )
         else:
+            counts = exchange.cells
+            reached = counts.sites_complete if overdue else counts.sites - counts.sites_out
+            rule = f"`cohort: {{minimum: {rules.minimum}, quorum: {rules.quorum:g}}}`"
             why = (
-                f"without them {exchange.cells.sites_complete if overdue else _reachable(exchange)} of "
-                f"{exchange.cells.sites} sites are in whole cells, and {max(exchange.needed, 1)} are needed; "
-                + fix
+                f"without them {reached} of {counts.sites} sites are in whole cells, and "
+                f"{max(exchange.needed, 1)} are needed, by {rule}; {fix}"
             )
         when = f" within the deadline of {rules.deadline:g} s" if overdue else ""
         place = f"round {exchange.round_number}, {exchange.task}"
         return sum_shortfall(place, lacking, exchange.members, when, why)
-
-
-def _reachable(exchange: ExchangeStanding) -> int:
-    return exchange.cells.sites - exchange.cells.sites_out
 
 
 PLAIN = Plain()

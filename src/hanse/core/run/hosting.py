@@ -146,10 +146,12 @@ def short_cell(plan: Plan, exchange: Exchange) -> str:
     for cell in exchange.inputs.cells or plan.cells:
         # A journal that somebody forged may name any.
         own = [answers[site] for site in plan.cells.get(cell, ()) if site in answers]
-        with_examples = sum(answer.num_examples > 0 for answer in own)
+        # A masked answer states no number, and of a cell that was left out none is there.
+        with_examples = len(own) if exchange.sums else sum(answer.num_examples > 0 for answer in own)
         summed = with_examples if with_examples or weighs else len(own)
         # A cell of which no site has answered is not in the sum.
-        if summed < minimum and (own or exchange.inputs.cells is not None):
+        asked = exchange.inputs.cells is not None and not exchange.sums
+        if summed < minimum and (own or asked):
             return (
                 f"the cell {cell} has answers of {counted(summed, 'site')} with examples; by `cohort: "
                 f"{{cell_minimum: {minimum}}}` a sum over it needs {minimum}"

@@ -62,6 +62,8 @@ class ExchangeAttendance(Strict):
         unknown_count: Number of those.
         tolerated: Part of the data that the plan lets be missing; None where it says nothing.
         too_little: Whether more is missing than that.
+        masked: Whether its sums are masked, so that no number of examples is known.
+        left_out: Why cells are not in the sum, by cell.
     """
 
     exchange: int
@@ -83,6 +85,8 @@ class ExchangeAttendance(Strict):
     unknown_count: int = Field(ge=0)
     tolerated: float | None
     too_little: bool
+    masked: bool = False
+    left_out: dict[str, str] = Field(default_factory=dict)
 
     @staticmethod
     def of(found: Participation, most: int | None = None) -> ExchangeAttendance:
@@ -116,6 +120,8 @@ class ExchangeAttendance(Strict):
             unknown_count=len(data.unknown),
             tolerated=data.tolerated,
             too_little=data.too_little,
+            masked=found.masked,
+            left_out=dict(islice(found.left_out.items(), most)),
         )
 
 
@@ -143,10 +149,11 @@ class AwaitedSite(Strict):
 
     Attributes:
         task: The task whose answer is awaited; None where it is the answer to the plan.
-        state: `assigned`, `started`, `idle`.
+        state: `assigned`, `started`, `idle`; `ready` for a site whose masked vector is awaited.
         connected: Whether the site was in contact within the last two minutes.
         needed: Whether the exchange waits for this site; for an idle one it does only where it cannot have
             enough answers without those of idle sites.
+        cell: Cell of the site, where its answer goes into a masked sum, of which no member may be missing.
     """
 
     site: str
@@ -156,6 +163,32 @@ class AwaitedSite(Strict):
     deadline_ms: Time
     connected: bool
     needed: bool = True
+    cell: str | None = None
+
+
+class CellStatus(Strict):
+    """A cell of a masked sum in an exchange that is open, as an operator sees it.
+
+    Attributes:
+        phase: `ready`, `masked`, `complete` or `left out`: what the cell waits for, or how it ended.
+        attempt: Number of the present attempt, from 1.
+        awaited: Members that the phase waits for.
+        failed: Members whose task failed, or that left.
+        reason: Why the attempt before could not end; empty for the first.
+        left_out: Why the cell is not in the sum; empty where it is.
+    """
+
+    exchange: int
+    round_number: int
+    task: str
+    cell: str
+    phase: str
+    members: int = Field(ge=1)
+    attempt: int = Field(ge=1)
+    awaited: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    reason: str = ""
+    left_out: str = ""
 
 
 class StartWait(Strict):
@@ -197,6 +230,7 @@ class RunStatus(Strict):
         answer_counts: How many sites there are of each of these.
         start: What the run waits for before it starts; None once it has.
         awaited: Sites that the run waits for, and idle ones whose answers would still count.
+        cells: Cells of the masked sums that are under way; those that are not complete come first.
         results: Digests of the run's results, by name.
         attendance: Sites that took part in the last exchanges that have closed.
         short_rounds: Number of rounds in which more data was missing than the plan tolerates.
@@ -222,6 +256,7 @@ class RunStatus(Strict):
     answer_counts: dict[str, int] = Field(default_factory=dict)
     start: StartWait | None = None
     awaited: tuple[AwaitedSite, ...] = ()
+    cells: tuple[CellStatus, ...] = ()
     model: ModelRef | None = None
     best_round: int | None = None
     best_model: ModelRef | None = None

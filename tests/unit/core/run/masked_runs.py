@@ -34,7 +34,8 @@ def masked_plan(incomplete: str = "fail", **changes: Any) -> dict[str, Any]:
         "workflow": "heart:workflow",
         "initial_model": "workflow",
         "cells": CELLS,
-        "cohort": {"deadline": 100, "idle_limit": 30, "approvals": 500, "minimum": 3, "quorum": 0.5},
+        "cohort": {"deadline": 100, "idle_limit": 30, "approvals": 500, "minimum": 3}
+        | ({} if incomplete == "fail" else {"quorum": 0.5}),
         "privacy": {"secure_aggregation": section},
         "tasks": {"train": {"discloses": {"update": "aggregate", "aggregated_by": "secure_aggregation"}}},
     } | changes
@@ -78,9 +79,8 @@ class MaskedDriver(Driver):
 
     def record(self, cell: str, total: str = "5" * 64) -> list[str]:
         standing = self.exchange.sums[cell]
-        return self.do(
-            RecordSum(1, cell, standing.attempt, standing.rho or "", dict(standing.masked), total, 300, 0.1)
-        )
+        rho = standing.rho or "0" * 64
+        return self.do(RecordSum(1, cell, standing.attempt, rho, dict(standing.masked), total, 300, 0.1))
 
 
 def key_of(site: str) -> str:

@@ -13,6 +13,7 @@ HanseError
 │   ├── QuorumError        too few sites answered
 │   └── WorkflowError      the plan's workflow failed or is not deterministic
 ├── UpdateError            an update is unusable: shape, dtype, NaN, truncated
+│   └── DataError          the data of a site permit no result: said of all reasons alike
 ├── TaskError              a task failed at a site; carries the tail of its log
 ├── StorageError           disk or journal: full, locked, damaged
 │   └── TamperedError      a journal or a blob is not what its hash says
@@ -134,6 +135,15 @@ class UpdateError(HanseError):
 
     code = "update"
     exit_code = 6
+
+
+class DataError(UpdateError):
+    """A result that is to be masked cannot be used, for a reason that lies in the data of the site.
+
+    All such reasons are one kind to others: which number was not finite may say what a patient has.
+    """
+
+    code = "data"
 
 
 class TaskError(HanseError):

@@ -133,7 +133,7 @@ class GroupFold:
         if not kept[0]:
             return {}
         if rule == "total":
-            return {name: _lazy_total(name, [tensors[name] for tensors in kept]) for name in kept[0]}
+            return {name: lazy_total(name, [tensors[name] for tensors in kept]) for name in kept[0]}
         examples = [count if rule == "weighted_mean" else 1 for _, count in self._sites]
         return lazy_weighted_mean(kept, examples)
 
@@ -178,8 +178,12 @@ def _with_dtype(array: Array, dtype: np.dtype[Any]) -> Array:
     return LazyTensor(array.shape, dtype, lambda begin, end: read(begin, end).astype(dtype), block).as_array
 
 
-def _lazy_total(name: str, arrays: Sequence[Array]) -> Array:
-    """The total of one tensor over the sites, added where it is read."""
+def lazy_total(name: str, arrays: Sequence[Array]) -> Array:
+    """The total of one tensor over the sites, added where it is read.
+
+    Raises:
+        UpdateError: Where it is read: a sum is too large for its dtype; names the tensor.
+    """
     readers = [flat_reader(array) for array in arrays]
     dtype = _total_dtype(arrays[0].dtype)
 

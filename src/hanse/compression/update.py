@@ -20,6 +20,7 @@ from hanse.compression.registry import make_chain
 from hanse.compression.tensor import TensorCodec
 from hanse.compression.tied import TiedTensors
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.plan.transforms import SEGMENT, Compression
 from hanse.core.values.groups import MARK, group_of
@@ -216,8 +217,9 @@ def _check_content(codec: TensorCodec, name: str, encoded: Array, seed: int, wha
 def upload_codec(plan: Plan, task: str) -> UpdateCodec | None:
     """Codec of a task's updates; None where they travel as they are.
 
-    The first model always does: nobody else knows yet what its tensors are.
+    The first model always does: nobody else knows yet what its tensors are. So does what is masked, in which
+    nothing can be compressed any more; `hanse.updates.secure_sums.codec` acts before.
     """
-    if task == INITIALISE or not plan.compression.upload:
+    if task == INITIALISE or not plan.compression.upload or masks(plan, task):
         return None
     return UpdateCodec(plan.compression, grouped=bool(plan.groups))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hanse.aggregation.groups import GroupFold
@@ -12,6 +12,7 @@ from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import check_ranges, check_tensors, disclosure_of
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
 from hanse.core.values.groups import group_of, nested, only_groups, without_groups
@@ -19,11 +20,16 @@ from hanse.core.values.parameters import Parameters, TensorSpec
 from hanse.core.values.update import Aggregate, Update
 from hanse.storage.base import BlobStore
 from hanse.updates.origin import Origin
+from hanse.updates.secure_sums.layout import sum_layout
+from hanse.updates.secure_sums.opened import CellWords, OpenedCells, open_cells
+from hanse.updates.secure_sums.vector_file import check_vector
 from hanse.wire.tensors import open_file, read_specs
 
 
 def check_incoming(update: Parameters, origin: Origin) -> None:
     """Refuse an update that is not exactly what the plan declares; reads all of it.
+
+    Of one that is masked only name, shape and dtype are known: any words may be there.
 
     Args:
         update: The tensors that came.
@@ -34,7 +40,10 @@ def check_incoming(update: Parameters, origin: Origin) -> None:
         UpdateError: A NaN or an infinity, or bytes that no site of ours writes.
     """
     codec = origin.codec
-    if codec is None:
+    if masks(origin.plan, origin.task):
+        layout = sum_layout(origin.plan, origin.task, origin.received)
+        check_vector(update, layout.words, layout.ring, str(origin))
+    elif codec is None:
         check_tensors(update, origin.received, origin.plan, origin.task, str(origin))
     else:
         codec.check(update, origin.expected, origin.seed, str(origin))
@@ -72,7 +81,10 @@ def fold(plan: Plan, task: str, updates: Iterable[Update], *, streamed: bool = F
 
     Raises:
         UpdateError: No site had examples, or the updates do not fit together; names the sites.
+        ValueError: The task is masked: `fold_cells` is for those.
     """
+    if masks(plan, task):
+        raise ValueError(f"the answers of task {task} are masked, and of a single one nothing is known")
     combine = aggregate_streamed if streamed else aggregate
     disclosure = disclosure_of(plan, task)
     if not disclosure.groups:
@@ -81,6 +93,22 @@ def fold(plan: Plan, task: str, updates: Iterable[Update], *, streamed: bool = F
     found = combine(plan.aggregation, _apart(updates, groups), weighs=disclosure.weighs)
     combined = groups.combined()
     return replace(found, groups=combined.groups, each=combined.each)
+
+
+def fold_cells(plan: Plan, task: str, received: Received, cells: Sequence[CellWords]) -> OpenedCells:
+    """Combine the sums of whole cells; the only way from masked answers to a sum.
+
+    Args:
+        plan: The plan.
+        task: The task that was asked, one that is masked.
+        received: The headers of what its sites started from.
+        cells: The complete cells, each with its sum (`hanse.updates.secure_sums.opened.fold_masked`).
+
+    Raises:
+        UpdateError: As `hanse.updates.secure_sums.opened.open_cells`.
+        QuorumError: As `hanse.updates.secure_sums.opened.open_cells`.
+    """
+    return open_cells(plan, task, received, cells)
 
 
 def _apart(updates: Iterable[Update], groups: GroupFold) -> Iterator[Update]:
@@ -125,12 +153,21 @@ def open_update_blob(blobs: BlobStore, run: Run, exchange: Exchange, site: str, 
     return open_incoming(tensors, _origin(blobs, run, exchange, site))
 
 
-def _origin(blobs: BlobStore, run: Run, exchange: Exchange, site: str) -> Origin:
+def received_of(blobs: BlobStore, exchange: Exchange) -> Received:
+    """The headers of what the sites of an exchange start from.
+
+    Raises:
+        StorageError: A blob is not there, or cannot be read.
+    """
     model = None if exchange.model is None else _specs_of_blob(blobs.path(exchange.model.digest))
     groups: dict[str, TensorSpec] = {}
     for digest in exchange.inputs.groups.values():
         groups |= _specs_of_blob(blobs.path(digest))
-    return Origin(run.plan, exchange.task, site, exchange.number, Received(model, groups))
+    return Received(model, groups)
+
+
+def _origin(blobs: BlobStore, run: Run, exchange: Exchange, site: str) -> Origin:
+    return Origin(run.plan, exchange.task, site, exchange.number, received_of(blobs, exchange))
 
 
 # Of one model for each of its updates; blobs never change.

@@ -8,7 +8,9 @@ from typing import Protocol
 from hanse.compression.update import UpdateCodec, upload_codec
 from hanse.core.plan.disclosure import check_result, check_tensors
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.values.update import ReportedMetrics
+from hanse.errors import DisclosureError
 from hanse.updates.drafts import Draft
 from hanse.updates.origin import Origin
 from hanse.updates.residuals import Residuals
@@ -94,7 +96,11 @@ def release(outgoing: Outgoing, origin: Origin, residuals: Residuals) -> None:
     The same for agent and simulator, and so the same bits.
 
     Raises:
+        DisclosureError: By the plan the result is masked (`hanse.updates.secure_sums`), so that it must not
+            leave as it is.
         HanseError: As `Step.apply`; nothing may leave then.
     """
+    if masks(origin.plan, origin.task):
+        raise DisclosureError(f"{origin}: by the plan, nothing of it leaves unmasked")
     for step in steps_of(origin.plan, origin.task):
         step.apply(outgoing, origin, residuals)

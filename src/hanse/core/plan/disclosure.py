@@ -138,7 +138,9 @@ def expected_tensors(received: Received, plan: Plan, task: str) -> dict[str, Ten
     return update | disclosed_tensors(plan, task, received)
 
 
-def check_tensors(update: Parameters, received: Received, plan: Plan, task: str, what: str) -> None:
+def check_tensors(
+    update: Parameters, received: Received, plan: Plan, task: str, what: str, *, clips: bool = False
+) -> None:
     """Refuse tensors that are not exactly what the plan declares; reads all of them.
 
     Args:
@@ -148,6 +150,7 @@ def check_tensors(update: Parameters, received: Received, plan: Plan, task: str,
         plan: The plan.
         task: The task's name.
         what: Who sends, for the message.
+        clips: Whether numbers outside of the `range` of a group are clipped later, and not refused.
 
     Raises:
         DisclosureError: A tensor that the plan keeps at each site, one that is not declared, or one of
@@ -164,7 +167,8 @@ def check_tensors(update: Parameters, received: Received, plan: Plan, task: str,
         check_model_names(update, plan)
         return
     check_update(update, expected_tensors(received, plan, task), what)
-    check_ranges(update, plan, what)
+    if not clips:
+        check_ranges(update, plan, what)
 
 
 def check_ranges(tensors: Parameters, plan: Plan, what: str) -> None:

@@ -61,6 +61,7 @@ class OpenedSum:
     Attributes:
         tensors: By name, computed where they are read, in the dtypes that were asked for.
         metrics: Mean of each metric; None where no site gave an optional one.
+        weights: What the sum of each metric was divided by: number of sites or of examples.
         examples: Sum of the numbers of examples, each at most the plan's `most`; None where not summed.
         clipped: Number of sites whose update was clipped; None where not summed.
         out_of_range: Number of sites at which another number was clipped to its range; None as above.
@@ -70,6 +71,7 @@ class OpenedSum:
 
     tensors: Mapping[str, LazyTensor]
     metrics: Mapping[str, float | None]
+    weights: Mapping[str, int]
     examples: int | None
     clipped: int | None
     out_of_range: int | None
@@ -126,10 +128,11 @@ def open_sum(layout: Layout, sites: int, read: FlatReader, dtypes: Mapping[str, 
     examples = counted.get(EXAMPLES)
     if examples is not None and examples <= 0:
         raise UpdateError("the sites of the cell have no examples together, and their results are weighed")
-    metrics = {}
+    metrics, weights = dict[str, float | None](), dict[str, int]()
     for name, value in heads.items():
         if (metric := metric_of(name)) is not None:
             divisor = counted.get(given_entry(metric), examples if examples is not None else sites)
+            weights[metric] = divisor
             scale = _scale(layout, places[name][0])
             metrics[metric] = float(value[0]) * scale / divisor if divisor else None
     tensors = {
@@ -138,7 +141,9 @@ def open_sum(layout: Layout, sites: int, read: FlatReader, dtypes: Mapping[str, 
         if not name.startswith("#")
     }
     error = _relative_error(layout, sites, examples)
-    return OpenedSum(tensors, metrics, examples, counted.get(CLIPPED), counted.get(OUT_OF_RANGE), error)
+    return OpenedSum(
+        tensors, metrics, weights, examples, counted.get(CLIPPED), counted.get(OUT_OF_RANGE), error
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class SumCodec:
             name: Of the tensor.
             array: The tensor, clipped, or a `LazyTensor`.
             context: Digest of the context, from which follows what all members choose alike.
-            own_seed: Of this site's update, from which follows what it rounds by itself.
+            own_seed: Of this tensor of this site, from which follows what the site rounds by itself.
 
         Returns:
             A `LazyTensor`, or the array itself where no step acts on it.
@@ -149,7 +149,7 @@ class SumCodec:
 
     def _seeds(self, name: str, context: str, own_seed: int) -> _Seeds:
         seeds = [
-            derive(codec_seed(context, transform.name) if isinstance(step, _CHOSEN_ALIKE) else own_seed, name)
+            derive(codec_seed(context, transform.name), name) if isinstance(step, _CHOSEN_ALIKE) else own_seed
             for transform, step in zip(self.transforms, self.steps, strict=True)
         ]
         return seeds.__getitem__

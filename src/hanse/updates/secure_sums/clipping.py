@@ -1,0 +1,67 @@
+"""The update of a site, clipped to the bound of its plan before it is rounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from hanse.core.plan.privacy.secure_aggregation import ModelBound
+from hanse.core.values.lazy import LazyTensor, flat_reader
+from hanse.core.values.parameters import Array
+from hanse.privacy.secagg.grid import clip_scale, exceeds
+
+_BLOCK = 1 << 17
+
+
+def clipped_update(tensors: Mapping[str, Array], bound: ModelBound) -> tuple[dict[str, Array], bool]:
+    """Clip the floating-point tensors of an update.
+
+    Args:
+        tensors: Finite; arrays or `LazyTensor`s.
+        bound: Of the plan: with `l2`, all tensors are scaled as one vector of that length at most; with
+            `max`, each number is cut.
+
+    Returns:
+        The tensors, scaled in float64 where they are read; and whether anything was clipped.
+    """
+    largest = bound.clip
+    if bound.norm == "max":
+        return dict(tensors), any(
+            exceeds(block, -largest, largest) for array in tensors.values() for block in _blocks(array)
+        )
+    scale = clip_scale(norm_of(tensors), largest)
+    if scale == 1.0:
+        return dict(tensors), False
+    return {name: _scaled(array, scale) for name, array in tensors.items()}, True
+
+
+def norm_of(tensors: Mapping[str, Array]) -> float:
+    """L2 norm of all numbers as one vector, in float64; of numbers whose squares would overflow too."""
+    unit, squares = 1.0, 0.0
+    for array in tensors.values():
+        for block in _blocks(array):
+            numbers = block.astype(np.float64)
+            top = float(np.max(np.abs(numbers), initial=0.0))
+            if top > unit * 2.0**400 or (top > 0 and squares == 0):
+                wider = math.ldexp(1.0, math.frexp(top)[1] - 1)  # a power of two, which changes no bit
+                squares = squares * (unit / wider) ** 2 if squares else 0.0
+                unit = wider
+            numbers /= unit
+            squares += float(np.sum(np.square(numbers, out=numbers)))
+    return unit * math.sqrt(squares)
+
+
+def _scaled(array: Array, scale: float) -> Array:
+    read, block = flat_reader(array)
+    dtype = np.dtype(np.float64)
+    return LazyTensor(
+        array.shape, dtype, lambda begin, end: read(begin, end).astype(np.float64) * scale, block
+    ).as_array
+
+
+def _blocks(array: Array) -> Iterator[Array]:
+    read, block = flat_reader(array)
+    step = max(_BLOCK // block, 1) * block
+    return (read(begin, min(begin + step, array.size)) for begin in range(0, array.size, step))

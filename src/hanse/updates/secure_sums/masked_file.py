@@ -1,0 +1,61 @@
+"""From the file of q to the file that is sent, block by block."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from hanse.core.values.digests import Algorithm, Hasher
+from hanse.privacy.secagg.grid import Words
+from hanse.privacy.secagg.layout import Layout
+from hanse.privacy.secagg.masks import MaskKey, mask_block
+from hanse.updates.secure_sums.vector_file import WrittenVector, blocks_of, open_vector, write_vector
+
+_AHEAD = min(os.cpu_count() or 1, 4)
+"""Blocks that are masked before the one that is written."""
+
+
+def write_masked(
+    q_path: Path, y_path: Path, layout: Layout, keys: Sequence[MaskKey], algorithm: Algorithm
+) -> WrittenVector:
+    """Mask q for one roster; y is durable when this returns.
+
+    Args:
+        q_path: The file of q.
+        y_path: Where to put y; it appears whole or not at all.
+        layout: Of the vector.
+        keys: One for each peer.
+        algorithm: What makes the digests.
+
+    Returns:
+        Digest and size of the file of y. `words_digest` is that of the words of *q* as they were read
+        here: with another one than the site has committed to, y must not be recorded or sent.
+
+    Raises:
+        UpdateError: The file of q is not a vector of that layout.
+        StorageError: A file cannot be read or written.
+        ValueError: There is no key.
+    """
+    if not keys:
+        raise ValueError("without a key for a peer nothing is masked")
+    q, hasher = open_vector(q_path, layout), Hasher(algorithm)
+    written = write_vector(y_path, layout, _masked(q, keys, hasher), algorithm, durable=True)
+    return WrittenVector(hasher.digest(), written.digest, written.size, written.words)
+
+
+def _masked(q: Words, keys: Sequence[MaskKey], hasher: Hasher) -> Iterator[Words]:
+    """The masked blocks in order; those after are computed meanwhile."""
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="mask") as pool:
+        ahead: deque[Future[Words]] = deque()
+        for number, block in enumerate(blocks_of(q)):
+            # A copy: what is hashed has to be what is masked, though the file changed in between.
+            taken = block.copy()
+            hasher.update(taken.data.cast("B"))
+            ahead.append(pool.submit(mask_block, taken, number, keys))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()

@@ -84,6 +84,7 @@ class RunRegistry:
             blobs=blobs,
             retention=self.retention,
             model_deltas=self.model_deltas,
+            layouts=self.layouts,
             limits=options.worker,
             max_bytes=options.max_blob,
             worker_process=options.worker_process,

@@ -114,14 +114,12 @@ class StatementVerifier:
         if is_masked(run, exchange):
             # Before anything else of it is looked at: what is not masked is not read either.
             update = self._masked.check_place(run, exchange, outcome)
-            self._check_here(run, exchange, outcome.site, update)
-            self._masked.check_vector(run, exchange, outcome.site, update.digest)
+            self._check_update(run, exchange, outcome.site, update)
             return accept
         check_unmasked(outcome)
         check_result(outcome, run.plan, outcome.task, f"task {outcome.task} at {outcome.site}")
         if outcome.update is not None:
-            self._check_here(run, exchange, outcome.site, outcome.update)
-            check_update_blob(self._blobs, run, exchange, outcome.site, outcome.update.digest)
+            self._check_update(run, exchange, outcome.site, outcome.update)
         return accept
 
     def _recorded_key(self, peer: Peer) -> str:
@@ -143,7 +141,7 @@ class StatementVerifier:
             )
         return check_signed(statement, kind, purpose, by=party, keys=(key,))
 
-    def _check_here(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
+    def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
         algorithm, agreed = algorithm_of(update.digest), run.plan.digests
         if algorithm != agreed:
             raise UpdateError(
@@ -156,6 +154,7 @@ class StatementVerifier:
                 f"the update of task {exchange.task} at {site} is not here",
                 mend="Upload the blob before its result.",
             )
+        check_update_blob(self._blobs, run, exchange, site, update.digest)
 
 
 def _check_text(site: str, *texts: str) -> None:

@@ -8,10 +8,7 @@ from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
 from hanse.errors import DisclosureError, LateResultError, ProtocolError
 from hanse.privacy.secagg.aggregator import take_masked
-from hanse.storage.base import BlobStore
-from hanse.updates.secure_sums.vector_file import check_vector
 from hanse.wire.messages.sites import TaskOutcome, UpdateFile
-from hanse.wire.tensors import open_file
 
 _UPGRADE = "Upgrade Hanse at that site."
 
@@ -21,12 +18,10 @@ class MaskedResults:
 
     Args:
         layouts: Say how many words a vector has.
-        blobs: Where the vectors are.
     """
 
-    def __init__(self, layouts: SumLayouts, blobs: BlobStore) -> None:
+    def __init__(self, layouts: SumLayouts) -> None:
         self._layouts = layouts
-        self._blobs = blobs
 
     def check_place(self, run: Run, exchange: Exchange, outcome: TaskOutcome) -> UpdateFile:
         """Refuse an outcome that states anything beside a vector masked for the present roster.
@@ -68,16 +63,6 @@ class MaskedResults:
         state = cell_sum(run, exchange, cell, self._layouts.federation, context)
         take_masked(state, outcome.site, place.attempt, place.rho, update.digest)
         return update
-
-    def check_vector(self, run: Run, exchange: Exchange, site: str, digest: str) -> None:
-        """Refuse a file that is not exactly one vector of the words that the layout has.
-
-        Raises:
-            DisclosureError: Names the task and the site.
-        """
-        stated = self._layouts.of(run, exchange)
-        tensors = open_file(self._blobs.path(digest))
-        check_vector(tensors, stated.words, stated.layout.ring, f"task {exchange.task} at {site}")
 
 
 def check_unmasked(outcome: TaskOutcome) -> None:

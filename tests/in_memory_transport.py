@@ -16,7 +16,17 @@ from hanse.transport.api.common_routes import BLOB, HELLO, UPLOAD, UPLOAD_STATE
 from hanse.transport.api.dispatch import admit, answer
 from hanse.transport.api.member_routes import PEERS, RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
 from hanse.transport.api.route import A, Bulk, Q, Route
-from hanse.transport.api.site_routes import ANSWER, JOURNAL_HEAD, NEXT, PROGRESS, RECEIPTS, RESULT, ROSTER
+from hanse.transport.api.site_routes import (
+    ANSWER,
+    JOURNAL_HEAD,
+    NEXT,
+    PROGRESS,
+    RECEIPTS,
+    RESULT,
+    ROSTER,
+    SUM_READY,
+    SUM_ROSTER,
+)
 from hanse.transport.base import Upstream
 from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
@@ -41,6 +51,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 
 
 class MemoryUpstream(Upstream):
@@ -103,6 +114,14 @@ class MemoryUpstream(Upstream):
     async def roster(self, digest: str) -> RosterProof:
         """See `Upstream.roster`."""
         return await self._call(ROSTER, Empty(), digest=digest)
+
+    async def sum_ready(self, request: SumReadyRequest) -> None:
+        """See `Upstream.sum_ready`."""
+        await self._call(SUM_READY, request)
+
+    async def sum_roster(self, digest: str) -> SumRoster:
+        """See `Upstream.sum_roster`."""
+        return await self._call(SUM_ROSTER, Empty(), digest=digest)
 
     async def renew(self, request: RenewRequest) -> Certificates:
         """See `Upstream.renew`."""

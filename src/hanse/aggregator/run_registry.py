@@ -20,6 +20,7 @@ from hanse.aggregator.run.status import status_of
 from hanse.aggregator.run.wait_log import log_waits
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
+from hanse.aggregator.sums.layouts import SumLayouts
 from hanse.concurrency import Signals
 from hanse.core.journal.chain import Record
 from hanse.core.journal.membership import STREAM
@@ -48,6 +49,7 @@ class RunRegistry:
         retention: Keeps the blobs that the runs need.
         lost_blobs: Ends runs whose blobs are missing.
         model_deltas: Models in fewer bytes.
+        layouts: Layouts of masked sums.
         journal_heads: How far each site's own journal had come, as the runs heard of it.
         recorded_outcomes: Where the latest outcomes of each site stand.
     """
@@ -76,11 +78,13 @@ class RunRegistry:
         self._registry = registry
         self._journal = journal
         self.model_deltas = ModelDeltas(options.directory / "downloads", blobs)
+        self.layouts = SumLayouts(registry.federation, blobs)
         self._dependencies = WorkerDependencies(
             directory=options.runs,
             blobs=blobs,
             retention=self.retention,
             model_deltas=self.model_deltas,
+            layouts=self.layouts,
             limits=options.worker,
             max_bytes=options.max_blob,
             worker_process=options.worker_process,
@@ -90,8 +94,7 @@ class RunRegistry:
         self.recorded_outcomes = RecordedOutcomes(journal)
         self._runs: dict[str, RunController] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._beginning = asyncio.Lock()
-        self._paused = False
+        self._beginning, self._paused = asyncio.Lock(), False
         self._expiring: asyncio.Task[None] | None = None
 
     async def start(self, *, go_on: bool = True) -> None:

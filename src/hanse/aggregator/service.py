@@ -16,11 +16,13 @@ from hanse.aggregator.receipts.issuer import ReceiptIssuer
 from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.requests.blobs import TransferRequests
 from hanse.aggregator.requests.members import MemberRequests
+from hanse.aggregator.requests.readies import ReadyDesk
 from hanse.aggregator.requests.runs import ControlRequests
 from hanse.aggregator.requests.sites import SiteRequests
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.site_work import WorkList
 from hanse.aggregator.run_registry import RunRegistry
+from hanse.aggregator.sums.results import MaskedResults
 from hanse.core.journal.restores import RestoreNotice
 from hanse.core.values.peer import Peer
 from hanse.pki.certificates import pem_of
@@ -66,7 +68,8 @@ class AggregatorService:
         self._registry = registry
         self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
         self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
-        verifier = StatementVerifier(registry, blobs)
+        layouts = run_registry.layouts
+        verifier = StatementVerifier(registry, blobs, MaskedResults(layouts))
         hold = RestoreHold(options.directory)
         registry.guard = hold.check
         self._restores = restores = Restores(hold, registry, run_registry, credentials.authority, now_ms)
@@ -75,9 +78,10 @@ class AggregatorService:
         receipts = ReceiptDesk(self._issuer, ReceiptClaims(credentials, registry, journal), restores)
         self.member_requests = MemberRequests(registry, run_registry, restores, options.url, token_id)
         offer, lost = run_registry.model_deltas.offer, run_registry.lost_blobs.look
-        work = WorkList(blobs.size, options.max_blob, offer, lost)
-        self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work)
-        self.blob_requests = TransferRequests(run_registry, blobs, options, restores)
+        work = WorkList(blobs.size, options.max_blob, offer, lost, layouts.vector_bytes)
+        readies = ReadyDesk(layouts)
+        self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work, readies)
+        self.blob_requests = TransferRequests(run_registry, blobs, options, restores, layouts.vector_bytes)
         self.run_requests = ControlRequests(registry, run_registry, journal, blobs, self._exports, restores)
 
     @property

@@ -44,8 +44,10 @@ class Worker:
         self.workspace = Workspace(
             fixture.options.runs / run_id, fixture.blobs, max_bytes=10**6, algorithm="blake3"
         )
-        model_deltas = fixture.service._run_registry.model_deltas
-        self.host = CallHandler(controller, fixture.blobs, retention, self.workspace, model_deltas)
+        registry = fixture.service._run_registry
+        self.host = CallHandler(
+            controller, fixture.blobs, retention, self.workspace, registry.model_deltas, registry.layouts
+        )
 
     def again(self) -> Worker:
         return Worker(self.fixture, self.run_id)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hanse.aggregator.run.site_work import assignments
 from hanse.core.run.run import Phase, Run
 from hanse.core.values.identity import Party, Role
+from hanse.core.values.sums.ready import MOST_ATTEMPTS
 from hanse.errors import PolicyError, StorageError
 from hanse.storage.base import ABANDONED_MS, BlobStore
 
@@ -45,6 +46,8 @@ def references(run: Run) -> frozenset[str]:
             models.add(exchange.model)
             found |= {*exchange.inputs.groups.values()}
             found |= {member.answer.update for member in exchange.members.values() if member.answer}
+            # Cells that were left out count again when the run is resumed.
+            found |= {digest for cell in exchange.sums.values() for digest in cell.masked.values()}
     found |= {model.digest for model in models if model is not None}
     return frozenset(digest for digest in found if digest is not None)
 
@@ -129,7 +132,7 @@ class Retention:
         if party.role is Role.COLLABORATOR and not asked:
             return  # whatever it is told, there is nothing to bring it for
         live = self._live(party, asked)
-        if digest not in live and len(live) >= MOST_CLAIMS[party.role] * max(len(asked), 1):
+        if digest not in live and len(live) >= _most_claims(party, self._runs()):
             raise PolicyError(
                 f"{party.name} has uploaded {len(live)} blobs and used none of them",
                 mend="Send the result or the plan that they are for.",
@@ -218,6 +221,15 @@ class Retention:
         for digest in over:
             del self._found[digest]
         return ended + over
+
+
+def _most_claims(party: Party, runs: Iterable[Run]) -> int:
+    """Number of blobs that a party may upload for what it is asked now; attempts of masked sums count."""
+    most = MOST_CLAIMS[party.role]
+    if party.role is Role.OPERATOR:
+        return most
+    asked = [exchange for run in runs for exchange in assignments(run, party.name)]
+    return sum(most + MOST_ATTEMPTS * bool(exchange.sums) for exchange in asked) or most
 
 
 def _open(runs: Iterable[Run]) -> frozenset[_Exchange]:

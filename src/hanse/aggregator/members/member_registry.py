@@ -118,6 +118,11 @@ class MemberRegistry:
         self.guard: Callable[[], None] = _permit
 
     @property
+    def federation(self) -> str:
+        """Name of the federation."""
+        return self._authority.federation
+
+    @property
     def membership(self) -> Membership:
         """The allow list as it stands."""
         return self._standing.membership

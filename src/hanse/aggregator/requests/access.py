@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hanse.aggregator.blobs.retention import plan_blobs
-from hanse.aggregator.run.site_work import SizeOf, assignments, concerns, max_update_bytes
+from hanse.aggregator.run.site_work import SizeOf, VectorBytes, assignments, concerns, max_update_bytes
 from hanse.core.run.run import Run
 from hanse.core.values.identity import Role
 from hanse.core.values.model_ref import ModelRef
@@ -32,8 +32,21 @@ def check_may_read(peer: Peer, digest: str, runs: Iterable[Run]) -> None:
         raise PolicyError(f"blob {digest[:12]} is not for {party.role} {party.name}, or does not exist")
 
 
-def upload_limit(peer: Peer, runs: Iterable[Run], size_of: SizeOf, max_blob: int) -> int:
+def upload_limit(
+    peer: Peer,
+    runs: Iterable[Run],
+    size_of: SizeOf,
+    max_blob: int,
+    vector_bytes: VectorBytes | None = None,
+) -> int:
     """Largest blob that a party may bring now, in bytes.
+
+    Args:
+        peer: The party.
+        runs: All runs.
+        size_of: Size in bytes of a blob, by its digest.
+        max_blob: Largest of an operator, and largest first model.
+        vector_bytes: Needed where sums are masked.
 
     Raises:
         PolicyError: A site that no open task asks for an update.
@@ -42,7 +55,7 @@ def upload_limit(peer: Peer, runs: Iterable[Run], size_of: SizeOf, max_blob: int
     if party.role is Role.OPERATOR:
         return max_blob
     limits = [
-        max_update_bytes(run, exchange, size_of, max_blob)
+        max_update_bytes(run, exchange, size_of, max_blob, vector_bytes)
         for run in runs
         for exchange in assignments(run, party.name)
     ]

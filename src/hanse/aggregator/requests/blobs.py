@@ -8,6 +8,7 @@ from pathlib import Path
 from hanse.aggregator.options import Options
 from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.requests.access import check_may_read, upload_limit
+from hanse.aggregator.run.site_work import VectorBytes
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.values.peer import Peer
 from hanse.errors import PolicyError, StorageError
@@ -21,12 +22,18 @@ class TransferRequests:
     """Serves the requests of `hanse.transport.service.BlobHandler`."""
 
     def __init__(
-        self, run_registry: RunRegistry, blobs: BlobStore, options: Options, restores: Restores
+        self,
+        run_registry: RunRegistry,
+        blobs: BlobStore,
+        options: Options,
+        restores: Restores,
+        vector_bytes: VectorBytes,
     ) -> None:
         self._run_registry = run_registry
         self._restores = restores
         self._blobs = blobs
         self._options = options
+        self._vector_bytes = vector_bytes
 
     def blob_to_send(self, peer: Peer, digest: str) -> Path:
         """Where a blob is that this party may have."""
@@ -52,7 +59,8 @@ class TransferRequests:
         self._run_registry.retention.claim(peer.party, digest)
         if self._blobs.has(digest):
             return None
-        limit = upload_limit(peer, self._run_registry.states(), self._blobs.size, self._options.max_blob)
+        states, most = self._run_registry.states(), self._options.max_blob
+        limit = upload_limit(peer, states, self._blobs.size, most, self._vector_bytes)
         if size > limit:
             raise PolicyError(
                 f"{peer.party.name} wants to upload {size} bytes; the limit is {limit}",

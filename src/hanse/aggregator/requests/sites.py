@@ -7,15 +7,17 @@ import logging
 
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.receipts.desk import ReceiptDesk
+from hanse.aggregator.requests.readies import ReadyDesk
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run.site_work import WorkList, assignments, concerns
 from hanse.aggregator.run_registry import RunRegistry
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.run.tasks import RefuseResult, StartTask
 from hanse.core.values.peer import Peer
 from hanse.core.values.roster import RosterProof
 from hanse.core.values.safe_text import outgoing_line
-from hanse.errors import HanseError, LateResultError, RunError, StorageError
+from hanse.errors import HanseError, LateResultError, ProtocolError, RunError, StorageError, TrustError
 from hanse.wire.messages.basics import Empty, decode_value
 from hanse.wire.messages.sites import (
     AnswerRequest,
@@ -47,12 +49,14 @@ class SiteRequests:
         verifier: StatementVerifier,
         receipts: ReceiptDesk,
         work_list: WorkList,
+        readies: ReadyDesk,
     ) -> None:
         self._registry = registry
         self._run_registry = run_registry
         self._verifier = verifier
         self._receipts = receipts
         self._work_list = work_list
+        self._readies = readies
 
     async def next(self, peer: Peer, request: NextRequest) -> Work:
         """Wait for the site's work to change."""
@@ -123,11 +127,18 @@ class SiteRequests:
 
     async def sum_ready(self, peer: Peer, request: SumReadyRequest) -> Empty:
         """Take a site's READY for a masked sum; durable when this returns."""
-        raise RunError(f"run {request.run_id} has no masked sum")
+        self._receipts.check()
+        controller = self._find(peer, request.run_id)
+        try:
+            await self._readies.take(peer, controller, request.statement)
+        except (TrustError, ProtocolError) as error:
+            logger.warning("run %s: a READY of %s was refused: %s", request.run_id, peer.party.name, error)
+            raise
+        return Empty()
 
     async def sum_roster(self, peer: Peer, digest: str) -> SumRoster:
-        """Give the READYs of the cell of a member."""
-        raise RunError(f"no exchange that asks {peer.party.name} has the roster {digest[:12]}")
+        """Give the READYs of a cell to a member of it."""
+        return self._readies.roster(peer.party.name, digest, self._run_registry.states())
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:
         """Say which record of the site's journal was heard of last."""
@@ -169,6 +180,8 @@ async def _refuse(controller: RunController, peer: Peer, outcome: TaskOutcome, e
     log("run %s: a result of %s was refused: %s", outcome.run_id, peer.party.name, error)
     # Of a late answer alone it has been checked by now who signed it.
     late = isinstance(error, LateResultError) and outcome.outcome == "done"
+    # Of a masked task the journal names no number of one site, whatever an agent says.
+    late = late and outcome.secure_sum is None and not masks(controller.run.plan, outcome.task)
     examples = outcome.num_examples if late else None
     await controller.execute(
         RefuseResult(

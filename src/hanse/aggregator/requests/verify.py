@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hanse.aggregator.members.member_registry import MemberRegistry
+from hanse.aggregator.sums.cells import is_masked
+from hanse.aggregator.sums.results import MaskedResults, check_failure, check_unmasked
 from hanse.core.plan.disclosure import check_result
 from hanse.core.run.decide import Command
 from hanse.core.run.exchange import Exchange
@@ -28,15 +30,17 @@ _LONGEST_STATEMENT = 65_536
 class StatementVerifier:
     """Checks signed statements against the signing keys of the sites and the blobs that came with them."""
 
-    def __init__(self, registry: MemberRegistry, blobs: BlobStore) -> None:
+    def __init__(self, registry: MemberRegistry, blobs: BlobStore, masked: MaskedResults) -> None:
         """Check for one federation.
 
         Args:
             registry: Knows the signing key of each site.
             blobs: What sites have brought.
+            masked: Checks results that are masked.
         """
         self._registry = registry
         self._blobs = blobs
+        self._masked = masked
 
     def plan_answer(self, peer: Peer, run: Run, statement: SignedStatement) -> Command:
         """The command that a site's signed answer to a plan comes to.
@@ -95,6 +99,7 @@ class StatementVerifier:
             outcome.metrics,
             None if outcome.update is None else outcome.update.digest,
             statement,
+            outcome.secure_sum,
         )
         if member_state(run, outcome.exchange, outcome.site) is MemberState.ANSWERED:
             return accept  # a repetition, which changes nothing
@@ -102,8 +107,16 @@ class StatementVerifier:
         _check_belongs(outcome, run, exchange)
         if outcome.outcome == "failed":
             _check_text(outcome.site, outcome.reason, outcome.log_tail)
+            if is_masked(run, exchange):
+                check_failure(outcome)
             reason = outcome.reason or "no reason given"
             return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement)
+        if is_masked(run, exchange):
+            # Before anything else of it is looked at: what is not masked is not read either.
+            update = self._masked.check_place(run, exchange, outcome)
+            self._check_update(run, exchange, outcome.site, update)
+            return accept
+        check_unmasked(outcome)
         check_result(outcome, run.plan, outcome.task, f"task {outcome.task} at {outcome.site}")
         if outcome.update is not None:
             self._check_update(run, exchange, outcome.site, outcome.update)

@@ -223,7 +223,7 @@ class RunController:
                     self._progress_ms.pop((event.exchange, site), None)
             if warning := _warning(run, event):
                 logger.warning("run %s: %s", run.run_id, warning, extra={"run": run.run_id})
-        sites = sites_to_wake(events, self.before_last_commit)
+        sites = sites_to_wake(events, self.before_last_commit, run)
         self.signals.notify([run.run_id, *(run.invited if sites is None else sorted(sites))])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from hanse.aggregator.sums.cells import cell_with, is_masked, sum_asked
 from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.group_tensors import group_bytes
@@ -26,6 +27,7 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.run_events import PlanAnswered, SiteInvited, SiteLeft
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.model_ref import ModelRef
@@ -45,6 +47,10 @@ _LONGEST_REASON = 1_000
 SizeOf = Callable[[str], int]
 
 
+VectorBytes = Callable[[Run, Exchange], int]
+"""Bytes of the masked vector of a site in an exchange whose sums are masked."""
+
+
 Offer = Callable[[str, ModelRef], ModelDelta | None]
 """By a run's id and a model, what makes the model of the one before."""
 
@@ -60,6 +66,7 @@ class WorkList:
         max_blob: Largest first model that is taken.
         offer: Knows of models in fewer bytes; the same for a model as long as it is asked of anybody.
         lost: Given the id of a run whose blobs cannot be read.
+        vector_bytes: Needed where sums are masked.
     """
 
     def __init__(
@@ -68,11 +75,13 @@ class WorkList:
         max_blob: int,
         offer: Offer | None = None,
         lost: Callable[[str], None] = lambda _: None,
+        vector_bytes: VectorBytes | None = None,
     ) -> None:
         self._size_of = size_of
         self._offer = offer
         self._lost = lost
         self._max_blob = max_blob
+        self._vector_bytes = vector_bytes
         self._told: dict[tuple[ChainHead | None, tuple[_Standing, ...]], Work] = {}
 
     def of(self, site: str, runs: Iterable[Run], restored: ChainHead | None = None) -> Work:
@@ -88,8 +97,9 @@ class WorkList:
             (
                 *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site)),
                 run.accepted.get(site, 0) if asked else 0,
-                # An exchange gets its whole time again when a run is resumed; nothing else of it changes.
-                tuple((exchange.number, exchange.clock_ms) for exchange in asked),
+                # An exchange gets its whole time again when a run is resumed. Of one whose sum is masked, the
+                # attempt and the roster change; nothing else of an exchange does.
+                tuple((e.number, e.clock_ms, _sum_standing(e, site)) for e in asked),
             )
             for run, asked in concerned
         )
@@ -134,7 +144,7 @@ class WorkList:
                     task=e.task,
                     model=e.model,
                     model_bytes=0 if e.model is None else size_of(e.model.digest),
-                    max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob),
+                    max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob, self._vector_bytes),
                     accepted=run.accepted.get(site, 0),
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
                     deadline_ms=e.deadline_ms(run.plan.cohort),
@@ -145,6 +155,7 @@ class WorkList:
                     },
                     settings=dict(e.inputs.settings),
                     cells=e.inputs.cells,
+                    secure_sum=sum_asked(e, site),
                 )
                 for e in asked
             ),
@@ -162,9 +173,17 @@ def _nothing_now(run: Run) -> RunWork:
     )
 
 
-_Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int], ...]]
+_SumStanding = tuple[str, int, str | None]
+"""Cell, attempt, roster."""
+
+_Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int, _SumStanding | None], ...]]
 """Run, plan, whether the site is to answer, why it is suspended, its last exchange that counts where it is
-asked another, exchanges with their clocks: all that its work follows from."""
+asked another, exchanges with their clocks and masked sums: all that its work follows from."""
+
+
+def _sum_standing(exchange: Exchange, site: str) -> _SumStanding | None:
+    cell = cell_with(exchange, site)
+    return None if cell is None else (cell.cell, cell.attempt, cell.rho)
 
 
 def has_to_answer(run: Run, site: str) -> bool:
@@ -189,14 +208,18 @@ def concerns(run: Run, site: str) -> bool:
     return run.phase not in TERMINAL and site in run.invited and site not in run.left
 
 
-def sites_to_wake(events: Iterable[Event], before: Run | None) -> frozenset[str] | None:
+def sites_to_wake(
+    events: Iterable[Event], before: Run | None, now: Run | None = None
+) -> frozenset[str] | None:
     """Sites whose work an event may have changed; None for all that were invited.
 
-    What a site itself has said is no news to it: it is not woken to hear that it counts.
+    What a site itself has said is no news to it: it is not woken to hear that it counts. All members of
+    a cell are woken when its roster or its sum is complete.
 
     Args:
         events: What has happened.
         before: The run as it stood before its last commit; None before the first.
+        now: The run as it stands; needed where sums are masked.
     """
     sites: set[str] = set()
     for event in events:
@@ -207,30 +230,44 @@ def sites_to_wake(events: Iterable[Event], before: Run | None) -> frozenset[str]
                 sites |= set(event.missing)
             case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSuspended() | SiteReinstated():
                 sites.add(event.site)
-            case (
-                TaskStarted()
-                | UpdateAccepted()
-                | TaskFailed()
-                | SiteIdle()
-                | SuspensionWaived()
-                | ResultRefused()
-            ):
+            case SiteReady() | UpdateAccepted() | SumAttempted() | CellLeftOut():
+                sites |= set(_members_to_wake(event, now))
+            case TaskStarted() | TaskFailed() | SiteIdle() | SuspensionWaived() | ResultRefused():
                 pass
-            case RoundOpened() | UpdatesAggregated():
+            case RoundOpened() | UpdatesAggregated() | SumOpened():
                 pass
             case RoundCommitted():  # a workflow that began anew need not wait for all that it had asked
                 dropped = () if before is None else before.open_exchanges()
-                sites |= {site for exchange in dropped for site in exchange.unanswered}
+                sites |= {site for e in dropped for site in (e.members if e.sums else e.unanswered)}
             case _:
                 return None
     return frozenset(sites)
 
 
+def _members_to_wake(
+    event: SiteReady | UpdateAccepted | SumAttempted | CellLeftOut, now: Run | None
+) -> tuple[str, ...]:
+    """Members of a cell of which an event may have changed the work."""
+    exchange = None if now is None else now.exchanges.get(event.exchange)
+    if exchange is None or not exchange.sums:
+        return ()
+    cell = cell_with(exchange, event.site) if isinstance(event, UpdateAccepted) else exchange.sums[event.cell]
+    if cell is None:
+        return ()
+    match event:
+        case SiteReady():
+            return cell.members if cell.rho is not None else ()
+        case UpdateAccepted():
+            return cell.members if cell.complete else ()
+        case SumAttempted() | CellLeftOut():
+            return cell.members
+
+
 def assignments(run: Run, site: str) -> tuple[Exchange, ...]:
-    """Open exchanges in which a site's answer would be taken, once its key is known."""
+    """Open exchanges that want something of a site, once its key is known."""
     if run.phase is not Phase.RUNNING or site in run.unsigned:
         return ()
-    return tuple(e for e in run.exchanges.waiting_with(site) if e.may_answer(site))
+    return tuple(e for e in run.exchanges.waiting_with(site) if e.is_asked(site))
 
 
 def progress_interval_s(run: Run) -> float:
@@ -238,8 +275,14 @@ def progress_interval_s(run: Run) -> float:
     return min(max(run.plan.cohort.idle_limit / 4, 0.2), 60.0)
 
 
-def max_update_bytes(run: Run, exchange: Exchange, size_of: SizeOf, max_blob: int) -> int:
+def max_update_bytes(
+    run: Run, exchange: Exchange, size_of: SizeOf, max_blob: int, vector_bytes: VectorBytes | None = None
+) -> int:
     """Largest update file that is taken in an exchange; 0 where the task discloses none."""
+    if is_masked(run, exchange):
+        if vector_bytes is None:
+            raise ValueError("without `vector_bytes` no masked sum can be asked")
+        return vector_bytes(run, exchange) + HEADER_SLACK
     disclosure = disclosure_of(run.plan, exchange.task)
     if not disclosure.sends_arrays:
         return 0

@@ -26,6 +26,8 @@ from hanse.aggregator.run_worker.protocol import (
 )
 from hanse.aggregator.run_worker.taken_in import check_groups, check_results
 from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.aggregator.sums.layouts import SumLayouts
+from hanse.aggregator.sums.opening import opened_sums
 from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import check_asked
 from hanse.core.plan.tasks import INITIALISE
@@ -45,6 +47,7 @@ from hanse.core.run.hosting import (
 from hanse.core.run.lifecycle import Fail, Finish
 from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Run
+from hanse.core.run.sums.commands import RecordSum
 from hanse.core.values.ask_inputs import AskInputs
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters
@@ -73,12 +76,14 @@ class CallHandler:
         retention: Retention,
         workspace: Workspace,
         model_deltas: ModelDeltas,
+        layouts: SumLayouts,
     ) -> None:
         self._controller = controller
         self._blobs = blobs
         self._retention = retention
         self._workspace = workspace
         self._model_deltas = model_deltas
+        self._layouts = layouts
         self._noting: asyncio.Task[object] | None = None
         """What the worker has been told is being written down."""
 
@@ -124,9 +129,9 @@ class CallHandler:
             await noting
         await self._controller.execute(*commands)
 
-    def _note(self, command: Command) -> None:
-        """Carry out a command; whoever executes the next one waits for it, and hears of its failure."""
-        self._noting = asyncio.create_task(self._controller.execute(command))
+    def _note(self, *commands: Command) -> None:
+        """Carry out commands; whoever executes the next one waits for them, and hears of a failure."""
+        self._noting = asyncio.create_task(self._controller.execute(*commands))
         self._noting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _standing(self) -> StandingReply:
@@ -154,8 +159,9 @@ class CallHandler:
         self._check_asked(call)
         exchange = await self._exchange(call)
         check_sum(self._run.plan, exchange)
-        aggregate, digest = await asyncio.to_thread(self._fold, exchange)
-        self._note(RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest))
+        aggregate, digest, sums = await asyncio.to_thread(self._fold, exchange)
+        recording = RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest)
+        self._note(*sums, recording)
         return SumReply(
             num_examples=aggregate.num_examples,
             metrics=dict(aggregate.metrics),
@@ -230,17 +236,24 @@ class CallHandler:
         self._model_deltas.prepare(self._run, model)
         return model
 
-    def _fold(self, exchange: Exchange) -> tuple[Aggregate, str | None]:
-        """Sum the answers for the worker to read; the aggregate, and the digest of its file."""
+    def _fold(self, exchange: Exchange) -> tuple[Aggregate, str | None, tuple[RecordSum, ...]]:
+        """Sum the answers for the worker to read; the aggregate, the digest of its file, and masked sums."""
+        if exchange.sums:
+            folder = self._workspace.sums
+            with opened_sums(self._run, exchange, self._layouts, self._blobs, folder) as opened:
+                return opened.aggregate, self._show(exchange, opened.aggregate), opened.records
         updates = []
         for site in exchange.answered:
             answer = accepted_result(exchange, site)
             delta = None if answer.update is None else self._open(exchange, site, answer.update)
             updates.append(Update(site, answer.num_examples, given(answer.metrics), delta))
         aggregate = fold(self._run.plan, exchange.task, updates)
+        return aggregate, self._show(exchange, aggregate), ()
+
+    def _show(self, exchange: Exchange, aggregate: Aggregate) -> str | None:
         if not has_arrays(aggregate):
-            return aggregate, None
-        return aggregate, self._workspace.show(_sum_file(exchange), aggregate_file(aggregate))
+            return None
+        return self._workspace.show(_sum_file(exchange), aggregate_file(aggregate))
 
     async def _answer(self, exchange: Exchange, site: str, staleness: int) -> AnswerReply:
         answer = accepted_result(exchange, site)

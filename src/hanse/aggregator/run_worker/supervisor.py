@@ -15,6 +15,7 @@ from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.aggregator.sums.layouts import SumLayouts
 from hanse.concurrency import to_the_end
 from hanse.config.bundle import write_bundle
 from hanse.core.run.lifecycle import Fail, RestartWorker
@@ -57,6 +58,7 @@ class WorkerDependencies:
         blobs: The aggregator's blobs.
         retention: Deletes those that have had their use.
         model_deltas: Makes models travel in fewer bytes.
+        layouts: Layouts of masked sums.
         limits: Makes a worker's confinement.
         max_bytes: Largest file that is taken from a worker.
         worker_process: Starts workers.
@@ -66,6 +68,7 @@ class WorkerDependencies:
     blobs: BlobStore
     retention: Retention
     model_deltas: ModelDeltas
+    layouts: SumLayouts
     limits: MakeConfinement
     max_bytes: int
     worker_process: StartsWorkers
@@ -175,7 +178,12 @@ class Supervisor:
         """Answer the worker, which gets its plan first, until it ends; what it did wrong, if it did."""
         dependencies = self._dependencies
         host = CallHandler(
-            self._controller, dependencies.blobs, dependencies.retention, workspace, dependencies.model_deltas
+            self._controller,
+            dependencies.blobs,
+            dependencies.retention,
+            workspace,
+            dependencies.model_deltas,
+            dependencies.layouts,
         )
         message: dict[str, Any] = {"plan": self._controller.run.plan.model_dump(mode="json")}
         try:

@@ -39,6 +39,7 @@ class Workspace:
     Attributes:
         inbox: What is lent to the worker.
         outbox: What the worker writes.
+        sums: For files of the service's own, which the worker never sees; made where it is needed.
         share: Whether the worker can change nothing in `inbox`, not even a mode, so that blobs
             may be linked there; they are copied otherwise.
         taken: Blobs that were taken in from the worker since `clear`.
@@ -68,6 +69,7 @@ class Workspace:
             for folder in (self.inbox, self.outbox):
                 folder.mkdir(mode=0o700)
             self._spare = self._life / "spare"
+            self.sums = self._life / "sums"
         self.taken: set[str] = set()
         self._shown: set[Path] = set()
 

@@ -44,6 +44,7 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Plan.personal": ("0.2", []),
     "Plan.requires": ("0.2", []),
     "Privacy.secure_aggregation": ("0.2", None),
+    "Privacy.differential_privacy": ("0.2", None),
     "TaskPlan.exchanges": ("0.2", 1),
     "TaskPlan.last_batch": ("0.2", None),
     "TaskPlan.receives": ("0.2", ["model"]),

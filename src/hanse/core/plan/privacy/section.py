@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.plan.section import PlanSection, new_since
+
+
+def _of_a_later_version(value: Any) -> Any:
+    if value is not None:
+        raise ValueError("differential_privacy: not available in this version; leave it out")
+    return value
 
 
 class Privacy(PlanSection):
@@ -19,10 +25,7 @@ class Privacy(PlanSection):
         "`aggregated_by: secure_aggregation`.",
         json_schema_extra=new_since("0.2"),
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_this_version(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "differential_privacy" in value:
-            raise ValueError("differential_privacy: not available in this version; leave it out")
-        return value
+    # A validator of the whole section would have the manifest's arrays refused, which are read strictly.
+    differential_privacy: Annotated[None, BeforeValidator(_of_a_later_version)] = Field(
+        None, description="Not available in this version.", json_schema_extra=new_since("0.2")
+    )

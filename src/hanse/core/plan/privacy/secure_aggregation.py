@@ -44,7 +44,11 @@ class MetricRange(PlanSection):
 
 
 def _as_range(value: Any) -> Any:
-    return {"range": tuple(value)} if isinstance(value, list | tuple) else value
+    stated = {"range": value} if isinstance(value, list | tuple) else value
+    if isinstance(stated, dict) and isinstance(stated.get("range"), list):
+        # A manifest is read strictly: behind a validator, a list does not pass for a tuple then.
+        return stated | {"range": tuple(stated["range"])}
+    return stated
 
 
 class ExampleBounds(PlanSection):

@@ -1,0 +1,1 @@
+"""The aggregator's part in masked sums: READYs, rosters, masked vectors and their sums."""

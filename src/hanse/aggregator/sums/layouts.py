@@ -1,0 +1,100 @@
+"""Layout and context of a masked sum, as the aggregator computes them from its own exchange."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from hanse.core.plan.privacy.cells import colluders_of
+from hanse.core.run.exchange import Exchange
+from hanse.core.run.run import Run
+from hanse.core.run.sums.standing import CellStanding
+from hanse.privacy.secagg.context import SumContext
+from hanse.privacy.secagg.layout import Layout
+from hanse.storage.base import BlobStore
+from hanse.updates.incoming import received_of
+from hanse.updates.secure_sums.layout import sum_layout
+
+_MOST_REMEMBERED = 64
+
+_Key = tuple[str, str, str | None, tuple[tuple[str, str], ...]]
+"""Plan, task, model and groups: all that a layout follows from."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedLayout:
+    """A layout with what is asked of it again and again.
+
+    Attributes:
+        layout: The layout.
+        digest: Its digest.
+        words: Its number of words.
+    """
+
+    layout: Layout
+    digest: str
+    words: int
+
+
+class SumLayouts:
+    """Layouts of masked exchanges, each computed once; methods may be called from any thread.
+
+    Args:
+        federation: Name of the federation.
+        blobs: Where the models and groups are that sites receive.
+    """
+
+    def __init__(self, federation: str, blobs: BlobStore) -> None:
+        self.federation = federation
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        self._known: dict[_Key, StatedLayout] = {}
+
+    def of(self, run: Run, exchange: Exchange) -> StatedLayout:
+        """The layout of an exchange whose sums are masked; reads the headers of what sites receive.
+
+        Raises:
+            StorageError: A blob is not there, or cannot be read.
+        """
+        model = None if exchange.model is None else exchange.model.digest
+        key = run.plan_digest, exchange.task, model, tuple(sorted(exchange.inputs.groups.items()))
+        with self._lock:
+            if key not in self._known:
+                if len(self._known) >= _MOST_REMEMBERED:
+                    self._known.clear()
+                layout = sum_layout(run.plan, exchange.task, received_of(self._blobs, exchange))
+                self._known[key] = StatedLayout(layout, layout.digest, layout.words)
+            return self._known[key]
+
+    def vector_bytes(self, run: Run, exchange: Exchange) -> int:
+        """Bytes of the words of one site's vector.
+
+        Raises:
+            StorageError: As `of`.
+        """
+        stated = self.of(run, exchange)
+        return stated.words * stated.layout.ring // 8
+
+    def context(self, run: Run, exchange: Exchange, cell: CellStanding) -> str:
+        """Digest of the context of a cell, which every READY has to state.
+
+        Raises:
+            StorageError: As `of`.
+        """
+        return SumContext(
+            federation=self.federation,
+            run_id=run.run_id,
+            submitted_ms=run.submitted_ms,
+            plan_digest=run.plan_digest,
+            round_number=exchange.round_number,
+            exchange=exchange.number,
+            task=exchange.task,
+            model=None if exchange.model is None else exchange.model.digest,
+            groups=exchange.inputs.groups,
+            settings=exchange.inputs.settings,
+            cells=exchange.inputs.cells,
+            cell=cell.cell,
+            members=cell.members,
+            colluders=colluders_of(run.plan),
+            layout=self.of(run, exchange).digest,
+        ).digest

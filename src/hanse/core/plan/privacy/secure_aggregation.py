@@ -44,7 +44,11 @@ class MetricRange(PlanSection):
 
 
 def _as_range(value: Any) -> Any:
-    return {"range": tuple(value)} if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return {"range": tuple(value)}
+    if isinstance(value, dict) and isinstance(value.get("range"), list):
+        return value | {"range": tuple(value["range"])}  # behind this validator JSON's lists are no tuples
+    return value
 
 
 class ExampleBounds(PlanSection):

@@ -47,7 +47,7 @@ def _as_range(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return {"range": tuple(value)}
     if isinstance(value, dict) and isinstance(value.get("range"), list):
-        return value | {"range": tuple(value["range"])}  # behind this validator JSON's lists are no tuples
+        return value | {"range": tuple(value["range"])}  # behind this validator a list of JSON is not a tuple
     return value
 
 

@@ -36,6 +36,9 @@ AT_A_SITE = {
 mkdir xrays && cp -r journal.jsonl ca.crt signers.txt receipts-of-* xrays && cd xrays""",
     "hanse join TOKEN --data xrays=/srv/xrays": """
 mkdir data && hanse join $(cat ../north.token) --data xrays=data""",
+    "hanse collaborator trust south-hospital": """
+WORDS=$(hanse collaborator signing-key --site ../south --json | sed -n 's/.*"words": "\\(.*\\)".*/\\1/p')
+hanse collaborator trust south --words "$WORDS" && grep -q '^    south: ' site.yaml""",
     "hanse collaborator start": """
 hanse collaborator start 2> /dev/null & AGENT=$!
 hanse run submit ../project/other.yaml -d ../federation

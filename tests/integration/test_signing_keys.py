@@ -53,6 +53,22 @@ def test_the_operator_sees_the_key_that_the_site_shows(federation: Deployment) -
     assert recorded["operator"]["signing_key"]
 
 
+def test_a_site_enters_the_words_that_the_other_site_read_out(federation: Deployment) -> None:
+    here = federation.sites["a"].directory
+
+    done("collaborator", "trust", "b", "--site", here, "--words", key(federation, "b")["words"])
+
+    listed = json.loads(done("federation", "peers", "--site", here, "--json"))
+    assert {peer["name"]: peer["standing"] for peer in listed} == {"a": "own", "b": "checked"}
+    examined = json.loads(hanse("doctor", "--site", here, "--json").out)
+    (found,) = (finding for finding in examined if finding["check"] == "peers")
+    assert found["detail"].startswith("in the federation: checked b; not checked none")
+    refused = hanse("collaborator", "trust", "b", "--site", here, "--words", key(federation, "a")["words"])
+    assert refused.code == 8
+    seen = json.loads(done("federation", "peers", "-d", federation.directory, "--json"))
+    assert [peer["signing_key_words"] for peer in seen] == [key(federation, name)["words"] for name in "ab"]
+
+
 def test_a_run_holds_against_the_words_that_the_sites_gave_and_not_against_others(
     federation: Deployment, tmp_path: Path
 ) -> None:

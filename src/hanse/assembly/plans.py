@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hanse.assembly.plan_file import load_plan
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
+from hanse.collaborator.peers.cell import cell_sentences
 from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.receipts.notes import must_trust_aggregator
 from hanse.collaborator.releases import answer_release, other_run
@@ -18,7 +19,7 @@ from hanse.collaborator.review import decide_plan
 from hanse.collaborator.rosters import settle_signing_key
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import IDENTITY, PLANS
-from hanse.config.settings import load_site
+from hanse.config.settings import SITE_FILE, load_site
 from hanse.core.plan.manifest import Manifest
 from hanse.errors import HanseError, PolicyError
 from hanse.files.errors import file_errors
@@ -37,6 +38,7 @@ class KnownPlan:
         reasons: Why.
         decided_ms: When, milliseconds since 1970.
         runs: The runs that it is wanted for at present.
+        here: Sentences on the site's cell, of a plan with secure aggregation.
     """
 
     digest: str
@@ -46,6 +48,7 @@ class KnownPlan:
     reasons: str = ""
     decided_ms: int | None = None
     runs: tuple[str, ...] = ()
+    here: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,11 +74,13 @@ class Decided:
         digest: The plan's digest.
         told: The runs that have received the answer.
         untold: Why the other runs that wait for it have not.
+        here: Sentences on the site's cell, of a plan with secure aggregation.
     """
 
     digest: str
     told: Sequence[str]
     untold: Mapping[str, HanseError]
+    here: tuple[str, ...] = ()
 
 
 def known_plan(named: str, site: Path) -> KnownPlan:
@@ -87,9 +92,22 @@ def known_plan(named: str, site: Path) -> KnownPlan:
     """
     if _is_file(named):
         loaded = load_plan(Path(named))
-        return KnownPlan(loaded.digest, loaded.manifest, loaded.root)
-    plans = PlanStore(site / PLANS)
-    return _at_site(plans, plans.find(named))
+        found = KnownPlan(loaded.digest, loaded.manifest, loaded.root)
+    else:
+        plans = PlanStore(site / PLANS)
+        found = _at_site(plans, plans.find(named))
+    return replace(found, here=about_own_cell(site, found.manifest))
+
+
+def about_own_cell(site: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Say whom a site's numbers are hidden from under a plan; nothing without secure aggregation or a site.
+
+    Raises:
+        ConfigError: The site's settings are wrong.
+    """
+    if manifest.plan.privacy.secure_aggregation is None or not (site / SITE_FILE).exists():
+        return ()
+    return tuple(cell_sentences(load_site(site), manifest.plan))
 
 
 def _digest(named: str, plans: PlanStore) -> str:
@@ -176,4 +194,4 @@ async def decide(site: Path, named: str, *, approve: bool, reason: str) -> Decid
     finally:
         journal.close()
         await upstream.close()
-    return Decided(digest, told, untold)
+    return Decided(digest, told, untold, about_own_cell(site, PlanStore(site / PLANS).manifest(digest)))

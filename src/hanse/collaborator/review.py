@@ -17,6 +17,7 @@ from typing import Literal
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.outgoing_text import OutgoingText
 from hanse.collaborator.own_statements import check_own
+from hanse.collaborator.peers.cell import cell_refusals
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
 from hanse.collaborator.releases import answer_release, other_run
 from hanse.config.bundle import write_bundle
@@ -49,9 +50,17 @@ _MOST_REASONS = 100
 
 
 def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
-    """Hold a plan against the site's policy, and the data and packages that are really there."""
+    """Hold a plan against the site's policy, the data and packages that are really there, and its peers.
+
+    Raises:
+        ConfigError: A peer in `site.yaml` has no key; an agent with such a file does not start.
+    """
     decision = decide(settings.policy, manifest, digest, frozenset(settings.data))
-    missing = (*_absent_data(settings, manifest), *_absent_packages(manifest))
+    missing = (
+        *_absent_data(settings, manifest),
+        *_absent_packages(manifest),
+        *cell_refusals(settings, manifest.plan),
+    )
     return Decision(Verdict.REFUSE, (*_refusals(decision), *missing)) if missing else decision
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hanse.collaborator.peers.pins import pins_of
 from hanse.config.settings import SiteSettings
 from hanse.core.values.identity import Party, Role
 from hanse.errors import ConfigError
@@ -19,7 +20,8 @@ def check_settings(directory: Path, settings: SiteSettings, credentials: Credent
     """Check that settings are this site's and keep its key to itself; warn of data that is not there.
 
     Raises:
-        ConfigError: The settings are another site's, or would show the site's key to plan code.
+        ConfigError: The settings are another site's, would show the site's key to plan code, or have a peer
+            without a key.
     """
     party = credentials.party
     if party != Party(settings.federation, Role.COLLABORATOR, settings.name):
@@ -36,6 +38,7 @@ def check_settings(directory: Path, settings: SiteSettings, credentials: Credent
                 "key, and plan code may read data sources",
                 mend="Move the data to a folder of its own.",
             )
+    pins_of(settings.secure_aggregation)
     for name, problem in unusable_sources(settings.data):
         logger.warning(
             "data source %s: %s; tasks that need it will fail. Mount it, give the user of this agent access, "

@@ -46,6 +46,7 @@ from hanse.doctor.data_links import check_data_links
 from hanse.doctor.key_checks import check_recorded_key, check_signing_key
 from hanse.doctor.limits import check_connections, check_worker_limits, check_worker_settings
 from hanse.doctor.new_defaults import check_new_defaults
+from hanse.doctor.peer_checks import check_cells, check_listed_peers, check_peer_entries
 from hanse.doctor.receipt_checks import check_receipts, check_restore
 from hanse.doctor.run_checks import check_blobs, check_waiting_runs
 from hanse.errors import HanseError, StorageError
@@ -169,6 +170,9 @@ class Examination:
             self.look("membership", lambda: known or ())
             recorded = await self.ask("signing key", check_recorded_key(way, credentials))
             self.look("signing key", lambda: recorded or ())
+            if isinstance(settings, SiteSettings):
+                peers = await self.ask("peers", check_listed_peers(way, credentials, settings))
+                self.look("peers", lambda: peers or ())
             if credentials.party.role is Role.OPERATOR:
                 runs = await self.ask("runs", check_waiting_runs(way, credentials))
                 self.look("runs", lambda: runs or ())
@@ -186,6 +190,7 @@ async def _site(directory: Path) -> Examination:
     credentials = _credentials(site, directory, settings.name, settings.renew_at)
     await site.ask_aggregator(directory, settings, credentials)
     site.look("policy", lambda: check_new_defaults(directory, settings))
+    site.look("peers", lambda: check_peer_entries(directory, settings))
     site.look("data", lambda: check_data(settings))
     site.look("data", lambda: check_data_links(settings))
     folders = (IDENTITY, "blobs", "uploads", PLANS, "runs")
@@ -196,6 +201,7 @@ async def _site(directory: Path) -> Examination:
     site.look("journal", lambda: check_site_journal(directory, party))
     site.look("receipts", lambda: check_receipts(directory))
     site.look("plans", lambda: check_plans(directory / PLANS))
+    site.look("peers", lambda: check_cells(settings, directory / PLANS))
     return site
 
 

@@ -5,14 +5,17 @@ from typing import Any
 import pytest
 from tests.parties import NOW, enrolled, signing_key
 from tests.unit.collaborator.aggregators import TRAIN, Site, manifest_of
+from tests.unit.core.plan.privacy.secure_plans import secure_plan
 
 from hanse.collaborator.plan_store import PlanStore
-from hanse.collaborator.review import Reviewer, decide_plan, is_whole
+from hanse.collaborator.review import Reviewer, decide_plan, is_whole, judge
 from hanse.collaborator.site_journal import records_of
 from hanse.config.settings import settings_yaml
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.journal.site_records import PlanAnswerReleased
 from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.policy import Verdict
+from hanse.core.values.canonical import sha256
 from hanse.errors import ConfigError, PolicyError, RunError, StorageError, TransportError
 from hanse.pki.authority import Authority
 from hanse.wire.messages.sites import AnswerRequest, RunWork
@@ -20,6 +23,14 @@ from hanse.wire.messages.sites import AnswerRequest, RunWork
 Run = Callable[[Any], Any]
 
 ASK = {"policy": {}}
+SECURE = {
+    "learner": "federation:learner",
+    "code": ("federation.py",),
+    "name": "demo",
+    "workflow": "fedavg",
+    "cells": {"all": ["hospital-a", "b", "c", "d"]},
+}
+CHECKED = {name: sha256(name.encode()) for name in ("b", "c")}
 INDIVIDUAL = {"train": {"discloses": {"update": "individual"}}}
 
 
@@ -319,3 +330,39 @@ def test_a_plan_that_a_person_approved_before_any_run_asked_is_accepted_at_once(
     assert answer.accepted
     assert answer.reasons == ("a person approved it: as agreed",)
     assert is_whole(site.context().plans.bundle(work.plan_digest), manifest_of())
+
+
+def secure_manifest() -> Manifest:
+    return Manifest(plan=secure_plan(**SECURE), files=manifest_of().files)
+
+
+def test_a_plan_with_secure_aggregation_is_refused_until_enough_peers_are_checked(
+    site: Site, run: Run
+) -> None:
+    work = site.publish(secure_manifest())
+
+    reviewed(site, run, work)
+
+    (answer,) = site.upstream.answers
+    assert not answer.accepted
+    assert "have to check the signing keys of 2 other members of cell all" in answer.reasons[0]
+    settings = site.context(secure_aggregation={"peers": CHECKED}).settings
+    assert judge(settings, secure_manifest(), work.plan_digest).verdict is not Verdict.REFUSE
+
+
+def test_a_person_cannot_approve_a_plan_before_enough_peers_are_checked(site: Site, run: Run) -> None:
+    work = site.publish(secure_manifest())
+    reviewed(site, run, work)
+
+    with pytest.raises(PolicyError, match="have to check the signing keys"):
+        decided(site, work.plan_digest, approve=True)
+    decided(site, work.plan_digest, approve=True, secure_aggregation={"peers": CHECKED})
+
+
+def test_a_plan_is_not_served_any_more_when_a_peer_was_removed(site: Site, run: Run) -> None:
+    work = site.publish(secure_manifest())
+    reviewed(site, run, work)
+    decided(site, work.plan_digest, approve=True, secure_aggregation={"peers": CHECKED})
+
+    with pytest.raises(PolicyError, match="does not permit the plan: people of this site have to check"):
+        run(Reviewer(site.context(secure_aggregation={"peers": {"b": CHECKED["b"]}})).agreed(work))

@@ -74,6 +74,8 @@ def show(plan: Plan, site: SiteDirectory = SITE, json: Json = False) -> None:
     say(describe(found.manifest, found.digest))
     say(f"Its settings\n{to_yaml(found.manifest.plan)}")
     say(f"Its code is in {found.code}")
+    if found.here:
+        say("\n  ".join(("This site in secure aggregation", *found.here)))
     if found.state:
         say(f"This site: {found.state}{f' ({found.reasons})' if found.reasons else ''}")
 
@@ -137,6 +139,9 @@ def _decide(site: Path, plan: str, *, approve: bool, reason: str) -> None:
 
     decided = asyncio.run(decide(site, plan, approve=approve, reason=reason))
     runs = f"; {_received(decided.told)}" if decided.told else ""
+    if approve:
+        for sentence in decided.here:
+            say(sentence)
     say(f"plan {decided.digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
     for run_id, error in decided.untold.items():
         warn(f"{run_id} was not notified: {error}")

@@ -66,21 +66,28 @@ class _Text:
     def __init__(self, text: str) -> None:
         self._text = text
         self._newline = "\r\n" if "\r\n" in text else "\n"
-        self._section = _pair(nodes(text), _SECTION)
+        self._top = nodes(text)
+        self._section = _pair(self._top, _SECTION)
         self._peers = None if self._section is None else _pair(self._section[1], _PEERS)
 
     def added(self, name: str, fingerprint: str) -> str:
         entry = dump({name: fingerprint}).strip()
+        if self._section is None and self._top is not None and self._top.flow_style:
+            return self._into_braces(self._top, f"{_SECTION}: {{{_PEERS}: {{{entry}}}}}")
         if self._section is None:
             gap = "" if not self._text or self._text.endswith("\n") else self._newline
             lines = ["", f"{_SECTION}:", f"  {_PEERS}:", f"    {entry}", ""]
             return self._text + gap + self._newline.join(lines)
         if self._peers is None:
+            value = self._section[1]
+            if isinstance(value, yaml.ScalarNode) and value.value:  # `null`, written out
+                begin, end = value.start_mark.index, value.end_mark.index
+                return _Text(self._text[:begin].rstrip(" ") + self._text[end:]).added(name, fingerprint)
             return self._with_new_peers(self._section, entry)
         peers = self._peers[1]
         if (there := _pair(peers, name)) is not None:
-            value = entry.removeprefix(dump({name: ""}).strip().removesuffix("''"))
-            return self._replaced(there[1].start_mark.index, there[1].end_mark.index, value)
+            written = entry.removeprefix(dump({name: ""}).strip().removesuffix("''"))
+            return self._replaced(there[1].start_mark.index, there[1].end_mark.index, written)
         if isinstance(peers, yaml.MappingNode) and peers.flow_style:
             return self._into_braces(peers, entry)
         if isinstance(peers, yaml.MappingNode):
@@ -116,8 +123,6 @@ class _Text:
         indent = "  "
         if isinstance(value, yaml.MappingNode):
             indent = " " * value.value[0][0].start_mark.column
-        elif value.start_mark.index != value.end_mark.index:
-            return self._text  # `null`, written out: `_checked` refuses
         begin = self._next_line(key.end_mark.index)
         shown = _DEFAULT.search(self._text, begin, self._end_of_section(begin))
         if shown is not None and len(shown[1]) == len(indent):

@@ -47,12 +47,11 @@ def pins_of(settings: SitePeers, seen: Mapping[str, str] | None = None) -> Pins:
         ConfigError: A peer's key is not one, or two peers have one and the same; names them.
     """
     checked = {name: read_peer(name, written) for name, written in settings.peers.items()}
-    names = sorted(checked)
-    for place, name in enumerate(names):
-        for other in names[place + 1 :]:
-            if same_key(checked[name], checked[other]):
-                raise ConfigError(
-                    f"site.yaml, `secure_aggregation: peers`: {name} and {other} have one and the same key",
-                    mend="Two names of one party count as one peer: remove one of them.",
-                )
+    holders: dict[str, str] = {}
+    for name, key in sorted(checked.items()):
+        if (other := holders.setdefault(key[:NUM_DIGITS], name)) != name:
+            raise ConfigError(
+                f"site.yaml, `secure_aggregation: peers`: {other} and {name} have one and the same key",
+                mend="Two names of one party count as one peer: remove one of them.",
+            )
     return Pins(checked, dict(seen or {}), settings.trust_on_first_use)

@@ -11,6 +11,7 @@ from tests.commands import Hanse
 from hanse.collaborator.plan_store import PlanStore
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.config.settings import SiteSettings, settings_yaml
+from hanse.core.values.canonical import sha256
 
 PLAN = """\
 name: xrays
@@ -250,3 +251,58 @@ def test_diff_of_the_same_plan_is_told(hanse: Hanse, site: Path, project: Path, 
     ended = hanse("plan", "diff", loaded.digest, project / "plan.yaml", "--site", site)
 
     assert ended.out == "the two plans are the same\n"
+
+
+SECURE = """
+name: xrays
+code: [federation.py]
+learner: federation:learner
+initial_model: workflow
+cells: {all: [hospital-a, b, c, d]}
+cohort: {minimum: 3}
+aggregation: {rule: mean}
+tasks:
+  train: {discloses: {update: aggregate, aggregated_by: secure_aggregation}}
+privacy:
+  secure_aggregation: {model: {clip: 1.0}}
+"""
+
+
+def check_by_telephone(site: Path, *names: str) -> None:
+    settings = site / "site.yaml"
+    peers = ", ".join(f"{name}: {sha256(name.encode())}" for name in names)
+    settings.write_text(settings.read_text().replace("# peers: {}", f"peers: {{{peers}}}"))
+
+
+def test_show_and_approve_of_a_plan_with_secure_aggregation_say_who_has_to_be_honest(
+    hanse: Hanse, project: Path, site: Path
+) -> None:
+    (project / "plan.yaml").write_text(SECURE)
+    check_by_telephone(site, "b", "c")
+
+    shown = hanse("plan", "show", project / "plan.yaml", "--site", site).out
+    approved = hanse("plan", "approve", project / "plan.yaml", "--site", site)
+
+    assert "This site in secure aggregation\n  Masked results of this site are disclosed" in shown
+    for told in (shown, approved.out):
+        assert "People of this site have checked the signing keys of b and c." in told
+        assert "They have not checked d" in told
+    assert approved.code == 0, approved.err
+
+
+def test_a_plan_with_secure_aggregation_cannot_be_approved_before_peers_are_checked(
+    hanse: Hanse, project: Path, site: Path
+) -> None:
+    (project / "plan.yaml").write_text(SECURE)
+    check_by_telephone(site, "b")
+
+    ended = hanse("plan", "approve", project / "plan.yaml", "--site", site)
+
+    assert ended.code == 4
+    assert "2 other members of cell all first" in ended.err
+
+
+def test_away_from_a_site_show_says_nothing_about_one(hanse: Hanse, project: Path) -> None:
+    (project / "plan.yaml").write_text(SECURE)
+
+    assert "This site" not in hanse("plan", "show", project / "plan.yaml", "--site", project).out

@@ -35,7 +35,12 @@ def test_in_a_new_site_yaml_the_line_that_shows_the_default_is_replaced() -> Non
         ("name: a\n", f"name: a\n\nsecure_aggregation:\n  peers:\n    b: {KEY}\n"),
         ("name: a", f"name: a\n\nsecure_aggregation:\n  peers:\n    b: {KEY}\n"),
         ("name: a\r\n", f"name: a\r\n\r\nsecure_aggregation:\r\n  peers:\r\n    b: {KEY}\r\n"),
+        ('{"name": "a"}\n', f'{{"name": "a", secure_aggregation: {{peers: {{b: {KEY}}}}}}}\n'),
         ("secure_aggregation:", f"secure_aggregation:\n  peers:\n    b: {KEY}\n"),
+        (
+            "secure_aggregation: null  # yet\nname: a\n",
+            f"secure_aggregation:  # yet\n  peers:\n    b: {KEY}\nname: a\n",
+        ),
         ("secure_aggregation: {}\nname: a\n", f"secure_aggregation: {{peers: {{b: {KEY}}}}}\nname: a\n"),
         (
             "secure_aggregation: {minimum: 4}  # as agreed\n",
@@ -98,9 +103,7 @@ def test_a_peer_is_taken_out_with_its_line(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{name: a}\n",
         "name: a\n...\n",
-        "secure_aggregation: null\n",
         "secure_aggregation:\n  peers: null\n",
     ],
 )

@@ -44,7 +44,11 @@ class MetricRange(PlanSection):
 
 
 def _as_range(value: Any) -> Any:
-    return {"range": tuple(value)} if isinstance(value, list | tuple) else value
+    """The long form of a metric's range, with the tuple that a strict check of Python values asks for."""
+    long = {"range": value} if isinstance(value, list | tuple) else value
+    if isinstance(long, dict) and isinstance(long.get("range"), list):
+        return {**long, "range": tuple(long["range"])}
+    return long
 
 
 class ExampleBounds(PlanSection):

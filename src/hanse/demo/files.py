@@ -38,12 +38,17 @@ TEMPLATES = {
 """Plan and code that a new project can begin with."""
 
 
-def write_plan(folder: Path, learner: str = "numpy") -> Path:
+INITIAL_MODEL = "initial.safetensors"
+"""File of the first model beside the demo's plan with secure aggregation, as that plan names it."""
+
+
+def write_plan(folder: Path, learner: str = "numpy", *, secure: bool = False) -> Path:
     """Write the demo's plan and its code into a folder, which is made where it is missing.
 
     Args:
         folder: Where to; files of the same names are overwritten.
         learner: One of `LEARNERS`.
+        secure: Whether the plan has secure aggregation; then `INITIAL_MODEL` remains to be written.
 
     Returns:
         Path of the plan file.
@@ -54,7 +59,8 @@ def write_plan(folder: Path, learner: str = "numpy") -> Path:
     for name in ("heart_data.py", f"heart_{learner}.py"):
         shutil.copyfile(HEART_DISEASE_PLAN / name, folder / name)
     plan = folder / "plan.yaml"
-    text = (HEART_DISEASE_PLAN / "plan.yaml").read_text(encoding="utf-8")
+    source = HEART_DISEASE_PLAN / ("plan_secure.yaml" if secure else "plan.yaml")
+    text = source.read_text(encoding="utf-8")
     plan.write_text(text.replace("heart_numpy", f"heart_{learner}"), encoding="utf-8")
     return plan
 

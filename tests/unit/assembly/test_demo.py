@@ -8,6 +8,7 @@ import pytest
 
 from hanse.assembly.demo import compare_model, free_directory, make_directory, write_demo_plan
 from hanse.config.load import load_plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.values.site import DataSources, Site
 from hanse.demo.comparison import FEDERATED
 from hanse.demo.files import HEART_DISEASE, HOSPITALS
@@ -46,3 +47,31 @@ def test_a_model_is_measured_at_every_hospital(tmp_path: Path) -> None:
 
     assert comparison.scores[FEDERATED].keys() == comparison.examples.keys() == HOSPITALS.keys()
     assert {"accuracy", "auc"} <= set(comparison.metrics)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        "numpy",
+        pytest.param("torch", marks=pytest.mark.torch),
+        pytest.param("sklearn", marks=pytest.mark.sklearn),
+    ],
+)
+def test_the_plan_with_secure_aggregation_has_all_hospitals_in_one_cell(tmp_path: Path, learner: str) -> None:
+    pytest.importorskip(learner)
+
+    manifest = write_demo_plan(tmp_path, learner, 2, secure=True).manifest
+
+    assert manifest.plan.cells == {"all": tuple(sorted(HOSPITALS))}
+    assert manifest.plan.rounds == 2
+    assert manifest.initial_model is not None
+    assert all(masks(manifest.plan, task) for task in manifest.plan.tasks)
+
+
+def test_the_plan_with_secure_aggregation_trains_as_the_plain_one(tmp_path: Path) -> None:
+    plain = write_demo_plan(tmp_path / "plain", "numpy", None).manifest.plan
+    secure = write_demo_plan(tmp_path / "secure", "numpy", None, secure=True).manifest.plan
+
+    for name, task in plain.tasks.items():
+        assert secure.tasks[name].learner_settings() == task.learner_settings()
+    assert (secure.seed, secure.rounds, secure.workflow) == (plain.seed, plain.rounds, plain.workflow)

@@ -11,7 +11,15 @@ from hanse.assembly.plan_file import load_plan
 from hanse.core.plan.plan import Plan
 from hanse.core.values.site import DataSources, Site
 from hanse.core.values.update import Task
-from hanse.demo.files import HEART_DISEASE, HOSPITALS, LEARNERS, TEMPLATES, write_plan, write_project
+from hanse.demo.files import (
+    HEART_DISEASE,
+    HOSPITALS,
+    INITIAL_MODEL,
+    LEARNERS,
+    TEMPLATES,
+    write_plan,
+    write_project,
+)
 from hanse.errors import ConfigError
 from hanse.learners.bundle import load_factory
 
@@ -121,3 +129,11 @@ def test_a_site_that_is_dealt_nobody_changes_nothing(tmp_path: Path) -> None:
 
     assert result.num_examples == 0
     assert np.array_equal(result.parameters["weight"], first["weight"])
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_plan_with_secure_aggregation_names_a_first_model(tmp_path: Path, learner: str) -> None:
+    text = write_plan(tmp_path / "plan", learner, secure=True).read_text()
+
+    assert f"initial_model: {INITIAL_MODEL}" in text
+    assert f"learner: heart_{learner}:learner" in text

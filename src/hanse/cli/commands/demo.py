@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +35,8 @@ class Library(StrEnum):
 
 _START_S = 60.0
 """How long the aggregator may take to start."""
+_SEEN = "cleveland"
+"""The hospital of which is shown what the aggregator saw."""
 
 
 @app.command()
@@ -46,6 +49,12 @@ def demo(
         typer.Option(help="Directory to make it in. Unset: hanse-demo, or hanse-demo-2 where that is taken."),
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, max=10_000, help="Rounds; unset: the plan's.")] = None,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure", help="Sum by secure aggregation, and show what the aggregator saw of one hospital."
+        ),
+    ] = False,
     keep: Annotated[bool, typer.Option(help="Whether to leave the directory when all is done.")] = True,
     json: Json = False,
 ) -> None:
@@ -61,12 +70,21 @@ def demo(
     root = directory or free_directory(Path("hanse-demo"))
     make_directory(root)
     try:
-        summary = _run(root, learner, rounds, shown=not json)
+        summary = _run(root, Wanted(learner, rounds, secure), shown=not json)
     finally:
         if not keep:
             shutil.rmtree(root, ignore_errors=True)
     if json:
         say_json(summary)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Choices of the command line."""
+
+    learner: Library
+    rounds: int | None
+    secure: bool
 
 
 def _check_installed(learner: Library) -> None:
@@ -82,24 +100,30 @@ def _check_installed(learner: Library) -> None:
         )
 
 
-def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> dict[str, Any]:
+def _run(root: Path, wanted: Wanted, *, shown: bool) -> dict[str, Any]:
     """Do all of it; what came of it, as JSON."""
     from hanse.assembly.demo import compare_model, write_demo_plan
     from hanse.cli.commands import audit
     from hanse.cli.demo.hospitals import DemoPaths
+    from hanse.cli.demo.seen import seen_of
+    from hanse.cli.demo.seen import show as show_seen
     from hanse.cli.watch.live import View
 
     places, view = DemoPaths(root), View(shown=shown)
-    loaded = write_demo_plan(places.plan, learner, rounds)
-    files = asyncio.run(_deploy(places, loaded, view))
+    loaded = write_demo_plan(places.plan, wanted.learner, wanted.rounds, secure=wanted.secure)
+    files = asyncio.run(_deploy(places, loaded, view, secure=wanted.secure))
     comparison = compare_model(loaded, files["model"])
     journal, authority, signers = files["journal"], places.authority, places.signers
-    report = audit.examine(journal, authority, signers)
+    report = audit.examine(journal, authority, signers, places.seen if wanted.secure else None)
     audit.hold_against_receipts(report, journal, [places.sites], authority)
+    seen = seen_of(report, _SEEN, "train", places.seen) if wanted.secure else None
     if shown:
         _show(comparison)
+        if seen is not None:
+            show_seen(seen)
         say("\n".join(f"{name}: {path}" for name, path in files.items()))
         paths = {"--ca": authority, "--signers": signers, "--receipts": places.sites}
+        paths |= {"--blobs": places.seen} if wanted.secure else {}
         options = [word for option, path in paths.items() for word in (option, str(path))]
         say(f"\n{command_line('hanse', 'audit', 'verify', str(journal), *options)}")
         audit.say_verdict(report)
@@ -111,40 +135,54 @@ def _run(root: Path, learner: Library, rounds: int | None, *, shown: bool) -> di
         "scores": comparison.scores,
         "files": {name: str(path) for name, path in files.items()},
         "verified": True,
+        **({} if seen is None else {"seen": asdict(seen)}),
     }
 
 
-async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str, Path]:
+async def _deploy(places: DemoPaths, loaded: LoadedPlan, view: View, *, secure: bool) -> dict[str, Path]:
     """Run the plan in a federation of real processes; the files that are brought home."""
-    from hanse.algorithms.result_tables import tables
-    from hanse.assembly.operator import control_client
-    from hanse.cli.demo.hospitals import enrol, found, open_hospital
+    from hanse.cli.demo.hospitals import Hospital, check_each_other, enrol, found
+    from hanse.cli.demo.kept_blobs import keep_blobs
     from hanse.cli.demo.processes import Children
-    from hanse.cli.watch.follow import follow, must_be_finished, warn_of_retry
-    from hanse.control.submission import export_run, submit_plan
     from hanse.demo.files import HOSPITALS
 
-    hospitals = sorted(HOSPITALS)
+    names = sorted(HOSPITALS)
     async with Children() as children:
         settings = found(places)
         arguments = ["aggregator", "start", str(places.federation.absolute())]
         aggregator = await children.start("the aggregator", arguments, places.log("aggregator"))
+        plan = loaded.manifest.plan.name
+        hospitals = [Hospital(name, places.site(name), settings, plan) for name in names]
         for hospital in hospitals:
-            open_hospital(places, hospital, settings, loaded.manifest.plan.name)
+            hospital.open()
         view.tell(await aggregator.first_line(_START_S))
-        await enrol(places, hospitals)
-        view.tell(f"{', '.join(hospitals)} joined, each with a one-time token")
+        keys = await enrol(places, names)
+        view.tell(f"{', '.join(names)} joined, each with a one-time token")
+        if secure:
+            check_each_other(hospitals, keys)
+            view.tell("each has the signing keys of the others, from their folders; people would telephone")
         for hospital in hospitals:
-            arguments = ["collaborator", "start", "--site", str(places.site(hospital).absolute())]
-            await children.start(hospital, arguments, places.log(hospital))
+            arguments = ["collaborator", "start", "--site", str(hospital.directory.absolute())]
+            await children.start(hospital.name, arguments, places.log(hospital.name))
+        keeping = asyncio.ensure_future(keep_blobs(places.federation, places.seen)) if secure else None
+        try:
+            return await children.while_all_live(_follow(places, loaded, view))
+        finally:
+            if keeping is not None:
+                keeping.cancel()
 
-        async def run() -> dict[str, Path]:
-            async with control_client(places.federation, on_retry=warn_of_retry) as client:
-                submitted = await submit_plan(client, loaded)
-                must_be_finished(await follow(client, submitted.run_id, view))
-                return (await export_run(client, submitted.run_id, places.results, tables)).files
 
-        return await children.while_all_live(run())
+async def _follow(places: DemoPaths, loaded: LoadedPlan, view: View) -> dict[str, Path]:
+    """Submit the plan, follow its run to the end, and fetch its files."""
+    from hanse.algorithms.result_tables import tables
+    from hanse.assembly.operator import control_client
+    from hanse.cli.watch.follow import follow, must_be_finished, warn_of_retry
+    from hanse.control.submission import export_run, submit_plan
+
+    async with control_client(places.federation, on_retry=warn_of_retry) as client:
+        submitted = await submit_plan(client, loaded)
+        must_be_finished(await follow(client, submitted.run_id, view))
+        return (await export_run(client, submitted.run_id, places.results, tables)).files
 
 
 def _show(comparison: Comparison) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hanse.config.settings import (
     Worker,
     settings_yaml,
 )
+from hanse.config.site_peers import SitePeers
 from hanse.core.plan.policy import Policy
 from hanse.demo.files import HEART_DISEASE, HOSPITALS
 from hanse.files.atomic import write_file
@@ -28,6 +30,7 @@ from hanse.wire.messages.members import InviteRequest
 
 HOST = "127.0.0.1"
 FEDERATION = "heart-demo"
+_PATIENTS = "patients.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,11 @@ class DemoPaths:
         return self.root / "signers.txt"
 
     @property
+    def seen(self) -> Path:
+        """Blobs of the aggregator that are kept, so that masked sums can be looked at and added again."""
+        return self.root / "seen"
+
+    @property
     def sites(self) -> Path:
         """The folder with the directories of all hospitals."""
         return self.root / "sites"
@@ -91,28 +99,56 @@ def found(places: DemoPaths) -> AggregatorSettings:
     return settings
 
 
-def open_hospital(places: DemoPaths, hospital: str, settings: AggregatorSettings, plan_name: str) -> None:
-    """Give a hospital its directory: its own patients, and what it permits."""
-    directory = places.site(hospital)
-    patients = directory / "patients.csv"
-    with file_errors(f"write {patients}"):
-        directory.mkdir(parents=True)
-        shutil.copyfile(HEART_DISEASE / HOSPITALS[hospital], patients)
-    site = SiteSettings(
-        name=hospital,
-        federation=settings.federation,
-        aggregator=settings.url,
-        proxy=None,
-        data={"heart": Path(patients.name)},
-        policy=Policy(accept=(plan_name,)),
-        worker=Worker(threads=1),  # the hospitals share one machine
-        disk_reserve=0,
-    )
-    write_file(directory / SITE_FILE, settings_yaml(site).encode())
+@dataclass(frozen=True, slots=True)
+class Hospital:
+    """A hospital's directory, and what its people set there.
+
+    Attributes:
+        name: Name of the site.
+        directory: Its directory.
+        settings: Those of the aggregator.
+        plan_name: Name of the plans that it accepts.
+    """
+
+    name: str
+    directory: Path
+    settings: AggregatorSettings
+    plan_name: str
+
+    def open(self) -> None:
+        """Make the directory: with its own patients, and what it permits."""
+        patients = self.directory / _PATIENTS
+        with file_errors(f"write {patients}"):
+            self.directory.mkdir(parents=True)
+            shutil.copyfile(HEART_DISEASE / HOSPITALS[self.name], patients)
+        self.write(SitePeers())
+
+    def write(self, peers: SitePeers) -> None:
+        """Write `site.yaml`.
+
+        Args:
+            peers: Keys of the other hospitals that were checked.
+        """
+        site = SiteSettings(
+            name=self.name,
+            federation=self.settings.federation,
+            aggregator=self.settings.url,
+            proxy=None,
+            data={"heart": Path(_PATIENTS)},
+            policy=Policy(accept=(self.plan_name,)),
+            worker=Worker(threads=1),  # the hospitals share one machine
+            disk_reserve=0,
+            secure_aggregation=peers,
+        )
+        write_file(self.directory / SITE_FILE, settings_yaml(site).encode())
 
 
-async def enrol(places: DemoPaths, hospitals: list[str]) -> None:
-    """Invite the hospitals, and let each join with its one-time token."""
+async def enrol(places: DemoPaths, hospitals: list[str]) -> dict[str, str]:
+    """Invite the hospitals, and let each join with its one-time token.
+
+    Returns:
+        Fingerprint of the signing key of each, by name.
+    """
     async with administration(places.federation) as members:
         tokens = [(await members.invite(InviteRequest(name=name))).token for name in hospitals]
     joining = (
@@ -120,5 +156,18 @@ async def enrol(places: DemoPaths, hospitals: list[str]) -> None:
         for hospital, token in zip(hospitals, tokens, strict=True)
     )
     joined = await asyncio.gather(*joining)
-    lines = (f"{each.party.name} {each.key.fingerprint}\n" for each in joined)
-    write_file(places.signers, "".join(lines).encode())
+    keys = {each.party.name: each.key.fingerprint for each in joined}
+    write_file(places.signers, "".join(f"{name} {key}\n" for name, key in keys.items()).encode())
+    return keys
+
+
+def check_each_other(hospitals: Iterable[Hospital], keys: Mapping[str, str]) -> None:
+    """Enter the key of each hospital at all others, as their people do once they have telephoned.
+
+    Args:
+        hospitals: All of them.
+        keys: Fingerprints of their signing keys, from their own folders and not from the aggregator.
+    """
+    for hospital in hospitals:
+        others = {name: key for name, key in keys.items() if name != hospital.name}
+        hospital.write(SitePeers(peers=others))

@@ -82,8 +82,9 @@ class FailuresQuestion(Strict):
         """The question, for a person."""
         return (
             f"{self.failures} tasks of run {self.run_id} failed at this site. Whether a task fails can "
-            "depend on the data of one person, and a model can be built for that; the log of this site says "
-            "why they failed. Permit further tasks only if the reasons have nothing to do with single persons."
+            "depend on the data of one person, and a model can be built for that; this site's log says "
+            "why they failed. Permit further tasks only if the reasons have nothing to do with single "
+            "persons."
         )
 
     def permission(self, by: str, reason: str) -> FailuresPermitted:

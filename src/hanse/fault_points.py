@@ -28,6 +28,8 @@ class FaultPoint(StrEnum):
     Request: `method`, `path` (of the route, with its placeholders), `party`.
     Call (of a run's worker): `call`, and where the call has them `round_number`, `task`.
     Key (of a party, to sign with): `step` (`made`, `noted`, `recorded`, `in place`).
+    Sum (a site's part in a masked one): `step` (`vector` and `facts` on the disk, `prepared`, `ready` and
+        `roster` recorded, `ready sent`, `masked` on the disk, `masked recorded`, `masked sent`).
     Order (to a task worker) and its report: `task`, `round_number`.
     """
 
@@ -42,6 +44,7 @@ class FaultPoint(StrEnum):
     AFTER_ORDER = "after order"
     AFTER_REPORT = "after report"
     AFTER_KEY = "after key"
+    AFTER_SUM = "after sum"
 
 
 class Observer(Protocol):

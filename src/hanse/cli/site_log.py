@@ -18,7 +18,13 @@ from hanse.core.journal.site_records import (
     SiteRecord,
     SumRecord,
 )
-from hanse.core.journal.sum_records import CellsAgreed, ReadyReleased, RosterAccepted, SumPrepared
+from hanse.core.journal.sum_records import (
+    CellsAgreed,
+    FailuresPermitted,
+    ReadyReleased,
+    RosterAccepted,
+    SumPrepared,
+)
 from hanse.core.values.groups import contents_in_words
 from hanse.core.values.wording import and_more, counted, visible
 
@@ -51,7 +57,7 @@ def _lines(record: SiteRecord) -> list[str]:
             return [f"{_task(record)} failed", *reasons, *printed, *_roster(record.roster)]
         case ReleaseRecovered():
             return [f"{_task(record)}: {record.outcome}, by an outcome that the site had signed and kept"]
-        case SumPrepared() | ReadyReleased() | RosterAccepted() | CellsAgreed():
+        case SumPrepared() | ReadyReleased() | RosterAccepted() | CellsAgreed() | FailuresPermitted():
             return list(_sum(record))
         case RestoreAcknowledged():
             return [
@@ -93,6 +99,9 @@ def _sum(record: SumRecord) -> Iterator[str]:
                     f"beside cell {overlap.cell} of plan {overlap.plan_digest[:12]}; may be disclosed: "
                     f"{', '.join(overlap.disclosed)}"
                 )
+            yield from _reasons([record.reason])
+        case FailuresPermitted():
+            yield f"run {record.run_id}: further tasks permitted by {record.by} after tasks failed"
             yield from _reasons([record.reason])
 
 
@@ -139,7 +148,7 @@ def _update(update: ReleasedUpdate) -> Iterator[str]:
         yield f"tensors: {', '.join(and_more(shown, len(shown), count))}"
 
 
-def _task(record: ExchangeRecord | SumPrepared) -> str:
+def _task(record: ExchangeRecord) -> str:
     where = f"round {record.round_number}, exchange {record.exchange}"
     return f"run {record.run_id}: {record.task} of {where}"
 

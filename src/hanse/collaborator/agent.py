@@ -220,6 +220,7 @@ class Agent:
     def _reconcile(self, group: asyncio.TaskGroup, work: Work) -> None:
         """Begin what is new, end what is not listed any more."""
         self._note_runs(work)
+        self._tasks.board.post(work)
         self._log_suspensions({run.run_id: run.suspension for run in work.runs if run.suspension})
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in [key for key in self._jobs if key not in wanted]:

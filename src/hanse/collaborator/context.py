@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,6 +51,9 @@ class SiteContext:
         first_sign_s: When to tell the aggregator first that a task has begun, seconds.
         uncancellable_tasks: Tasks that deliver their final report; see `deliver_final`.
         remind_s: How often to log that a person has to act before anything leaves the site, seconds.
+        randomness: Of the operating system; gives as many bytes as are asked for.
+        sleep: Waits, seconds.
+        look_s: How often to look if a person has answered a question, seconds.
     """
 
     directory: Path
@@ -64,6 +68,9 @@ class SiteContext:
     cpu_time_of: Callable[[int], object] = cpu_time
     first_sign_s: float = 1.0
     remind_s: float = 600.0
+    randomness: Callable[[int], bytes] = os.urandom
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    look_s: float = 2.0
     uncancellable_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

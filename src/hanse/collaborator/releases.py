@@ -25,23 +25,30 @@ _TASK = {
 }
 
 
-def release_of(outcome: TaskOutcome, run: RunWork, update: Path) -> ResultReleased | FailureReleased:
+def release_of(
+    outcome: TaskOutcome, run: RunWork, update: Path, *, of_data: bool = False
+) -> ResultReleased | FailureReleased:
     """The record of an outcome that is about to leave.
 
     Args:
         outcome: The outcome.
         run: The run that asked.
         update: The file of its update, if it has one.
+        of_data: Whether a failure of a masked task may have its reason in the data.
 
     Raises:
         StorageError: The update cannot be read.
     """
     about = outcome.model_dump(include=_TASK) | {"submitted_ms": run.submitted_ms}
     if outcome.outcome == "failed":
-        return FailureReleased(**about, reason=outcome.reason, log_tail=outcome.log_tail)
+        return FailureReleased(**about, reason=outcome.reason, log_tail=outcome.log_tail, of_data=of_data)
     released = None if outcome.update is None else _released(outcome.update, update)
     return ResultReleased(
-        **about, num_examples=outcome.num_examples, metrics=outcome.metrics, update=released
+        **about,
+        num_examples=outcome.num_examples,
+        metrics=outcome.metrics,
+        update=released,
+        secure_sum=outcome.secure_sum,
     )
 
 

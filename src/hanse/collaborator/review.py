@@ -162,7 +162,7 @@ class Reviewer:
                 f"{self._here.identity.site} has not accepted plan {digest[:12]}",
                 mend=f"At the site, look at it and decide: `hanse plan show {digest[:12]}`.",
             )
-        manifest = await self._manifest(run)
+        manifest = await self.manifest(run)
         if excess := _refusals(judge(self._here.settings, manifest, digest)):
             raise PolicyError(f"{self._here.identity.site} does not permit the plan: {'; '.join(excess)}")
         return manifest
@@ -195,7 +195,7 @@ class Reviewer:
             logger.error("run %s: plan %s refused: %s", run.run_id, name, other)
             return self._by_rule(digest, (other,), accepted=False)  # of this run alone, and not of the plan
         try:
-            manifest = await self._manifest(run)
+            manifest = await self.manifest(run)
             name = f"{manifest.plan.name} ({digest[:12]})"
             decision = judge(self._here.settings, manifest, digest)
             if decision.verdict is not Verdict.REFUSE:
@@ -259,7 +259,13 @@ class Reviewer:
             return None
         return answer
 
-    async def _manifest(self, run: RunWork) -> Manifest:
+    async def manifest(self, run: RunWork) -> Manifest:
+        """The plan of a run, which is fetched if need be.
+
+        Raises:
+            PlanError: This version does not understand it.
+            StorageError: There is no room for it.
+        """
         plans, digest = self._here.plans, run.plan_digest
 
         def keep(blob: Path) -> None:

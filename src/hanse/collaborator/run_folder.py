@@ -9,12 +9,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from hanse.config.layout import SUMS
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import SignedStatement, Statement
 from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
+from hanse.files.deleting import delete_tree
 from hanse.files.errors import file_errors
 from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
@@ -37,6 +39,7 @@ class RunFolder:
         work: What it may write to; its home. What the plan's code leaves here stays.
         log: What it prints.
         residuals: What compression left out of its updates.
+        sums: Vectors for masked sums; made when there is one.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -45,6 +48,7 @@ class RunFolder:
         self.work = directory / "work"
         self.log = directory / "worker.log"
         self.residuals = Residuals(directory / "memory")
+        self.sums = directory / SUMS
         folders = (self._outcomes, self.models, self.work)
         if all(folder.is_dir() for folder in folders):
             return
@@ -90,7 +94,7 @@ class RunFolder:
 
         Args:
             models: Those to leave.
-            exchange: Whose update to leave; None where there will be no more.
+            exchange: Whose update to leave; None where there will be no more, and sums go too.
         """
         kept = {self.model(model).name for model in models}
         if exchange is not None:
@@ -107,6 +111,8 @@ class RunFolder:
                     spare_of(self.written),
                 ):  # a task that was broken off left the first
                     path.unlink(missing_ok=True)
+        if exchange is None:
+            delete_tree(self.sums)
 
     @property
     def _spare(self) -> Path:

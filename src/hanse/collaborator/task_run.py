@@ -27,6 +27,7 @@ from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.values.ask_inputs import stated
 from hanse.core.values.safe_text import MOST_REASON_CHARS
@@ -50,6 +51,23 @@ Headers = Callable[[], Received]
 """Reads the headers of what a task received, on a thread."""
 
 _INITIALISE_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedInputs:
+    """Inputs of a task, where its worker can read them.
+
+    Attributes:
+        model: The parameters; None for none.
+        groups: A file for each group.
+    """
+
+    model: Path | None
+    groups: tuple[Path, ...]
+
+    def headers(self) -> Received:
+        """Read the headers of both, on a thread."""
+        return received(self.model, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +105,71 @@ class TaskRun:
             include={"exchange", "round_number", "task"}
         )
 
+    @property
+    def masked(self) -> bool:
+        """True if what comes of the task leaves masked only: by the plan, whatever the assignment says."""
+        try:
+            plan = self.context.plans.manifest(self.run.plan_digest).plan
+        except HanseError:  # then no task of it is performed
+            return self.assignment.secure_sum is not None
+        return masks(plan, self.assignment.task)
+
     async def carry_out(self) -> TaskOutcome:
         """Perform the task, check what would leave, and record it in the site's journal.
 
         Raises:
             HanseError: It failed, or may not be performed or disclosed here.
         """
+        manifest = await self.checked()
+        inputs = await self.fetched(manifest.plan)
+        report = await self.perform(manifest, inputs)
+        # To its end, also when the run is over meanwhile: what it wrote after that would stay for ever.
+        return await in_thread(partial(self._release, manifest.plan, report, inputs.headers))
+
+    async def checked(self) -> Manifest:
+        """The plan, if it lets this site be asked this now.
+
+        Raises:
+            HanseError: The task may not be performed here.
+        """
         await self.rosters.check(self.run.run_id, self.assignment)
         manifest = await self.reviewer.agreed(self.run)
-        self._check_asked(manifest.plan)
+        _check_asked(manifest.plan, self.assignment, str(self), self.context.identity.site)
         self._check_limits(manifest.plan)
+        return manifest
+
+    async def fetched(self, plan: Plan) -> FetchedInputs:
+        """Fetch what the task starts from.
+
+        Raises:
+            HanseError: It is not what the plan declares, or there is no room for it.
+        """
         inputs = TaskInputs(self.context, self.folder, self.assignment, self.progress, str(self), self.facts)
         model = await inputs.model()
-        groups = await inputs.groups(manifest.plan, model)
+        return FetchedInputs(model, await inputs.groups(plan, model))
+
+    async def perform(self, manifest: Manifest, inputs: FetchedInputs) -> TaskReport:
+        """Have a worker perform the task; its result is not checked yet.
+
+        Raises:
+            HanseError: It failed.
+        """
         logger.info("%s begins", self, extra=self.facts)
-        report = await self._perform(manifest, model, groups)
-        # To its end, also when the run is over meanwhile: what it wrote after that would stay for ever.
-        return await in_thread(
-            partial(self._release, manifest.plan, report, partial(received, model, groups))
-        )
+        return await self._perform(manifest, inputs)
 
     def failed(self, error: HanseError) -> TaskOutcome:
-        """What is said when the task failed: as much as the site permits."""
+        """What is said when the task failed: as much as the site permits, and of a masked one the kind."""
+        if self.masked:
+            return self.failed_by(error.code)
         tail = error.log_tail if isinstance(error, TaskError) else ""
         # Whatever the worker had a hand in may carry its words: names of tensors, of metrics.
         ours = isinstance(error, PolicyError) and not isinstance(error, DisclosureError)
         return self._failed(str(error), tail, str(error) if ours else self._kind(error.code))
+
+    def failed_by(self, kind: str) -> TaskOutcome:
+        """Word of a masked task that failed: its kind, whatever the site permits."""
+        reason = self.context.outgoing_text.line(self._kind(kind), MOST_REASON_CHARS)
+        return self.said(outcome="failed", reason=reason, log_tail="")
 
     def _kind(self, code: str) -> str:
         """All that is said of a failure where the site permits no more than its kind."""
@@ -121,7 +178,7 @@ class TaskRun:
     def _failed(self, reason: str, tail: str, kind: str) -> TaskOutcome:
         permitted, text = self.context.settings.policy.discloses.failures, self.context.outgoing_text
         reason = kind if permitted == "kind" else reason
-        return self._said(
+        return self.said(
             outcome="failed",
             reason=text.line(reason, MOST_REASON_CHARS),
             log_tail=text.tail(tail, MAX_LOG_TAIL) if permitted == "log" else "",
@@ -146,7 +203,7 @@ class TaskRun:
 
     def answered_by(self, outcome: TaskOutcome) -> bool:
         """Whether an outcome is about this very task, and its update is still here."""
-        about = self._said(outcome=outcome.outcome).model_dump(exclude=_TOLD)
+        about = self.said(outcome=outcome.outcome).model_dump(exclude=_TOLD)
         unconfirmed = outcome.outcome == "failed" and outcome.roster is None
         if outcome.roster != self.assignment.roster and not unconfirmed:
             return False
@@ -154,7 +211,8 @@ class TaskRun:
             self.assignment.exchange, outcome.update
         )
 
-    def _said(self, **told: Any) -> TaskOutcome:
+    def said(self, **told: Any) -> TaskOutcome:
+        """An outcome of this task."""
         asked, party = self.assignment, self.context.identity.credentials.party
         return TaskOutcome(
             federation=party.federation,
@@ -170,18 +228,6 @@ class TaskRun:
             roster=asked.roster if self.rosters.found(asked.roster) else None,
             **told,
         )
-
-    def _check_asked(self, plan: Plan) -> None:
-        """Refuse what the plan does not say that this site would be asked."""
-        asked = self.assignment
-        if asked.task == INITIALISE:
-            if plan.first_model != "site" or asked.round_number != 0:
-                raise DisclosureError(f"{self}: by the plan, no first model may be asked for here")
-            return
-        disclosure_of(plan, asked.task)
-        if not 1 <= asked.round_number <= plan.rounds:
-            raise PolicyError(f"{self}: the plan has {plan.rounds} rounds")
-        check_inputs(plan, asked, str(self), self.context.identity.site)
 
     def _check_limits(self, plan: Plan) -> None:
         """Refuse what the plan does not let this site be asked any more, by the journal as it was read."""
@@ -200,18 +246,8 @@ class TaskRun:
             inputs=asked.inputs,
         )
 
-    async def _perform(self, manifest: Manifest, model: Path | None, groups: tuple[Path, ...]) -> TaskReport:
-        asked = self.assignment
-        order = Order(
-            exchange=asked.exchange,
-            round_number=asked.round_number,
-            task=asked.task,
-            counted=asked.accepted,
-            model=None if model is None else str(model.absolute()),
-            update=str(self.folder.written.absolute()),
-            groups=tuple(str(place.absolute()) for place in groups),
-            settings=dict(asked.settings),
-        )
+    async def _perform(self, manifest: Manifest, inputs: FetchedInputs) -> TaskReport:
+        asked, order = self.assignment, _order(self.assignment, self.folder, inputs)
         tries = 1 + manifest.plan.tasks[asked.task].retries if asked.task != INITIALISE else _INITIALISE_TRIES
         failed = 0
         while True:
@@ -231,8 +267,10 @@ class TaskRun:
 
     def _release(self, plan: Plan, report: TaskReport, headers: Headers) -> TaskOutcome:
         """Take over what the worker wrote, out of its reach, check it there, and record that it leaves."""
+        if masks(plan, self.assignment.task):
+            raise DisclosureError(f"{self}: by the plan, its result leaves masked only")
         update = self._taken_over(plan, report, headers)
-        outcome = self._said(
+        outcome = self.said(
             outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
         )
         content = disclosed(outcome.num_examples, outcome.metrics, None if update is None else update.digest)
@@ -245,14 +283,21 @@ class TaskRun:
             return self.recorded(outcome)
         return outcome
 
-    def recorded(self, outcome: TaskOutcome) -> TaskOutcome:
+    def recorded(
+        self, outcome: TaskOutcome, *, update: Path | None = None, of_data: bool = False
+    ) -> TaskOutcome:
         """The outcome with its record in the site's journal; waits for the disk.
+
+        Args:
+            outcome: What is about to leave.
+            update: File of its update; None for the one in the folder of outcomes.
+            of_data: Whether a failure of a masked task may have its reason in the data.
 
         Raises:
             StorageError: The journal cannot be written; the outcome must not leave.
         """
-        update = self.folder.outgoing(outcome.exchange)
-        head = self.context.journal.record(release_of(outcome, self.run, update))
+        file = self.folder.outgoing(outcome.exchange) if update is None else update
+        head = self.context.journal.record(release_of(outcome, self.run, file, of_data=of_data))
         return outcome.model_copy(update={"journal": head})
 
     def _taken_over(self, plan: Plan, report: TaskReport, headers: Headers) -> UpdateFile | None:
@@ -271,6 +316,33 @@ class TaskRun:
             self.folder.drop_update(asked.exchange)
             raise
         return None if update is None else update.file
+
+
+def _check_asked(plan: Plan, asked: Assignment, what: str, site: str) -> None:
+    """Refuse what the plan does not say that this site would be asked."""
+    if asked.task == INITIALISE:
+        if plan.first_model != "site" or asked.round_number != 0:
+            raise DisclosureError(f"{what}: by the plan, no first model may be asked for here")
+        return
+    disclosure_of(plan, asked.task)
+    if asked.secure_sum is not None and not masks(plan, asked.task):
+        raise PolicyError(f"{what}: by the plan, its result is not summed masked")
+    if not 1 <= asked.round_number <= plan.rounds:
+        raise PolicyError(f"{what}: the plan has {plan.rounds} rounds")
+    check_inputs(plan, asked, what, site)
+
+
+def _order(asked: Assignment, folder: RunFolder, inputs: FetchedInputs) -> Order:
+    return Order(
+        exchange=asked.exchange,
+        round_number=asked.round_number,
+        task=asked.task,
+        counted=asked.accepted,
+        model=None if inputs.model is None else str(inputs.model.absolute()),
+        update=str(folder.written.absolute()),
+        groups=tuple(str(place.absolute()) for place in inputs.groups),
+        settings=dict(asked.settings),
+    )
 
 
 _TOLD = {

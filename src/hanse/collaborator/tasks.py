@@ -19,6 +19,8 @@ from hanse.collaborator.releases import other_run
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.rosters import Rosters, forget_run
 from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.sums.board import Board
+from hanse.collaborator.sums.masked_tasks import MaskedTasks
 from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.core.values.groups import contents_in_words
@@ -70,11 +72,17 @@ class Tasks:
         self._reviewer = reviewer
         self._workers = workers
         self._rosters = Rosters(context)
+        self._masked = MaskedTasks(context, reviewer, receipts, self._note_counted, self._hand_in)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recovered: set[str] = set()
         """Runs whose kept outcomes are all in the site's journal."""
         self._counted: dict[str, int] = {}
         """By run, the last exchange whose result the aggregator has accepted from this agent."""
+
+    @property
+    def board(self) -> Board:
+        """The list of what the aggregator waits for in masked sums; to be given each list of work."""
+        return self._masked.board
 
     async def run(self, run: RunWork, assignment: Assignment) -> None:
         """See a task through until the aggregator has what came of it, or does not want it.
@@ -93,7 +101,7 @@ class Tasks:
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
             await self._recover(run, folder)
-            asked = self._with_newest(run.run_id, assignment)
+            asked = self._with_newest(run, assignment)
             task_run = TaskRun(
                 *(self._here, self._reviewer, self._workers, self._rosters, folder, run, asked, progress)
             )
@@ -105,15 +113,29 @@ class Tasks:
                 logger.exception("%s failed: an error that was not foreseen", task_run, extra=task_run.facts)
                 await self._hand_in(task_run, task_run.failed(_unforeseen(error)))
 
-    def _with_newest(self, run_id: str, assignment: Assignment) -> Assignment:
+    def _with_newest(self, run: RunWork, assignment: Assignment) -> Assignment:
         """An assignment with the exchange that counted last, also where that did while this one waited."""
+        run_id = run.run_id
         if self._counted.get(run_id, 0) >= assignment.exchange:
             # The aggregator has forgotten it: a backup was restored.
             del self._counted[run_id]
         newest = max(assignment.accepted, self._counted.get(run_id, 0))
+        # Of a masked task, no word of the aggregator stands for a roster that this site has accepted.
+        newest = self._here.journal.history.sums.counted(run_id, run.plan_digest, newest)
         return assignment.model_copy(update={"accepted": newest})
 
+    def _note_counted(self, run_id: str, exchange: int) -> None:
+        self._counted[run_id] = exchange
+
     async def _see_through(self, task_run: TaskRun) -> None:
+        try:
+            # By the plan alone; whether this site has agreed to it is looked at where a task begins.
+            await self._here.retry_while_disk_full(partial(self._reviewer.manifest, task_run.run))
+        except _FAILURES as error:
+            logger.error("%s failed: %s", task_run, error, extra=task_run.facts)
+            return await self._hand_in(task_run, task_run.failed(error))
+        if task_run.masked:
+            return await self._masked.see_through(task_run)
         said = None
         if task_run.folder.has_residuals_of(task_run.assignment.exchange):
             look = partial(asyncio.to_thread, self._said_before, task_run)
@@ -141,6 +163,7 @@ class Tasks:
             except StorageError as error:  # it takes room, and is no reason to end
                 logger.warning("run %s: %s", run_id, error)
                 await self._workers.end_run(run_id)
+            self._masked.end_run(run_id)
             self._receipts.forget(run_id)
             self._recovered.discard(run_id)
             self._counted.pop(run_id, None)
@@ -204,7 +227,7 @@ class Tasks:
             return None
         return task_run.stated_again(outcome) if task_run.answered_by(outcome) else None
 
-    async def _hand_in(self, task_run: TaskRun, outcome: TaskOutcome) -> None:
+    async def _hand_in(self, task_run: TaskRun, outcome: TaskOutcome, *, of_data: bool = False) -> None:
         here, folder, exchange = self._here, task_run.folder, outcome.exchange
 
         async def keep() -> None:
@@ -213,7 +236,7 @@ class Tasks:
         # Recorded before it is signed: what is signed names the record. What an earlier agent has recorded
         # of this outcome stands already.
         if outcome.journal is None:
-            record = partial(asyncio.to_thread, task_run.recorded, outcome)
+            record = partial(asyncio.to_thread, task_run.recorded, outcome, of_data=of_data)
             outcome = await here.retry_while_disk_full(record)
         statement = state(here.identity.signing_key, TASK_RESULT, outcome)
         # Kept before it leaves, so that an agent that comes after this one says the same.
@@ -227,7 +250,7 @@ class Tasks:
             await here.deliver_final(partial(self._receipts.submit, statement, outcome))
             logger.info("%s: sent: %s", task_run, _told(outcome, left), extra=task_run.facts)
             if counts := outcome.outcome == "done":
-                self._counted[task_run.run.run_id] = exchange
+                self._note_counted(task_run.run.run_id, exchange)
         except RunError as error:
             logger.warning("%s: the result is discarded: %s", task_run, error, extra=task_run.facts)
         except _REFUSED as error:

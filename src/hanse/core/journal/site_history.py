@@ -24,6 +24,8 @@ from hanse.core.journal.site_records import (
     read_site_record,
     site_record_body,
 )
+from hanse.core.journal.sum_history import SumHistory
+from hanse.core.journal.sum_records import SumPrepared
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.schema import problem_of
 from hanse.core.values.update import ReportedMetrics
@@ -31,6 +33,9 @@ from hanse.errors import TamperedError
 
 MOST_RELEASES = 10_000
 """Latest releases that are remembered, so that repeating them adds no record."""
+
+_Key = tuple[str, int, str]
+"""Run, exchange and, of a masked vector, the digest of the roster that it was masked for."""
 
 _ANSWER = 0
 """Stands for the answer to a run's plan, where the run's exchanges count from 1."""
@@ -43,7 +48,8 @@ class SiteHistory:
         begun: The first record; None of a journal without records.
         restores: Acknowledged restores.
         head: The last record; None of a journal without records.
-        exchanges: Exchanges of which something was released.
+        exchanges: Exchanges of which something was released, or prepared for a sum.
+        sums: Masked sums that the site has a part in.
         submitted_ms: When each run was submitted, as the aggregator said when something left for it first;
             milliseconds since 1970.
     """
@@ -53,9 +59,10 @@ class SiteHistory:
         self.restores = 0
         self.head: JournalHead | None = None
         self.exchanges = ExchangeCounts()
+        self.sums = SumHistory()
         self.submitted_ms: dict[str, int] = {}
         self._acknowledged: JournalHead | None = None
-        self._released: OrderedDict[tuple[str, int], tuple[str, JournalHead]] = OrderedDict()
+        self._released: OrderedDict[_Key, tuple[str, JournalHead]] = OrderedDict()
 
     @property
     def records(self) -> int:
@@ -108,12 +115,14 @@ class SiteHistory:
         self.head = JournalHead(generation=generation, sequence=record.sequence, digest=record.digest)
         if isinstance(read, ExchangeRecord):
             self.exchanges.add(asked_by(read))
-        if isinstance(read, ResultReleased):
+        self.sums.add(read)
+        # Masked vectors differ by their masks alone, and are limited by the number of attempts.
+        if isinstance(read, ResultReleased) and read.secure_sum is None:
             update = None if read.update is None else read.update.digest
             self.exchanges.add_result(asked_by(read), disclosed(read.num_examples, read.metrics, update))
+        if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased | SumPrepared):
+            self._note_submitted(read)
         if isinstance(read, PlanAnswerReleased | ResultReleased | FailureReleased):
-            if read.submitted_ms is not None:
-                self.submitted_ms.setdefault(read.run_id, read.submitted_ms)
             self._released[_key(read)] = _content(read), self.head
             self._released.move_to_end(_key(read))
             if len(self._released) > MOST_RELEASES:
@@ -140,6 +149,10 @@ class SiteHistory:
     def damaged(self) -> DamagedJournal | None:
         """The damaged journal that this one stands in place of, if it does."""
         return None if self.begun is None else self.begun.instead_of
+
+    def _note_submitted(self, read: Release | SumPrepared) -> None:
+        if read.submitted_ms is not None:
+            self.submitted_ms.setdefault(read.run_id, read.submitted_ms)
 
     def _acknowledge(self, head: JournalHead) -> None:
         if not self.acknowledged(head):
@@ -170,8 +183,11 @@ def disclosed(num_examples: int, metrics: ReportedMetrics, update: str | None) -
     return digest_of([num_examples, dict(metrics), update])
 
 
-def _key(release: Release) -> tuple[str, int]:
-    return release.run_id, _ANSWER if isinstance(release, PlanAnswerReleased) else release.exchange
+def _key(release: Release) -> _Key:
+    if isinstance(release, PlanAnswerReleased):
+        return release.run_id, _ANSWER, ""
+    place = release.secure_sum if isinstance(release, ResultReleased) else None
+    return release.run_id, release.exchange, "" if place is None else place.rho
 
 
 def _content(release: Release) -> str:

@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from hanse.core.journal.chain import ChainHead
-from hanse.core.journal.sum_records import CellsAgreed, ReadyReleased, RosterAccepted, SumPrepared
+from hanse.core.journal.sum_records import (
+    CellsAgreed,
+    FailuresPermitted,
+    ReadyReleased,
+    RosterAccepted,
+    SumPrepared,
+)
 from hanse.core.values.ask_inputs import StatedInputs
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
 from hanse.core.values.sums.place import SumPlace
@@ -149,6 +155,7 @@ class FailureReleased(StatedInputs):
     Attributes:
         submitted_ms: As in `PlanAnswerReleased`.
         roster: As in `ResultReleased`.
+        of_data: Whether the data may have been the reason; said of tasks that are summed masked only.
     """
 
     kind: Literal["FailureReleased"] = "FailureReleased"
@@ -162,6 +169,7 @@ class FailureReleased(StatedInputs):
     reason: _Reason
     log_tail: str = Field("", max_length=8_192)
     roster: Digest | None = None
+    of_data: bool = False
 
 
 class ReleaseRecovered(StatedInputs):
@@ -243,10 +251,10 @@ class ContradictionAcknowledged(Strict):
 
 
 Release = PlanAnswerReleased | ResultReleased | FailureReleased
-ExchangeRecord = ResultReleased | FailureReleased | ReleaseRecovered
+ExchangeRecord = ResultReleased | FailureReleased | ReleaseRecovered | SumPrepared
 """Records by each of which an exchange counts as one in which the site was asked."""
 Acknowledged = RestoreAcknowledged | AggregatorRestoreAcknowledged | ContradictionAcknowledged
-SumRecord = SumPrepared | ReadyReleased | RosterAccepted | CellsAgreed
+SumRecord = SumPrepared | ReadyReleased | RosterAccepted | CellsAgreed | FailuresPermitted
 """Records of masked sums."""
 SiteRecord = SiteJournalBegun | Release | ReleaseRecovered | Acknowledged | SumRecord
 

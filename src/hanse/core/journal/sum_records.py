@@ -110,3 +110,18 @@ class CellsAgreed(Strict):
     by: Annotated[str, Field(max_length=255)]
     overlaps: tuple[AgreedOverlap, ...] = Field(max_length=1_000)
     reason: Annotated[str, Field(min_length=1, max_length=4_096)]
+
+
+class FailuresPermitted(Strict):
+    """A person permitted further tasks of a run in which too many failed for what may be reasons of the data.
+
+    Attributes:
+        by: User of the operating system.
+        reason: Why the failures disclose nothing that matters.
+    """
+
+    kind: Literal["FailuresPermitted"] = "FailuresPermitted"
+    run_id: _RunId
+    plan_digest: Digest
+    by: Annotated[str, Field(max_length=255)]
+    reason: Annotated[str, Field(min_length=1, max_length=4_096)]

@@ -37,7 +37,7 @@ class AskInputs:
 NOTHING_BESIDE = AskInputs()
 """An ask with the model alone."""
 
-_FIELDS = ("groups", "settings", "cells", "counted", "members", "secure_sum")
+_FIELDS = ("groups", "settings", "cells", "counted", "members", "secure_sum", "of_data")
 
 
 class StatedInputs(Strict):

@@ -12,8 +12,15 @@ from pydantic import BeforeValidator, Field, model_validator
 from hanse.core.plan.section import PlanSection
 from hanse.core.values.schema import MAX_DURATION_S, Label, parse_duration
 
-NumberRange = tuple[int | float, int | float]
+
+def _as_tuple(value: Any) -> Any:
+    """A list as a tuple: where a plan is read strictly, sections further out give lists of Python."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+NumberRange = Annotated[tuple[int | float, int | float], BeforeValidator(_as_tuple)]
 """Least and largest number."""
+_IntegerRange = Annotated[tuple[int, int], BeforeValidator(_as_tuple)]
 
 _Delay = Annotated[
     float,
@@ -31,7 +38,7 @@ class ModelBound(PlanSection):
         description="`l2`: the update as one vector is scaled down to the length C; `max`: each number is "
         "cut to [-C, C].",
     )
-    integers: tuple[int, int] | None = Field(
+    integers: _IntegerRange | None = Field(
         None, description="Least and largest number in integer tensors of the update."
     )
 
@@ -105,7 +112,7 @@ class SecureAggregation(PlanSection):
         description="No site answers sooner after it was asked, so that the time of the answer does not show "
         "how much it computed; has to be stated where anything is weighed.",
     )
-    in_the_open: tuple[Label, ...] = Field(
+    in_the_open: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = Field(
         (),
         max_length=50,
         description="Tasks whose metrics and numbers of examples leave each site unmasked.",

@@ -1,0 +1,148 @@
+"""Tasks whose results leave masked only: a vector for each, and attempts at its sum."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Protocol
+
+from hanse.collaborator.context import SiteContext
+from hanse.collaborator.receipts.keeper import ReceiptKeeper
+from hanse.collaborator.review import Reviewer
+from hanse.collaborator.sums.attempts import SumAttempts
+from hanse.collaborator.sums.board import Board, first_of
+from hanse.collaborator.sums.failure import DATA, SumFailedError
+from hanse.collaborator.sums.files import SumFiles
+from hanse.collaborator.sums.memory import OwnCell, own_cell
+from hanse.collaborator.sums.preparation import Preparation
+from hanse.collaborator.sums.questions import FailuresQuestion, Questions
+from hanse.collaborator.task_run import TaskRun
+from hanse.concurrency import in_thread
+from hanse.config.layout import QUESTIONS
+from hanse.core.plan.manifest import Manifest
+from hanse.errors import HanseError, ProtocolError, TamperedError, TransportError, TrustError
+from hanse.wire.messages.sites import TaskOutcome
+
+logger = logging.getLogger(__name__)
+
+MOST_FAILURES = 3
+"""Tasks of a run that may fail for what may be reasons of the data, before a person has to permit more."""
+
+_ENDS_AGENT = (ProtocolError, TamperedError, TransportError, TrustError)
+
+
+class HandsIn(Protocol):
+    """Submits an outcome until it is taken."""
+
+    async def __call__(self, task_run: TaskRun, outcome: TaskOutcome, *, of_data: bool = False) -> None:
+        """Submit it; of a failure, say for the journal if the data may have been the reason."""
+        ...
+
+
+class NotesCounted(Protocol):
+    """Notes that the aggregator has accepted the result of an exchange."""
+
+    def __call__(self, run_id: str, exchange: int) -> None:
+        """Note it."""
+        ...
+
+
+class MaskedTasks:
+    """Performs tasks once an exchange, and makes attempts at the sums of their cells.
+
+    Args:
+        context: The site.
+        reviewer: Knows which plans the site takes part in.
+        receipts: Hands masked vectors in.
+        counted: Called for each that was accepted.
+        fail: Submits word of a failure.
+
+    Attributes:
+        board: What the aggregator waits for.
+    """
+
+    def __init__(
+        self,
+        context: SiteContext,
+        reviewer: Reviewer,
+        receipts: ReceiptKeeper,
+        counted: NotesCounted,
+        fail: HandsIn,
+    ) -> None:
+        self.board = Board()
+        self._here = context
+        self._reviewer = reviewer
+        self._receipts = receipts
+        self._counted = counted
+        self._fail = fail
+        self._questions = Questions(context.directory / QUESTIONS)
+
+    async def see_through(self, task_run: TaskRun) -> None:
+        """See a task through until its cell is complete, it failed, or the exchange is over."""
+        try:
+            await self._attempt(task_run)
+        except SumFailedError as failure:
+            printed = {"printed": failure.printed} if failure.printed else {}
+            told = "%s failed (%s): %s"
+            logger.error(told, task_run, failure.kind, failure.reason, extra=task_run.facts | printed)
+            outcome = task_run.failed_by(failure.kind)
+            await self._fail(task_run, outcome, of_data=failure.kind == DATA)
+
+    def end_run(self, run_id: str) -> None:
+        """Take questions off that only a run that is over has asked."""
+        for question in self._questions.all():
+            if isinstance(question, FailuresQuestion) and question.run_id == run_id:
+                self._questions.drop(question.id)
+
+    async def _attempt(self, task_run: TaskRun) -> None:
+        exchange = task_run.assignment.exchange
+        manifest, cell = await self._checked(task_run)
+        files = SumFiles(task_run.folder.sums, exchange)
+        preparation = Preparation(task_run, manifest.plan, cell, files)
+        prepared = await in_thread(preparation.kept)
+        if prepared is None:
+            if not await self._permitted(task_run):
+                return
+            prepared = await preparation.make(manifest)
+        attempts = SumAttempts(
+            *(task_run, manifest.plan, cell, files, self.board, self._receipts),
+            counted=partial(self._counted, task_run.run.run_id, exchange),
+        )
+        await attempts.run(prepared)
+
+    async def _checked(self, task_run: TaskRun) -> tuple[Manifest, OwnCell]:
+        """The plan, and this site's cell, if both may be."""
+        digest = task_run.run.plan_digest
+        try:
+            manifest = await task_run.checked()
+            find = partial(in_thread, partial(own_cell, self._here, manifest.plan, digest))
+            return manifest, await self._here.retry_while_disk_full(find)
+        except _ENDS_AGENT:
+            raise
+        except HanseError as error:
+            raise SumFailedError.of(error) from error
+
+    async def _permitted(self, task_run: TaskRun) -> bool:
+        """Wait for a person where too many tasks have failed; False where the exchange is over first."""
+        run, here = task_run.run, self._here
+        key = run.run_id, task_run.assignment.exchange
+        while (failures := here.journal.history.sums.failures(run.run_id, run.plan_digest)) >= MOST_FAILURES:
+            question = FailuresQuestion(
+                run_id=run.run_id, asked_ms=here.now_ms, plan_digest=run.plan_digest, failures=failures
+            )
+            await here.retry_while_disk_full(partial(in_thread, partial(self._questions.ask, question)))
+            logger.warning(
+                "%s waits for a person: %s Permit them with `hanse collaborator permit %s --reason ...`",
+                *(task_run, question.text, question.id),
+                extra=task_run.facts,
+            )
+            answered = asyncio.create_task(
+                self._questions.until_answered(question.id, here.sleep, here.look_s)
+            )
+            over = asyncio.create_task(self.board.until_over(key))
+            await first_of([answered, over])
+            await in_thread(here.journal.catch_up)
+            if not self.board.lists(key):
+                return False
+        return True

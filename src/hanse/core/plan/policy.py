@@ -14,6 +14,7 @@ from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.exchange_limits import all_in_run
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import smallest_cell
 from hanse.core.plan.robust_rules import Krum
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.values.schema import Digest, Strict
@@ -91,7 +92,8 @@ def decide(policy: Policy, manifest: Manifest, digest: str, data_sources: frozen
     """Hold a plan against a site's policy, before any data is touched.
 
     What exceeds the maximal disclosure or needs data the site lacks is
-    refused whatever the rules of acceptance say.
+    refused whatever the rules of acceptance say. A workflow of the plan's own
+    under secure aggregation is accepted by digest or by a person only.
     """
     reasons = (*_excesses(policy, manifest), *_missing(manifest, data_sources))
     if reasons:
@@ -101,6 +103,15 @@ def decide(policy: Policy, manifest: Manifest, digest: str, data_sources: frozen
         return Decision(Verdict.ACCEPT, ("its digest is on the list of accepted plans",))
     for pattern in policy.accept:
         if fnmatchcase(plan.name, pattern):
+            if plan.privacy.secure_aggregation is not None and plan.workflow not in BUILT_IN:
+                # It chooses what all sites are sent, and a model can be made to show single rows in a sum.
+                return Decision(
+                    Verdict.ASK,
+                    (
+                        f"its name matches the rule {pattern!r}, but a name is not enough for a workflow of "
+                        "its own under secure aggregation: a person has to read it",
+                    ),
+                )
             return Decision(Verdict.ACCEPT, (f"its name matches the rule {pattern!r}",))
     if policy.otherwise == "refuse":
         return Decision(Verdict.REFUSE, ("no rule of this site accepts it",))
@@ -159,6 +170,10 @@ def _small_sum(plan: Plan, disclosure: Disclosure, at_least: int) -> tuple[str, 
         return None
     key = "cell_minimum" if plan.cells else "minimum"
     minimum = plan.cohort.cell_minimum if plan.cells else plan.cohort.minimum
+    if disclosure.aggregated_by == "secure_aggregation":
+        # A sum is over a whole cell, and what a robust rule chooses of is such sums.
+        cell, line = smallest_cell(plan), f"cohort: {{cell_minimum: {at_least}}}"
+        return None if cell >= at_least else (f"a sum of {counted(cell, 'site')}, its smallest cell", line)
     if minimum < at_least:
         told = f"a sum of {counted(minimum, 'site')} or more (`cohort: {{{key}: {minimum}}}`)"
         return told, f"cohort: {{{key}: {at_least}}}"

@@ -306,3 +306,19 @@ def test_away_from_a_site_show_says_nothing_about_one(hanse: Hanse, project: Pat
     (project / "plan.yaml").write_text(SECURE)
 
     assert "This site" not in hanse("plan", "show", project / "plan.yaml", "--site", project).out
+
+
+def test_cells_are_written_into_the_plan_file(project: Path, hanse: Hanse) -> None:
+    sites = project / "sites.txt"
+    sites.write_text("\n".join(f"site-{number:02}" for number in range(24)))
+
+    ended = hanse("plan", "cells", project / "plan.yaml", "--sites", sites)
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[1].startswith("cell-1  12       site-00, site-01")
+    assert (project / "plan.yaml").read_text().startswith(PLAN)
+    assert len(load_plan(project / "plan.yaml").manifest.plan.cells["cell-2"]) == 12
+    again = hanse("plan", "cells", project / "plan.yaml", "--sites", sites)
+    assert (again.code, "the plan has cells" in again.err) == (3, True)
+    other = hanse("plan", "cells", project / "plan.yaml", "--sites", sites, "--size", 8, "--again", "--json")
+    assert list(json.loads(other.out)["cells"]) == ["cell-1", "cell-2", "cell-3"]

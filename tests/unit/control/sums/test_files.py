@@ -64,7 +64,7 @@ def masked(tmp_path: Path) -> Sum:
 
     total = sum(y.values(), np.zeros(layout.words, np.uint32))
     digests = {site: vector(words) for site, words in y.items()}
-    error = 2.0**-layout.bits * 2 / (2 * 800 / 300)
+    error = 2.0**-layout.bits * 2 / (2 * 800 / 200)
     event = run.sum(masked=digests, sum=vector(total), error=error)
     return Sum(run, tmp_path, event, checks.exchanges[4])
 

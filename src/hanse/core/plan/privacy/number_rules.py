@@ -56,8 +56,6 @@ def _of_model(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
                 "`model: {clip: 1.0}`, the largest length that an update may have",
             )
         return
-    if not masked:
-        yield Problem(place, "no masked task discloses an update: leave `model` out")
     if problem := _unusable(-bound.clip, bound.clip):
         yield Problem((*place, "clip"), problem)
     if bound.integers is not None and (problem := _unusable(*bound.integers)):
@@ -80,12 +78,7 @@ def _of_metrics(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem
             f"cuts {'it' if len(lacking) == 1 else 'them'}: write `metrics: {{{ranges}}}`{other}",
         )
     for metric, declared in section.metrics.items():
-        if metric not in disclosed:
-            listed = named(list(disclosed)) or "none"
-            yield Problem(
-                (*place, metric), f"no masked task discloses the metric `{metric}`; they disclose {listed}"
-            )
-        elif problem := _unusable(*declared.range):
+        if problem := _unusable(*declared.range):
             yield Problem((*place, metric), problem)
 
 
@@ -106,13 +99,6 @@ def _of_examples(plan: PlanParts, section: SecureAggregation) -> Iterator[Proble
         )
     if examples is None:
         return
-    pooled = any(
-        plan.group_specs[group].pooled
-        for name, task in plan.tasks.items()
-        for group in (task.discloses.groups if is_secure(plan, name) else ())
-    )
-    if not weighed and not pooled:
-        yield Problem(place, "nothing is weighed by number of examples: leave `examples` out")
     if weighed and (fix := _too_large(plan, section, examples.most)):
         sites = largest_cell(plan)
         text = f"{sites} sites of `most: {examples.most}` examples do not fit into one word: {fix}"

@@ -74,18 +74,24 @@ class Part:
     sent: dict[str, bytes] = field(default_factory=dict)
 
 
+Perform = Callable[[Assignment], Result]
+"""What a task gives."""
+
+
 class MaskingSite:
     """A site whose every step a test can take by itself.
 
     Attributes:
-        result: What its task gives, in every exchange.
+        result: What its task gives, in every exchange or in the one that is asked.
+        forgets: Exchanges in which it loses its private key once, before it masks.
         changes: Changes of the context, as at a site that was asked something else.
     """
 
-    def __init__(self, fixture: FederationFixture, name: str, result: Result) -> None:
+    def __init__(self, fixture: FederationFixture, name: str, result: Result | Perform) -> None:
         self.name = name
         self.result = result
         self.changes: dict[str, Any] = {}
+        self.forgets: set[int] = set()
         self.failed: list[Fail] = []
         self._fixture = fixture
         self._parts: dict[tuple[str, int], Part] = {}
@@ -218,6 +224,9 @@ class MaskingSite:
             match todo.pop(0):
                 case SendReady(body):
                     await self.send(self.sign(body.model_dump()), run.run_id)
+                case FetchRoster() if asked.exchange in self.forgets:
+                    self.forgets.remove(asked.exchange)
+                    self.lose_key()
                 case FetchRoster(rho):
                     try:
                         roster = await self._fixture.upstream(self.name).sum_roster(rho)
@@ -244,7 +253,8 @@ class MaskingSite:
         plan = self._fixture.run(run.run_id).plan
         received = received_by(self._fixture.blobs, asked)
         layout = sum_layout(plan, asked.task, received)
-        words = np.concatenate([np.ravel(piece) for piece in encode(layout, self.result, self._random)])
+        result = self.result if isinstance(self.result, Result) else self.result(asked)
+        words = np.concatenate([np.ravel(piece) for piece in encode(layout, result, self._random)])
         cell = cell_of(plan, self.name)
         context = SumContext(**question(run, asked, plan, cell, layout.digest) | self.changes)
         keys = {site: signing_key(own).fingerprint for site, own in self._fixture.credentials.items()}
@@ -298,7 +308,7 @@ def question(run: RunWork, asked: Assignment, plan: Plan, cell: str, layout: str
 
 @asynccontextmanager
 async def masking_sites(
-    fixture: FederationFixture, result: Callable[[str], Result]
+    fixture: FederationFixture, result: Callable[[str], Result | Perform]
 ) -> AsyncIterator[dict[str, MaskingSite]]:
     """All sites of a federation, answering as long as the block lasts."""
     sites = {name: MaskingSite(fixture, name, result(name)) for name in sorted(fixture.credentials)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.update import Aggregate
@@ -30,9 +31,22 @@ def scores(round: Round, model: Parameters, groups: Groups | None = None) -> dic
         return {}
     task = round.plan.tasks[TASK]
     sent = {name: group for name, group in (groups or {}).items() if name in task.receives}
-    if task.discloses.in_sums:
-        return metrics_of(round.plan, round.sum(TASK, model, groups=sent))
-    return mean_metrics(round.ask(TASK, model, groups=sent))
+    return mean_scores(round, TASK, model, sent)
+
+
+def mean_scores(round: Round, task: str, model: Parameters, groups: Groups | None = None) -> dict[str, float]:
+    """As `scores`, of any task; where the plan has its metrics summed, no site's own are asked for.
+
+    Args:
+        round: The round.
+        task: A task of the plan.
+        model: What is measured.
+        groups: The groups that the task receives.
+    """
+    plan = round.plan
+    if plan.tasks[task].discloses.in_sums or masks(plan, task):
+        return metrics_of(plan, round.sum(task, model, groups=groups))
+    return mean_metrics(round.ask(task, model, groups=groups))
 
 
 def metrics_of(plan: Plan, answer: Aggregate) -> dict[str, float]:

@@ -11,11 +11,10 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import metrics_of, scores
+from hanse.algorithms.evaluation.scores import mean_scores, metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.values.schema import Label
-from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation
 
 NAME = "ditto"
@@ -40,7 +39,7 @@ def ditto(federation: Federation) -> None:
     for round in federation.rounds():
         common = round.model
         update = round.sum("train")
-        own = mean_metrics(round.ask(TASK, common))
+        own = mean_scores(round, TASK, common)
         model, state = stepped(round, delta_of(update, NAME), optimizer)
         personal = {f"{PREFIX}{name}": value for name, value in own.items()}
         round.commit(model, {**metrics_of(round.plan, update), **scores(round, model), **personal}, state)

@@ -11,12 +11,11 @@ from pydantic import Field
 
 from hanse.aggregation.registry import server_optimizer
 from hanse.algorithms.base import Algorithm, Keys, Settings
-from hanse.algorithms.evaluation.scores import metrics_of, scores
+from hanse.algorithms.evaluation.scores import mean_scores, metrics_of, scores
 from hanse.algorithms.optimisation.server_step import delta_of, stepped
 from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.values.schema import Label
 from hanse.errors import WorkflowError
-from hanse.workflow.averages import mean_metrics
 from hanse.workflow.federation import Federation
 
 NAME = "fine_tuning"
@@ -48,7 +47,7 @@ def fine_tuning(federation: Federation) -> None:
         model, state = stepped(round, delta_of(update, NAME), optimizer)
         metrics = {**metrics_of(round.plan, update), **scores(round, model)}
         if round.number == plan.rounds:
-            own = mean_metrics(round.ask(TASK, model))
+            own = mean_scores(round, TASK, model)
             metrics |= {f"{PREFIX}{name}": value for name, value in own.items()}
         round.commit(model, metrics, state)
 

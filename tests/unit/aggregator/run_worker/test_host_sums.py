@@ -80,6 +80,8 @@ class TestSum:
                 kinds = [e.kind for e in fixture.events(w.run_id)]
                 assert kinds.index("ExchangeClosed") < kinds.index("SumOpened")
                 assert kinds.index("SumOpened") < kinds.index("UpdatesAggregated")
+                (aggregated,) = [e for e in fixture.events(w.run_id) if isinstance(e, UpdatesAggregated)]
+                assert aggregated.num_examples == 0
 
         run(main())
 

@@ -62,7 +62,8 @@ def test_the_larger_number_of_colluders_counts() -> None:
 
 @pytest.mark.parametrize("settings", [{"minimum": 4}, {"colluders": 2}])
 def test_a_cell_that_is_too_small_for_this_site_is_refused(settings: dict[str, int]) -> None:
-    (reason,) = refused(site("b", "c", **settings), cells=THREE)
+    alike = {"examples": {"least": 200, "most": 200}}
+    (reason,) = refused(site("b", "c", **settings), cells=THREE, section=alike)
 
     assert reason.startswith("cell all has 3 members; this site takes part in cells of 4 or more")
 

@@ -48,8 +48,12 @@ def test_fewer_checked_peers_are_refused_and_own_name_and_strangers_do_not_count
     assert "have to check the signing keys of 2 other members of cell all first" in reason
 
 
-def test_the_reason_does_not_say_which_peers_are_checked_since_it_leaves_the_site() -> None:
-    assert refused(site("b")) == refused(site("c")) == refused(site())
+def test_the_reason_does_not_say_which_peers_are_checked_since_it_leaves_the_site_and_the_log_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert refused(site("c")) == refused(site()) == refused(site("b"))
+
+    assert caplog.messages[-1].startswith("cell all: checked b; not checked c and d. Check peers by")
 
 
 def test_the_larger_number_of_colluders_counts() -> None:

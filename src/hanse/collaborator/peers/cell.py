@@ -6,6 +6,7 @@ pose as a peer would learn which of them to pose as.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from hanse.core.values.sums.ready import MOST_MEMBERS
 from hanse.core.values.wording import counted, named
 from hanse.errors import PlanError, PolicyError
 from hanse.privacy.secagg.roster import check_peers, checked_peers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ def cell_refusals(settings: SiteSettings, plan: Plan) -> Iterator[str]:
     try:
         check_peers(settings.name, cell.members, cell.colluders, pins_of(here))
     except PolicyError:
+        logger.warning(
+            "cell %s: checked %s; not checked %s. Check peers by `hanse collaborator trust NAME`, then "
+            "restart the agent",
+            *(cell.name, named(cell.checked, MOST_MEMBERS) or "none", named(cell.unchecked, MOST_MEMBERS)),
+        )
         yield (
             f"people of this site have to check the signing keys of {cell.colluders + 1} other members of "
             f"cell {cell.name} first, and have checked fewer"

@@ -48,8 +48,12 @@ def test_fewer_checked_peers_are_refused_and_own_name_and_strangers_do_not_count
     assert "have to check the signing keys of 2 other members of cell all first" in reason
 
 
-def test_the_reason_does_not_say_which_peers_are_checked_since_it_leaves_the_site() -> None:
-    assert refused(site("b")) == refused(site("c")) == refused(site())
+def test_the_reason_does_not_say_which_peers_are_checked_since_it_leaves_the_site_and_the_log_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert refused(site("c")) == refused(site()) == refused(site("b"))
+
+    assert caplog.messages[-1].startswith("cell all: checked b; not checked c and d. Check peers by")
 
 
 def test_the_larger_number_of_colluders_counts() -> None:
@@ -62,7 +66,8 @@ def test_the_larger_number_of_colluders_counts() -> None:
 
 @pytest.mark.parametrize("settings", [{"minimum": 4}, {"colluders": 2}])
 def test_a_cell_that_is_too_small_for_this_site_is_refused(settings: dict[str, int]) -> None:
-    (reason,) = refused(site("b", "c", **settings), cells=THREE)
+    alike = {"examples": {"least": 200, "most": 200}}
+    (reason,) = refused(site("b", "c", **settings), cells=THREE, section=alike)
 
     assert reason.startswith("cell all has 3 members; this site takes part in cells of 4 or more")
 

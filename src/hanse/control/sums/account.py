@@ -9,7 +9,7 @@ from hanse.control.report import (
     InSum,
     ReportedSum,
 )
-from hanse.control.sums.checks import SumChecks, SumEvent
+from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import CellEvidence, MaskedExchange
 from hanse.control.sums.files import SumFiles
 from hanse.core.run.events import Event
@@ -34,7 +34,7 @@ class SumReport:
         self._checks = checks
         self._files = files
 
-    def examine(self, event: Event | SumEvent, run: Run | None, where: str, time_ms: int) -> None:
+    def examine(self, event: Event, run: Run | None, where: str, time_ms: int) -> None:
         """Take in an event.
 
         Args:

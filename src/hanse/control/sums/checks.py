@@ -112,7 +112,7 @@ class SumChecks:
         )
 
     def _resumed(self) -> None:
-        """Have the cells that were left out back in the exchanges that go on."""
+        """Have the cells that were left out back in the exchanges that continue."""
         for exchange in self.exchanges.values():
             for cell in () if exchange.closed else exchange.cells.values():
                 cell.left_out = ""
@@ -260,7 +260,9 @@ class SumChecks:
         sites = tuple(sorted(site for cell in opened for site in cell.members))
         if not opened:
             yield f"exchange {event.exchange} is summed, and no cell of it has a sum"
-        examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
+        examples = len(sites)
+        if weighs(exchange.plan, exchange.opened.task):
+            examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
         if (event.sites, event.num_examples) != (sites, examples):
             yield (
                 f"exchange {event.exchange} is said to sum {named(event.sites)} with "

@@ -49,7 +49,7 @@ def test_a_sum_at_the_second_attempt_passes(run: MaskedRun) -> None:
 
 def test_a_cell_that_is_left_out_by_the_plan_passes() -> None:
     cells = {"north": ("a", "b", "c"), "south": ("d", "e", "f")}
-    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 250, "most": 300}}, cells=cells)
+    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells)
     run = MaskedRun(plan, {"north": ("a", "b", "c"), "south": ("d", "e", "f")})
     ready = [run.ready(site) for site in "abc"]
     answers = [run.answer(site) for site in "abc"]
@@ -76,7 +76,7 @@ def test_a_cell_that_was_left_out_comes_back_where_its_run_is_resumed() -> None:
 
 def test_a_cell_that_is_not_asked_again_is_not_missed() -> None:
     cells = {"north": ("a", "b", "c"), "south": ("d", "e", "f")}
-    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 250, "most": 300}}, cells=cells)
+    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells)
     run = MaskedRun(plan, cells)
     again = run.opened(members={"north": ("a", "b", "c")})
     north = [*(run.ready(site) for site in "abc"), *(run.answer(site) for site in "abc")]

@@ -92,15 +92,25 @@ class Author:
 
     Attributes:
         of_before: Whether sites sign with the keys of their certificates, as before 0.2.
+        manifest: The plan.
     """
 
-    def __init__(self, world: World, *, of_before: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        of_before: bool = False,
+        manifest: Manifest | None = None,
+        sites: tuple[str, ...] | None = None,
+    ) -> None:
         self.of_before = of_before
-        self.sites = {name: world.party(name) for name in SITES}
+        self.manifest = manifest or MANIFEST
+        sites = sites or SITES
+        self.sites = {name: world.party(name) for name in sites}
         self.aggregator = world.party("hub", Role.AGGREGATOR)
         self.journal = MemoryJournal()
         self.journaled_run = JournaledRun(self.journal, RUN)
-        self.do(Submit(RUN, MANIFEST, MANIFEST.digest, "operator", SITES))
+        self.do(Submit(RUN, self.manifest, self.manifest.digest, "operator", sites))
 
     def do(self, command: Command) -> None:
         self.journaled_run.execute(command, NOW_MS)
@@ -109,7 +119,7 @@ class Author:
         body = PlanAnswer(
             federation="north",
             site=site,
-            plan_digest=MANIFEST.digest,
+            plan_digest=self.manifest.digest,
             accepted=accepted,
             reasons=("by rule",),
             decided_ms=NOW_MS,
@@ -136,7 +146,7 @@ class Author:
             "federation": "north",
             "site": site,
             "run_id": RUN,
-            "plan_digest": MANIFEST.digest,
+            "plan_digest": self.manifest.digest,
             "exchange": exchange.number,
             "round_number": exchange.round_number,
             "task": exchange.task,
@@ -157,7 +167,15 @@ class Author:
             return
         update = None if outcome.update is None else outcome.update.digest
         self.do(
-            AcceptResult(outcome.exchange, site, outcome.num_examples, outcome.metrics, update, statement)
+            AcceptResult(
+                outcome.exchange,
+                site,
+                outcome.num_examples,
+                outcome.metrics,
+                update,
+                statement,
+                outcome.secure_sum,
+            )
         )
 
     def whole_run(self) -> None:

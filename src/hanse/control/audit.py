@@ -129,9 +129,9 @@ class _Examination:
         self._last = (0, GENESIS)
         self._time_ms = 0
         self._exchanges: dict[int, ExchangeOpened] = {}
-        self._recount = Recount()
         self._masked = SumChecks(RunName(report.federation, report.run_id), files.digest_of_layout)
         self._sums = SumReport(report, self._masked, files)
+        self._recount = Recount(self._sums.metrics_of)
         self._run: Run | None = None
         self._recounted: ExchangeClosed | None = None
         self._closed: dict[int, dict[str, Any]] = {}

@@ -7,7 +7,7 @@ says, from the accepted results alone, so that an aggregator cannot write it as 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from hanse.aggregation.fold import weighted_metrics
 from hanse.core.plan.asked_inputs import problem_of_ask, within_cells
@@ -49,6 +49,9 @@ _CLOSE = 1e-9
 _RECOUNTED = ("fedavg", "evaluate")
 """Built-in workflows whose commits are compared with the accepted results."""
 
+MetricsOf = Callable[[int], Mapping[str, float] | None]
+"""See `Recount`."""
+
 Problems = Iterator[tuple[str, str]]
 """Names of checks, see `hanse.control.report.CLAIMS`, with what speaks against them."""
 
@@ -58,9 +61,14 @@ class Recount:
 
     Agents and aggregators of 0.1 knew no limit on exchanges, and took answers without examples for parts of
     a sum. What a site signed with 0.1 is not held against the journal, but noted.
+
+    Args:
+        metrics_of: Gives the metrics of a masked exchange by its number; None where its vectors are not at
+            hand.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics_of: MetricsOf = lambda _: None) -> None:
+        self._metrics_of = metrics_of
         self._answered: defaultdict[tuple[str, str, int | None], set[int]] = defaultdict(set)
         self._earlier: defaultdict[int, set[str]] = defaultdict(set)
         """Sites that signed their answer with 0.1, by exchange."""
@@ -197,22 +205,30 @@ class Recount:
                 yield "results", f"{place}: {exchange.task!r} was asked with another model than is committed"
         if plan.workflow == "evaluate" and event.model != run.model:
             yield "results", f"{place}: another model is committed, and evaluation changes none"
-        metrics: dict[str, float] = {}
-        summed = frozenset[str]()
-        for exchange in asked:
-            if masks(plan, exchange.task):  # in no signed result, but in the sum alone
-                summed |= {*disclosure_of(plan, exchange.task).metrics}
-                metrics = {name: value for name, value in metrics.items() if name not in summed}
-                continue
-            means = _means(exchange)
-            metrics |= means
-            summed -= means.keys()
+        metrics, summed = self._metrics(plan, asked)
         pooled = tuple(f"{name}." for name, spec in plan.group_specs.items() if spec.pooled)
         # Those of binned scores follow from sums, which are not signed results.
         known = {name: value for name, value in event.metrics.items() if name not in summed}
         stated = {name: value for name, value in known.items() if not name.startswith(pooled)}
-        for text in _differences(stated, metrics, _largest(asked)):
+        largest = _largest(asked)
+        for name, value in metrics.items():
+            largest.setdefault(name, abs(value))
+        for text in _differences(stated, metrics, largest):
             yield "results", f"{place}: {text}"
+
+    def _metrics(self, plan: Plan, asked: Iterable[Exchange]) -> tuple[dict[str, float], frozenset[str]]:
+        """Metrics of a round by its answers, and names of those that are in sums that are not at hand."""
+        metrics, unknown = dict[str, float](), frozenset[str]()
+        for exchange in asked:
+            masked = masks(plan, exchange.task)  # then in no signed result, but in the sum alone
+            means = self._metrics_of(exchange.number) if masked else _means(exchange)
+            if means is None:
+                unknown |= {*disclosure_of(plan, exchange.task).metrics}
+                metrics = {name: value for name, value in metrics.items() if name not in unknown}
+            else:
+                metrics |= means
+                unknown -= means.keys()
+        return metrics, unknown
 
 
 def _line(minimum: int) -> str:

@@ -137,6 +137,7 @@ class ReportedSum(InSum):
 
     Attributes:
         reasons: Why each attempt before did not end.
+        masked: Digest of the vector of each member.
         sum: Digest of the file of the sum.
         num_examples: Sum of the numbers of examples; None where it was not summed.
         error: Largest standard error of a number, relative to its bound; None where there is none.
@@ -144,6 +145,7 @@ class ReportedSum(InSum):
     """
 
     reasons: tuple[str, ...]
+    masked: dict[str, str]
     sum: str
     num_examples: int | None
     error: float | None

@@ -47,7 +47,7 @@ class KeyChecks:
         self._unlisted: set[str] = set()
         self._unconfirmed: list[str] = []
 
-    def examine(self, event: Event | SiteReady, run: Run | None, where: str) -> None:
+    def examine(self, event: Event, run: Run | None, where: str) -> None:
         """Hold an event against the keys that are known.
 
         Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -13,6 +13,7 @@ from hanse.control.report import AuditReport
 from hanse.control.sums.files import SumFiles
 from hanse.demo.seen import BINS, Seen, histogram
 from hanse.privacy.secagg.grid import Words
+from hanse.updates.secure_sums.opened import fold_masked
 from hanse.updates.secure_sums.vector_file import MASKED
 from hanse.wire.tensors import open_file
 
@@ -30,16 +31,19 @@ def seen_of(report: AuditReport, site: str, task: str, blobs: Path) -> Seen | No
         blobs: Folder with the aggregator's blobs.
 
     Returns:
-        None where no vector of the site, or no sum, was kept.
+        None where the vectors of no sum were all kept.
     """
-    sums = [found for found in report.sums if found.task == task and site in found.members]
-    sent = [each.update for each in report.sites[site].disclosed if each.masked and each.task == task]
-    files = SumFiles(blobs)
-    uploads = histogram(_vectors(files, (digest for digest in sent if digest is not None)))
-    added = histogram(_vectors(files, (found.sum for found in sums)))
-    if not sum(uploads) or not sum(added):
+    files, uploads, sums = SumFiles(blobs), list[Words](), list[Words]()
+    in_sums = [found for found in report.sums if found.task == task and site in found.members]
+    for found in in_sums:
+        vectors = [_vector(files, digest) for digest in found.masked.values()]
+        kept = [vector for vector in vectors if vector is not None]
+        if len(kept) == len(vectors):
+            sums.append(np.asarray(fold_masked(kept)))
+            uploads += [each for each in (_vector(files, found.masked[site]),) if each is not None]
+    if not sums:
         return None
-    return Seen(site, max(len(found.members) for found in sums), uploads, added)
+    return Seen(site, max(len(found.members) for found in in_sums), histogram(uploads), histogram(sums))
 
 
 def render(seen: Seen) -> Table:
@@ -75,11 +79,9 @@ def show(seen: Seen) -> None:
     console.print(f"\n{sentence(seen)}\n")
 
 
-def _vectors(files: SumFiles, digests: Iterable[str]) -> Iterator[Words]:
-    for digest in digests:
-        path = files.find(digest)
-        if path is not None:
-            yield open_file(path)[MASKED]
+def _vector(files: SumFiles, digest: str) -> Words | None:
+    path = files.find(digest)
+    return None if path is None else open_file(path)[MASKED]
 
 
 def _bar(count: int, most: int) -> str:

@@ -9,13 +9,16 @@ from hanse.control.report import (
     InSum,
     ReportedSum,
 )
-from hanse.control.sums.checks import SumChecks, SumEvent
+from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import CellEvidence, MaskedExchange
 from hanse.control.sums.files import SumFiles
 from hanse.core.run.events import Event
+from hanse.core.run.round_events import UpdatesAggregated
 from hanse.core.run.run import Run
 from hanse.core.run.sums.events import SiteReady, SumOpened
+from hanse.core.values.update import Metrics
 from hanse.core.values.wording import counted, named
+from hanse.errors import HanseError
 
 _MOST_NAMED = 20
 
@@ -33,8 +36,9 @@ class SumReport:
         self._report = report
         self._checks = checks
         self._files = files
+        self._metrics: dict[int, Metrics] = {}
 
-    def examine(self, event: Event | SumEvent, run: Run | None, where: str, time_ms: int) -> None:
+    def examine(self, event: Event, run: Run | None, where: str, time_ms: int) -> None:
         """Take in an event.
 
         Args:
@@ -47,8 +51,14 @@ class SumReport:
             self._check.fail(f"{where}: {problem}")
         if isinstance(event, SumOpened):
             self._sum(event, where, time_ms)
+        elif isinstance(event, UpdatesAggregated):
+            self._aggregated(event, where)
         elif isinstance(event, SiteReady) and event.site in self._report.sites:
             self._report.sites[event.site].attempts += 1
+
+    def metrics_of(self, exchange: int) -> Metrics | None:
+        """Mean of each metric of a masked exchange; None where its vectors are not at hand."""
+        return self._metrics.get(exchange)
 
     def conclude(self) -> None:
         """Say what the sums do not prove; nothing where there were none."""
@@ -91,13 +101,30 @@ class SumReport:
             self._check.fail(f"{where}: the sum of cell {event.cell} in exchange {event.exchange}: {problem}")
         self._tell(event, exchange, cell, time_ms, added.added)
 
+    def _aggregated(self, event: UpdatesAggregated, where: str) -> None:
+        exchange = self._checks.exchanges.get(event.exchange)
+        if exchange is None:
+            return
+        what = f"{where}: the sum of all cells in exchange {event.exchange}"
+        try:
+            found = self._files.aggregate(exchange)
+        except HanseError as error:
+            self._check.fail(f"{what}: {error.message}")
+            return
+        if found is None:
+            return
+        self._metrics[event.exchange] = found.metrics
+        if found.aggregate != event.aggregate:
+            stated = f"{found.aggregate or 'none'}"[:12], f"{event.aggregate or 'none'}"[:12]
+            self._check.fail(f"{what} is {stated[0]} by the vectors, and not {stated[1]}")
+
     def _tell(
         self, event: SumOpened, exchange: MaskedExchange, cell: CellEvidence, time_ms: int, added: bool
     ) -> None:
         opened = exchange.opened
         place = (opened.round_number, event.exchange, opened.task, time_ms)
         of_sum = (event.cell, cell.members, event.attempt, event.rho)
-        stated = (event.sum, event.num_examples, event.error)
+        stated = (event.masked, event.sum, event.num_examples, event.error)
         self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added))
         for site in cell.members:
             account = self._report.sites.get(site)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from hanse.control.sums.context import context_of, problems_of_contexts
-from hanse.control.sums.evidence import CellEvidence, MaskedExchange, RunName
+from hanse.control.sums.evidence import Attempt, CellEvidence, MaskedExchange, RunName
 from hanse.control.sums.ready import problems_of_ready, signed_body
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.cells import masks, members_of, weighs
@@ -14,12 +14,13 @@ from hanse.core.run.events import Event
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
-    RoundCommitted,
     UpdateAccepted,
     UpdatesAggregated,
 )
 from hanse.core.run.run import Run
+from hanse.core.run.run_events import RunResumed, RunStarted
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
+from hanse.core.values.roster import Roster
 from hanse.core.values.sums.place import SumPlace
 from hanse.core.values.wording import counted, named
 from hanse.errors import HanseError, PlanError, TrustError
@@ -50,7 +51,7 @@ class SumChecks:
         self.without_layout: list[int] = []
         """Exchanges with an opened sum whose contexts could not be computed."""
 
-    def examine(self, event: Event | SumEvent, run: Run | None) -> Iterator[str]:
+    def examine(self, event: Event, run: Run | None) -> Iterator[str]:
         """Hold an event against those before it.
 
         Args:
@@ -63,6 +64,8 @@ class SumChecks:
         match event:
             case ExchangeOpened():
                 yield from self._opened(event, run)
+            case RunStarted() | RunResumed():
+                self._resumed()
             case SiteReady():
                 yield from self._ready(event)
             case SumAttempted():
@@ -78,8 +81,6 @@ class SumChecks:
                 yield from self._sum(event)
             case UpdatesAggregated():
                 yield from self._aggregated(event)
-            case RoundCommitted():
-                pass
             case _:
                 pass
 
@@ -96,12 +97,25 @@ class SumChecks:
             return
         yield from _problems_of_cells(event, run.plan)
         cells = {cell: CellEvidence(cell, _members(run.plan, cell)) for cell in event.members}
-        asked_now = MaskedExchange(event, run.plan, run.plan_digest, run.submitted_ms, run.roster, cells)
         before = self.exchanges.get(event.exchange)
-        if before is not None:  # a run that was resumed asks those that are missing; what stands is kept
-            asked_now.cells |= before.cells
-            asked_now.closed, asked_now.aggregated = before.closed, before.aggregated
-        self.exchanges[event.exchange] = asked_now
+        if before is not None:
+            cells |= _standing(before, cells, run.roster)
+        self.exchanges[event.exchange] = MaskedExchange(
+            opened=event,
+            plan=run.plan,
+            plan_digest=run.plan_digest,
+            submitted_ms=run.submitted_ms,
+            keys=run.roster,
+            cells=cells,
+            closed=before is not None and before.closed,
+            aggregated=before is not None and before.aggregated,
+        )
+
+    def _resumed(self) -> None:
+        """Have the cells that were left out back in the exchanges that continue."""
+        for exchange in self.exchanges.values():
+            for cell in () if exchange.closed else exchange.cells.values():
+                cell.left_out = ""
 
     def _cell(self, event: SumEvent) -> tuple[MaskedExchange, CellEvidence] | str:
         exchange = self.exchanges.get(event.exchange)
@@ -246,13 +260,35 @@ class SumChecks:
         sites = tuple(sorted(site for cell in opened for site in cell.members))
         if not opened:
             yield f"exchange {event.exchange} is summed, and no cell of it has a sum"
-        examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
+        examples = len(sites)
+        if weighs(exchange.plan, exchange.opened.task):
+            examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
         if (event.sites, event.num_examples) != (sites, examples):
             yield (
                 f"exchange {event.exchange} is said to sum {named(event.sites)} with "
                 f"{counted(event.num_examples, 'example')}; by its sums these are {named(sites) or 'none'} "
                 f"with {examples}"
             )
+
+
+def _standing(
+    before: MaskedExchange, asked: Mapping[str, CellEvidence], keys: Roster
+) -> dict[str, CellEvidence]:
+    """The cells whose statements stand where a run that was resumed asks an exchange again.
+
+    These are the complete ones, and those that are asked now. READYs stand as long as each was signed with
+    the key that its site has now.
+    """
+    found = {}
+    for name, cell in before.cells.items():
+        present = cell.of(cell.attempt)
+        if name not in asked and set(present.masked) != set(cell.members):
+            continue
+        cell.left_out = ""
+        if name in asked and any(keys.get(site) != body.signer for site, body in present.ready.items()):
+            cell.attempts[cell.attempt] = Attempt()
+        found[name] = cell
+    return found
 
 
 def _problems_of_cells(event: ExchangeOpened, plan: Plan) -> Iterator[str]:
@@ -266,7 +302,7 @@ def _problems_of_cells(event: ExchangeOpened, plan: Plan) -> Iterator[str]:
     if not event.members:
         yield f"{what} asks for {event.task!r} without cells, and the plan has it masked"
     asked, summed = event.inputs.cells, sorted(event.members)
-    if asked is not None and summed != sorted(asked):
+    if asked is not None and not {*summed} <= {*asked}:
         yield f"{what} is asked of cells {named(asked)}, and sums {named(summed)}"
 
 

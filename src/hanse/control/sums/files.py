@@ -15,15 +15,19 @@ from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
 from hanse.core.run.sums.events import SumOpened
 from hanse.core.values.digests import algorithm_of
-from hanse.core.values.lazy import FlatReader, LazyTensor, flat_reader
+from hanse.core.values.lazy import FlatReader, flat_reader
 from hanse.core.values.parameters import TensorSpec
+from hanse.core.values.update import Metrics
 from hanse.errors import HanseError, UpdateError
 from hanse.files.copying import is_whole
 from hanse.files.errors import file_errors
-from hanse.privacy.secagg.grid import Words, words_dtype
+from hanse.privacy.secagg.grid import Words
 from hanse.privacy.secagg.layout import Layout
 from hanse.privacy.secagg.vector import NUMBERS_AT_ONCE, OpenedSum, open_sum
+from hanse.updates.aggregate_file import aggregate_file, has_arrays
+from hanse.updates.incoming import fold_cells
 from hanse.updates.secure_sums.layout import sum_layout
+from hanse.updates.secure_sums.opened import CellWords, fold_masked
 from hanse.updates.secure_sums.vector_file import MASKED, open_vector
 from hanse.wire.tensors import digest_of, read_specs
 
@@ -31,19 +35,32 @@ _CLOSE = 1e-9
 """Part of a number by which two computations of it may differ."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class AddedSum:
-    """Findings of the files of a sum.
+    """Findings of the vectors of a sum.
 
     Attributes:
+        added: Whether all vectors were at hand, and were added.
         problems: What speaks against the sum, in words.
-        added: Whether the vectors were at hand and were added.
-        opened: What the sum states; None where neither the vectors nor the sum are at hand.
     """
 
-    problems: list[str]
-    added: bool = False
-    opened: OpenedSum | None = None
+    added: bool
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddedCells:
+    """Aggregate of an exchange, made again from the vectors of its cells.
+
+    Attributes:
+        num_examples: Of all cells together; of sites where examples are not summed.
+        metrics: Mean of each metric over all cells.
+        aggregate: Digest of the file of the aggregate; None where it has no arrays.
+    """
+
+    num_examples: int
+    metrics: Metrics
+    aggregate: str | None
 
 
 class SumFiles:
@@ -91,46 +108,78 @@ class SumFiles:
             exchange: The exchange.
             event: The sum.
         """
-        found, layout = AddedSum([]), self.layout_of(exchange)
-        if layout is None:
-            return found
-        places = {site: self.find(digest) for site, digest in sorted(event.masked.items())}
-        vectors = [path for path in places.values() if path is not None]
+        layout, problems = self.layout_of(exchange), list[str]()
         try:
-            if len(vectors) == len(places) > 0:
-                words = _added([open_vector(path, layout) for path in vectors], layout)
-                found.added = True
-                digest = digest_of({MASKED: words.as_array}, algorithm_of(event.sum))
-                if digest != event.sum:
-                    found.problems.append(f"the vectors add up to {digest[:12]}, and not {event.sum[:12]}")
-            elif (path := self.find(event.sum)) is not None:
-                read, _ = flat_reader(open_vector(path, layout))
-                words = LazyTensor((layout.words,), words_dtype(layout.ring), read)
-            else:
-                return found
-            found.opened = _opened(layout, len(places), words.flat_range)
+            words = self.words_of(exchange, event)
+            if layout is None or words is None:
+                return AddedSum(added=False)
+            digest = digest_of({MASKED: words}, algorithm_of(event.sum))
+            if digest != event.sum:
+                problems.append(f"the vectors add up to {digest[:12]}, and not {event.sum[:12]}")
+            opened = _opened(layout, len(event.masked), flat_reader(words)[0])
+            problems += _differences(event, opened)
         except UpdateError as error:
-            found.problems.append(error.message)
-            return found
-        found.problems += _differences(event, found.opened)
-        return found
+            problems.append(error.message)
+        return AddedSum(added=True, problems=tuple(problems))
+
+    def words_of(self, exchange: MaskedExchange, event: SumOpened) -> Words | None:
+        """The sum of the vectors, added where it is read; None where one of them is not at hand.
+
+        Raises:
+            UpdateError: A file is not a vector of the exchange.
+        """
+        layout = self.layout_of(exchange)
+        paths = [self.find(digest) for _, digest in sorted(event.masked.items())]
+        found = [path for path in paths if path is not None]
+        if layout is None or not found or len(found) < len(paths):
+            return None
+        return fold_masked([open_vector(path, layout) for path in found])
+
+    def aggregate(self, exchange: MaskedExchange) -> AddedCells | None:
+        """Put the sums of all cells together, as the plan says; None where one of them is not at hand.
+
+        Raises:
+            UpdateError: A sum cannot be decoded.
+            QuorumError: There are fewer cells than a robust rule needs.
+        """
+        cells = []
+        for cell in exchange.cells.values():
+            if cell.opened is None:
+                continue
+            words, ready = self.words_of(exchange, cell.opened), cell.of(cell.opened.attempt).ready
+            if words is None or not ready:
+                return None
+            context = ready[min(ready)].context
+            cells.append(CellWords(cell.cell, cell.members, context, words))
+        received = self._received(exchange)
+        if received is None or not cells:
+            return None
+        plan, task = exchange.plan, exchange.opened.task
+        found = fold_cells(plan, task, received, cells).aggregate
+        digest = digest_of(aggregate_file(found), plan.digests) if has_arrays(found) else None
+        return AddedCells(found.num_examples, found.metrics, digest)
 
     def _laid_out(self, exchange: MaskedExchange) -> Layout | None:
-        opened, plan, model, groups = exchange.opened, exchange.plan, None, dict[str, TensorSpec]()
         try:
-            if opened.model is not None and _depends_on_model(plan, opened.task):
-                path = self.find(opened.model.digest)
-                if path is None:
-                    return None
-                model = read_specs(path)
-            for digest in opened.groups.values():
-                path = self.find(digest)
-                if path is None:
-                    return None
-                groups |= read_specs(path)
-            return sum_layout(plan, opened.task, Received(model, groups))
+            received = self._received(exchange)
+            return None if received is None else sum_layout(exchange.plan, exchange.opened.task, received)
         except HanseError:  # what was sent is not what the plan declares, or the plan has no layout for it
             return None
+
+    def _received(self, exchange: MaskedExchange) -> Received | None:
+        """The headers of what the sites received; None where a file is missing of which they matter."""
+        opened, model, groups = exchange.opened, None, dict[str, TensorSpec]()
+        if opened.model is not None and _depends_on_model(exchange.plan, opened.task):
+            path = self.find(opened.model.digest)
+            if path is None:
+                return None
+            model = read_specs(path)
+        for digest in opened.groups.values():
+            path = self.find(digest)
+            if path is None:
+                return None
+            groups |= read_specs(path)
+        return Received(model, groups)
 
     def _candidates(self, folder: Path, digest: str) -> Iterator[Path]:
         yield folder / "blobs" / digest[:2] / digest
@@ -147,19 +196,6 @@ def _depends_on_model(plan: Plan, task: str) -> bool:
     disclosure = disclosure_of(plan, task)
     groups = {*disclosure.groups, *(g for g in plan.tasks[task].receives if g in plan.group_specs)}
     return disclosure.update != "none" or any(plan.group_specs[group].like for group in groups)
-
-
-def _added(vectors: list[Words], layout: Layout) -> LazyTensor:
-    """The sum of vectors in their ring, computed where it is read."""
-    dtype = words_dtype(layout.ring)
-
-    def read(begin: int, end: int) -> Words:
-        total = np.zeros(end - begin, dtype)
-        for vector in vectors:
-            total += vector[begin:end]  # wraps around, as the ring does
-        return total
-
-    return LazyTensor((layout.words,), dtype, read)
 
 
 def _opened(layout: Layout, sites: int, read: FlatReader) -> OpenedSum:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hanse.cli.demo.seen import render, seen_of, sentence, show
-from hanse.control.report import Account, AuditReport, Disclosed, ReportedSum
+from hanse.control.report import AuditReport, ReportedSum
 from hanse.demo.seen import BINS, Seen
 from hanse.privacy.secagg.grid import Words
 from hanse.wire.tensors import write_hashed
@@ -23,36 +23,35 @@ def kept(folder: Path, words: Words) -> str:
     return digest
 
 
-def report_of(update: str, total: str, *, masked: bool = True) -> AuditReport:
-    """An auditor's report of one sum of two sites."""
+def report_of(**masked: str) -> AuditReport:
+    """An auditor's report of one sum of some sites."""
     report = AuditReport("north", "r1", "0" * 64, authority_given=True)
-    sent = Disclosed(1, 1, "train", 0, 0, (), update, 8, masked)
-    report.sites["a"] = Account(disclosed=[sent])
-    report.sums.append(ReportedSum(1, 1, "train", 0, "all", ("a", "b"), 1, "0" * 64, (), total, None, None))
+    place = (1, 1, "train", 0, "all", tuple(masked), 1, "0" * 64)
+    report.sums.append(ReportedSum(*place, (), masked, "0" * 64, None, None))
     return report
 
 
 def test_uploads_of_the_site_and_sums_are_counted_apart(tmp_path: Path) -> None:
-    update = kept(tmp_path, np.array([2**31, 2**31 + 1], np.uint32))
-    total = kept(tmp_path, np.zeros(3, np.uint32))
+    one = kept(tmp_path, np.array([2**31, 2**31 + 1, 5], np.uint32))
+    other = kept(tmp_path, np.array([2**31, 2**31, 5], np.uint32))
 
-    seen = seen_of(report_of(update, total), "a", "train", tmp_path)
+    seen = seen_of(report_of(a=one, b=other), "a", "train", tmp_path)
 
     assert seen is not None
-    assert (seen.site, seen.members, seen.numbers) == ("a", 2, 2)
+    assert (seen.site, seen.members, seen.numbers) == ("a", 2, 3)
     assert (seen.upload[0], seen.sums[BINS // 2]) == (2, 3)
 
 
-def test_without_a_vector_at_hand_there_is_nothing_to_show(tmp_path: Path) -> None:
-    total = kept(tmp_path, np.zeros(3, np.uint32))
+def test_a_sum_of_which_a_vector_is_missing_is_not_shown(tmp_path: Path) -> None:
+    one = kept(tmp_path, np.zeros(3, np.uint32))
 
-    assert seen_of(report_of("b" * 64, total), "a", "train", tmp_path) is None
+    assert seen_of(report_of(a=one, b="b" * 64), "a", "train", tmp_path) is None
 
 
-def test_a_plain_update_is_not_shown(tmp_path: Path) -> None:
-    total = kept(tmp_path, np.zeros(3, np.uint32))
+def test_sums_of_other_sites_are_not_shown(tmp_path: Path) -> None:
+    one = kept(tmp_path, np.zeros(3, np.uint32))
 
-    assert seen_of(report_of(total, total, masked=False), "a", "train", tmp_path) is None
+    assert seen_of(report_of(b=one), "a", "train", tmp_path) is None
 
 
 def test_the_sentence_compares_both_with_chance() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from tests.masked_sums import Member, member
 from tests.unit.core.plan.privacy.secure_plans import secure_plan
 
-from hanse.control.sums.checks import SumChecks, SumEvent
-from hanse.control.sums.evidence import MaskedExchange, RunName
+from hanse.control.sums.checks import SumChecks
+from hanse.control.sums.evidence import RunName
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event
@@ -33,7 +33,7 @@ SUBMITTED_MS = 1_777_888_999_000
 MODEL = ModelRef(sha256(b"the model"))
 EXCHANGE = 4
 
-Events = list[Event | SumEvent]
+Events = list[Event]
 
 
 def run_of(plan: Plan) -> Run:
@@ -183,7 +183,7 @@ def outcome(site: str, place: dict[str, Any] | None) -> SignedStatement:
     return member(site).key.sign(TASK_RESULT, {} if place is None else {"secure_sum": place})
 
 
-def replaced(events: Events, event: Event | SumEvent, number: int = 0) -> Events:
+def replaced(events: Events, event: Event, number: int = 0) -> Events:
     """The events with one in the place of that of the same kind and site."""
     site = getattr(event, "site", None)
     places = [
@@ -192,7 +192,3 @@ def replaced(events: Events, event: Event | SumEvent, number: int = 0) -> Events
         if old.kind == event.kind and getattr(old, "site", None) == site
     ]
     return [*events[: places[number]], event, *events[places[number] + 1 :]]
-
-
-def layout_of_nothing(exchange: MaskedExchange) -> None:
-    """No layout is known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.unit.control.sums.masked_run import (
 from tests.unit.core.plan.privacy.secure_plans import secure_plan
 
 from hanse.control.sums.checks import SumChecks
+from hanse.core.run.run_events import RunResumed
 from hanse.core.run.sums.events import SiteReady
 from hanse.core.values.canonical import sha256
 from hanse.core.values.sums.ready import READY
@@ -47,7 +49,7 @@ def test_a_sum_at_the_second_attempt_passes(run: MaskedRun) -> None:
 
 def test_a_cell_that_is_left_out_by_the_plan_passes() -> None:
     cells = {"north": ("a", "b", "c"), "south": ("d", "e", "f")}
-    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 250, "most": 300, "max_share": 0.6}}, cells=cells)
+    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells)
     run = MaskedRun(plan, {"north": ("a", "b", "c"), "south": ("d", "e", "f")})
     ready = [run.ready(site) for site in "abc"]
     answers = [run.answer(site) for site in "abc"]
@@ -63,6 +65,35 @@ def test_a_sum_of_a_run_that_was_resumed_keeps_what_stood(run: MaskedRun) -> Non
     events = run.whole()
 
     assert run.problems([*events[:7], run.opened(), *events[7:]]) == []
+
+
+def test_a_cell_that_was_left_out_comes_back_where_its_run_is_resumed() -> None:
+    run = MaskedRun(secure_plan(LEAVES_OUT))
+    events = run.whole()
+
+    assert run.problems([*events[:8], run.left_out(), RunResumed(by="operator"), *events[8:]]) == []
+
+
+def test_a_cell_that_is_not_asked_again_is_not_missed() -> None:
+    cells = {"north": ("a", "b", "c"), "south": ("d", "e", "f")}
+    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells)
+    run = MaskedRun(plan, cells)
+    again = run.opened(members={"north": ("a", "b", "c")})
+    north = [*(run.ready(site) for site in "abc"), *(run.answer(site) for site in "abc")]
+    end = [run.closed(), run.sum(cell="north"), run.aggregated(sites=("a", "b", "c"))]
+
+    assert run.problems([run.opened(), again, *north, *end]) == []
+
+
+def test_readys_of_keys_that_were_replaced_do_not_stand_where_a_run_is_resumed() -> None:
+    run = MaskedRun()
+    other = member("d", key="the new one")
+    first = [run.opened(), *(run.ready(site) for site in SITES)]
+    run.run = replace(run.run, roster=run.run.roster.including("d", other.fingerprint))
+
+    problems = run.problems([*first, run.opened(), run.ready("d", by=other, signer=other.fingerprint)])
+
+    assert not any("second of attempt" in text for text in problems)
 
 
 # ------------------------------------------------- cells

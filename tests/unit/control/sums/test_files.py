@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.masked_sums import masked_all, random_bytes
-from tests.unit.control.sums.masked_run import MODEL, SITES, MaskedRun
+from tests.unit.control.sums.masked_run import MODEL, SITES, Events, MaskedRun
+from tests.unit.control.sums.test_account import report_of
 
+from hanse.control.report import SUMS
 from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import MaskedExchange, RunName
-from hanse.control.sums.files import SumFiles
+from hanse.control.sums.files import AddedSum, SumFiles
 from hanse.core.plan.group_tensors import Received
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import specs
@@ -37,6 +39,13 @@ class Sum:
 
     def files(self) -> SumFiles:
         return SumFiles(self.folder)
+
+    def events(self, **changes: Any) -> Events:
+        """The events of the sum."""
+        ready = [self.run.ready(site) for site in SITES]
+        answers = [self.run.answer(site, update=self.event.masked[site]) for site in SITES]
+        end = [self.run.closed(), self.event, self.run.aggregated(**changes)]
+        return [self.exchange.opened, *ready, *answers, *end]
 
     def blob(self, digest: str) -> Path:
         return self.folder / "blobs" / digest[:2] / digest
@@ -66,7 +75,11 @@ def masked(tmp_path: Path) -> Sum:
     digests = {site: vector(words) for site, words in y.items()}
     error = 2.0**-layout.bits * 2 / (2 * 800 / 200)
     event = run.sum(masked=digests, sum=vector(total), error=error)
-    return Sum(run, tmp_path, event, checks.exchanges[4])
+    exchange = checks.exchanges[4]
+    for ready in (run.ready(site) for site in SITES):
+        list(checks.examine(ready, run.run))
+    exchange.cells["all"].opened = event
+    return Sum(run, tmp_path, event, exchange)
 
 
 def _stored(folder: Path, write: Any) -> str:
@@ -78,12 +91,7 @@ def _stored(folder: Path, write: Any) -> str:
 
 
 def test_vectors_that_are_at_hand_are_added(masked: Sum) -> None:
-    found = masked.files().add_up(masked.exchange, masked.event)
-
-    assert (found.problems, found.added) == ([], True)
-    assert found.opened is not None
-    assert found.opened.metrics["loss"] == pytest.approx(0.5)
-    assert np.asarray(found.opened.tensors["w"]) == pytest.approx(0.25)
+    assert masked.files().add_up(masked.exchange, masked.event) == AddedSum(added=True)
 
 
 def test_another_sum_than_that_of_the_vectors_is_found(masked: Sum) -> None:
@@ -126,17 +134,6 @@ def test_a_vector_that_was_altered_is_not_at_hand(masked: Sum) -> None:
     assert not masked.files().add_up(masked.exchange, masked.event).added
 
 
-def test_a_sum_alone_is_opened_and_not_added(masked: Sum) -> None:
-    for digest in masked.event.masked.values():
-        masked.blob(digest).unlink()
-
-    found = masked.files().add_up(masked.exchange, masked.event)
-
-    assert not found.added
-    assert found.opened is not None
-    assert found.opened.examples == 800
-
-
 def test_a_copy_of_the_files_without_folders_is_enough(masked: Sum, tmp_path: Path) -> None:
     flat = tmp_path / "copy"
     flat.mkdir()
@@ -168,3 +165,34 @@ def test_without_a_folder_nothing_is_at_hand(masked: Sum) -> None:
 
     assert files.find(masked.event.sum) is None
     assert files.layout_of(masked.exchange) is None
+
+
+def test_the_aggregate_is_made_again_from_the_vectors(masked: Sum) -> None:
+    found = masked.files().aggregate(masked.exchange)
+
+    assert found is not None
+    assert found.num_examples == 800
+    assert found.metrics == {"loss": pytest.approx(0.5)}
+    assert found.aggregate is not None
+
+
+def test_without_a_vector_there_is_no_aggregate(masked: Sum) -> None:
+    masked.blob(masked.event.masked["b"]).unlink()
+
+    assert masked.files().aggregate(masked.exchange) is None
+
+
+def test_another_aggregate_than_that_of_the_vectors_is_found(masked: Sum) -> None:
+    report = report_of(masked.run, masked.events(aggregate="b" * 64), masked.folder)
+
+    assert "the sum of all cells in exchange 4 is" in report.checks[SUMS].problems[-1]
+
+
+def test_the_aggregate_of_the_vectors_passes(masked: Sum) -> None:
+    found = masked.files().aggregate(masked.exchange)
+    assert found is not None
+
+    report = report_of(masked.run, masked.events(aggregate=found.aggregate), masked.folder)
+
+    assert not any("the sum of all cells" in text for text in report.checks[SUMS].problems)
+    assert [each.added for each in report.sums] == [True]

@@ -91,14 +91,14 @@ async def acknowledge(directory: Path, reason: str) -> str:
         journal = SiteJournal(directory, credentials.party, now)
         upstream = site_upstream(settings, credentials)
         try:
-            by, why = bounded(_user(), MOST_USER_CHARS), bounded(reason, MOST_REASON_CHARS)
+            by, why = bounded(user_name(), MOST_USER_CHARS), bounded(reason, MOST_REASON_CHARS)
             return await Acknowledgement(directory, journal, credentials, upstream, by, why, now()).record()
         finally:
             journal.close()
             await upstream.close()
 
 
-def _user() -> str:
+def user_name() -> str:
     """The user of the operating system, by name where the name is known."""
     try:
         return getpass.getuser()

@@ -161,6 +161,44 @@ def acknowledge(
 
 
 @app.command()
+def questions(directory: SiteDirectory = SITE, json: Json = False) -> None:
+    """List what the agent waits for a person to permit, in masked sums; the agent may run meanwhile."""
+    from hanse.assembly.site_questions import questions
+    from hanse.core.values.wording import format_time, visible
+
+    found = questions(directory)
+    if json:
+        say_json([{"id": each.id, **each.model_dump(mode="json")} for each in found])
+        return
+    for each in found:
+        say(f"{each.id}  run {visible(each.run_id)}, asked on {format_time(each.asked_ms)}")
+        for line in each.text.splitlines():
+            say(f"  {visible(line)}")
+        say(f"  to permit it: hanse collaborator permit {each.id} --reason '...'")
+    if not found:
+        say("no question is open")
+
+
+@app.command()
+def permit(
+    question: Annotated[
+        str, typer.Argument(help="The question, or how it begins; see `hanse collaborator questions`.")
+    ],
+    reason: Annotated[str, required_reason("the site's journal")],
+    directory: SiteDirectory = SITE,
+) -> None:
+    """Permit what the agent asks about a masked sum; it continues at once.
+
+    Where two cells overlap, the reason states how the sites that may be disclosed have agreed. A question
+    that is not permitted stays open, and its exchange waits until it is over.
+    """
+    from hanse.assembly.site_questions import permit
+
+    permitted = permit(directory, question, reason)
+    say(f"{permitted.id} is permitted, and the site's journal has the reason")
+
+
+@app.command()
 def prune(
     directory: SiteDirectory = SITE,
     runs: Annotated[

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 from tests.masked_sums import Member, masked, member, random_bytes, verify
-from tests.unit.collaborator.aggregators import TRAIN, FakeUpstream, Site, manifest_of, tasks_of
+from tests.unit.collaborator.aggregators import (
+    TRAIN,
+    FakeUpstream,
+    Site,
+    joined,
+    manifest_of,
+    tasks_of,
+    until,
+)
 from tests.unit.collaborator.test_tasks import FakeWorkers
 
 from hanse.collaborator.review import Reviewer
@@ -219,7 +227,17 @@ class CellSite:
     def assignment(self, exchange: int = 1, *, asked: SumAsked | None = None, **told: Any) -> Assignment:
         first = SumAsked(cell="all", attempt=1)
         given = {"max_update_bytes": 10_000, "secure_sum": asked or first}
-        return self.site.assignment("train", exchange, **given | told)
+        task = told.pop("task", "train")
+        return self.site.assignment(task, exchange, **given | told)
+
+    def run_in_background(self, agent: Tasks, exchange: int = 1) -> asyncio.Task[None]:
+        """As `see_through`, of an assignment that asks for no sum."""
+        return asyncio.create_task(self.see_through(exchange, agent=agent, secure_sum=None))
+
+    async def until_prepared(self, exchange: int = 1) -> None:
+        """Wait until the vector of an exchange is kept, and a while longer."""
+        await until((self.folder(exchange) / "q.json").exists)
+        await asyncio.sleep(0.1)
 
     async def see_through(
         self, exchange: int = 1, *, workers: Any = None, agent: Tasks | None = None, **told: Any
@@ -268,8 +286,6 @@ class CellSite:
 
 def cell_site(directory: Path, authority: Authority, run: Callable[[Any], Any], **plan: Any) -> CellSite:
     """A site of a cell of four that has accepted the plan of a run."""
-    from tests.unit.collaborator.aggregators import joined
-
     directory.mkdir()
     site = joined(directory, authority)
     upstream = CellUpstream(authority)
@@ -279,7 +295,18 @@ def cell_site(directory: Path, authority: Authority, run: Callable[[Any], Any], 
     return CellSite(site, upstream, work, run)
 
 
-def published(site: Site, run: Callable[[Any], Any], run_id: str = "demo-1", **plan: Any) -> RunWork:
+def privacy(**section: Any) -> dict[str, Any]:
+    """The section `privacy` of a plan, with other bounds."""
+    return {"secure_aggregation": SECURE | section}
+
+
+def published(
+    site: Site,
+    run: Callable[[Any], Any],
+    settings: dict[str, Any] | None = None,
+    run_id: str = "demo-1",
+    **plan: Any,
+) -> RunWork:
     """Another run, whose plan the site accepts."""
     told = {
         "workflow": "federation:workflow",
@@ -290,5 +317,5 @@ def published(site: Site, run: Callable[[Any], Any], run_id: str = "demo-1", **p
     }
     work = site.publish(manifest_of(**told | plan))
     work = work.model_copy(update={"submitted_ms": SUBMITTED_MS, "run_id": run_id})
-    run(Reviewer(site.context(**checked())).review(work))
+    run(Reviewer(site.context(**settings or checked())).review(work))
     return work

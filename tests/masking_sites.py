@@ -25,6 +25,7 @@ from hanse.core.values.statements import SignedStatement
 from hanse.core.values.sums.place import SumPlace
 from hanse.core.values.sums.ready import READY
 from hanse.errors import AttemptError, LateResultError, PolicyError, RunError, StorageError
+from hanse.privacy.secagg.cells import EarlierRoster
 from hanse.privacy.secagg.context import SumContext, commitment
 from hanse.privacy.secagg.grid import Words
 from hanse.privacy.secagg.roster import Pins
@@ -36,6 +37,7 @@ from hanse.privacy.secagg.site_steps import (
     FetchRoster,
     Instruction,
     MaskWritten,
+    RecordRoster,
     RosterCame,
     SendMasked,
     SendReady,
@@ -73,6 +75,11 @@ class Part:
     state: SiteSum
     sent: dict[str, bytes] = field(default_factory=dict)
 
+    def vector(self, rho: str) -> Words:
+        """The masked vector for a roster."""
+        words: Words = tensors.decode(self.sent[rho])[MASKED]
+        return words
+
 
 Perform = Callable[[Assignment], Result]
 """What a task gives."""
@@ -84,6 +91,8 @@ class MaskingSite:
     Attributes:
         result: What its task gives, in every exchange or in the one that is asked.
         forgets: Exchanges in which it loses its private key once, before it masks.
+        rosters: All that it ever accepted, in any run.
+        failed: Failures of its part in a sum.
         changes: Changes of the context, as at a site that was asked something else.
     """
 
@@ -93,6 +102,7 @@ class MaskingSite:
         self.changes: dict[str, Any] = {}
         self.forgets: set[int] = set()
         self.failed: list[Fail] = []
+        self.rosters: list[EarlierRoster] = []
         self._fixture = fixture
         self._parts: dict[tuple[str, int], Part] = {}
         self._random = random_bytes(int(named(name.encode())[:12], 16))
@@ -115,6 +125,10 @@ class MaskingSite:
         if key not in self._parts:
             self._parts[key] = self._prepared(run, asked)
         return self._parts[key]
+
+    async def present(self) -> Part:
+        """The site's part in what it is asked now."""
+        return self.part(await self.work(), await self.asked())
 
     def lose_key(self) -> None:
         """Forget the private keys, as in a restart; vectors and records are kept."""
@@ -142,17 +156,22 @@ class MaskingSite:
         await upstream.sum_ready(SumReadyRequest(run_id=run_id, statement=statement))
 
     async def masked(self) -> TaskOutcome:
-        """Accept the roster, and bring the masked vector; the outcome is not sent."""
+        """Accept the roster, and mask for it; the outcome is not sent."""
         run, asked = await self.work(), await self.asked()
-        assert asked.secure_sum is not None
-        assert asked.secure_sum.rho is not None
-        instructions = self.take(run, asked, Asked(asked.secure_sum.attempt, asked.secure_sum.rho))
-        (fetch,) = (made for made in instructions if isinstance(made, FetchRoster))
-        roster = await self._fixture.upstream(self.name).sum_roster(fetch.rho)
-        (write,) = (
-            made for made in self.take(run, asked, RosterCame(roster.ready)) if isinstance(made, WriteMasked)
-        )
+        made = await self.shown(await self.roster())
+        (write,) = (instruction for instruction in made if isinstance(instruction, WriteMasked))
         return self.outcome(run, asked, self._write(run, asked, write))
+
+    async def roster(self) -> tuple[SignedStatement, ...]:
+        """Fetch the roster of the present attempt."""
+        asked = (await self.asked()).secure_sum
+        assert asked is not None
+        assert asked.rho is not None
+        return (await self._fixture.upstream(self.name).sum_roster(asked.rho)).ready
+
+    async def shown(self, roster: tuple[SignedStatement, ...]) -> tuple[Instruction, ...]:
+        """See a roster, whoever made it."""
+        return self._see(await self.work(), await self.asked(), roster)
 
     async def hand_in(self, outcome: TaskOutcome) -> ResultReply:
         """Bring the vector of an outcome, and send it."""
@@ -232,7 +251,7 @@ class MaskingSite:
                         roster = await self._fixture.upstream(self.name).sum_roster(rho)
                     except RunError:
                         continue  # a further attempt has begun
-                    todo += self.take(run, asked, RosterCame(roster.ready))
+                    todo += self._see(run, asked, roster.ready)
                 case WriteMasked() as write:
                     todo.append(self._write(run, asked, write))
                 case SendMasked() as send:
@@ -241,6 +260,16 @@ class MaskingSite:
                     self.failed.append(fail)
                 case _:
                     pass
+
+    def _see(
+        self, run: RunWork, asked: Assignment, roster: tuple[SignedStatement, ...]
+    ) -> tuple[Instruction, ...]:
+        made = self.take(run, asked, RosterCame(roster, tuple(self.rosters)))
+        for instruction in made:
+            if isinstance(instruction, RecordRoster) and asked.secure_sum is not None:
+                cell = asked.secure_sum.cell
+                self.rosters.append(EarlierRoster(run.plan_digest, cell, instruction.signers))
+        return made
 
     def _write(self, run: RunWork, asked: Assignment, write: WriteMasked) -> SendMasked:
         part = self.part(run, asked)

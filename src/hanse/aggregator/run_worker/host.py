@@ -160,9 +160,8 @@ class CallHandler:
         exchange = await self._exchange(call)
         check_sum(self._run.plan, exchange)
         aggregate, digest, sums = await asyncio.to_thread(self._fold, exchange)
-        # Of masked sums in which examples are not summed, no party knows how many there are.
-        examples = sum(cell.num_examples or 0 for cell in sums) if exchange.sums else aggregate.num_examples
-        self._note(*sums, RecordAggregate(exchange.number, aggregate.sites, examples, digest))
+        recording = RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest)
+        self._note(*sums, recording)
         return SumReply(
             num_examples=aggregate.num_examples,
             metrics=dict(aggregate.metrics),

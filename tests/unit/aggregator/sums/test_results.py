@@ -11,10 +11,13 @@ from tests.blobs import named
 from tests.federations import AGGREGATE, FederationFixture
 from tests.unit.aggregator.sums.cells import Sums, asked
 
+from hanse.aggregator.blobs.retention import references
 from hanse.core.run.round_events import ResultRefused, TaskFailed, UpdateAccepted
+from hanse.core.run.run import Phase
 from hanse.core.values.canonical import sha256
 from hanse.core.values.parameters import Parameters
 from hanse.core.values.sums.place import SumPlace
+from hanse.core.values.sums.ready import MOST_ATTEMPTS
 from hanse.errors import DisclosureError, HanseError, LateResultError, PolicyError, ProtocolError, RunError
 from hanse.wire.messages.sites import TaskOutcome, UpdateFile
 from hanse.wire.tensors import encode
@@ -244,3 +247,30 @@ def test_a_vector_that_was_not_brought_is_asked_for(fixture: FederationFixture, 
             await sums.sites["a"].state(outcome.model_copy(update={"update": missing}))
 
     in_sums(run, fixture, body)
+
+
+class TestKept:
+    def test_vectors_of_a_cell_that_was_left_out_are_kept_for_a_resumption(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def body(sums: Sums) -> None:
+            await sums.ready()
+            await sums.masked("a", "b")
+            failed = fixture.outcome(
+                sums.run_id, "c", outcome="failed", num_examples=0, reason="task count failed (data)"
+            )
+            await fixture.hand_in(failed)
+            assert fixture.run(sums.run_id).phase is Phase.FAILED
+            assert {*sums.cell.masked} == {"a", "b"}
+            assert {*sums.cell.masked.values()} <= references(fixture.run(sums.run_id))
+
+        in_sums(run, fixture, body)
+
+    def test_a_site_may_bring_a_vector_for_each_attempt(self, fixture: FederationFixture, run: Run) -> None:
+        async def body(sums: Sums) -> None:
+            for attempt in range(MOST_ATTEMPTS + 8):
+                fixture.bring("a", bytes([attempt]))
+            with pytest.raises(PolicyError, match="a has uploaded 24 blobs and used none of them"):
+                fixture.bring("a", b"one more")
+
+        in_sums(run, fixture, body)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hanse.algorithms.base import Algorithm
 from hanse.algorithms.examples import EXAMPLES, written
+from hanse.algorithms.masked_sums import needs_of_masks
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.values.wording import named
@@ -23,7 +24,8 @@ def algorithm_tables(table: Table) -> str:
     fields: dict[str, list[Algorithm]] = {}
     for algorithm in ALGORITHMS.values():
         fields.setdefault(algorithm.field, []).append(algorithm)
-    head = ("algorithm", "settings", "what travels", "sums are enough", "what stays at the site", "results")
+    told = ("what travels", "sums are enough", "masked sums", "what stays at the site", "results")
+    head = ("algorithm", "settings", *told)
     parts = (
         f"### {field.capitalize()}\n\n{table((*head, 'paper'), map(_shelved, shelf))}"
         for field, shelf in fields.items()
@@ -37,6 +39,7 @@ def _shelved(algorithm: Algorithm) -> list[str]:
         ", ".join(f"`{name}`" for name in _own_settings(algorithm)),
         algorithm.travels,
         "yes" if algorithm.sums_suffice else "no",
+        needs_of_masks(algorithm),
         algorithm.stays,
         algorithm.results or "the model",
         algorithm.paper,

@@ -11,6 +11,7 @@ from typing import Any
 
 from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.examples import EXAMPLES, written
+from hanse.algorithms.masked_sums import with_ranges
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.config.dialect import Loc
 from hanse.config.document import Document
@@ -43,7 +44,9 @@ def expanded(document: Document) -> Document:
     plan = {key: value for key, value in document.value.items() if key != ALGORITHM}
     problems = _unwritten(algorithm, plan)
     try:
-        value = _filled(plan, _measuring(algorithm, algorithm.keys(checked), plan), (), name, problems)
+        own = algorithm.keys(checked)
+        value = _filled(plan, _measuring(algorithm, own, plan), (), name, problems)
+        value = with_ranges(name, own, value)
     except PlanError as error:
         problems.append(str(error))
     if problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from hanse.config.secure_sums.sentences import learned, masked_sent, tensors_in_words
 from hanse.config.show_built_in import columns_of, numbers_of, results_of
 from hanse.config.show_groups import arriving, groups_sent
 from hanse.config.units import format_duration
@@ -12,6 +13,7 @@ from hanse.core.plan.exchange_limits import may_stream, most_in_round, most_in_r
 from hanse.core.plan.local_rules import describe as describe_rule
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import Disclosure
 from hanse.core.plan.transforms import Compression
 from hanse.core.plan.transforms import describe as describe_transform
@@ -38,6 +40,8 @@ def describe(manifest: Manifest, digest: str) -> str:
         "What leaves a site": _leaves(plan),
         "What comes to a site": arriving(plan),
     }
+    if plan.privacy.secure_aggregation is not None:
+        sections["Who learns what of masked sums"] = learned(plan)
     blocks = ("\n  ".join(map(visible, [heading, *lines])) for heading, lines in sections.items())
     return "\n\n".join(blocks) + "\n"
 
@@ -84,7 +88,8 @@ def _at_aggregator(plan: Plan) -> list[str]:
         )
     cohort = plan.cohort
     rounds = "1 round, with" if plan.rounds == 1 else f"{plan.rounds} rounds at most, each with"
-    who = "all sites" if cohort.fraction == 1 else f"{cohort.fraction:.0%} of the sites, drawn at random"
+    drawn = "sites" if plan.privacy.secure_aggregation is None else "cells"
+    who = "all sites" if cohort.fraction == 1 else f"{cohort.fraction:.0%} of the {drawn}, drawn at random"
     return [
         workflow,
         f"{rounds} {who}, at least {cohort.minimum}.",
@@ -97,8 +102,11 @@ def _leaves(plan: Plan) -> list[str]:
     lines = []
     for name, task in plan.tasks.items():
         lines.append(f"Each time it does {name}, {_how_often(plan, name)}:")
-        sent = [*_sent(plan, task.discloses), *groups_sent(plan, task.discloses)]
-        lines += [f"  - {what}" for what in sent]
+        if masks(plan, name):
+            lines += masked_sent(plan, name)
+        else:
+            sent = [*_sent(plan, task.discloses), *groups_sent(plan, task.discloses)]
+            lines += [f"  - {what}" for what in sent]
         lines += [f"    {line}" for line in numbers_of(plan, task.discloses)]
     if plan.first_model == "site":
         lines += [
@@ -152,10 +160,7 @@ def _sent(plan: Plan, disclosure: Disclosure) -> list[str]:
         sent.append(
             f"{numbers}: the site's own figures{exact}, to the aggregator, the operators and the workflow"
         )
-    whole = "*" in disclosure.tensors
-    tensors = "all tensors" if whole else f"the tensors {', '.join(disclosure.tensors)}"
-    if plan.personal:
-        tensors += f" without {', '.join(plan.personal)}"
+    tensors = tensors_in_words(plan, disclosure)
     match disclosure.update:
         case "none":
             sent.append("nothing of the model")

@@ -28,7 +28,7 @@ def arriving(plan: Plan) -> list[str]:
 def _arriving_with(plan: Plan, name: str, task: TaskPlan) -> list[str]:
     received = [group for group in task.receives if group != MODEL]
     lines = [f"With {name}, as the workflow chooses at each time:"] if received or task.varies else []
-    lines += [f"  - {group}: {_arrays(plan, plan.group_specs[group])}" for group in received]
+    lines += [f"  - {group}: {arrays_in_words(plan, plan.group_specs[group])}" for group in received]
     for setting, (low, high) in task.varies.items():
         lines.append(f"  - the setting {setting}, from {low} to {high}")
     if received or task.varies:
@@ -37,7 +37,7 @@ def _arriving_with(plan: Plan, name: str, task: TaskPlan) -> list[str]:
 
 
 def _sent(plan: Plan, disclosure: Disclosure, group: str) -> str:
-    what = f"{group}: {_arrays(plan, plan.group_specs[group])}"
+    what = f"{group}: {arrays_in_words(plan, plan.group_specs[group])}"
     rule = disclosure.groups[group]
     if rule == "individual":
         return f"{what}: the site's own, to the aggregator and the workflow"
@@ -65,7 +65,8 @@ def _over(plan: Plan) -> str:
     return f"all sites, {plan.cohort.minimum} at least"
 
 
-def _arrays(plan: Plan, spec: GroupSpec) -> str:
+def arrays_in_words(plan: Plan, spec: GroupSpec) -> str:
+    """The arrays of a group, with their sizes and the range of their numbers."""
     bounds = "" if spec.bounds is None else f", each from {spec.bounds[0]:g} to {spec.bounds[1]:g}"
     if spec.like:
         part = "" if spec.patterns == ("*",) else f", of {named(list(spec.patterns))}"

@@ -16,10 +16,9 @@ from hanse.core.plan.privacy.parts import PlanParts
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.plan.robust_rules import AnyRobustRule
 from hanse.core.values.schema import Problem
+from hanse.core.values.sums.ready import MOST_MEMBERS
 from hanse.core.values.wording import counted
 
-MOST_MEMBERS = 64
-"""Of a cell; each has a pair with each."""
 FEWEST_SUMS = 3
 """Fewest sums of cells over which a robust rule is taken: of two, neither is the odd one."""
 SIZE_UP_TO = 20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hanse.core.plan.privacy.cell_rules import MOST_MEMBERS, SIZE_UP_TO
+from hanse.core.plan.privacy.cell_rules import SIZE_UP_TO
+from hanse.core.values.sums.ready import MOST_MEMBERS
 from hanse.core.values.wording import counted
 from hanse.errors import PlanError
 

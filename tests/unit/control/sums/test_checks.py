@@ -25,6 +25,7 @@ from hanse.core.values.canonical import sha256
 from hanse.core.values.sums.ready import READY
 
 LEAVES_OUT: dict[str, Any] = {"incomplete": "leave_out"}
+COHORT = {"minimum": 3, "quorum": 0.5}
 PLAIN = {"discloses": {"metrics": ["loss"]}}
 
 
@@ -49,7 +50,9 @@ def test_a_sum_at_the_second_attempt_passes(run: MaskedRun) -> None:
 
 def test_a_cell_that_is_left_out_by_the_plan_passes() -> None:
     cells = {"north": ("a", "b", "c"), "south": ("d", "e", "f")}
-    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells)
+    plan = secure_plan(
+        LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells, cohort=COHORT
+    )
     run = MaskedRun(plan, {"north": ("a", "b", "c"), "south": ("d", "e", "f")})
     ready = [run.ready(site) for site in "abc"]
     answers = [run.answer(site) for site in "abc"]
@@ -68,7 +71,7 @@ def test_a_sum_of_a_run_that_was_resumed_keeps_what_stood(run: MaskedRun) -> Non
 
 
 def test_a_cell_that_was_left_out_comes_back_where_its_run_is_resumed() -> None:
-    run = MaskedRun(secure_plan(LEAVES_OUT))
+    run = MaskedRun(secure_plan(LEAVES_OUT, cohort=COHORT))
     events = run.whole()
 
     assert run.problems([*events[:8], run.left_out(), RunResumed(by="operator"), *events[8:]]) == []
@@ -76,7 +79,9 @@ def test_a_cell_that_was_left_out_comes_back_where_its_run_is_resumed() -> None:
 
 def test_a_cell_that_is_not_asked_again_is_not_missed() -> None:
     cells = {"north": ("a", "b", "c"), "south": ("d", "e", "f")}
-    plan = secure_plan(LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells)
+    plan = secure_plan(
+        LEAVES_OUT | {"examples": {"least": 200, "most": 300, "max_share": 0.7}}, cells=cells, cohort=COHORT
+    )
     run = MaskedRun(plan, cells)
     again = run.opened(members={"north": ("a", "b", "c")})
     north = [*(run.ready(site) for site in "abc"), *(run.answer(site) for site in "abc")]
@@ -385,13 +390,13 @@ def test_a_cell_that_is_left_out_against_the_plan_is_found(run: MaskedRun) -> No
 
 
 def test_a_cell_that_is_left_out_though_it_is_complete_is_found() -> None:
-    run = MaskedRun(secure_plan(LEAVES_OUT))
+    run = MaskedRun(secure_plan(LEAVES_OUT, cohort=COHORT))
 
     assert "all of its members have answered" in only(run.problems([*run.whole()[:9], run.left_out()]))
 
 
 def test_other_missing_members_than_those_without_a_vector_are_found() -> None:
-    run = MaskedRun(secure_plan(LEAVES_OUT))
+    run = MaskedRun(secure_plan(LEAVES_OUT, cohort=COHORT))
 
     problems = run.problems([*run.whole()[:8], run.left_out(missing=("c",))])
 

@@ -146,3 +146,9 @@ def _of_waiting(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem
             f"by `quorum: {plan.cohort.quorum:g}` some may be missing, and by `incomplete: fail` none: leave "
             "`quorum` out, or write `incomplete: leave_out`",
         )
+    if plan.cohort.quorum == 1 and section.incomplete == "leave_out":
+        yield Problem(
+            ("cohort", "quorum"),
+            "by `incomplete: leave_out` cells may be missing, and by `quorum: 1` no site may: state the "
+            "part of the sites that is enough, such as `quorum: 0.5`",
+        )

@@ -13,6 +13,7 @@ from hanse.core.run.sum_rules.checks import cell_standing, check_masked, check_r
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.run.sums.standing import CellStanding
 from hanse.core.values.roster import Roster
+from hanse.core.values.sums.ready import MOST_ATTEMPTS
 from hanse.errors import RunError, TamperedError, TrustError
 
 SumEvent = SiteReady | SumAttempted | CellLeftOut | SumOpened
@@ -152,7 +153,9 @@ def cells_asked_again(before: Exchange, fresh: Exchange, roster: Roster, time_ms
             kept = replace(standing, left_out="", failed=(), since_ms=time_ms)
             keys = {site: ready.claimed_signer for site, ready in kept.ready.items()}
             if any(roster.get(site) != key for site, key in keys.items()):
-                kept = replace(kept, ready={}, rho=None, masked={})
+                # The number of an attempt that had another roster is not given out again.
+                further = min(kept.attempt + 1, MOST_ATTEMPTS)
+                kept = kept.attempted(further, "a member has another signing key", time_ms)
         ready = {site: Member(MemberState.READY, time_ms) for site in kept.ready}
         by_site = {**fresh.cell_by_site, **dict.fromkeys(kept.members, kept.cell)}
         fresh = replace(fresh.with_cell(kept), cell_by_site=by_site)

@@ -134,6 +134,13 @@ def test_a_run_asks_and_waits_for_whole_cells(changes: dict[str, Any], refused: 
     assert refusals(**changes) == [refused]
 
 
+def test_cells_cannot_be_left_out_where_no_site_may_be_missing() -> None:
+    assert refusals({"incomplete": "leave_out"}) == [
+        "cohort.quorum: by `incomplete: leave_out` cells may be missing, and by `quorum: 1` no site may: "
+        "state the part of the sites that is enough, such as `quorum: 0.5`"
+    ]
+
+
 def test_cells_may_be_left_out_where_the_plan_says_so() -> None:
     assert refusals({"incomplete": "leave_out"}, cohort={"minimum": 3, "quorum": 0.75}) == []
 

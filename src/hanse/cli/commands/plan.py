@@ -97,6 +97,40 @@ def list_(site: SiteDirectory = SITE, json: Json = False) -> None:
 
 
 @app.command()
+def cells(
+    plan: PlanFile,
+    sites: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="The sites that take part: names, one a line, or a YAML list."),
+    ],
+    size: Annotated[
+        int | None,
+        typer.Option(min=3, max=64, help="Members of a cell. Unset: one cell up to 20 sites, else about 12."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Write others than those that the plan has.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Deal sites into cells, and write them into a plan file: masked sums are over whole cells.
+
+    Sites are dealt by their names, so that the same list gives the same cells. All else in the file stays
+    as it is, comments included.
+    """
+    from hanse.config.secure_sums.cells import write_cells
+
+    written = write_cells(plan, sites, size, again=again)
+    if json:
+        say_json({"cells": {cell: list(members) for cell, members in written.cells.items()}})
+        return
+    say_table(
+        ("CELL", "MEMBERS", "SITES"),
+        [(cell, str(len(members)), ", ".join(members)) for cell, members in written.cells.items()],
+    )
+    say(f"{plan} has these cells now{', in the place of others' if written.replaced else ''}")
+
+
+@app.command()
 def diff(old: OldPlan, new: NewPlan, site: SiteDirectory = SITE) -> None:
     """Show the changes from one plan to another, in settings and code."""
     from hanse.assembly.plans import known_plan

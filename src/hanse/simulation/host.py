@@ -35,11 +35,13 @@ from hanse.core.values.update import Aggregate, Update, given
 from hanse.errors import HanseError, QuorumError, TaskError, UpdateError, rebuild
 from hanse.learners.failures import MAX_LOG_TAIL, workflow_failure
 from hanse.simulation.engines.base import Delivered, Engine, SiteAsk
+from hanse.simulation.masked_sums import SimulatedSum, contexts_of, is_left_out
+from hanse.simulation.received import check_untouched, headers_of, received_digests
 from hanse.storage.base import Journal
 from hanse.storage.journaled_run import JournaledRun
 from hanse.updates.aggregate_file import aggregate_file, has_arrays, opened_aggregate
 from hanse.updates.incoming import fold, opened_answer
-from hanse.wire.tensors import copy_hashed, digest_of
+from hanse.wire.tensors import copy_hashed
 from hanse.workflow.base import CommitRequest, OpenedRound, Request, Standing
 from hanse.workflow.federation import Federation
 
@@ -185,6 +187,8 @@ class SimulationHost:
 
     def _folded(self, exchange: Exchange) -> Aggregate:
         answers = self._answers(exchange)
+        if exchange.sums:
+            return self._over_cells(exchange, answers)
         try:
             aggregate = fold(self.plan, exchange.task, answers, streamed=True)
         except (QuorumError, UpdateError):
@@ -195,6 +199,17 @@ class SimulationHost:
         check_sum(self.plan, self.run.exchanges[exchange.number])
         return aggregate
 
+    def _over_cells(self, exchange: Exchange, answers: Iterator[Update]) -> Aggregate:
+        """The aggregate over whole cells, whose sums are recorded."""
+        masked = SimulatedSum(self.run, exchange, headers_of(self._kept, exchange))
+        cells = masked.added(answers)
+        closed = self.run.exchanges[exchange.number]
+        check_sum(self.plan, closed)
+        aggregate, recorded = masked.opened(cells, closed.sums.values())
+        for command in recorded:
+            self._execute(command)
+        return aggregate
+
     def next_update(self, task: str, taken: frozenset[int]) -> tuple[int, Update]:
         """The next update of a stream; sites work in the order in which they were asked."""
         check_asked(self.plan, task, self.run.committed + 1, individually=True)
@@ -203,7 +218,7 @@ class SimulationHost:
             self._execute(OpenStream(task, model, taken))
             waiting = next(e for e in self.run.stream() if e.closed is None)
             for update in self._answers(waiting):
-                self._check_untouched(waiting)
+                check_untouched(self._kept, waiting, self.plan.digests)
                 stale = staleness(self.run, waiting)
                 return waiting.number, replace(self._owned(update), staleness=stale)
 
@@ -252,41 +267,29 @@ class SimulationHost:
         The arrays of an answer hold until the next.
         """
         sites = exchange.unanswered
-        inputs = {digest: self._kept[digest] for digest in _sent(exchange)}
+        inputs = {digest: self._kept[digest] for digest in received_digests(exchange)}
         answers = self._engine.perform(self._asks(exchange, sites), inputs)
         for site in sites:
             # In no variable of this function: the arrays would outlast their use.
             yield from self._taken(exchange, site, next(answers))
-        self._check_untouched(exchange)
-
-    def _check_untouched(self, exchange: Exchange) -> None:
-        """Refuse a model that the plan's code has written to, past its being read-only, as torch can.
-
-        Every site works on the same memory here; at a deployed site the process would end.
-
-        Raises:
-            TaskError: The model is not the one that sites were asked to start from.
-        """
-        for digest in _sent(exchange):
-            if digest_of(self._kept[digest], self.plan.digests) != digest:
-                raise TaskError(
-                    "the plan's code changed, in place, the parameters or groups that task "
-                    f"{exchange.task} of round {exchange.round_number} received: the sites that follow start "
-                    "from others",
-                    mend="Copy them first: np.array(parameters[name]), or torch.tensor(parameters[name]).",
-                )
+        check_untouched(self._kept, exchange, self.plan.digests)
 
     def _asks(self, exchange: Exchange, sites: tuple[str, ...]) -> Iterator[SiteAsk]:
+        contexts = contexts_of(self.run, exchange, self._kept)
         for site in sites:
-            self._execute(StartTask(exchange.number, site))
+            if not is_left_out(self.run, exchange, site):
+                self._execute(StartTask(exchange.number, site))
             accepted = self.run.accepted.get(site, 0)
             yield SiteAsk(
                 *(site, exchange.number, exchange.round_number, exchange.task, exchange.model, accepted),
                 inputs=exchange.inputs,
+                context=contexts.get(exchange.cell_by_site.get(site, ""), ""),
             )
 
     def _taken(self, exchange: Exchange, site: str, answer: Delivered | HanseError) -> Iterator[Update]:
         """Tell the run of an answer; gives it where it counts."""
+        if is_left_out(self.run, exchange, site):
+            return
         if isinstance(answer, HanseError):
             tail = last_lines(answer.log_tail, MAX_LOG_TAIL) if isinstance(answer, TaskError) else ""
             self._execute(FailTask(exchange.number, site, one_line(str(answer)), tail))
@@ -315,17 +318,11 @@ class SimulationHost:
         return digest
 
 
-def _sent(exchange: Exchange) -> tuple[str, ...]:
-    """Digests of the model and the groups that the sites of an exchange receive."""
-    model = () if exchange.model is None else (exchange.model.digest,)
-    return (*model, *exchange.inputs.groups.values())
-
-
 def _needed(run: Run) -> set[str | None]:
     """Digests of what a run refers to."""
     committed = {run.model, run.best.model if run.best else None}
     needed = {run.state, *run.results.values(), *(model.digest for model in committed if model)}
-    return needed | {digest for exchange in run.exchanges.values() for digest in _sent(exchange)}
+    return needed | {digest for exchange in run.exchanges.values() for digest in received_digests(exchange)}
 
 
 def _exhaust(answers: Iterator[Update]) -> None:

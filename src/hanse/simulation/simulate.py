@@ -41,6 +41,7 @@ from hanse.simulation.observed import ScriptPlan
 from hanse.simulation.partition import Partition
 from hanse.simulation.scripts import Script, begin, end, prepare, script_sessions
 from hanse.simulation.shares import Shares
+from hanse.simulation.virtual_cells import virtual_cells
 from hanse.storage.journal_memory import MemoryJournal
 from hanse.wire.tensors import open_file
 from hanse.workflow.federation import Federation
@@ -152,8 +153,10 @@ def simulate(
 def _simulate(
     loaded: LoadedPlan, sites: Sequence[VirtualSite], settings: Settings, listener: Listener
 ) -> Outcome:
-    plan = loaded.manifest.plan
     check_engine(settings.engine)
+    if cells := virtual_cells(loaded.manifest.plan, [site.name for site in sites]):
+        loaded = with_settings(loaded, cells=cells)
+    plan = loaded.manifest.plan
     _check(plan, sites)
     bundle = bundle_of(loaded, settings.state_dir)
     shares = Shares(settings.partition, [site.name for site in sites], plan.seed, settings.say)

@@ -29,6 +29,7 @@ class SiteAsk:
         accepted: The site's last exchange whose result was accepted, 0 for none: the task starts from the
             local state that it left, and what was left out then is what the next update makes up for.
         inputs: What the site receives beside the model.
+        context: Digest of the context of the site's cell, where its result is masked; empty otherwise.
     """
 
     site: str
@@ -38,6 +39,7 @@ class SiteAsk:
     model: ModelRef | None
     accepted: int = 0
     inputs: AskInputs = NOTHING_BESIDE
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +47,11 @@ class Delivered:
     """A site's result as the aggregator would have it, checked and opened.
 
     Attributes:
-        num_examples: Examples that the task worked on.
-        metrics: Numbers by name; None for one that is not defined.
+        num_examples: Examples that the task worked on; 0 where the result is masked.
+        metrics: Numbers by name; None for one that is not defined. None where the result is masked.
         update: The tensors that the update stands for, which may be computed where they are read
             (`hanse.core.values.lazy.LazyTensor`); they hold until the next answer is taken. None for
-            no update.
+            no update. Where the result is masked, its words, to which no mask was added.
         digest: Digest of the file that would have travelled; None for no update.
     """
 

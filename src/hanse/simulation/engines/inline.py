@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
 from hanse.core.values.groups import nested
@@ -15,14 +17,20 @@ from hanse.errors import HanseError, TaskError
 from hanse.learners.base import Session
 from hanse.learners.notices import notices_kept
 from hanse.learners.perform import Ask, perform
+from hanse.privacy.secagg.grid import words_dtype
+from hanse.privacy.secagg.layout import Layout
 from hanse.simulation.arithmetic import limited
 from hanse.simulation.engines.base import SITE_FAILURES, Delivered, SiteAsk
+from hanse.simulation.masked_sums import seeded
 from hanse.simulation.notices import Notices, Say, log
 from hanse.updates.drafts import MemoryDraft
 from hanse.updates.incoming import open_incoming
 from hanse.updates.origin import Origin
 from hanse.updates.outgoing import Outgoing, release
 from hanse.updates.residuals import Residuals
+from hanse.updates.secure_sums.layout import sum_layout
+from hanse.updates.secure_sums.prepare import prepared_words
+from hanse.updates.secure_sums.vector_file import MASKED
 from hanse.wire.tensors import digest_of
 
 Declare = Callable[[str, Iterable[str]], Plan]
@@ -57,6 +65,8 @@ class InlineEngine:
         self._sessions = sessions
         # As the workflow has it: to set it again at each task takes longer than a small task.
         self._limited = nullcontext if threads == 1 else partial(limited, threads)
+        self._layout: tuple[int, Layout | None] = (0, None)
+        """Layout of the vectors of the last exchange, by its number: all its sites have the same."""
         self._residuals = {site: Residuals(directory / site, durable=False) for site in sessions}
 
     def perform(
@@ -101,7 +111,10 @@ class InlineEngine:
         plan = self._declare(ask.task, performed.metrics) if self._declare else self._plan
         received = Received(None if model is None else specs(model), specs(groups))
         origin = Origin(plan, ask.task, ask.site, ask.exchange, received)
-        release(Outgoing(performed.num_examples, performed.metrics, draft), origin, residuals)
+        outgoing = Outgoing(performed.num_examples, performed.metrics, draft)
+        if ask.context:
+            return self._summand(outgoing, origin, ask.context)
+        release(outgoing, origin, residuals)
         metrics = dict(performed.metrics)
         if draft is None:
             return Delivered(performed.num_examples, metrics)
@@ -112,3 +125,18 @@ class InlineEngine:
             open_incoming(travels, origin),
             digest_of(travels, self._plan.digests),
         )
+
+    def _summand(self, outgoing: Outgoing, origin: Origin, context: str) -> Delivered:
+        """The words that a site adds to a masked sum."""
+        number, layout = self._layout
+        if number != origin.exchange or layout is None:
+            layout = sum_layout(origin.plan, origin.task, origin.received)
+            self._layout = (origin.exchange, layout)
+        randomness = seeded(origin.plan, origin.site, origin.exchange)
+        words = np.empty(layout.words, words_dtype(layout.ring))
+        begin = 0
+        for piece in prepared_words(outgoing, origin, layout, context, randomness):
+            words[begin : begin + len(piece)] = piece
+            begin += len(piece)
+        vector = {MASKED: words}
+        return Delivered(0, {}, vector, digest_of(vector, self._plan.digests))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -16,9 +17,13 @@ from tests.unit.updates.secure_sums.sums import Answer, masked_sum
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
+from hanse.core.values.lazy import LazyTensor
 from hanse.core.values.parameters import Array, Parameters, specs
 from hanse.core.values.seeds import derive
 from hanse.errors import QuorumError, UpdateError
+from hanse.updates.secure_sums.layout import sum_layout
+from hanse.updates.secure_sums.opened import RunningCell, fold_masked
+from hanse.updates.secure_sums.vector_file import blocks_of, open_vector
 
 GRID = 2.0**-28
 """g of four sites and a bound of 1, in the ring of 2^32."""
@@ -190,7 +195,7 @@ def test_the_extremes_of_every_range_are_summed_at_the_largest_cell(tmp_path: Pa
             {
                 "w": np.array([5.0, -5.0]),
                 "i": np.array([500, -500]),
-                "@n": np.array([most, -most]),
+                "@n": np.array([most + 5, -most - 5]),
                 "@real": np.array([9e9, -9e9]),
             },
             10**9,
@@ -359,3 +364,63 @@ def test_a_robust_rule_needs_cells_as_it_needs_sites(tmp_path: Path) -> None:
         masked_sum(
             plan, Received(specs({"w": np.zeros(1)})), robust_answers(dict.fromkeys(MANY, 0.1)), tmp_path
         )
+
+
+def test_whole_numbers_stay_out_of_the_vector_of_a_robust_rule(tmp_path: Path) -> None:
+    answers = {site: Answer({"w": np.array([0.1]), "steps": np.array([5])}) for site in MANY}
+    plan = plan_of(
+        UPDATE,
+        aggregation={"rule": "norm_bounded_mean", "norm": 1.0, "weights": "alike"},
+        cells=CELLS,
+        secure={"examples": None, "model": {"clip": 1.0, "integers": (0, 10)}},
+    )
+
+    delta = masked_sum(plan, received(answers), answers, tmp_path).aggregate.delta or {}
+
+    assert np.allclose(delta["w"], 0.1, atol=1e-7)
+    assert np.asarray(delta["steps"]).tolist() == [5]
+
+
+def test_what_scaling_takes_over_the_edge_of_a_narrow_dtype_comes_back_onto_it(tmp_path: Path) -> None:
+    answers = {site: Answer({"w": np.full(1_000, 6e4, np.float16)}) for site in SITES}
+    step = {"name": "random_k", "fraction": 0.25, "error_feedback": False}
+    secure = {"model": {"clip": 1e5, "norm": "max"}, "examples": None}
+    plan = plan_of(UPDATE, compression={"upload": (step,)}, secure=secure, aggregation={"rule": "mean"})
+
+    found = np.asarray((masked_sum(plan, received(answers), answers, tmp_path).aggregate.delta or {})["w"])
+
+    assert set(found.tolist()) == {0.0, 65504.0}
+
+
+def test_words_added_as_they_come_are_those_of_the_masked_files(tmp_path: Path) -> None:
+    answers = answers_of(lambda index: {"w": real((70_000,), np.float32, index)})
+    plan = plan_of(UPDATE)
+    layout = sum_layout(plan, "train", received(answers))
+    masked_sum(plan, received(answers), answers, tmp_path)
+
+    running = RunningCell(layout)
+    for site in SITES:
+        running.add(blocks_of(open_vector(tmp_path / f"{site}.q", layout)))
+    masked = fold_masked([open_vector(tmp_path / f"{site}.y", layout) for site in SITES])
+
+    assert np.array_equal(running.words, masked)
+
+
+@pytest.mark.slow
+def test_a_large_update_is_summed_in_little_memory(tmp_path: Path) -> None:
+    size = 75_000_000
+    update: Parameters = {"w": np.full(size, 1e-5, np.float32)}
+    answers = {site: Answer(update) for site in SITES}
+    plan = plan_of(UPDATE, secure={"model": {"clip": 1.0}, "examples": None}, aggregation={"rule": "mean"})
+
+    tracemalloc.start()
+    opened = masked_sum(plan, received(answers), answers, tmp_path)
+    tensor = cast("LazyTensor", (opened.aggregate.delta or {})["w"])
+    step = 1 << 20
+    for begin in range(0, size, step):
+        block = tensor.flat_range(begin, min(begin + step, size))
+        assert np.allclose(block, np.float32(1e-5), atol=GRID, rtol=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 100_000_000

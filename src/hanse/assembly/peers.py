@@ -11,15 +11,23 @@ from pathlib import Path
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.peers.entry import with_peer, without_peer
+from hanse.collaborator.peers.expected_overlaps import expected_overlaps, known_signers
 from hanse.collaborator.peers.pins import read_peer, same_key
 from hanse.collaborator.peers.standing import ListedPeer, check_heard, check_new_peer, peers_here
-from hanse.config.layout import IDENTITY
+from hanse.collaborator.site_journal import records_of
+from hanse.collaborator.sums.memory import SummedData, earlier_rosters
+from hanse.config.layout import IDENTITY, JOURNAL, SUMS_SALT
 from hanse.config.settings import SITE_FILE, SiteSettings, load_site
-from hanse.errors import ConfigError
+from hanse.core.journal.site_history import SiteHistory
+from hanse.core.plan.plan import Plan
+from hanse.core.plan.privacy.cells import cell_of, members_of
+from hanse.errors import ConfigError, StorageError
 from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
 from hanse.pki.credentials import Credentials
 from hanse.pki.signing_key import SigningKey
+from hanse.privacy.secagg.cells import question
+from hanse.privacy.secagg.context import SALT_BYTES, path_digest
 from hanse.transport.client.peer_list import all_peers
 from hanse.wire.messages.members import PeerKey
 
@@ -100,6 +108,55 @@ def forget(directory: Path, name: str) -> None:
 def num_checked(directory: Path) -> int:
     """Number of peers in `site.yaml`."""
     return len(load_site(directory).secure_aggregation.peers)
+
+
+def overlap_question(directory: Path, settings: SiteSettings, plan: Plan) -> tuple[str, ...]:
+    """Word the question that a plan's cell will raise beside earlier sums over the same data.
+
+    Keys of members that this site does not know yet can add to it.
+
+    Args:
+        directory: Of the site.
+        settings: As the folder has them.
+        plan: A plan.
+
+    Returns:
+        Sentences; none without secure aggregation, or where no overlap is expected.
+
+    Raises:
+        ConfigError: A peer in `site.yaml` has no key.
+        CredentialError: The site has no signing key.
+    """
+    if plan.privacy.secure_aggregation is None or not any(settings.name in c for c in plan.cells.values()):
+        return ()
+    if not os.path.lexists(directory / JOURNAL):
+        return ()
+    history = SiteHistory()
+    try:
+        for _ in records_of(directory, history):
+            pass
+    except StorageError as error:
+        return (f"Earlier sums over the same data are not known: {error.message}.",)
+    cell = cell_of(plan, settings.name)
+    members, here = members_of(plan, cell), settings.secure_aggregation
+    known = known_signers(settings.name, _own_key(directory), members, here, history.sums.key_of)
+    earlier = earlier_rosters(history.sums, _summed(directory, settings, plan))
+    found = expected_overlaps(known, members, earlier, history.sums.agreed)
+    if not found:
+        return ()
+    return (*question(cell, found).splitlines(), "The agent asks for this when the first sum begins.")
+
+
+def _summed(directory: Path, settings: SiteSettings, plan: Plan) -> SummedData:
+    """Marks of the data sources of a plan; of paths only where the agent has recorded some."""
+    names, salt_file = tuple(sorted(plan.data)), directory / SUMS_SALT
+    with file_errors(f"read {salt_file}"):
+        salt = salt_file.read_bytes() if salt_file.exists() else b""
+    places = [settings.data[name] for name in names if name in settings.data]
+    paths = (
+        {path_digest(salt, os.path.realpath(each)) for each in places} if len(salt) == SALT_BYTES else set()
+    )
+    return SummedData(names, tuple(sorted(paths)))
 
 
 async def _stated(directory: Path, settings: SiteSettings) -> tuple[PeerKey, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hanse.assembly.peers import overlap_question
 from hanse.assembly.plan_file import load_plan
 from hanse.assembly.site import site_upstream
 from hanse.assembly.tuning import now
@@ -107,7 +108,11 @@ def about_own_cell(site: Path, manifest: Manifest) -> tuple[str, ...]:
     """
     if manifest.plan.privacy.secure_aggregation is None or not (site / SITE_FILE).exists():
         return ()
-    return tuple(cell_sentences(load_site(site), manifest.plan))
+    settings = load_site(site)
+    return (
+        *cell_sentences(settings, manifest.plan),
+        *overlap_question(site, settings, manifest.plan),
+    )
 
 
 def _digest(named: str, plans: PlanStore) -> str:

@@ -109,6 +109,26 @@ def test_it_ends_with_the_comparison_and_the_verdict(
     assert "verified: " in ended.stdout
 
 
+def test_with_secure_aggregation_it_shows_noise_of_one_hospital(tmp_path: Path) -> None:
+    directory = tmp_path / "secure"
+
+    ended = subprocess.run(
+        command("--secure", "--directory", directory, "--rounds", 2),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "What the aggregator saw of cleveland is noise" in ended.stdout
+    assert "ok      sums" in ended.stdout
+    assert "FAILED" not in ended.stdout
+    report = verify(directory / "results" / "journal.jsonl", blobs=directory / "seen")
+    assert all(len(found.members) == len(HOSPITALS) for found in report.sums)
+    assert any(found.added for found in report.sums)
+    assert all(sent.masked for site in report.sites.values() for sent in site.disclosed)
+
+
 def test_model_and_journal_are_good(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     directory, _ = demo
 

@@ -44,10 +44,12 @@ class SiteLog:
     Attributes:
         records: The records asked for.
         begun_ms: Time of the first record of the journal, milliseconds since 1970.
+        site: Name of the site.
     """
 
     records: list[LoggedRecord]
     begun_ms: int
+    site: str
 
 
 def logged(directory: Path, *, run: str | None = None, last: int | None = None) -> SiteLog:
@@ -72,7 +74,7 @@ def logged(directory: Path, *, run: str | None = None, last: int | None = None) 
             begun_ms = record.time_ms
         if run is None or getattr(read, "run_id", None) == run:
             found.append(LoggedRecord(record, read))
-    return SiteLog(list(found), begun_ms)
+    return SiteLog(list(found), begun_ms, settings.name)
 
 
 async def acknowledge(directory: Path, reason: str) -> str:

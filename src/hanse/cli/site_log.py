@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from hanse.core.journal.site_records import (
@@ -32,15 +33,19 @@ _MOST_SHOWN = 20
 """Tensors of an update that are shown; `--json` has all that the record has."""
 
 
-def describe(record: SiteRecord) -> list[str]:
+def describe(record: SiteRecord, own: str = "") -> list[str]:
     """A record in lines: the first says what happened, the others what belongs to it.
 
     Each line begins with words of Hanse's own, and text of others never begins a further line.
+
+    Args:
+        record: The record.
+        own: Name of the site, whose own key no person there has to check.
     """
-    return [visible(line) for line in _lines(record)]
+    return [visible(line) for line in _lines(record, own)]
 
 
-def _lines(record: SiteRecord) -> list[str]:
+def _lines(record: SiteRecord, own: str) -> list[str]:
     match record:
         case SiteJournalBegun():
             return list(_begun(record))
@@ -58,7 +63,7 @@ def _lines(record: SiteRecord) -> list[str]:
         case ReleaseRecovered():
             return [f"{_task(record)}: {record.outcome}, by an outcome that the site had signed and kept"]
         case SumPrepared() | ReadyReleased() | RosterAccepted() | CellsAgreed() | FailuresPermitted():
-            return list(_sum(record))
+            return list(_sum(record, own))
         case RestoreAcknowledged():
             return [
                 f"records after {record.own.sequence} are missing, as {record.by} acknowledged; record "
@@ -76,7 +81,7 @@ def _lines(record: SiteRecord) -> list[str]:
             ]
 
 
-def _sum(record: SumRecord) -> Iterator[str]:
+def _sum(record: SumRecord, own: str) -> Iterator[str]:
     match record:
         case SumPrepared():
             yield (
@@ -87,11 +92,16 @@ def _sum(record: SumRecord) -> Iterator[str]:
         case ReadyReleased():
             yield f"run {record.run_id}: READY for attempt {record.attempt} of exchange {record.exchange}"
         case RosterAccepted():
+            others = [name for name in record.signers if name != own]
+            checked = sum(name in record.checked for name in others)
             where = f"attempt {record.attempt} of exchange {record.exchange}"
-            yield f"run {record.run_id}: members of {where} accepted"
+            yield (
+                f"run {record.run_id}: roster {record.rho[:12]} of {where} accepted; the keys of "
+                f"{checked} of {len(others)} peers are checked here"
+            )
             for name, key in record.signers.items():
-                checked = "checked here" if name in record.checked else "not checked here"
-                yield f"{name}: signing key {key}, {checked}"
+                known = "checked here" if name in record.checked else "not checked here"
+                yield f"signing key of {name}: {key}, {'own' if name == own else known}"
         case CellsAgreed():
             yield f"cell {record.cell} of plan {record.plan_digest[:12]} permitted by {record.by}"
             for overlap in record.overlaps:
@@ -127,7 +137,9 @@ def _result(record: ResultReleased) -> Iterator[str]:
         place = record.secure_sum
         yield f"{_task(record)}: masked, for attempt {place.attempt} at the sum of cell {place.cell}"
         if record.update is not None:
-            yield from _update(record.update)
+            vector = record.update
+            numbers = counted(sum(math.prod(each.shape) for each in vector.tensors), "number")
+            yield f"a vector of {numbers}, {vector.size} bytes, digest {vector.digest}: noise but for the sum"
         yield from _roster(record.roster)
         return
     metrics = [

@@ -20,6 +20,8 @@ from hanse.core.journal.site_records import (
     SiteJournalBegun,
     SiteRecord,
 )
+from hanse.core.journal.sum_records import RosterAccepted
+from hanse.core.values.sums.place import SumPlace
 
 FORGED = "w\n2026-05-04 10:02:11Z     9  run forged\r\t\x1b[2K\u2028x\u202ey"
 HEAD = JournalHead(generation=0, sequence=1, digest="e" * 64)
@@ -103,3 +105,40 @@ def test_an_update_with_groups_names_them_too() -> None:
     _, line, *_ = describe(ResultReleased(run_id="r", num_examples=1, update=both, **TASK))
 
     assert line.startswith("an update of 160 bytes with group control, digest cccc")
+
+
+def test_a_masked_vector_is_shown_without_numbers_that_it_does_not_have() -> None:
+    vector = ReleasedTensor(name="masked", dtype="uint32", shape=(20,))
+    place = SumPlace(cell="all", attempt=2, rho="d" * 64)
+    sent = ReleasedUpdate(digest="c" * 64, size=152, tensors=(vector,))
+
+    first, second = describe(
+        ResultReleased(run_id="r", num_examples=0, update=sent, secure_sum=place, **TASK)
+    )
+
+    assert first.endswith("masked, for attempt 2 at the sum of cell all")
+    assert second == f"a vector of 20 numbers, 152 bytes, digest {'c' * 64}: noise but for the sum"
+
+
+def test_a_roster_is_shown_with_who_is_checked() -> None:
+    signers = {"a": "1" * 64, "b": "2" * 64, "c": "3" * 64}
+    record = RosterAccepted(
+        run_id="r",
+        plan_digest="1" * 64,
+        exchange=4,
+        attempt=1,
+        rho="d" * 64,
+        signers=signers,
+        commitments=signers,
+        checked=("b",),
+    )
+
+    lines = describe(record, "a")
+
+    assert lines == [
+        "run r: roster dddddddddddd of attempt 1 of exchange 4 accepted; the keys of 1 of 2 peers are "
+        "checked here",
+        f"signing key of a: {'1' * 64}, own",
+        f"signing key of b: {'2' * 64}, checked here",
+        f"signing key of c: {'3' * 64}, not checked here",
+    ]

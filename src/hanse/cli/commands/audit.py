@@ -221,7 +221,7 @@ def _show_exchanges(report: AuditReport) -> None:
             str(told["round"]),
             told["task"],
             *(str(len(told[name])) for name in ("asked", "answered", "failed", "idle", "late")),
-            str(told["num_examples"]),
+            _examples(told),
             _missing(told),
         )
         for told in report.exchanges
@@ -231,6 +231,11 @@ def _show_exchanges(report: AuditReport) -> None:
     for told in report.exchanges:
         if told["too_little"]:
             say(f"warning: {told['told']}")
+
+
+def _examples(told: dict[str, Any]) -> str:
+    """Examples of an exchange; no party knows those of a masked sum that does not weigh by them."""
+    return "-" if told.get("masked") and not told["num_examples"] else str(told["num_examples"])
 
 
 def _show_attempts(report: AuditReport) -> None:

@@ -66,7 +66,7 @@ def log(
         say_json([each.as_json() for each in found])
         return
     for each in found:
-        first, *more = describe(each.read)
+        first, *more = describe(each.read, site_log.site)
         say(f"{format_time(each.record.time_ms)}  {each.record.sequence:>4}  {first}")
         for line in more:
             say(f"{'':28}{line}")

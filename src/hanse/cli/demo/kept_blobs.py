@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_PAUSE_S = 0.01
+_PAUSE_S = 0.002
 
 
 async def keep_blobs(source: Path, target: Path) -> None:

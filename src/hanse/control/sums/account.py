@@ -72,10 +72,11 @@ class SumReport:
         )
         missing = sum(not found.added for found in self._report.sums)
         if missing:
+            where = "add --blobs FOLDER" if self._files.folder is None else f"{self._files.folder} lacks them"
             proved.append(
                 f"that {missing} of the {len(self._report.sums)} masked sums are of the vectors that the "
-                "sites signed, and that metrics and examples follow: the vectors are not at hand. An "
-                "aggregator keeps them until the round is committed; add --blobs FOLDER"
+                "sites signed, and that metrics and examples follow: an aggregator keeps the vectors until "
+                f"the round is committed; {where}"
             )
         unknown = sorted({*self._checks.without_layout})
         if unknown:

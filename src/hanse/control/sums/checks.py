@@ -260,9 +260,7 @@ class SumChecks:
         sites = tuple(sorted(site for cell in opened for site in cell.members))
         if not opened:
             yield f"exchange {event.exchange} is summed, and no cell of it has a sum"
-        examples = len(sites)
-        if weighs(exchange.plan, exchange.opened.task):
-            examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
+        examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
         if (event.sites, event.num_examples) != (sites, examples):
             yield (
                 f"exchange {event.exchange} is said to sum {named(event.sites)} with "

@@ -66,12 +66,12 @@ class AddedCells:
 class SumFiles:
     """Files beside a journal, by their digests: the vectors of sums, and what tasks received.
 
-    Args:
+    Attributes:
         folder: Folder of an aggregator, or a copy of some of its blobs; None for none.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._places: dict[str, Path | None] = {}
         self._layouts: dict[int, Layout | None] = {}
 
@@ -81,11 +81,11 @@ class SumFiles:
         Raises:
             StorageError: It cannot be read.
         """
-        if self._folder is None:
+        if self.folder is None:
             return None
         if digest not in self._places:
             self._places[digest] = next(
-                (path for path in self._candidates(self._folder, digest) if _has(path, digest)), None
+                (path for path in self._candidates(self.folder, digest) if _has(path, digest)), None
             )
         return self._places[digest]
 

@@ -49,8 +49,14 @@ logger = logging.getLogger(__name__)
 _MOST_REASONS = 100
 
 
-def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
+def judge(settings: SiteSettings, manifest: Manifest, digest: str, earlier: int = 0) -> Decision:
     """Hold a plan against the site's policy, the data and packages that are really there, and its peers.
+
+    Args:
+        settings: Of the site.
+        manifest: The plan.
+        digest: Its digest.
+        earlier: See `hanse.collaborator.peers.cell.own_cell`.
 
     Raises:
         ConfigError: A peer in `site.yaml` has no key; an agent with such a file does not start.
@@ -59,7 +65,7 @@ def judge(settings: SiteSettings, manifest: Manifest, digest: str) -> Decision:
     missing = (
         *_absent_data(settings, manifest),
         *_absent_packages(manifest),
-        *cell_refusals(settings, manifest.plan),
+        *cell_refusals(settings, manifest.plan, earlier),
     )
     return Decision(Verdict.REFUSE, (*_refusals(decision), *missing)) if missing else decision
 
@@ -163,7 +169,7 @@ class Reviewer:
                 mend=f"At the site, look at it and decide: `hanse plan show {digest[:12]}`.",
             )
         manifest = await self.manifest(run)
-        if excess := _refusals(judge(self._here.settings, manifest, digest)):
+        if excess := _refusals(self._judge(manifest, digest)):
             raise PolicyError(f"{self._here.identity.site} does not permit the plan: {'; '.join(excess)}")
         return manifest
 
@@ -197,7 +203,7 @@ class Reviewer:
         try:
             manifest = await self.manifest(run)
             name = f"{manifest.plan.name} ({digest[:12]})"
-            decision = judge(self._here.settings, manifest, digest)
+            decision = self._judge(manifest, digest)
             if decision.verdict is not Verdict.REFUSE:
                 await self.bring_code(manifest)  # for a person to read, or for the first task
         except (PlanError, TamperedError, UpdateError) as error:
@@ -220,6 +226,11 @@ class Reviewer:
         answer = self._by_rule(digest, decision.reasons, accepted=accepted)
         self._here.plans.record(digest, answer)
         return answer
+
+    def _judge(self, manifest: Manifest, digest: str) -> Decision:
+        # By the names of data sources; when a sum begins, their paths are compared too.
+        sums = self._here.journal.history.sums
+        return judge(self._here.settings, manifest, digest, sums.colluders(manifest.plan.data, ()))
 
     def _by_rule(self, digest: str, reasons: tuple[str, ...], *, accepted: bool) -> StoredAnswer:
         own = self._here.identity

@@ -27,7 +27,7 @@ class OwnCell:
     """A cell with this site in it, and its other members.
 
     Attributes:
-        colluders: c: the larger of the plan's and the site's own.
+        colluders: c: the largest of the plan's, the site's own, and of earlier sums over the same data.
         checked: Members whose signing keys people of this site have checked.
         unchecked: The others but this site.
         trust_on_first_use: Whether fewer than c + 1 checked peers are enough here.
@@ -46,8 +46,13 @@ class OwnCell:
         return len(self.checked) > self.colluders
 
 
-def own_cell(settings: SiteSettings, plan: Plan) -> OwnCell | None:
+def own_cell(settings: SiteSettings, plan: Plan, earlier: int = 0) -> OwnCell | None:
     """Find the cell of a site in a plan.
+
+    Args:
+        settings: Of the site.
+        plan: The plan.
+        earlier: Largest c of the plans under which this site was summed over the same data; 0 for none.
 
     Returns:
         The cell; None where the plan has no secure aggregation.
@@ -65,15 +70,15 @@ def own_cell(settings: SiteSettings, plan: Plan) -> OwnCell | None:
     return OwnCell(
         name=cell,
         members=members,
-        colluders=max(colluders_of(plan), here.colluders),
+        colluders=max(colluders_of(plan), here.colluders, earlier),
         checked=checked,
         unchecked=tuple(name for name in members if name != site and name not in checked),
         trust_on_first_use=here.trust_on_first_use,
     )
 
 
-def cell_refusals(settings: SiteSettings, plan: Plan) -> Iterator[str]:
-    """Say why a site takes no part in a plan with secure aggregation.
+def cell_refusals(settings: SiteSettings, plan: Plan, earlier: int = 0) -> Iterator[str]:
+    """Say why a site takes no part in a plan with secure aggregation; arguments as of `own_cell`.
 
     Yields:
         Reasons that may leave the site.
@@ -83,7 +88,7 @@ def cell_refusals(settings: SiteSettings, plan: Plan) -> Iterator[str]:
     """
     here = settings.secure_aggregation
     try:
-        cell = own_cell(settings, plan)
+        cell = own_cell(settings, plan, earlier)
     except PlanError:
         yield "the plan has secure aggregation, and this site is in none of its cells"
         return

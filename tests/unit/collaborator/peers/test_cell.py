@@ -64,6 +64,13 @@ def test_the_larger_number_of_colluders_counts() -> None:
     assert refused(site("b", "c", "d", colluders=2), cells=five, section={"colluders": 2}) == []
 
 
+def test_more_colluders_in_earlier_sums_over_the_same_data_count_too() -> None:
+    wanted = secure_plan(cells={"all": ["a", "b", "c", "d", "e"]})
+
+    assert list(cell_refusals(site("b", "c"), wanted, earlier=1)) == []
+    assert "of 3 other members" in next(cell_refusals(site("b", "c"), wanted, earlier=2))
+
+
 @pytest.mark.parametrize("settings", [{"minimum": 4}, {"colluders": 2}])
 def test_a_cell_that_is_too_small_for_this_site_is_refused(settings: dict[str, int]) -> None:
     alike = {"examples": {"least": 200, "most": 200}}

@@ -313,3 +313,26 @@ def test_a_command_repeated_at_once_adds_nothing(history: History, step: Step) -
         return
 
     assert again == [] or isinstance(command, RestartWorker | Recover | Resume)
+
+
+@settings(max_examples=150, deadline=None)
+@given(HISTORIES)
+def test_after_a_resume_with_all_sites_a_further_attempt_completes_every_cell(history: History) -> None:
+    driver = driven(history)
+    if driver.state.committed or driver.state.phase not in (Phase.RUNNING, Phase.FAILED, Phase.STOPPED):
+        return
+    _interrupted(Stop("operator"), "a", 0)(driver)
+    found = [exchange for exchange in driver.state.open_exchanges() if exchange.index == 0]
+    assert found or driver.state.in_round()[0].closed
+    for exchange in found:
+        for cell in exchange.sums.values():
+            if cell.complete or cell.attempt == 16 or (cell.left_out and history[0] == "leave_out"):
+                continue
+            for site in cell.members:
+                first = cell.commitments.get(site)
+                numbers = next((n for n in (0, 1) if first == sha256(f"{site} {n}".encode())), 0)
+                now = driver.state.exchanges[exchange.number].sums[cell.cell].attempt
+                driver.do(_ready(exchange.number, site, int(now == cell.attempt), 1, numbers)(driver))
+            for site in cell.members:
+                driver.do(_masked(exchange.number, site, 0, late=False)(driver))
+            assert driver.state.exchanges[exchange.number].sums[cell.cell].complete

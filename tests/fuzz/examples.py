@@ -16,6 +16,9 @@ from hanse.wire.messages.members import (
     InviteRequest,
     Member,
     Members,
+    PeerKey,
+    PeerKeys,
+    PeersQuery,
     RemoveRequest,
     RenewRequest,
     RestoreReply,
@@ -25,6 +28,7 @@ from hanse.wire.messages.members import (
 )
 from hanse.wire.messages.runs import (
     AwaitedSite,
+    CellStatus,
     EventsReply,
     ExchangeAttendance,
     JournalRecord,
@@ -55,6 +59,7 @@ from hanse.wire.messages.sites import (
     UpdateFile,
     Work,
 )
+from hanse.wire.messages.sums import SumAsked, SumReadyRequest, SumRoster
 
 D = "0" * 64
 MEMBER = {
@@ -113,6 +118,19 @@ START = {
     "absent_count": 1,
     "absent_until_ms": 60_000,
 }
+CELL = {
+    "exchange": 2,
+    "round_number": 1,
+    "task": "train",
+    "cell": "north",
+    "phase": "ready",
+    "members": 3,
+    "attempt": 2,
+    "awaited": ["a"],
+    "failed": ["b"],
+    "reason": "a lost the key of attempt 1, as in a restart",
+    "left_out": "",
+}
 STATUS = {
     "run_id": "demo-1",
     "plan_name": "demo",
@@ -130,6 +148,7 @@ STATUS = {
     "answers": {"a": "accepted"},
     "answer_counts": {"accepted": 1},
     "awaited": [AWAITED],
+    "cells": [CELL],
     "model": D,
     "best_round": 1,
     "best_model": D,
@@ -162,6 +181,7 @@ ASSIGNMENT: dict[str, Any] = {
     "groups": {"control": {"digest": "3" * 64, "size": 5}},
     "settings": {"lr": 0.5, "depth": 3},
     "cells": ["north"],
+    "secure_sum": {"cell": "north", "attempt": 2, "rho": D},
 }
 SUSPENSION = {"reason": "it failed", "reinstatement_round": None, "reinstatement_ms": 5}
 WORK = {
@@ -203,10 +223,29 @@ OUTCOME = {
     "groups": {"control": "3" * 64},
     "settings": {"lr": 0.5, "depth": 3},
     "cells": ["north"],
+    "secure_sum": {"cell": "north", "attempt": 2, "rho": D},
 }
 STATEMENT = {"body": OUTCOME, "key": "AAAA", "signature": "AAAA"}
 ENROLMENT = {
     "body": {"federation": "north", "role": "collaborator", "name": "a", "key": "AAAA"},
+    "key": "AAAA",
+    "signature": "AAAA",
+}
+
+READY = {
+    "body": {
+        "suite": "x25519-hkdf-sha256-aes128ctr-1",
+        "federation": "north",
+        "run_id": "demo-1",
+        "exchange": 1,
+        "cell": "north",
+        "attempt": 2,
+        "site": "a",
+        "signer": D,
+        "context": D,
+        "public": "09" + "00" * 31,
+        "commitment": D,
+    },
     "key": "AAAA",
     "signature": "AAAA",
 }
@@ -266,10 +305,17 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     SignRequest: {"name": "a", "role": "collaborator", "csr": "PEM", "enrolment": ENROLMENT},
     SigningKeyRequest: {"enrolment": ENROLMENT, "rotation": ENROLMENT},
     SigningKeyReply: {"fingerprint": D},
+    SumAsked: ASSIGNMENT["secure_sum"],
+    SumReadyRequest: {"run_id": "demo-1", "statement": READY},
+    SumRoster: {"ready": [READY, READY]},
+    PeerKey: {"name": "a", "signing_key": D},
+    PeerKeys: {"peers": [{"name": "a", "signing_key": D}], "more": True},
+    PeersQuery: {"after": "a"},
     RosterProof: {"place": 1, "size": 3, "path": [D, D]},
     Member: MEMBER,
     Members: {"members": [MEMBER]},
     AwaitedSite: AWAITED,
+    CellStatus: CELL,
     StartWait: START,
     ExchangeAttendance: ATTENDANCE,
     SuspendedSite: SUSPENDED,

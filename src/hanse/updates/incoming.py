@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from hanse.aggregation.groups import GroupFold
 from hanse.aggregation.registry import aggregate, aggregate_streamed
@@ -15,7 +16,9 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.cells import masks
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
+from hanse.core.values.ask_inputs import AskInputs
 from hanse.core.values.groups import group_of, nested, only_groups, without_groups
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import Parameters, TensorSpec
 from hanse.core.values.update import Aggregate, Update
 from hanse.storage.base import BlobStore
@@ -153,15 +156,34 @@ def open_update_blob(blobs: BlobStore, run: Run, exchange: Exchange, site: str, 
     return open_incoming(tensors, _origin(blobs, run, exchange, site))
 
 
-def received_of(blobs: BlobStore, exchange: Exchange) -> Received:
+class AskedTask(Protocol):
+    """A task that sites are asked or are about to be: an exchange, or the command that opens one."""
+
+    @property
+    def task(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def model(self) -> ModelRef | None:
+        """The model that sites receive."""
+        ...
+
+    @property
+    def inputs(self) -> AskInputs:
+        """Inputs beside the model."""
+        ...
+
+
+def received_of(blobs: BlobStore, asked: AskedTask) -> Received:
     """The headers of what the sites of an exchange start from.
 
     Raises:
         StorageError: A blob is not there, or cannot be read.
     """
-    model = None if exchange.model is None else _specs_of_blob(blobs.path(exchange.model.digest))
+    model = None if asked.model is None else _specs_of_blob(blobs.path(asked.model.digest))
     groups: dict[str, TensorSpec] = {}
-    for digest in exchange.inputs.groups.values():
+    for digest in asked.inputs.groups.values():
         groups |= _specs_of_blob(blobs.path(digest))
     return Received(model, groups)
 

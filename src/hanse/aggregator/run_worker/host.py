@@ -30,6 +30,7 @@ from hanse.aggregator.sums.layouts import SumLayouts
 from hanse.aggregator.sums.opening import opened_sums
 from hanse.compression.update import upload_codec
 from hanse.core.plan.disclosure import check_asked
+from hanse.core.plan.privacy.cells import masks
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.decide import Command
 from hanse.core.run.exchange import Exchange
@@ -222,6 +223,8 @@ class CallHandler:
         if call.groups:
             inputs = await asyncio.to_thread(self._inputs, call, model)
         asking = OpenExchange(call.round_number, call.index, call.task, model, call.sites, inputs)
+        if masks(self._run.plan, call.task):  # what cannot be laid out is refused before a site is asked
+            await asyncio.to_thread(self._layouts.of, self._run, asking)
         await self._execute(OpenRound(call.round_number), asking)
         return await self._controller.closed(lambda run: run.in_round()[call.index])
 

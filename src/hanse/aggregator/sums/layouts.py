@@ -12,7 +12,7 @@ from hanse.core.run.sums.standing import CellStanding
 from hanse.privacy.secagg.context import SumContext
 from hanse.privacy.secagg.layout import Layout
 from hanse.storage.base import BlobStore
-from hanse.updates.incoming import received_of
+from hanse.updates.incoming import AskedTask, received_of
 from hanse.updates.secure_sums.layout import sum_layout
 
 _MOST_REMEMBERED = 64
@@ -50,19 +50,20 @@ class SumLayouts:
         self._lock = threading.Lock()
         self._known: dict[_Key, StatedLayout] = {}
 
-    def of(self, run: Run, exchange: Exchange) -> StatedLayout:
-        """The layout of an exchange whose sums are masked; reads the headers of what sites receive.
+    def of(self, run: Run, asked: AskedTask) -> StatedLayout:
+        """The layout of a task whose results are masked; reads the headers of what sites receive.
 
         Raises:
+            PlanError: The plan bounds other tensors than there are; see `sum_layout`.
             StorageError: A blob is not there, or cannot be read.
         """
-        model = None if exchange.model is None else exchange.model.digest
-        key = run.plan_digest, exchange.task, model, tuple(sorted(exchange.inputs.groups.items()))
+        model = None if asked.model is None else asked.model.digest
+        key = run.plan_digest, asked.task, model, tuple(sorted(asked.inputs.groups.items()))
         with self._lock:
             if key not in self._known:
                 if len(self._known) >= _MOST_REMEMBERED:
                     self._known.clear()
-                layout = sum_layout(run.plan, exchange.task, received_of(self._blobs, exchange))
+                layout = sum_layout(run.plan, asked.task, received_of(self._blobs, asked))
                 self._known[key] = StatedLayout(layout, layout.digest, layout.words)
             return self._known[key]
 

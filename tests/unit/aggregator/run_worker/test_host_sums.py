@@ -17,13 +17,22 @@ from tests.unit.aggregator.sums.cells import PLAN, Sums
 from hanse.aggregator.run_worker.protocol import CohortReply, OpenRoundCall, SumReply, WorkerModel
 from hanse.core.run.round_events import UpdatesAggregated
 from hanse.core.run.sums.events import SumOpened
+from hanse.core.values.canonical import sha256
+from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import Strict
-from hanse.errors import DisclosureError, UpdateError
+from hanse.errors import DisclosureError, PlanError, UpdateError
 from hanse.privacy.secagg.vector import Result
-from hanse.wire.tensors import open_file
+from hanse.wire.tensors import encode, open_file
 
 NONE = WorkerModel()
 COUNT = {"task": "count", "model": NONE}
+TRAINING: dict[str, Any] = {
+    "cells": {"all": ["a", "b", "c"]},
+    "cohort": {"minimum": 3},
+    "aggregation": {"rule": "mean"},
+    "tasks": {"train": {"discloses": {"update": "aggregate", "aggregated_by": "secure_aggregation"}}},
+    "privacy": {"secure_aggregation": {"model": {"clip": 1.0}}},
+}
 CELLS = {"north": ["a", "b", "c"], "south": ["d", "e", "f"]}
 
 
@@ -156,6 +165,21 @@ class TestSum:
                 assert isinstance(reply, SumReply)
                 assert shown(again, reply)["@counts"].tolist() == [111, 222, 333, 444]
                 assert sums.cell.attempt == 1
+
+        run(main())
+
+    def test_a_model_that_the_plan_does_not_bound_is_refused_before_a_site_is_asked(
+        self, fixture: FederationFixture, run: Run
+    ) -> None:
+        async def main() -> None:
+            whole = {"steps": np.zeros(2, np.int64)}
+            async with worker(fixture, **TRAINING | {"initial": whole}) as w:
+                first = WorkerModel(ref=ModelRef(sha256(encode(whole))))
+                await w.commit(0, first)
+                await w.call(OpenRoundCall(round_number=1), CohortReply)
+                with pytest.raises(PlanError, match="has whole numbers, and the plan states no range"):
+                    await w.host.handle(exchange(model=first))
+                assert not fixture.run(w.run_id).last_exchange
 
         run(main())
 

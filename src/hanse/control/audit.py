@@ -288,7 +288,9 @@ class _Examination:
                 told = event in self._closings(exchange, event)
             case UpdatesAggregated() if self._masked.masked(event.exchange):
                 told = True  # held against the sums of the cells
-                self._closed.get(event.exchange, {}).update(num_examples=event.num_examples, masked=True)
+                self._closed.get(event.exchange, {}).update(
+                    num_examples=self._masked.examples_of(event), masked=True
+                )
             case UpdatesAggregated():
                 examples = sum(answer.num_examples for answer in answers)
                 told = (event.sites, event.num_examples) == (exchange.answered, examples)

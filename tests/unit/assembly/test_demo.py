@@ -10,6 +10,7 @@ from hanse.assembly.demo import compare_model, free_directory, make_directory, w
 from hanse.config.load import load_plan
 from hanse.core.plan.privacy.cells import masks
 from hanse.core.values.site import DataSources, Site
+from hanse.core.values.update import Task
 from hanse.demo.comparison import FEDERATED
 from hanse.demo.files import HEART_DISEASE, HOSPITALS
 from hanse.errors import ConfigError
@@ -75,3 +76,26 @@ def test_the_plan_with_secure_aggregation_trains_as_the_plain_one(tmp_path: Path
     for name, task in plain.tasks.items():
         assert secure.tasks[name].learner_settings() == task.learner_settings()
     assert (secure.seed, secure.rounds, secure.workflow) == (plain.seed, plain.rounds, plain.workflow)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        "numpy",
+        pytest.param("torch", marks=pytest.mark.torch),
+        pytest.param("sklearn", marks=pytest.mark.sklearn),
+    ],
+)
+def test_every_learner_gives_the_metrics_that_a_masked_sum_requires(tmp_path: Path, learner: str) -> None:
+    pytest.importorskip(learner)
+    plan = write_demo_plan(tmp_path, learner, None, secure=True).manifest.plan
+    section = plan.privacy.secure_aggregation
+    assert section is not None
+    assert plan.learner is not None
+    site = Site("zurich", DataSources("zurich", {"heart": HEART_DISEASE / HOSPITALS["zurich"]}))
+    heart = load_factory(tmp_path, plan.learner)(site)
+
+    for name, task in plan.tasks.items():
+        result = getattr(heart, name)(heart.parameters(), Task(name, 1, 1, task.learner_settings()))
+        missing = {*task.discloses.metrics} - result.metrics.keys()
+        assert all(section.metrics[metric].optional for metric in missing)

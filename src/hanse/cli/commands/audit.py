@@ -235,7 +235,7 @@ def _show_exchanges(report: AuditReport) -> None:
 
 def _examples(told: dict[str, Any]) -> str:
     """Examples of an exchange; no party knows those of a masked sum that does not weigh by them."""
-    return "-" if told.get("masked") and not told["num_examples"] else str(told["num_examples"])
+    return "-" if told["num_examples"] is None else str(told["num_examples"])
 
 
 def _show_attempts(report: AuditReport) -> None:

@@ -14,6 +14,7 @@ from hanse.core.run.events import Event
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
+    RoundCommitted,
     UpdateAccepted,
     UpdatesAggregated,
 )
@@ -22,7 +23,7 @@ from hanse.core.run.run_events import RunResumed, RunStarted
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.values.roster import Roster
 from hanse.core.values.sums.place import SumPlace
-from hanse.core.values.wording import counted, named
+from hanse.core.values.wording import named
 from hanse.errors import HanseError, PlanError, TrustError
 
 SumEvent = SiteReady | SumAttempted | CellLeftOut | SumOpened
@@ -81,12 +82,21 @@ class SumChecks:
                 yield from self._sum(event)
             case UpdatesAggregated():
                 yield from self._aggregated(event)
+            case RoundCommitted() if run is not None:
+                for exchange in run.in_round():
+                    if exchange.sums and exchange.closed is not None and not exchange.aggregated:
+                        yield f"round {event.round_number} is committed without the sum of {exchange.task!r}"
             case _:
                 pass
 
     def masked(self, exchange: int) -> bool:
         """Check if the plan has the answers of an exchange masked."""
         return exchange in self.exchanges
+
+    def examples_of(self, event: UpdatesAggregated) -> int | None:
+        """Examples of a masked exchange; None where nothing is weighed by them, and no party knows them."""
+        exchange = self.exchanges[event.exchange]
+        return event.num_examples if weighs(exchange.plan, exchange.opened.task) else None
 
     def _opened(self, event: ExchangeOpened, run: Run | None) -> Iterator[str]:
         if run is None:
@@ -219,8 +229,10 @@ class SumChecks:
         attempt = cell.of(event.attempt)
         if event.attempt != cell.attempt:
             yield f"{what} is of attempt {event.attempt}, and attempt {cell.attempt} had begun"
-        if absent := sorted(set(cell.members) - attempt.ready.keys()):
-            yield f"{what} is of attempt {event.attempt}, of which no READY is there from {named(absent)}"
+        absent = sorted(set(cell.members) - attempt.ready.keys())
+        if absent or not attempt.ready:
+            lacking = named(absent) or "any member"
+            yield f"{what} is of attempt {event.attempt}, of which no READY is there from {lacking}"
         else:
             expected = self._context(exchange, cell)
             yield from (f"{what}: {problem}" for problem in problems_of_contexts(attempt, expected))
@@ -260,12 +272,13 @@ class SumChecks:
         sites = tuple(sorted(site for cell in opened for site in cell.members))
         if not opened:
             yield f"exchange {event.exchange} is summed, and no cell of it has a sum"
-        examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
+        examples = len(sites)
+        if weighs(exchange.plan, exchange.opened.task):
+            examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
         if (event.sites, event.num_examples) != (sites, examples):
             yield (
-                f"exchange {event.exchange} is said to sum {named(event.sites)} with "
-                f"{counted(event.num_examples, 'example')}; by its sums these are {named(sites) or 'none'} "
-                f"with {examples}"
+                f"exchange {event.exchange} is said to sum {named(event.sites)} with {event.num_examples} "
+                f"examples; by its sums these are {named(sites) or 'none'} with {examples}"
             )
 
 

@@ -331,6 +331,14 @@ def test_a_sum_without_a_ready_of_a_member_is_found(run: MaskedRun) -> None:
     assert any("of which no READY is there from d" in text for text in run.problems(events))
 
 
+def test_a_sum_of_a_cell_that_the_plan_lacks_is_found(run: MaskedRun) -> None:
+    closed = [run.opened(members={"west": ("a", "b")}), run.closed()]
+
+    problems = run.problems([*closed, run.sum(cell="all").model_copy(update={"cell": "west"})])
+
+    assert any("of which no READY is there from any member" in text for text in problems)
+
+
 def test_a_vector_that_its_site_did_not_sign_is_found(run: MaskedRun) -> None:
     masked = run.sum().masked | {"b": sha256(b"another y")}
 

@@ -95,6 +95,13 @@ def test_a_sum_of_another_vector_is_noticed(forged: Callable[..., AuditReport]) 
     assert "of vector 777777777777 of b, and by what b signed it is" in problems(forged(other))["sums"][0]
 
 
+def test_a_round_that_is_committed_without_its_sum_is_noticed(forged: Callable[..., AuditReport]) -> None:
+    def without(lines: Lines) -> None:
+        lines[:] = [line for line in lines if line.get("kind") != "UpdatesAggregated"]
+
+    assert "round 1 is committed without the sum of 'train'" in problems(forged(without))["sums"][0]
+
+
 def test_a_ready_of_another_party_is_noticed(forged: Callable[..., AuditReport]) -> None:
     def other(lines: Lines) -> None:
         find(lines, "SiteReady", site="b")["statement"] = find(lines, "SiteReady", site="c")["statement"]

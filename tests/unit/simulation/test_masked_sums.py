@@ -198,3 +198,27 @@ def workflow(federation):
 """
     with pytest.raises(DisclosureError, match="masked"):
         run(tmp_path, PLAN + "workflow: training:workflow\n", source=LEARNER + workflow)
+
+
+EVALUATE = """
+    def evaluate(self, parameters, task):
+        number = ord(self.site.name[-1]) % 10
+        return hanse.TaskResult(number, {"auc": None if number == 7 else number / 20})
+
+def learner"""
+
+
+@pytest.mark.parametrize(("in_the_open", "auc"), [("", (8 + 9 + 0) / 20 / 3), ("[evaluate]", 145 / 20 / 17)])
+def test_metrics_alone_are_masked_means_of_sites_unless_they_are_in_the_open(
+    tmp_path: Path, in_the_open: str, auc: float
+) -> None:
+    plan = PLAN + "  evaluate: {discloses: {metrics: [auc]}}\n"
+    optional = "" if in_the_open else ", auc: {range: [0, 1], optional: true}"
+    secure = SECURE.replace("loss: [0, 20]", f"loss: [0, 20]{optional}")
+    if in_the_open:
+        secure += f"    in_the_open: {in_the_open}\n"
+
+    outcome, events = run(tmp_path, plan, secure=secure, source=LEARNER.replace("\ndef learner", EVALUATE))
+
+    assert outcome.run.metrics["auc"] == pytest.approx(auc, abs=1e-6)
+    assert len(opened_of(events)) == (2 if in_the_open else 4)

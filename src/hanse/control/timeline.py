@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hanse.control.clipped import ClippedSites
 from hanse.control.report import participation_json
 from hanse.control.silence import Silences
 from hanse.core.journal.restores import read_acknowledgement
@@ -36,7 +37,7 @@ from hanse.core.run.run_events import (
     WorkerRestarted,
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
-from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted
+from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.values.update import ReportedMetrics, given
 from hanse.core.values.wording import named, shortened
 from hanse.errors import ProtocolError
@@ -76,6 +77,7 @@ class Timeline:
         self._left_out: dict[int, dict[str, str]] = {}
         """Why cells are not in the sum of an exchange that is open."""
         self._silences = Silences()
+        self._clipped = ClippedSites()
         self._in_round: dict[str, dict[str, float | None]] = {}
         self._asked = False
         """True once a site was asked, or answered, since the last commit."""
@@ -117,6 +119,8 @@ class Timeline:
             case CellLeftOut():
                 self._left_out.setdefault(event.exchange, {})[event.cell] = shortened(event.reason)
                 return [f"{self._at(event.exchange)}: cell {event.cell} is left out: {event.reason}"]
+            case SumOpened():
+                return self._clipped.lines_for(event, self._at(event.exchange), self.task_of(event.exchange))
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
                 self.doing[event.site] = f"{self.task_of(event.exchange)} failed"

@@ -116,6 +116,8 @@ class SimulatedSum:
                 sum=digest_of({MASKED: cells[each.cell].words}, algorithm),
                 num_examples=figure.num_examples,
                 error=figure.error,
+                clipped=figure.clipped,
+                out_of_range=figure.out_of_range,
             )
             for each, figure in zip(complete, figures, strict=True)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.core.run.masked_runs import MaskedDriver, take_ready
 
 from hanse.control.timeline import Timeline
+from hanse.core.run.sums.events import SumOpened
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.timing import Tick
 
@@ -43,3 +44,32 @@ def test_a_silent_member_keeps_its_cell_waiting() -> None:
     driver.do(Tick(), after_s=40)
 
     assert lines(driver)[-1].endswith("its cell has no sum without it, and waits for it until the deadline")
+
+
+def opened(clipped: int) -> SumOpened:
+    masked = dict.fromkeys("abc", "5" * 64)
+    return SumOpened(
+        exchange=1,
+        cell="north",
+        attempt=1,
+        rho="0" * 64,
+        masked=masked,
+        sum="6" * 64,
+        clipped=clipped,
+        out_of_range=0,
+    )
+
+
+def test_the_number_of_clipped_updates_is_told_when_it_changes() -> None:
+    driver, timeline = MaskedDriver(), Timeline()
+    for event, _ in driver.history:
+        timeline.lines_for(event)
+
+    told = [timeline.lines_for(opened(clipped)) for clipped in (0, 2, 2, 3)]
+
+    assert told[0] == told[2] == []
+    assert told[1] == [
+        "round 1, train: at 2 of 3 sites of cell north the update was clipped to the plan's bound; at 0 another "
+        "number was cut to its range"
+    ]
+    assert told[3][0].startswith("round 1, train: at 3 of 3 sites")

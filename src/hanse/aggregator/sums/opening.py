@@ -121,6 +121,8 @@ def _records(
                 sum=each.digest,
                 num_examples=figure.num_examples,
                 error=figure.error,
+                clipped=figure.clipped,
+                out_of_range=figure.out_of_range,
             )
         )
     return tuple(records)

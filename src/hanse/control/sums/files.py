@@ -211,6 +211,12 @@ def _opened(layout: Layout, sites: int, read: FlatReader) -> OpenedSum:
 def _differences(event: SumOpened, opened: OpenedSum) -> Iterator[str]:
     if event.num_examples != opened.examples:
         yield f"the sum has {opened.examples} examples, and the journal says {event.num_examples}"
+    for what, said, found in (
+        ("clipped updates", event.clipped, opened.clipped),
+        ("sites with numbers out of range", event.out_of_range, opened.out_of_range),
+    ):
+        if said != found:
+            yield f"the sum has {found} {what}, and the journal says {said}"
     if not _alike(event.error, opened.error):
         yield f"the standard error of the sum is {opened.error}, and the journal says {event.error}"
 

@@ -69,6 +69,8 @@ def record_sum(run: Run, command: RecordSum) -> Events:
         sum=command.sum,
         num_examples=command.num_examples,
         error=command.error,
+        clipped=command.clipped,
+        out_of_range=command.out_of_range,
     )
     if standing.opened and standing.sum == command.sum:
         return ()

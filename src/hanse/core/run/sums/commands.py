@@ -43,3 +43,5 @@ class RecordSum:
     sum: str
     num_examples: int | None = None
     error: float | None = None
+    clipped: int | None = None
+    out_of_range: int | None = None

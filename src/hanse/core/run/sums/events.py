@@ -65,6 +65,8 @@ class SumOpened(Strict):
         sum: Digest of the file of the sum, modulo the ring.
         num_examples: Sum of the numbers of examples, each at most the plan's `most`; None where not summed.
         error: Largest standard error of a number, relative to its bound; None where there is none.
+        clipped: Number of sites whose update was scaled or cut to the plan's bound; None where not summed.
+        out_of_range: Number of sites of which another number was cut to its range; None where not summed.
     """
 
     kind: Literal["SumOpened"] = "SumOpened"
@@ -76,3 +78,5 @@ class SumOpened(Strict):
     sum: BlobDigest
     num_examples: int | None = None
     error: float | None = None
+    clipped: int | None = None
+    out_of_range: int | None = None

@@ -16,6 +16,7 @@ from hanse.collaborator.sums.files import SumFiles
 from hanse.collaborator.sums.masked_vectors import MaskedVectors
 from hanse.collaborator.sums.memory import OwnCell, earlier_rosters, sum_history
 from hanse.collaborator.sums.questions import CellsQuestion, Questions
+from hanse.collaborator.sums.steps import note_step
 from hanse.collaborator.task_run import TaskRun
 from hanse.concurrency import in_thread
 from hanse.config.layout import QUESTIONS
@@ -33,7 +34,6 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
-from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.signing_key import verify_statement
 from hanse.pki.statements import state as sign
 from hanse.privacy.secagg.site import SiteSum, SumPlan, begin, step
@@ -202,7 +202,7 @@ class SumAttempts:
         else:
             told = "%s: READY for attempt %d at the sum of cell %s"
             logger.info(told, self._task_run, body.attempt, body.cell, extra=self._task_run.facts)
-        await reach_async(FaultPoint.AFTER_SUM, step="ready sent")
+        await in_thread(partial(note_step, "ready sent"))
         return None
 
     async def _fetch(self, rho: str) -> Event | None:
@@ -278,7 +278,7 @@ class SumAttempts:
     async def _append(self, record: SiteRecord, what: str) -> None:
         append = partial(in_thread, partial(self._here.journal.append, record))
         await self._here.retry_while_disk_full(append)
-        await reach_async(FaultPoint.AFTER_SUM, step=what)
+        await in_thread(partial(note_step, what))
 
 
 def _verify(statement: SignedStatement) -> str:

@@ -13,11 +13,11 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from hanse.collaborator.sums.steps import note_step
 from hanse.config.layout import SUMS_SALT
 from hanse.core.journal.sum_records import SumPrepared
 from hanse.core.values.schema import BlobDigest, Digest, Strict
 from hanse.errors import PolicyError
-from hanse.fault_points import FaultPoint, reach
 from hanse.files.atomic import sync_folder, write_file
 from hanse.files.copying import is_whole
 from hanse.files.deleting import delete_tree
@@ -99,7 +99,7 @@ class SumFiles:
             StorageError: The disk fails.
         """
         self._seal(self.vector)
-        reach(FaultPoint.AFTER_SUM, step="vector")
+        note_step("vector")
 
     def keep_facts(self, facts: VectorFacts) -> None:
         """Write down the facts about q, durably; before the vector is recorded.
@@ -108,7 +108,7 @@ class SumFiles:
             StorageError: The disk is full, or cannot be written.
         """
         write_file(self._facts, facts.model_dump_json().encode(), mode=0o600)
-        reach(FaultPoint.AFTER_SUM, step="facts")
+        note_step("facts")
 
     def facts(self) -> VectorFacts | None:
         """The facts about q; None where q or they are not there, or not whole.
@@ -129,7 +129,7 @@ class SumFiles:
             StorageError: The disk fails.
         """
         self._seal(self.masked(attempt))
-        reach(FaultPoint.AFTER_SUM, step="masked")
+        note_step("masked")
 
     def holds(self, attempt: int, digest: str) -> bool:
         """Check if the y of an attempt is here, and whole.

@@ -8,6 +8,7 @@ from functools import partial
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.sums.failure import SumFailedError
 from hanse.collaborator.sums.files import SumFiles
+from hanse.collaborator.sums.steps import note_step
 from hanse.collaborator.task_run import TaskRun
 from hanse.concurrency import in_thread
 from hanse.core.journal.sum_records import SumPrepared
@@ -15,7 +16,6 @@ from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.parts import section_of
 from hanse.core.values.sums.place import SumPlace
 from hanse.errors import ConfigError, PolicyError, RunError, UpdateError
-from hanse.fault_points import FaultPoint, reach_async
 from hanse.pki.statements import state
 from hanse.privacy.secagg.layout import Entry, Layout
 from hanse.privacy.secagg.site_steps import FailureKind, MaskWritten, WriteMasked
@@ -73,7 +73,7 @@ class MaskedVectors:
         )
         record = partial(in_thread, partial(self._task_run.recorded, outcome, update=place))
         recorded = await self._here.retry_while_disk_full(record)
-        await reach_async(FaultPoint.AFTER_SUM, step="masked recorded")
+        await in_thread(partial(note_step, "masked recorded"))
         return recorded
 
     async def send(self, attempt: int, rho: str, masked: str) -> bool:
@@ -97,7 +97,7 @@ class MaskedVectors:
         else:
             told = "%s: sent, masked for attempt %d at the sum of cell %s, digest %s"
             logger.info(told, self._task_run, attempt, self._cell, masked, extra=facts)
-        await reach_async(FaultPoint.AFTER_SUM, step="masked sent")
+        await in_thread(partial(note_step, "masked sent"))
         return taken
 
     def _write(self, wanted: WriteMasked) -> MaskWritten:

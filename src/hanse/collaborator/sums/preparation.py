@@ -10,6 +10,7 @@ from functools import partial
 from hanse.collaborator.sums.failure import SumFailedError
 from hanse.collaborator.sums.files import SumFiles, VectorFacts
 from hanse.collaborator.sums.memory import OwnCell
+from hanse.collaborator.sums.steps import note_step
 from hanse.collaborator.task_run import FetchedInputs, TaskRun
 from hanse.collaborator.task_worker.protocol import TaskReport
 from hanse.concurrency import in_thread
@@ -28,7 +29,6 @@ from hanse.errors import (
     TransportError,
     TrustError,
 )
-from hanse.fault_points import FaultPoint, reach
 from hanse.privacy.secagg.context import SALT_BYTES, SumContext
 from hanse.privacy.secagg.layout import Layout
 from hanse.privacy.secagg.site_steps import FailureKind
@@ -143,7 +143,7 @@ class Preparation:
             raise SumFailedError.of_data(error) from error
         prepared = self._record(facts, question.layout)
         self.task_run.context.journal.append(prepared)
-        reach(FaultPoint.AFTER_SUM, step="prepared")
+        note_step("prepared")
         self.task_run.folder.drop_update(prepared.exchange)
         self.files.drop_others()
         return prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hanse import fault_points
 from hanse.core.journal.site_records import ResultReleased
 from hanse.core.journal.sum_records import ReadyReleased, SumPrepared
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import TrustError
+from hanse.errors import StorageError, TrustError
 from hanse.fault_points import Facts, FaultPoint
 from hanse.wire.messages.sums import SumAsked
 
@@ -178,6 +179,49 @@ def test_a_folder_of_before_the_exchange_commits_to_other_numbers_which_peers_re
     assert first != second
     assert "(roster)" in cell.outcome.reason
     assert upstream.delivered == {}
+
+
+def test_two_copies_of_a_folder_mask_one_vector(cell: CellSite) -> None:
+    stopped_after_ready(cell)
+    cell.site.opened[-1].close()
+    copy = cell.site.directory.with_name("copy")
+    shutil.copytree(cell.site.directory, copy)
+    workers = FakeWorkers()
+    restart(cell, workers)
+    copied = replace(cell, site=replace(cell.site, directory=copy))
+    copied.exchange(workers=workers)  # as if the aggregator had forgotten what it has heard
+
+    first, second = cell.upstream.opened
+    assert np.array_equal(first, second)
+    assert workers.orders == []
+    assert len({ready.body["commitment"] for ready in cell.upstream.readies}) == 1
+    # The numbers of each copy rise; a second READY of one number is what aggregator and peers refuse.
+    assert [ready.body["attempt"] for ready in cell.upstream.readies] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("step", ["vector", "masked"])
+def test_a_full_disk_is_waited_for(cell: CellSite, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    workers = FakeWorkers()
+    monkeypatch.setattr(fault_points, "observer", FullDisk(step))
+    cell.exchange(workers=workers)
+
+    check_whole(cell)
+    assert len(workers.orders) == 1
+
+
+class FullDisk:
+    """A disk that is full when it first comes to a step, and has room afterwards."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def reached(self, point: FaultPoint, facts: Facts) -> None:
+        if facts.get("step") == self._step:
+            self._step = ""
+            raise StorageError("the disk is full")
+
+    async def reached_async(self, point: FaultPoint, facts: Facts) -> None:
+        self.reached(point, facts)
 
 
 def test_an_earlier_exchange_is_not_attempted_again_once_a_later_one_was_prepared(cell: CellSite) -> None:

@@ -117,11 +117,15 @@ def plans() -> Sequence[bytes]:
     return [PLAN.encode(), GROUPED.encode()]
 
 
+def journals() -> Sequence[bytes]:
+    return [things().journal, things().masked_journal]
+
+
 def event_lists() -> Sequence[bytes]:
-    journals = (things().journal, (KEPT_0_1 / "export" / "eventful-1" / "journal.jsonl").read_bytes())
+    of_before = (KEPT_0_1 / "export" / "eventful-1" / "journal.jsonl").read_bytes()
     return [
         json_bytes([{"kind": line["kind"], "body": line["body"]} for line in unpack_lines(journal)[1:-1]])
-        for journal in journals
+        for journal in (*journals(), of_before)
     ] + [json_bytes(grouped_events())]
 
 

@@ -71,8 +71,8 @@ _OTHERS = (
         SHORT,
     ),
     Target("journal-lines", readers.lines, lambda: [things().journal], forms.LINES),
-    Target("audit", readers.audit, lambda: [things().journal], forms.LINES),
-    Target("audit-resealed", readers.audit, lambda: [things().journal], forms.RESEALED),
+    Target("audit", readers.audit, seeds.journals, forms.LINES),
+    Target("audit-resealed", readers.audit, seeds.journals, forms.RESEALED),
     Target("receipts", readers.receipts, lambda: [things().receipts], forms.LINES),
     Target("receipts-resigned", readers.receipts, lambda: [things().receipts], forms.RESIGNED),
     Target(

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.journals import NOW, NOW_MS, RUN, Author, World, new_world, reseal
 from tests.parties import signing_key
+from tests.unit.control.sums.masked_journal import MaskedAuthor
 
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.receipts import Receipt, ReceivedOutcome
@@ -46,6 +47,7 @@ class Things:
         outcome: One on a task.
         receipts: The receipts of a site, by line.
         acknowledgement: An operator's, of a restore.
+        masked_journal: An exported journal of a run with a masked sum, by line.
     """
 
     authority: Authority
@@ -61,6 +63,7 @@ class Things:
     outcome: dict[str, Any]
     receipts: bytes
     acknowledgement: dict[str, Any]
+    masked_journal: bytes = b""
 
 
 @contextmanager
@@ -88,7 +91,10 @@ def things() -> Things:
         world = new_world(folder / "parties")
         author = Author(world)
         author.whole_run()
-        return _gathered(world, author, folder)
+        gathered = _gathered(world, author, folder)
+        masked = MaskedAuthor(world)
+        masked.whole_run()
+        return replace(gathered, masked_journal=masked.export(folder / "masked.jsonl").read_bytes())
 
 
 def _gathered(world: World, author: Author, folder: Path) -> Things:

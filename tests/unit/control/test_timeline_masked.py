@@ -69,7 +69,7 @@ def test_the_number_of_clipped_updates_is_told_when_it_changes() -> None:
 
     assert told[0] == told[2] == []
     assert told[1] == [
-        "round 1, train: at 2 of 3 sites of cell north the update was clipped to the plan's bound; at 0 another "
-        "number was cut to its range"
+        "round 1, train: at 2 of 3 sites of cell north the update was clipped to the plan's bound; at 0 "
+        "another number was cut to its range"
     ]
     assert told[3][0].startswith("round 1, train: at 3 of 3 sites")

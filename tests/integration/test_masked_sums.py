@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.integration.deployment import Deployment, deployed, done
+from tests.integration.deployment import Deployment, Run, deployed, done
 
-from hanse.core.run.round_events import RoundCommitted, UpdateAccepted
+from hanse.core.run.round_events import RoundCommitted, TaskFailed, UpdateAccepted
 from hanse.core.run.sums.events import SiteReady, SumAttempted, SumOpened
 from hanse.wire.tensors import write_file
 
@@ -77,12 +77,17 @@ def signing_key(federation: Deployment, name: str) -> str:
     return found
 
 
+def counting(federation: Deployment) -> Run:
+    """Begin a run that counts; people at all sites have read its workflow."""
+    plan = federation.plan(**COUNTS)
+    for site in federation.sites.values():
+        done("plan", "approve", plan, "--site", site.directory)
+    return federation.submit_file(plan)
+
+
 def test_counts_are_summed_and_the_journal_has_none_of_a_site(tmp_path: Path) -> None:
     with checked(tmp_path) as federation:
-        plan = federation.plan(**COUNTS)
-        for site in federation.sites.values():  # a person has to read a workflow of its own
-            done("plan", "approve", plan, "--site", site.directory)
-        run = federation.submit_file(plan)
+        run = counting(federation)
         status = run.over()
         exported = run.export(tmp_path / "results")
     assert (status.phase, status.reason) == ("finished", "")
@@ -91,6 +96,26 @@ def test_counts_are_summed_and_the_journal_has_none_of_a_site(tmp_path: Path) ->
     assert counts.tolist() == [0, 1, 3 + 1, 3 + 1, 3]
     assert {e.num_examples for e in run._events if isinstance(e, UpdateAccepted)} == {0}
     assert sum(isinstance(e, SumOpened) for e in run._events) == 2
+
+
+def test_a_failure_says_its_kind_and_a_resumed_run_asks_only_who_failed(tmp_path: Path) -> None:
+    with checked(tmp_path) as federation:
+        federation.sites["b"].fail("count")
+        run = counting(federation)
+        failed = run.over()
+        federation.sites["b"].recover()
+        run.resume()
+        status = run.over()
+        run.export(tmp_path / "results")
+        performed = {name: site.performed(run.run_id) for name, site in federation.sites.items()}
+        events = run.events
+    assert failed.phase == "failed"
+    assert [event.reason for event in events if isinstance(event, TaskFailed)] == [
+        "task count failed (data); the site's own log says more"
+    ]
+    assert "told to fail" not in str(events)
+    assert (status.phase, status.reason) == ("finished", "")
+    assert performed["a"] == performed["c"] == ["count-1", "count-2"]
 
 
 def test_a_model_is_trained_though_agents_and_aggregator_are_killed(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from hanse.core.values.statements import SignedStatement, Statement
 from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
 from hanse.files.copying import copy_hashed, is_whole
-from hanse.files.deleting import delete_tree
 from hanse.files.errors import file_errors
 from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
@@ -94,7 +93,8 @@ class RunFolder:
 
         Args:
             models: Those to leave.
-            exchange: Whose update to leave; None where there will be no more, and sums go too.
+            exchange: Whose update to leave; None where there will be no more. The vector of a masked sum
+                stays all the same: a run that failed may be resumed, and masks the same vector then.
         """
         kept = {self.model(model).name for model in models}
         if exchange is not None:
@@ -111,8 +111,6 @@ class RunFolder:
                     spare_of(self.written),
                 ):  # a task that was broken off left the first
                     path.unlink(missing_ok=True)
-        if exchange is None:
-            delete_tree(self.sums)
 
     @property
     def _spare(self) -> Path:

@@ -183,11 +183,11 @@ def test_the_vector_goes_when_a_later_exchange_is_prepared(cell: CellSite) -> No
     assert [path.name for path in cell.folder().parent.iterdir()] == ["2"]
 
 
-def test_the_vectors_go_when_the_run_is_over(cell: CellSite) -> None:
+def test_the_vector_stays_when_the_run_ends_which_may_be_resumed(cell: CellSite) -> None:
     cell.exchange()
     cell.run(cell.agent().end_run(cell.work.run_id))
 
-    assert not cell.folder().parent.exists()
+    assert (cell.folder() / "q").exists()
 
 
 def test_state_counts_only_where_a_roster_was_accepted(cell: CellSite) -> None:

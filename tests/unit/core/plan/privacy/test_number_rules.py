@@ -3,9 +3,15 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from tests.unit.core.plan.privacy.secure_plans import TRAIN, refusals, secure_plan, summing
 
-from hanse.core.plan.privacy.number_rules import group_range
+from hanse.core.plan.privacy.number_rules import LARGEST_BOUND, LEAST_BOUND, group_range
+from hanse.core.values.parameters import TensorSpec
+from hanse.privacy.secagg.grid import Ring, check_range, largest_sum
+from hanse.privacy.secagg.layout import Declared, DeclaredTensor, Range, layout_of
 
 ALIKE: dict[str, Any] = {"examples": None, "ready_after": None, "model": None, "metrics": {}}
 
@@ -161,3 +167,39 @@ def test_a_range_that_cannot_be_coded_is_refused(
 
 def test_the_largest_whole_number_that_fits_is_read() -> None:
     assert counted({"int64": [3], "range": [0, 536_870_911]}) == []
+
+
+def test_plans_and_sums_have_the_same_bounds() -> None:
+    for bound in (LEAST_BOUND, LARGEST_BOUND):
+        check_range(-bound, bound, "both ends")
+    for bound in (LEAST_BOUND / 2, LARGEST_BOUND * 2):
+        with pytest.raises(ValueError, match="between"):
+            check_range(-bound, bound, "both ends")
+    assert 4 * 536_870_911 <= largest_sum(32) < 4 * 536_870_912
+
+
+@given(
+    st.integers(3, 64),
+    st.sampled_from((32, 64)),
+    st.integers(-(2**62), 2**62),
+    st.integers(1, 2**62),
+)
+def test_whole_numbers_of_a_plan_that_is_read_can_be_laid_out(
+    members: int, ring: Ring, low: int, width: int
+) -> None:
+    names = [f"site-{number}" for number in range(members)]
+    section = {"secure_aggregation": ALIKE | {"ring": ring}}
+    group = {"int64": [2], "range": [low, low + width]}
+    try:
+        agreed = secure_plan(
+            privacy=section,
+            cells={"all": names},
+            tasks={"count": summing(counts="total")},
+            groups={"counts": group},
+        )
+    except ValidationError:
+        return
+    bounds = group_range(agreed, "counts")
+    assert bounds is not None
+    tensor = DeclaredTensor(TensorSpec((2,), "int64"), "total", Range(*bounds))
+    assert layout_of(Declared({"@counts": tensor}), ring=ring, members=members).words == 3

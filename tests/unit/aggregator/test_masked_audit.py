@@ -60,7 +60,7 @@ def test_sums_pass_and_are_added_again(working: FederationFixture, run: Run, tmp
         assert problems(report) == {}
         assert [(found.task, found.num_examples) for found in report.sums] == [
             ("train", 60),
-            ("evaluate", None),
+            ("evaluate", 60),
         ] * 2
         assert any(found.added for found in report.sums)
         assert not any("have the layout" in text for text in report.not_proved)

@@ -68,6 +68,8 @@ def _parts(plan: Plan, task: str) -> Iterator[str]:
             f"the number of examples, where more than {section.examples.most:,} count as so many (a site "
             f"with fewer than {section.examples.least:,} does not take part)"
         )
+    elif section.examples is not None:
+        yield f"the number of examples, where more than {section.examples.most:,} count as so many"
 
 
 def tensors_in_words(plan: Plan, disclosure: Disclosure) -> str:

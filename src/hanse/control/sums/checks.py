@@ -8,7 +8,7 @@ from hanse.control.sums.context import context_of, problems_of_contexts
 from hanse.control.sums.evidence import Attempt, CellEvidence, MaskedExchange, RunName
 from hanse.control.sums.ready import problems_of_ready, signed_body
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.privacy.cells import masks, members_of, weighs
+from hanse.core.plan.privacy.cells import counts_examples, masks, members_of, weighs
 from hanse.core.plan.privacy.parts import section_of
 from hanse.core.run.events import Event
 from hanse.core.run.round_events import (
@@ -94,9 +94,9 @@ class SumChecks:
         return exchange in self.exchanges
 
     def examples_of(self, event: UpdatesAggregated) -> int | None:
-        """Examples of a masked exchange; None where nothing is weighed by them, and no party knows them."""
+        """Examples of a masked exchange; None where they are not summed, and no party knows them."""
         exchange = self.exchanges[event.exchange]
-        return event.num_examples if weighs(exchange.plan, exchange.opened.task) else None
+        return event.num_examples if counts_examples(exchange.plan, exchange.opened.task) else None
 
     def _opened(self, event: ExchangeOpened, run: Run | None) -> Iterator[str]:
         if run is None:
@@ -273,7 +273,7 @@ class SumChecks:
         if not opened:
             yield f"exchange {event.exchange} is summed, and no cell of it has a sum"
         examples = len(sites)
-        if weighs(exchange.plan, exchange.opened.task):
+        if counts_examples(exchange.plan, exchange.opened.task):
             examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
         if (event.sites, event.num_examples) != (sites, examples):
             yield (
@@ -338,14 +338,14 @@ def _problems_of_examples(
 ) -> Iterator[str]:
     """Hold the number of examples of a sum against the bounds of the plan."""
     bounds = section_of(exchange.plan).examples
-    weighed = weighs(exchange.plan, exchange.opened.task)
-    if (event.num_examples is not None) != weighed or bounds is None:
-        if event.num_examples is not None or weighed:
+    if (event.num_examples is not None) != (bounds is not None) or bounds is None:
+        if event.num_examples is not None or bounds is not None:
             yield f"{what} states {event.num_examples} examples, and the plan has them " + (
-                "summed" if weighed else "not summed"
+                "summed" if bounds is not None else "not summed"
             )
         return
-    least, most = (len(cell.members) * bound for bound in (bounds.least, bounds.most))
+    least = bounds.least if weighs(exchange.plan, exchange.opened.task) else 0
+    least, most = (len(cell.members) * bound for bound in (least, bounds.most))
     if event.num_examples is not None and not least <= event.num_examples <= most:
         yield f"{what} states {event.num_examples} examples; {len(cell.members)} sites have {least} to {most}"
 

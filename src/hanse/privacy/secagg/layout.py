@@ -126,6 +126,7 @@ class Declared:
         tensors: Of update and groups, by the name that they have in a file.
         metrics: Ranges of the metrics, by name.
         examples: Where anything is weighed by examples, else None.
+        counted: Most examples of a site, where they are summed though nothing is weighed; else None.
         codecs: Steps of compression with their numbers, such as `{"name": "random_k", "k": 200}`.
     """
 
@@ -133,6 +134,7 @@ class Declared:
     metrics: Mapping[str, Range] = field(default_factory=dict)
     examples: Examples | None = None
     codecs: tuple[Mapping[str, Any], ...] = ()
+    counted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +235,13 @@ def layout_of(declared: Declared, *, ring: Ring, members: int) -> Layout:
 
 def _counts(declared: Declared) -> list[Entry]:
     entries = []
-    if declared.examples:
-        entries.append(Entry(EXAMPLES, (), "whole", "total", 0, declared.examples.most))
+    most = declared.examples.most if declared.examples else declared.counted
+    if most is not None:
+        entries.append(Entry(EXAMPLES, (), "whole", "total", 0, most))
     if any(tensor.clipped for tensor in declared.tensors.values()):
         entries.append(Entry(CLIPPED, (), "whole", "total", 0, 1))
-    if declared.metrics or any(not tensor.clipped for tensor in declared.tensors.values()):
+    counted_alone = most is not None and declared.examples is None
+    if declared.metrics or counted_alone or any(not tensor.clipped for tensor in declared.tensors.values()):
         entries.append(Entry(OUT_OF_RANGE, (), "whole", "total", 0, 1))
     return entries
 

@@ -126,12 +126,13 @@ def open_sum(layout: Layout, sites: int, read: FlatReader, dtypes: Mapping[str, 
              for name, (entry, begin) in places.items() if name.startswith("#")}  # fmt: skip
     counted = {name: int(value[0]) for name, value in heads.items()}
     examples = counted.get(EXAMPLES)
-    if examples is not None and examples <= 0:
+    weighed = layout.examples is not None
+    if weighed and not examples:
         raise UpdateError("the sites of the cell have no examples together, and their results are weighed")
     metrics, weights = dict[str, float | None](), dict[str, int]()
     for name, value in heads.items():
         if (metric := metric_of(name)) is not None:
-            divisor = counted.get(given_entry(metric), examples if examples is not None else sites)
+            divisor = counted.get(given_entry(metric), counted[EXAMPLES] if weighed else sites)
             weights[metric] = divisor
             scale = _scale(layout, places[name][0])
             metrics[metric] = float(value[0]) * scale / divisor if divisor else None
@@ -179,6 +180,9 @@ def _numbers(layout: Layout, result: Result) -> dict[str, Array]:
     found: dict[str, float] = {EXAMPLES: counted, CLIPPED: result.clipped}
     out = False
     for entry in layout.entries:
+        if entry.name == EXAMPLES and not layout.examples:
+            found[EXAMPLES] = result.examples
+            out |= result.examples > entry.high
         if (metric := metric_of(entry.name)) is not None:
             value = result.metrics.get(metric)
             found[metric_entry(metric)] = 0.0 if value is None else value

@@ -88,8 +88,10 @@ def _declared(plan: Plan, task: str, tensors: Mapping[str, TensorSpec]) -> Decla
                 mend="State `privacy: {secure_aggregation: {examples: {least, most}}}`.",
             )
         examples = Examples(section.examples.least, section.examples.most)
+    counted = section.examples.most if section.examples and examples is None else None
     ranges = {name: _range_of_metric(section, name) for name in disclosure.metrics}
-    return Declared(declared, ranges, examples, codec.stated if disclosure.update != "none" else ())
+    codecs = codec.stated if disclosure.update != "none" else ()
+    return Declared(declared, ranges, examples, codecs, counted)
 
 
 def _check_names(tensors: Iterable[str], *, grouped: bool) -> None:

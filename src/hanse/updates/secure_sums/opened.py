@@ -135,7 +135,8 @@ def open_cells(plan: Plan, task: str, received: Received, cells: Sequence[CellWo
         cells: The complete cells.
 
     Returns:
-        The aggregate. Its number of examples is that of sites where examples are not summed.
+        The aggregate. Its number of examples is that of sites where the plan bounds none, so that they are
+        not summed.
 
     Raises:
         UpdateError: There is no cell; a coordinate is beyond what members have who keep to their ranges,
@@ -156,7 +157,7 @@ def open_cells(plan: Plan, task: str, received: Received, cells: Sequence[CellWo
     sites = tuple(sorted(site for cell in cells for site in cell.sites))
     examples = [each.sum.examples for each in opened]
     aggregate = Aggregate(
-        num_examples=sum(count for count in examples if count is not None) if opening.weighs else len(sites),
+        num_examples=len(sites) if None in examples else sum(count or 0 for count in examples),
         metrics=_metrics([each.sum for each in opened]),
         delta=None if disclosure_of(plan, task).update == "none" else delta,
         sites=sites,

@@ -89,8 +89,12 @@ def test_each_number_of_a_masked_task_is_listed_with_its_bounds() -> None:
     assert masked_sent(agreed, "count")[2:] == [
         "    - counts: 3 whole numbers, each from 0 to 100, for their total",
         "    - grey: 2 whole numbers, cut to 0 to 255, for their total",
+        "    - the number of examples, where more than 200 count as so many",
     ]
-    assert masked_sent(agreed, "evaluate")[2:] == ["    - auc, cut to 0 to 1; whether it is given, too"]
+    assert masked_sent(agreed, "evaluate")[2:] == [
+        "    - auc, cut to 0 to 1; whether it is given, too",
+        "    - the number of examples, where more than 200 count as so many",
+    ]
 
 
 def test_a_plan_is_described_with_what_is_masked_and_only_what_is_in_the_open_as_each_sites_own() -> None:

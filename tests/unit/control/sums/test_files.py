@@ -74,7 +74,7 @@ def masked(tmp_path: Path) -> Sum:
     total = sum(y.values(), np.zeros(layout.words, np.uint32))
     digests = {site: vector(words) for site, words in y.items()}
     error = 2.0**-layout.bits * 2 / (2 * 800 / 200)
-    event = run.sum(masked=digests, sum=vector(total), error=error)
+    event = run.sum(masked=digests, sum=vector(total), error=error, clipped=0, out_of_range=0)
     exchange = checks.exchanges[4]
     for ready in (run.ready(site) for site in SITES):
         list(checks.examine(ready, run.run))

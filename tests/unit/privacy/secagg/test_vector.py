@@ -179,6 +179,26 @@ def test_fewer_examples_than_least_are_refused_where_something_is_weighed() -> N
         q_of(layout(metrics={"loss": Range(0, 1)}, examples=Examples(20, 100)), Result({}, {"loss": 0.5}, 19))
 
 
+def test_examples_are_summed_exactly_where_nothing_is_weighed() -> None:
+    counts = np.array([1, 2], np.int64)
+    made = layout(tensors=declared({"@n": counts}, "total", Range(0, 10)), counted=500)
+
+    got = opened(made, [Result({"@n": counts}, {}, n) for n in (0, 120, 500, 700)])
+
+    assert got.examples == 0 + 120 + 500 + 500
+    assert got.out_of_range == 1
+    assert list(np.asarray(got.tensors["@n"])) == [4, 8]
+
+
+def test_metrics_of_a_task_that_is_not_weighed_are_means_of_sites_alike() -> None:
+    made = layout(metrics={"auc": Range(0.0, 1.0, optional=True)}, counted=500)
+
+    got = opened(made, [Result({}, {"auc": auc}, n) for auc, n in ((0.5, 10), (1.0, 500), (None, 7))])
+
+    assert got.examples == 517
+    assert got.metrics["auc"] == pytest.approx(0.75, abs=1e-6)
+
+
 def test_a_site_without_a_matching_row_contributes_its_zeros_where_nothing_is_weighed() -> None:
     made = layout(tensors=declared({"@n": np.array([0])}, "total", Range(0, 500)))
     got = opened(made, [Result({"@n": np.array([n])}, {}, n) for n in (5, 0, 2, 0)], {"@n": "i8"})

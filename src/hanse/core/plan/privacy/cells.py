@@ -38,6 +38,11 @@ def weighs(plan: PlanParts, task: str) -> bool:
     return any(_weighs(rule) for rule in rules)
 
 
+def counts_examples(plan: PlanParts, task: str) -> bool:
+    """Check if the numbers of examples of a masked task are summed: wherever the plan bounds them."""
+    return masks(plan, task) and section_of(plan).examples is not None
+
+
 def weighed_tasks(plan: PlanParts) -> tuple[str, ...]:
     """The masked tasks of which anything is weighed by number of examples."""
     return tuple(name for name in plan.tasks if masks(plan, name) and weighs(plan, name))

@@ -123,6 +123,12 @@ def _of_run(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
             f"workflow {plan.workflow} {why}, and a masked sum is over whole cells: take another, such as "
             "`fedavg`",
         )
+    if known is not None and known.all_sites and section.examples is None:
+        yield Problem(
+            SECTION,
+            f"workflow {plan.workflow} states of how many rows its results are, and without bounds they are "
+            "not summed: write `examples: {most: N}`, with the most rows that a site has",
+        )
     if plan.cohort.tolerated_missing is not None:
         yield Problem(
             ("cohort", "tolerated_missing"),

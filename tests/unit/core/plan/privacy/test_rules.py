@@ -153,6 +153,15 @@ def test_a_workflow_that_streams_has_no_sums() -> None:
     ) in refusals(ALIKE | {"model": None}, workflow="fedbuff", tasks=tasks)
 
 
+def test_statistics_of_rows_need_the_bounds_of_examples_so_that_rows_are_counted() -> None:
+    tasks = {"tabulate": summing(counts="total")}
+    groups = {"counts": {"int64": [2, 2, 1], "range": [0, 100]}}
+    (problem,) = refusals(
+        ALIKE | {"model": None}, workflow="contingency", tasks=tasks, groups=groups, initial_model="none"
+    )
+    assert "`examples: {most: N}`, with the most rows that a site has" in problem
+
+
 def test_all_problems_are_told_at_once() -> None:
     places = [
         problem.partition(":")[0] for problem in refusals({"model": None}, cells={}, initial_model=None)

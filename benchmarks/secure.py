@@ -354,13 +354,12 @@ def disturbed_run(asked: Asked, disturbance: str) -> dict[str, Any]:
 
 
 def strike(deployment: Deployment, site: str, disturbance: str) -> None:
-    """Kill a site's agent when its vector of the round is on the disk: then its READY leaves."""
+    """Kill a site's agent when it has stated its READY in the round."""
     if disturbance == "none":
         return
     number = int(site.rpartition("-")[2])
-    seen, agent = set[str](), deployment.processes[1 + number]
-    while len(seen) < STRUCK:
-        seen |= {str(path) for path in (deployment.root / site).glob("runs/*/sums/*/q.json")}
+    agent, log = deployment.processes[1 + number], deployment.root / f"{1 + number}.log"
+    while log.read_text().count("READY for attempt") < STRUCK:
         time.sleep(0.005)
     agent.send_signal(signal.SIGKILL)
     agent.wait()
@@ -370,10 +369,7 @@ def strike(deployment: Deployment, site: str, disturbance: str) -> None:
 
 def print_cells(row: Mapping[str, Any], *, first: bool) -> None:
     if first:
-        print(
-            f"{row['cells']} cells of {row['members']} sites, {row['megabytes']:g} MB; in round {STRUCK}",
-            end=" ",
-        )
+        print(f"{row['cells']} cells of {row['members']} sites, {row['megabytes']:g} MB;", end=" ")
         print(f"in round {STRUCK} the last site of the last cell is killed")
         print("disturbance        s/round, from 2 on  sites in each sum          agg. MB peak   left out")
     seconds = " ".join(f"{each:.2f}" for each in row["rounds"])

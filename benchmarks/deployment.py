@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +88,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def deployed(root: Path, sites: int) -> Iterator[Deployment]:
-    """An aggregator and `sites` collaborators, enrolled through tokens, each a process."""
+def deployed(root: Path, sites: int, settings: Mapping[str, Any] | None = None) -> Iterator[Deployment]:
+    """An aggregator and `sites` collaborators, enrolled through tokens, each a process.
+
+    `settings` is put into each site.yaml.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that they end with this script
     deployment = Deployment(root)
     port = free_port()
@@ -111,23 +114,23 @@ def deployed(root: Path, sites: int) -> Iterator[Deployment]:
             name, folder = f"site-{number:03d}", root / f"site-{number:03d}"
             token = hanse("federation", "invite", name, "-d", deployment.directory).split()[-1]
             hanse("join", token, "--site", folder)
-            settings = folder / "site.yaml"
-            settings.write_text(accept_all(settings.read_text()))
+            file = folder / "site.yaml"
+            file.write_text(accept_all(file.read_text(), settings or {}))
             deployment.start("collaborator", "start", "--site", folder)
         yield deployment
     finally:
         deployment.stop()
 
 
-def accept_all(settings: str) -> str:
-    """site.yaml with a policy that accepts the benchmark's plans."""
+def accept_all(settings: str, more: Mapping[str, Any]) -> str:
+    """site.yaml with a policy that accepts the benchmark's plans, and with more settings."""
     import yaml
 
     value = yaml.safe_load(settings)
     discloses: dict[str, Any] = {"update": "individual"}
     if "at_least" in settings:  # not in those of 0.1, which may be measured too
         discloses["at_least"] = 1
-    value["policy"] = {"accept": ["*"], "discloses": discloses}
+    value |= {"policy": {"accept": ["*"], "discloses": discloses}, **more}
     return yaml.safe_dump(value, sort_keys=False)
 
 

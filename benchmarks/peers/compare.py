@@ -3,6 +3,7 @@
     python benchmarks/peers/compare.py --json peers.json --plot peers.svg
     python benchmarks/peers/compare.py --cells 8x1 --json peers.json
     python benchmarks/peers/compare.py --cells 8x100 --json peers.json --append
+    python benchmarks/peers/compare.py --cells 8x1 --systems flwr flwr_secagg hanse hanse_secagg
     python benchmarks/peers/compare.py --plot peers.svg --json peers.json --cells
 
 Systems take turns within a cell, and each pass begins anew: processes, keys, run. A cell is
@@ -32,6 +33,8 @@ from floor import fold_s, transfer_s
 from table import HANSE, summaries, text
 
 SYSTEMS = ("nvflare", "flwr", "openfl", HANSE)
+SECURE = ("flwr_secagg", "hanse_secagg")
+"""With secure aggregation; measured where they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ OTHER = Effort(3, 60, 1)
 def main() -> None:
     parser = _parser()
     parser.add_argument("--cells", nargs="*", default=list(EFFORTS), help="SITESxMEGABYTES ...")
-    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS)
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS + SECURE)
     parser.add_argument("--passes", type=int, help="instead of what the cell's default is")
     parser.add_argument("--json", type=Path, help="where to write what was measured")
     parser.add_argument("--append", action="store_true", help="add to what the JSON file holds")
@@ -108,10 +111,11 @@ def _cell(name: str, options: argparse.Namespace, results: dict[str, Any]) -> No
         kept["floors"].append(_floor(cell))
         kept["floor"] = statistics.median(sum(one.values()) for one in kept["floors"])
         for system, settings in itertools.product(options.systems, options.settings):
-            if system == HANSE and settings != options.settings[0]:
+            ours = system.startswith(HANSE)
+            if ours and settings != options.settings[0]:
                 continue  # it has nothing to set
             figures = _measure(system)(replace(cell, tuned=settings == "fastest"))
-            label = system if system == HANSE or settings == "fastest" else f"{system} as it comes"
+            label = system if ours or settings == "fastest" else f"{system} as it comes"
             kept["rows"].append(figures.row() | {"system": label, "pass": number})
             print(name, settings, _line(figures), flush=True)
             if options.json:

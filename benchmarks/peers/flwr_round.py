@@ -39,19 +39,19 @@ OFFLINE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 FAST = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1"}
 
 
-def measure(cell: Cell) -> Figures:
-    """One deployment, one run."""
+def measure(cell: Cell, system: str = "flwr") -> Figures:
+    """One deployment, one run of the app in the folder of a name below `jobs/`."""
     bin_ = environment("flwr", *REQUIREMENTS)
     version = version_of(bin_, "flwr")
-    with group("flwr", bin_, **OFFLINE, **(FAST if cell.tuned else {})) as members:
+    with group(system, bin_, **OFFLINE, **(FAST if cell.tuned else {})) as members:
         try:
-            server = start(members, cell)
+            server = start(members, cell, JOBS / system)
         except DidNotFinishError as error:
-            return Figures("flwr", version, [], 0, None, str(error))
-        return watched(("flwr", version), cell, members, server, Marks(members.root / "marks"))
+            return Figures(system, version, [], 0, None, str(error))
+        return watched((system, version), cell, members, server, Marks(members.root / "marks"))
 
 
-def start(members: Group, cell: Cell) -> int:
+def start(members: Group, cell: Cell, job: Path) -> int:
     """Bring everything up and submit the app; process id of the SuperLink."""
     root, port = members.root, free_port()
     tls = certificates(root / "tls")
@@ -79,7 +79,7 @@ def start(members: Group, cell: Cell) -> int:
             root,
             FLWR_HOME=str(root / f"supernode-{number}"),
         )
-    submit(members, cell, address, authority)
+    submit(members, cell, job, address, authority)
     return server
 
 
@@ -95,10 +95,10 @@ def certificates(directory: Path) -> Path:
     return directory
 
 
-def submit(members: Group, cell: Cell, address: str, authority: Path) -> None:
+def submit(members: Group, cell: Cell, job: Path, address: str, authority: Path) -> None:
     """`flwr run`, with the app's settings and the address of the SuperLink."""
     app, home = members.root / "app", members.root / "home"
-    shutil.copytree(JOBS / "flwr", app)
+    shutil.copytree(job, app)
     home.mkdir()
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "bench"\n\n[superlink.bench]\naddress = "{address}"\n'

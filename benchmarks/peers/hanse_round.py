@@ -9,7 +9,9 @@ import itertools
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from common import TENSORS, Cell, Figures, Watch, tail
 from deployment import deployed
@@ -21,12 +23,23 @@ import hanse
 
 def measure(cell: Cell) -> Figures:
     """One deployment, one run."""
-    reason = ""
-    with tempfile.TemporaryDirectory(prefix="peers-hanse-") as folder:
-        root = Path(folder)
+
+    def write(root: Path) -> None:
         (root / "trivial.py").write_text(LEARNER)
         (root / "plan.yaml").write_text(json.dumps(plan(cell)))
-        with deployed(root, cell.sites) as deployment:
+
+    return measured("hanse", cell, write)
+
+
+def measured(
+    system: str, cell: Cell, write: Callable[[Path], object], settings: Mapping[str, Any] | None = None
+) -> Figures:
+    """One deployment of sites with some settings, one run of the plan that is written into a folder."""
+    reason = ""
+    with tempfile.TemporaryDirectory(prefix=f"peers-{system}-") as folder:
+        root = Path(folder)
+        write(root)
+        with deployed(root, cell.sites, settings) as deployment:
             watch, words = Watch(deployment.aggregator), ("-d", deployment.directory)
             try:
                 command("run", "submit", root / "plan.yaml", "--watch", *words, timeout=3 * cell.limit_s)
@@ -44,7 +57,7 @@ def measure(cell: Cell) -> Figures:
     ]
     times = [later - earlier for earlier, later in itertools.pairwise(closed)]
     cpu = watch.cpu_seconds(closed[0], closed[-1]) / len(times) if times else None
-    return Figures("hanse", hanse.__version__, times, watch.peak_bytes, cpu, reason)
+    return Figures(system, hanse.__version__, times, watch.peak_bytes, cpu, reason)
 
 
 def plan(cell: Cell) -> dict[str, object]:

@@ -6,7 +6,6 @@ are in no file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -92,15 +91,6 @@ class SumFiles:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(folder.parent)
 
-    def seal_vector(self) -> None:
-        """Have q outlast a power failure, for the owner only; before the facts are written.
-
-        Raises:
-            StorageError: The disk fails.
-        """
-        self._seal(self.vector)
-        note_step("vector")
-
     def keep_facts(self, facts: VectorFacts) -> None:
         """Write down the facts about q, durably; before the vector is recorded.
 
@@ -121,15 +111,6 @@ class SumFiles:
             return VectorFacts.model_validate_json(self._facts.read_bytes())
         except (OSError, ValidationError):
             return None
-
-    def seal_masked(self, attempt: int) -> None:
-        """As `seal_vector`, of a y; before it is recorded.
-
-        Raises:
-            StorageError: The disk fails.
-        """
-        self._seal(self.masked(attempt))
-        note_step("masked")
 
     def holds(self, attempt: int, digest: str) -> bool:
         """Check if the y of an attempt is here, and whole.
@@ -159,16 +140,6 @@ class SumFiles:
             for folder in self._sums.iterdir():
                 if folder != self.folder:
                     delete_tree(folder)
-
-    def _seal(self, path: Path) -> None:
-        with file_errors(f"write {path}"):
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                os.fchmod(descriptor, 0o600)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            sync_folder(self.folder)
 
 
 def site_salt(directory: Path, randomness: Callable[[int], bytes], *, new: bool) -> bytes:

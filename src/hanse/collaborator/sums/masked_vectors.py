@@ -56,7 +56,7 @@ class MaskedVectors:
         self._shape = Layout(section_of(plan).ring, len(prepared.members), (entry,))
 
     async def write(self, wanted: WriteMasked) -> MaskWritten:
-        """Mask the vector into a file that outlasts a power failure; a full disk is waited for.
+        """Mask the vector into a file; a full disk is waited for.
 
         Raises:
             SumFailedError: The vector is lost.
@@ -111,7 +111,7 @@ class MaskedVectors:
             written = write_masked(files.vector, place, self._shape, wanted.keys, self._algorithm)
         except UpdateError as error:
             raise self._lost(str(error)) from error
-        files.seal_masked(wanted.attempt)
+        note_step("masked")
         return MaskWritten(wanted.rho, written.digest, facts.commits_to(written.words_digest))
 
     def _lost(self, why: str) -> SumFailedError:

@@ -161,7 +161,7 @@ class Preparation:
             Outgoing(report.num_examples, report.metrics, update),
             *(question.origin, layout, question.context, here.randomness, self.files.vector),
         )
-        self.files.seal_vector()
+        note_step("vector")
         facts = VectorFacts(
             salt=here.randomness(SALT_BYTES).hex(),
             digest=written.words_digest,

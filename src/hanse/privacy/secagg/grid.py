@@ -118,22 +118,30 @@ def real_words(
     Raises:
         UpdateError: A number is not finite.
     """
-    numbers = values.astype(np.float64)
-    if not np.all(np.isfinite(numbers)):
-        raise UpdateError("a number is not finite")
-    step = math.ldexp(max(abs(low), abs(high)), -bits)
-    # The clip is the last thing before rounding, in the precision of the rounding: bfloat16 and rotations
-    # in float32 exceed the bound by a little, and n of these would be beyond what the sum may be.
-    scaled = np.clip(numbers, low, high, out=numbers)
+    scaled = _clipped(values.astype(np.float64), low, high)
     if weight != 1.0:
         scaled *= weight
-    scaled /= step
+    scaled /= step_of(low, high, bits)
     below = np.floor(scaled)
-    drawn = np.frombuffer(randomness(_BYTES_A_NUMBER * numbers.size), "<u4").reshape(numbers.shape)
+    drawn = np.frombuffer(randomness(_BYTES_A_NUMBER * scaled.size), "<u4").reshape(scaled.shape)
     scaled -= below
     scaled *= 2.0**32
     below += drawn < np.floor(scaled, out=scaled)
+    if ring == 32:  # a number has at most 31 bits then
+        return below.astype("<i4").view("<u4")
     return wrapped(below.astype(np.int64), ring)
+
+
+def _clipped(numbers: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
+    """Clip finite numbers in place."""
+    if not numbers.size:
+        return numbers
+    least, most = float(numbers.min()), float(numbers.max())  # NaN where one of them is
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise UpdateError("a number is not finite")
+    # The clip is the last thing before rounding, in the precision of the rounding: bfloat16 and rotations
+    # in float32 exceed the bound by a little, and n of these would be beyond what the sum may be.
+    return np.clip(numbers, low, high, out=numbers) if least < low or most > high else numbers
 
 
 def whole_words(values: Array, low: int, high: int, *, ring: Ring) -> Words:
@@ -156,7 +164,7 @@ def whole_words(values: Array, low: int, high: int, *, ring: Ring) -> Words:
 
 def wrapped(numbers: npt.NDArray[np.int64], ring: Ring) -> Words:
     """Integers modulo 2^ring."""
-    return numbers.astype(np.int64).view(np.uint64).astype(words_dtype(ring))
+    return numbers.astype(np.int64, copy=False).view(np.uint64).astype(words_dtype(ring))
 
 
 def signed_sum(words: Words, most: int) -> npt.NDArray[np.int64]:

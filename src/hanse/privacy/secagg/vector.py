@@ -33,7 +33,8 @@ from hanse.privacy.secagg.layout import (
     metric_of,
 )
 
-NUMBERS_AT_ONCE = 1 << 17
+NUMBERS_AT_ONCE = 1 << 15
+"""As many as the processor's cache has room for, several times in float64."""
 _LARGEST_RELATIVE_ERROR = 1e-4
 
 

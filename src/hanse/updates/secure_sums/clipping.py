@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from hanse.core.plan.privacy.secure_aggregation import ModelBound
 from hanse.core.values.lazy import LazyTensor, flat_reader
 from hanse.core.values.parameters import Array
 from hanse.privacy.secagg.grid import clip_scale, exceeds
 
-_BLOCK = 1 << 17
+_BLOCK = 1 << 15
 
 
 def clipped_update(tensors: Mapping[str, Array], bound: ModelBound) -> tuple[dict[str, Array], bool]:
@@ -39,18 +40,29 @@ def clipped_update(tensors: Mapping[str, Array], bound: ModelBound) -> tuple[dic
 
 def norm_of(tensors: Mapping[str, Array]) -> float:
     """L2 norm of all numbers as one vector, in float64; of numbers whose squares would overflow too."""
+    with np.errstate(over="ignore"):
+        squares = sum(float(np.sum(np.square(numbers, out=numbers))) for numbers in _wide_blocks(tensors))
+    # Unless squares are near the ends of float64, to scale them by a power of two would change no bit.
+    return math.sqrt(squares) if 1e-200 < squares < math.inf else _norm_in_scale(tensors)
+
+
+def _norm_in_scale(tensors: Mapping[str, Array]) -> float:
+    """As `norm_of`, of the smallest and the largest numbers too, which takes longer."""
     unit, squares = 1.0, 0.0
-    for array in tensors.values():
-        for block in _blocks(array):
-            numbers = block.astype(np.float64)
-            top = float(np.max(np.abs(numbers), initial=0.0))
-            if top > unit * 2.0**400 or (top > 0 and squares == 0):
-                wider = math.ldexp(1.0, math.frexp(top)[1] - 1)  # a power of two, which changes no bit
-                squares = squares * (unit / wider) ** 2 if squares else 0.0
-                unit = wider
-            numbers /= unit
-            squares += float(np.sum(np.square(numbers, out=numbers)))
+    for numbers in _wide_blocks(tensors):
+        top = float(np.max(np.abs(numbers), initial=0.0))
+        if top > unit * 2.0**400 or (top > 0 and squares == 0):
+            wider = math.ldexp(1.0, math.frexp(top)[1] - 1)  # a power of two, which changes no bit
+            squares = squares * (unit / wider) ** 2 if squares else 0.0
+            unit = wider
+        numbers /= unit
+        squares += float(np.sum(np.square(numbers, out=numbers)))
     return unit * math.sqrt(squares)
+
+
+def _wide_blocks(tensors: Mapping[str, Array]) -> Iterator[npt.NDArray[np.float64]]:
+    """Blocks of all numbers, copied to float64."""
+    return (block.astype(np.float64) for array in tensors.values() for block in _blocks(array))
 
 
 def _scaled(array: Array, scale: float) -> Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 from hanse.core.values.digests import Algorithm, Hasher
 from hanse.privacy.secagg.grid import Words
 from hanse.privacy.secagg.layout import Layout
-from hanse.privacy.secagg.masks import MaskKey, mask_block
+from hanse.privacy.secagg.masks import MaskKey, mask_in_place
 from hanse.updates.secure_sums.vector_file import WrittenVector, blocks_of, open_vector, write_vector
 
 _AHEAD = min(os.cpu_count() or 1, 4)
@@ -54,8 +54,13 @@ def _masked(q: Words, keys: Sequence[MaskKey], hasher: Hasher) -> Iterator[Words
             # A copy: what is hashed has to be what is masked, though the file changed in between.
             taken = block.copy()
             hasher.update(taken.data.cast("B"))
-            ahead.append(pool.submit(mask_block, taken, number, keys))
+            ahead.append(pool.submit(_mask, taken, number, keys))
             if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def _mask(taken: Words, number: int, keys: Sequence[MaskKey]) -> Words:
+    mask_in_place(taken, number, keys)
+    return taken

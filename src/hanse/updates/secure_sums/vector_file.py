@@ -15,6 +15,7 @@ from hanse.core.values.digests import Algorithm, Hasher
 from hanse.core.values.parameters import Parameters, TensorSpec, mismatch, specs
 from hanse.errors import DisclosureError, UpdateError
 from hanse.files.atomic import writing
+from hanse.files.copying import Writeback
 from hanse.files.errors import file_errors
 from hanse.privacy.secagg.grid import Ring, Words, words_dtype
 from hanse.privacy.secagg.layout import Layout
@@ -72,7 +73,7 @@ def check_vector(tensors: Parameters, words: int, ring: Ring, what: str) -> None
 def write_vector(
     path: Path, laid_out: Layout, pieces: Iterable[Words], algorithm: Algorithm, *, durable: bool = False
 ) -> WrittenVector:
-    """Write a vector, hashed on the way; the file appears whole or not at all.
+    """Write a vector for the owner only, hashed on the way; the file appears whole or not at all.
 
     Args:
         path: The file; replaced where it exists.
@@ -89,7 +90,8 @@ def write_vector(
     dtype, words = words_dtype(laid_out.ring), 0
     whole, alone = Hasher(algorithm), Hasher(algorithm)
     whole.update(header)
-    with file_errors(f"write {path}"), writing(path, durable=durable) as file:
+    with file_errors(f"write {path}"), writing(path, mode=0o600, durable=durable) as file:
+        reached = Writeback(file.fileno()).reached if durable else None
         file.write(header)
         for piece in pieces:
             data = np.ascontiguousarray(piece, dtype).view(np.uint8).data
@@ -97,6 +99,8 @@ def write_vector(
             alone.update(data)
             file.write(data)
             words += len(piece)
+            if reached is not None:
+                reached(file.tell())
         if words != laid_out.words:
             raise UpdateError(f"a vector has {words} words, and should have {laid_out.words}")
         size = file.tell()

@@ -50,6 +50,14 @@ def test_blocks_are_masked_in_any_order() -> None:
     assert np.array_equal(mask_block(q[:size], 0, [KEY]), whole[:size])
 
 
+def test_a_block_is_masked_with_the_whole_stream_of_each_pair() -> None:
+    other = MaskKey(bytes(range(1, 17)), -1)
+    whole, size = np.arange(BLOCK_BYTES // 4, dtype="<u4"), BLOCK_BYTES
+    added, subtracted = (np.frombuffer(stream(key.key, 3, size), "<u4") for key in (KEY, other))
+
+    assert np.array_equal(mask_block(whole, 3, [KEY, other]), whole + added - subtracted)
+
+
 def test_no_two_blocks_have_one_mask() -> None:
     zeros = np.zeros(BLOCK_BYTES // 4, "<u4")
 
@@ -88,13 +96,19 @@ def test_a_mask_looks_like_coins() -> None:
     assert np.all(np.abs(ones.astype(np.int64) - 50_000) < 5 * math.sqrt(25_000))
 
 
-def writes(table: Mapping[bytes, int]) -> Callable[[bytearray, bytes, int, int], None]:
-    """A stream of one word, which is as a table says."""
+class OneWord:
+    """A stream of one word."""
 
-    def write(out: bytearray, key: bytes, block: int, size: int) -> None:
-        out[:size] = words(table[key] * QUARTER).tobytes()
+    def __init__(self, word: int) -> None:
+        self._word = word
 
-    return write
+    def update_into(self, zeros: memoryview, out: bytearray) -> None:
+        out[: len(zeros)] = words(self._word).tobytes()
+
+
+def streams(table: Mapping[bytes, int]) -> Callable[[bytes, int], OneWord]:
+    """Streams of one word, which is as a table says."""
+    return lambda key, block: OneWord(table[key] * QUARTER)
 
 
 class Enumerated:
@@ -132,7 +146,7 @@ class Enumerated:
         seen: Counter[tuple[int, ...]] = Counter()
         for drawn in itertools.product(range(4), repeat=len(self.unknown)):
             table = self.known | dict(zip(self.unknown, drawn, strict=True))
-            monkeypatch.setattr(masks, "stream_into", writes(table))
+            monkeypatch.setattr(masks, "block_stream", streams(table))
             seen[
                 tuple(
                     int(mask_block(words(q[n] * QUARTER), 0, self.keys[n])[0]) // QUARTER for n in self.honest

@@ -43,6 +43,12 @@ def test_words_come_back_with_both_digests(tmp_path: Path, algorithm: Algorithm,
     assert np.array_equal(open_vector(tmp_path / "q", layout(300_001, ring)), words)
 
 
+def test_a_vector_is_for_its_owner_only(tmp_path: Path) -> None:
+    write_vector(tmp_path / "q", layout(10), [np.zeros(10, "<u4")], "sha256")
+
+    assert (tmp_path / "q").stat().st_mode & 0o777 == 0o600
+
+
 def test_blocks_have_a_mebibyte_but_the_last() -> None:
     sizes = [block.nbytes for block in blocks_of(np.zeros(600_000, "<u4"))]
 

@@ -1,0 +1,1 @@
+"""Flower's side of the trivial task, summed by SecAgg+."""

@@ -95,7 +95,6 @@ def encode(layout: Layout, result: Result, randomness: Randomness) -> Iterator[W
             examples. To others, all of these are the same failure.
     """
     _check_result(layout, result)
-    weight = weight_of(result.examples, layout.examples.most) if layout.examples else 1.0
     numbers = _numbers(layout, result)
     for entry in layout.entries:
         if entry.name in numbers:
@@ -103,7 +102,7 @@ def encode(layout: Layout, result: Result, randomness: Randomness) -> Iterator[W
         else:
             pieces = _pieces(result.tensors[entry.name], entry)
         for piece in pieces:
-            yield _coded(layout, entry, piece, weight, randomness)
+            yield _coded(layout, entry, piece, _weight(layout, entry, result), randomness)
 
 
 def open_sum(layout: Layout, sites: int, read: FlatReader, dtypes: Mapping[str, np.dtype[Any]]) -> OpenedSum:
@@ -210,6 +209,16 @@ def _pieces(array: Array, entry: Entry) -> Iterator[Array]:
         yield read(begin, min(begin + step, entry.size))
 
 
+def _weight(layout: Layout, entry: Entry, result: Result) -> float:
+    """Weight of a site in an entry on the grid, 0 to 1."""
+    metric = metric_of(entry.name)
+    if metric is not None and result.metrics.get(metric) is None:
+        return 0.0  # and not a number 0, which would be cut to a range without it
+    if entry.rule == "weighted_mean" and layout.examples:
+        return weight_of(result.examples, layout.examples.most)
+    return 1.0
+
+
 def _coded(layout: Layout, entry: Entry, piece: Array, weight: float, randomness: Randomness) -> Words:
     if entry.kind == "whole":
         return whole_words(piece, int(entry.low), int(entry.high), ring=layout.ring)
@@ -220,7 +229,7 @@ def _coded(layout: Layout, entry: Entry, piece: Array, weight: float, randomness
             entry.high,
             ring=layout.ring,
             bits=layout.bits,
-            weight=weight if entry.rule == "weighted_mean" else 1.0,
+            weight=weight,
             randomness=randomness,
         )
     except UpdateError as error:

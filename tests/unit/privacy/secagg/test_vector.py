@@ -127,6 +127,20 @@ def test_an_optional_metric_is_the_mean_of_the_sites_that_gave_it() -> None:
     assert got.metrics["auc"] == pytest.approx(0.625, abs=1e-8)
 
 
+@pytest.mark.parametrize("ends", [(0.5, 1.0), (-20.0, -0.5)])
+@pytest.mark.parametrize("examples", [None, Examples(1, 10)])
+def test_who_gives_no_metric_adds_nothing_where_zero_is_out_of_range(
+    ends: tuple[float, float], examples: Examples | None
+) -> None:
+    made = layout(metrics={"loss": Range(*ends, optional=True)}, examples=examples)
+    value = sum(ends) / 2
+
+    got = opened(made, [Result({}, {"loss": loss}, 7) for loss in (value, None, value, None)])
+
+    assert got.metrics["loss"] == pytest.approx(value, abs=1e-6)
+    assert got.out_of_range == 0
+
+
 def test_an_optional_metric_that_no_site_gave_is_none() -> None:
     made = layout(metrics={"auc": Range(0, 1, optional=True)})
 

@@ -198,4 +198,5 @@ def _bounds(declared: Any) -> tuple[float, float]:
         raise ValueError("the numbers of `range` have to fit into a float64") from None
     if not low < high:
         raise ValueError("the first number of `range` is smaller than the second")
-    return low, high
+    # Whole numbers stay as they are: float64 does not have all of those beyond 2^53.
+    return declared[0], declared[1]

@@ -390,3 +390,9 @@ def test_a_group_that_no_file_could_hold_is_refused() -> None:
     problem = refusal(groups=huge, tasks={"count": disclosing(counts="total")})
 
     assert "may have 8,000,000,000 GB at each site" in problem
+
+
+def test_whole_ends_of_a_range_stay_exact() -> None:
+    largest = 2**61 + 1
+
+    assert read_group({"int64": [1], "range": [-largest, largest]}).bounds == (-largest, largest)

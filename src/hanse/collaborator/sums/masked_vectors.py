@@ -112,7 +112,7 @@ class MaskedVectors:
         except UpdateError as error:
             raise self._lost(str(error)) from error
         note_step("masked")
-        return MaskWritten(wanted.rho, written.digest, facts.commits_to(written.words_digest))
+        return MaskWritten(wanted.rho, written.digest, facts.commits_to(written.q_digest))
 
     def _lost(self, why: str) -> SumFailedError:
         return SumFailedError(FailureKind.LOST_VECTOR, f"{self._task_run}: its vector is lost: {why}")

@@ -164,7 +164,7 @@ class Preparation:
         note_step("vector")
         facts = VectorFacts(
             salt=here.randomness(SALT_BYTES).hex(),
-            digest=written.words_digest,
+            digest=written.digest,
             context=question.context,
             layout=layout.digest,
         )

@@ -6,21 +6,38 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from hanse.core.values.digests import Algorithm, Hasher
 from hanse.privacy.secagg.grid import Words
 from hanse.privacy.secagg.layout import Layout
 from hanse.privacy.secagg.masks import MaskKey, mask_in_place
-from hanse.updates.secure_sums.vector_file import WrittenVector, blocks_of, open_vector, write_vector
+from hanse.updates.secure_sums.vector_file import blocks_of, open_vector, write_vector
 
 _AHEAD = min(os.cpu_count() or 1, 4)
 """Blocks that are masked before the one that is written."""
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenMasked:
+    """A masked vector that was written.
+
+    Attributes:
+        q_digest: Digest of the words of q as they were read: with another one than the site has committed
+            to, y must not be recorded or sent.
+        digest: Digest of the file of y.
+        size: Bytes of the file of y.
+    """
+
+    q_digest: str
+    digest: str
+    size: int
+
+
 def write_masked(
     q_path: Path, y_path: Path, layout: Layout, keys: Sequence[MaskKey], algorithm: Algorithm
-) -> WrittenVector:
+) -> WrittenMasked:
     """Mask q for one roster; y is durable when this returns.
 
     Args:
@@ -29,10 +46,6 @@ def write_masked(
         layout: Of the vector.
         keys: One for each peer.
         algorithm: What makes the digests.
-
-    Returns:
-        Digest and size of the file of y. `words_digest` is that of the words of *q* as they were read
-        here: with another one than the site has committed to, y must not be recorded or sent.
 
     Raises:
         UpdateError: The file of q is not a vector of that layout.
@@ -43,7 +56,7 @@ def write_masked(
         raise ValueError("without a key for a peer nothing is masked")
     q, hasher = open_vector(q_path, layout), Hasher(algorithm)
     written = write_vector(y_path, layout, _masked(q, keys, hasher), algorithm, durable=True)
-    return WrittenVector(hasher.digest(), written.digest, written.size, written.words)
+    return WrittenMasked(hasher.digest(), written.digest, written.size)
 
 
 def _masked(q: Words, keys: Sequence[MaskKey], hasher: Hasher) -> Iterator[Words]:

@@ -52,7 +52,7 @@ def prepare(
         StorageError: A file cannot be read or written.
     """
     words = prepared_words(outgoing, origin, layout, context, randomness)
-    return write_vector(path, layout, words, origin.plan.digests, durable=True)
+    return write_vector(path, layout, words, origin.plan.digests, header_too=False, durable=True)
 
 
 def prepared_words(

@@ -32,13 +32,11 @@ class WrittenVector:
     """A vector that was written.
 
     Attributes:
-        words_digest: Digest of the words alone, D of the commitment.
-        digest: Digest of the file.
+        digest: Digest of the file; of q, of its words alone, D of the commitment.
         size: Bytes of the file.
         words: Number of words.
     """
 
-    words_digest: str
     digest: str
     size: int
     words: int
@@ -71,7 +69,13 @@ def check_vector(tensors: Parameters, words: int, ring: Ring, what: str) -> None
 
 
 def write_vector(
-    path: Path, laid_out: Layout, pieces: Iterable[Words], algorithm: Algorithm, *, durable: bool = False
+    path: Path,
+    laid_out: Layout,
+    pieces: Iterable[Words],
+    algorithm: Algorithm,
+    *,
+    header_too: bool = True,
+    durable: bool = False,
 ) -> WrittenVector:
     """Write a vector for the owner only, hashed on the way; the file appears whole or not at all.
 
@@ -79,7 +83,8 @@ def write_vector(
         path: The file; replaced where it exists.
         laid_out: Layout of the vector.
         pieces: Its words in order, flat, `<u4` or `<u8`.
-        algorithm: What makes the digests.
+        algorithm: What makes the digest.
+        header_too: Whether the digest is that of the file, or of the words alone.
         durable: Whether the file outlasts a power failure once this returns.
 
     Raises:
@@ -88,15 +93,15 @@ def write_vector(
     """
     header = header_of(layout(vector_spec(laid_out.words, laid_out.ring)))
     dtype, words = words_dtype(laid_out.ring), 0
-    whole, alone = Hasher(algorithm), Hasher(algorithm)
-    whole.update(header)
+    hasher = Hasher(algorithm)
+    if header_too:
+        hasher.update(header)
     with file_errors(f"write {path}"), writing(path, mode=0o600, durable=durable) as file:
         reached = Writeback(file.fileno()).reached if durable else None
         file.write(header)
         for piece in pieces:
             data = np.ascontiguousarray(piece, dtype).view(np.uint8).data
-            whole.update(data)
-            alone.update(data)
+            hasher.update(data)
             file.write(data)
             words += len(piece)
             if reached is not None:
@@ -104,7 +109,7 @@ def write_vector(
         if words != laid_out.words:
             raise UpdateError(f"a vector has {words} words, and should have {laid_out.words}")
         size = file.tell()
-    return WrittenVector(alone.digest(), whole.digest(), size, words)
+    return WrittenVector(hasher.digest(), size, words)
 
 
 def open_vector(path: Path, laid_out: Layout) -> Words:

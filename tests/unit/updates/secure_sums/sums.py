@@ -72,7 +72,7 @@ def masked_sum(
                 randomness(derive(7, site)), q,
             )  # fmt: skip
             written = write_masked(q, y, layout, mask_keys(sites, site), plan.digests)
-            assert written.words_digest == prepared.words_digest
+            assert written.q_digest == prepared.digest
             vectors.append(open_vector(y, layout))
         cells.append(CellWords(cell, sites, context_of(cell), fold_masked(vectors)))
     return open_cells(plan, task, received, cells)

@@ -30,17 +30,26 @@ def layout(words: int, ring: Ring = 32) -> Layout:
 
 @pytest.mark.parametrize("algorithm", ["sha256", "blake3"])
 @pytest.mark.parametrize("ring", [32, 64])
-def test_words_come_back_with_both_digests(tmp_path: Path, algorithm: Algorithm, ring: Ring) -> None:
+def test_words_come_back_with_the_digest_of_the_file(
+    tmp_path: Path, algorithm: Algorithm, ring: Ring
+) -> None:
     words = np.arange(300_001, dtype=f"<u{ring // 8}") * 12_345
 
     written = write_vector(
         tmp_path / "q", layout(300_001, ring), iter((words[:7], words[7:])), algorithm, durable=True
     )
 
-    assert written.words_digest == digest_of_bytes(words.tobytes(), algorithm)
     assert written.digest == digest_of_bytes((tmp_path / "q").read_bytes(), algorithm)
     assert written.size == (tmp_path / "q").stat().st_size == vector_file_size(300_001, ring)
     assert np.array_equal(open_vector(tmp_path / "q", layout(300_001, ring)), words)
+
+
+def test_of_q_the_digest_is_of_the_words_alone(tmp_path: Path) -> None:
+    words = np.arange(10, dtype="<u4")
+
+    written = write_vector(tmp_path / "q", layout(10), [words], "sha256", header_too=False)
+
+    assert written.digest == digest_of_bytes(words.tobytes(), "sha256")
 
 
 def test_a_vector_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tests.deterministic.virtual_loop import Process, never
 from tests.in_memory_transport import MemoryUpstream
 
+from hanse.core.values.canonical import canonical_json
 from hanse.core.values.roster import RosterProof
 from hanse.core.values.schema import Strict
 from hanse.errors import HanseError, TransportError
@@ -113,6 +114,7 @@ class WeatheredUpstream(Upstream):
         await self._carry("sum-ready", lambda upstream: upstream.sum_ready(request), request)
 
     async def sum_roster(self, digest: str) -> SumRoster:
+        self._world.sent.append((self._site, "sum-roster", canonical_json(digest)))
         return await self._carry("sum-roster", lambda upstream: upstream.sum_roster(digest))
 
     async def renew(self, request: RenewRequest) -> Certificates:
@@ -151,7 +153,8 @@ class WeatheredUpstream(Upstream):
             # The end that writes is the one whose files are left open when its process dies.
             here, there = self._client, world.aggregator.process
             ours, theirs = (here, there) if what == "fetch" else (there, here)
-            work = self._serve(upstream, call, reply if counts else None)
+            waits = counts and not world.swallows(self._site, what)
+            work = self._serve(upstream, call, reply if waits else None)
             task = world.loop.spawn(ours, work, f"{what} of {self._site}")
             if transfers:
                 theirs.mourners.append(task.cancel)

@@ -68,6 +68,7 @@ class ServiceWorld:
         fault_plan: What goes wrong; drawn where it is not given.
         deaths: Numbers of the points at which the process that gets there dies.
         numbers: Data of each site, where sums are masked.
+        unanswered: Sites and kinds of request, of which the first is served and gets no answer.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class ServiceWorld:
         fault_plan: FaultPlan | None = None,
         deaths: Iterable[int] = (),
         numbers: Mapping[str, str] = NUMBERS,
+        unanswered: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
@@ -87,6 +89,7 @@ class ServiceWorld:
         self.sent: list[tuple[str, str, bytes]] = []
         """What left the agents: site, kind of request, and bytes of the message or file."""
         self._deaths = frozenset(deaths)
+        self._unanswered = set(unanswered)
         self.root = Path(tempfile.mkdtemp(prefix="hanse-world-", dir=memory()))
         self.data = self._data(numbers) if self.shape.secure else {}
         self.loop = VirtualLoop(self.random, self.dies)
@@ -138,6 +141,13 @@ class ServiceWorld:
 
     def chance(self, probability: float) -> bool:
         return probability > 0 and self.random.random() < probability
+
+    def swallows(self, site: str, what: str) -> bool:
+        """Whether the answer to this request of a site never comes; the next one does."""
+        if (site, what) not in self._unanswered:
+            return False
+        self._unanswered.remove((site, what))
+        return True
 
     def delay_s(self) -> float:
         """How long a message takes."""

@@ -28,3 +28,14 @@ def test_in_calm_weather_the_schedule_changes_a_masked_sum_by_its_rounding_at_mo
     worlds = [ServiceWorld(seed, shape=SHAPE, fault_plan=CALM).run() for seed in range(3)]
 
     assert all(len(world.committed()) == 2 for world in worlds)
+
+
+@pytest.mark.parametrize("what", ["sum-ready", "sum-roster", "deliver", "result"])
+def test_an_answer_that_never_comes_costs_a_repetition_and_no_attempt(what: str) -> None:
+    world = ServiceWorld(5, shape=SHAPE, fault_plan=CALM, unanswered=[("a", what)]).run()
+
+    kinds = [record.kind for record in world.aggregator.records()]
+    asked = [kind for site, kind, _ in world.sent if site == "a"]
+    assert asked.count(what) == 2
+    assert "SumAttempted" not in kinds
+    assert len(world.committed()) == 2

@@ -11,6 +11,18 @@ from hanse.core.plan.plan import Plan
 
 DEADLINE_S, IDLE_S, APPROVALS_S, GRACE_S = 60.0, 20.0, 120.0, 5.0
 MOST_JUMP_S = 300.0
+SECURELY: dict[str, Any] = {
+    "data": ["numbers"],
+    "privacy": {
+        "secure_aggregation": {
+            "model": {"clip": 100.0, "norm": "max"},
+            "metrics": {"loss": [-100, 100]},
+            "examples": {"least": 3, "most": 13, "max_share": 0.9},
+            "ready_after": "0s",
+        }
+    },
+}
+"""What a plan says more whose sums are masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,7 @@ class Shape:
         given: Whether the plan brings the first model; a site is asked for it otherwise.
         stream: Whether the workflow takes updates as they come, instead of in rounds.
         beside: Whether an evaluation receives a group and a setting too, and rounds have results.
+        secure: Whether the sites are one cell, of whose updates only the sum is seen.
     """
 
     sites: tuple[str, ...] = ("a", "b", "c")
@@ -33,6 +46,7 @@ class Shape:
     given: bool = False
     stream: bool = False
     beside: bool = False
+    secure: bool = False
 
     @staticmethod
     def drawn(random: Random) -> Shape:
@@ -62,6 +76,8 @@ class Shape:
             tasks["evaluate"] = {"discloses": {"metrics": ["loss"]}}
             if self.beside:
                 tasks["evaluate"] |= {"receives": ["model", "edges"], "varies": {"round": [1, self.rounds]}}
+        if self.secure:
+            train["discloses"]["aggregated_by"] = "secure_aggregation"
         cohort = {
             "quorum": self.quorum,
             "minimum": self.minimum,
@@ -80,6 +96,7 @@ class Shape:
             "tasks": tasks,
             **({"initial_model": "first.safetensors"} if self.given else {}),
             **({"groups": {"edges": {"float64": [2]}}} if self.beside else {}),
+            **(SECURELY | {"cells": {"all": self.sites}} if self.secure else {}),
         }
         return Plan.model_validate(told | more)
 

@@ -74,6 +74,16 @@ def stream(federation):
             federation.commit(model, {"stale": sum(one.staleness for one in taken)})
             taken = []
 """
+SECURE_CODE = CODE.replace(
+    b"    def parameters",
+    b"""        examples, scale = site.data["numbers"].read_text().split()
+        self.examples, self.own = int(examples), np.float32(scale) * self.own
+
+    def parameters""",
+).replace(b"np.sin(parameters", b"self.own * np.sin(parameters")
+"""The same, of sites whose data say how many examples they have, and how large their numbers are."""
+NUMBERS = {"a": "12 1", "b": "13 2", "c": "3 0.5"}
+"""The data of each site."""
 FIRST = {"w": [0.5, 0.25, 0.125, 1.5, -2.0], "b": [0.0, 1.0, 2.0]}
 
 
@@ -157,7 +167,8 @@ def manifest_of(shape: Shape, blobs: BlobStore) -> Manifest:
     more: dict[str, object] = {"code": ["federation.py"], "learner": "federation:learner"}
     if shape.stream:
         more["workflow"] = "federation:stream"
-    code = CodeFile(path="federation.py", sha256=put(blobs, CODE), size=len(CODE))
+    text = SECURE_CODE if shape.secure else CODE
+    code = CodeFile(path="federation.py", sha256=put(blobs, text), size=len(text))
     first = None
     if shape.given:
         data = encode({"w": np.array(FIRST["w"], np.float32), "b": np.array(FIRST["b"])})

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tests.deterministic.virtual_loop import Process, never
 from tests.in_memory_transport import MemoryUpstream
 
+from hanse.core.values.canonical import canonical_json
 from hanse.core.values.roster import RosterProof
+from hanse.core.values.schema import Strict
 from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
-from hanse.wire.messages.basics import Hello
+from hanse.wire.messages.basics import Hello, encode
 from hanse.wire.messages.members import (
     Certificates,
     PeerKeys,
@@ -35,6 +37,7 @@ from hanse.wire.messages.sites import (
     ResultRequest,
     Work,
 )
+from hanse.wire.messages.sums import SumReadyRequest, SumRoster
 
 if TYPE_CHECKING:
     from tests.deterministic.service_world import ServiceWorld
@@ -73,10 +76,10 @@ class WeatheredUpstream(Upstream):
             self._world.checks.asked(self._site, work)
             return work
 
-        return await self._carry("next", ask)
+        return await self._carry("next", ask, request)
 
     async def answer(self, request: AnswerRequest) -> None:
-        await self._carry("answer", lambda upstream: upstream.answer(request))
+        await self._carry("answer", lambda upstream: upstream.answer(request), request)
 
     async def result(self, request: ResultRequest) -> ResultReply:
         async def ask(upstream: Upstream) -> ResultReply:
@@ -84,16 +87,16 @@ class WeatheredUpstream(Upstream):
             self._world.checks.taken(request.statement.body)
             return reply
 
-        return await self._carry("result", ask)
+        return await self._carry("result", ask, request)
 
     async def progress(self, request: ProgressRequest) -> None:
-        await self._carry("progress", lambda upstream: upstream.progress(request))
+        await self._carry("progress", lambda upstream: upstream.progress(request), request)
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
-        return await self._carry("journal-head", lambda upstream: upstream.journal_head(request))
+        return await self._carry("journal-head", lambda upstream: upstream.journal_head(request), request)
 
     async def receipts(self, request: ReceiptsRequest) -> ReceiptsReply:
-        return await self._carry("receipts", lambda upstream: upstream.receipts(request))
+        return await self._carry("receipts", lambda upstream: upstream.receipts(request), request)
 
     async def signing_key(self) -> SigningKeyReply:
         return await self._carry("signing-key", lambda upstream: upstream.signing_key())
@@ -107,6 +110,13 @@ class WeatheredUpstream(Upstream):
     async def roster(self, digest: str) -> RosterProof:
         return await self._carry("roster", lambda upstream: upstream.roster(digest))
 
+    async def sum_ready(self, request: SumReadyRequest) -> None:
+        await self._carry("sum-ready", lambda upstream: upstream.sum_ready(request), request)
+
+    async def sum_roster(self, digest: str) -> SumRoster:
+        self._world.sent.append((self._site, "sum-roster", canonical_json(digest)))
+        return await self._carry("sum-roster", lambda upstream: upstream.sum_roster(digest))
+
     async def renew(self, request: RenewRequest) -> Certificates:
         return await self._carry("renew", lambda upstream: upstream.renew(request))
 
@@ -117,14 +127,17 @@ class WeatheredUpstream(Upstream):
         return await self._carry("fetch", ask)
 
     async def deliver(self, digest: str, path: Path) -> None:
+        self._world.sent.append((self._site, "deliver", path.read_bytes()))
         await self._carry("deliver", lambda upstream: upstream.deliver(digest, path))
 
     async def close(self) -> None:
         pass
 
-    async def _carry(self, what: str, call: Call[T]) -> T:
+    async def _carry(self, what: str, call: Call[T], message: Strict | None = None) -> T:
         """One try."""
         world, loop = self._world, asyncio.get_running_loop()
+        if message is not None:
+            world.sent.append((self._site, what, encode(message)))
         await self._point(f"before {what}")
         reply: asyncio.Future[T] = loop.create_future()
         transfers = what in ("fetch", "deliver")
@@ -140,7 +153,8 @@ class WeatheredUpstream(Upstream):
             # The end that writes is the one whose files are left open when its process dies.
             here, there = self._client, world.aggregator.process
             ours, theirs = (here, there) if what == "fetch" else (there, here)
-            work = self._serve(upstream, call, reply if counts else None)
+            waits = counts and not world.swallows(self._site, what)
+            work = self._serve(upstream, call, reply if waits else None)
             task = world.loop.spawn(ours, work, f"{what} of {self._site}")
             if transfers:
                 theirs.mourners.append(task.cancel)

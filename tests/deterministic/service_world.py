@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -22,6 +22,7 @@ from tests.deterministic.service_checks import ServiceChecks
 from tests.deterministic.service_fixture import (
     BEGIN,
     LIFETIMES,
+    NUMBERS,
     SITES,
     Folders,
     manifest_of,
@@ -45,6 +46,7 @@ from hanse.core.journal.site_records import STREAM as SITE
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.values.canonical import digest_of
 from hanse.errors import HanseError, RunError
+from hanse.pki.signing_key import SigningKey
 from hanse.sandbox.confine import Confinement
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.storage.journal_sql import SqlJournal
@@ -65,6 +67,8 @@ class ServiceWorld:
         shape: The federation; drawn where it is not given.
         fault_plan: What goes wrong; drawn where it is not given.
         deaths: Numbers of the points at which the process that gets there dies.
+        numbers: Data of each site, where sums are masked.
+        unanswered: Sites and kinds of request, of which the first is served and gets no answer.
     """
 
     def __init__(
@@ -74,14 +78,20 @@ class ServiceWorld:
         shape: Shape | None = None,
         fault_plan: FaultPlan | None = None,
         deaths: Iterable[int] = (),
+        numbers: Mapping[str, str] = NUMBERS,
+        unanswered: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.shape = shape or drawn_shape(self.random)
         self.fault_plan = fault_plan or drawn_fault_plan(self.random)
         self.points: list[str] = []
+        self.sent: list[tuple[str, str, bytes]] = []
+        """What left the agents: site, kind of request, and bytes of the message or file."""
         self._deaths = frozenset(deaths)
+        self._unanswered = set(unanswered)
         self.root = Path(tempfile.mkdtemp(prefix="hanse-world-", dir=memory()))
+        self.data = self._data(numbers) if self.shape.secure else {}
         self.loop = VirtualLoop(self.random, self.dies)
         self.workers = WorkersInProcess(self)
         self.checks = ServiceChecks(self)
@@ -120,10 +130,24 @@ class ServiceWorld:
         operator.cancel()
         storm.cancel()
 
+    def _data(self, numbers: Mapping[str, str]) -> dict[str, Path]:
+        """A file for each site."""
+        places = {name: self.root / f"data-{name}" for name in self.shape.sites}
+        for name, place in places.items():
+            place.write_text(numbers[name])
+        return places
+
     # ---------------------------------------------------------------- weather
 
     def chance(self, probability: float) -> bool:
         return probability > 0 and self.random.random() < probability
+
+    def swallows(self, site: str, what: str) -> bool:
+        """Whether the answer to this request of a site never comes; the next one does."""
+        if (site, what) not in self._unanswered:
+            return False
+        self._unanswered.remove((site, what))
+        return True
 
     def delay_s(self) -> float:
         """How long a message takes."""
@@ -284,6 +308,8 @@ class AgentLives:
         self.kinds: list[str] = []
         """Kinds of the records in the site's journal at the end."""
         self._journals: list[SqlJournal] = []
+        # Apart from the world's, so that what a site draws changes nothing else.
+        self._randomness = Random(f"{world.seed} {name}")
 
     def start(self) -> None:
         self.process = process = Process(f"agent {self.name}")
@@ -306,6 +332,7 @@ class AgentLives:
                 "aggregator": "https://localhost:1",
                 "policy": {"accept": ["demo"], "discloses": {"update": "individual", "at_least": 1}},
                 "disk_reserve": 0,
+                **self._secure(),
             }
         )
         context = SiteContext(
@@ -317,6 +344,7 @@ class AgentLives:
             journal=SiteJournal(directory, identity.credentials.party, clock, self._open_journal),
             clock=clock,
             retry_policy=Retry(uniform=world.random.random),
+            randomness=self._randomness.randbytes,
             worker_process=world.workers,
             cpu_time_of=world.workers.cpu_time_of,
         )
@@ -334,6 +362,18 @@ class AgentLives:
         self.kinds = [record.kind for record in self.records()] if self._journals else []
         for journal in self._journals:
             journal.close()
+
+    def _secure(self) -> dict[str, Any]:
+        """Settings of a site in a cell: the keys of all its peers are checked."""
+        if not self._world.shape.secure:
+            return {}
+        peers = {
+            name: SigningKey.load(service_fixture().directory / name / "identity").fingerprint
+            for name in self._world.shape.sites
+            if name != self.name
+        }
+        data = {"numbers": str(self._world.data[self.name])}
+        return {"secure_aggregation": {"peers": peers}, "data": data}
 
     def _open_journal(self, path: Path) -> DyingJournal:
         world, process = self._world, self.process

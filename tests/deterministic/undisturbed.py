@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tests.blobs import named
-from tests.deterministic.service_fixture import CODE, FIRST
+from tests.deterministic.service_fixture import CODE, FIRST, SECURE_CODE
 
 from hanse.aggregation.fedavg import fed_avg
 from hanse.algorithms.optimisation.fedavg import fedavg
@@ -39,26 +39,40 @@ Committed = list[tuple[str, dict[str, float]]]
 """Digest of the model, and metrics, of each commit."""
 
 
-def undisturbed(manifest: Manifest, events: Sequence[Event]) -> Committed:
+class Undisturbed(NamedTuple):
+    """What an undisturbed run commits."""
+
+    committed: Committed
+    models: list[Parameters]
+
+
+def undisturbed(manifest: Manifest, events: Sequence[Event], data: Mapping[str, Path]) -> Undisturbed:
     """What a run commits in which those sites take part that took part in this one.
 
     Only who answered, and in a stream in which order, is taken from the events.
     """
     code: dict[str, Any] = {}
-    exec(compile(CODE, "federation.py", "exec"), code)
-    host = _Replayed(manifest, events, code["learner"])
+    exec(compile(SECURE_CODE if data else CODE, "federation.py", "exec"), code)
+    host = _Replayed(manifest, events, code["learner"], data)
     (code["stream"] if manifest.plan.workflow != "fedavg" else fedavg)(Federation(host))
-    return host.committed
+    return Undisturbed(host.committed, host.models)
 
 
 class _Replayed(Host):
     """Performs each site's task at once, of those sites that took part."""
 
-    def __init__(self, manifest: Manifest, events: Sequence[Event], learner: Callable[[Site], Any]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        events: Sequence[Event],
+        learner: Callable[[Site], Any],
+        data: Mapping[str, Path],
+    ) -> None:
+        self._data = data
         self._plan = manifest.plan
         self._given = manifest.initial_model is not None
         self._learner = learner
-        self._models: list[Parameters] = []
+        self.models: list[Parameters] = []
         self._state: Parameters = {}
         self.committed: Committed = []
         opened = {e.exchange: e for e in events if isinstance(e, ExchangeOpened)}
@@ -79,8 +93,8 @@ class _Replayed(Host):
         return self._plan
 
     def standing(self) -> Standing:
-        number = len(self._models) - 1
-        model = self._models[-1] if self._models else None
+        number = len(self.models) - 1
+        model = self.models[-1] if self.models else None
         return Standing(number, model, self._state, number >= self._plan.rounds, ())
 
     def initial_model(self) -> Parameters | None:
@@ -103,12 +117,12 @@ class _Replayed(Host):
         if not self._flow:
             raise WorkflowError("more updates went into the run than were accepted")
         exchange, site, begun = self._flow.pop(0)
-        update = self._update(site, begun, task, self._models[begun - 1])
-        stale = len(self._models) - begun
+        update = self._update(site, begun, task, self.models[begun - 1])
+        stale = len(self.models) - begun
         return exchange, Update(site, update.num_examples, update.metrics, update.delta, stale)
 
     def commit(self, request: CommitRequest) -> Standing:
-        self._models.append(materialize(request.model))
+        self.models.append(materialize(request.model))
         self._state = dict(request.state)
         # What comes with the plan keeps the name that it has there.
         name = sha256 if self._given and request.round_number == 0 else named
@@ -116,7 +130,10 @@ class _Replayed(Host):
         return self.standing()
 
     def _update(self, site: str, round_number: int, task: str, model: Parameters | None) -> Update:
-        made = Site(site, DataSources(site, {}), setup_seed(self._plan), self._plan.options, Path("/nowhere"))
+        data = {"numbers": self._data[site]} if self._data else {}
+        made = Site(
+            site, DataSources(site, data), setup_seed(self._plan), self._plan.options, Path("/nowhere")
+        )
         session = LearnerSession(self._learner, made, Path("/nowhere"))
         ask = Ask(1, round_number, task)
         performed = perform(

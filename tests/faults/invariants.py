@@ -21,10 +21,17 @@ from hanse.config.load import load_plan
 from hanse.core.journal.membership import STREAM
 from hanse.core.journal.site_history import SiteHistory
 from hanse.core.run.events import Event
-from hanse.core.run.round_events import ExchangeClosed, TaskFailed, UpdateAccepted, UpdatesAggregated
+from hanse.core.run.round_events import (
+    ExchangeClosed,
+    ExchangeOpened,
+    TaskFailed,
+    UpdateAccepted,
+    UpdatesAggregated,
+)
 from hanse.core.run.run import TERMINAL
 from hanse.core.run.run import Run as State
 from hanse.core.run.run_events import RunFailed, RunStopped
+from hanse.core.run.sums.events import SumAttempted, SumOpened
 from hanse.files.copying import is_whole
 from hanse.storage.journal_sql import SqlJournal
 from hanse.storage.journaled_run import JournaledRun
@@ -35,8 +42,17 @@ CUT_OFF = 10
 """And where it was cut off before it knew of its run."""
 
 
+CheckModel = Callable[[Run, Path], None]
+"""Checks the model of a run that has finished, which is brought home to a folder."""
+
+
 def check_everything(
-    small_federation: SmallFederation, plan: Path, folder: Path, *, last: int | None = None
+    small_federation: SmallFederation,
+    plan: Path,
+    folder: Path,
+    *,
+    last: int | None = None,
+    check_model: CheckModel | None = None,
 ) -> None:
     """Hold the federation's runs, processes and files against what must be true of them now.
 
@@ -45,13 +61,18 @@ def check_everything(
         plan: Of all runs that were submitted since it was made.
         folder: For what is brought home.
         last: How many of the last runs to look at closely; None for all.
+        check_model: Checks the model; None where it has the bits of an undisturbed run's.
     """
     runs = small_federation.federation.runs()
     for run in runs[:last]:
         _check_end(run)
         _check_counts(run.events)
         _check_home(run, folder / run.run_id)
-        if run.status.phase == "finished" and run.status.plan_digest == load_plan(plan).digest:
+        if run.status.phase != "finished" or run.status.plan_digest != load_plan(plan).digest:
+            continue
+        if check_model is not None:
+            check_model(run, folder / run.run_id)
+        else:
             expected = undisturbed_model(plan, small_federation.federation.sites, participation(run.events))
             assert run.status.model == expected, f"not the model of an undisturbed run: {run}"
     _check_list(small_federation, runs)
@@ -101,7 +122,15 @@ def _check_end(run: Run) -> None:
 def _check_counts(events: list[Event]) -> None:
     """Each accepted update is counted once: in the exchange that it was accepted in, and in its sum."""
     accepted: dict[int, dict[str, int]] = {}
+    cells: dict[str, str] = {}
     for event in events:
+        if isinstance(event, ExchangeOpened):
+            cells = {site: cell for cell, members in event.members.items() for site in members}
+        if isinstance(event, SumAttempted):  # what was masked for the attempt before counts no more
+            before = accepted.get(event.exchange, {})
+            accepted[event.exchange] = {
+                site: count for site, count in before.items() if cells[site] != event.cell
+            }
         if isinstance(event, UpdateAccepted):
             examples = accepted.setdefault(event.exchange, {})
             assert event.site not in examples, f"{event.site} is counted twice in exchange {event.exchange}"
@@ -109,10 +138,16 @@ def _check_counts(events: list[Event]) -> None:
     closed = {event.exchange: event for event in events if isinstance(event, ExchangeClosed)}
     for number, event in closed.items():
         assert set(event.answered) == accepted.get(number, {}).keys(), number
+    masked: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, SumOpened) and event.num_examples is not None:
+            masked[event.exchange] = masked.get(event.exchange, 0) + event.num_examples
     sums = [event for event in events if isinstance(event, UpdatesAggregated)]
     for total in sums:
         assert total.sites == closed[total.exchange].answered
-        assert total.num_examples == sum(accepted[total.exchange].values())
+        stated = sum(accepted[total.exchange].values())
+        assert total.num_examples == masked.get(total.exchange, stated)
+        assert total.exchange not in masked or stated == 0, "a site's number of examples is known"
     assert all(times == 1 for times in Counter(total.exchange for total in sums).values())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.faults.processes import Gates, Launcher
 from tests.faults.proxy import Network, Proxy
 from tests.integration.deployment import Deployment, Running, Site, deployed
+from tests.integration.masked_plans import check_peers
 
 
 class SmallFederation:
@@ -100,13 +101,16 @@ class SmallFederation:
 
 
 @contextmanager
-def in_small_federation(*names: str, seed: int = 0, mallory: bool = False) -> Iterator[SmallFederation]:
+def in_small_federation(
+    *names: str, seed: int = 0, mallory: bool = False, checked: bool = False
+) -> Iterator[SmallFederation]:
     """A federation of these sites, started, each behind a proxy; nothing of it is left after the block.
 
     Args:
         names: Of the sites.
         seed: Of what the network leaves to chance.
         mallory: Whether there is a hostile site too.
+        checked: Whether the sites have checked each other's signing keys, so that sums can be masked.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hanse-", dir="/tmp")))
@@ -120,6 +124,8 @@ def in_small_federation(*names: str, seed: int = 0, mallory: bool = False) -> It
         for name in names:
             federation.join(name)
         small_federation.put_behind_proxies(seed)
+        if checked:
+            check_peers(federation)
         for name in names:
             federation.start_agent(name)
         if mallory:

@@ -8,10 +8,12 @@ from typing import Any
 
 from tests.fuzz.target import View, canonical_or_not, json_bytes
 from tests.fuzz.world import resealed, things
+from tests.masked_sums import member
 from tests.parties import signing_key
 
 from hanse.config.dialect import parse
 from hanse.core.journal.receipts import RECEIPT
+from hanse.core.values.sums.ready import READY as PURPOSE
 from hanse.pki import enrolment, keys, signatures
 from hanse.wire.messages.sites import PLAN_ANSWER, TASK_RESULT
 
@@ -24,6 +26,27 @@ def pack_statement(value: Any) -> bytes:
         signed = signing_key(things().site).sign(purpose, body)
         value = {**value, "statement": {**value["statement"], "signature": signed.signature}}
     return json_bytes(value)
+
+
+def pack_ready(value: Any) -> bytes:
+    """Signed anew by the member that it names, or by the first: the stranger is a member."""
+    with suppress(Exception):
+        value = {**value, "statement": _ready_signed(value["statement"])}
+    return json_bytes(value)
+
+
+def pack_roster(value: Any) -> bytes:
+    """As `pack_ready`, each READY."""
+    with suppress(Exception):
+        value = {**value, "ready": [_ready_signed(each) for each in value["ready"]]}
+    return json_bytes(value)
+
+
+def _ready_signed(statement: Any) -> Any:
+    body = statement["body"]
+    name = body["site"] if body.get("site") in ("b", "c", "d") else "a"
+    signed = member(name).key.sign(PURPOSE, body)
+    return {**statement, "signature": signed.signature}
 
 
 def unpack_tensors(data: bytes) -> Any:
@@ -86,6 +109,8 @@ def pack_frames(value: Any) -> bytes:
 
 
 STATEMENT = View(json.loads, pack_statement)
+READY = View(json.loads, pack_ready)
+ROSTER = View(json.loads, pack_roster)
 TENSORS = View(unpack_tensors, pack_tensors)
 YAML = View(lambda data: parse(data.decode()).value, json_bytes)
 LINES = View(unpack_lines, pack_lines)

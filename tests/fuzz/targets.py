@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import compressed, forms, readers, seeds
+from tests.fuzz import compressed, forms, masked, readers, seeds
 from tests.fuzz.examples import MESSAGES
 from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
 from tests.fuzz.world import things
@@ -94,6 +94,11 @@ _OTHERS = (
     Target("enrolment-file", readers.request, lambda: [things().request.encode()]),
     Target("roster-place", readers.place, lambda: [b'{"place":1,"size":3,"path":[]}'], JSON),
     Target("sum-ready", readers.ready, seeds.readys, JSON),
+    Target("sum-ready-request", masked.request, masked.requests, forms.READY),
+    Target("sum-roster", masked.roster, masked.rosters, forms.ROSTER),
+    Target("masked-vector", masked.vector, masked.vectors, forms.TENSORS),
+    Target("masked-outcome", readers.statement, masked.outcomes, forms.STATEMENT),
+    Target("vector-facts", masked.read_facts, masked.facts, JSON),
     Target("signers", readers.signers, seeds.signers),
     Target("key-pem", readers.key, lambda: [things().key_pem]),
     Target("worker-report", readers.reports, seeds.report_frames, forms.FRAMES),

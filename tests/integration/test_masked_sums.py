@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from tests.integration.deployment import Deployment, Run, deployed, done
+from tests.integration.masked_plans import COUNTS, SITES, check_peers, model_plan, trained
 
 from hanse.core.run.round_events import RoundCommitted, TaskFailed, UpdateAccepted
 from hanse.core.run.sums.events import SiteReady, SumAttempted, SumOpened
-from hanse.wire.tensors import write_file
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-SITES = ("a", "b", "c")
-SECURELY = {"aggregated_by": "secure_aggregation"}
-PLAN: dict[str, Any] = {
-    "code": ["momentum.py", "masked.py"],
-    "learner": "masked:learner",
-    "aggregation": {},
-    "cells": {"all": SITES},
-    "cohort": {"deadline": "5m", "minimum": 3},
-}
-COUNTS: dict[str, Any] = PLAN | {
-    "workflow": "masked:workflow",
-    "initial_model": "none",
-    "groups": {"counts": {"int64": [5], "range": [0, 100]}},
-    "tasks": {
-        "count": {
-            "receives": [],
-            "discloses": SECURELY | {"groups": {"counts": "total"}, "metrics": ["mean"]},
-        }
-    },
-    "privacy": {"secure_aggregation": {"metrics": {"mean": [0, 10]}}},
-}
-MODEL: dict[str, Any] = PLAN | {
-    "initial_model": "first.safetensors",
-    "tasks": {
-        "train": {"lr": 0.5, "discloses": SECURELY | {"update": "aggregate", "metrics": ["loss"]}},
-        "evaluate": {"discloses": {"metrics": ["loss"]}},
-    },
-    "privacy": {
-        "secure_aggregation": {
-            "model": {"clip": 8.0, "norm": "max"},
-            "metrics": {"loss": [0, 50]},
-            "examples": {"least": 10, "most": 30, "max_share": 0.8},
-            "ready_after": "0s",
-        }
-    },
-}
 
 
 @contextmanager
@@ -63,18 +24,10 @@ def checked(root: Path) -> Iterator[Deployment]:
     with deployed(root) as federation:
         for name in SITES:
             federation.join(name)
-        keys = {name: signing_key(federation, name) for name in SITES}
-        for name, site in federation.sites.items():
-            peers = {peer: key for peer, key in keys.items() if peer != name}
-            site.settings(secure_aggregation={"peers": peers})
+        check_peers(federation)
+        for name in SITES:
             federation.start_agent(name)
         yield federation
-
-
-def signing_key(federation: Deployment, name: str) -> str:
-    said = done("collaborator", "signing-key", "--site", federation.sites[name].directory, "--json")
-    found: str = json.loads(said)["fingerprint"]
-    return found
 
 
 def counting(federation: Deployment) -> Run:
@@ -120,10 +73,10 @@ def test_a_failure_says_its_kind_and_a_resumed_run_asks_only_who_failed(tmp_path
 
 def test_a_model_is_trained_though_agents_and_aggregator_are_killed(tmp_path: Path) -> None:
     with checked(tmp_path) as federation:
-        write_file(federation.plan().parent / "first.safetensors", {"weight": np.zeros(4, np.float32)})
+        plan = model_plan(federation)
         for name in SITES:
             federation.sites[name].hold("train", 2)
-        run = federation.submit(**MODEL)
+        run = federation.submit_file(plan)
         federation.sites["b"].held(run.run_id, "train", 2)
         federation.agent("b").end(signal.SIGKILL)
         federation.sites["a"].release()
@@ -136,10 +89,7 @@ def test_a_model_is_trained_though_agents_and_aggregator_are_killed(tmp_path: Pa
         federation.start_agent("b")
         run.finished()
         model = run.model(tmp_path / "results")
-    weights, mean = np.arange(1, 4) * 10, np.zeros(4)
-    for _ in range(2):
-        mean = mean + 0.5 * (np.average([[i, 2, 3, 4] for i in (1, 2, 3)], axis=0, weights=weights) - mean)
-    assert model["weight"] == pytest.approx(mean, abs=1e-5)
+    assert model["weight"] == pytest.approx(trained(2), abs=1e-5)
     committed = [e for e in run._events if isinstance(e, RoundCommitted)]
     assert len(committed) == 3
     assert [e.site for e in run._events if isinstance(e, SumAttempted)] == ["a"]

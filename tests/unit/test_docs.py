@@ -205,6 +205,15 @@ def test_tests_that_the_text_names_exist(page: Path) -> None:
     assert [test for path, test in named if f"def {test}(" not in (ROOT / path).read_text("utf-8")] == []
 
 
+def test_each_claim_of_secure_aggregation_names_a_test() -> None:
+    text = (ROOT / "docs" / "secure-aggregation.md").read_text("utf-8")
+    section = text.partition("## Claims")[2].partition("\n## ")[0]
+    claims = re.split(r"^\*\*\d+\. ", section, flags=re.MULTILINE)[1:]
+
+    assert len(claims) == 12
+    assert all(_TEST.search(claim.partition("*Held by:*")[2]) for claim in claims)
+
+
 def test_every_page_has_one_place_in_the_menu() -> None:
     menu = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
     pages = [str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")]

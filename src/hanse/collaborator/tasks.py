@@ -72,7 +72,7 @@ class Tasks:
         self._reviewer = reviewer
         self._workers = workers
         self._rosters = Rosters(context)
-        self._masked = MaskedTasks(context, reviewer, receipts, self._note_counted, self._hand_in)
+        self._masked = MaskedTasks(context, reviewer, receipts, self._hand_in)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._recovered: set[str] = set()
         """Runs whose kept outcomes are all in the site's journal."""

@@ -1,9 +1,9 @@
 """A command of Hanse with a gate before and after each step of the protocol, at which the tests may act.
 
 A step is an append to a run's journal or to a site's, a file of a run's worker that is taken in, a request
-that is served, a call of a run's worker that is answered, an order to a task worker or its report. A
-process that comes to a gate says so over a socket of the tests, and waits for their leave: so a fault comes
-at that very step, each time.
+that is served, a call of a run's worker that is answered, an order to a task worker or its report, a step of
+a site's part in a masked sum. A process that comes to a gate says so over a socket of the tests, and waits
+for their leave: so a fault comes at that very step, each time.
 """
 
 from __future__ import annotations
@@ -120,5 +120,7 @@ _STEPS: dict[str, Callable[[Facts], str | None]] = {
     "call": _call,
     "order": lambda facts: f"order {facts['task']} {facts['round_number']}",
     "report": lambda facts: f"report {facts['task']} {facts['round_number']}",
+    "key": lambda facts: f"key {facts['step']}",
+    "sum": lambda facts: f"sum {facts['step']}",
 }
 """The name of a step, by the kind of its point; None where a step has no gate."""

@@ -119,8 +119,11 @@ class Retention:
             StorageError: The blobs cannot be listed, or what cannot be used be deleted.
         """
         self._blobs.drop_unfinished()
-        may_be_for = _open(self._runs())
-        self._found = dict.fromkeys(set(self._blobs.digests()) - self._needed(), may_be_for)
+        runs = self._runs()
+        digests = set(self._blobs.digests())
+        # A further attempt makes the vectors of the present one useless, and no site claims them any more.
+        unclaimed = digests - self._needed() | digests & _masked(runs)
+        self._found = dict.fromkeys(unclaimed, _open(runs))
 
     def claim(self, party: Party, digest: str) -> None:
         """Keep a blob for a party that brings it, or was about to.
@@ -236,6 +239,13 @@ def _open(runs: Iterable[Run]) -> frozenset[_Exchange]:
     """Exchanges in which anybody's answer would be taken, now or when its run is taken up again."""
     alive = (run for run in runs if run.phase is not Phase.FINISHED)
     return frozenset((run.run_id, exchange.number) for run in alive for exchange in run.open_exchanges())
+
+
+def _masked(runs: Iterable[Run]) -> frozenset[str]:
+    """Masked vectors of exchanges that are open."""
+    alive = (run for run in runs if run.phase is not Phase.FINISHED)
+    sums = (cell for run in alive for exchange in run.open_exchanges() for cell in exchange.sums.values())
+    return frozenset(digest for cell in sums for digest in cell.masked.values())
 
 
 def _asked(party: Party, runs: Iterable[Run]) -> frozenset[_Exchange]:

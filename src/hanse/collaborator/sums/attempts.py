@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -68,7 +67,6 @@ class SumAttempts:
         files: Of the exchange.
         board: Has what the aggregator waits for.
         receipts: Hands outcomes in.
-        counted: Called when the aggregator has accepted a masked vector.
     """
 
     def __init__(
@@ -79,7 +77,6 @@ class SumAttempts:
         files: SumFiles,
         board: Board,
         receipts: ReceiptKeeper,
-        counted: Callable[[], None],
     ) -> None:
         self._task_run = task_run
         self._here = task_run.context
@@ -89,7 +86,6 @@ class SumAttempts:
         self._files = files
         self._board = board
         self._receipts = receipts
-        self._counted = counted
         self._questions = Questions(self._here.directory / QUESTIONS)
         self._questions_asked: set[str] = set()
         self._asked: SumAsked | None = None
@@ -172,8 +168,7 @@ class SumAttempts:
             case RecordMasked(attempt, rho, masked):
                 await self._vectors.record(attempt, rho, masked)
             case SendMasked(attempt, rho, masked):
-                if await self._vectors.send(attempt, rho, masked):
-                    self._counted()
+                await self._vectors.send(attempt, rho, masked)
             case Fail(kind, reason):
                 raise SumFailedError(kind, f"{self._task_run}: {reason}")
         return None

@@ -40,14 +40,6 @@ class HandsIn(Protocol):
         ...
 
 
-class NotesCounted(Protocol):
-    """Notes that the aggregator has accepted the result of an exchange."""
-
-    def __call__(self, run_id: str, exchange: int) -> None:
-        """Note it."""
-        ...
-
-
 class MaskedTasks:
     """Performs tasks once an exchange, and makes attempts at the sums of their cells.
 
@@ -55,7 +47,6 @@ class MaskedTasks:
         context: The site.
         reviewer: Knows which plans the site takes part in.
         receipts: Hands masked vectors in.
-        counted: Called for each that was accepted.
         fail: Submits word of a failure.
 
     Attributes:
@@ -67,14 +58,12 @@ class MaskedTasks:
         context: SiteContext,
         reviewer: Reviewer,
         receipts: ReceiptKeeper,
-        counted: NotesCounted,
         fail: HandsIn,
     ) -> None:
         self.board = Board()
         self._here = context
         self._reviewer = reviewer
         self._receipts = receipts
-        self._counted = counted
         self._fail = fail
         self._questions = Questions(context.directory / QUESTIONS)
 
@@ -107,7 +96,6 @@ class MaskedTasks:
             prepared = await preparation.make(manifest)
         attempts = SumAttempts(
             *(task_run, manifest.plan, cell, files, self.board, self._receipts),
-            counted=partial(self._counted, task_run.run.run_id, exchange),
         )
         await attempts.run(prepared)
 

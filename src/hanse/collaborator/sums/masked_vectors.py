@@ -76,8 +76,8 @@ class MaskedVectors:
         await in_thread(partial(note_step, "masked recorded"))
         return recorded
 
-    async def send(self, attempt: int, rho: str, masked: str) -> bool:
-        """Send a masked vector that is recorded, and its outcome; whether the aggregator took it.
+    async def send(self, attempt: int, rho: str, masked: str) -> None:
+        """Send a masked vector that is recorded, and its outcome.
 
         Raises:
             SumFailedError: The aggregator will never take it.
@@ -85,12 +85,12 @@ class MaskedVectors:
         here, place = self._here, self._files.masked(attempt)
         outcome = await self.record(attempt, rho, masked)
         statement = state(here.identity.signing_key, TASK_RESULT, outcome)
-        facts, taken = self._task_run.facts, True
+        facts = self._task_run.facts
         try:
             await here.retry_while_disk_full(partial(here.upstream.deliver, masked, place))
             await here.deliver_final(partial(self._receipts.submit, statement, outcome))
         except RunError as error:
-            told, taken = "%s: the vector that was masked for attempt %d is not awaited: %s", False
+            told = "%s: the vector that was masked for attempt %d is not awaited: %s"
             logger.info(told, self._task_run, attempt, error, extra=facts)
         except (ConfigError, PolicyError, UpdateError) as error:
             raise SumFailedError.of(error) from error
@@ -98,7 +98,6 @@ class MaskedVectors:
             told = "%s: sent, masked for attempt %d at the sum of cell %s, digest %s"
             logger.info(told, self._task_run, attempt, self._cell, masked, extra=facts)
         await in_thread(partial(note_step, "masked sent"))
-        return taken
 
     def _write(self, wanted: WriteMasked) -> MaskWritten:
         files = self._files

@@ -250,9 +250,18 @@ def _moved(run: Run, event: TaskStarted | SiteIdle | UpdateAccepted | TaskFailed
         check_accepted(exchange, event)
     moved = move(exchange, event, event.site, time_ms)
     if isinstance(event, UpdateAccepted):
-        accepted = accepted.set(event.site, event.exchange)
+        for site in _counting(moved, event.site):
+            accepted = accepted.set(site, event.exchange)
     exchanges = run.exchanges.put(moved, run.plan.cohort)
     return replace(run, quiet=quiet, accepted=accepted, exchanges=exchanges)
+
+
+def _counting(exchange: Exchange, site: str) -> tuple[str, ...]:
+    """Sites whose result counts from now on: of a cell none before it is complete, as it may try again."""
+    if site not in exchange.cell_by_site:
+        return (site,)
+    standing = exchange.standing_of(site)
+    return standing.members if standing.complete else ()
 
 
 def _sum_moved(run: Run, event: SumEvent, time_ms: int) -> Run:
@@ -262,10 +271,7 @@ def _sum_moved(run: Run, event: SumEvent, time_ms: int) -> Run:
         return replace(moved, quiet=run.quiet.without(event.site))
     if not isinstance(event, SumAttempted):
         return moved
-    members, accepted = changed.sums[event.cell].members, run.accepted
-    for site in members:  # what was accepted before is no repetition of what is asked now
-        accepted = accepted.without(site) if accepted.get(site) == event.exchange else accepted
-    return _without_the_absent(replace(moved, accepted=accepted), members, time_ms)
+    return _without_the_absent(moved, changed.sums[event.cell].members, time_ms)
 
 
 def _exchange(run: Run, event: _OfExchange) -> Exchange:

@@ -69,7 +69,8 @@ class Run:
         last_exchange: Highest number given out.
         streamed: Exchanges of streams in which each site was asked, by task and site.
         rounds_asked: Committed rounds that were opened as such, and not made of a stream.
-        accepted: Each site's last exchange whose result was accepted, to know a repetition by.
+        accepted: Each site's last exchange whose result was accepted, to know a repetition by; of a masked
+            sum once its cell is complete.
         quiet: Sites that were idle when last awaited and have not been heard of since. They are
             still asked, but a new exchange does not wait another idle limit for them.
         restarts: Restarts of the run's worker since the last commit.

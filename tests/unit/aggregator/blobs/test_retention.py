@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.blobs import put
+from tests.unit.core.run.masked_runs import MaskedDriver
 from tests.unit.core.run.runs import Driver
 
 from hanse.aggregator.blobs.retention import MOST_CLAIMS, KeptModels, Retention, references
@@ -267,6 +268,24 @@ def test_what_may_have_been_brought_for_an_open_task_stays_until_that_is_over(
     answer(driver, a="A", b="B")
     run(shelf.retention.collect(()))
     assert shelf.left("M", "X") == "M"
+
+
+def test_vectors_of_an_earlier_attempt_go_with_their_exchange_also_after_a_restart(
+    tmp_path: Path, run: Run
+) -> None:
+    driver = MaskedDriver()
+    shelf = Shelf(tmp_path, driver)
+    driver.ready("abc")
+    driver.masked("a", *shelf.put("X"))
+
+    shelf.retention.take_stock()  # as a service does that begins
+    driver.ready("c", 2)
+    driver.complete("ab", 2)
+    driver.masked("c")
+    driver.complete("def")
+    run(shelf.retention.collect(()))
+
+    assert shelf.left("X") == ""
 
 
 def test_an_upload_that_ends_after_its_claim_goes_at_the_next_occasion(tmp_path: Path, run: Run) -> None:

@@ -54,6 +54,19 @@ def test_a_ready_of_a_later_attempt_begins_it_for_all_members_of_the_cell() -> N
     assert driver.exchange.sites(MemberState.READY) == ("b", "d")
 
 
+def test_a_result_counts_for_all_members_at_once_when_their_cell_is_complete() -> None:
+    driver = MaskedDriver()
+    driver.ready("abc")
+    driver.masked("ab")
+    driver.ready("c", 2)
+    driver.complete("ab", 2)
+    before = dict(driver.state.accepted.items())
+    driver.masked("c")
+
+    # A further attempt starts from what counted before the exchange, as the first one did.
+    assert (before, dict(driver.state.accepted.items())) == ({}, {"a": 1, "b": 1, "c": 1})
+
+
 def test_a_masked_vector_of_an_attempt_that_is_over_is_late() -> None:
     driver = MaskedDriver()
     driver.ready("abc")

@@ -118,6 +118,13 @@ def _of_update(
                 mend="State `privacy: {secure_aggregation: {model: {integers: [LEAST, LARGEST]}}}`, or leave "
                 "the tensor out by `discloses: tensors`.",
             )
+        if spec.dtype.startswith("uint") and (most := 2 ** (int(spec.dtype[4:]) - 1) - 1) < model.integers[1]:
+            raise PlanError(
+                f"{in_words(name)} is {spec.dtype}, whose changes are {-most - 1} to {most}, and the plan's "
+                f"`integers` go up to {model.integers[1]}",
+                mend="`integers` bounds by how much training changes a number, and not the number itself; "
+                "training may not change these by more. Else use a wider dtype.",
+            )
         return DeclaredTensor(spec, rule, Range(*model.integers))
     if model is None:
         raise PlanError(

@@ -44,6 +44,16 @@ def test_whole_numbers_of_a_model_have_a_range_of_their_own() -> None:
         entries(UPDATE, model)
 
 
+def test_a_range_beyond_the_changes_of_unsigned_numbers_is_refused() -> None:
+    model = MODEL | {"counts": TensorSpec((2,), "uint8")}
+
+    with pytest.raises(PlanError, match="'counts' is uint8, whose changes are -128 to 127") as refused:
+        entries(UPDATE, model, secure={"model": {"clip": 2.0, "integers": (0, 255)}})
+
+    assert "by how much training changes a number" in str(refused.value)
+    assert entries(UPDATE, model, secure={"model": {"clip": 2.0, "integers": (-128, 127)}})
+
+
 def test_groups_are_summed_by_their_rules_within_their_ranges() -> None:
     found = entries(
         summed(groups={"stats": "total", "scores": "total", "grey": "total", "shift": "mean"}),

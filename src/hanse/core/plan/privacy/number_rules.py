@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hanse.core.plan.privacy.cells import is_secure, largest_cell, masks, weighed_tasks
+from hanse.core.plan.privacy.cells import is_secure, largest_cell, masks, weighed_tasks, weighs
 from hanse.core.plan.privacy.parts import PlanParts, section_of
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.values.schema import Problem
@@ -15,6 +15,9 @@ LEAST_BOUND, LARGEST_BOUND = 2.0**-500, 2.0**500
 """Between them is the larger end of each range, in absolute value: the grid divides it in float64."""
 
 _SECTION = ("privacy", "secure_aggregation")
+_MOST_BITS = 48  # of the grid; see `hanse.privacy.secagg.grid`
+_LARGEST_ERROR = 0.25
+"""Of a mean of whole numbers: half of what would round to another one."""
 _EXAMPLES = "`examples: {least: 200, most: 1200}`"
 
 
@@ -58,8 +61,11 @@ def _of_model(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
         return
     if problem := _unusable(-bound.clip, bound.clip):
         yield Problem((*place, "clip"), problem)
-    if bound.integers is not None and (problem := _unusable(*bound.integers)):
-        yield Problem((*place, "integers"), problem)
+    if bound.integers is not None:
+        weighed = any(is_secure(plan, task) and weighs(plan, task) for task in plan.tasks)
+        problem = _unusable(*bound.integers) or _coarse(plan, section, bound.integers, weighed=weighed)
+        if problem:
+            yield Problem((*place, "integers"), problem)
 
 
 def _of_metrics(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
@@ -99,7 +105,7 @@ def _of_examples(plan: PlanParts, section: SecureAggregation) -> Iterator[Proble
         )
     if examples is None:
         return
-    if weighed and (fix := _too_large(plan, section, examples.most)):
+    if fix := _too_large(plan, section, examples.most):
         sites = largest_cell(plan)
         text = f"{sites} sites of `most: {examples.most}` examples do not fit into one word: {fix}"
         yield Problem((*place, "most"), text)
@@ -120,7 +126,13 @@ def _of_group(plan: PlanParts, group: str, rules: set[str]) -> Iterator[Problem]
     if problem := _unusable(*bounds):
         yield Problem((*place, "range"), problem)
         return
-    if "total" in rules and any(not dtype.startswith("float") for dtype in spec.dtypes):
+    whole = any(not dtype.startswith("float") for dtype in spec.dtypes)
+    if whole and rules - {"total"}:
+        weighed = "weighted_mean" in rules
+        if problem := _coarse(plan, section_of(plan), bounds, weighed=weighed):
+            yield Problem((*place, "range"), f"group `{group}`: {problem}")
+            return
+    if whole and "total" in rules:
         if any(end != int(end) for end in bounds):
             yield Problem(
                 (*place, "range"), f"group `{group}` holds whole numbers: its range has to be two of them"
@@ -131,6 +143,27 @@ def _of_group(plan: PlanParts, group: str, rules: set[str]) -> Iterator[Problem]
                 f"{largest_cell(plan)} numbers of `{group}` up to {max(map(abs, bounds)):.0f} do not fit "
                 f"into one word: {fix}",
             )
+
+
+def _coarse(plan: PlanParts, section: SecureAggregation, ends: tuple[float, float], *, weighed: bool) -> str:
+    """Say what to write where a mean of whole numbers would be wrong by a unit; empty where it is not."""
+    members, largest = largest_cell(plan), max(map(abs, ends))
+    if not members:
+        return ""
+    examples = section.examples
+    spread = examples.most / examples.least if weighed and examples is not None else 1.0
+
+    def error(ring: int) -> float:
+        bits = min((_largest_sum(ring) // members).bit_length() - 1, _MOST_BITS)
+        return math.ldexp(float(largest), -bits) * spread
+
+    if error(section.ring) <= _LARGEST_ERROR:
+        return ""
+    wide = "`ring: 64`, or " if section.ring == 32 and error(64) <= _LARGEST_ERROR else ""
+    return (
+        f"the mean of whole numbers up to {largest:.0f} would be wrong by up to {error(section.ring):.2g}: "
+        f"write {wide}a smaller number"
+    )
 
 
 def _too_large(plan: PlanParts, section: SecureAggregation, largest: float) -> str:

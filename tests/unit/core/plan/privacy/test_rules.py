@@ -162,6 +162,14 @@ def test_statistics_of_rows_need_the_bounds_of_examples_so_that_rows_are_counted
     assert "`examples: {most: N}`, with the most rows that a site has" in problem
 
 
+def test_whole_numbers_of_a_mean_have_to_be_finer_than_units_on_the_grid() -> None:
+    large = {"clip": 1.0, "integers": [0, 2_000_000_000_000]}
+    (problem,) = refusals({"model": large})
+    assert problem.startswith("privacy.secure_aggregation.model.integers: the mean of whole numbers up to 2")
+    assert problem.endswith("write `ring: 64`, or a smaller number")
+    assert refusals({"model": large, "ring": 64}) == []
+
+
 def test_all_problems_are_told_at_once() -> None:
     places = [
         problem.partition(":")[0] for problem in refusals({"model": None}, cells={}, initial_model=None)

@@ -13,7 +13,7 @@ from tests.pages import ROOT, named_files
 import hanse
 
 PAGE = ROOT / "docs" / "algorithms.md"
-SITES = ("aachen", "bonn", "celle", "dachau")
+SITES = ("aachen", "bonn", "celle", "dresden")
 
 
 def write(file: Path, names: list[str], rows: list[list[Any]]) -> Path:

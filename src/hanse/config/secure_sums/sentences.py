@@ -62,7 +62,8 @@ def _parts(plan: Plan, task: str) -> Iterator[str]:
     for metric in disclosure.metrics:
         low, high = section.metrics[metric].range
         optional = "; whether it is given, too" if section.metrics[metric].optional else ""
-        yield f"{metric}, cut to {low:g} to {high:g}{optional}"
+        how = "by number of examples" if weighs(plan, task) else "sites counting alike"
+        yield f"{metric}, cut to {low:g} to {high:g}, for its mean, {how}{optional}"
     if weighs(plan, task) and section.examples is not None:
         yield (
             f"the number of examples, where more than {section.examples.most:,} count as so many (a site "

@@ -20,7 +20,7 @@ def example() -> Plan:
 
 
 def test_the_example_is_a_plan() -> None:
-    assert example().cells == {"all": ("aachen", "bonn", "celle", "dachau")}
+    assert example().cells == {"all": ("aachen", "bonn", "celle", "dresden")}
 
 
 def test_the_page_shows_what_plan_check_says_of_it() -> None:

@@ -82,7 +82,7 @@ def test_each_number_of_a_masked_task_is_listed_with_its_bounds() -> None:
     assert masked_sent(agreed, "train")[2:] == [
         "    - how training changed the model (all tensors), clipped by the site's agent as a whole to the "
         "length 1; and whether it had to be",
-        "    - loss, cut to 0 to 20",
+        "    - loss, cut to 0 to 20, for its mean, by number of examples",
         "    - the number of examples, where more than 200 count as so many (a site with fewer than 100 does "
         "not take part)",
     ]
@@ -92,7 +92,7 @@ def test_each_number_of_a_masked_task_is_listed_with_its_bounds() -> None:
         "    - the number of examples, where more than 200 count as so many",
     ]
     assert masked_sent(agreed, "evaluate")[2:] == [
-        "    - auc, cut to 0 to 1; whether it is given, too",
+        "    - auc, cut to 0 to 1, for its mean, sites counting alike; whether it is given, too",
         "    - the number of examples, where more than 200 count as so many",
     ]
 

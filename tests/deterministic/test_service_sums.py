@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from tests.deterministic.fault_plan import CALM, Shape
 from tests.deterministic.service_world import ServiceWorld, drawn_fault_plan
+from tests.deterministic.test_service_every_step import SAME
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +29,23 @@ def test_in_calm_weather_the_schedule_changes_a_masked_sum_by_its_rounding_at_mo
     worlds = [ServiceWorld(seed, shape=SHAPE, fault_plan=CALM).run() for seed in range(3)]
 
     assert all(len(world.committed()) == 2 for world in worlds)
+
+
+@pytest.mark.parametrize("process", ["agent a", "aggregator", "aggregator worker of aggregator"])
+def test_whoever_dies_at_any_step_of_a_masked_sum_its_vectors_are_one_each(process: str) -> None:
+    calm = ServiceWorld(3, shape=SHAPE, fault_plan=CALM).run()
+    steps = [
+        number
+        for number, point in enumerate(calm.points)
+        if point.startswith(f"{process}: ") and not point.endswith(SAME)
+    ]
+
+    assert len(steps) >= 10
+    for number in steps:
+        try:
+            ServiceWorld(3, shape=SHAPE, fault_plan=CALM, deaths=[number]).run()
+        except AssertionError as error:
+            raise AssertionError(f"{calm.points[number]}: {error}") from error
 
 
 @pytest.mark.parametrize("what", ["sum-ready", "sum-roster", "deliver", "result"])

@@ -42,23 +42,17 @@ def check(campaign: Campaign, folder: Path) -> None:
         check_what_was_told(watched, campaign.small_federation.federation.runs())
 
 
+def asked_by_a(step: Step) -> bool:
+    return any(step.what == f"{route.method} {route.path} by a" for route in ROUTES)
+
+
 def of_the_sum_at_a(step: Step) -> bool:
     """What the agent of `a` does in a masked sum; `test_every_step` has the rest."""
-    routes = (SUM_READY, SUM_ROSTER, UPLOAD, RESULT)
-    asked = any(step.what == f"{route.method} {route.path} by a" for route in routes)
-    return asked or (step.who == "a" and step.what.startswith(("sum ", "record ")))
+    return asked_by_a(step) or (step.who == "a" and step.what.startswith(("sum ", "record ")))
 
 
 def of_the_sum_at_the_aggregator(step: Step) -> bool:
-    kinds = (
-        "SiteReady",
-        "SumAttempted",
-        "SumOpened",
-        "UpdateAccepted",
-        "ExchangeClosed",
-        "UpdatesAggregated",
-    )
-    return at_the_journal(step) and any(kind in step.what for kind in kinds)
+    return asked_by_a(step) or (at_the_journal(step) and any(kind in step.what for kind in RECORDED))
 
 
 def test_a_member_is_killed_before_and_after_each_step_of_its_part(

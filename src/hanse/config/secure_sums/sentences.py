@@ -138,17 +138,23 @@ def _of_weights(plan: Plan) -> Iterator[str]:
 
 
 def _of_optional_metrics(plan: Plan) -> Iterator[str]:
-    optional = [name for name, declared in section_of(plan).metrics.items() if declared.optional]
-    if optional:
-        yield f"Of {named(optional)} the aggregator learns also how many sites gave it."
+    section = section_of(plan)
+    optional = {name for name, declared in section.metrics.items() if declared.optional}
+    weighed = {metric for task in weighed_tasks(plan) for metric in plan.tasks[task].discloses.metrics}
+    if alike := sorted(optional - weighed):
+        yield f"Of {named(alike)} the aggregator learns also how many sites gave it."
+    if by_examples := sorted(optional & weighed):
+        yield (
+            f"Of {named(by_examples)} the aggregator learns also how many examples the sites have together "
+            "that gave it: where one site did not, that site's number of examples."
+        )
 
 
 def _of_open_tasks(plan: Plan) -> Iterator[str]:
     for task in section_of(plan).in_the_open:
         disclosure = plan.tasks[task].discloses
         what = [*disclosure.metrics, "the number of examples"]
-        summed = ", and what the aggregator sums" if disclosure.in_sums else ""
-        yield f"In the open, not masked: each site's own {named(what)} of {task}{summed}."
+        yield f"In the open, not masked: each site's own {named(what)} of {task}."
 
 
 def _of_time(ready_after: float | None) -> Iterator[str]:

@@ -92,15 +92,17 @@ def _of_task(plan: PlanParts, task: str) -> Iterator[Problem]:
             f"`{group}: individual` of task `{task}` shows each site's own, beside sums in which none is to "
             "be seen: have it combined, or give the task a plan of its own",
         )
-    if not masks(plan, task):
-        return
     if disclosure.aggregated_by == "aggregator":
+        # Also of a task in the open: of its arrays the operator would see each site's, beside masked sums.
+        open_ = "" if masks(plan, task) else ", and take the task out of `in_the_open`"
         yield Problem(
             (*place, "aggregated_by"),
-            f"the aggregator would sum task `{task}` beside masked sums: write `aggregated_by: "
-            f"secure_aggregation`, or `in_the_open: [{task}]` where it may see each site's numbers",
+            f"the aggregator would see what each site sends for task `{task}`, beside sums in which none is "
+            f"to be seen: write `aggregated_by: secure_aggregation`{open_}, or give the task a plan of its own",
         )
-    elif not is_secure(plan, task) and not disclosure.metrics and not disclosure.individually:
+    if not masks(plan, task) or disclosure.in_sums:
+        return
+    if not is_secure(plan, task) and not disclosure.metrics and not disclosure.individually:
         yield Problem(
             place,
             f"task `{task}` discloses nothing that could be summed: give it a metric, or write "
@@ -128,6 +130,12 @@ def _of_run(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
             SECTION,
             f"workflow {plan.workflow} states of how many rows its results are, and without bounds they are "
             "not summed: write `examples: {most: N}`, with the most rows that a site has",
+        )
+    if section.ready_after is not None and section.ready_after >= plan.cohort.deadline:
+        yield Problem(
+            (*SECTION, "ready_after"),
+            f"no site answers sooner than {section.ready_after:g} s, and by `cohort: {{deadline: "
+            f"{plan.cohort.deadline:g}}}` a round waits no longer: write a shorter one, or a later deadline",
         )
     if plan.cohort.tolerated_missing is not None:
         yield Problem(

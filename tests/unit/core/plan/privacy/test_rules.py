@@ -47,9 +47,9 @@ def test_metrics_alone_can_be_summed_masked() -> None:
         (
             {"train": TRAIN, "other": BY_AGGREGATOR},
             [],
-            "tasks.other.discloses.aggregated_by: the aggregator would sum task `other` beside masked sums: "
-            "write `aggregated_by: secure_aggregation`, or `in_the_open: [other]` where it may see each "
-            "site's numbers",
+            "tasks.other.discloses.aggregated_by: the aggregator would see what each site sends for task "
+            "`other`, beside sums in which none is to be seen: write `aggregated_by: secure_aggregation`, or "
+            "give the task a plan of its own",
         ),
         (
             {"train": TRAIN, "personalise": {}},
@@ -83,8 +83,15 @@ def test_each_task_is_masked_or_in_the_open(
     assert refused in refusals({"in_the_open": in_the_open}, tasks=tasks)
 
 
-def test_a_task_in_the_open_may_be_summed_by_the_aggregator() -> None:
-    assert refusals({"in_the_open": ["other"]}, tasks={"train": TRAIN, "other": BY_AGGREGATOR}) == []
+def test_the_arrays_of_a_task_are_not_in_the_open() -> None:
+    (problem,) = refusals({"in_the_open": ["other"]}, tasks={"train": TRAIN, "other": BY_AGGREGATOR})
+    assert problem.startswith("tasks.other.discloses.aggregated_by: the aggregator would see what each site")
+    assert "and take the task out of `in_the_open`" in problem
+
+
+def test_no_site_may_answer_later_than_the_round_waits() -> None:
+    (problem,) = refusals({"ready_after": 7200.0})
+    assert problem.startswith("privacy.secure_aggregation.ready_after: no site answers sooner than 7200 s")
 
 
 def test_an_individual_group_is_refused_also_in_the_open() -> None:

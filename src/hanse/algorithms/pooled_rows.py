@@ -16,6 +16,7 @@ from hanse.algorithms.table import Counts, Floats
 from hanse.core.values.groups import Groups
 from hanse.core.values.parameters import Array, Parameters
 from hanse.core.values.update import Aggregate
+from hanse.core.values.wording import counted
 from hanse.errors import WorkflowError
 from hanse.workflow.federation import Round
 
@@ -35,13 +36,21 @@ def summed(
     """Ask a task for sums over the rows of all sites; see `Round.sum`.
 
     Raises:
-        WorkflowError: They have no rows.
+        WorkflowError: They have no rows; or, with secure aggregation, numbers of a site were cut to the
+            ranges of the plan, so that the sums are wrong.
     """
     aggregate = round.sum(task, model, groups=groups)
     if not aggregate.num_examples:
         raise WorkflowError(
             "no site has a row with the values that are needed",
             mend="Check the sites' tables, and whether `missing: leave_out` has left out all rows.",
+        )
+    if aggregate.out_of_range:
+        raise WorkflowError(
+            f"at {aggregate.out_of_range} of {counted(len(aggregate.sites), 'site')} numbers were cut to the "
+            f"ranges that the plan states for masked sums of {task!r}: the results would be wrong",
+            mend="State wider ones: the `range` of its groups, and `examples: {most: ...}`, the most rows of "
+            "a site. Wide ranges of real numbers want `ring: 64`.",
         )
     return aggregate
 

@@ -170,6 +170,8 @@ class CallHandler:
             updated=aggregate.delta is not None,
             sites=aggregate.sites,
             model=exchange.model,
+            clipped=aggregate.clipped,
+            out_of_range=aggregate.out_of_range,
         )
 
     async def _next(self, call: NextCall) -> AnswersReply:

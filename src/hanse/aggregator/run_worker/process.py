@@ -173,7 +173,14 @@ class RemoteHost:
         reply = self._service.ask(self._exchange("sum", request), SumReply)
         self._note_given(reply.model)
         tensors = self._open(reply.file) or {}
-        aggregate = Aggregate(reply.num_examples, reply.metrics, {} if reply.updated else None, reply.sites)
+        aggregate = Aggregate(
+            reply.num_examples,
+            reply.metrics,
+            {} if reply.updated else None,
+            reply.sites,
+            clipped=reply.clipped,
+            out_of_range=reply.out_of_range,
+        )
         grouped = bool(disclosure_of(self._plan, request.task).groups)
         return opened_aggregate(aggregate, tensors, grouped=grouped)
 

@@ -170,6 +170,8 @@ class SumReply(Strict):
         file: Tensors of update and groups; see `hanse.updates.aggregate_file`.
         updated: Whether the file has an update.
         model: The model that was asked with.
+        clipped: As in `Aggregate`.
+        out_of_range: As in `Aggregate`.
     """
 
     num_examples: int
@@ -178,6 +180,8 @@ class SumReply(Strict):
     updated: bool
     sites: tuple[str, ...]
     model: ModelRef | None = None
+    clipped: int = 0
+    out_of_range: int = 0
 
 
 class Reply(Strict):

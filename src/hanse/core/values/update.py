@@ -127,6 +127,8 @@ class Aggregate:
         sites: Who took part, in site order.
         groups: Each group that the plan combines, as its rule says.
         each: Of each group that the plan discloses individually, every site's own: group, site, value.
+        clipped: With secure aggregation, number of sites whose update was clipped to the plan's bound.
+        out_of_range: With secure aggregation, number of sites of which another number was cut to its range.
     """
 
     num_examples: int
@@ -135,3 +137,5 @@ class Aggregate:
     sites: tuple[str, ...]
     groups: Groups = field(default_factory=dict)
     each: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+    clipped: int = 0
+    out_of_range: int = 0

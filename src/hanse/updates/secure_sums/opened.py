@@ -162,6 +162,8 @@ def open_cells(plan: Plan, task: str, received: Received, cells: Sequence[CellWo
         delta=None if disclosure_of(plan, task).update == "none" else delta,
         sites=sites,
         groups=nested(groups),
+        clipped=sum(each.sum.clipped or 0 for each in opened),
+        out_of_range=sum(each.sum.out_of_range or 0 for each in opened),
     )
     figures = {
         cell.cell: CellFigures(each.sum.examples, each.sum.error, each.sum.clipped, each.sum.out_of_range)

@@ -49,7 +49,7 @@ def test_metrics_alone_can_be_summed_masked() -> None:
             [],
             "tasks.other.discloses.aggregated_by: the aggregator would see what each site sends for task "
             "`other`, beside sums in which none is to be seen: write `aggregated_by: secure_aggregation`, or "
-            "give the task a plan of its own",
+            "give it a plan of its own",
         ),
         (
             {"train": TRAIN, "personalise": {}},

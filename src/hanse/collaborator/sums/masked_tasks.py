@@ -65,6 +65,7 @@ class MaskedTasks:
         self._reviewer = reviewer
         self._receipts = receipts
         self._fail = fail
+        self._accepting = asyncio.Lock()
         self._questions = Questions(context.directory / QUESTIONS)
 
     async def see_through(self, task_run: TaskRun) -> None:
@@ -96,6 +97,7 @@ class MaskedTasks:
             prepared = await preparation.make(manifest)
         attempts = SumAttempts(
             *(task_run, manifest.plan, cell, files, self.board, self._receipts),
+            accepting=self._accepting,
         )
         await attempts.run(prepared)
 

@@ -155,6 +155,7 @@ class TaskRun:
             HanseError: It failed.
         """
         logger.info("%s begins", self, extra=self.facts)
+        self.progress.note_inputs()
         return await self._perform(manifest, inputs)
 
     def failed(self, error: HanseError) -> TaskOutcome:

@@ -135,6 +135,7 @@ class Tasks:
             logger.error("%s failed: %s", task_run, error, extra=task_run.facts)
             return await self._hand_in(task_run, task_run.failed(error))
         if task_run.masked:
+            task_run.progress.even = True  # before the data are looked at
             return await self._masked.see_through(task_run)
         said = None
         if task_run.folder.has_residuals_of(task_run.assignment.exchange):

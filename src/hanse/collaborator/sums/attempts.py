@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -138,10 +139,16 @@ class SumAttempts:
             raise SumFailedError.of(error) from error
 
     async def _wait_until_ready(self) -> None:
-        """READY leaves no sooner after the assignment than the plan says: the time depends on the data."""
+        """READY leaves no sooner after the task began than the plan says: its time depends on the data.
+
+        Not from the assignment on: until the inputs were here, others decide how long it takes.
+        """
         if self._state.history.last:  # the first one kept to it, and says nothing any more
             return
-        wait_s = (section_of(self._plan).ready_after or 0.0) - self._board.age_s(self._key)
+        began_s = self._task_run.progress.begun_s
+        # Performed by an agent before this one: of its time nothing shows, and the whole time is waited.
+        passed_s = 0.0 if began_s is None else time.monotonic() - began_s
+        wait_s = (section_of(self._plan).ready_after or 0.0) - passed_s
         if wait_s > 0:
             await self._here.sleep(wait_s)
 

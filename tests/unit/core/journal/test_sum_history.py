@@ -193,9 +193,9 @@ def test_failures_count_by_exchange_until_a_person_permits_more() -> None:
     records = [failure(1), failure(1), failure(2), failure(3, of_data=False)]
     permitted = FailuresPermitted(run_id="r", plan_digest=PLAN, by="kim", reason="a full disk")
 
-    assert history(*records).failures("r", PLAN) == 2
-    assert history(*records, permitted).failures("r", PLAN) == 0
-    assert history(*records, permitted, failure(4)).failures("r", PLAN) == 1
+    assert history(*records).failures == 2
+    assert history(*records, permitted).failures == 0
+    assert history(*records, permitted, failure(4)).failures == 1
 
 
 @pytest.mark.parametrize("record", [prepared(), ready(1), accepted(), failure(1)])

@@ -145,18 +145,9 @@ class SumHistory:
         """Largest number of colluders that was assumed where any of these sources was summed; 0 for none."""
         return max((self._colluders.get(source, 0) for source in _sources(data, paths)), default=0)
 
-    def counted(self, run_id: str, plan_digest: str, exchange: int) -> int:
-        """The last exchange, up to one, whose local state may count; 0 for none.
-
-        State of an exchange that was prepared for a sum counts if a roster was accepted. Of exchanges that
-        were not masked, the aggregator's word stands.
-        """
-        known = self._accepted.get((run_id, plan_digest), {})
-        if known.get(exchange, True):
-            return exchange
-        return max(
-            (number for number, accepted in tuple(known.items()) if accepted and number < exchange), default=0
-        )
+    def accepted(self, run_id: str, plan_digest: str, exchange: int) -> bool:
+        """Check if a roster of an exchange was accepted, so that the local state that it left may count."""
+        return self._accepted.get((run_id, plan_digest), {}).get(exchange, False)
 
     @property
     def failures(self) -> int:

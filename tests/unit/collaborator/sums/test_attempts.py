@@ -233,17 +233,6 @@ def test_the_vector_stays_when_the_run_ends_which_may_be_resumed(cell: CellSite)
     assert (cell.folder() / "q").exists()
 
 
-def test_state_counts_only_where_a_roster_was_accepted(cell: CellSite) -> None:
-    workers = FakeWorkers()
-    cell.upstream.at_ready = lambda _: cell.upstream.post(None)
-    cell.exchange(1, workers=workers)
-    cell.upstream.at_ready = None
-    cell.exchange(2, workers=workers, accepted=1)
-    cell.exchange(3, workers=workers, accepted=2)
-
-    assert [order.counted for order in workers.orders] == [0, 0, 2]
-
-
 def test_the_plan_decides_and_not_the_assignment(cell: CellSite) -> None:
     async def unasked() -> None:
         agent = cell.agent()

@@ -197,6 +197,7 @@ class MaskingSite:
         data = self._parts[run.run_id, asked.exchange].sent[send.rho]
         assert asked.secure_sum is not None
         said: dict[str, Any] = {
+            "counted": asked.accepted,
             "federation": "north",
             "site": self.name,
             "run_id": run.run_id,
@@ -325,6 +326,7 @@ def question(run: RunWork, asked: Assignment, plan: Plan, cell: str, layout: str
         "plan_digest": run.plan_digest,
         "round_number": asked.round_number,
         "exchange": asked.exchange,
+        "counted": asked.accepted,
         "task": asked.task,
         "model": None if asked.model is None else asked.model.digest,
         "groups": asked.inputs.groups,

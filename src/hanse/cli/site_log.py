@@ -111,7 +111,7 @@ def _sum(record: SumRecord, own: str) -> Iterator[str]:
                 )
             yield from _reasons([record.reason])
         case FailuresPermitted():
-            yield f"run {record.run_id}: further tasks permitted by {record.by} after tasks failed"
+            yield f"run {record.run_id} and others: further tasks permitted by {record.by} after tasks failed"
             yield from _reasons([record.reason])
 
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import subprocess
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+LEAST_EVEN_S = 1.0
+"""Shortest time between beats of an even pace, whatever the aggregator asks for."""
+
+HUNG_S = 600.0
+"""A worker without a sign of life for so long may hang."""
 
 Sign = Callable[[], object]
 """Something that is not what it was before if the task got on; called on a thread."""
@@ -21,6 +31,10 @@ class Progress:
 
     Attributes:
         sign: What to look at now.
+        even: Whether beats leave at an even pace, whatever the worker does: those that follow the worker show
+            how long it computed. That a worker hangs is then for the log of the site alone.
+        begun_s: When the task began, by a clock that never jumps: when a worker first got the order, and
+            all that it computes from was here; None before.
     """
 
     def __init__(
@@ -34,21 +48,53 @@ class Progress:
             first_s: When to tell it first, where that is sooner.
         """
         self.sign: Sign = always()
+        self.even = False
+        self.begun_s: float | None = None
+        self._ordered = False
         self._report = report
         self._interval_s = interval_s
         self._first_s = min(first_s, interval_s)
+
+    def note_inputs(self) -> None:
+        """Note that all that a worker computes from is here."""
+        self.begun_s = time.monotonic()
+
+    def note_order(self) -> None:
+        """Note that a worker got the order, after its turn came; the first of several counts."""
+        if not self._ordered:
+            self._ordered, self.begun_s = True, time.monotonic()
 
     async def watch(self) -> None:
         """Report that the task has begun, and then whenever the sign has changed; until it is cancelled."""
         await asyncio.sleep(self._first_s)
         await self._report()
         before: object = None
-        while True:
+        while not self.even:
             await asyncio.sleep(self._interval_s)
+            if self.even:
+                break
             now = await asyncio.to_thread(self.sign)
             if now != before:
                 await self._report()
             before = now
+        looking = asyncio.create_task(self._look_for_hung())
+        try:
+            while True:
+                await self._report()
+                await asyncio.sleep(max(self._interval_s, LEAST_EVEN_S))
+        finally:
+            looking.cancel()
+
+    async def _look_for_hung(self) -> None:
+        """Log once that a worker has shown no sign of life for long."""
+        logged = False
+        before = await asyncio.to_thread(self.sign)
+        while True:
+            await asyncio.sleep(HUNG_S)
+            now = await asyncio.to_thread(self.sign)
+            if now == before and not logged:
+                logger.warning("a task has shown no sign of life for %.0f s: its worker may hang", HUNG_S)
+            logged, before = now == before, now
 
 
 def always() -> Sign:

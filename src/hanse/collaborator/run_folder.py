@@ -24,6 +24,8 @@ from hanse.wire.messages.sites import UpdateFile
 _ENDED = "ended"
 """An empty file in the folder of a run that is over for this site; its time is that of the end."""
 
+_START = "start.json"
+
 _STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
 
 
@@ -68,6 +70,11 @@ class RunFolder:
         path = self.work.parent / _ENDED
         with file_errors(f"delete {path}"):
             path.unlink(missing_ok=True)
+
+    @property
+    def start(self) -> Path:
+        """File that says which local state the last task started from, where results are summed masked."""
+        return self.work.parent / _START
 
     def model(self, model: ModelRef) -> Path:
         """Where the worker finds a model that was shown to it."""

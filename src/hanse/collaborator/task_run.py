@@ -20,6 +20,7 @@ from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_inputs import TaskInputs, check_inputs, received
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
+from hanse.collaborator.task_worker.starts import note_start
 from hanse.concurrency import in_thread
 from hanse.core.journal.exchange_counts import AskedExchange
 from hanse.core.journal.site_history import disclosed
@@ -155,6 +156,11 @@ class TaskRun:
             HanseError: It failed.
         """
         logger.info("%s begins", self, extra=self.facts)
+        if manifest.plan.privacy.secure_aggregation is not None:
+            sums = self.context.journal.history.sums
+            note = partial(note_start, self.folder.start, self.run, self.assignment, sums)
+            await self.context.retry_while_disk_full(partial(in_thread, note))
+        self.progress.note_inputs()
         return await self._perform(manifest, inputs)
 
     def failed(self, error: HanseError) -> TaskOutcome:

@@ -114,14 +114,18 @@ class Tasks:
                 await self._hand_in(task_run, task_run.failed(_unforeseen(error)))
 
     def _with_newest(self, run: RunWork, assignment: Assignment) -> Assignment:
-        """An assignment with the exchange that counted last, also where that did while this one waited."""
+        """An assignment with the exchange that counted last, also where that did while this one waited.
+
+        Where results are summed masked, what counts is part of the question that all members answer.
+        """
         run_id = run.run_id
+        with suppress(HanseError):  # a plan that is not here yet is fetched where the task begins
+            if self._here.plans.manifest(run.plan_digest).plan.privacy.secure_aggregation is not None:
+                return assignment
         if self._counted.get(run_id, 0) >= assignment.exchange:
             # The aggregator has forgotten it: a backup was restored.
             del self._counted[run_id]
         newest = max(assignment.accepted, self._counted.get(run_id, 0))
-        # Of a masked task, no word of the aggregator stands for a roster that this site has accepted.
-        newest = self._here.journal.history.sums.counted(run_id, run.plan_digest, newest)
         return assignment.model_copy(update={"accepted": newest})
 
     def _note_counted(self, run_id: str, exchange: int) -> None:
@@ -135,6 +139,7 @@ class Tasks:
             logger.error("%s failed: %s", task_run, error, extra=task_run.facts)
             return await self._hand_in(task_run, task_run.failed(error))
         if task_run.masked:
+            task_run.progress.even = True  # before the data are looked at
             return await self._masked.see_through(task_run)
         said = None
         if task_run.folder.has_residuals_of(task_run.assignment.exchange):

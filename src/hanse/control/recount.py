@@ -37,6 +37,7 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run import Run
 from hanse.core.run.run_events import RunFinished
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.sum_rules.starts import counted_at
 from hanse.core.run.suspension import reinstatement_round
 from hanse.core.values.statements import SignedStatement
 from hanse.core.values.update import given
@@ -97,7 +98,9 @@ class Recount:
             yield "statements", f"{site} signed an outcome that says nothing of a record in its own journal"
         if opened.task not in (INITIALISE, *run.plan.tasks):
             return
-        counted_last, now = statement.body.get("counted", 0), run.accepted.get(site, 0)
+        exchange = run.exchanges.get(event.exchange)
+        counted_last = statement.body.get("counted", 0)
+        now = run.accepted.get(site, 0) if exchange is None else counted_at(run, exchange, site)
         if isinstance(event, UpdateAccepted) and opened.index >= 0 and counted_last not in (0, now):
             yield (
                 "results",

@@ -25,6 +25,7 @@ from hanse.core.run.lifecycle import AnswerPlan, Fail, Finish, Submit
 from hanse.core.run.requests.commands import Commit, OpenExchange, OpenRound, OpenStream, RecordAggregate
 from hanse.core.run.run import Phase, Run
 from hanse.core.run.run_events import RunFailed
+from hanse.core.run.sum_rules.starts import counted_at
 from hanse.core.run.tasks import AcceptResult, FailTask, StartTask
 from hanse.core.values.ask_inputs import AskInputs
 from hanse.core.values.groups import Groups, as_file, flattened, from_file, nested
@@ -279,7 +280,7 @@ class SimulationHost:
         for site in sites:
             if not is_left_out(self.run, exchange, site):
                 self._execute(StartTask(exchange.number, site))
-            accepted = self.run.accepted.get(site, 0)
+            accepted = counted_at(self.run, exchange, site)
             yield SiteAsk(
                 *(site, exchange.number, exchange.round_number, exchange.task, exchange.model, accepted),
                 inputs=exchange.inputs,

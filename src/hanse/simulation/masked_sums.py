@@ -59,6 +59,7 @@ class SimulatedSum:
                 plan_digest=run.plan_digest,
                 round_number=exchange.round_number,
                 exchange=exchange.number,
+                counted=standing.counted,
                 task=exchange.task,
                 model=None if exchange.model is None else exchange.model.digest,
                 groups=inputs.groups,

@@ -56,6 +56,37 @@ def test_of_a_task_that_ends_sooner_nothing_is_reported() -> None:
     asyncio.run(scenario())
 
 
+def test_beats_of_an_even_pace_follow_neither_the_sign_nor_a_shorter_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+    slept = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await slept(0)
+
+    async def scenario() -> int:
+        done, beats = asyncio.Event(), []
+
+        async def report() -> None:
+            beats.append(None)
+            if len(beats) == 5:
+                done.set()
+
+        even = Progress(report, 0.001)
+        even.even, even.sign = True, lambda: "hung"
+        task = asyncio.create_task(even.watch())
+        await done.wait()
+        task.cancel()
+        return len(beats)
+
+    monkeypatch.setattr(progress.asyncio, "sleep", sleep)
+
+    assert asyncio.run(scenario()) == 5
+    assert min(waited[1:]) == progress.LEAST_EVEN_S
+
+
 def test_after_that_only_what_gets_on_is_reported() -> None:
     assert watched([1, 1, 1, 2, 2, 3]) == 1 + 3
 

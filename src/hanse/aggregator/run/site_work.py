@@ -27,6 +27,7 @@ from hanse.core.run.round_events import (
 from hanse.core.run.run import TERMINAL, Phase, Run
 from hanse.core.run.run_events import PlanAnswered, SiteInvited, SiteLeft
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
+from hanse.core.run.sum_rules.starts import counted_at
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
@@ -96,7 +97,7 @@ class WorkList:
         standing = tuple(
             (
                 *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site)),
-                run.accepted.get(site, 0) if asked else 0,
+                tuple(counted_at(run, e, site) for e in asked),
                 # An exchange gets its whole time again when a run is resumed. Of one whose sum is masked, the
                 # attempt and the roster change; nothing else of an exchange does.
                 tuple((e.number, e.clock_ms, _sum_standing(e, site)) for e in asked),
@@ -145,7 +146,7 @@ class WorkList:
                     model=e.model,
                     model_bytes=0 if e.model is None else size_of(e.model.digest),
                     max_update_bytes=max_update_bytes(run, e, size_of, self._max_blob, self._vector_bytes),
-                    accepted=run.accepted.get(site, 0),
+                    accepted=counted_at(run, e, site),
                     delta=self._offer(run.run_id, e.model) if self._offer and e.model else None,
                     deadline_ms=e.deadline_ms(run.plan.cohort),
                     roster=None if e.roster is None else e.roster.digest,
@@ -176,9 +177,10 @@ def _nothing_now(run: Run) -> RunWork:
 _SumStanding = tuple[str, int, str | None]
 """Cell, attempt, roster."""
 
-_Standing = tuple[str, str, bool, RunSuspension | None, int, tuple[tuple[int, int, _SumStanding | None], ...]]
-"""Run, plan, whether the site is to answer, why it is suspended, its last exchange that counts where it is
-asked another, exchanges with their clocks and masked sums: all that its work follows from."""
+_Asked = tuple[tuple[int, int, _SumStanding | None], ...]
+_Standing = tuple[str, str, bool, RunSuspension | None, tuple[int, ...], _Asked]
+"""Run, plan, whether the site is to answer, why it is suspended, of each exchange that it is asked the one
+that counted last, exchanges with their clocks and masked sums: all that its work follows from."""
 
 
 def _sum_standing(exchange: Exchange, site: str) -> _SumStanding | None:

@@ -89,6 +89,7 @@ class SumLayouts:
             plan_digest=run.plan_digest,
             round_number=exchange.round_number,
             exchange=exchange.number,
+            counted=cell.counted,
             task=exchange.task,
             model=None if exchange.model is None else exchange.model.digest,
             groups=exchange.inputs.groups,

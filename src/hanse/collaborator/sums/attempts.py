@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -13,14 +14,15 @@ from hanse.collaborator.sums.board import Board, first_of
 from hanse.collaborator.sums.failure import SumFailedError
 from hanse.collaborator.sums.files import SumFiles
 from hanse.collaborator.sums.masked_vectors import MaskedVectors
-from hanse.collaborator.sums.memory import OwnCell, earlier_rosters, sum_history
+from hanse.collaborator.sums.memory import OwnCell, SummedData, earlier_rosters, own_cell, sum_history
 from hanse.collaborator.sums.questions import CellsQuestion, Questions
+from hanse.collaborator.sums.records import ready_record, roster_record
 from hanse.collaborator.sums.steps import note_step
 from hanse.collaborator.task_run import TaskRun
 from hanse.concurrency import in_thread
 from hanse.config.layout import QUESTIONS
 from hanse.core.journal.site_records import SiteRecord
-from hanse.core.journal.sum_records import AgreedOverlap, ReadyReleased, RosterAccepted, SumPrepared
+from hanse.core.journal.sum_records import AgreedOverlap, SumPrepared
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.parts import section_of
 from hanse.core.values.statements import SignedStatement
@@ -28,6 +30,7 @@ from hanse.core.values.sums.ready import READY, ReadyBody
 from hanse.errors import (
     AttemptError,
     ConfigError,
+    HanseError,
     PolicyError,
     RunError,
     TrustError,
@@ -67,6 +70,7 @@ class SumAttempts:
         files: Of the exchange.
         board: Has what the aggregator waits for.
         receipts: Hands outcomes in.
+        accepting: Held while a roster is compared with those before it and recorded; one for the site.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class SumAttempts:
         files: SumFiles,
         board: Board,
         receipts: ReceiptKeeper,
+        accepting: asyncio.Lock,
     ) -> None:
         self._task_run = task_run
         self._here = task_run.context
@@ -86,6 +91,7 @@ class SumAttempts:
         self._files = files
         self._board = board
         self._receipts = receipts
+        self._accepting = accepting
         self._questions = Questions(self._here.directory / QUESTIONS)
         self._questions_asked: set[str] = set()
         self._asked: SumAsked | None = None
@@ -99,6 +105,7 @@ class SumAttempts:
         # While others are waited for, it is enough to be here.
         self._task_run.progress.sign = always()
         self._state = await in_thread(partial(self._begun, prepared))
+        self._summed = SummedData(prepared.data, prepared.paths)
         self._vectors = MaskedVectors(self._task_run, self._plan, prepared, self._files, self._receipts)
         await self._wait_until_ready()
         while (asked := await self._board.next(self._key, self._asked)) is not None:
@@ -132,35 +139,75 @@ class SumAttempts:
             raise SumFailedError.of(error) from error
 
     async def _wait_until_ready(self) -> None:
-        """READY leaves no sooner after the assignment than the plan says: the time depends on the data."""
+        """READY leaves no sooner after the task began than the plan says: its time depends on the data.
+
+        Not from the assignment on: until the inputs were here, others decide how long it takes.
+        """
         if self._state.history.last:  # the first one kept to it, and says nothing any more
             return
-        wait_s = (section_of(self._plan).ready_after or 0.0) - self._board.age_s(self._key)
+        began_s = self._task_run.progress.begun_s
+        # Performed by an agent before this one: of its time nothing shows, and the whole time is waited.
+        passed_s = 0.0 if began_s is None else time.monotonic() - began_s
+        wait_s = (section_of(self._plan).ready_after or 0.0) - passed_s
         if wait_s > 0:
             await self._here.sleep(wait_s)
 
     async def _take(self, event: Event | None) -> None:
         while event is not None:
-            self._state, instructions = step(
-                self._state, event, randomness=self._here.randomness, verify=_verify
-            )
+            instructions = await self._rostered(event) if isinstance(event, RosterCame) else self._step(event)
             event = None
             for instruction in instructions:
                 event = await self._carry_out(instruction)
+
+    def _step(self, event: Event) -> tuple[Instruction, ...]:
+        here = self._here
+        self._state, instructions = step(self._state, event, randomness=here.randomness, verify=_verify)
+        return instructions
+
+    async def _rostered(self, came: RosterCame) -> tuple[Instruction, ...]:
+        """Compare a roster with all that was accepted before, and record it if it passes.
+
+        No other roster is accepted in between, of any run: of two that overlap, and come at once, neither
+        would be in what the other is compared with.
+
+        Returns:
+            What is left to do.
+        """
+        async with self._accepting:
+            await in_thread(self._here.journal.catch_up)  # a person may have answered a question
+            instructions = self._step(await in_thread(partial(self._with_memory, came)))
+            for instruction in instructions:
+                if isinstance(instruction, RecordRoster):
+                    await self._carry_out(instruction)
+        return tuple(each for each in instructions if not isinstance(each, RecordRoster))
+
+    def _with_memory(self, came: RosterCame) -> RosterCame:
+        """A roster with what is known now; keys that were first seen meanwhile count in its check too."""
+        recorded, digest = self._here.journal.history.sums, self._task_run.run.plan_digest
+        try:
+            cell = own_cell(self._here, self._plan, digest)
+        except HanseError as error:
+            raise SumFailedError.of(error) from error
+        plan = replace(self._state.plan, pins=cell.pins, colluders=cell.colluders)
+        self._state = replace(self._state, plan=plan)
+        # The data that the vector was computed from, wherever their paths lead by now.
+        return replace(came, earlier=earlier_rosters(recorded, self._summed), agreed=recorded.agreed)
 
     async def _carry_out(self, instruction: Instruction) -> Event | None:
         """Carry an instruction out; the last of several may have an event follow."""
         match instruction:
             case RecordReady(body):
-                await self._append(self._ready_record(body), "ready")
+                await self._append(ready_record(body, self._task_run.run.plan_digest), "ready")
+            case RecordRoster():
+                await self._append(
+                    roster_record(instruction, self._state.plan, self._task_run.run.plan_digest), "roster"
+                )
             case SendReady(body):
                 return await self._send_ready(body)
             case FetchRoster(rho):
                 return await self._fetch(rho)
             case AskPerson():
                 return await self._ask_person(instruction)
-            case RecordRoster():
-                await self._append(self._roster_record(instruction), "roster")
             case WriteMasked():
                 # Of an earlier attempt nothing can be summed any more.
                 self._state = replace(self._state, history=replace(self._state.history, masked={}))
@@ -207,9 +254,7 @@ class SumAttempts:
         except RunError as error:
             logger.info("%s: the roster is not to be had: %s", self._task_run, error)
             return None
-        await in_thread(self._here.journal.catch_up)  # a person may have answered a question
-        recorded = self._here.journal.history.sums
-        return RosterCame(roster.ready, earlier_rosters(recorded, self._cell.data), recorded.agreed)
+        return RosterCame(roster.ready)
 
     async def _ask_person(self, wanted: AskPerson) -> Event | None:
         question = CellsQuestion(
@@ -245,30 +290,6 @@ class SumAttempts:
         if self._questions.is_open(question.id) or asked is None or asked.rho is None:
             return None  # something else is waited for meanwhile
         return await self._fetch(asked.rho)
-
-    def _ready_record(self, body: ReadyBody) -> ReadyReleased:
-        return ReadyReleased(
-            run_id=body.run_id,
-            plan_digest=self._task_run.run.plan_digest,
-            exchange=body.exchange,
-            attempt=body.attempt,
-            public=body.public,
-            context=body.context,
-            commitment=body.commitment,
-        )
-
-    def _roster_record(self, accepted: RecordRoster) -> RosterAccepted:
-        run_id, exchange = self._key
-        return RosterAccepted(
-            run_id=run_id,
-            plan_digest=self._task_run.run.plan_digest,
-            exchange=exchange,
-            attempt=accepted.attempt,
-            rho=accepted.rho,
-            signers=dict(accepted.signers),
-            commitments=dict(accepted.commitments),
-            checked=accepted.checked,
-        )
 
     async def _append(self, record: SiteRecord, what: str) -> None:
         append = partial(in_thread, partial(self._here.journal.append, record))

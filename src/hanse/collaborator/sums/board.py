@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hanse.concurrency import Signals
@@ -16,16 +15,10 @@ ExchangeKey = tuple[str, int]
 
 
 class Board:
-    """Holds the last `SumAsked` of each exchange, for the jobs that wait for the next.
+    """Holds the last `SumAsked` of each exchange, for the jobs that wait for the next."""
 
-    Args:
-        monotonic: A clock that never jumps, seconds.
-    """
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(self) -> None:
         self._asked: dict[ExchangeKey, SumAsked | None] = {}
-        self._since: dict[ExchangeKey, float] = {}
         self._signals = Signals()
 
     def post(self, work: Work) -> None:
@@ -37,15 +30,8 @@ class Board:
             key for key in self._asked.keys() | listed.keys() if self._asked.get(key) != listed.get(key)
         }
         changed |= self._asked.keys() ^ listed.keys()
-        now = self._monotonic()
-        self._since = {key: self._since.get(key, now) for key in listed}
         self._asked = listed
         self._signals.notify(changed)
-
-    def age_s(self, key: ExchangeKey) -> float:
-        """Seconds since an exchange came into the list, in this process; 0 where it is not in it."""
-        now = self._monotonic()
-        return now - self._since.get(key, now)
 
     async def next(self, key: ExchangeKey, seen: SumAsked | None = None) -> SumAsked | None:
         """Wait for something else than what was seen.

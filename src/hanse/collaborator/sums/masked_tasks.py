@@ -11,12 +11,13 @@ from hanse.collaborator.context import SiteContext
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.sums.attempts import SumAttempts
-from hanse.collaborator.sums.board import Board, first_of
+from hanse.collaborator.sums.board import Board
 from hanse.collaborator.sums.failure import DATA, SumFailedError
+from hanse.collaborator.sums.failure_limit import FailureLimit
 from hanse.collaborator.sums.files import SumFiles
 from hanse.collaborator.sums.memory import OwnCell, own_cell
 from hanse.collaborator.sums.preparation import Preparation
-from hanse.collaborator.sums.questions import FailuresQuestion, Questions
+from hanse.collaborator.sums.questions import Questions
 from hanse.collaborator.task_run import TaskRun
 from hanse.concurrency import in_thread
 from hanse.config.layout import QUESTIONS
@@ -25,9 +26,6 @@ from hanse.errors import HanseError, ProtocolError, TamperedError, TransportErro
 from hanse.wire.messages.sites import TaskOutcome
 
 logger = logging.getLogger(__name__)
-
-MOST_FAILURES = 3
-"""Tasks of a run that may fail for what may be reasons of the data, before a person has to permit more."""
 
 _ENDS_AGENT = (ProtocolError, TamperedError, TransportError, TrustError)
 
@@ -65,7 +63,8 @@ class MaskedTasks:
         self._reviewer = reviewer
         self._receipts = receipts
         self._fail = fail
-        self._questions = Questions(context.directory / QUESTIONS)
+        self._accepting = asyncio.Lock()
+        self._limit = FailureLimit(self.board, Questions(context.directory / QUESTIONS))
 
     async def see_through(self, task_run: TaskRun) -> None:
         """See a task through until its cell is complete, it failed, or the exchange is over."""
@@ -77,12 +76,12 @@ class MaskedTasks:
             logger.error(told, task_run, failure.kind, failure.reason, extra=task_run.facts | printed)
             outcome = task_run.failed_by(failure.kind)
             await self._fail(task_run, outcome, of_data=failure.kind == DATA)
+        finally:
+            self._limit.end((task_run.run.run_id, task_run.assignment.exchange))
 
     def end_run(self, run_id: str) -> None:
         """Take questions off that only a run that is over has asked."""
-        for question in self._questions.all():
-            if isinstance(question, FailuresQuestion) and question.run_id == run_id:
-                self._questions.drop(question.id)
+        self._limit.end_run(run_id)
 
     async def _attempt(self, task_run: TaskRun) -> None:
         exchange = task_run.assignment.exchange
@@ -91,11 +90,13 @@ class MaskedTasks:
         preparation = Preparation(task_run, manifest.plan, cell, files)
         prepared = await in_thread(preparation.kept)
         if prepared is None:
-            if not await self._permitted(task_run):
+            if not await self._limit.begin(task_run):
                 return
             prepared = await preparation.make(manifest)
+            self._limit.end((task_run.run.run_id, exchange))
         attempts = SumAttempts(
             *(task_run, manifest.plan, cell, files, self.board, self._receipts),
+            accepting=self._accepting,
         )
         await attempts.run(prepared)
 
@@ -110,27 +111,3 @@ class MaskedTasks:
             raise
         except HanseError as error:
             raise SumFailedError.of(error) from error
-
-    async def _permitted(self, task_run: TaskRun) -> bool:
-        """Wait for a person where too many tasks have failed; False where the exchange is over first."""
-        run, here = task_run.run, self._here
-        key = run.run_id, task_run.assignment.exchange
-        while (failures := here.journal.history.sums.failures(run.run_id, run.plan_digest)) >= MOST_FAILURES:
-            question = FailuresQuestion(
-                run_id=run.run_id, asked_ms=here.now_ms, plan_digest=run.plan_digest, failures=failures
-            )
-            await here.retry_while_disk_full(partial(in_thread, partial(self._questions.ask, question)))
-            logger.warning(
-                "%s waits for a person: %s Permit them with `hanse collaborator permit %s --reason ...`",
-                *(task_run, question.text, question.id),
-                extra=task_run.facts,
-            )
-            answered = asyncio.create_task(
-                self._questions.until_answered(question.id, here.sleep, here.look_s)
-            )
-            over = asyncio.create_task(self.board.until_over(key))
-            await first_of([answered, over])
-            await in_thread(here.journal.catch_up)
-            if not self.board.lists(key):
-                return False
-        return True

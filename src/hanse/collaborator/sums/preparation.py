@@ -183,6 +183,7 @@ class Preparation:
             plan_digest=run.plan_digest,
             round_number=asked.round_number,
             exchange=asked.exchange,
+            counted=asked.accepted,
             task=asked.task,
             model=None if asked.model is None else asked.model.digest,
             groups=inputs.groups,

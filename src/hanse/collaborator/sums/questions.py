@@ -58,10 +58,10 @@ class CellsQuestion(Strict):
 
 
 class FailuresQuestion(Strict):
-    """May further tasks of a run be performed, in which tasks failed for what may be reasons of the data?
+    """May further tasks be performed, where tasks failed for what may be reasons of the data?
 
     Attributes:
-        run_id: The run.
+        run_id: The run that waits.
         asked_ms: When it was asked, milliseconds since 1970.
         failures: Number of tasks that failed.
     """
@@ -74,15 +74,15 @@ class FailuresQuestion(Strict):
 
     @property
     def id(self) -> str:
-        """Name of the question."""
-        return _id([self.run_id, self.plan_digest])
+        """Name of the question: one for the site, whichever run waits."""
+        return _id(["failures"])
 
     @property
     def text(self) -> str:
         """The question, for a person."""
         return (
-            f"{self.failures} tasks of run {self.run_id} failed at this site. Whether a task fails can "
-            "depend on the data of one person, and a model can be built for that; this site's log says "
+            f"{self.failures} masked tasks failed at this site, of all runs together. Whether a task fails "
+            "can depend on the data of one person, and a model can be built for that; this site's log says "
             "why they failed. Permit further tasks only if the reasons have nothing to do with single "
             "persons."
         )

@@ -90,6 +90,7 @@ class Workers:
         async with self._turns:
             progress.sign = always()
             worker = await self._begin(run_id, manifest, folder, order)
+            progress.note_order()
             progress.sign = partial(self._here.cpu_time_of, worker.pid)
             try:
                 report = await _report(worker, order)

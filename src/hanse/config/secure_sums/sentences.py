@@ -160,7 +160,7 @@ def _of_open_tasks(plan: Plan) -> Iterator[str]:
 def _of_time(ready_after: float | None) -> Iterator[str]:
     if ready_after:
         yield (
-            f"No site answers sooner than {format_duration(ready_after)} after it was asked. That a task "
+            f"No site answers sooner than {format_duration(ready_after)} after its task began. That a task "
             "failed, or took longer, can be seen."
         )
     else:

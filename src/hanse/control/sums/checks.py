@@ -49,6 +49,7 @@ class SumChecks:
         self._layout_of = layout_of
         self.exchanges: dict[int, MaskedExchange] = {}
         """Masked exchanges so far, by number."""
+        self._summed: dict[str, int] = {}  # the last exchange, by cell
         self.without_layout: list[int] = []
         """Exchanges with an opened sum whose contexts could not be computed."""
 
@@ -106,7 +107,10 @@ class SumChecks:
                 yield f"exchange {event.exchange} states cells, and the plan does not mask {event.task!r}"
             return
         yield from _problems_of_cells(event, run.plan)
-        cells = {cell: CellEvidence(cell, _members(run.plan, cell)) for cell in event.members}
+        cells = {
+            cell: CellEvidence(cell, _members(run.plan, cell), self._summed.get(cell, 0))
+            for cell in event.members
+        }
         before = self.exchanges.get(event.exchange)
         if before is not None:
             cells |= _standing(before, cells, run.roster)
@@ -190,6 +194,7 @@ class SumChecks:
         if cell is None or event.site not in cell.members:
             yield f"{event.site} masked for cell {place.cell!r}, of which it is not a member"
             return
+        yield from _problems_of_start(event, cell)
         attempt = cell.of(place.attempt)
         if place.attempt != cell.attempt or set(attempt.ready) != set(cell.members):
             yield f"{event.site} masked for attempt {place.attempt}, of which not all READYs are there"
@@ -226,6 +231,7 @@ class SumChecks:
         if not exchange.closed or exchange.aggregated or cell.left_out:
             yield f"{what} is opened where the exchange is not closed, has its sum, or left the cell out"
         cell.opened = event
+        self._summed[event.cell] = event.exchange
         attempt = cell.of(event.attempt)
         if event.attempt != cell.attempt:
             yield f"{what} is of attempt {event.attempt}, and attempt {cell.attempt} had begun"
@@ -331,6 +337,16 @@ def _place(event: UpdateAccepted) -> SumPlace | None:
         return None if stated is None else SumPlace.model_validate(stated)
     except ValueError:  # another check says that this is not an outcome
         return None
+
+
+def _problems_of_start(event: UpdateAccepted, cell: CellEvidence) -> Iterator[str]:
+    """Hold that a member started from the local state from which all members of its cell start."""
+    stated = 0 if event.statement is None else event.statement.body.get("counted", 0)
+    if stated != cell.counted:
+        yield (
+            f"{event.site} masked what it computed from the state of exchange {stated}, and exchange "
+            f"{cell.counted} was the last that summed cell {cell.cell}: its members answered other questions"
+        )
 
 
 def _problems_of_examples(

@@ -27,6 +27,7 @@ def context_of(exchange: MaskedExchange, cell: CellEvidence, run: RunName, layou
         plan_digest=exchange.plan_digest,
         round_number=opened.round_number,
         exchange=opened.exchange,
+        counted=cell.counted,
         task=opened.task,
         model=None if opened.model is None else opened.model.digest,
         groups=inputs.groups,

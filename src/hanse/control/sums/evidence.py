@@ -49,6 +49,7 @@ class CellEvidence:
     Attributes:
         cell: Its name.
         members: Names of its members by the plan, sorted.
+        counted: The last exchange before this one that summed the cell; 0 for none.
         attempt: Number of the present attempt.
         attempts: What was stated for each attempt, by its number.
         commitments: First commitment of each member in this exchange.
@@ -59,6 +60,7 @@ class CellEvidence:
 
     cell: str
     members: tuple[str, ...]
+    counted: int = 0
     attempt: int = 1
     attempts: dict[int, Attempt] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)

@@ -81,7 +81,7 @@ class SumHistory:
         self._rosters: dict[_Source, dict[frozenset[str], AcceptedRoster]] = {}
         self._colluders: dict[_Source, int] = {}
         self._agreed: set[tuple[frozenset[str], frozenset[str]]] = set()
-        self._failures: dict[_Run, frozenset[int]] = {}
+        self._failures: set[tuple[_Run, int]] = set()
 
     def add(self, record: SiteRecord) -> None:
         """Take in a record; most kinds say nothing about sums."""
@@ -100,10 +100,9 @@ class SumHistory:
                 new = frozenset(record.signers.values())
                 self._agreed |= {(new, frozenset(each.signers.values())) for each in record.overlaps}
             case FailureReleased(of_data=True):
-                run = _run(record)
-                self._failures[run] = self._failures.get(run, frozenset()) | {record.exchange}
+                self._failures.add((_run(record), record.exchange))
             case FailuresPermitted():
-                self._failures.pop(_run(record), None)
+                self._failures.clear()
             case _:
                 pass
 
@@ -146,25 +145,18 @@ class SumHistory:
         """Largest number of colluders that was assumed where any of these sources was summed; 0 for none."""
         return max((self._colluders.get(source, 0) for source in _sources(data, paths)), default=0)
 
-    def counted(self, run_id: str, plan_digest: str, exchange: int) -> int:
-        """The last exchange, up to one, whose local state may count; 0 for none.
+    def accepted(self, run_id: str, plan_digest: str, exchange: int) -> bool:
+        """Check if a roster of an exchange was accepted, so that the local state that it left may count."""
+        return self._accepted.get((run_id, plan_digest), {}).get(exchange, False)
 
-        State of an exchange that was prepared for a sum counts if a roster was accepted. Of exchanges that
-        were not masked, the aggregator's word stands.
+    @property
+    def failures(self) -> int:
+        """Number of exchanges, of all runs, that failed for what may be reasons of the data.
+
+        From the last time on that a person permitted further tasks. Not by run or plan: who may begin runs
+        could have as many failures as runs.
         """
-        known = self._accepted.get((run_id, plan_digest), {})
-        if known.get(exchange, True):
-            return exchange
-        return max(
-            (number for number, accepted in tuple(known.items()) if accepted and number < exchange), default=0
-        )
-
-    def failures(self, run_id: str, plan_digest: str) -> int:
-        """Number of exchanges of a run that failed for what may be reasons of the data.
-
-        From the last time on that a person permitted further tasks.
-        """
-        return len(self._failures.get((run_id, plan_digest), ()))
+        return len(self._failures)
 
     def _prepare(self, record: SumPrepared) -> None:
         self._last[_run(record)] = ExchangeSum(record)
@@ -199,12 +191,7 @@ class SumHistory:
 
 
 def _run(
-    record: SumPrepared
-    | ReadyReleased
-    | RosterAccepted
-    | ResultReleased
-    | FailureReleased
-    | FailuresPermitted,
+    record: SumPrepared | ReadyReleased | RosterAccepted | ResultReleased | FailureReleased,
 ) -> _Run:
     return record.run_id, record.plan_digest
 

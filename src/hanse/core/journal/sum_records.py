@@ -113,9 +113,10 @@ class CellsAgreed(Strict):
 
 
 class FailuresPermitted(Strict):
-    """A person permitted further tasks of a run in which too many failed for what may be reasons of the data.
+    """A person permitted further tasks where too many, of all runs, failed for what may be reasons of data.
 
     Attributes:
+        run_id: The run that waited for it.
         by: User of the operating system.
         reason: Why the failures disclose nothing that matters.
     """

@@ -43,7 +43,14 @@ from hanse.core.run.run_events import (
 )
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.run.sum_rules.checks import check_cells
-from hanse.core.run.sum_rules.evolve import SumEvent, cells_asked_again, check_accepted, evolve_sum, taken_up
+from hanse.core.run.sum_rules.evolve import (
+    SumEvent,
+    cells_asked_again,
+    check_accepted,
+    evolve_sum,
+    starting,
+    taken_up,
+)
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import TamperedError
@@ -217,6 +224,7 @@ def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:
             f"where {run.last_exchange + 1} is next"
         )
     exchange = Exchange.opened(event, protocol_of(run.plan, event.task), run.quiet, time_ms)
+    exchange = starting(exchange, run.summed)
     if event.roster is not None:
         exchange = replace(exchange, roster=run.roster)
     opened = replace(_put(run, exchange), last_exchange=event.exchange)
@@ -234,7 +242,7 @@ def _reopened(run: Run, before: Exchange, event: ExchangeOpened, time_ms: int) -
         )
     again = asked_again(before, event, run.quiet, time_ms)
     if before.sums and again.closed is None:
-        fresh = Exchange.opened(event, before.protocol, run.quiet, time_ms)
+        fresh = starting(Exchange.opened(event, before.protocol, run.quiet, time_ms), run.summed)
         again = cells_asked_again(before, fresh, run.roster, time_ms)
     if again.closed is None and event.roster is not None:
         again = replace(again, roster=run.roster)
@@ -267,6 +275,8 @@ def _counting(exchange: Exchange, site: str) -> tuple[str, ...]:
 def _sum_moved(run: Run, event: SumEvent, time_ms: int) -> Run:
     changed = evolve_sum(run.run_id, _exchange(run, event), event, time_ms)
     moved = _put(run, changed)
+    if isinstance(event, SumOpened):
+        return replace(moved, summed=run.summed.set(event.cell, event.exchange))
     if isinstance(event, SiteReady):
         return replace(moved, quiet=run.quiet.without(event.site))
     if not isinstance(event, SumAttempted):

@@ -71,6 +71,7 @@ class Run:
         rounds_asked: Committed rounds that were opened as such, and not made of a stream.
         accepted: Each site's last exchange whose result was accepted, to know a repetition by; of a masked
             sum once its cell is complete.
+        summed: The last exchange whose sum was opened, by cell.
         quiet: Sites that were idle when last awaited and have not been heard of since. They are
             still asked, but a new exchange does not wait another idle limit for them.
         restarts: Restarts of the run's worker since the last commit.
@@ -120,6 +121,7 @@ class Run:
     streamed: SortedMap[tuple[str, str], int] = field(default_factory=SortedMap)
     rounds_asked: int = 0
     accepted: SortedMap[str, int] = field(default_factory=SortedMap)
+    summed: SortedMap[str, int] = field(default_factory=SortedMap)
     quiet: SortedSet[str] = field(default_factory=SortedSet)
     refused_results: int = 0
     restarts: int = 0

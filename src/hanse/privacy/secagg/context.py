@@ -29,6 +29,7 @@ class SumContext:
         plan_digest: Of the plan.
         round_number: Of the round.
         exchange: Number of the exchange in the run.
+        counted: The exchange whose local state all members start from; 0 for none.
         task: Name of the task.
         model: Digest of the model that was received; None without one.
         groups: Digest of each group that was received, by name.
@@ -46,6 +47,7 @@ class SumContext:
     plan_digest: str
     round_number: int
     exchange: int
+    counted: int
     task: str
     model: str | None
     groups: Mapping[str, str]

@@ -69,9 +69,10 @@ class Assignment(Strict):
         model: Digest of the parameters to start from; None for the task `initialise`.
         max_update_bytes: Largest update file that will be taken.
         delta: What makes `model` of the one before; it is always to be had whole too.
-        accepted: The site's last exchange whose result was accepted, 0 for none. The task starts from the
-            local state that it left, and where compression feeds its error back, what was left out then is
-            what the next update makes up for.
+        accepted: The site's last exchange whose result was accepted, 0 for none; in a plan with masked sums
+            the last that summed the site's cell. The task starts from the local state that it left, and
+            where compression feeds its error back, what was left out then is what the next update makes up
+            for.
         roster: Digest of the roster of the exchange; None only in a run that was under way before 0.2.
         groups: The groups that the task receives, by name.
         settings: Settings of the task that the workflow chose, of those that vary by the plan.

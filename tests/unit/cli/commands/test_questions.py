@@ -47,7 +47,7 @@ def test_questions_are_listed_with_the_command_that_permits_them(hanse: Hanse, s
     said = hanse("collaborator", "questions", "--site", site).out
 
     assert "Any single one of these sites may be disclosed" in said
-    assert "3 tasks of run xrays-1 failed at this site" in said
+    assert "3 masked tasks failed at this site, of all runs together" in said
     assert said.count("to permit it: hanse collaborator permit") == 2
 
 

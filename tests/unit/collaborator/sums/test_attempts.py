@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from tests.unit.collaborator.aggregators import EVALUATE
 from tests.unit.collaborator.sums.cells import MASKED_TRAIN, CellSite, checked, privacy, published
 from tests.unit.collaborator.test_tasks import FakeWorkers
 
+from hanse.collaborator import progress
+from hanse.collaborator.sums import attempts, board
+from hanse.collaborator.task_inputs import TaskInputs
 from hanse.collaborator.task_worker.protocol import TaskReport
 from hanse.core.journal.site_records import ResultReleased
 from hanse.core.journal.sum_records import ReadyReleased, SumPrepared
@@ -124,7 +128,20 @@ def test_progress_has_no_figures(cell: CellSite) -> None:
     assert set(cell.upstream.progressed) <= {1}
 
 
-def test_ready_leaves_no_sooner_after_the_assignment_than_the_plan_says(cell: CellSite) -> None:
+def test_beats_have_an_even_pace_from_before_the_task_begins(cell: CellSite) -> None:
+    seen = []
+
+    class Watched(FakeWorkers):
+        async def carry_out(self, *told: Any) -> TaskReport:
+            seen.append(told[-1].even)
+            return await super().carry_out(*told)
+
+    cell.exchange(workers=Watched())
+
+    assert seen == [True]
+
+
+def test_ready_leaves_no_sooner_after_the_task_began_than_the_plan_says(cell: CellSite) -> None:
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -137,6 +154,32 @@ def test_ready_leaves_no_sooner_after_the_assignment_than_the_plan_says(cell: Ce
 
     assert waited == [pytest.approx(600, abs=60)]
     assert len(cell.upstream.readies) == 1
+
+
+def test_ready_waits_as_long_where_the_model_was_long_in_coming(
+    cell: CellSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    fetch = TaskInputs.model
+
+    async def fetched_late(inputs: TaskInputs) -> Path | None:
+        now[0] += 3600.0  # the operator of the aggregator decides how long it takes
+        return await fetch(inputs)
+
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    for module in (progress, attempts, board):
+        monkeypatch.setattr(module, "time", clock, raising=False)
+    monkeypatch.setattr(TaskInputs, "model", fetched_late)
+    cell.work = published(cell.site, cell.run, privacy=privacy(ready_after="10m"))
+    cell.context_changes = {"sleep": sleep}
+    cell.exchange()
+
+    assert waited == [600.0]
 
 
 def test_an_attempt_that_another_member_begins_masks_the_same_vector_again(cell: CellSite) -> None:
@@ -188,17 +231,6 @@ def test_the_vector_stays_when_the_run_ends_which_may_be_resumed(cell: CellSite)
     cell.run(cell.agent().end_run(cell.work.run_id))
 
     assert (cell.folder() / "q").exists()
-
-
-def test_state_counts_only_where_a_roster_was_accepted(cell: CellSite) -> None:
-    workers = FakeWorkers()
-    cell.upstream.at_ready = lambda _: cell.upstream.post(None)
-    cell.exchange(1, workers=workers)
-    cell.upstream.at_ready = None
-    cell.exchange(2, workers=workers, accepted=1)
-    cell.exchange(3, workers=workers, accepted=2)
-
-    assert [order.counted for order in workers.orders] == [0, 0, 2]
 
 
 def test_the_plan_decides_and_not_the_assignment(cell: CellSite) -> None:

@@ -66,15 +66,3 @@ def test_an_exchange_that_is_not_listed_is_over(run: Run) -> None:
 
     assert run(over()) is None
     assert run(Board().next(KEY)) is None
-
-
-def test_the_time_counts_from_the_first_list_that_had_the_exchange() -> None:
-    now = [100.0]
-    board = Board(lambda: now[0])
-    board.post(work(asked(1)))
-    now[0] = 130.0
-    board.post(work(asked(2)))
-
-    assert board.age_s(KEY) == 30.0
-    board.post(work())
-    assert board.age_s(KEY) == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.masked_sums import member
@@ -12,9 +13,11 @@ from tests.unit.collaborator.sums.cells import OWN, PEERS, CellSite, checked, pu
 from tests.unit.collaborator.test_tasks import FakeWorkers
 
 from hanse.collaborator.sums.questions import CellsQuestion, FailuresQuestion, Questions
+from hanse.collaborator.task_worker.protocol import TaskReport
 from hanse.core.journal.site_records import FailureReleased
 from hanse.core.journal.sum_records import CellsAgreed, RosterAccepted
 from hanse.errors import ConfigError, TaskError
+from hanse.wire.messages.sites import RunWork, Work
 
 OTHERS = [*PEERS[:2], member("essen")]
 
@@ -226,6 +229,53 @@ def test_after_the_third_failure_no_task_is_performed_until_a_person_permits_it(
     assert len(cell.upstream.opened) == 1
 
 
+def test_failures_of_other_runs_of_the_plan_count_too(cell: CellSite) -> None:
+    for number in (1, 2, 3):
+        cell.work = published(cell.site, cell.run, run_id=f"demo-{number}")
+        fail(cell, 1)
+    cell.work = published(cell.site, cell.run, run_id="demo-4")
+    workers = FakeWorkers()
+
+    async def asked() -> None:
+        cell.upstream.new_exchange()
+        seeing = asyncio.create_task(cell.see_through(workers=workers))
+        await until_asked(cell)
+        cell.upstream.post(None)
+        await seeing
+
+    cell.run(asked())
+
+    assert workers.orders == []
+
+
+def test_no_more_tasks_are_performed_at_once_than_may_fail(cell: CellSite) -> None:
+    works = [published(cell.site, cell.run, run_id=f"demo-{number}") for number in range(1, 6)]
+    begun: list[str] = []
+
+    class Failing(FakeWorkers):
+        async def carry_out(self, run_id: str, *told: Any) -> TaskReport:
+            begun.append(run_id)
+            await asyncio.sleep(0.05)
+            raise TaskError("patient 41")
+
+    async def all_at_once() -> None:
+        agent, assigned = cell.agent(Failing()), cell.assignment()
+
+        def post(*listed: RunWork) -> None:
+            runs = tuple(work.model_copy(update={"assignments": (assigned,)}) for work in listed)
+            agent.board.post(Work(version="1", runs=runs))
+
+        post(*works)
+        seeing = asyncio.gather(*(agent.run(work, assigned) for work in works))
+        await until_asked(cell)
+        post()
+        await seeing
+
+    cell.run(all_at_once())
+
+    assert len({*begun}) == 3
+
+
 def test_a_task_that_waits_for_permission_ends_with_its_exchange(cell: CellSite) -> None:
     for exchange in (1, 2, 3):
         fail(cell, exchange)
@@ -249,7 +299,7 @@ def test_an_exchange_that_is_asked_again_counts_as_one_failure(cell: CellSite) -
     for _ in range(4):
         fail(cell, 1)
 
-    assert cell.site.journal().open().sums.failures("demo-1", cell.work.plan_digest) == 1
+    assert cell.site.journal().open().sums.failures == 1
 
 
 def test_only_failures_that_the_data_may_have_caused_count(cell: CellSite) -> None:

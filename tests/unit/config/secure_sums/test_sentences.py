@@ -68,7 +68,7 @@ def test_robust_rules_are_said_to_be_over_cells() -> None:
 
 
 def test_times_and_missing_members_are_stated() -> None:
-    assert "No site answers sooner than 10s after it was asked." in told(secure_plan())
+    assert "No site answers sooner than 10s after its task began." in told(secure_plan())
     assert "When a site has done a task" in told(secure_plan({"ready_after": "0s"}))
     assert "the round fails" in told(secure_plan())
     left_out = secure_plan({"incomplete": "leave_out"}, cohort={"minimum": 3, "quorum": 0.5})

@@ -75,6 +75,7 @@ class MaskedRun:
             plan_digest=self.run.plan_digest,
             round_number=2,
             exchange=EXCHANGE,
+            counted=0,
             task="train",
             model=MODEL.digest,
             groups={},

@@ -23,6 +23,7 @@ from hanse.core.run.run_events import RunResumed
 from hanse.core.run.sums.events import SiteReady
 from hanse.core.values.canonical import sha256
 from hanse.core.values.sums.ready import READY
+from hanse.wire.messages.sites import TASK_RESULT
 
 LEAVES_OUT: dict[str, Any] = {"incomplete": "leave_out"}
 COHORT = {"minimum": 3, "quorum": 0.5}
@@ -427,3 +428,11 @@ def test_a_sum_of_all_cells_with_other_examples_is_found(run: MaskedRun) -> None
     events = replaced(run.whole(), run.aggregated(num_examples=900))
 
     assert "by its sums these are a, b, c and d with 800" in only(run.problems(events))
+
+
+def test_a_member_that_started_from_another_local_state_is_found(run: MaskedRun) -> None:
+    place = {"cell": "all", "attempt": 1, "rho": run.rho()}
+    statement = member("b").key.sign(TASK_RESULT, {"secure_sum": place, "counted": 2})
+    altered = replaced(run.whole(), run.answer("b", statement=statement))
+
+    assert "b masked what it computed from the state of exchange 2" in only(run.problems(altered))

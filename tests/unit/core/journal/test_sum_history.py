@@ -183,19 +183,19 @@ def test_a_yes_holds_for_its_two_rosters() -> None:
     assert history(agreed).agreed == {(frozenset({KEYS["a"], KEYS["b"]}), frozenset({KEYS["a"]}))}
 
 
-def test_state_counts_of_exchanges_that_were_summed_or_not_masked() -> None:
+def test_state_counts_of_exchanges_with_an_accepted_roster() -> None:
     known = history(prepared(2), accepted("abc", 2), prepared(4))
 
-    assert [known.counted("r", PLAN, told) for told in range(6)] == [0, 1, 2, 3, 2, 5]
+    assert [number for number in range(6) if known.accepted("r", PLAN, number)] == [2]
 
 
 def test_failures_count_by_exchange_until_a_person_permits_more() -> None:
     records = [failure(1), failure(1), failure(2), failure(3, of_data=False)]
     permitted = FailuresPermitted(run_id="r", plan_digest=PLAN, by="kim", reason="a full disk")
 
-    assert history(*records).failures("r", PLAN) == 2
-    assert history(*records, permitted).failures("r", PLAN) == 0
-    assert history(*records, permitted, failure(4)).failures("r", PLAN) == 1
+    assert history(*records).failures == 2
+    assert history(*records, permitted).failures == 0
+    assert history(*records, permitted, failure(4)).failures == 1
 
 
 @pytest.mark.parametrize("record", [prepared(), ready(1), accepted(), failure(1)])

@@ -16,11 +16,14 @@ from hanse.core.run.lifecycle import Leave, Recover
 from hanse.core.run.requests.commands import Commit, OpenExchange, RecordAggregate
 from hanse.core.run.round_events import ExchangeClosed
 from hanse.core.run.run import Phase
+from hanse.core.run.sum_rules.starts import counted_at
 from hanse.core.run.sums.commands import RecordSum
 from hanse.core.run.sums.events import CellLeftOut
 from hanse.core.run.tasks import FailTask, StartTask
 from hanse.core.run.timing import Tick
 from hanse.errors import RunError, WorkflowError
+
+TWICE = {"train": masked_plan()["tasks"]["train"] | {"exchanges": 2}}
 
 
 def closed(driver: MaskedDriver) -> ExchangeClosed:
@@ -233,3 +236,19 @@ def test_a_restart_of_the_aggregator_leaves_who_is_ready() -> None:
     assert driver.exchange.sites(MemberState.READY) == ("a", "b")
     assert driver.exchange.members["c"].state is MemberState.ASSIGNED
     assert driver.ready("c") == ["SiteReady"]
+
+
+def test_a_task_starts_from_the_state_of_the_last_exchange_that_summed_its_cell() -> None:
+    driver = MaskedDriver("leave_out", tasks=TWICE)
+    driver.complete("abc")
+    driver.ready("def")
+    driver.masked("de")
+    driver.do(Tick(), after_s=100)
+    driver.record("north")
+    driver.do(RecordAggregate(1, ("a", "b", "c"), 300, "5" * 64))
+    driver.do(OpenExchange(1, 1, "train", MODEL))
+
+    second = driver.state.exchanges[2]
+    assert {site: counted_at(driver.state, second, site) for site in "abcdef"} == (
+        dict.fromkeys("abc", 1) | dict.fromkeys("def", 0)
+    )

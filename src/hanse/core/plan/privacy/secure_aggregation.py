@@ -109,8 +109,8 @@ class SecureAggregation(PlanSection):
     )
     ready_after: _Delay | None = Field(
         None,
-        description="No site answers sooner after it was asked, so that the time of the answer does not show "
-        "how much it computed; has to be stated where anything is weighed.",
+        description="No site answers sooner after its task began, so that the time of the answer does not "
+        "show how much it computed; has to be stated where anything is weighed.",
     )
     in_the_open: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = Field(
         (),

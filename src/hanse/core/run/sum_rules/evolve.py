@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -128,6 +128,18 @@ def taken_up(exchange: Exchange, time_ms: int) -> Exchange:
             exchange = _with_members(
                 exchange.with_cell(_back(standing, time_ms)), answers_of(standing, time_ms)
             )
+    return exchange
+
+
+def starting(exchange: Exchange, summed: Mapping[str, int]) -> Exchange:
+    """An exchange as it begins, with the local state that the members of each cell start from.
+
+    Args:
+        exchange: The exchange.
+        summed: The last exchange before it whose sum was opened, by cell.
+    """
+    for cell, standing in exchange.sums.items():
+        exchange = exchange.with_cell(replace(standing, counted=summed.get(cell, 0)))
     return exchange
 
 

@@ -29,6 +29,8 @@ class CellStanding:
     Attributes:
         cell: Its name.
         members: In site order.
+        counted: The last exchange before this one that summed the cell, of which all members have the local
+            state that they start from; 0 for none.
         since_ms: When its present phase began, milliseconds since 1970.
         attempt: Number of the present attempt.
         ready: READYs of the present attempt, by site.
@@ -43,6 +45,7 @@ class CellStanding:
 
     cell: str
     members: Sites
+    counted: int = 0
     since_ms: int = 0
     attempt: int = 1
     ready: Mapping[str, SignedStatement] = field(default_factory=dict)

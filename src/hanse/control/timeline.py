@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hanse.control.clipped import ClippedSites
+from hanse.control.masked_sums import MaskedSums
 from hanse.control.report import participation_json
 from hanse.control.silence import Silences
 from hanse.core.journal.restores import read_acknowledgement
@@ -74,10 +74,8 @@ class Timeline:
         self._reasons: dict[tuple[int, str], str] = {}
         self._exchanges: dict[int, dict[str, Any]] = {}
         self._tasks: dict[int, ExchangeOpened] = {}
-        self._left_out: dict[int, dict[str, str]] = {}
-        """Why cells are not in the sum of an exchange that is open."""
         self._silences = Silences()
-        self._clipped = ClippedSites()
+        self._sums = MaskedSums()
         self._in_round: dict[str, dict[str, float | None]] = {}
         self._asked = False
         """True once a site was asked, or answered, since the last commit."""
@@ -93,6 +91,7 @@ class Timeline:
     def lines_for(self, event: Event) -> list[str]:
         """Take in an event; what there is to tell of it."""
         self._silences.take_in(event)
+        self._sums.take_in(event)
         self._asked |= isinstance(event, ExchangeOpened | UpdateAccepted | TaskFailed | SiteIdle)
         match event:
             case ExchangeOpened():
@@ -113,14 +112,8 @@ class Timeline:
             case SiteReady():
                 self.doing[event.site] = f"{self.task_of(event.exchange)} ready"
                 return []
-            case SumAttempted():
-                which = f"attempt {event.attempt} at the sum of cell {event.cell}"
-                return [f"{self._at(event.exchange)}: {which}, since {event.reason}"]
-            case CellLeftOut():
-                self._left_out.setdefault(event.exchange, {})[event.cell] = shortened(event.reason)
-                return [f"{self._at(event.exchange)}: cell {event.cell} is left out: {event.reason}"]
-            case SumOpened():
-                return self._clipped.lines_for(event, self._at(event.exchange), self.task_of(event.exchange))
+            case SumAttempted() | CellLeftOut() | SumOpened():
+                return self._sums.lines_for(event, self._tasks.get(event.exchange))
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
                 self.doing[event.site] = f"{self.task_of(event.exchange)} failed"
@@ -167,6 +160,7 @@ class Timeline:
         opened = self._tasks.get(event.exchange)
         if opened is None or (event.data is None and not opened.members):
             return []
+        cells = self._sums.left_out(event, opened)
         found = Participation(
             exchange=event.exchange,
             round_number=opened.round_number,
@@ -179,22 +173,24 @@ class Timeline:
             failed={
                 site: shortened(self._reasons.get((event.exchange, site), "takes no part any more"))
                 for site in event.failed
+                if site not in cells.lost_with_cell
             },
             idle=event.idle,
             unanswered=tuple(site for site in event.missing if site not in event.idle),
             suspended=event.suspended,
             data=event.data,
             masked=bool(opened.members),
-            left_out=self._left_out.pop(event.exchange, {}),
+            left_out=cells.reasons,
+            lost_with_cell=cells.lost_with_cell,
         )
         self._exchanges[event.exchange] = told = participation_json(found)
         if found.too_little:
             if found.round_number not in self.short:
                 self.short.append(found.round_number)
             return [f"warning: {told['told']}"]
-        # Who is suspended was told when that began.
+        # Who is suspended was told when that began, and whom a masked sum lacks with its cell.
         if event.data is None:
-            return [told["told"]] if event.failed or event.missing else []
+            return []
         new = event.failed or event.missing or set(event.data.unknown) - {*event.suspended}
         return [told["told"]] if new and event.data.tolerated is not None else []
 

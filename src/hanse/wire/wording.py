@@ -131,6 +131,7 @@ def format_absent(found: ExchangeAttendance) -> str:
         **dict.fromkeys(found.idle, "silent"),
         **dict.fromkeys(found.failed, "failed"),
         **dict.fromkeys(found.suspended, "suspended"),
+        **found.lost_with_cell,
     }
     known, count = sorted(whys.keys() - {*found.unknown}), found.absent - found.unknown_count
     parts = []

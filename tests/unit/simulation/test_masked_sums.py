@@ -139,7 +139,7 @@ def test_cells_are_opened_one_by_one_and_summed_together(tmp_path: Path) -> None
 
 
 def test_a_cell_that_lacks_a_member_fails_the_run(tmp_path: Path) -> None:
-    with pytest.raises(HanseError, match="the cell south lacks 2 members: e: train failed"):
+    with pytest.raises(HanseError, match="the cell south lacks 1 member: e: train failed"):
         run(tmp_path, PLAN, sites=SIX, secure=SEVERAL, failing='("e",)')
 
 

@@ -212,11 +212,12 @@ class SumChecks:
         if section_of(exchange.plan).incomplete != "leave_out":
             yield f"cell {cell.cell} is left out, and by the plan the round fails (`incomplete: fail`)"
         masked = cell.of(cell.attempt).masked
-        missing = tuple(site for site in cell.members if site not in masked)
-        if cell.opened is not None or not missing:
+        absent = tuple(site for site in cell.members if site not in masked)
+        if cell.opened is not None or not absent:
             yield f"cell {cell.cell} is left out, and all of its members have answered"
-        elif event.missing != missing:
-            yield f"cell {cell.cell} lacks {named(missing)}, and not {named(event.missing) or 'any member'}"
+        elif not event.missing or not {*event.missing} <= {*absent}:
+            # Which of them failed, or were waited for, is for the check of the history.
+            yield f"cell {cell.cell} lacks {named(absent)}, and not {named(event.missing) or 'any member'}"
         cell.left_out = event.reason or "members are missing"
 
     def _sum(self, event: SumOpened) -> Iterator[str]:

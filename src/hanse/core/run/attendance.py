@@ -36,6 +36,7 @@ class Participation:
         may_follow: Those whose answer would be late, and has not come yet.
         masked: Whether its sums are masked, so that no site states its number of examples.
         left_out: Why cells are not in the sum, by cell.
+        lost_with_cell: Sites that are not in the sum for lack of others of their cell alone, with these.
     """
 
     exchange: int
@@ -54,11 +55,13 @@ class Participation:
     may_follow: SortedSet[str] = field(default_factory=SortedSet)
     masked: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
+    lost_with_cell: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def absent(self) -> Sites:
         """Sites that the exchange went without, in site order."""
-        return tuple(sorted({*self.failed, *self.idle, *self.unanswered, *self.suspended}))
+        silent = {*self.idle, *self.unanswered}
+        return tuple(sorted({*self.failed, *silent, *self.suspended, *self.lost_with_cell}))
 
     @property
     def too_little(self) -> bool:
@@ -153,6 +156,8 @@ class Attendance:
 
 def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
     idle, unanswered = exchange.sites(MemberState.IDLE), exchange.unanswered
+    reasons = {site: shortened(exchange.members[site].reason) for site in exchange.failed}
+    lost = {site for site in reasons if exchange.sums and site not in exchange.standing_of(site).failed}
     return Participation(
         exchange=exchange.number,
         round_number=exchange.round_number,
@@ -161,7 +166,7 @@ def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
         cause=event.cause,
         asked=tuple(exchange.members),
         answered=exchange.answered,
-        failed={site: shortened(exchange.members[site].reason) for site in exchange.failed},
+        failed={site: reason for site, reason in reasons.items() if site not in lost},
         idle=idle,
         unanswered=tuple(s for s in unanswered if exchange.members[s].state is not MemberState.IDLE),
         suspended=event.suspended,
@@ -169,6 +174,7 @@ def _took_part(exchange: Exchange, event: ExchangeClosed) -> Participation:
         may_follow=SortedSet(() if exchange.sums else unanswered),  # a masked vector says nothing by itself
         masked=bool(exchange.sums),
         left_out={cell: shortened(s.left_out) for cell, s in exchange.sums.items() if s.left_out},
+        lost_with_cell={site: reasons[site] for site in sorted(lost)},
     )
 
 

@@ -49,7 +49,7 @@ class ExchangeAttendance(Strict):
     Attributes:
         asked: Number of sites that were asked.
         answered: Number of sites that answered.
-        absent: Number of sites that the exchange went without: those of the next four.
+        absent: Number of sites that the exchange went without: those of the next four, and of the last.
         failed: Those that failed, with the reason.
         idle: Those that had fallen silent.
         unanswered: Those that were still at work at the close.
@@ -64,6 +64,7 @@ class ExchangeAttendance(Strict):
         too_little: Whether more is missing than that.
         masked: Whether its sums are masked, so that no number of examples is known.
         left_out: Why cells are not in the sum, by cell.
+        lost_with_cell: Sites that are not in the sum for lack of others of their cell alone, with these.
     """
 
     exchange: int
@@ -87,6 +88,7 @@ class ExchangeAttendance(Strict):
     too_little: bool
     masked: bool = False
     left_out: dict[str, str] = Field(default_factory=dict)
+    lost_with_cell: dict[str, str] = Field(default_factory=dict)
 
     @staticmethod
     def of(found: Participation, most: int | None = None) -> ExchangeAttendance:
@@ -122,6 +124,7 @@ class ExchangeAttendance(Strict):
             too_little=data.too_little,
             masked=found.masked,
             left_out=dict(islice(found.left_out.items(), most)),
+            lost_with_cell={site: why for site, why in found.lost_with_cell.items() if site in shown},
         )
 
 

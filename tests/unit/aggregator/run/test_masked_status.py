@@ -45,14 +45,17 @@ def test_a_further_attempt_says_why_the_one_before_could_not_end() -> None:
 def test_a_cell_that_is_left_out_says_why_after_the_close_too() -> None:
     driver = MaskedDriver("leave_out")
     driver.do(FailTask(1, "a", "no memory"))
-    why = "the cell north lacks 3 members: a: no memory; no READY of b and c"
+    why = "it lacks 1 member: a: no memory"
     assert cells(driver)[1] == f"north (round 1, train): left out, {why}"
 
     driver.complete("def")
 
     closed = status(driver).attendance[0]
     assert (closed.masked, closed.left_out) == (True, {"north": why})
-    assert format_absent(closed).endswith(f"; cell north left out: {why}")
+    assert format_absent(closed) == (
+        "round 1, train: a (failed), b (its cell north lacks a) and c (its cell north lacks a) are not in "
+        f"it; cell north left out: {why}"
+    )
 
 
 def test_a_member_that_waits_for_others_is_not_waited_for() -> None:

@@ -89,7 +89,7 @@ def test_a_member_that_fails_fails_the_round_at_once_and_the_words_name_the_cell
 
     assert driver.state.phase is Phase.FAILED
     assert driver.state.reason == (
-        "round 1, train: no masked sum: the cell south lacks 3 members (attempt 2: d began attempt 2): "
+        "round 1, train: no masked sum: the cell south lacks 1 member (attempt 2: d began attempt 2): "
         "f: no memory; a masked sum is over all members of a cell, and by `incomplete: fail` over all "
         "cells; mend what the sites say and resume the run, or submit a plan with `incomplete: leave_out`"
     )
@@ -100,9 +100,10 @@ def test_a_member_that_leaves_ends_the_part_of_its_cell() -> None:
     driver.ready("ab")
 
     assert driver.do(Leave("a", "removed")) == ["SiteLeft", "CellLeftOut"]
-    assert left_out(driver)[0].missing == ("a", "b", "c")
+    assert left_out(driver)[0].missing == ("a",)
     assert driver.exchange.failed == ("a", "b", "c")
     assert driver.exchange.members["b"].gone, "it has done nothing wrong"
+    assert driver.exchange.members["b"].reason == "its cell north lacks a"
 
 
 def test_the_other_cells_make_the_sum_where_one_is_left_out() -> None:
@@ -121,7 +122,7 @@ def test_at_the_deadline_cells_that_lack_a_member_are_left_out() -> None:
     assert driver.do(Tick(), after_s=100) == ["SiteIdle", "CellLeftOut", "ExchangeClosed"]
     assert closed(driver).cause == "deadline"
     assert closed(driver).missing == ("f",), "d and e have done their part"
-    assert left_out(driver)[0].reason == ("the cell south lacks 3 members: no READY of f at the deadline")
+    assert left_out(driver)[0].reason == "it lacks 1 member: no READY of f at the deadline"
 
 
 def test_a_member_that_kept_its_cell_waiting_has_failed_a_round() -> None:
@@ -146,6 +147,20 @@ def test_no_complete_cell_at_the_deadline_is_a_shortfall() -> None:
     assert (
         "0 of 6 sites are in whole cells, and 3 are needed, by `cohort: {minimum: 3, quorum: 0.5}`"
         in driver.state.reason
+    )
+
+
+def test_two_cells_that_lack_a_member_each_are_named_without_those_that_lack_them() -> None:
+    driver = MaskedDriver("leave_out")
+    driver.ready("abde")
+    driver.do(FailTask(1, "c", "no memory"))
+
+    driver.do(FailTask(1, "f", "no disk"))
+
+    assert driver.state.phase is Phase.FAILED
+    assert driver.state.reason.startswith(
+        "round 1, train: no masked sum: the cell north lacks 1 member: c: no memory; "
+        "the cell south lacks 1 member: f: no disk; without them 0 of 6 sites"
     )
 
 

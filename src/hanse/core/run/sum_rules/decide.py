@@ -87,7 +87,7 @@ def cells_left_out(exchange: Exchange, *, overdue: bool) -> tuple[CellLeftOut, .
             exchange=exchange.number,
             cell=standing.cell,
             missing=standing.missing,
-            reason=cell_shortfall(standing, exchange.members) + (" at the deadline" if overdue else ""),
+            reason=cell_shortfall(standing, exchange.members, overdue=overdue),
         )
         for standing in exchange.sums.values()
         if standing.lost or (overdue and not standing.over)

@@ -11,6 +11,7 @@ from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.round_events import UpdateAccepted
 from hanse.core.run.sum_rules.checks import cell_standing, check_masked, check_ready, place_of, read_body
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
+from hanse.core.run.sums.shortfall import lacking_others
 from hanse.core.run.sums.standing import CellStanding
 from hanse.core.values.roster import Roster
 from hanse.core.values.sums.ready import MOST_ATTEMPTS
@@ -81,21 +82,19 @@ def _attempted(exchange: Exchange, event: SumAttempted, time_ms: int) -> Exchang
 
 
 def _left_out(exchange: Exchange, event: CellLeftOut, time_ms: int) -> Exchange:
-    """Members that did their part lose nothing by it; those that the cell waited for stay as they are."""
+    """Members that lack others alone lose nothing by it; those that the cell waited for stay as they are."""
     standing = exchange.sums.get(event.cell)
     if standing is None or exchange.closed is not None or standing.over or not event.reason:
         raise RunError(f"the cell {event.cell[:80]!r} cannot be left out")
     if event.missing != standing.missing:
         raise RunError(f"the cell {event.cell} lacks other members")
-    late = () if standing.failed else standing.awaited
-    reason = f"its cell {event.cell} was left out: {event.reason}"
+    reason = lacking_others(event.cell, event.missing)
     gone = {
         site: Member(MemberState.FAILED, time_ms, reason=reason, gone=True)
         for site in standing.members
-        if site not in late and exchange.members[site].state is not MemberState.FAILED
+        if site not in event.missing
     }
-    failed = tuple(sorted({*standing.failed, *gone}))
-    left = replace(standing, left_out=event.reason, failed=failed, since_ms=time_ms)
+    left = replace(standing, left_out=event.reason, since_ms=time_ms)
     return _with_members(exchange.with_cell(left), gone)
 
 

@@ -45,7 +45,8 @@ class CellLeftOut(Strict):
     """A cell is not in the sum, because members are missing.
 
     Attributes:
-        missing: Members without a masked vector, in site order.
+        missing: Members for lack of which it is not: those that failed or left; at the deadline, where none
+            did, those for whom it waited. In site order.
     """
 
     kind: Literal["CellLeftOut"] = "CellLeftOut"

@@ -37,7 +37,7 @@ class CellStanding:
         rho: Digest of the roster of the present attempt; None while READYs are missing.
         masked: Digests of the masked vectors of the present attempt, by site.
         commitments: First commitment of each member in this exchange, by site.
-        failed: Members whose task failed, or that left, in site order.
+        failed: Members whose task failed, or that left, in site order; not those that lack these alone.
         reason: Why the attempt before could not end; empty for the first.
         left_out: Why the cell is not in the sum; empty where it is.
         sum: Digest of the sum that was recorded; None before.
@@ -88,8 +88,11 @@ class CellStanding:
 
     @property
     def missing(self) -> Sites:
-        """Members without a masked vector, in site order."""
-        return tuple(site for site in self.members if site not in self.masked)
+        """Members for lack of which there is no sum, in site order; the others did their part, or could.
+
+        Those that failed, or, where none did, those that the present phase waits for.
+        """
+        return self.failed or self.awaited
 
     @property
     def awaited(self) -> Sites:

@@ -224,7 +224,16 @@ class Reviewer:
         accepted = decision.verdict is Verdict.ACCEPT
         logger.info("run %s: plan %s %s: %s", run.run_id, name, "accepted" if accepted else "refused", told)
         answer = self._by_rule(digest, decision.reasons, accepted=accepted)
-        self._here.plans.record(digest, answer)
+        if kept and kept.by == "person":
+            # The person may have read a newer site.yaml than this agent has: their consent stays for the
+            # agent's next start, and until then each run gets this answer.
+            logger.warning(
+                "a person approved plan %s, and site.yaml, as this agent read it when it started, does not "
+                "permit it; if site.yaml was changed since, restart the agent",
+                name,
+            )
+        else:
+            self._here.plans.record(digest, answer)
         return answer
 
     def _judge(self, manifest: Manifest, digest: str) -> Decision:

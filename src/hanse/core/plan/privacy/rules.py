@@ -98,7 +98,8 @@ def _of_task(plan: PlanParts, task: str) -> Iterator[Problem]:
         yield Problem(
             (*place, "aggregated_by"),
             f"the aggregator would see what each site sends for task `{task}`, beside sums in which none is "
-            f"to be seen: write `aggregated_by: secure_aggregation`{open_}, or give the task a plan of its own",
+            f"to be seen: write `aggregated_by: secure_aggregation`{open_}, or give the task a plan of its "
+            "own",
         )
     if not masks(plan, task) or disclosure.in_sums:
         return

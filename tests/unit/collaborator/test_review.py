@@ -354,8 +354,10 @@ def test_a_person_cannot_approve_a_plan_before_enough_peers_are_checked(site: Si
     work = site.publish(secure_manifest())
     reviewed(site, run, work)
 
-    with pytest.raises(PolicyError, match="have to check the signing keys"):
+    with pytest.raises(PolicyError, match="have to check the signing keys") as refused:
         decided(site, work.plan_digest, approve=True)
+    assert "Check peers by `hanse collaborator trust NAME`, then restart the agent." in refused.value.mend
+    assert "Change the policy" not in refused.value.mend
     decided(site, work.plan_digest, approve=True, secure_aggregation={"peers": CHECKED})
 
 

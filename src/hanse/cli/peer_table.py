@@ -106,7 +106,8 @@ def _asked(peer: NewPeer) -> str:
     """Ask for the words as they were heard; a word that is in no list is asked for again."""
     if not sys.stdin.isatty():
         raise ConfigError(
-            "there is no terminal to ask for the words at", mend="Give them by --words, or --fingerprint."
+            "there is no terminal to ask for the words at",
+            mend="Give them by --words (`--words -` reads them from standard input), or --fingerprint.",
         )
     for left in reversed(range(_TRIES)):
         heard = str(typer.prompt(f"The {NUM_WORDS} words of {peer.name}, as its people read them out"))

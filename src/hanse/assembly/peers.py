@@ -24,6 +24,7 @@ from hanse.core.plan.privacy.cells import cell_of, members_of
 from hanse.errors import ConfigError, StorageError
 from hanse.files.atomic import writing
 from hanse.files.errors import file_errors
+from hanse.files.lock import held_since
 from hanse.pki.credentials import Credentials
 from hanse.pki.signing_key import SigningKey
 from hanse.privacy.secagg.cells import question
@@ -180,3 +181,12 @@ def _write(directory: Path, change: Callable[[str], str]) -> None:
             file.write(text.encode())
             with suppress(PermissionError):  # only root may, who may write the file of the agent's user
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
+
+
+def agent_has_older_settings(directory: Path) -> bool:
+    """Check if the site's agent runs, and has read another `site.yaml` than is there now."""
+    since = held_since(directory)
+    if since is None:
+        return False
+    with file_errors(f"read {directory / SITE_FILE}"):
+        return (directory / SITE_FILE).stat().st_mtime > since

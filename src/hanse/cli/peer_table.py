@@ -9,7 +9,14 @@ from pathlib import Path
 
 import typer
 
-from hanse.assembly.peers import NewPeer, enter, new_peer, num_checked, replaces_another
+from hanse.assembly.peers import (
+    NewPeer,
+    agent_has_older_settings,
+    enter,
+    new_peer,
+    num_checked,
+    replaces_another,
+)
 from hanse.cli.output import complain, note, say, say_json, say_table, warn
 from hanse.collaborator.peers.standing import ListedPeer, Standing
 from hanse.config.settings import load_site
@@ -86,11 +93,21 @@ def say_restart() -> None:
     say("restart the agent, if it runs: it reads site.yaml when it starts")
 
 
+def warn_of_older_settings(directory: Path) -> None:
+    """Warn where the site's agent runs with an earlier `site.yaml` than commands read."""
+    if agent_has_older_settings(directory):
+        warn(
+            "site.yaml was changed since the agent started, which decides by what it read then: restart "
+            "the agent"
+        )
+
+
 def _asked(peer: NewPeer) -> str:
     """Ask for the words as they were heard; a word that is in no list is asked for again."""
     if not sys.stdin.isatty():
         raise ConfigError(
-            "there is no terminal to ask for the words at", mend="Give them by --words, or --fingerprint."
+            "there is no terminal to ask for the words at",
+            mend="Give them by --words (`--words -` reads them from standard input), or --fingerprint.",
         )
     for left in reversed(range(_TRIES)):
         heard = str(typer.prompt(f"The {NUM_WORDS} words of {peer.name}, as its people read them out"))

@@ -17,7 +17,7 @@ from typing import Literal
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.outgoing_text import OutgoingText
 from hanse.collaborator.own_statements import check_own
-from hanse.collaborator.peers.cell import cell_refusals
+from hanse.collaborator.peers.cell import cell_refusal
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
 from hanse.collaborator.releases import answer_release, other_run
 from hanse.config.bundle import write_bundle
@@ -65,7 +65,7 @@ def judge(settings: SiteSettings, manifest: Manifest, digest: str, earlier: int 
     missing = (
         *_absent_data(settings, manifest),
         *_absent_packages(manifest),
-        *cell_refusals(settings, manifest.plan, earlier),
+        *_of_own_cell(settings, manifest, earlier),
     )
     return Decision(Verdict.REFUSE, (*_refusals(decision), *missing)) if missing else decision
 
@@ -76,6 +76,12 @@ def _absent_data(settings: SiteSettings, manifest: Manifest) -> Iterator[str]:
             # The reasons leave the site, and paths do not.
             logger.warning("the data source %r of site.yaml, %s, does not exist", name, settings.data[name])
             yield f"the plan needs the data source {name!r}, and nothing is at its path in site.yaml"
+
+
+def _of_own_cell(settings: SiteSettings, manifest: Manifest, earlier: int) -> Iterator[str]:
+    if (refusal := cell_refusal(settings, manifest.plan, earlier)) is not None:
+        logger.warning("%s. %s", refusal.reason, refusal.mend)
+        yield refusal.reason
 
 
 def _absent_packages(manifest: Manifest) -> Iterator[str]:
@@ -116,17 +122,29 @@ def decide_plan(
     key = SigningKey.load(directory / IDENTITY)
     plans = PlanStore(directory / PLANS)
     digest = plans.find(prefix)
-    if approve and (excess := _refusals(judge(settings, plans.manifest(digest), digest))):
-        raise PolicyError(
-            f"site.yaml does not permit plan {digest[:12]}: {'; '.join(excess)}",
-            mend="Change the policy or the data sources in site.yaml first, if that is meant.",
-        )
+    if approve:
+        _check_permitted(settings, plans.manifest(digest), digest)
     said = "a person approved it" if approve else "a person refused it"
     told = f"{said}: {reason}" if reason else said
     reasons = OutgoingText.of(directory, settings).reasons((told,), _MOST_REASONS)
     answer = _sign(key, party, digest, accepted=approve, reasons=reasons, by="person", now=now)
     plans.record(digest, answer)
     return answer, plans.runs(digest)
+
+
+def _check_permitted(settings: SiteSettings, manifest: Manifest, digest: str) -> None:
+    excess = _refusals(judge(settings, manifest, digest))
+    if not excess:
+        return
+    mends = []
+    of_cell = cell_refusal(settings, manifest.plan)
+    if of_cell is not None:
+        mends.append(of_cell.mend)
+    if of_cell is None or excess != (of_cell.reason,):
+        mends.append("Change the policy or the data sources in site.yaml first, if that is meant.")
+    raise PolicyError(
+        f"site.yaml does not permit plan {digest[:12]}: {'; '.join(excess)}", mend=" ".join(mends)
+    )
 
 
 class Reviewer:
@@ -224,7 +242,16 @@ class Reviewer:
         accepted = decision.verdict is Verdict.ACCEPT
         logger.info("run %s: plan %s %s: %s", run.run_id, name, "accepted" if accepted else "refused", told)
         answer = self._by_rule(digest, decision.reasons, accepted=accepted)
-        self._here.plans.record(digest, answer)
+        if kept and kept.by == "person":
+            # The person may have read a newer site.yaml than this agent has: their consent stays for the
+            # agent's next start, and until then each run gets this answer.
+            logger.warning(
+                "a person approved plan %s, and site.yaml, as this agent read it when it started, does not "
+                "permit it; if site.yaml was changed since, restart the agent",
+                name,
+            )
+        else:
+            self._here.plans.record(digest, answer)
         return answer
 
     def _judge(self, manifest: Manifest, digest: str) -> Decision:

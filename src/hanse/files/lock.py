@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -57,3 +58,17 @@ class DirectoryLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def held_since(directory: Path) -> float | None:
+    """Say since when a process holds a directory.
+
+    Returns:
+        Seconds since 1970, by the file system's clock; None where no process holds it, or it has no lock.
+    """
+    with suppress(OSError), (directory / LOCK_FILE).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return os.fstat(file.fileno()).st_mtime
+    return None

@@ -7,6 +7,7 @@ import functools
 import re
 from pathlib import Path
 
+from hanse.core.values.wording import counted
 from hanse.errors import ConfigError
 
 NUM_WORDS = 12
@@ -15,6 +16,7 @@ NUM_DIGITS = 33
 
 _BITS = 11
 _LIST = Path(__file__).parents[1] / "data" / "bip39" / "english.txt"
+_BETWEEN = re.compile(r"[\s,;.]+")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,7 +37,7 @@ def words_of(fingerprint: str) -> str:
 def read_fingerprint(text: str) -> str:
     """Read a fingerprint that a person wrote, in hexadecimal digits or in words.
 
-    Case and the space between words do not matter.
+    Case does not matter, nor do space, commas and full stops between words.
 
     Returns:
         The fingerprint, 64 hexadecimal digits; of words the first 33, for those are all that words say.
@@ -43,12 +45,15 @@ def read_fingerprint(text: str) -> str:
     Raises:
         ConfigError: It is neither; says which word is not in the list.
     """
-    words = text.lower().split()
+    words = _BETWEEN.sub(" ", text.lower()).split()
     if len(words) == 1 and _FINGERPRINT.fullmatch(words[0]):
         return words[0]
     if len(words) != NUM_WORDS:
+        known = sum(word in _places() for word in words)
+        counts = known > len(words) // 2  # words they are then, and not digits or a file's name
+        number = f"; {counted(len(words), 'word')}, and {NUM_WORDS} are needed" if counts else ""
         raise ConfigError(
-            f"{text.strip()[:80]!r} is not the fingerprint of a signing key",
+            f"{text.strip()[:80]!r} is not the fingerprint of a signing key{number}",
             mend=f"Write its 64 hexadecimal digits, or its {NUM_WORDS} words with blanks between them, as "
             "`hanse collaborator signing-key` prints them.",
         )

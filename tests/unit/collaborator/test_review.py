@@ -354,9 +354,24 @@ def test_a_person_cannot_approve_a_plan_before_enough_peers_are_checked(site: Si
     work = site.publish(secure_manifest())
     reviewed(site, run, work)
 
-    with pytest.raises(PolicyError, match="have to check the signing keys"):
+    with pytest.raises(PolicyError, match="have to check the signing keys") as refused:
         decided(site, work.plan_digest, approve=True)
+    assert "Check peers by `hanse collaborator trust NAME`, then restart the agent." in refused.value.mend
+    assert "Change the policy" not in refused.value.mend
     decided(site, work.plan_digest, approve=True, secure_aggregation={"peers": CHECKED})
+
+
+def test_an_approval_outlasts_an_agent_that_has_an_older_site_yaml(site: Site, run: Run) -> None:
+    work = site.publish(secure_manifest())
+    checked = {"secure_aggregation": {"peers": CHECKED}}
+    reviewed(site, run, work)
+    decided(site, work.plan_digest, approve=True, **checked)
+
+    reviewed(site, run, work)  # by the agent, which has not been restarted
+    reviewed(site, run, work, **checked)  # by its next process
+
+    assert [answer.accepted for answer in site.upstream.answers] == [False, False, True]
+    assert site.upstream.answers[-1].reasons == ("a person approved it: as agreed",)
 
 
 def test_a_plan_is_not_served_any_more_when_a_peer_was_removed(site: Site, run: Run) -> None:

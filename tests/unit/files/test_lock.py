@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hanse.errors import StorageError
-from hanse.files.lock import DirectoryLock
+from hanse.files.lock import DirectoryLock, held_since
 
 HOLD = """
 import sys
@@ -60,3 +60,10 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot lock .*nowhere.*\. Check the path"):
         DirectoryLock(tmp_path / "nowhere")
+
+
+def test_since_when_a_directory_is_held_is_known_to_others(tmp_path: Path) -> None:
+    assert held_since(tmp_path) is None
+    with DirectoryLock(tmp_path):
+        assert held_since(tmp_path) == (tmp_path / "lock").stat().st_mtime
+    assert held_since(tmp_path) is None

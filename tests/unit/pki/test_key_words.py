@@ -41,10 +41,16 @@ def test_a_fingerprint_in_hexadecimal_digits_is_read_whole(fingerprint: str) -> 
     assert read_fingerprint(f" {fingerprint.upper()}\n") == fingerprint
 
 
-def test_case_and_space_between_words_do_not_matter() -> None:
+@pytest.mark.parametrize("between", ["  \t", ", ", ",", ". "])
+def test_case_and_what_stands_between_words_do_not_matter(between: str) -> None:
     words = words_of(hashlib.sha256(b"key").hexdigest())
 
-    assert read_fingerprint(words.upper().replace(" ", "  \t")) == read_fingerprint(words)
+    assert read_fingerprint(words.upper().replace(" ", between)) == read_fingerprint(words)
+
+
+def test_too_few_words_are_counted() -> None:
+    with pytest.raises(ConfigError, match="signing key; 11 words, and 12 are needed"):
+        read_fingerprint("abandon " * 11)
 
 
 @pytest.mark.parametrize("text", ["", "abandon", "abandon " * 11, "abandon " * 13, "ab" * 31, "x" * 64])

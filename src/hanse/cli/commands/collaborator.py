@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -118,7 +119,10 @@ def trust(
     directory: SiteDirectory = SITE,
     words: Annotated[
         str | None,
-        typer.Option(help="The 12 words as they were heard, in quotes; unset: the command asks for them."),
+        typer.Option(
+            help="The 12 words as they were heard, in quotes, or - to read them from standard input; unset: "
+            "the command asks for them."
+        ),
     ] = None,
     fingerprint: Annotated[
         str | None, typer.Option(metavar="HEX", help="The whole fingerprint, where it came on paper.")
@@ -142,6 +146,8 @@ def trust(
         say(f"{name} is not among the checked peers any more")
         say_restart()
         return
+    if words == "-":
+        words = sys.stdin.readline()
     enter_peer(directory, name, fingerprint if words is None else words)
 
 

@@ -126,7 +126,7 @@ def peers(
     those that a person of the other site reads out by telephone. Without a site in --site, or with
     --directory, the list is an operator's.
     """
-    from hanse.cli.peer_table import say_peers, say_peers_of_operator
+    from hanse.cli.peer_table import say_peers, say_peers_of_operator, warn_of_older_settings
     from hanse.config.settings import SITE_FILE
 
     source = context.get_parameter_source("directory")  # the environment may name both
@@ -134,6 +134,7 @@ def peers(
         from hanse.assembly.peers import site_peers
 
         say_peers(asyncio.run(site_peers(site)), json=json)
+        warn_of_older_settings(site)
         return
     from hanse.transport.client.peer_list import all_peers
 

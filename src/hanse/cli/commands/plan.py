@@ -170,6 +170,7 @@ def _received(runs: Sequence[str]) -> str:
 
 def _decide(site: Path, plan: str, *, approve: bool, reason: str) -> None:
     from hanse.assembly.plans import decide
+    from hanse.cli.peer_table import warn_of_older_settings
 
     decided = asyncio.run(decide(site, plan, approve=approve, reason=reason))
     runs = f"; {_received(decided.told)}" if decided.told else ""
@@ -179,3 +180,4 @@ def _decide(site: Path, plan: str, *, approve: bool, reason: str) -> None:
     say(f"plan {decided.digest[:12]} is {'approved' if approve else 'rejected'}{runs}")
     for run_id, error in decided.untold.items():
         warn(f"{run_id} was not notified: {error}")
+    warn_of_older_settings(site)

@@ -6,7 +6,6 @@ pose as a peer would learn which of them to pose as.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,8 +17,6 @@ from hanse.core.values.sums.ready import MOST_MEMBERS
 from hanse.core.values.wording import counted, named
 from hanse.errors import PlanError, PolicyError
 from hanse.privacy.secagg.roster import check_peers, checked_peers
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +74,24 @@ def own_cell(settings: SiteSettings, plan: Plan, earlier: int = 0) -> OwnCell | 
     )
 
 
-def cell_refusals(settings: SiteSettings, plan: Plan, earlier: int = 0) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class CellRefusal:
+    """Why a site takes no part in a plan with secure aggregation.
+
+    Attributes:
+        reason: A sentence that may leave the site.
+        mend: What to do, for people of this site only.
+    """
+
+    reason: str
+    mend: str
+
+
+def cell_refusal(settings: SiteSettings, plan: Plan, earlier: int = 0) -> CellRefusal | None:
     """Say why a site takes no part in a plan with secure aggregation; arguments as of `own_cell`.
 
-    Yields:
-        Reasons that may leave the site.
+    Returns:
+        The reason; None where nothing of the cell speaks against the plan.
 
     Raises:
         ConfigError: A peer in `site.yaml` has no key.
@@ -90,29 +100,30 @@ def cell_refusals(settings: SiteSettings, plan: Plan, earlier: int = 0) -> Itera
     try:
         cell = own_cell(settings, plan, earlier)
     except PlanError:
-        yield "the plan has secure aggregation, and this site is in none of its cells"
-        return
+        return CellRefusal(
+            "the plan has secure aggregation, and this site is in none of its cells",
+            "If it is to take part, ask the plan's author for another plan with it in a cell.",
+        )
     if cell is None:
-        return
+        return None
     least = max(here.minimum, cell.colluders + 2)
     if len(cell.members) < least:
-        yield (
+        return CellRefusal(
             f"cell {cell.name} has {counted(len(cell.members), 'member')}; this site takes part in cells "
-            f"of {least} or more (`minimum: {here.minimum}` and c = {cell.colluders})"
+            f"of {least} or more (`minimum: {here.minimum}` and c = {cell.colluders})",
+            "Ask the plan's author for larger cells.",
         )
-        return
     try:
         check_peers(settings.name, cell.members, cell.colluders, pins_of(here))
     except PolicyError:
-        logger.warning(
-            "cell %s: checked %s; not checked %s. Check peers by `hanse collaborator trust NAME`, then "
-            "restart the agent",
-            *(cell.name, named(cell.checked, MOST_MEMBERS) or "none", named(cell.unchecked, MOST_MEMBERS)),
-        )
-        yield (
+        return CellRefusal(
             f"people of this site have to check the signing keys of {cell.colluders + 1} other members of "
-            f"cell {cell.name} first, and have checked fewer"
+            f"cell {cell.name} first, and have checked fewer",
+            f"Checked: {named(cell.checked, MOST_MEMBERS) or 'none'}; not checked: "
+            f"{named(cell.unchecked, MOST_MEMBERS)}. Check peers by `hanse collaborator trust NAME`, then "
+            "restart the agent.",
         )
+    return None
 
 
 def cell_sentences(settings: SiteSettings, plan: Plan) -> Iterator[str]:
@@ -163,5 +174,5 @@ def _conclusion(cell: OwnCell) -> Iterator[str]:
     else:
         yield (
             f"This site takes no part: {cell.colluders + 1} peers of the cell have to be checked "
-            f"(c = {cell.colluders}), and {len(cell.checked)} are."
+            f"(c = {cell.colluders}), and {len(cell.checked)} {'is' if len(cell.checked) == 1 else 'are'}."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -128,6 +129,17 @@ def test_the_words_are_asked_for_and_a_word_that_is_in_no_list_is_asked_for_agai
     assert ended.code == 0, ended.err
     assert asked == ["The 12 words of b, as its people read them out"] * 2
     assert "is not the fingerprint of a signing key" in ended.err
+    assert checked(site) == {"b": KEYS["b"]}
+
+
+def test_words_can_come_from_standard_input_with_commas_between_them(
+    hanse: Hanse, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{words_of(KEYS['b']).replace(' ', ', ')}\n"))
+
+    ended = hanse("collaborator", "trust", "b", "--site", site.directory, "--words", "-")
+
+    assert ended.code == 0, ended.err
     assert checked(site) == {"b": KEYS["b"]}
 
 

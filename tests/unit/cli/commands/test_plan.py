@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from hanse.collaborator.plan_store import PlanStore
 from hanse.config.load import LoadedPlan, load_plan
 from hanse.config.settings import SiteSettings, settings_yaml
 from hanse.core.values.canonical import sha256
+from hanse.files.lock import DirectoryLock
 
 PLAN = """\
 name: xrays
@@ -288,6 +290,20 @@ def test_show_and_approve_of_a_plan_with_secure_aggregation_say_who_has_to_be_ho
         assert "People of this site have checked the signing keys of b and c." in told
         assert "They have not checked d" in told
     assert approved.code == 0, approved.err
+
+
+def test_approve_says_that_a_running_agent_has_an_older_site_yaml(
+    hanse: Hanse, project: Path, site: Path
+) -> None:
+    allow_individual_updates(site)
+    with DirectoryLock(site, holder="collaborator"):
+        os.utime(site / "lock", (1, 1))
+        ended = hanse("plan", "approve", project / "plan.yaml", "--site", site)
+    stopped = hanse("plan", "approve", project / "plan.yaml", "--site", site)
+
+    assert "site.yaml was changed since the agent started" in ended.err
+    assert "restart the agent" in ended.err
+    assert "restart" not in stopped.err
 
 
 def test_a_plan_with_secure_aggregation_cannot_be_approved_before_peers_are_checked(

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.core.plan.plans import plan
 from tests.unit.core.plan.privacy.secure_plans import secure_plan
 
-from hanse.collaborator.peers.cell import cell_refusals, cell_sentences, own_cell
+from hanse.collaborator.peers.cell import cell_refusal, cell_sentences, own_cell
 from hanse.config.settings import SiteSettings
 from hanse.errors import ConfigError
 
@@ -28,7 +28,8 @@ def site(*checked: str, name: str = "a", **settings: object) -> SiteSettings:
 
 
 def refused(settings: SiteSettings, **changes: object) -> list[str]:
-    return list(cell_refusals(settings, secure_plan(**changes)))
+    refusal = cell_refusal(settings, secure_plan(**changes))
+    return [] if refusal is None else [refusal.reason]
 
 
 def told(settings: SiteSettings, **changes: object) -> str:
@@ -48,12 +49,12 @@ def test_fewer_checked_peers_are_refused_and_own_name_and_strangers_do_not_count
     assert "have to check the signing keys of 2 other members of cell all first" in reason
 
 
-def test_the_reason_does_not_say_which_peers_are_checked_since_it_leaves_the_site_and_the_log_does(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_the_reason_does_not_say_which_peers_are_checked_since_it_leaves_the_site_and_the_mend_does() -> None:
     assert refused(site("c")) == refused(site()) == refused(site("b"))
 
-    assert caplog.messages[-1].startswith("cell all: checked b; not checked c and d. Check peers by")
+    refusal = cell_refusal(site("b"), secure_plan())
+    assert refusal is not None
+    assert refusal.mend.startswith("Checked: b; not checked: c and d. Check peers by")
 
 
 def test_the_larger_number_of_colluders_counts() -> None:
@@ -67,8 +68,10 @@ def test_the_larger_number_of_colluders_counts() -> None:
 def test_more_colluders_in_earlier_sums_over_the_same_data_count_too() -> None:
     wanted = secure_plan(cells={"all": ["a", "b", "c", "d", "e"]})
 
-    assert list(cell_refusals(site("b", "c"), wanted, earlier=1)) == []
-    assert "of 3 other members" in next(cell_refusals(site("b", "c"), wanted, earlier=2))
+    assert cell_refusal(site("b", "c"), wanted, earlier=1) is None
+    refusal = cell_refusal(site("b", "c"), wanted, earlier=2)
+    assert refusal is not None
+    assert "of 3 other members" in refusal.reason
 
 
 @pytest.mark.parametrize("settings", [{"minimum": 4}, {"colluders": 2}])
@@ -91,7 +94,8 @@ def test_with_trust_on_first_use_nothing_need_be_checked_but_the_cell_has_to_be_
 
 def test_a_plan_without_secure_aggregation_says_and_refuses_nothing() -> None:
     assert own_cell(site(), plan()) is None
-    assert list(cell_refusals(site(), plan())) == list(cell_sentences(site(), plan())) == []
+    assert cell_refusal(site(), plan()) is None
+    assert list(cell_sentences(site(), plan())) == []
 
 
 def test_people_read_who_is_checked_and_who_is_not_and_what_follows() -> None:
@@ -116,7 +120,7 @@ def test_people_read_that_the_operator_could_be_all_others_where_nobody_was_chec
 
 
 def test_people_read_how_many_peers_are_missing() -> None:
-    assert "This site takes no part: 2 peers of the cell have to be checked (c = 1), and 1 are." in told(
+    assert "This site takes no part: 2 peers of the cell have to be checked (c = 1), and 1 is." in told(
         site("b")
     )
 
@@ -126,4 +130,4 @@ def test_a_peer_whose_words_are_wrong_is_named_and_not_left_out() -> None:
     peers = settings.secure_aggregation.model_copy(update={"peers": {"b": "no such words"}})
 
     with pytest.raises(ConfigError, match="peers: b`"):
-        list(cell_refusals(settings.model_copy(update={"secure_aggregation": peers}), secure_plan()))
+        cell_refusal(settings.model_copy(update={"secure_aggregation": peers}), secure_plan())

@@ -279,14 +279,20 @@ class SumChecks:
         sites = tuple(sorted(site for cell in opened for site in cell.members))
         if not opened:
             yield f"exchange {event.exchange} is summed, and no cell of it has a sum"
-        examples = len(sites)
-        if counts_examples(exchange.plan, exchange.opened.task):
-            examples = sum(cell.opened.num_examples or 0 for cell in opened if cell.opened is not None)
+        examples = _examples(exchange, len(sites))
         if (event.sites, event.num_examples) != (sites, examples):
             yield (
                 f"exchange {event.exchange} is said to sum {named(event.sites)} with {event.num_examples} "
                 f"examples; by its sums these are {named(sites) or 'none'} with {examples}"
             )
+
+
+def _examples(exchange: MaskedExchange, sites: int) -> int:
+    """Examples of an exchange by the sums of its cells; the number of sites where they are not summed."""
+    if not counts_examples(exchange.plan, exchange.opened.task):
+        return sites
+    opened = (cell.opened for cell in exchange.cells.values())
+    return sum(event.num_examples or 0 for event in opened if event is not None)
 
 
 def _standing(

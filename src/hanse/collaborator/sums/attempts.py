@@ -32,7 +32,10 @@ from hanse.errors import (
     ConfigError,
     HanseError,
     PolicyError,
+    ProtocolError,
     RunError,
+    TamperedError,
+    TransportError,
     TrustError,
     UpdateError,
 )
@@ -258,6 +261,10 @@ class SumAttempts:
         except RunError as error:
             logger.info("%s: the roster is not to be had: %s", self._task_run, error)
             return None
+        except (ProtocolError, TamperedError, TransportError, TrustError):
+            raise
+        except HanseError as error:
+            raise SumFailedError.of(error) from error
         return RosterCame(roster.ready)
 
     async def _ask_person(self, wanted: AskPerson) -> Event | None:

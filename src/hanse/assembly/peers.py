@@ -141,8 +141,9 @@ def overlap_question(directory: Path, settings: SiteSettings, plan: Plan) -> tup
     cell = cell_of(plan, settings.name)
     members, here = members_of(plan, cell), settings.secure_aggregation
     known = known_signers(settings.name, _own_key(directory), members, here, history.sums.key_of)
-    earlier = earlier_rosters(history.sums, _summed(directory, settings, plan))
-    found = expected_overlaps(known, members, earlier, history.sums.agreed)
+    data = _summed(directory, settings, plan)
+    agreed = history.sums.agreed(data.names, data.paths)
+    found = expected_overlaps(known, members, earlier_rosters(history.sums, data), agreed)
     if not found:
         return ()
     return (*question(cell, found).splitlines(), "The agent asks for this when the first sum begins.")

@@ -32,7 +32,10 @@ from hanse.errors import (
     ConfigError,
     HanseError,
     PolicyError,
+    ProtocolError,
     RunError,
+    TamperedError,
+    TransportError,
     TrustError,
     UpdateError,
 )
@@ -191,7 +194,11 @@ class SumAttempts:
         plan = replace(self._state.plan, pins=cell.pins, colluders=cell.colluders)
         self._state = replace(self._state, plan=plan)
         # The data that the vector was computed from, wherever their paths lead by now.
-        return replace(came, earlier=earlier_rosters(recorded, self._summed), agreed=recorded.agreed)
+        return replace(
+            came,
+            earlier=earlier_rosters(recorded, self._summed),
+            agreed=recorded.agreed(self._summed.names, self._summed.paths),
+        )
 
     async def _carry_out(self, instruction: Instruction) -> Event | None:
         """Carry an instruction out; the last of several may have an event follow."""
@@ -254,6 +261,10 @@ class SumAttempts:
         except RunError as error:
             logger.info("%s: the roster is not to be had: %s", self._task_run, error)
             return None
+        except (ProtocolError, TamperedError, TransportError, TrustError):
+            raise
+        except HanseError as error:
+            raise SumFailedError.of(error) from error
         return RosterCame(roster.ready)
 
     async def _ask_person(self, wanted: AskPerson) -> Event | None:
@@ -263,6 +274,8 @@ class SumAttempts:
             plan_digest=self._task_run.run.plan_digest,
             cell=self._cell.name,
             signers=dict(wanted.signers),
+            data=self._summed.names,
+            paths=self._summed.paths,
             overlaps=tuple(
                 AgreedOverlap(
                     plan_digest=each.earlier.plan_digest,

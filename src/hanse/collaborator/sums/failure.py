@@ -15,13 +15,15 @@ class SumFailedError(Exception):
         kind: All that leaves the site of it.
         reason: For this site's log.
         printed: Last lines of what the task printed, for the same.
+        by_data: Whether the data may have been the reason; not where the aggregator merely says so.
     """
 
-    def __init__(self, kind: str, reason: str, printed: str = "") -> None:
+    def __init__(self, kind: str, reason: str, printed: str = "", *, by_data: bool = False) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.printed = printed
+        self.by_data = by_data
 
     @staticmethod
     def of(error: HanseError) -> SumFailedError:
@@ -31,4 +33,5 @@ class SumFailedError(Exception):
     @staticmethod
     def of_data(error: Exception) -> SumFailedError:
         """The failure of something that has."""
-        return SumFailedError(DATA, str(error), error.log_tail if isinstance(error, TaskError) else "")
+        printed = error.log_tail if isinstance(error, TaskError) else ""
+        return SumFailedError(DATA, str(error), printed, by_data=True)

@@ -12,7 +12,7 @@ from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.sums.attempts import SumAttempts
 from hanse.collaborator.sums.board import Board
-from hanse.collaborator.sums.failure import DATA, SumFailedError
+from hanse.collaborator.sums.failure import SumFailedError
 from hanse.collaborator.sums.failure_limit import FailureLimit
 from hanse.collaborator.sums.files import SumFiles
 from hanse.collaborator.sums.memory import OwnCell, own_cell
@@ -75,7 +75,7 @@ class MaskedTasks:
             told = "%s failed (%s): %s"
             logger.error(told, task_run, failure.kind, failure.reason, extra=task_run.facts | printed)
             outcome = task_run.failed_by(failure.kind)
-            await self._fail(task_run, outcome, of_data=failure.kind == DATA)
+            await self._fail(task_run, outcome, of_data=failure.by_data)
         finally:
             self._limit.end((task_run.run.run_id, task_run.assignment.exchange))
 

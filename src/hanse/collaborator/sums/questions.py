@@ -27,6 +27,8 @@ class CellsQuestion(Strict):
         run_id: The run that waits.
         asked_ms: When it was asked, milliseconds since 1970.
         signers: Fingerprints of the roster that waits, by name.
+        data: Names of the data sources.
+        paths: Salted digests of their resolved paths.
     """
 
     kind: Literal["cells"] = "cells"
@@ -36,6 +38,8 @@ class CellsQuestion(Strict):
     cell: Label
     signers: Annotated[dict[Name, Digest], Field(max_length=MOST_MEMBERS)]
     overlaps: tuple[AgreedOverlap, ...] = Field(max_length=1_000)
+    data: tuple[Label, ...] = Field((), max_length=1_000)
+    paths: tuple[Digest, ...] = Field((), max_length=1_000)
 
     @property
     def id(self) -> str:
@@ -53,7 +57,7 @@ class CellsQuestion(Strict):
 
     def permission(self, by: str, reason: str) -> CellsAgreed:
         """A person's yes, for the journal."""
-        told = self.model_dump(include={"plan_digest", "cell", "signers", "overlaps"})
+        told = self.model_dump(include={"plan_digest", "cell", "signers", "overlaps", "data", "paths"})
         return CellsAgreed(**told, by=by, reason=reason)
 
 

@@ -107,10 +107,7 @@ class SumChecks:
                 yield f"exchange {event.exchange} states cells, and the plan does not mask {event.task!r}"
             return
         yield from _problems_of_cells(event, run.plan)
-        cells = {
-            cell: CellEvidence(cell, _members(run.plan, cell), self._summed.get(cell, 0))
-            for cell in event.members
-        }
+        cells = {c: CellEvidence(c, _members(run.plan, c), self._summed.get(c, 0)) for c in event.members}
         before = self.exchanges.get(event.exchange)
         if before is not None:
             cells |= _standing(before, cells, run.roster)

@@ -80,7 +80,7 @@ class SumHistory:
         self._keys: dict[str, tuple[str, ...]] = {}
         self._rosters: dict[_Source, dict[frozenset[str], AcceptedRoster]] = {}
         self._colluders: dict[_Source, int] = {}
-        self._agreed: set[tuple[frozenset[str], frozenset[str]]] = set()
+        self._agreed: dict[_Source, set[tuple[frozenset[str], frozenset[str]]]] = {}
         self._failures: set[tuple[_Run, int]] = set()
 
     def add(self, record: SiteRecord) -> None:
@@ -98,7 +98,9 @@ class SumHistory:
                     self._last[_run(record)] = replace(known, masked={**known.masked, place.rho: vector})
             case CellsAgreed():
                 new = frozenset(record.signers.values())
-                self._agreed |= {(new, frozenset(each.signers.values())) for each in record.overlaps}
+                pairs = {(new, frozenset(each.signers.values())) for each in record.overlaps}
+                for source in _sources(record.data, record.paths):
+                    self._agreed.setdefault(source, set()).update(pairs)
             case FailureReleased(of_data=True):
                 self._failures.add((_run(record), record.exchange))
             case FailuresPermitted():
@@ -106,10 +108,28 @@ class SumHistory:
             case _:
                 pass
 
-    @property
-    def agreed(self) -> frozenset[tuple[frozenset[str], frozenset[str]]]:
-        """Sets of fingerprints that persons have permitted together: the new one, the earlier one."""
-        return frozenset(self._agreed)
+    def agreed(
+        self, data: tuple[str, ...], paths: tuple[str, ...]
+    ) -> frozenset[tuple[frozenset[str], frozenset[str]]]:
+        """Sets of fingerprints that persons have permitted together: the new one, the earlier one.
+
+        For every one of these data sources that has the earlier one: a yes for others says nothing of it.
+
+        Args:
+            data: Names of the data sources.
+            paths: Digests of their paths.
+        """
+        sources = tuple(_sources(data, paths))
+        found = {pair for source in sources for pair in tuple(self._agreed.get(source, ()))}
+        return frozenset(
+            (new, old)
+            for new, old in found
+            if all(
+                (new, old) in self._agreed.get(source, ())
+                for source in sources
+                if old in self._rosters.get(source, {})
+            )
+        )
 
     @property
     def has_paths(self) -> bool:

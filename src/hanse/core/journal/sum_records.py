@@ -96,9 +96,11 @@ class AgreedOverlap(Strict):
 
 
 class CellsAgreed(Strict):
-    """A person permitted a roster that overlaps earlier ones over the same data.
+    """A person permitted a roster that overlaps earlier ones over the same data, and for these data alone.
 
     Attributes:
+        data: Names of the data sources.
+        paths: Salted digests of their resolved paths.
         by: User of the operating system.
         reason: How the sites that may be disclosed have agreed.
     """
@@ -107,6 +109,8 @@ class CellsAgreed(Strict):
     plan_digest: Digest
     cell: Label
     signers: _Signers
+    data: tuple[Label, ...] = Field((), max_length=1_000)
+    paths: tuple[Digest, ...] = Field((), max_length=1_000)
     by: Annotated[str, Field(max_length=255)]
     overlaps: tuple[AgreedOverlap, ...] = Field(max_length=1_000)
     reason: Annotated[str, Field(min_length=1, max_length=4_096)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.masked_sums import member
+from tests.masked_sums import Member, member
 from tests.unit.collaborator.sums import cells
 from tests.unit.collaborator.sums.cells import OWN, PEERS, CellSite, checked, published
 from tests.unit.collaborator.test_tasks import FakeWorkers
@@ -190,6 +190,44 @@ def test_the_same_file_under_another_name_is_the_same_data(
     cell.run(asked())
 
     assert len(cell.upstream.opened) == 1
+
+
+def test_a_yes_for_one_data_source_says_nothing_of_another(
+    cell: CellSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {name: str(tmp_path / name) for name in ("hearts", "lungs")}
+    for path in data.values():
+        Path(path).write_text("")
+
+    def begin(number: int, peers: list[Member], source: str) -> None:
+        monkeypatch.setattr(cells, "PEERS", peers)
+        names = sorted(peer.name for peer in peers)
+        cell.settings = checked(*names) | {"data": data}
+        told = {"all": (*names, OWN)}
+        cell.work = published(
+            cell.site, cell.run, cell.settings, run_id=f"demo-{number}", cells=told, data=[source]
+        )
+        cell.upstream.new_exchange()
+
+    async def asked(*, permitted: bool) -> None:
+        seeing = asyncio.create_task(cell.see_through())
+        await until_asked(cell)
+        if permitted:
+            answered(cell)
+        else:
+            cell.upstream.post(None)
+        await seeing
+
+    begin(1, PEERS, "hearts")
+    cell.run(cell.see_through())
+    begin(2, OTHERS, "hearts")
+    cell.run(asked(permitted=True))
+    begin(3, PEERS, "lungs")
+    cell.run(cell.see_through())
+    begin(4, OTHERS, "lungs")
+    cell.run(asked(permitted=False))
+
+    assert len(cell.upstream.opened) == 3
 
 
 def test_data_cannot_be_recognised_where_the_salt_is_lost(cell: CellSite, tmp_path: Path) -> None:

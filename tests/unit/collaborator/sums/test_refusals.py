@@ -23,7 +23,15 @@ from hanse.collaborator.task_worker.protocol import TaskReport
 from hanse.core.journal.sum_records import ReadyReleased, RosterAccepted
 from hanse.core.values.statements import SignedStatement
 from hanse.core.values.sums.ready import READY
-from hanse.errors import AttemptError, LateResultError, MissingDataError, TaskError, UpdateError
+from hanse.errors import (
+    AttemptError,
+    ConfigError,
+    DataError,
+    LateResultError,
+    MissingDataError,
+    TaskError,
+    UpdateError,
+)
 from hanse.pki.key_words import words_of
 from hanse.wire.messages.sums import SumAsked
 
@@ -311,3 +319,20 @@ def test_the_result_of_a_masked_task_is_never_taken_over_for_a_plain_one(cell: C
 
     assert upstream.outcomes == []
     assert not list((cell.site.directory / "runs" / "demo-1" / "outcomes").glob("1.*"))
+
+
+def test_a_roster_that_is_refused_fails_with_the_kind_of_the_refusal(cell: CellSite) -> None:
+    cell.upstream.fail("sum_roster", ConfigError("no rosters here"))
+    cell.exchange()
+
+    failed(cell, "config")
+
+
+def test_an_aggregator_that_speaks_of_the_data_does_not_count_as_a_failure_of_the_data(
+    cell: CellSite,
+) -> None:
+    cell.upstream.fail("sum_ready", DataError("no data"))
+    cell.exchange()
+
+    failed(cell, "data")
+    assert cell.site.journal().open().sums.failures == 0

@@ -180,7 +180,7 @@ def test_a_yes_holds_for_its_two_rosters() -> None:
         reason="b has agreed",
     )
 
-    assert history(agreed).agreed == {(frozenset({KEYS["a"], KEYS["b"]}), frozenset({KEYS["a"]}))}
+    assert history(agreed).agreed((), ()) == {(frozenset({KEYS["a"], KEYS["b"]}), frozenset({KEYS["a"]}))}
 
 
 def test_state_counts_of_exchanges_with_an_accepted_roster() -> None:

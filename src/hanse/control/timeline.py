@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hanse.control.masked_sums import MaskedSums
-from hanse.control.report import participation_json
+from hanse.control.report import note_sum, participation_json
 from hanse.control.silence import Silences
 from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.plan.plan import Plan
@@ -113,6 +113,8 @@ class Timeline:
                 self.doing[event.site] = f"{self.task_of(event.exchange)} ready"
                 return []
             case SumAttempted() | CellLeftOut() | SumOpened():
+                if isinstance(event, SumOpened) and event.exchange in self._exchanges:
+                    note_sum(self._exchanges[event.exchange], event)
                 return self._sums.lines_for(event, self._tasks.get(event.exchange))
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.core.run.masked_runs import MaskedDriver, take_ready
 
 from hanse.control.timeline import Timeline
+from hanse.core.run.round_events import RoundCommitted
 from hanse.core.run.sums.events import SumOpened
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.timing import Tick
@@ -60,6 +61,19 @@ def opened(clipped: int) -> SumOpened:
         clipped=clipped,
         out_of_range=0,
     )
+
+
+def test_the_history_has_how_many_sites_of_each_cell_cut_numbers() -> None:
+    driver = MaskedDriver()
+    driver.complete("abcdef")
+    timeline = Timeline()
+    for event, _ in driver.history:
+        timeline.lines_for(event)
+    timeline.lines_for(opened(2))
+    timeline.lines_for(RoundCommitted(round_number=1, model=None, metrics={}))
+
+    sums = timeline.history[0]["exchanges"][0]["sums"]
+    assert sums == {"north": {"sites": 3, "num_examples": None, "clipped": 2, "out_of_range": 0}}
 
 
 def test_the_number_of_clipped_updates_is_told_when_it_changes() -> None:

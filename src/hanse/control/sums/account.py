@@ -8,6 +8,7 @@ from hanse.control.report import (
     Check,
     InSum,
     ReportedSum,
+    note_sum,
 )
 from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import CellEvidence, MaskedExchange
@@ -131,7 +132,11 @@ class SumReport:
         place = (opened.round_number, event.exchange, opened.task, time_ms)
         of_sum = (event.cell, cell.members, event.attempt, event.rho)
         stated = (event.masked, event.sum, event.num_examples, event.error)
-        self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added))
+        cut = (event.clipped, event.out_of_range)
+        for told in self._report.exchanges:
+            if told["exchange"] == event.exchange:
+                note_sum(told, event)
+        self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added, *cut))
         for site in cell.members:
             account = self._report.sites.get(site)
             if account is not None:

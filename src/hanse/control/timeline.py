@@ -97,7 +97,7 @@ class Timeline:
             case ExchangeOpened():
                 self._tasks[event.exchange] = event
                 self.doing |= dict.fromkeys(event.cohort, f"{event.task} asked")
-                return []
+                return self._sums.opened(event)
             case TaskStarted():
                 self.doing[event.site] = self.task_of(event.exchange)
                 return []
@@ -184,6 +184,7 @@ class Timeline:
             masked=bool(opened.members),
             left_out=cells.reasons,
             lost_with_cell=cells.lost_with_cell,
+            not_asked=cells.not_asked,
         )
         self._exchanges[event.exchange] = told = participation_json(found)
         if found.too_little:

@@ -333,12 +333,11 @@ class _Examination:
         try:
             self._run = evolve(self._run, event, time_ms)
         except TamperedError as error:
-            self._stop_replay(f"{where}: {error.message}")
-
-    def _stop_replay(self, problem: str) -> None:
-        # What comes after has no state to be held against.
-        self._checks["history"].fail(problem)
-        self._run, self._replays = None, False
+            # What comes after has no state to be held against.
+            self._checks["history"].fail(f"{where}: {error.message}")
+            _stopped(self._report, self._run, where)
+            self._run, self._replays = None, False
+            self._sums.stop()
 
     def _seal(self, seal: Seal) -> None:
         check, head = self._checks["seal"], seal.seal
@@ -366,6 +365,12 @@ class _Examination:
 
     def _account(self, site: str) -> Account:
         return self._report.sites.setdefault(site, Account())
+
+
+def _stopped(report: AuditReport, run: Run | None, where: str) -> None:
+    report.notes.append(f"what comes after {where} was held against signatures and the chain only")
+    if run is not None:
+        report.phase, report.rounds = run.phase.value, max(run.committed, 0)
 
 
 def _rounded(event: UpdateAccepted, plan: Plan) -> bool:

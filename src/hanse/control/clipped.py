@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from hanse.core.run.sums.events import SumOpened
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class CountedSum(Protocol):
+    """A masked sum, in an event or a report."""
+
+    @property
+    def cell(self) -> str:
+        """Its cell."""
+
+    @property
+    def masked(self) -> Mapping[str, str]:
+        """Digest of each member's masked vector, by site."""
+
+    @property
+    def clipped(self) -> int | None:
+        """Number of sites whose update was clipped; None where not summed."""
+
+    @property
+    def out_of_range(self) -> int | None:
+        """Number of sites of which another number was cut to its range; None where not summed."""
 
 
 class ClippedSites:
@@ -14,11 +35,11 @@ class ClippedSites:
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def lines_for(self, event: SumOpened, place: str, task: str) -> list[str]:
+    def lines_for(self, event: CountedSum, place: str, task: str) -> list[str]:
         """Take in an opened sum.
 
         Args:
-            event: The event.
+            event: The sum.
             place: Round and task, for the line.
             task: Name of the task.
 

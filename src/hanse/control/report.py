@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hanse.core.run.attendance import Participation
+from hanse.core.run.sums.events import SumOpened
 from hanse.wire.messages.runs import ExchangeAttendance
 from hanse.wire.wording import format_absent
 
@@ -142,6 +143,8 @@ class ReportedSum(InSum):
         num_examples: Sum of the numbers of examples; None where it was not summed.
         error: Largest standard error of a number, relative to its bound; None where there is none.
         added: Whether the vectors were at hand and were added again.
+        clipped: Number of sites whose update was clipped to the plan's bound; None where not summed.
+        out_of_range: Number of sites of which another number was cut to its range; None where not summed.
     """
 
     reasons: tuple[str, ...]
@@ -150,6 +153,8 @@ class ReportedSum(InSum):
     num_examples: int | None
     error: float | None
     added: bool = False
+    clipped: int | None = None
+    out_of_range: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +324,21 @@ class AuditReport:
             **asdict(self),
             "checks": checks,
         }
+
+
+def note_sum(exchange: dict[str, Any], event: SumOpened) -> None:
+    """Add a masked sum to the JSON object of its exchange: how many sites are in it, and had to cut numbers.
+
+    Args:
+        exchange: The object; see `participation_json`.
+        event: The sum.
+    """
+    exchange.setdefault("sums", {})[event.cell] = {
+        "sites": len(event.masked),
+        "num_examples": event.num_examples,
+        "clipped": event.clipped,
+        "out_of_range": event.out_of_range,
+    }
 
 
 def participation_json(found: Participation) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hanse.control.masked_sums import MaskedSums
-from hanse.control.report import participation_json
+from hanse.control.report import note_sum, participation_json
 from hanse.control.silence import Silences
 from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.plan.plan import Plan
@@ -97,7 +97,7 @@ class Timeline:
             case ExchangeOpened():
                 self._tasks[event.exchange] = event
                 self.doing |= dict.fromkeys(event.cohort, f"{event.task} asked")
-                return []
+                return self._sums.opened(event)
             case TaskStarted():
                 self.doing[event.site] = self.task_of(event.exchange)
                 return []
@@ -113,6 +113,8 @@ class Timeline:
                 self.doing[event.site] = f"{self.task_of(event.exchange)} ready"
                 return []
             case SumAttempted() | CellLeftOut() | SumOpened():
+                if isinstance(event, SumOpened) and event.exchange in self._exchanges:
+                    note_sum(self._exchanges[event.exchange], event)
                 return self._sums.lines_for(event, self._tasks.get(event.exchange))
             case TaskFailed():
                 self._reasons[event.exchange, event.site] = event.reason
@@ -182,6 +184,7 @@ class Timeline:
             masked=bool(opened.members),
             left_out=cells.reasons,
             lost_with_cell=cells.lost_with_cell,
+            not_asked=cells.not_asked,
         )
         self._exchanges[event.exchange] = told = participation_json(found)
         if found.too_little:

@@ -98,6 +98,8 @@ def format_cell(found: CellStatus) -> str:
     place = f"{found.cell} (round {found.round_number}, {found.task})"
     if found.left_out:
         return f"{place}: left out, {found.left_out}"
+    if found.phase == "not asked":
+        return f"{place}: not asked, since {found.reason}"
     if found.phase == "complete":
         return f"{place}: complete"
     parts = []
@@ -124,7 +126,7 @@ def format_suspension(suspended: SuspendedSite | RunSuspension) -> str:
 
 def format_absent(found: ExchangeAttendance) -> str:
     """Name the sites that an exchange went without, and how much data that is; empty where all took part."""
-    if not found.absent:
+    if not found.absent and not found.not_asked:
         return ""
     whys = {
         **dict.fromkeys(found.unanswered, "no answer in time"),
@@ -152,6 +154,7 @@ def format_absent(found: ExchangeAttendance) -> str:
             f"and how much data {it} {has} is not known: {has_it} never answered {found.task}"
         )
     parts += [f"cell {cell} left out: {reason}" for cell, reason in found.left_out.items()]
+    parts += [f"cell {cell} not asked, since {why}" for cell, why in found.not_asked.items()]
     if found.too_little and found.tolerated is not None:
         parts.append(f"the plan tolerates {percent(found.tolerated)}")
     return f"round {found.round_number}, {found.task}: {'; '.join(parts)}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.unit.core.run.masked_runs import MaskedDriver, take_ready
 
 from hanse.control.timeline import Timeline
+from hanse.core.run.round_events import ExchangeOpened, RoundCommitted
+from hanse.core.run.run_events import RunStarted
+from hanse.core.run.site_events import SiteReinstated, SiteSuspended
 from hanse.core.run.sums.events import SumOpened
 from hanse.core.run.tasks import FailTask
 from hanse.core.run.timing import Tick
@@ -39,6 +42,39 @@ def test_a_cell_that_is_left_out_is_shown_and_kept_in_the_history() -> None:
     ]
 
 
+def test_a_cell_that_is_not_asked_is_shown_once_with_whom_it_lacks_and_again_once_it_is() -> None:
+    driver, timeline = MaskedDriver("leave_out"), Timeline()
+    for event, _ in driver.history:
+        timeline.lines_for(event)
+    opened = next(event for event, _ in driver.history if isinstance(event, ExchangeOpened))
+    north = opened.model_copy(update={"members": {"north": ("a", "b", "c")}})
+
+    timeline.lines_for(SiteSuspended(site="f", round_number=1, reason="it failed"))
+    told = [timeline.lines_for(north) for _ in range(2)]
+    timeline.lines_for(SiteReinstated(site="f", reason="its rest is over"))
+
+    assert told == [
+        [
+            "round 1, train: cell south is not asked, since f is suspended; without it d and e are not "
+            "asked either"
+        ],
+        [],
+    ]
+    assert timeline.lines_for(north) == [], "it is as it was, and only the draw passes over it"
+    assert timeline.lines_for(opened) == ["round 1, train: cell south is asked again"]
+
+
+def test_a_cell_with_a_member_that_never_came_is_shown() -> None:
+    driver, timeline = MaskedDriver("leave_out"), Timeline()
+    opened = next(event for event, _ in driver.history if isinstance(event, ExchangeOpened))
+    timeline.lines_for(driver.history[0][0])
+    timeline.lines_for(RunStarted(population=tuple("abcde")))
+
+    told = timeline.lines_for(opened.model_copy(update={"members": {"north": ("a", "b", "c")}}))
+
+    assert told[0].startswith("round 1, train: cell south is not asked, since f has not accepted the plan")
+
+
 def test_a_silent_member_keeps_its_cell_waiting() -> None:
     driver = MaskedDriver()
     driver.complete("def")
@@ -60,6 +96,19 @@ def opened(clipped: int) -> SumOpened:
         clipped=clipped,
         out_of_range=0,
     )
+
+
+def test_the_history_has_how_many_sites_of_each_cell_cut_numbers() -> None:
+    driver = MaskedDriver()
+    driver.complete("abcdef")
+    timeline = Timeline()
+    for event, _ in driver.history:
+        timeline.lines_for(event)
+    timeline.lines_for(opened(2))
+    timeline.lines_for(RoundCommitted(round_number=1, model=None, metrics={}))
+
+    sums = timeline.history[0]["exchanges"][0]["sums"]
+    assert sums == {"north": {"sites": 3, "num_examples": None, "clipped": 2, "out_of_range": 0}}
 
 
 def test_the_number_of_clipped_updates_is_told_when_it_changes() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from hanse.core.run.exchange import Exchange
 from hanse.core.run.exchange_protocol import MemberState
 from hanse.core.run.run import Phase, Run
+from hanse.core.run.sum_rules.unasked import unasked_cells
+from hanse.core.run.sums.standing import CellStanding
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.run.timing import absent_end_ms, approvals_end_ms, needed_to_start
 from hanse.core.values.wording import shortened
@@ -167,21 +170,40 @@ def _awaited(run: Run, seen_ms: Mapping[str, int], now_ms: int) -> Iterator[Awai
 
 
 def _cells(run: Run) -> Iterator[CellStatus]:
-    """Cells of open exchanges, those that lack something first."""
+    """Cells of open exchanges: those that lack something, those that are not asked, the others."""
     if run.phase is not Phase.RUNNING:
         return
-    found = [(exchange, cell) for exchange in run.open_exchanges() for cell in exchange.sums.values()]
-    for exchange, standing in sorted(found, key=lambda each: each[1].over):
-        yield CellStatus(
-            exchange=exchange.number,
-            round_number=exchange.round_number,
-            task=exchange.task,
-            cell=standing.cell,
-            phase=standing.phase,
-            members=len(standing.members),
-            attempt=standing.attempt,
-            awaited=standing.awaited,
-            failed=standing.failed,
-            reason=shortened(standing.reason),
-            left_out=shortened(standing.left_out),
-        )
+    yield from (_cell(exchange, cell) for exchange, cell in _standings(run) if not cell.over)
+    for exchange in run.open_exchanges():
+        for name, why in unasked_cells(run, exchange).items():
+            yield CellStatus(
+                exchange=exchange.number,
+                round_number=exchange.round_number,
+                task=exchange.task,
+                cell=name,
+                phase="not asked",
+                members=len(run.plan.cells[name]),
+                attempt=1,
+                reason=shortened(why),
+            )
+    yield from (_cell(exchange, cell) for exchange, cell in _standings(run) if cell.over)
+
+
+def _standings(run: Run) -> Iterator[tuple[Exchange, CellStanding]]:
+    return ((exchange, cell) for exchange in run.open_exchanges() for cell in exchange.sums.values())
+
+
+def _cell(exchange: Exchange, standing: CellStanding) -> CellStatus:
+    return CellStatus(
+        exchange=exchange.number,
+        round_number=exchange.round_number,
+        task=exchange.task,
+        cell=standing.cell,
+        phase=standing.phase,
+        members=len(standing.members),
+        attempt=standing.attempt,
+        awaited=standing.awaited,
+        failed=standing.failed,
+        reason=shortened(standing.reason),
+        left_out=shortened(standing.left_out),
+    )

@@ -128,6 +128,7 @@ def show(
         if site is None:
             _show_exchanges(report)
             _show_attempts(report)
+            _show_clipped(report)
         for name, account in accounts.items():
             say(f"\n{name}")
             _show_site(account)
@@ -244,6 +245,16 @@ def _show_attempts(report: AuditReport) -> None:
         if found.reasons:
             what = f"round {found.round_number}, {found.task}: the sum of cell {found.cell}"
             say(f"{what} took {counted(found.attempt, 'attempt')}: {'; '.join(found.reasons)}")
+
+
+def _show_clipped(report: AuditReport) -> None:
+    """Print how many sites had to cut their numbers to the plan's bounds, where that changes."""
+    from hanse.control.clipped import ClippedSites
+
+    clipped = ClippedSites()
+    for found in report.sums:
+        for line in clipped.lines_for(found, f"round {found.round_number}, {found.task}", found.task):
+            say(line)
 
 
 def _missing(told: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from hanse.control.report import (
     Check,
     InSum,
     ReportedSum,
+    note_sum,
 )
 from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import CellEvidence, MaskedExchange
@@ -38,6 +39,13 @@ class SumReport:
         self._checks = checks
         self._files = files
         self._metrics: dict[int, Metrics] = {}
+        self._stopped: set[int] = set()
+        """Exchanges with a finding, after which what follows says nothing by itself."""
+        self._over = False
+
+    def stop(self) -> None:
+        """Examine nothing more, as the events from here on have no state to be held against."""
+        self._over = True
 
     def examine(self, event: Event, run: Run | None, where: str, time_ms: int) -> None:
         """Take in an event.
@@ -48,8 +56,18 @@ class SumReport:
             where: Names the record.
             time_ms: Time of the record, milliseconds since 1970.
         """
-        for problem in self._checks.examine(event, run):
+        number = getattr(event, "exchange", None)
+        if self._over or number in self._stopped:
+            return
+        problems = list(self._checks.examine(event, run))
+        for problem in problems:
             self._check.fail(f"{where}: {problem}")
+        if problems and isinstance(number, int):
+            self._stopped.add(number)
+            self._report.notes.append(
+                f"the check of sums followed exchange {number} to {where} only; what comes after in it says "
+                "nothing by itself"
+            )
         if isinstance(event, SumOpened):
             self._sum(event, where, time_ms)
         elif isinstance(event, UpdatesAggregated):
@@ -72,8 +90,16 @@ class SumReport:
             "the journal shows which keys took part in each masked sum, and of which vectors it is the sum"
         )
         missing = sum(not found.added for found in self._report.sums)
+        damaged = [str(path) for path in self._files.damaged]
+        if damaged:
+            self._report.notes.append(
+                f"damaged or altered, since the digest of these files is not their name: "
+                f"{named(damaged, _MOST_NAMED)}"
+            )
         if missing:
             where = "add --blobs FOLDER" if self._files.folder is None else f"{self._files.folder} lacks them"
+            if damaged:
+                where = f"{self._files.folder} lacks them, or has them damaged: see the notes"
             proved.append(
                 f"that {missing} of the {len(self._report.sums)} masked sums are of the vectors that the "
                 "sites signed, and that metrics and examples follow: an aggregator keeps the vectors until "
@@ -131,7 +157,11 @@ class SumReport:
         place = (opened.round_number, event.exchange, opened.task, time_ms)
         of_sum = (event.cell, cell.members, event.attempt, event.rho)
         stated = (event.masked, event.sum, event.num_examples, event.error)
-        self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added))
+        cut = (event.clipped, event.out_of_range)
+        for told in self._report.exchanges:
+            if told["exchange"] == event.exchange:
+                note_sum(told, event)
+        self._report.sums.append(ReportedSum(*place, *of_sum, tuple(cell.reasons), *stated, added, *cut))
         for site in cell.members:
             account = self._report.sites.get(site)
             if account is not None:

@@ -68,10 +68,12 @@ class SumFiles:
 
     Attributes:
         folder: Folder of an aggregator, or a copy of some of its blobs; None for none.
+        damaged: Files that were looked for, and are others than their names say.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
+        self.damaged: list[Path] = []
         self._places: dict[str, Path | None] = {}
         self._layouts: dict[int, Layout | None] = {}
 
@@ -84,9 +86,11 @@ class SumFiles:
         if self.folder is None:
             return None
         if digest not in self._places:
-            self._places[digest] = next(
-                (path for path in self._candidates(self.folder, digest) if _has(path, digest)), None
-            )
+            there = [path for path in self._candidates(self.folder, digest) if _is_file(path)]
+            whole = next((path for path in there if _is_whole(path, digest)), None)
+            self._places[digest] = whole
+            if whole is None:
+                self.damaged += there
         return self._places[digest]
 
     def layout_of(self, exchange: MaskedExchange) -> Layout | None:
@@ -187,9 +191,14 @@ class SumFiles:
         yield folder / digest
 
 
-def _has(path: Path, digest: str) -> bool:
+def _is_file(path: Path) -> bool:
     with file_errors(f"read {path}"):
-        return path.is_file() and is_whole(path, digest)
+        return path.is_file()
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    with file_errors(f"read {path}"):
+        return is_whole(path, digest)
 
 
 def _depends_on_model(plan: Plan, task: str) -> bool:

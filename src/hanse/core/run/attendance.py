@@ -37,6 +37,7 @@ class Participation:
         masked: Whether its sums are masked, so that no site states its number of examples.
         left_out: Why cells are not in the sum, by cell.
         lost_with_cell: Sites that are not in the sum for lack of others of their cell alone, with these.
+        not_asked: Why cells were not asked, by cell.
     """
 
     exchange: int
@@ -56,6 +57,7 @@ class Participation:
     masked: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
     lost_with_cell: Mapping[str, str] = field(default_factory=dict)
+    not_asked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def absent(self) -> Sites:
@@ -111,9 +113,11 @@ class Attendance:
     def _data(self, exchange: Exchange, without: Sites, rules: Cohort) -> Data:
         return _data(exchange, self.known.get(exchange.task, SortedMap()), without, rules)
 
-    def closed_with(self, exchange: Exchange, event: ExchangeClosed) -> Attendance:
-        """With an exchange that has closed."""
-        found = _took_part(exchange, event)
+    def closed_with(
+        self, exchange: Exchange, event: ExchangeClosed, not_asked: Mapping[str, str]
+    ) -> Attendance:
+        """With an exchange that has closed, and the cells that it did not ask, each with why."""
+        found = replace(_took_part(exchange, event), not_asked=not_asked)
         answers = {
             site: m.answer.num_examples
             for site, m in exchange.members.items()

@@ -51,6 +51,7 @@ from hanse.core.run.sum_rules.evolve import (
     starting,
     taken_up,
 )
+from hanse.core.run.sum_rules.unasked import unasked_cells
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.values.sorted_map import SortedMap, SortedSet
 from hanse.errors import TamperedError
@@ -165,8 +166,7 @@ def _apply(run: Run, event: Event, time_ms: int) -> Run:
             refused = run.refused_results + (event.num_examples is None)  # a late answer is none of those
             return replace(run, refused_results=refused, attendance=run.attendance.refused(event))
         case ExchangeClosed():
-            closed = replace(_exchange(run, event), closed=event.cause)
-            return replace(_put(run, closed), attendance=run.attendance.closed_with(closed, event))
+            return _closed(run, event)
         case UpdatesAggregated():
             return _put(run, replace(_exchange(run, event), aggregated=True))
         case RoundCommitted():
@@ -211,6 +211,12 @@ def _departed(run: Run, event: SiteLeft, time_ms: int) -> Run:
         failure_record=run.failure_record.fresh(event.site),
     )
     return _without_the_absent(gone, (event.site,), time_ms)
+
+
+def _closed(run: Run, event: ExchangeClosed) -> Run:
+    closed = replace(_exchange(run, event), closed=event.cause)
+    attendance = run.attendance.closed_with(closed, event, unasked_cells(run, closed))
+    return replace(_put(run, closed), attendance=attendance)
 
 
 def _opened(run: Run, event: ExchangeOpened, time_ms: int) -> Run:

@@ -49,7 +49,7 @@ class ExchangeAttendance(Strict):
     Attributes:
         asked: Number of sites that were asked.
         answered: Number of sites that answered.
-        absent: Number of sites that the exchange went without: those of the next four, and of the last.
+        absent: Number of sites that the exchange went without: of the next four, and of `lost_with_cell`.
         failed: Those that failed, with the reason.
         idle: Those that had fallen silent.
         unanswered: Those that were still at work at the close.
@@ -65,6 +65,7 @@ class ExchangeAttendance(Strict):
         masked: Whether its sums are masked, so that no number of examples is known.
         left_out: Why cells are not in the sum, by cell.
         lost_with_cell: Sites that are not in the sum for lack of others of their cell alone, with these.
+        not_asked: Why cells were not asked, by cell.
     """
 
     exchange: int
@@ -89,6 +90,7 @@ class ExchangeAttendance(Strict):
     masked: bool = False
     left_out: dict[str, str] = Field(default_factory=dict)
     lost_with_cell: dict[str, str] = Field(default_factory=dict)
+    not_asked: dict[str, str] = Field(default_factory=dict)
 
     @staticmethod
     def of(found: Participation, most: int | None = None) -> ExchangeAttendance:
@@ -125,6 +127,7 @@ class ExchangeAttendance(Strict):
             masked=found.masked,
             left_out=dict(islice(found.left_out.items(), most)),
             lost_with_cell={site: why for site, why in found.lost_with_cell.items() if site in shown},
+            not_asked=dict(islice(found.not_asked.items(), most)),
         )
 
 
@@ -173,11 +176,12 @@ class CellStatus(Strict):
     """A cell of a masked sum in an exchange that is open, as an operator sees it.
 
     Attributes:
-        phase: `ready`, `masked`, `complete` or `left out`: what the cell waits for, or how it ended.
+        phase: `ready`, `masked`, `complete` or `left out`: what the cell waits for, or how it ended;
+            `not asked` of one of which a member takes no part.
         attempt: Number of the present attempt, from 1.
         awaited: Members that the phase waits for.
         failed: Members whose task failed, or that left.
-        reason: Why the attempt before could not end; empty for the first.
+        reason: Why the attempt before could not end, or the cell is not asked; else empty.
         left_out: Why the cell is not in the sum; empty where it is.
     """
 

@@ -131,7 +131,19 @@ def test_a_vector_that_was_altered_is_not_at_hand(masked: Sum) -> None:
     path = masked.blob(masked.event.masked["b"])
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
 
-    assert not masked.files().add_up(masked.exchange, masked.event).added
+    files = masked.files()
+
+    assert not files.add_up(masked.exchange, masked.event).added
+    assert files.damaged == [path]
+
+
+def test_a_vector_that_was_altered_is_named_in_the_report(masked: Sum) -> None:
+    path = masked.blob(masked.event.masked["b"])
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+
+    report = report_of(masked.run, masked.events(), masked.folder)
+
+    assert str(path) in "".join(text for text in report.notes if text.startswith("damaged or altered"))
 
 
 def test_a_copy_of_the_files_without_folders_is_enough(masked: Sum, tmp_path: Path) -> None:

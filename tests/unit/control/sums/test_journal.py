@@ -109,6 +109,39 @@ def test_a_ready_of_another_party_is_noticed(forged: Callable[..., AuditReport])
     assert "the READY of b is signed with site 'c'" in problems(forged(other))["sums"][0]
 
 
+def test_an_altered_ready_is_one_finding_and_what_follows_from_it_none(
+    forged: Callable[..., AuditReport],
+) -> None:
+    def other(lines: Lines) -> None:
+        find(lines, "SiteReady", site="b")["statement"]["body"]["public"] = "7" * 64
+
+    report = forged(other)
+
+    assert len(problems(report)["sums"]) == 1
+    assert "the READY of b" in problems(report)["sums"][0]
+    assert "the check of sums followed exchange 1 to record" in "".join(report.notes)
+
+
+def test_a_history_that_cannot_be_followed_says_so_and_blames_nothing_after(
+    forged: Callable[..., AuditReport],
+) -> None:
+    def other(lines: Lines) -> None:
+        find(lines, "ExchangeOpened", task="train")["cohort"] = ["a", "b"]
+
+    report = forged(other)
+
+    assert {problem.split(":")[0] for problem in problems(report)["history"]} == {"record 10"}
+    assert not any("does not have masked" in text for text in problems(report).get("sums", []))
+    assert "was held against signatures and the chain only" in "".join(report.notes)
+    assert report.phase == "running"
+
+
+def test_the_numbers_of_sites_that_cut_are_with_the_exchange(genuine: Path, world: World) -> None:
+    train = verify(genuine, world.authority.certificate).exchanges[0]
+
+    assert train["sums"]["all"] == {"sites": 4, "num_examples": 800, "clipped": None, "out_of_range": None}
+
+
 def test_the_keys_of_readys_are_held_against_the_auditors_list(
     genuine: Path, world: World, author: MaskedAuthor
 ) -> None:

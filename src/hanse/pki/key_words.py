@@ -51,9 +51,9 @@ def read_fingerprint(text: str) -> str:
     if len(words) != NUM_WORDS:
         known = sum(word in _places() for word in words)
         counts = known > len(words) // 2  # words they are then, and not digits or a file's name
-        found = f"; {counted(len(words), 'word')}, and {NUM_WORDS} are needed" if counts else ""
+        given = f"; {counted(len(words), 'word')}, and {NUM_WORDS} are needed" if counts else ""
         raise ConfigError(
-            f"{text.strip()[:80]!r} is not the fingerprint of a signing key{found}",
+            f"{text.strip()[:80]!r} is not the fingerprint of a signing key{given}",
             mend=f"Write its 64 hexadecimal digits, or its {NUM_WORDS} words with blanks between them, as "
             "`hanse collaborator signing-key` prints them.",
         )

@@ -42,7 +42,7 @@ def read(name: str, groups: dict[str, Any] | None = None, **section: Any) -> Pla
         "privacy": {
             "secure_aggregation": {
                 "model": {"clip": 1.0},
-                "metrics": {"loss": [0, 20]},
+                "metrics": {"loss": [0, 20]} if "loss" in json.dumps(tasks) else {},
                 "ring": 64,
                 **section,
             }

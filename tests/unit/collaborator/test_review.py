@@ -23,11 +23,13 @@ from hanse.wire.messages.sites import AnswerRequest, RunWork
 Run = Callable[[Any], Any]
 
 ASK = {"policy": {}}
+FIRST = CodeFile(path="first.safetensors", sha256="1" * 64, size=1)
 SECURE = {
     "learner": "federation:learner",
     "code": ("federation.py",),
     "name": "demo",
     "workflow": "fedavg",
+    "initial_model": FIRST.path,
     "cells": {"all": ["hospital-a", "b", "c", "d"]},
 }
 CHECKED = {name: sha256(name.encode()) for name in ("b", "c")}
@@ -333,7 +335,7 @@ def test_a_plan_that_a_person_approved_before_any_run_asked_is_accepted_at_once(
 
 
 def secure_manifest() -> Manifest:
-    return Manifest(plan=secure_plan(**SECURE), files=manifest_of().files)
+    return Manifest(plan=secure_plan(**SECURE), files=manifest_of().files, initial_model=FIRST)
 
 
 def test_a_plan_with_secure_aggregation_is_refused_until_enough_peers_are_checked(

@@ -303,6 +303,7 @@ def test_what_masked_sums_lack_is_told_by_line(project: Project) -> None:
 name: hearts
 code: [federation.py]
 learner: federation:learner
+workflow: federation:workflow
 initial_model: workflow
 tasks:
   train: {discloses: {update: aggregate, aggregated_by: secure_aggregation, metrics: [loss]}}
@@ -317,6 +318,6 @@ privacy:
     assert problems(path) == [
         f"{path}: cells: secure aggregation sums over fixed cells, and the plan has none: `hanse plan cells "
         "plan.yaml --sites FILE` writes `cells` for the sites of a list",
-        f"{path}:9: privacy.secure_aggregation.metrics: loss has no range, to which each site's agent cuts "
+        f"{path}:10: privacy.secure_aggregation.metrics: loss has no range, to which each site's agent cuts "
         "it: write `metrics: {loss: [LEAST, LARGEST]}`",
     ]

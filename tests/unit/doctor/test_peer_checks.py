@@ -45,7 +45,7 @@ def test_words_that_are_wrong_are_named_with_their_line(tmp_path: Path) -> None:
 
     assert finding.grade is Grade.FAIL
     assert finding.detail.startswith(f"{tmp_path / 'site.yaml'}:7: secure_aggregation.peers.c: ")
-    assert finding.detail.endswith("is not the fingerprint of a signing key")
+    assert finding.detail.endswith("is not the fingerprint of a signing key; 13 words, and 12 are needed")
 
 
 def test_the_site_itself_among_its_peers_is_remarked_on(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class BuiltIn:
         streams: Whether it takes updates one by one as they come.
         chooses: Whether it asks single sites of a round's cohort.
         given_model: Whether the plan has to have an `initial_model`.
+        gives_model: Whether it gives the first model itself (`initial_model: workflow`).
         averages: Whether it makes a model of the sites' updates as the plan's `aggregation` says.
         optimises: Whether the plan's `server_optimizer`, if there is one, makes the step; where not, a plan
             that has one is refused.
@@ -63,6 +64,7 @@ class BuiltIn:
     streams: bool = False
     chooses: bool = False
     given_model: bool = False
+    gives_model: bool = False
     averages: bool = True
     optimises: bool = True
     mean: str = ""
@@ -145,9 +147,12 @@ def _sums(
     numbers: Mapping[str, str],
     *,
     single: tuple[str, ...] = (),
-    ends_early: bool = False,
+    iterates: bool = False,
 ) -> BuiltIn:
-    """A workflow that asks one task for sums over the sites; the first group it cannot do without."""
+    """A workflow that asks one task for sums over the sites; the first group it cannot do without.
+
+    One that iterates sends its numbers as a model, gives the first one, and ends where they settle.
+    """
     needs = {task: TaskNeeds(groups=(next(iter(numbers)),))}
     return BuiltIn(
         says,
@@ -156,7 +161,8 @@ def _sums(
         numbers=numbers,
         single=single,
         all_sites=True,
-        ends_early=ends_early,
+        gives_model=iterates,
+        ends_early=iterates,
     )
 
 
@@ -291,7 +297,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         "assign",
         {"clusters": "numbers of rows by nearest centre, and sums of the columns over these rows"},
         single=("clusters",),
-        ends_early=True,
+        iterates=True,
     ),
     "naive_bayes": _sums(
         "it computes means and variances of all rows by class.",
@@ -313,13 +319,13 @@ BUILT_IN: dict[str, BuiltIn] = {
         "it fits a logistic model to all rows, whose coefficients it sends in each round.",
         "logistic_curvature",
         {"curvature": _CURVATURE},
-        ends_early=True,
+        iterates=True,
     ),
     "poisson_regression": _sums(
         "it fits a Poisson model to all rows, whose coefficients it sends in each round.",
         "poisson_curvature",
         {"curvature": _CURVATURE},
-        ends_early=True,
+        iterates=True,
     ),
     "kaplan_meier": _sums(
         "it counts events and rows at risk by time.",
@@ -338,7 +344,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         "risk_sets",
         {"risk": "numbers of events by time, and sums of the inputs over the rows at risk then"},
         single=("risk",),
-        ends_early=True,
+        iterates=True,
     ),
 }
 """Workflows by the names that a plan gives them."""

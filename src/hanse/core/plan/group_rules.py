@@ -14,7 +14,7 @@ from hanse.core.plan.groups import LARGEST_DIMENSION, LARGEST_GROUP, MODEL, Dime
 from hanse.core.plan.local_rules import needs_of, unmet_need
 from hanse.core.plan.tasks import GroupRule, TaskPlan
 from hanse.core.plan.transforms import Compression
-from hanse.core.values.schema import problem_of
+from hanse.core.values.schema import PlacedError, Problem, problem_of
 from hanse.core.values.wording import counted, named
 
 _NUMBERS = ("epochs", "batches", "batch_size", "lr")
@@ -248,9 +248,11 @@ def check_cells(cells: Mapping[str, tuple[str, ...]], cohort: Cohort, *, whole: 
         )
     placed: dict[str, str] = {}
     for cell, sites in cells.items():
-        for site in sites:
+        for index, site in enumerate(sites):
             if site in placed:
-                raise ValueError(f"{site} is in the cells `{placed[site]}` and `{cell}`; cells are disjoint")
+                other = "twice in the cell" if placed[site] == cell else f"in the cells `{placed[site]}` and"
+                text = f"{site} is {other} `{cell}`; a site is in one cell: take it out of one of the places"
+                raise PlacedError([Problem(("cells", cell, index), text)])
             placed[site] = cell
         if len(sites) < minimum and not whole:
             raise ValueError(
@@ -258,7 +260,8 @@ def check_cells(cells: Mapping[str, tuple[str, ...]], cohort: Cohort, *, whole: 
                 f"{minimum}}}` a sum over it needs {minimum}"
             )
     if cells and len(placed) < of_all:
-        raise ValueError(
+        text = (
             f"by `cohort: {{minimum: {of_all}}}` a round needs {counted(of_all, 'site')}, and in the cells "
-            f"there are {len(placed)}; no other site is asked"
+            f"there are {len(placed)}; no other site is asked: add sites to `cells`, or lower `minimum`"
         )
+        raise PlacedError([Problem(("cells",), text)])

@@ -17,14 +17,23 @@ from hanse.core.plan.cohort import Cohort
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import Fewest, GroupRules, check_cells, check_robust_groups
 from hanse.core.plan.groups import MOST_GROUPS, GroupDeclaration, GroupName, GroupSpec, read_group
-from hanse.core.plan.privacy.rules import check_secure
+from hanse.core.plan.privacy.rules import check_secure, check_workflow, problem_of_first_model
 from hanse.core.plan.privacy.section import Privacy
 from hanse.core.plan.requirements import Requirement, package_of
 from hanse.core.plan.section import PlanSection, new_since
 from hanse.core.plan.tasks import INITIALISE, TaskPlan
 from hanse.core.plan.transforms import Compression, useless_rotation
 from hanse.core.values.digests import Algorithm
-from hanse.core.values.schema import CodePath, Label, Name, Pattern, Reference, check_reference, parse_size
+from hanse.core.values.schema import (
+    CodePath,
+    Label,
+    Name,
+    Pattern,
+    PlacedError,
+    Reference,
+    check_reference,
+    parse_size,
+)
 from hanse.core.values.significant import MOST_DIGITS
 
 MOST_FILES = 500
@@ -237,6 +246,8 @@ class Plan(PlanSection):
             for key, wanted in unusable.items():
                 if wanted:
                     raise ValueError(f"`{key}` needs a model, and the run has none (`initial_model: none`)")
+        if masked:
+            check_workflow(self)
         if self.workflow in BUILT_IN:
             self._check_built_in()
         check_secure(self)
@@ -277,6 +288,9 @@ class Plan(PlanSection):
             )
 
     def _check_built_in(self) -> None:
+        # With masked sums this is reported beside their other problems.
+        if self.privacy.secure_aggregation is None and (lacking := problem_of_first_model(self)):
+            raise PlacedError([lacking])
         has_model = self.first_model == "file"
         for problem in unfit(self.workflow, self.tasks, self.aggregation, self.cohort, has_model=has_model):
             raise ValueError(problem)

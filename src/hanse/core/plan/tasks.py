@@ -87,7 +87,10 @@ class Disclosure(PlanSection):
                 f"the group `{self.combined[0]}` is combined: say who aggregates, `aggregated_by: aggregator`"
             )
         if not self.in_sums and self.aggregated_by is not None:
-            raise ValueError("`aggregated_by` goes with `update: aggregate` or combined groups only")
+            raise ValueError(
+                "`aggregated_by` goes with `update: aggregate` or combined groups only: leave it out, or "
+                "write `update: aggregate`"
+            )
         return self
 
     @property

@@ -29,7 +29,9 @@ tasks:
 def project(tmp_path: Path) -> Path:
     """The folder of a plan and its code."""
     (tmp_path / "plan.yaml").write_text(PLAN)
-    (tmp_path / "federation.py").write_text("def learner(site):\n    ...\n")
+    (tmp_path / "federation.py").write_text(
+        "def learner(site):\n    ...\n\n\ndef workflow(federation):\n    ...\n"
+    )
     return tmp_path
 
 
@@ -259,6 +261,7 @@ SECURE = """
 name: xrays
 code: [federation.py]
 learner: federation:learner
+workflow: federation:workflow
 initial_model: workflow
 cells: {all: [hospital-a, b, c, d]}
 cohort: {minimum: 3}

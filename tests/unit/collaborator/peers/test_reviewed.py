@@ -10,7 +10,7 @@ from tests.unit.core.plan.privacy.secure_plans import secure_plan
 
 from hanse.collaborator.review import Reviewer
 from hanse.core.journal.sum_records import RosterAccepted, SumPrepared
-from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.values.canonical import sha256
 
 
@@ -23,14 +23,16 @@ def test_the_colluders_of_an_earlier_sum_count_in_a_later_plan(site: Site, run: 
     context.journal.record(
         RosterAccepted(attempt=1, rho="3" * 64, signers={}, commitments={}, checked=(), **told)
     )
+    first = CodeFile(path="first.safetensors", sha256="4" * 64, size=1)
     plan = secure_plan(
         name="demo",
         code=["federation.py"],
         learner="federation:learner",
         workflow="fedavg",
+        initial_model=first.path,
         cells={"all": ["hospital-a", "b", "c", "d"]},
     )
-    work = site.publish(Manifest(plan=plan, files=manifest_of().files))
+    work = site.publish(Manifest(plan=plan, files=manifest_of().files, initial_model=first))
 
     run(Reviewer(context).review(work))
 

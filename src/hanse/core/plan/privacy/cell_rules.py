@@ -114,11 +114,12 @@ def _of_shares(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]
         return
     least = math.ceil(examples.most * (1 - largest) / (largest * others))
     most = math.floor(largest * others * examples.least / (1 - largest))
-    raised = f"`least: {least}`, " if least <= examples.most else ""
     lowered = f"`most: {most}`, " if most >= examples.least else ""
+    raised = f"`least: {least}`, " if least <= examples.most else ""
+    either = f"{lowered}{'or ' if lowered and raised else ''}{raised}"
     yield Problem(
         ("privacy", "secure_aggregation", "examples"),
         f"one site of {members} may be {share:.1%} of a weighted mean, {counted(colluders, 'colluder')} "
-        f"subtracted, and `max_share: {largest:g}` permits {largest:.1%}: write {raised}{lowered}or `rule: "
+        f"subtracted, and `max_share: {largest:g}` permits {largest:.1%}: write {either}or `rule: "
         f"mean`, by which sites count alike",
     )

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterator
 
-from hanse.core.plan.privacy.cells import is_secure, largest_cell, masks, weighed_tasks, weighs
+from hanse.core.plan.groups import GroupSpec
+from hanse.core.plan.privacy.cells import (
+    colluders_of,
+    is_secure,
+    largest_cell,
+    masks,
+    smallest_cell,
+    weighed_tasks,
+    weighs,
+)
 from hanse.core.plan.privacy.parts import PlanParts, section_of
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.values.schema import Problem
@@ -18,7 +28,8 @@ _SECTION = ("privacy", "secure_aggregation")
 _MOST_BITS = 48  # of the grid; see `hanse.privacy.secagg.grid`
 _LARGEST_ERROR = 0.25
 """Of a mean of whole numbers: half of what would round to another one."""
-_EXAMPLES = "`examples: {least: 200, most: 1200}`"
+_LEAST, _MOST_TIMES = 200, 6
+"""Bounds of numbers of examples that are proposed, as far as `max_share` permits them."""
 
 
 def group_range(plan: PlanParts, group: str) -> tuple[float, float] | None:
@@ -29,9 +40,15 @@ def group_range(plan: PlanParts, group: str) -> tuple[float, float] | None:
     if spec.pooled:
         examples = section_of(plan).examples
         return None if examples is None else (0.0, float(examples.most))
-    if spec.dtypes == {"bool"}:
-        return (0.0, 1.0)
-    return (0.0, 255.0) if spec.dtypes and spec.dtypes <= {"bool", "uint8"} else None
+    if lacks_range(spec):
+        return None
+    return (0.0, 1.0) if spec.dtypes == {"bool"} else (0.0, 255.0)
+
+
+def lacks_range(spec: GroupSpec) -> bool:
+    """Check if a group has no range by its declaration, nor by the kind of its numbers."""
+    small = bool(spec.dtypes) and spec.dtypes <= {"bool", "uint8"}
+    return spec.bounds is None and not spec.pooled and not small
 
 
 def number_problems(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
@@ -83,7 +100,12 @@ def _of_metrics(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem
             f"{named(lacking)} {'has' if len(lacking) == 1 else 'have'} no range, to which each site's agent "
             f"cuts {'it' if len(lacking) == 1 else 'them'}: write `metrics: {{{ranges}}}`{other}",
         )
+    anywhere = [metric for task in plan.tasks.values() for metric in task.discloses.metrics]
     for metric, declared in section.metrics.items():
+        if metric not in anywhere:
+            close = difflib.get_close_matches(metric, anywhere, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else "leave it out"
+            yield Problem((*place, metric), f"no task discloses a metric `{metric}`; {hint}")
         if problem := _unusable(*declared.range):
             yield Problem((*place, metric), problem)
 
@@ -100,8 +122,9 @@ def _of_examples(plan: PlanParts, section: SecureAggregation) -> Iterator[Proble
     if weighed and examples is None:
         yield Problem(
             place,
-            f"task `{weighed[0]}` is weighed by number of examples, which has no bounds: write {_EXAMPLES}, "
-            "or have it combined by `mean`, by which sites count alike (`aggregation: {rule: mean}`)",
+            f"task `{weighed[0]}` is weighed by number of examples, which has no bounds: write "
+            f"`{proposed_examples(plan)}`, or have it combined by `mean`, by which "
+            "sites count alike (`aggregation: {rule: mean}`)",
         )
     if examples is None:
         return
@@ -109,6 +132,13 @@ def _of_examples(plan: PlanParts, section: SecureAggregation) -> Iterator[Proble
         sites = largest_cell(plan)
         text = f"{sites} sites of `most: {examples.most}` examples do not fit into one word: {fix}"
         yield Problem((*place, "most"), text)
+
+
+def proposed_examples(plan: PlanParts) -> str:
+    """Bounds of numbers of examples, as one would write them, that `max_share` permits at its default."""
+    colluders = 1 if plan.privacy.secure_aggregation is None else colluders_of(plan)
+    others = max(1, smallest_cell(plan) - 1 - colluders)
+    return f"examples: {{least: {_LEAST}, most: {_LEAST * min(others, _MOST_TIMES)}}}"
 
 
 def _of_group(plan: PlanParts, group: str, rules: set[str]) -> Iterator[Problem]:
@@ -119,7 +149,8 @@ def _of_group(plan: PlanParts, group: str, rules: set[str]) -> Iterator[Problem]
             text = "counts up to a site's number of examples: write `examples: {most: 1200}` in `privacy`"
         else:
             text = (
-                "has no range, to which each site's agent cuts its numbers: write `range: [LEAST, LARGEST]`"
+                "has no range, to which each site's agent cuts its numbers: write "
+                f"`groups: {{{group}: {{range: [LEAST, LARGEST]}}}}`, beside what is declared of it"
             )
         yield Problem(place, f"group `{group}` {text}")
         return

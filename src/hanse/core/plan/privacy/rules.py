@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanse.core.plan.built_in import BUILT_IN
+from hanse.core.plan.built_in import BUILT_IN, BuiltIn
 from hanse.core.plan.privacy.cell_rules import cell_problems
-from hanse.core.plan.privacy.cells import is_secure, masks
-from hanse.core.plan.privacy.number_rules import number_problems
+from hanse.core.plan.privacy.cells import is_secure, masks, weighs
+from hanse.core.plan.privacy.number_rules import lacks_range, number_problems, proposed_examples
 from hanse.core.plan.privacy.parts import PlanParts
 from hanse.core.plan.privacy.secure_aggregation import SecureAggregation
 from hanse.core.plan.privacy.upload_rules import upload_problems
@@ -18,7 +18,11 @@ from hanse.core.values.schema import PlacedError, Problem
 from hanse.core.values.wording import named
 
 SECTION = ("privacy", "secure_aggregation")
-_EXAMPLE = "`privacy: {secure_aggregation: {model: {clip: 1.0}}}`"
+FIRST_MODEL = (
+    "the parameters of a new learner as `safetensors.numpy.save_file` writes them, or the "
+    "`model.safetensors` of `hanse simulate --rounds 1 --output DIR` with a plan that is not masked"
+)
+"""Where a file with a first model comes from."""
 
 
 def check_secure(plan: PlanParts) -> None:
@@ -32,16 +36,37 @@ def check_secure(plan: PlanParts) -> None:
         raise PlacedError(problems)
 
 
+def problem_of_first_model(plan: PlanParts) -> Problem | None:
+    """Say that a plan's built-in workflow gives no first model, where the plan counts on it."""
+    known = BUILT_IN.get(plan.workflow)
+    if plan.first_model != "workflow" or known is None or known.gives_model:
+        return None
+    text = f"workflow {plan.workflow} gives no first model: name a .safetensors file, {FIRST_MODEL}"
+    return Problem(("initial_model",), text)
+
+
+def check_workflow(plan: PlanParts) -> None:
+    """Refuse a built-in workflow that cannot do with sums, before it says what it needs of the tasks.
+
+    Raises:
+        PlacedError: Names a workflow that can.
+    """
+    known = BUILT_IN.get(plan.workflow)
+    if known is not None and (known.streams or known.chooses):
+        why = "takes updates one by one" if known.streams else "asks single sites"
+        text = (
+            f"workflow {plan.workflow} {why}, and a masked sum is over whole cells: take another, such as "
+            "`fedavg`"
+        )
+        raise PlacedError([Problem(("workflow",), text)])
+
+
 def _problems(plan: PlanParts) -> Iterator[Problem]:
     section = plan.privacy.secure_aggregation
     secure = [name for name in plan.tasks if is_secure(plan, name)]
     if section is None:
-        for name in secure:
-            yield Problem(
-                ("tasks", name, "discloses", "aggregated_by"),
-                f"task `{name}` is summed by secure aggregation, and the plan does not bound what is "
-                f"summed: write {_EXAMPLE}, with the bounds that it needs",
-            )
+        if secure:
+            yield _without_section(plan, secure)
         return
     if not secure and not any(masks(plan, name) and _metrics(plan, name) for name in plan.tasks):
         yield Problem(
@@ -57,6 +82,32 @@ def _problems(plan: PlanParts) -> Iterator[Problem]:
     yield from cell_problems(plan, section)
     yield from number_problems(plan, section)
     yield from upload_problems(plan, section)
+
+
+def _without_section(plan: PlanParts, secure: list[str]) -> Problem:
+    """The section to write, with all that the plan's tasks need of it; its other rules are reported with it."""
+    disclosed = [plan.tasks[name].discloses for name in secure]
+    parts = []
+    if any(disclosure.update == "aggregate" for disclosure in disclosed):
+        parts.append("model: {clip: 1.0}")
+    metrics = dict.fromkeys(metric for name in plan.tasks for metric in _metrics(plan, name))
+    if metrics:
+        parts.append(f"metrics: {{{', '.join(f'{metric}: [LEAST, LARGEST]' for metric in metrics)}}}")
+    groups = dict.fromkeys(group for disclosure in disclosed for group in disclosure.groups)
+    specs = {group: plan.group_specs[group] for group in groups}
+    known, weighed = BUILT_IN.get(plan.workflow), any(weighs(plan, name) for name in secure)
+    counts_rows = known is not None and known.all_sites
+    if weighed or counts_rows or any(spec.pooled for spec in specs.values()):
+        parts.append(proposed_examples(plan))
+    if weighed:
+        parts.append("ready_after: 60s")
+    ranges = [f"{group}: {{range: [LEAST, LARGEST]}}" for group in groups if lacks_range(specs[group])]
+    beside = f", and `groups: {{{', '.join(ranges)}}}`" if ranges else ""
+    return Problem(
+        ("tasks", secure[0], "discloses", "aggregated_by"),
+        f"task `{secure[0]}` is summed by secure aggregation, and the plan does not bound what is summed: "
+        f"write `privacy: {{secure_aggregation: {{{', '.join(parts)}}}}}`{beside}, with bounds of your own",
+    )
 
 
 def _metrics(plan: PlanParts, task: str) -> tuple[str, ...]:
@@ -111,20 +162,14 @@ def _of_task(plan: PlanParts, task: str) -> Iterator[Problem]:
 
 
 def _of_run(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
+    known = BUILT_IN.get(plan.workflow)
     if plan.first_model == "site":
         yield Problem(
             ("initial_model",),
-            "without `initial_model` one site would be asked for its own model: name a .safetensors file, or "
-            "write `initial_model: workflow` or `none`",
+            f"without `initial_model` one site would be asked for its own model: {_first_model(known)}",
         )
-    known = BUILT_IN.get(plan.workflow)
-    if known is not None and (known.streams or known.chooses):
-        why = "takes updates one by one" if known.streams else "asks single sites"
-        yield Problem(
-            ("workflow",),
-            f"workflow {plan.workflow} {why}, and a masked sum is over whole cells: take another, such as "
-            "`fedavg`",
-        )
+    if problem := problem_of_first_model(plan):
+        yield problem
     if known is not None and known.all_sites and section.examples is None:
         yield Problem(
             SECTION,
@@ -144,6 +189,17 @@ def _of_run(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:
         )
     if all(masks(plan, name) for name in plan.tasks):
         yield from _of_waiting(plan, section)
+
+
+def _first_model(known: BuiltIn | None) -> str:
+    if known is not None and known.gives_model:
+        return "write `initial_model: workflow`"
+    if known is not None and any("none" not in task.update for task in known.tasks.values()):
+        return f"name a .safetensors file, {FIRST_MODEL}"
+    return (
+        f"name a .safetensors file, {FIRST_MODEL}; or write `initial_model: workflow`, where the workflow "
+        "gives one, or `none`, where it needs none"
+    )
 
 
 def _of_waiting(plan: PlanParts, section: SecureAggregation) -> Iterator[Problem]:

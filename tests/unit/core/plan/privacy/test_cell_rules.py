@@ -47,8 +47,8 @@ def test_a_weighted_mean_that_could_be_mostly_one_site_is_refused_with_bounds_th
     (problem,) = refusals({"examples": {"least": 100, "most": 1000}})
     assert problem == (
         "privacy.secure_aggregation.examples: one site of 4 may be 83.3% of a weighted mean, 1 colluder "
-        "subtracted, and `max_share: 0.5` permits 50.0%: write `least: 500`, `most: 200`, or `rule: mean`, "
-        "by which sites count alike"
+        "subtracted, and `max_share: 0.5` permits 50.0%: write `most: 200`, or `least: 500`, or `rule: "
+        "mean`, by which sites count alike"
     )
     assert refusals({"examples": {"least": 500, "most": 1000}}) == []
     assert refusals({"examples": {"least": 100, "most": 200}}) == []

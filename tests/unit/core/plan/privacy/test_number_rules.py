@@ -82,7 +82,7 @@ def test_what_is_weighed_needs_bounds_of_the_number_of_examples_and_a_time() -> 
         "examples, by which sums are weighed: write `ready_after: 60s`, longer than a task takes, or "
         "`ready_after: 0s` where that time may be known",
         "privacy.secure_aggregation.examples: task `train` is weighed by number of examples, which has no "
-        "bounds: write `examples: {least: 200, most: 1200}`, or have it combined by `mean`, by which sites "
+        "bounds: write `examples: {least: 200, most: 400}`, or have it combined by `mean`, by which sites "
         "count alike (`aggregation: {rule: mean}`)",
     ]
     assert refusals({"examples": None, "ready_after": None}, aggregation={"rule": "mean"}) == []
@@ -110,7 +110,7 @@ def test_numbers_of_examples_of_all_members_fit_into_a_word() -> None:
 def test_a_group_has_a_range_of_its_own_or_by_its_kind() -> None:
     assert counted({"int64": [3]}) == [
         "groups.counts: group `counts` has no range, to which each site's agent cuts its numbers: write "
-        "`range: [LEAST, LARGEST]`"
+        "`groups: {counts: {range: [LEAST, LARGEST]}}`, beside what is declared of it"
     ]
     assert counted({"uint8": [3]}) == []
     assert counted({"pooled": "binary"}) == [

@@ -16,8 +16,23 @@ def test_a_plan_that_says_all_that_a_masked_sum_needs_is_read() -> None:
 
 
 def test_a_sum_without_bounds_is_refused_with_the_section_to_write() -> None:
-    with pytest.raises(ValueError, match=r"does not bound what is summed: write `privacy: \{secure_agg"):
-        plan(tasks={"train": TRAIN}, initial_model="workflow")
+    with pytest.raises(ValueError, match="does not bound what is summed") as refused:
+        plan(tasks={"train": TRAIN}, initial_model="workflow", workflow="model:workflow", code=["model.py"])
+
+    assert (
+        "write `privacy: {secure_aggregation: {model: {clip: 1.0}, metrics: {loss: [LEAST, LARGEST]}, "
+        "examples: {least: 200, most: 200}, ready_after: 60s}}`, with bounds of your own"
+    ) in str(refused.value)
+
+
+def test_a_sum_of_groups_without_bounds_is_refused_with_their_ranges_and_no_bound_of_a_model() -> None:
+    changes = {"tasks": {"tabulate": summing(counts="mean")}, "groups": {"counts": {"float64": [2]}}}
+    with pytest.raises(ValueError, match="does not bound what is summed") as refused:
+        secure_plan(privacy={}, initial_model="none", **changes)
+
+    assert (
+        "write `privacy: {secure_aggregation: {}}`, and `groups: {counts: {range: [LEAST, LARGEST]}}`, with"
+    ) in str(refused.value)
 
 
 def test_a_section_that_no_task_uses_is_refused() -> None:
@@ -113,7 +128,10 @@ def test_an_individual_group_is_refused_also_in_the_open() -> None:
         (
             {"initial_model": None},
             "initial_model: without `initial_model` one site would be asked for its own model: name a "
-            ".safetensors file, or write `initial_model: workflow` or `none`",
+            ".safetensors file, the parameters of a new learner as `safetensors.numpy.save_file` "
+            "writes them, or the `model.safetensors` of `hanse simulate --rounds 1 --output DIR` with a plan "
+            "that is not masked; or write `initial_model: workflow`, where the workflow gives one, or "
+            "`none`, where it needs none",
         ),
         (
             {"cohort": {"minimum": 3, "tolerated_missing": 0.1}},
@@ -160,11 +178,60 @@ def test_a_workflow_that_streams_has_no_sums() -> None:
     ) in refusals(ALIKE | {"model": None}, workflow="fedbuff", tasks=tasks)
 
 
+def test_a_workflow_that_streams_is_refused_before_it_says_what_it_needs_of_the_tasks() -> None:
+    (problem,) = refusals(workflow="fedbuff")
+    assert problem.startswith("workflow: workflow fedbuff takes updates one by one")
+
+
+@pytest.mark.parametrize(
+    ("first", "problem"),
+    [
+        ("workflow", "initial_model: workflow fedavg gives no first model: name a .safetensors file, the"),
+        (
+            None,
+            "initial_model: without `initial_model` one site would be asked for its own model: name a .sa",
+        ),
+    ],
+)
+def test_a_built_in_workflow_that_gives_no_model_needs_a_file(first: str | None, problem: str) -> None:
+    (refused,) = refusals(workflow="fedavg", initial_model=first)
+    assert refused.startswith(problem)
+    assert "`hanse simulate --rounds 1 --output DIR`" in refused
+    assert "write `initial_model: workflow`" not in refused
+
+
+def test_a_metric_with_a_range_that_no_task_discloses_is_refused() -> None:
+    (problem,) = refusals({"metrics": {"loss": [0, 20], "los": [0, 1]}})
+    assert problem == (
+        "privacy.secure_aggregation.metrics.los: no task discloses a metric `los`; did you mean `loss`?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        ({"all": ["a", "b", "c", "a"]}, "cells.all.3: a is twice in the cell `all`; a site is in one cell"),
+        (
+            {"north": ["a", "b", "c"], "south": ["c", "d", "e"]},
+            "cells.south.0: c is in the cells `north` and `south`; a site is in one cell",
+        ),
+        ({"all": ["a", "b"]}, "cells: by `cohort: {minimum: 3}` a round needs 3 sites"),
+    ],
+)
+def test_problems_of_cells_have_a_place(cells: dict[str, list[str]], problem: str) -> None:
+    (found,) = refusals(cells=cells)
+    assert found.startswith(problem)
+
+
 def test_statistics_of_rows_need_the_bounds_of_examples_so_that_rows_are_counted() -> None:
     tasks = {"tabulate": summing(counts="total")}
     groups = {"counts": {"int64": [2, 2, 1], "range": [0, 100]}}
     (problem,) = refusals(
-        ALIKE | {"model": None}, workflow="contingency", tasks=tasks, groups=groups, initial_model="none"
+        ALIKE | {"model": None, "metrics": {}},
+        workflow="contingency",
+        tasks=tasks,
+        groups=groups,
+        initial_model="none",
     )
     assert "`examples: {most: N}`, with the most rows that a site has" in problem
 

@@ -109,9 +109,8 @@ class TaskRun:
     @property
     def masked(self) -> bool:
         """True if what comes of the task leaves masked only: by the plan, whatever the assignment says."""
-        try:
-            plan = self.context.plans.manifest(self.run.plan_digest).plan
-        except HanseError:  # then no task of it is performed
+        plan = _plan_of(self)
+        if plan is None:  # then no task of it is performed
             return self.assignment.secure_sum is not None
         return masks(plan, self.assignment.task)
 
@@ -167,7 +166,7 @@ class TaskRun:
         """What is said when the task failed: as much as the site permits, and of a masked one the kind."""
         if self.masked:
             return self.failed_by(error.code)
-        tail = error.log_tail if isinstance(error, TaskError) else ""
+        tail = error.log_tail if isinstance(error, TaskError) and not _beside_masked(self) else ""
         # Whatever the worker had a hand in may carry its words: names of tensors, of metrics.
         ours = isinstance(error, PolicyError) and not isinstance(error, DisclosureError)
         return self._failed(str(error), tail, str(error) if ours else self._kind(error.code))
@@ -349,6 +348,20 @@ def _order(asked: Assignment, folder: RunFolder, inputs: FetchedInputs) -> Order
         groups=tuple(str(place.absolute()) for place in inputs.groups),
         settings=dict(asked.settings),
     )
+
+
+def _plan_of(task_run: TaskRun) -> Plan | None:
+    """The plan of a task's run; None where it is not here, or cannot be read."""
+    try:
+        return task_run.context.plans.manifest(task_run.run.plan_digest).plan
+    except HanseError:
+        return None
+
+
+def _beside_masked(task_run: TaskRun) -> bool:
+    """True in a plan with masked tasks: its one worker has printed what these print, too."""
+    plan = _plan_of(task_run)
+    return plan is None or plan.privacy.secure_aggregation is not None
 
 
 _TOLD = {

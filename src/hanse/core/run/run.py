@@ -245,15 +245,3 @@ def committed(run: Run, event: RoundCommitted) -> Run:
         failure_record=run.failure_record.after(over, run.taking_part),
         without=(),
     )
-
-
-def absence(run: Run, site: str) -> str | None:
-    """Why a site is asked nothing; None where it is asked."""
-    suspension = run.failure_record.suspensions.get(site)
-    if suspension is None and site in run.taking_part:
-        return None
-    if site in run.left:
-        return run.left[site]
-    if site in run.refusals:
-        return f"refused the plan: {run.refusals[site]}"
-    return "has yet to answer the plan" if suspension is None else f"suspended: {suspension.reason}"

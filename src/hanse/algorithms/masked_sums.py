@@ -9,9 +9,14 @@ from hanse.algorithms.base import Algorithm, Keys
 from hanse.algorithms.examples import EXAMPLES
 from hanse.core.plan.built_in import BUILT_IN
 from hanse.core.plan.groups import read_group
+from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.cell_rules import FEWEST_SUMS
+from hanse.core.plan.privacy.cells import is_secure, largest_cell
+from hanse.core.plan.privacy.number_rules import group_range
+from hanse.core.plan.privacy.parts import section_of
 from hanse.core.plan.robust_rules import RULES
 from hanse.core.values.wording import named
+from hanse.privacy.secagg.grid import grid_bits, largest_error, step_of
 
 _KNOWN: Mapping[str, Mapping[str, list[float]]] = {"ifca": {"members": [0, 1]}}
 """Ranges that follow from the algorithm alone, by group."""
@@ -84,3 +89,22 @@ def _at(table: Any, *keys: str) -> Any:
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
     return table
+
+
+def error_of_total(plan: Plan, task: str, group: str, sites: int) -> float:
+    """Largest error of a number of float64 in a group's total over sites, by random rounding to the grid.
+
+    Args:
+        plan: The plan.
+        task: Discloses the group as a `total`.
+        group: The group.
+        sites: Sites in the sum.
+
+    Returns:
+        In the unit of the numbers; 0 where the sum is not masked.
+    """
+    bounds = group_range(plan, group) if is_secure(plan, task) else None
+    if bounds is None:
+        return 0.0
+    bits = grid_bits(section_of(plan).ring, largest_cell(plan))
+    return largest_error(step_of(*bounds, bits), bits, sites, 1.0)

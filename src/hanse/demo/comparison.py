@@ -30,6 +30,11 @@ NOTE = (
     "accuracy there, but no AUC."
 )
 """What to know when reading the tables."""
+NOTE_ON_MASKED_METRICS = (
+    "Metrics of the rounds are means of the hospitals alike here, as the task `evaluate` discloses metrics "
+    "alone; without --secure they are weighted by number of patients. The models agree up to rounding."
+)
+"""Remark for who compares the rounds with those of the demo without secure aggregation."""
 
 
 def compare(make_learner: Callable[[Site], Learner], plan: Plan, federated: Parameters) -> Comparison:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.privacy.cell_rules import fewest_members
 from hanse.core.plan.privacy.dealing import deal
-from hanse.core.values.wording import named
+from hanse.core.values.wording import counted, named
 from hanse.errors import ConfigError
 
 Cells = dict[str, tuple[str, ...]]
@@ -27,7 +27,8 @@ def virtual_cells(plan: Plan, sites: Iterable[str]) -> Cells | None:
         The cells by name; None where the plan's own are used.
 
     Raises:
-        ConfigError: Some of the sites are in the plan's cells, and some are not.
+        ConfigError: Some of the sites are in the plan's cells, and some are not; or they are too few for
+            the plan's several cells.
         PlanError: There are fewer sites than a cell needs.
     """
     names = set(sites)
@@ -41,10 +42,17 @@ def virtual_cells(plan: Plan, sites: Iterable[str]) -> Cells | None:
             f"{named(sorted(known))} are",
             mend="Simulate sites that the plan names, or only others, which are dealt into its cells.",
         )
-    if len(plan.cells) > 1:
-        return _dealt_into(list(plan.cells), sorted(names))
     cohort, colluders = plan.cohort, section.colluders or 1
-    return deal(names, fewest_members(cohort.minimum, cohort.cell_minimum, colluders))
+    fewest = fewest_members(cohort.minimum, cohort.cell_minimum, colluders)
+    if len(plan.cells) == 1:
+        return deal(names, fewest)
+    if len(names) < (needed := fewest * len(plan.cells)):
+        raise ConfigError(
+            f"{counted(len(names), 'site')} are too few for the {len(plan.cells)} cells of the plan "
+            f"{plan.name}, of {fewest} members or more each",
+            mend=f"Simulate {needed} sites or more.",
+        )
+    return _dealt_into(list(plan.cells), sorted(names))
 
 
 def _dealt_into(cells: Sequence[str], sites: Sequence[str]) -> Cells:

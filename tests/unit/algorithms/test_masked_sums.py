@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hanse.algorithms.examples import EXAMPLES
-from hanse.algorithms.masked_sums import needs_of_masks
+from hanse.algorithms.masked_sums import error_of_total, needs_of_masks
 from hanse.algorithms.presets import expanded
 from hanse.algorithms.registry import ALGORITHMS
 from hanse.config.document import Document
@@ -111,3 +111,21 @@ def test_some_algorithms_are_named_with_what_they_need() -> None:
     assert told["median"] == "over 3 cells or more"
     assert told["krum"] == "over 5 cells or more"
     assert [name for name, needs in told.items() if needs == "no"] == ["cyclic", "fedbuff", "cross_site"]
+
+
+def test_the_rounding_of_a_masked_total_is_a_step_of_the_grid_a_site() -> None:
+    wide = {"clusters": {"range": [-1e6, 1e6]}}
+    agreed = read("kmeans", wide, ring=32, **WEIGHED)
+    assert error_of_total(agreed, "assign", "clusters", 20) == pytest.approx(20 * 1e6 / 2**28)
+    assert error_of_total(read("kmeans", wide, **WEIGHED), "assign", "clusters", 20) < 1e-6
+
+
+def test_plain_totals_have_no_rounding_to_a_grid() -> None:
+    plan = {
+        "name": "hearts",
+        "code": ["model.py"],
+        "learner": "model:learner",
+        "algorithm": {"name": "kmeans", **EXAMPLES["kmeans"], "aggregated_by": "aggregator"},
+    }
+    agreed = expanded(Document.of(json.dumps(plan), "plan.yaml", PlanError)).check(Plan)
+    assert error_of_total(agreed, "assign", "clusters", 20) == 0

@@ -183,6 +183,12 @@ def test_too_few_virtual_sites_for_a_cell_are_refused(tmp_path: Path) -> None:
         run(tmp_path, PLAN, sites=("x", "y"))
 
 
+def test_too_few_virtual_sites_for_several_cells_are_refused_with_how_many_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="4 sites are too few for the 2 cells") as refused:
+        run(tmp_path, PLAN, sites=("w", "x", "y", "z"), secure=SEVERAL)
+    assert refused.value.mend == "Simulate 6 sites or more."
+
+
 def test_a_site_with_too_few_examples_fails_as_every_failure_of_its_data(tmp_path: Path) -> None:
     source = LEARNER.replace("5 + 3 * number", "number - 5")
 

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from hanse.algorithms.base import Algorithm, Keys
+from hanse.algorithms.masked_sums import error_of_total
 from hanse.algorithms.own_task import OwnTask, arrays, own_keys
 from hanse.algorithms.pooled_rows import SITES, check_as_in_state, mean, sample, site_names, summed
 from hanse.algorithms.table import ColumnName, Counts, Floats, Table, TableSettings, grouped_sums
@@ -91,13 +92,20 @@ def moved(clusters: Mapping[str, Any], centres: Floats) -> Floats:
     return mean(clusters["sums"], clusters["counts"][:, np.newaxis], centres)
 
 
-def settled(centres: Floats, before: Floats) -> bool:
-    """Check that no centre has moved by more than rounding."""
-    return bool((np.abs(centres - before) <= 4 * np.spacing(np.abs(before))).all())
+def settled(centres: Floats, before: Floats, errors: Floats | float = 0.0) -> bool:
+    """Check that no centre has moved by more than rounding.
+
+    Args:
+        centres: Shape (k, columns).
+        before: Those of the round before.
+        errors: Largest error of each centre by the rounding of masked sums, broadcast over the centres: two
+            rounds with the same clusters differ by at most twice as much.
+    """
+    return bool((np.abs(centres - before) <= 4 * np.spacing(np.abs(before)) + 2 * errors).all())
 
 
 def kmeans(federation: Federation) -> None:
-    """k-means on the pooled table, one iteration a round; ends once no centre moves."""
+    """k-means on the pooled table, one iteration a round; ends once no centre moves by more than rounding."""
     settings = KMeansSettings.of(federation.options, NAME)
     for round in federation.rounds(first={"centres": np.array(settings.centres)}):
         if "settled" in round.state:
@@ -107,7 +115,8 @@ def kmeans(federation: Federation) -> None:
         check_as_in_state(sums, round.state)
         clusters = arrays(sums, "clusters")
         centres = moved(clusters, before)
-        last = settled(centres, before)
+        error = error_of_total(federation.plan, TASK, "clusters", len(sums.sites))
+        last = settled(centres, before, error / np.maximum(clusters["counts"], 1)[:, np.newaxis])
         found = {
             "centres": centres,
             "counts": clusters["counts"],

@@ -11,7 +11,7 @@ import typer
 
 from hanse.cli.options import SITE, Json, SiteDirectory
 from hanse.cli.output import say, say_json, say_table, warn
-from hanse.core.values.wording import format_time, named
+from hanse.core.values.wording import counted, format_time, named
 
 if TYPE_CHECKING:
     from hanse.assembly.plans import KnownPlan
@@ -128,6 +128,11 @@ def cells(
         [(cell, str(len(members)), ", ".join(members)) for cell, members in written.cells.items()],
     )
     say(f"{plan} has these cells now{', in the place of others' if written.replaced else ''}")
+    if size is not None and size < written.fewest:
+        warn(
+            f"cells of {size} are smaller than the plan permits: by `cohort: {{minimum, cell_minimum}}` and "
+            f"`colluders` a cell has at least {counted(written.fewest, 'member')}"
+        )
 
 
 @app.command()

@@ -29,10 +29,12 @@ class WrittenCells:
     Attributes:
         cells: Members by cell.
         replaced: Whether other cells were there.
+        fewest: Members that a cell needs by the plan.
     """
 
     cells: Mapping[str, tuple[str, ...]]
     replaced: bool
+    fewest: int
 
 
 def write_cells(plan: Path, sites: Path, size: int | None = None, *, again: bool = False) -> WrittenCells:
@@ -56,7 +58,8 @@ def write_cells(plan: Path, sites: Path, size: int | None = None, *, again: bool
             mend="Sums over other cells of the same sites may show single sites, once both are known: write "
             "others (`--again`) only for a plan that was not run.",
         )
-    cells = deal(read_sites(sites), _fewest(document.value), size)
+    fewest = _fewest(document.value)
+    cells = deal(read_sites(sites), fewest, size)
     text = plan.read_bytes().decode("utf-8")
     changed = with_cells(text, cells)
     if changed is None:
@@ -65,7 +68,7 @@ def write_cells(plan: Path, sites: Path, size: int | None = None, *, again: bool
             mend=f"Write it by hand: {dump({_CELLS: _lists(cells)})}",
         )
     write_file(plan, changed.encode("utf-8"), mode=plan.stat().st_mode & 0o777)
-    return WrittenCells(cells, bool(before))
+    return WrittenCells(cells, bool(before), fewest)
 
 
 def read_sites(path: Path) -> tuple[str, ...]:

@@ -85,9 +85,11 @@ def learned(plan: Plan) -> list[str]:
     section, colluders = section_of(plan), colluders_of(plan)
     return [
         *_of_cells(plan),
-        f"A site is protected from {counted(colluders, 'colluding member')} of its cell together with the "
-        f"aggregator (c = {colluders}), if its people have",
-        f"checked the signing keys of {colluders + 1} others or more. The party that hosts the aggregator "
+        "A single update is hidden as long as one other member of its cell is genuine and does not help the "
+        "aggregator.",
+        f"The plan counts on {counted(colluders, 'colluder')} in a cell at most (c = {colluders}): if people "
+        f"of a site have checked the signing keys of",
+        f"{colluders + 1} others or more, one of these is such a member. The party that hosts the aggregator "
         "counts as a colluder.",
         *_of_robust_rules(plan),
         *_of_weights(plan),
@@ -102,18 +104,19 @@ def learned(plan: Plan) -> list[str]:
 
 
 def _of_cells(plan: Plan) -> Iterator[str]:
+    if len(plan.cells) > 1:
+        yield f"The aggregator learns the sum of each of {len(plan.cells)} cells in each round:"
     for cell in list(plan.cells)[:_MOST_CELLS]:
         members = members_of(plan, cell)
-        listed = ", ".join(and_more(members, MOST_NAMED))
-        which = "" if len(plan.cells) == 1 else f" of cell {cell}"
-        yield (
-            f"The aggregator learns the sum{which} of {len(members)} sites ({listed}) in each round, and no "
-            f"single update unless {len(members) - 1} of them help it."
-        )
+        listed = f"{len(members)} sites ({', '.join(and_more(members, MOST_NAMED))})"
+        if len(plan.cells) == 1:
+            yield f"The aggregator learns the sum of {listed} in each round."
+        else:
+            yield f"  {cell}: {listed}"
     if (more := len(plan.cells) - _MOST_CELLS) > 0:
-        yield f"The same holds for {counted(more, 'further cell')}."
+        yield f"  and {counted(more, 'further cell')}"
     if smallest_cell(plan) == 3:
-        yield "With three sites, any two learn the third."
+        yield "With three sites in a cell, any two learn the third."
 
 
 def _of_robust_rules(plan: Plan) -> Iterator[str]:

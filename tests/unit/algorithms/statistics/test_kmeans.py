@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from tests.tables import heart, pooled, total
 
 from hanse.algorithms.statistics import kmeans
-from hanse.algorithms.statistics.kmeans import KMeansSettings, local, moved
+from hanse.algorithms.statistics.kmeans import KMeansSettings, local, moved, settled
 
 COLUMNS = ("age", "trestbps", "thalach")
 CENTRES = ((40.0, 120.0, 170.0), (60.0, 140.0, 110.0), (55.0, 160.0, 150.0))
@@ -38,6 +38,14 @@ def test_a_centre_without_rows_stays() -> None:
 
     assert moved(clusters, np.array([[0.0], [99.0]])).tolist() == [[2.0], [99.0]]
     assert clusters["inertia"] == 10.0
+
+
+def test_centres_that_move_by_the_rounding_of_masked_sums_are_settled() -> None:
+    before, after = np.array([[50.0], [60.0]]), np.array([[50.0], [60.002]])
+
+    assert not settled(after, before)
+    assert not settled(after, before, np.array([[0.002], [0.0009]]))
+    assert settled(after, before, np.array([[0.0], [0.0011]]))
 
 
 def test_many_rows_are_assigned_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

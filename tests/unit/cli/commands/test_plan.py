@@ -341,3 +341,18 @@ def test_cells_are_written_into_the_plan_file(project: Path, hanse: Hanse) -> No
     assert (again.code, "the plan has cells" in again.err) == (3, True)
     other = hanse("plan", "cells", project / "plan.yaml", "--sites", sites, "--size", 8, "--again", "--json")
     assert list(json.loads(other.out)["cells"]) == ["cell-1", "cell-2", "cell-3"]
+
+
+def test_cells_of_a_size_that_the_plan_does_not_permit_are_larger_and_it_is_said(
+    project: Path, hanse: Hanse
+) -> None:
+    sites = project / "sites.txt"
+    sites.write_text("\n".join("abcdef"))
+    with (project / "plan.yaml").open("a") as plan:
+        plan.write("cohort: {minimum: 6}\n")
+
+    ended = hanse("plan", "cells", project / "plan.yaml", "--sites", sites, "--size", 3)
+
+    assert "all   6" in ended.out
+    assert "cells of 3 are smaller than the plan permits" in ended.err
+    assert "at least 6 members" in ended.err

@@ -24,25 +24,25 @@ def described(agreed: Plan) -> str:
 
 
 def test_a_reader_learns_whose_sum_is_learned_and_who_could_undo_it() -> None:
+    words = told(secure_plan())
+    assert "The aggregator learns the sum of 4 sites (a, b, c, d) in each round." in words
     assert (
-        "The aggregator learns the sum of 4 sites (a, b, c, d) in each round, and no single update unless 3 "
-        "of them help it."
-    ) in learned(secure_plan())
+        "hidden as long as one other member of its cell is genuine and does not help the aggregator" in words
+    )
+    assert "checked the signing keys of 2 others or more, one of these is such a member" in words
 
 
 def test_with_three_sites_any_two_learn_the_third() -> None:
     three = secure_plan({"examples": {"least": 100, "most": 100}}, cells={"all": ["a", "b", "c"]})
-    assert "With three sites, any two learn the third." in learned(three)
+    assert "With three sites in a cell, any two learn the third." in learned(three)
     assert "any two learn the third" not in told(secure_plan())
 
 
 def test_each_cell_is_named() -> None:
     cells = {"north": ["a", "b", "c", "d"], "south": ["e", "f", "g", "h", "i"]}
     sentences = learned(secure_plan(cells=cells))
-    assert sentences[0].startswith("The aggregator learns the sum of cell north of 4 sites (a, b, c, d)")
-    assert sentences[1].endswith(
-        "(e, f, g, h, i) in each round, and no single update unless 4 of them help it."
-    )
+    assert sentences[0] == "The aggregator learns the sum of each of 2 cells in each round:"
+    assert sentences[1:3] == ["  north: 4 sites (a, b, c, d)", "  south: 5 sites (e, f, g, h, i)"]
 
 
 def test_the_largest_share_of_a_site_is_stated_where_anything_is_weighed() -> None:

@@ -85,7 +85,7 @@ def _problems(plan: PlanParts) -> Iterator[Problem]:
 
 
 def _without_section(plan: PlanParts, secure: list[str]) -> Problem:
-    """The section to write, with all that the plan's tasks need of it; its other rules follow it."""
+    """The section to write, with all that the plan's tasks need of it at once."""
     disclosed = [plan.tasks[name].discloses for name in secure]
     parts = []
     if any(disclosure.update == "aggregate" for disclosure in disclosed):

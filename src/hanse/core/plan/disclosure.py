@@ -139,7 +139,14 @@ def expected_tensors(received: Received, plan: Plan, task: str) -> dict[str, Ten
 
 
 def check_tensors(
-    update: Parameters, received: Received, plan: Plan, task: str, what: str, *, clips: bool = False
+    update: Parameters,
+    received: Received,
+    plan: Plan,
+    task: str,
+    what: str,
+    *,
+    clips: bool = False,
+    finite: bool = False,
 ) -> None:
     """Refuse tensors that are not exactly what the plan declares; reads all of them.
 
@@ -151,6 +158,7 @@ def check_tensors(
         task: The task's name.
         what: Who sends, for the message.
         clips: Whether numbers outside of the `range` of a group are clipped later, and not refused.
+        finite: Whether it is known by now that all numbers are finite, or is found out later.
 
     Raises:
         DisclosureError: A tensor that the plan keeps at each site, one that is not declared, or one of
@@ -166,7 +174,7 @@ def check_tensors(
         check_first_model(update, what)
         check_model_names(update, plan)
         return
-    check_update(update, expected_tensors(received, plan, task), what)
+    check_update(update, expected_tensors(received, plan, task), what, finite=finite)
     if not clips:
         check_ranges(update, plan, what)
 
@@ -246,13 +254,16 @@ def check_examples(num_examples: int, what: str) -> None:
         raise UpdateError(f"{what} reports {num_examples} examples")
 
 
-def check_update(delta: Parameters, expected: Mapping[str, TensorSpec], what: str) -> None:
+def check_update(
+    delta: Parameters, expected: Mapping[str, TensorSpec], what: str, *, finite: bool = False
+) -> None:
     """Refuse an update that is not exactly what was declared.
 
     Args:
         delta: The tensors of the update.
         expected: What `declared` gives for the model the site received.
         what: Who sends, for the message.
+        finite: See `check_tensors`.
 
     Raises:
         DisclosureError: A tensor that is not declared, or one of another shape or dtype.
@@ -261,7 +272,7 @@ def check_update(delta: Parameters, expected: Mapping[str, TensorSpec], what: st
     problem = mismatch(specs(delta), expected)
     if problem:
         raise DisclosureError(f"the update of {what} is not what the plan declares: {problem}")
-    bad = not_finite(delta)
+    bad = "" if finite else not_finite(delta)
     if bad:
         raise UpdateError(
             f"the update of {what} has a NaN or an infinity in {in_words(bad)}",

@@ -14,6 +14,8 @@ from hanse.core.values.parameters import Array
 from hanse.privacy.secagg.grid import clip_scale, exceeds
 
 _BLOCK = 1 << 15
+_DOT_BLOCK = 1 << 13
+"""Numbers of one product in float32, which is off by less than a thousandth then; on one thread."""
 
 
 def clipped_update(tensors: Mapping[str, Array], bound: ModelBound) -> tuple[dict[str, Array], bool]:
@@ -36,6 +38,31 @@ def clipped_update(tensors: Mapping[str, Array], bound: ModelBound) -> tuple[dic
     if scale == 1.0:
         return dict(tensors), False
     return {name: _scaled(array, scale) for name, array in tensors.items()}, True
+
+
+def surely_within(tensors: Mapping[str, Array], bound: ModelBound) -> bool:
+    """Check, faster than `norm_of`, that all numbers are finite and nothing has to be clipped.
+
+    The squares are added in float32, and a hundredth is allowed for that.
+
+    Args:
+        tensors: Of the update, floating-point; arrays or `LazyTensor`s.
+        bound: Of the plan.
+
+    Returns:
+        True where that is certain; False where it is not, also for other bounds and dtypes.
+    """
+    if bound.norm != "l2" or any(array.dtype != np.float32 for array in tensors.values()):
+        return False
+    squares, count = 0.0, 0
+    with np.errstate(all="ignore"):
+        for array in tensors.values():
+            for block in _blocks(array):
+                parts = (block[begin : begin + _DOT_BLOCK] for begin in range(0, len(block), _DOT_BLOCK))
+                squares += sum(float(np.dot(part, part)) for part in parts)
+                count += len(block)
+    lost = count * 2.0**-120  # squares below the least float32; NaN and infinity make this False
+    return squares * 1.01 + lost <= bound.clip**2
 
 
 def norm_of(tensors: Mapping[str, Array]) -> float:

@@ -24,7 +24,7 @@ from hanse.privacy.secagg.rounding import RoundingStreams
 from hanse.privacy.secagg.vector import Result, encode
 from hanse.updates.origin import Origin
 from hanse.updates.outgoing import Outgoing
-from hanse.updates.secure_sums.clipping import clipped_update
+from hanse.updates.secure_sums.clipping import clipped_update, surely_within
 from hanse.updates.secure_sums.codec import sum_codec
 from hanse.updates.secure_sums.vector_file import WrittenVector, write_vector
 
@@ -73,16 +73,17 @@ def _result(outgoing: Outgoing, origin: Origin, context: str) -> tuple[Result, d
     plan, task, what = origin.plan, origin.task, str(origin)
     check_result(outgoing, plan, task, what)
     tensors: Parameters = {} if outgoing.update is None else outgoing.update.tensors()
-    if outgoing.update is not None:
-        check_tensors(tensors, origin.received, plan, task, what, clips=True)
     groups = {name: array for name, array in tensors.items() if plan.groups and name.startswith(MARK)}
     update = {name: array for name, array in tensors.items() if name not in groups}
     real = {name: array for name, array in update.items() if is_floating(array.dtype)}
     whole = {name: _signed(array) for name, array in update.items() if name not in real}
     bound, clipped = section_of(plan).model, False
+    within = bound is not None and bool(real) and surely_within(real, bound)
+    if outgoing.update is not None:  # numbers of groups are checked where they are rounded
+        check_tensors(tensors, origin.received, plan, task, what, clips=True, finite=within)
     codec = sum_codec(plan)
     ties = tied_names([real]) if real and codec.keeps_ties else {}
-    if bound is not None and real:
+    if bound is not None and real and not within:
         real, clipped = clipped_update(real, bound)
     coded = {
         name: codec.encode(name, array, context, derive(origin.seed, ties.get(name, name)))

@@ -10,7 +10,7 @@ import pytest
 
 from hanse.core.plan.privacy.secure_aggregation import ModelBound
 from hanse.core.values.parameters import Array
-from hanse.updates.secure_sums.clipping import clipped_update, norm_of
+from hanse.updates.secure_sums.clipping import clipped_update, norm_of, surely_within
 
 L2, MOST = ModelBound(clip=1.0), ModelBound(clip=1.0, norm="max")
 
@@ -50,3 +50,36 @@ def test_the_norm_neither_overflows_nor_vanishes(size: float) -> None:
 
 def test_of_no_numbers_the_norm_is_zero() -> None:
     assert norm_of({"a": np.zeros((0, 3)), "b": np.zeros(2)}) == 0.0
+
+
+def test_what_is_well_within_the_bound_needs_no_norm() -> None:
+    numbers = np.full(40_000, 0.9 / 200, np.float32)
+
+    assert surely_within({"a": numbers, "b": np.zeros(0, np.float32)}, L2)
+    assert clipped_update({"a": numbers}, L2) == ({"a": numbers}, False)
+
+
+@pytest.mark.parametrize("size", [0.999 / 200, 1.0 / 200, 1e30, math.inf, math.nan])
+def test_what_is_near_the_bound_or_beyond_is_not_surely_within(size: float) -> None:
+    numbers = np.full(40_000, size, np.float32)
+
+    assert not surely_within({"a": numbers}, L2)
+
+
+def test_one_number_that_is_not_finite_is_never_within() -> None:
+    numbers = np.zeros(40_000, np.float32)
+    numbers[20_001] = math.nan
+
+    assert not surely_within({"a": np.zeros(3, np.float32), "b": numbers}, ModelBound(clip=1e150))
+
+
+def test_squares_that_float32_does_not_hold_are_not_lost() -> None:
+    tiny = np.full(3, 1e-30, np.float32)
+
+    assert not surely_within({"a": tiny}, ModelBound(clip=1e-31))
+    assert clipped_update({"a": tiny}, ModelBound(clip=1e-31))[1]
+
+
+def test_other_bounds_and_dtypes_are_not_judged() -> None:
+    assert not surely_within({"a": np.zeros(1, np.float32)}, MOST)
+    assert not surely_within({"a": np.zeros(1)}, L2)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,7 +17,7 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import SignedStatement, Statement
 from hanse.errors import DisclosureError
 from hanse.files.atomic import PART, writing
-from hanse.files.copying import copy_hashed, is_whole
+from hanse.files.copying import Readable, copy_bytes, copy_hashed, is_whole
 from hanse.files.errors import file_errors
 from hanse.files.handover import lend, open_foreign
 from hanse.updates.residuals import Residuals
@@ -25,6 +27,7 @@ _ENDED = "ended"
 """An empty file in the folder of a run that is over for this site; its time is that of the end."""
 
 _START = "start.json"
+_Made = TypeVar("_Made")
 
 _STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
 
@@ -148,6 +151,16 @@ class RunFolder:
             DisclosureError: It is too large, or not a file.
             StorageError: It cannot be copied.
         """
+        made = self._copied(exchange, max_bytes, partial(copy_hashed, algorithm=algorithm))
+        return None if made is None else UpdateFile(digest=made[0], size=made[1])
+
+    def take_over_to_mask(self, exchange: int, max_bytes: int) -> int | None:
+        """As `take_over`, of what leaves masked only; the size of the copy, which needs no digest."""
+        return self._copied(exchange, max_bytes, copy_bytes)
+
+    def _copied(
+        self, exchange: int, max_bytes: int, copy: Callable[[Readable, BinaryIO, int], _Made]
+    ) -> _Made | None:
         with file_errors(f"copy {self.written}"):
             try:
                 source, size = open_foreign(
@@ -155,9 +168,8 @@ class RunFolder:
                 )
             except FileNotFoundError:
                 return None
-            with source, writing(self.outgoing(exchange), over=self._spare) as copy:
-                digest, size = copy_hashed(source, copy, size, algorithm)
-            return UpdateFile(digest=digest, size=size)
+            with source, writing(self.outgoing(exchange), over=self._spare) as target:
+                return copy(source, target, size)
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
         """Whether an update that was taken over is still whole; none always is."""

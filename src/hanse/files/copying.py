@@ -74,6 +74,11 @@ def copy_hashed(
     return hasher.digest(), size
 
 
+def copy_bytes(source: Readable, target: BinaryIO, most: int) -> int:
+    """As `copy_hashed`, without a digest; the size of the copy in bytes."""
+    return sum(target.write(piece) for piece in pieces(source, most))
+
+
 def digest_of_file(path: Path, algorithm: Algorithm) -> str:
     """The digest of a file.
 

@@ -53,6 +53,29 @@ class Draft(Protocol):
         ...
 
 
+def opened_update(path: Path, size: int, what: str, max_bytes: int) -> Parameters:
+    """The tensors of the file of an update, mapped into memory.
+
+    Args:
+        path: The file, which only the agent can change.
+        size: Its size in bytes.
+        what: Who sends, for messages: `task train at cleveland`.
+        max_bytes: Largest update file that the aggregator takes.
+
+    Raises:
+        DisclosureError: It is more than tensors, or too large.
+        UpdateError: It is not a file of tensors.
+        StorageError: It cannot be read.
+    """
+    if size > max_bytes:
+        raise DisclosureError(f"the update of {what} has {size} bytes; at most {max_bytes} are taken")
+    tensors = open_file(path)
+    # Metadata in the header would be text that the plan does not declare.
+    if size != tensors_size(specs(tensors)):
+        raise DisclosureError(f"the update file of {what} holds more than the declared tensors")
+    return tensors
+
+
 class FileDraft:
     """An update in a file that only the agent can change.
 
@@ -76,16 +99,7 @@ class FileDraft:
 
     def tensors(self) -> Parameters:
         """See `Draft`: mapped into memory."""
-        size = self.file.size
-        if size > self._max_bytes:
-            raise DisclosureError(
-                f"the update of {self._what} has {size} bytes; at most {self._max_bytes} are taken"
-            )
-        tensors = open_file(self._path)
-        # Metadata in the header would be text that the plan does not declare.
-        if size != tensors_size(specs(tensors)):
-            raise DisclosureError(f"the update file of {self._what} holds more than the declared tensors")
-        return tensors
+        return opened_update(self._path, self.file.size, self._what, self._max_bytes)
 
     def shelf(self) -> Spool:
         """See `Draft`: a file without a name beside the update."""

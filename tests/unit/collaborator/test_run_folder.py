@@ -36,6 +36,19 @@ def test_what_a_worker_changes_later_does_not_change_what_was_taken_over(folder:
     assert folder.holds(1, UPDATE)
 
 
+def test_what_is_masked_is_taken_over_without_a_digest(folder: RunFolder) -> None:
+    assert folder.take_over_to_mask(1, 100) is None
+
+    folder.written.write_bytes(DATA)
+    with folder.written.open("r+b") as kept_open:
+        assert folder.take_over_to_mask(1, 100) == len(DATA)
+        kept_open.write(b"SECRETS!!")
+
+    assert folder.outgoing(1).read_bytes() == DATA
+    with pytest.raises(DisclosureError):
+        folder.take_over_to_mask(2, 8)
+
+
 @pytest.mark.parametrize("lost", [("in",), ("outcomes",), ("work",), ("in", "outcomes")], ids="+".join)
 def test_an_empty_folder_that_a_copy_has_lost_is_made_again(
     folder: RunFolder, tmp_path: Path, lost: tuple[str, ...]

@@ -32,7 +32,7 @@ from hanse.errors import (
 from hanse.privacy.secagg.context import SALT_BYTES, SumContext
 from hanse.privacy.secagg.layout import Layout
 from hanse.privacy.secagg.site_steps import FailureKind
-from hanse.updates.drafts import FileDraft
+from hanse.updates.drafts import MemoryDraft, opened_update
 from hanse.updates.origin import Origin
 from hanse.updates.outgoing import Outgoing
 from hanse.updates.secure_sums.layout import sum_layout
@@ -152,10 +152,11 @@ class Preparation:
         here, exchange, folder = self.task_run.context, question.origin.exchange, self.task_run.folder
         layout, most = question.layout, tensors_size(question.origin.expected)
         here.check_room(most + 2 * vector_file_size(layout.words, layout.ring))
-        file = folder.take_over(exchange, most, self.plan.digests)
+        size = folder.take_over_to_mask(exchange, most)
         update = None
-        if file is not None:
-            update = FileDraft(folder.outgoing(exchange), file, str(question.origin), most)
+        if size is not None:
+            taken = opened_update(folder.outgoing(exchange), size, str(question.origin), most)
+            update = MemoryDraft(taken)
         self.files.begin()
         written = prepare(
             Outgoing(report.num_examples, report.metrics, update),

@@ -27,6 +27,7 @@ _ENDED = "ended"
 """An empty file in the folder of a run that is over for this site; its time is that of the end."""
 
 _START = "start.json"
+_Made = TypeVar("_Made")
 
 _Made = TypeVar("_Made")
 

@@ -29,8 +29,6 @@ _ENDED = "ended"
 _START = "start.json"
 _Made = TypeVar("_Made")
 
-_Made = TypeVar("_Made")
-
 _STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
 
 

@@ -26,7 +26,7 @@ from hanse.core.run.round_events import (
     UpdateAccepted,
     UpdatesAggregated,
 )
-from hanse.core.run.run import Phase, Run, committed
+from hanse.core.run.run import Phase, Run, absence, committed
 from hanse.core.run.run_events import (
     AggregatorRestored,
     PlanAnswered,
@@ -352,25 +352,13 @@ def _without_the_absent(run: Run, sites: Iterable[str], time_ms: int) -> Run:
     A workflow may still name a site that takes no part any more.
     """
     for site in {*sites, *run.absent} if run.absent else sites:
-        reason = _absence(run, site)
+        reason = absence(run, site)
         if reason is None:
             continue
         gone = SiteLeft(site=site, reason=reason)
         for exchange in run.exchanges.waiting_with(site):
             run = _put(run, move(exchange, gone, site, time_ms))
     return replace(run, absent=frozenset()) if run.absent else run
-
-
-def _absence(run: Run, site: str) -> str | None:
-    """Why a site is asked nothing; None where it is asked."""
-    suspension = run.failure_record.suspensions.get(site)
-    if suspension is None and site in run.taking_part:
-        return None
-    if site in run.left:
-        return run.left[site]
-    if site in run.refusals:
-        return f"refused the plan: {run.refusals[site]}"
-    return "has yet to answer the plan" if suspension is None else f"suspended: {suspension.reason}"
 
 
 def _taken_up(run: Run, event: RunStarted | RunResumed, time_ms: int) -> Run:

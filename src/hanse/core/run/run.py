@@ -177,6 +177,18 @@ class Run:
         return self.committed >= self.plan.rounds or stale
 
 
+def absence(run: Run, site: str) -> str | None:
+    """Say why a site is asked nothing; None where it is asked."""
+    suspension = run.failure_record.suspensions.get(site)
+    if suspension is None and site in run.taking_part:
+        return None
+    if site in run.left:
+        return run.left[site]
+    if site in run.refusals:
+        return f"refused the plan: {run.refusals[site]}"
+    return "has yet to answer the plan" if suspension is None else f"suspended: {suspension.reason}"
+
+
 def must_run(run: Run) -> None:
     """Refuse what only a running run can do.
 

@@ -39,12 +39,10 @@ class SumReport:
         self._checks = checks
         self._files = files
         self._metrics: dict[int, Metrics] = {}
-        self._stopped: set[int] = set()
-        """Exchanges with a finding, after which what follows says nothing by itself."""
         self._over = False
 
     def stop(self) -> None:
-        """Examine nothing more, as the events from here on have no state to be held against."""
+        """Report no more problems, as the events from here on have no state to be held against."""
         self._over = True
 
     def examine(self, event: Event, run: Run | None, where: str, time_ms: int) -> None:
@@ -56,17 +54,14 @@ class SumReport:
             where: Names the record.
             time_ms: Time of the record, milliseconds since 1970.
         """
-        number = getattr(event, "exchange", None)
-        if self._over or number in self._stopped:
-            return
         problems = list(self._checks.examine(event, run))
         for problem in problems:
-            self._check.fail(f"{where}: {problem}")
-        if problems and isinstance(number, int):
-            self._stopped.add(number)
+            self._fail(f"{where}: {problem}")
+        if problems and not self._over:
+            # Each sum builds on those before: what follows from this finding is none of its own.
+            self.stop()
             self._report.notes.append(
-                f"the check of sums followed exchange {number} to {where} only; what comes after in it says "
-                "nothing by itself"
+                f"the check of sums ends at {where}: what comes after has nothing to be held against"
             )
         if isinstance(event, SumOpened):
             self._sum(event, where, time_ms)
@@ -119,6 +114,10 @@ class SumReport:
         """The check of sums; of a plan without masked tasks it is in the report where something is wrong."""
         return self._report.checks.setdefault(SUMS, Check(SUMS))
 
+    def _fail(self, problem: str) -> None:
+        if not self._over:
+            self._check.fail(problem)
+
     def _sum(self, event: SumOpened, where: str, time_ms: int) -> None:
         exchange = self._checks.exchanges.get(event.exchange)
         cell = None if exchange is None else exchange.cells.get(event.cell)
@@ -126,7 +125,7 @@ class SumReport:
             return  # the check says so
         added = self._files.add_up(exchange, event)
         for problem in added.problems:
-            self._check.fail(f"{where}: the sum of cell {event.cell} in exchange {event.exchange}: {problem}")
+            self._fail(f"{where}: the sum of cell {event.cell} in exchange {event.exchange}: {problem}")
         self._tell(event, exchange, cell, time_ms, added.added)
 
     def _aggregated(self, event: UpdatesAggregated, where: str) -> None:
@@ -137,7 +136,7 @@ class SumReport:
         try:
             found = self._files.aggregate(exchange)
         except HanseError as error:
-            self._check.fail(f"{what}: {error.message}")
+            self._fail(f"{what}: {error.message}")
             return
         if found is None:
             return
@@ -146,7 +145,7 @@ class SumReport:
             stated = f"{found.aggregate or 'none'}"[:12], f"{event.aggregate or 'none'}"[:12]
             problem = f"{what} is {stated[0]} by the vectors, and not {stated[1]}"
             if _is_exact(exchange):
-                self._check.fail(problem)
+                self._fail(problem)
             else:
                 self._report.notes.append(f"{problem}; robust rules may round in another way here")
 

@@ -119,7 +119,7 @@ def test_an_altered_ready_is_one_finding_and_what_follows_from_it_none(
 
     assert len(problems(report)["sums"]) == 1
     assert "the READY of b" in problems(report)["sums"][0]
-    assert "the check of sums followed exchange 1 to record" in "".join(report.notes)
+    assert "the check of sums ends at record" in "".join(report.notes)
 
 
 def test_a_history_that_cannot_be_followed_says_so_and_blames_nothing_after(

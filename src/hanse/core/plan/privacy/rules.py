@@ -97,10 +97,10 @@ def _without_section(plan: PlanParts, secure: list[str]) -> Problem:
     specs = {group: plan.group_specs[group] for group in groups}
     known, weighed = BUILT_IN.get(plan.workflow), any(weighs(plan, name) for name in secure)
     counts_rows = known is not None and known.all_sites
-    if weighed or counts_rows or any(spec.pooled for spec in specs.values()):
-        parts.append(proposed_examples(plan))
     if weighed:
-        parts.append("ready_after: 60s")
+        parts += [proposed_examples(plan), "ready_after: 60s"]
+    elif counts_rows or any(spec.pooled for spec in specs.values()):
+        parts.append("examples: {most: 1200}")
     ranges = [f"{group}: {{range: [LEAST, LARGEST]}}" for group in groups if lacks_range(specs[group])]
     beside = f", and `groups: {{{', '.join(ranges)}}}`" if ranges else ""
     return Problem(

@@ -35,6 +35,14 @@ def test_a_sum_of_groups_without_bounds_is_refused_with_their_ranges_and_no_boun
     ) in str(refused.value)
 
 
+def test_counts_of_rows_without_bounds_are_refused_with_the_most_rows_and_no_least() -> None:
+    changes = {"tasks": {"tabulate": summing(counts="total")}, "groups": {"counts": {"int64": [2, 2, 1]}}}
+    with pytest.raises(ValueError, match="does not bound what is summed") as refused:
+        secure_plan(privacy={}, initial_model="none", workflow="contingency", **changes)
+
+    assert "write `privacy: {secure_aggregation: {examples: {most: 1200}}}`, and" in str(refused.value)
+
+
 def test_a_section_that_no_task_uses_is_refused() -> None:
     (problem,) = refusals(tasks={"train": BY_AGGREGATOR})
     assert problem.startswith(

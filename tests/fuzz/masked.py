@@ -88,7 +88,7 @@ def vector(data: bytes) -> None:
     members = _ready()
     keys = members[0].keys([site.statement for site in members])
     written = write_masked(path, masked, LAYOUT, keys, "sha256")
-    assert written.words_digest == sha256(words.tobytes())
+    assert written.q_digest == sha256(words.tobytes())
     assert masked.stat().st_size == len(tensors.encode({MASKED: words}))
 
 

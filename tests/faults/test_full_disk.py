@@ -52,7 +52,8 @@ def training(federation: Deployment) -> Run:
 def assert_blobs_are_whole(federation: Deployment) -> None:
     assert list((federation.directory / "uploads").iterdir()) == []
     for path in (federation.directory / "blobs").glob("*/*"):
-        assert is_whole(path, path.name)
+        with suppress(FileNotFoundError):  # those of a run that is over go meanwhile
+            assert is_whole(path, path.name)
 
 
 def test_updates_wait_until_the_aggregator_can_take_them(

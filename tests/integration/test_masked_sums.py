@@ -54,7 +54,7 @@ def test_counts_are_summed_and_the_journal_has_none_of_a_site(tmp_path: Path) ->
 def test_a_failure_says_its_kind_and_a_resumed_run_asks_only_who_failed(tmp_path: Path) -> None:
     with checked(tmp_path) as federation:
         federation.sites["b"].hold("count", 1)
-        federation.sites["b"].fail("count")
+        federation.sites["b"].fail("late")
         run = counting(federation)
         for site in ("a", "c"):  # the failure would end their tasks before they are prepared
             run.until(SiteReady, exchange=1, site=site)

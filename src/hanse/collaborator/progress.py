@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import subprocess
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -57,12 +56,12 @@ class Progress:
 
     def note_inputs(self) -> None:
         """Note that all that a worker computes from is here."""
-        self.begun_s = time.monotonic()
+        self.begun_s = asyncio.get_running_loop().time()
 
     def note_order(self) -> None:
         """Note that a worker got the order, after its turn came; the first of several counts."""
         if not self._ordered:
-            self._ordered, self.begun_s = True, time.monotonic()
+            self._ordered, self.begun_s = True, asyncio.get_running_loop().time()
 
     async def watch(self) -> None:
         """Report that the task has begun, and then whenever the sign has changed; until it is cancelled."""

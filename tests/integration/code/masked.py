@@ -17,6 +17,8 @@ class Masked(Momentum):
 
     def count(self, parameters, task):
         self._begin(task.name, task.round_number)
+        if (self._site.data["numbers"] / "fail-late").exists():
+            raise RuntimeError("told to fail")
         counts = np.histogram(self._target, np.arange(6))[0].astype(np.int64)
         return hanse.TaskResult(4, {"mean": float(self._target.mean())}, groups={"counts": counts})
 

@@ -55,13 +55,13 @@ class Momentum:
         own, hold = self._site.state_dir, self._site.data["numbers"] / f"hold-{task}-{round_number}"
         with (own / "performed").open("a") as performed:
             performed.write(f"{task}-{round_number}\n")
+        if (self._site.data["numbers"] / f"fail-{task}").exists():
+            raise RuntimeError("told to fail")
         if hold.exists():
             (own / f"at-{task}-{round_number}").touch()
         while hold.exists():
             sum(range(10_000))  # a task that takes long shows it by the processor time that it uses
             time.sleep(0.005)
-        if (self._site.data["numbers"] / f"fail-{task}").exists():
-            raise RuntimeError("told to fail")
 
 
 def learner(site):

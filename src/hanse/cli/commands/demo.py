@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hanse.cli.demo.hospitals import DemoPaths
     from hanse.cli.watch.live import View
     from hanse.config.load import LoadedPlan
-    from hanse.demo.comparison import NOTE_ON_MASKED_METRICS
     from hanse.learners.comparison import Comparison
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -121,6 +120,8 @@ def _run(root: Path, wanted: Wanted, *, shown: bool) -> dict[str, Any]:
     if shown:
         _show(comparison)
         if seen is not None:
+            from hanse.demo.comparison import NOTE_ON_MASKED_METRICS
+
             say(f"{NOTE_ON_MASKED_METRICS}\n")
             show_seen(seen)
         say("\n".join(f"{name}: {path}" for name, path in files.items()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -150,7 +149,7 @@ class SumAttempts:
             return
         began_s = self._task_run.progress.begun_s
         # Performed by an agent before this one: of its time nothing shows, and the whole time is waited.
-        passed_s = 0.0 if began_s is None else time.monotonic() - began_s
+        passed_s = 0.0 if began_s is None else asyncio.get_running_loop().time() - began_s
         wait_s = (section_of(self._plan).ready_after or 0.0) - passed_s
         if wait_s > 0:
             await self._here.sleep(wait_s)

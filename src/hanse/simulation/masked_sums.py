@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from hanse.core.plan.group_tensors import Received
 from hanse.core.plan.plan import Plan
-from hanse.core.plan.privacy.cells import colluders_of
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
 from hanse.core.run.sums.commands import RecordSum
@@ -20,10 +19,10 @@ from hanse.core.run.sums.standing import CellStanding
 from hanse.core.values.seeds import derive
 from hanse.core.values.sums.ready import rho_of
 from hanse.core.values.update import Aggregate, Update
-from hanse.privacy.secagg.context import SumContext
 from hanse.privacy.secagg.grid import Randomness
 from hanse.simulation.received import Kept, headers_of
 from hanse.updates.incoming import fold_cells
+from hanse.updates.secure_sums.context import context_of_cell
 from hanse.updates.secure_sums.layout import sum_layout
 from hanse.updates.secure_sums.opened import CellWords, RunningCell
 from hanse.updates.secure_sums.vector_file import MASKED
@@ -50,26 +49,10 @@ class SimulatedSum:
         """The digest of the context of each cell, by its name; the same whenever the run begins."""
         run, exchange = self.run, self.exchange
         layout = sum_layout(run.plan, exchange.task, self.received).digest
-        inputs = exchange.inputs
         return {
-            standing.cell: SumContext(
-                federation=_FEDERATION,
-                run_id=run.run_id,
-                submitted_ms=0,
-                plan_digest=run.plan_digest,
-                round_number=exchange.round_number,
-                exchange=exchange.number,
-                counted=standing.counted,
-                task=exchange.task,
-                model=None if exchange.model is None else exchange.model.digest,
-                groups=inputs.groups,
-                settings=inputs.settings,
-                cells=inputs.cells,
-                cell=standing.cell,
-                members=standing.members,
-                colluders=colluders_of(run.plan),
-                layout=layout,
-            ).digest
+            standing.cell: context_of_cell(
+                run, exchange, standing, layout, federation=_FEDERATION, submitted_ms=0
+            )
             for standing in exchange.sums.values()
         }
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from hanse.core.plan.privacy.cells import colluders_of
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.run import Run
 from hanse.core.run.sums.standing import CellStanding
-from hanse.privacy.secagg.context import SumContext
 from hanse.privacy.secagg.layout import Layout
 from hanse.storage.base import BlobStore
 from hanse.updates.incoming import AskedTask, received_of
+from hanse.updates.secure_sums.context import context_of_cell
 from hanse.updates.secure_sums.layout import sum_layout
 
 _MOST_REMEMBERED = 64
@@ -82,21 +81,7 @@ class SumLayouts:
         Raises:
             StorageError: As `of`.
         """
-        return SumContext(
-            federation=self.federation,
-            run_id=run.run_id,
-            submitted_ms=run.submitted_ms,
-            plan_digest=run.plan_digest,
-            round_number=exchange.round_number,
-            exchange=exchange.number,
-            counted=cell.counted,
-            task=exchange.task,
-            model=None if exchange.model is None else exchange.model.digest,
-            groups=exchange.inputs.groups,
-            settings=exchange.inputs.settings,
-            cells=exchange.inputs.cells,
-            cell=cell.cell,
-            members=cell.members,
-            colluders=colluders_of(run.plan),
-            layout=self.of(run, exchange).digest,
-        ).digest
+        layout = self.of(run, exchange).digest
+        return context_of_cell(
+            run, exchange, cell, layout, federation=self.federation, submitted_ms=run.submitted_ms
+        )

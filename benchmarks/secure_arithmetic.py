@@ -65,7 +65,7 @@ class Setting:
                 "name": "benchmark",
                 "code": ("learner.py",),
                 "learner": "learner:learner",
-                "initial_model": "workflow",
+                "initial_model": "model.safetensors",
                 "digests": "blake3",
                 "cells": {"all": self.sites} if secure else {},
                 "tasks": {TASK: {"discloses": discloses}},

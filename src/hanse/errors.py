@@ -19,7 +19,8 @@ HanseError
 │   └── TamperedError      a journal or a blob is not what its hash says
 ├── TrustError             identity failed: never try again
 │   ├── CredentialError    a key or certificate is missing, expired, foreign or revoked
-│   └── TokenError         an invitation is wrong, expired or used
+│   ├── TokenError         an invitation is wrong, expired or used
+│   └── EvidenceError      evidence of a machine, or its collateral, is malformed or not genuine
 ├── ProtocolError          the peer answered something this version does not understand
 │   └── VersionError       the peer speaks another version of the protocol
 └── TransportError         the network: worth trying again
@@ -191,6 +192,12 @@ class TokenError(TrustError):
     """An invitation is malformed, expired, foreign or already used."""
 
     code = "token"
+
+
+class EvidenceError(TrustError):
+    """Evidence of a machine, or collateral that it is verified with, is malformed or not genuine."""
+
+    code = "evidence"
 
 
 class ProtocolError(HanseError):

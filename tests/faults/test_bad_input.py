@@ -285,7 +285,9 @@ def test_nothing_leaves_a_site_of_what_its_plan_code_should_not_send(
 ) -> None:
     outcomes = shared.sites["b"].directory / "runs" / careless.run_id / "outcomes"
 
-    accepted = [(event.exchange, event.site) for event in careless.events if isinstance(event, UpdateAccepted)]
+    accepted = [
+        (event.exchange, event.site) for event in careless.events if isinstance(event, UpdateAccepted)
+    ]
 
     until_none(lambda: list(outcomes.glob("*.safetensors")))
     last = len(FAULTS) + 3

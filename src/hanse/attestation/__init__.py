@@ -1,0 +1,1 @@
+"""Verification of what a machine runs: evidence, policies and verdicts, without I/O."""

@@ -1,0 +1,1 @@
+"""Appraisal policies: TOML files, one section a kind, every field required or `any` with a reason."""

@@ -43,6 +43,8 @@ class UNet(nn.Module):
         self.up_top = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
         self.join_top = _convolution(width, width)
         self.head = nn.Conv3d(width, 3, 1)
+        # Most voxels are in no region: beginning there saves the steps that would learn only this.
+        nn.init.constant_(self.head.bias, -3.0)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of whole tumour, tumour core and enhancing tumour.

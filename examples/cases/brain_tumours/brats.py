@@ -122,7 +122,7 @@ def read(folder: Path, layout: Layout) -> Patient:
                 mend="Register and resample all files of a patient to one of them.",
             )
         volumes.append(values)
-    regions = _regions(volumes.pop(), naming, files[naming.segmentation])
+    regions = regions_of(volumes.pop(), naming, files[naming.segmentation])
     image = prepared(np.stack(volumes), [files[end] for end in naming.modalities])
     return fitted(folder.name, image, regions, layout.grid)
 
@@ -296,8 +296,12 @@ def _check_size(file: Path, shape: tuple[int, ...], edges: Any, affine: Any, lay
         )
 
 
-def _regions(labels: Any, naming: Naming, file: Path) -> Any:
-    """Whole tumour, tumour core and enhancing tumour, shape (3, x, y, z), bool."""
+def regions_of(labels: Any, naming: Naming, file: object) -> Any:
+    """Whole tumour, tumour core and enhancing tumour, shape (3, x, y, z), bool.
+
+    Raises:
+        ConfigError: There is a label that the naming does not have.
+    """
     known = (0, naming.necrotic, naming.oedema, naming.enhancing)
     if others := sorted(set(np.unique(labels).tolist()) - set(known)):
         listed = ", ".join(f"{label:g}" for label in others[:5])

@@ -45,7 +45,7 @@ def learner(site: hanse.Site) -> hanse.Learner:
     return trainer(train, held_out)
 
 
-def trainer(train: list[Patient], held_out: list[Patient]) -> TorchLearner:
+def trainer(train: list[Patient], held_out: list[Patient], *, keep_optimizer: bool = False) -> TorchLearner:
     """The learner of these patients."""
     return TorchLearner(
         model=UNet,
@@ -56,4 +56,5 @@ def trainer(train: list[Patient], held_out: list[Patient]) -> TorchLearner:
         # The plan measures one patient at a time, so that each mean is over the patients with the region.
         metrics={f"dice_{name}": partial(dice, region=number) for number, name in enumerate(REGIONS)},
         clip_norm=1.0,
+        keep_optimizer=keep_optimizer,
     )

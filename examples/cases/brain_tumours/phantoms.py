@@ -5,7 +5,7 @@ BraTS, as a scanner of its institution would show it. No number in it was measur
 
     python phantoms.py scans --institutions 71
 
-writes `scans/institution-01/Phantom-01-001/Phantom-01-001_t1.nii.gz` and so on, at most 0.25 MB a phantom.
+writes `scans/institution-01/Phantom-01-001/Phantom-01-001_t1.nii.gz` and so on, about 30 kB a phantom.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from scipy.ndimage import gaussian_filter
 Volume = NDArray[np.float32]
 Random = np.random.Generator
 
-SHAPE = (32, 32, 24)
-"""Voxels of an image, of 6 mm."""
-VOXEL_MM = 6.0
+SHAPE = (24, 24, 20)
+"""Voxels of an image, of 7.5 mm."""
+VOXEL_MM = 7.5
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 NECROTIC, OEDEMA, ENHANCING = 1, 2, 4
 
@@ -122,8 +122,8 @@ def phantom(seed: int, institution: int, number: int, seen: Scanner | None = Non
         seen: The scanner; the institution's own unless given.
 
     Returns:
-        The image, shape (4, 32, 32, 24) in the order of `MODALITIES`, 0 outside the brain; and the labels,
-        shape (32, 32, 24), of 0, 1, 2 and 4.
+        The image, shape (4, 24, 24, 20) in the order of `MODALITIES`, 0 outside the brain; and the labels,
+        shape (24, 24, 20), of 0, 1, 2 and 4.
     """
     seen = seen or scanner(seed, institution)
     random = np.random.default_rng([seed, 2, institution, number])
@@ -147,8 +147,8 @@ def _distance(centre: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray
 
 def _depth(random: Random) -> NDArray[np.float64]:
     """How far inside the brain a voxel is: 1 in the middle, 0 at the surface, below 0 outside."""
-    centre = np.array([15.5, 15.5, 11.5]) + random.uniform(-0.7, 0.7, 3)
-    axes = np.array([9.6, 11.0, 8.8]) * random.uniform(0.94, 1.03, 3)
+    centre = np.array([11.5, 11.5, 9.5]) + random.uniform(-0.6, 0.6, 3)
+    axes = np.array([7.6, 9.0, 7.2]) * random.uniform(0.94, 1.03, 3)
     return 1 - _distance(centre, axes) + 0.02 * _noise(random, 2)
 
 
@@ -160,8 +160,8 @@ def _anatomy(
     folds = 0.16 + 0.07 * _noise(random, 1)
     tissue = np.where(depth < folds, 1, 2)
     for side in (-1, 1):
-        middle = np.array([15.5 + side * random.uniform(1.6, 2.4), 15.5 + random.normal(0, 0.5), 12.5])
-        axes = np.array([1.1, 3.6, 1.5]) * random.uniform(0.7, 1.5)
+        middle = np.array([11.5 + side * random.uniform(1.4, 2.0), 11.5 + random.normal(0, 0.5), 10.3])
+        axes = np.array([0.9, 2.9, 1.2]) * random.uniform(0.7, 1.5)
         tissue[_distance(middle, axes) < 1] = 0
     deep = np.argwhere(depth > 0.12)
     for _ in range(random.poisson(2.0)):
@@ -178,11 +178,11 @@ def _anatomy(
 def _tumour(random: Random, depth: NDArray[np.float64], site: Scanner) -> NDArray[np.uint8]:
     """Labels of one tumour: a core, its enhancing rim if it has one, and oedema around it."""
     centre = random.choice(np.argwhere(depth > 0.22)).astype(float)
-    radius = float(np.clip(site.size * np.exp(random.normal(np.log(2.9), 0.32)), 1.6, 5.5))
+    radius = float(np.clip(site.size * np.exp(random.normal(np.log(2.5), 0.3)), 1.5, 4.5))
     axes = radius * np.exp(random.normal(0, 0.15, 3))
     # In voxels from the surface of the core, negative inside.
     outside = (_distance(centre, axes) - 1 + 0.13 * _noise(random, 1.5)) * radius
-    swelling = float(random.gamma(2.5, 0.8)) + 0.5
+    swelling = float(random.gamma(2.5, 0.6)) + 0.5
     spread = outside - 0.9 * _noise(random, 2.5)
     labels = np.zeros(SHAPE, np.uint8)
     inside = depth > 0.02
@@ -190,7 +190,7 @@ def _tumour(random: Random, depth: NDArray[np.float64], site: Scanner) -> NDArra
     core = (outside < 0) & inside
     labels[core] = NECROTIC
     if random.random() < site.enhancing:
-        rim = float(random.uniform(0.9, 2.2))
+        rim = float(random.uniform(0.9, 1.9))
         labels[core & (outside > -rim + 0.3 * _noise(random, 1))] = ENHANCING
     return labels
 

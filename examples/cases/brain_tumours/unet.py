@@ -10,13 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-def _convolutions(before: int, after: int, stride: int = 1) -> nn.Sequential:
+def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
     # Group normalisation: it has no running statistics of one site's scanner that would be averaged.
     return nn.Sequential(
         nn.Conv3d(before, after, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(4, after),
-        nn.LeakyReLU(0.01),
-        nn.Conv3d(after, after, 3, padding=1, bias=False),
         nn.GroupNorm(4, after),
         nn.LeakyReLU(0.01),
     )
@@ -25,20 +22,29 @@ def _convolutions(before: int, after: int, stride: int = 1) -> nn.Sequential:
 class UNet(nn.Module):
     """Scores of three regions from four modalities: two steps down, two up.
 
+    What comes up is added to what went down at that resolution, which takes half of the arithmetic of
+    laying both side by side.
+
     Args:
         width: Channels at full resolution, a multiple of 4; twice and four times as many below.
     """
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
-        self.top = _convolutions(4, width)
-        self.middle = _convolutions(width, 2 * width, stride=2)
-        self.bottom = _convolutions(2 * width, 4 * width, stride=2)
+        self.top = _convolution(4, width)
+        self.middle = nn.Sequential(
+            _convolution(width, 2 * width, stride=2), _convolution(2 * width, 2 * width)
+        )
+        self.bottom = nn.Sequential(
+            _convolution(2 * width, 4 * width, stride=2), _convolution(4 * width, 4 * width)
+        )
         self.up_middle = nn.ConvTranspose3d(4 * width, 2 * width, 2, stride=2)
-        self.join_middle = _convolutions(4 * width, 2 * width)
+        self.join_middle = _convolution(2 * width, 2 * width)
         self.up_top = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
-        self.join_top = _convolutions(2 * width, width)
+        self.join_top = _convolution(width, width)
         self.head = nn.Conv3d(width, 3, 1)
+        # Most voxels are in no region: beginning there saves the steps that would learn only this.
+        nn.init.constant_(self.head.bias, -3.0)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of whole tumour, tumour core and enhancing tumour.
@@ -51,9 +57,8 @@ class UNet(nn.Module):
         """
         top = self.top(image)
         middle = self.middle(top)
-        up = self.up_middle(self.bottom(middle))
-        middle = self.join_middle(torch.cat([middle, up], dim=1))
-        return self.head(self.join_top(torch.cat([top, self.up_top(middle)], dim=1)))
+        middle = self.join_middle(middle + self.up_middle(self.bottom(middle)))
+        return self.head(self.join_top(top + self.up_top(middle)))
 
 
 def dice_and_entropy(logits: Tensor, regions: Tensor) -> Tensor:

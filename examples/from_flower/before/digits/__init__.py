@@ -1,0 +1,1 @@
+"""Images of digits, as a Flower app."""

@@ -1,0 +1,25 @@
+"""The example that was moved from NVIDIA FLARE comes to what it came to there, round by round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.moved import ROUNDS, accuracies, results, simulated
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "from_nvflare"
+
+pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.sklearn, pytest.mark.timeout(400)]
+
+
+def test_moved_example_is_as_accurate_in_each_round_as_it_was_in_nvflare(tmp_path: Path) -> None:
+    outcome = simulated(EXAMPLE / "after" / "plan.yaml", tmp_path)
+
+    assert len(outcome["rounds"]) == ROUNDS
+    assert accuracies(outcome) == pytest.approx(results(EXAMPLE / "before" / "results.txt"), abs=0.005)
+
+
+def test_training_and_testing_were_moved_without_a_change() -> None:
+    before, after = EXAMPLE / "before" / "model.py", EXAMPLE / "after" / "model.py"
+
+    assert after.read_bytes() == before.read_bytes()

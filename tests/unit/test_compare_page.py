@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from hanse.algorithms.registry import ALGORITHMS
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "compare.md"
 TEXT = PAGE.read_text("utf-8")
@@ -21,6 +23,7 @@ SCRIPT = ROOT / "benchmarks" / "peers" / "evidence.py"
 
 _USED = re.compile(r"\]\[([\w-]+)\]")
 _DEFINED = re.compile(r"^\[([\w-]+)\]: (\S+)", re.MULTILINE)
+_FILE = re.compile(r"`([\w./-]+)`")
 _INTO_THE_SITE = re.compile(r"\]\(([^)#\s]*)(?:#[^)]*)?\)")
 
 
@@ -54,7 +57,9 @@ def cells() -> list[Any]:
 
 @pytest.mark.parametrize("cell", cells())
 def test_a_cell_links_to_its_evidence_or_says_that_it_was_not_checked(cell: str) -> None:
-    assert _USED.search(cell) or _INTO_THE_SITE.search(cell) or "not checked" in cell
+    files = [name for name in _FILE.findall(cell) if (ROOT / name).is_file()]
+
+    assert _USED.search(cell) or _INTO_THE_SITE.search(cell) or files or "not checked" in cell
 
 
 def test_no_table_escapes_the_test_of_its_cells() -> None:
@@ -89,7 +94,27 @@ def test_the_version_of_hanse_is_that_of_the_package() -> None:
     package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     (version,) = [row for name, row in rows() if name == "version"]
 
-    assert f"[{package['project']['version']}]" in version[-1]
+    assert version[-1].startswith(f"{package['project']['version']} ")
+
+
+def test_the_number_of_algorithms_is_that_of_the_shelf() -> None:
+    (cells,) = [row for name, row in rows() if name == "algorithms in the package"]
+
+    assert cells[-1].startswith(f"[{len(ALGORITHMS)}, ")
+
+
+@pytest.mark.parametrize(
+    ("column", "system"), list(enumerate(["Flower 1.42", "NVFlare 2.9", "OpenFL 1.9", "Hanse"]))
+)
+def test_times_are_those_of_the_page_on_performance(column: int, system: str) -> None:
+    measured = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    (line, *_) = re.findall(rf"^\| {system} \| (.*) \|$", measured, re.MULTILINE)
+    small, middle, large = line.replace("*", "").split(" | ")
+    (cells,) = [row for name, row in rows() if name == "a round's time"]
+
+    stated = re.findall(r"\b\d+(?:\.\d+)?\b(?! (?:GB|MB))", re.sub(r"\]\(.*?\)", "", cells[column]))
+
+    assert stated == [large, middle, small]
 
 
 def test_versions_of_others_are_those_of_their_links(evidence: ModuleType) -> None:

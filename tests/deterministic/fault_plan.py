@@ -34,6 +34,7 @@ class Shape:
         stream: Whether the workflow takes updates as they come, instead of in rounds.
         beside: Whether an evaluation receives a group and a setting too, and rounds have results.
         secure: Whether the sites are one cell, of whose updates only the sum is seen.
+        idle: How long a worker may be without a task, in seconds; None: until its run ends.
     """
 
     sites: tuple[str, ...] = ("a", "b", "c")
@@ -47,6 +48,7 @@ class Shape:
     stream: bool = False
     beside: bool = False
     secure: bool = False
+    idle: float | None = None
 
     @staticmethod
     def drawn(random: Random) -> Shape:

@@ -226,6 +226,11 @@ class WorkersInProcess:
         self._chance = chance
         self._by_pid: dict[int, InProcessWorker] = {}
 
+    @property
+    def started(self) -> list[InProcessWorker]:
+        """All that were started until now."""
+        return list(self._by_pid.values())
+
     async def start(self, spec: WorkerSpec) -> InProcessWorker:
         (spec.workspace / "tmp").mkdir(parents=True, exist_ok=True)
         worker = InProcessWorker(spec, self._chance)

@@ -332,6 +332,7 @@ class AgentLives:
                 "aggregator": "https://localhost:1",
                 "policy": {"accept": ["demo"], "discloses": {"update": "individual", "at_least": 1}},
                 "disk_reserve": 0,
+                "worker": {"idle": world.shape.idle},
                 **self._secure(),
             }
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
+
 import pytest
-from tests.deterministic.fault_plan import CALM, Shape
-from tests.deterministic.service_world import ServiceWorld
+from tests.deterministic.fault_plan import CALM, FaultPlan, Shape
+from tests.deterministic.service_world import ServiceWorld, drawn_fault_plan, drawn_shape
 
 pytestmark = pytest.mark.slow
 
@@ -33,3 +36,23 @@ def test_in_calm_weather_the_schedule_does_not_touch_the_model() -> None:
 
     assert len({world.committed() for world in worlds}) == 1
     assert len({world.digest() for world in worlds}) > 1
+
+
+def test_in_any_weather_workers_may_be_ended_as_soon_as_they_are_idle() -> None:
+    for seed in range(AT_ONCE):
+        random = Random(seed)
+        shape = replace(drawn_shape(random), idle=1.0)
+        try:
+            ServiceWorld(seed, shape=shape, fault_plan=drawn_fault_plan(random)).run()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def test_idle_workers_that_are_ended_do_not_touch_the_model() -> None:
+    shape, slow = Shape(sites=("a", "b", "c"), rounds=2), FaultPlan(lasts_s=15.0)
+
+    kept = ServiceWorld(1, shape=shape, fault_plan=slow).run()
+    ended = ServiceWorld(1, shape=replace(shape, idle=1.0), fault_plan=slow).run()
+
+    assert ended.committed() == kept.committed()
+    assert len(ended.workers.started) > len(kept.workers.started) >= 3

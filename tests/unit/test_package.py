@@ -68,6 +68,13 @@ def test_the_names_of_a_script_import_no_framework() -> None:
     assert not imported & {"torch", "sklearn", "sqlalchemy", "aiohttp", "typer"}
 
 
+def test_an_agent_imports_neither_frameworks_nor_what_only_aggregators_and_operators_need() -> None:
+    imported = modules_after("import hanse.assembly.site, hanse.collaborator.agent, hanse.cli.service")
+
+    assert not imported & {"torch", "sklearn", "jax", "tensorflow"}
+    assert not imported & {"hanse.wire.messages.runs", "hanse.aggregator", "hanse.transport.server.server"}
+
+
 def test_the_names_of_a_workflow_import_no_state_machine() -> None:
     imported = modules_after("from hanse import *")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,21 +10,17 @@ from typing import TYPE_CHECKING
 
 from hanse.aggregator.members.member_registry import CertificateLifetimes, MemberRegistry
 from hanse.aggregator.members.own_certificates import certify, enrol_operator
-from hanse.assembly import tuning
 from hanse.assembly.tuning import now
 from hanse.config.layout import AUTHORITY, JOURNAL, OPERATOR
 from hanse.config.settings import (
     AGGREGATOR_FILE,
     AggregatorSettings,
-    OperatorSettings,
-    SiteSettings,
     settings_yaml,
 )
 from hanse.errors import ConfigError
 from hanse.files.atomic import write_file
 from hanse.files.staging import staged
 from hanse.pki.authority import Authority
-from hanse.transport.client.upstream import HttpsUpstream
 
 if TYPE_CHECKING:
     from hanse.storage.base import Journal
@@ -74,7 +69,3 @@ def _registry(settings: AggregatorSettings, journal: Journal, authority: Authori
         operator=timedelta(seconds=settings.certificates.operators),
     )
     return MemberRegistry(journal, authority, lifetimes=lifetimes, clock=now)
-
-
-def _upstream(settings: SiteSettings | OperatorSettings, context: ssl.SSLContext) -> HttpsUpstream:
-    return HttpsUpstream(settings.aggregator, context, proxy=settings.proxy, patience=tuning.current.patience)

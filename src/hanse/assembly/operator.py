@@ -12,7 +12,7 @@ from pathlib import Path
 from hanse.aggregator.members.own_certificates import RENEW_AT
 from hanse.assembly import tuning
 from hanse.assembly.aggregator import _opened, _Parts
-from hanse.assembly.federation import _upstream
+from hanse.assembly.site import upstream_of
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.config.layout import IDENTITY, OPERATOR
@@ -134,7 +134,7 @@ async def _operator(directory: Path) -> tuple[OperatorSettings, ssl.SSLContext]:
     identity = Identity(
         credentials, renew_at=RENEW_AT, clock=now, present=lambda renewed: present(context, renewed)
     )
-    upstream = _upstream(settings, context)
+    upstream = upstream_of(settings, context)
     try:
         with suppress(StorageError):  # the aggregator records nothing now; there is time
             await identity.renew_if_due(upstream)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.assembly import tuning
-from hanse.assembly.federation import _upstream
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.config.layout import IDENTITY
-from hanse.config.settings import SiteSettings, load_site
+from hanse.config.settings import OperatorSettings, SiteSettings, load_site
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context
 from hanse.storage.blobs_file import FileBlobStore
@@ -64,4 +64,9 @@ def agent(directory: Path) -> Agent:
 
 def site_upstream(settings: SiteSettings, credentials: Credentials) -> HttpsUpstream:
     """The aggregator of a site, asked in the name of these credentials; one try a call."""
-    return _upstream(settings, client_context(credentials))
+    return upstream_of(settings, client_context(credentials))
+
+
+def upstream_of(settings: SiteSettings | OperatorSettings, context: ssl.SSLContext) -> HttpsUpstream:
+    """The aggregator of a site or an operator, over connections of this kind; one try a call."""
+    return HttpsUpstream(settings.aggregator, context, proxy=settings.proxy, patience=tuning.current.patience)

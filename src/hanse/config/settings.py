@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from hanse.config.document import Document
 from hanse.config.site_peers import SitePeers
+from hanse.config.units import format_duration
 from hanse.config.write import commented
 from hanse.core.plan.policy import Policy
 from hanse.core.values.schema import Duration, Label, Name, Size, Strict
@@ -56,6 +57,14 @@ def _from_the_file(value: Path, info: ValidationInfo) -> Path:
     return info.context["root"] / value if info.context else value
 
 
+def _worth_a_start(value: float) -> float:
+    if value < 1:
+        raise ValueError(
+            f"{format_duration(value)} is too short: a worker takes that long to start; write 1s or more"
+        )
+    return value
+
+
 Service = Annotated[
     str, Field(max_length=300, json_schema_extra={"format": "https URL"}), AfterValidator(_service)
 ]
@@ -88,6 +97,17 @@ class Worker(Strict):
     )
 
 
+class SiteWorker(Worker):
+    """The process that plan code runs in, at a site."""
+
+    idle: Annotated[Duration, AfterValidator(_worth_a_start)] | None = Field(
+        None,
+        description="How long a run's worker may be without a task before it is ended, 1s at least; the "
+        "run's next task starts another. Null keeps it until its run ends. The worker of a script is not "
+        "ended for that.",
+    )
+
+
 class Log(Strict):
     """What is logged."""
 
@@ -111,7 +131,7 @@ class SiteSettings(Strict):
     )
     policy: Policy = Field(default_factory=Policy, description="What this site permits a plan.")
     sandbox: Sandbox = Field("preferred", description=_SANDBOX)
-    worker: Worker = Field(default_factory=Worker, description="The process that plan code runs in.")
+    worker: SiteWorker = Field(default_factory=SiteWorker, description="The process that plan code runs in.")
     disk_reserve: Size = Field(10**9, description=_RESERVE)
     retention: SiteRetention = Field(
         default_factory=lambda: SiteRetention(), description="How long what ended runs leave is kept."

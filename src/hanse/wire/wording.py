@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hanse.core.values.wording import MOST_NAMED, counted, format_time, named, percent
-from hanse.wire.messages.runs import (
-    AwaitedSite,
-    CellStatus,
-    ExchangeAttendance,
-    RunStatus,
-    StartWait,
-    SuspendedSite,
-)
 from hanse.wire.messages.sites import RunSuspension
+
+if TYPE_CHECKING:  # an agent has no use for these, and 7 MB of memory for each is much where there are many
+    from hanse.wire.messages.runs import (
+        AwaitedSite,
+        CellStatus,
+        ExchangeAttendance,
+        RunStatus,
+        StartWait,
+        SuspendedSite,
+    )
 
 HELD = (
     "the aggregator was restored from a backup and records nothing: put a later copy of its journal back, or "

@@ -76,6 +76,8 @@ def test_paths_are_absolute_wherever_the_command_is_run(
         ("proxy: p:3128", "site.yaml:4: proxy: 'p:3128' lacks its beginning: write http://p:3128"),
         ("proxy: http://p:99999", "site.yaml:4: proxy: "),
         ("worker: {memory: lots}", "site.yaml:4: worker.memory: 'lots' is not a size"),
+        ("worker: {idle: 100ms}", "site.yaml:4: worker.idle: 100ms is too short: a worker takes that"),
+        ("worker: {idle: soon}", "site.yaml:4: worker.idle: 'soon' is not a duration; write for example 90s"),
         ("renew_at: 1", "site.yaml:4: renew_at: should be less than 1, is 1"),
         ("data: {xrays: ~/xrays}", "site.yaml:4: data.xrays: '~/xrays' should be a path, absolute or from"),
         ('data: {xrays: "a\\0b"}', "site.yaml:4: data.xrays: "),
@@ -110,6 +112,21 @@ def test_an_aggregator_is_named_by_its_https_address_alone(tmp_path: Path, url: 
 
     with pytest.raises(ConfigError, match=r"operator.yaml:3: aggregator: "):
         load_operator(tmp_path)
+
+
+def test_workers_are_kept_when_idle_unless_a_site_says_how_long(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(SITE + "worker: {memory: 8GB}\n")
+    assert load_site(tmp_path).worker.idle is None
+
+    (tmp_path / "site.yaml").write_text(SITE + "worker: {idle: 1.5m}\n")
+    assert load_site(tmp_path).worker.idle == 90.0
+
+
+def test_the_workers_of_an_aggregator_are_not_ended_when_idle(tmp_path: Path) -> None:
+    (tmp_path / "aggregator.yaml").write_text(AGGREGATOR + "worker: {idle: 60s}\n")
+
+    with pytest.raises(ConfigError, match=r"aggregator.yaml:4: worker\.idle: unknown key"):
+        load_aggregator(tmp_path)
 
 
 def test_an_address_has_one_form(tmp_path: Path) -> None:

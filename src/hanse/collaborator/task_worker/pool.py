@@ -11,6 +11,7 @@ from pathlib import Path
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress, always
 from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.task_worker.places import WorkerPlaces
 from hanse.collaborator.task_worker.protocol import Order, Setup, TaskReport, read_report
 from hanse.config.layout import IDENTITY, JOURNAL
 from hanse.core.plan.manifest import Manifest
@@ -36,9 +37,6 @@ logger = logging.getLogger(__name__)
 MOST_WORKERS = 4
 """Most workers at a time, busy and idle; further tasks wait for their turn."""
 
-_ENDING_S = 60.0
-"""How long the plan's code may take to end, once its run has."""
-
 _MOST_NOTICES = 100
 """Notices of one run, besides those of tasks that fail."""
 
@@ -63,11 +61,8 @@ class Workers:
     ) -> None:
         self._here = context
         self._bring_code = bring_code
-        self._most = most
         self._turns = asyncio.Semaphore(most)
-        self._idle: dict[str, WorkerProcess] = {}
-        """By run; the one that was used longest ago comes first."""
-        self._all: dict[WorkerProcess, None] = {}
+        self._places = WorkerPlaces(most)
         self._told_gaps: tuple[str, ...] = ()
         self._noted: dict[str, set[str]] = {}
         """By run, what the site's log has said of its tasks."""
@@ -95,15 +90,15 @@ class Workers:
             try:
                 report = await _report(worker, order)
             except BaseException:
-                await self._end(worker, grace_s=0)
+                await self._places.end(run_id, worker, grace_s=0)
                 raise
             finally:
                 progress.sign = always()
             if report.error and manifest.plan.script is not None:
                 # Run again, a script may have to do what a process can do only once.
-                await self._end(worker, grace_s=0)
+                await self._places.end(run_id, worker, grace_s=0)
             else:
-                self._idle[run_id] = worker
+                self._places.keep(run_id, worker, self._idle_s(manifest))
             for notice in self._new_notices(run_id, report):
                 logger.warning("run %s: %s of round %d: %s", run_id, order.task, order.round_number, notice)
             return _checked(report)
@@ -111,15 +106,12 @@ class Workers:
     async def end_run(self, run_id: str) -> None:
         """End the worker of a run that is over, after what its code does at the end."""
         self._noted.pop(run_id, None)
-        if (worker := self._idle.pop(run_id, None)) is not None:
-            ended = await self._end(worker, _ENDING_S)
+        if (ended := await self._places.end_run(run_id)) is not None:
             logger.info("run %s: its worker %s", run_id, ended)
 
     async def close(self) -> None:
         """End all workers, at once: their runs go on later."""
-        self._idle.clear()
-        for worker in tuple(self._all):
-            await self._end(worker, grace_s=0)
+        await self._places.close()
 
     def _new_notices(self, run_id: str, report: TaskReport) -> list[str]:
         """Notices of a task that the log has not had in this run, also from a worker before this one."""
@@ -132,36 +124,42 @@ class Workers:
 
     async def _begin(self, run_id: str, manifest: Manifest, folder: RunFolder, order: Order) -> WorkerProcess:
         """Give the order to the run's worker, or to a new one where that has died in idleness."""
-        worker = self._idle.pop(run_id, None) or await self._start(run_id, manifest, folder)
+        worker = await self._places.take(run_id) or await self._start(run_id, manifest, folder)
         try:
             if not await _tell(worker, order):
-                logger.warning("run %s: its idle worker %s", run_id, await self._end(worker, grace_s=0))
+                logger.warning(
+                    "run %s: its idle worker %s", run_id, await self._places.end(run_id, worker, grace_s=0)
+                )
                 worker = await self._start(run_id, manifest, folder)
                 await _tell(worker, order)
         except BaseException:
-            await self._end(worker, grace_s=0)
+            await self._places.end(run_id, worker, grace_s=0)
             raise
         return worker
 
     async def _start(self, run_id: str, manifest: Manifest, folder: RunFolder) -> WorkerProcess:
-        while self._idle and len(self._all) >= self._most:
-            other = next(iter(self._idle))
-            logger.info("run %s: its idle worker makes room for one of run %s", other, run_id)
-            await self._end(self._idle.pop(other), grace_s=0)
-        await self._bring_code(manifest)
-        worker = await self._here.worker_process.start(self._spec(manifest, folder))
-        self._all[worker] = None
+        async def start() -> WorkerProcess:
+            await self._bring_code(manifest)
+            return await self._here.worker_process.start(self._spec(manifest, folder))
+
+        worker = await self._places.start(run_id, start)
+        if manifest.plan.script is not None and self._here.settings.worker.idle is not None:
+            logger.info(
+                "run %s: its worker is kept while it has no task: a script's variables live in it", run_id
+            )
         try:
             self._check(worker.confined)
         except PolicyError:
-            await self._end(worker, grace_s=0)
+            await self._places.end(run_id, worker, grace_s=0)
             raise
         return worker
 
-    async def _end(self, worker: WorkerProcess, grace_s: float) -> str:
-        ended = await worker.stop(grace_s)
-        self._all.pop(worker, None)
-        return ended
+    def _idle_s(self, manifest: Manifest) -> float | None:
+        """When to end a worker of a plan that has no task, in seconds; None: not before its run.
+
+        What a learner keeps is written down after each task; a script's variables live in its process.
+        """
+        return None if manifest.plan.script is not None else self._here.settings.worker.idle
 
     def _spec(self, manifest: Manifest, folder: RunFolder) -> WorkerSpec:
         here, settings = self._here, self._here.settings

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
 from hanse.core.values.identity import Role
 from hanse.core.values.peer import Peer
 from hanse.core.values.schema import Strict
-from hanse.transport.service import Service
+
+if TYPE_CHECKING:  # a client has no use for the messages of all services: 7 MB of memory
+    from hanse.transport.service import Service
 
 Q = TypeVar("Q", bound=Strict)
 A = TypeVar("A", bound=Strict)

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -170,6 +171,63 @@ def test_a_worker_that_dies_says_so_with_its_last_words(prepare: Prepare, run: R
     run(scenario())
 
 
+def test_a_worker_that_is_idle_for_as_long_as_the_settings_permit_is_ended(
+    prepare: Prepare, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def scenario() -> None:
+        desk = await prepare(WITH_PID, worker={"idle": "1s"})
+        await desk.order()
+        await until(lambda: not alive(desk.pids[0]))
+        await desk.order()
+        await desk.workers.close()
+
+        assert desk.pids[0] != desk.pids[1]
+
+    run(scenario())
+
+    (line,) = [message for message in caplog.messages if "without a task" in message]
+    assert line.startswith(
+        "run demo-1: its worker ended after 1s without a task, as `worker: {idle: 1s}` says"
+    )
+
+
+SCRIPT = """
+import os
+import numpy as np
+import hanse
+
+model = {"weight": np.zeros((2, 3), np.float32), "steps": np.array(0)}
+done = 0
+for round in hanse.rounds(model):
+    done += 1
+    round.report(examples=done, loss=os.getpid())
+"""
+
+
+def test_a_script_keeps_its_worker_and_its_variables_however_long_it_is_idle(
+    prepare: Prepare, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def scenario() -> None:
+        plan = {"code": ("train.py",), "learner": None, "script": "train.py", "tasks": {"train": TRAIN}}
+        desk = await prepare(SCRIPT, plan=plan, worker={"idle": "1s"})
+        first = await desk.order()
+        await asyncio.sleep(1.5)
+        second = await desk.order()
+        await desk.workers.close()
+
+        assert (first.num_examples, second.num_examples) == (1, 2)
+
+    run(scenario())
+
+    assert (
+        "run demo-1: its worker is kept while it has no task: a script's variables live in it" in caplog.text
+    )
+
+
 ONCE_ONLY = """
 import multiprocessing, signal, threading
 import numpy as np
@@ -224,7 +282,7 @@ def test_workers_are_limited_as_the_settings_say(prepare: Prepare, run: Run) -> 
     async def scenario() -> None:
         desk = await prepare(worker={"memory": "2GB", "processes": 100}, disk_reserve=10**6)
         await desk.order()
-        (worker,) = desk.workers._all
+        (worker,) = desk.workers._places._all
         found = worker._spec.confinement
         await desk.workers.close()
 

@@ -18,7 +18,7 @@ Arrays = Mapping[str, object]
 
 
 class Jitter(nn.Module):
-    """Images as other exposures would have them: moved by up to 2 pixels, brighter or darker; in training only."""
+    """In training, images of other exposures: moved by up to 2 pixels, brighter or darker."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Images, (batch, 1, height, width), and the same shape again."""
@@ -32,17 +32,20 @@ class Jitter(nn.Module):
 
 def network() -> nn.Sequential:
     """The network: an X-ray, (batch, 1, 28, 28), to the logit of pneumonia, (batch, 1)."""
-    layers: list[tuple[str, nn.Module]] = [("jitter", Jitter())]
+    layers: dict[str, nn.Module] = {"jitter": Jitter()}
     before = 1
-    for number, channels in enumerate((16, 32, 64), start=1):
-        layers += [
-            (f"conv{number}", nn.Conv2d(before, channels, 3, padding=1, bias=False)),
-            (f"norm{number}", nn.BatchNorm2d(channels)),
-            (f"relu{number}", nn.ReLU()),
-            (f"pool{number}", nn.MaxPool2d(2) if number < 3 else nn.AdaptiveAvgPool2d(1)),
-        ]
+    for number, channels in enumerate((8, 16, 32), start=1):
+        stride = 2 if number == 1 else 1
+        layers |= {
+            f"conv{number}": nn.Conv2d(before, channels, 3, stride=stride, padding=1, bias=False),
+            f"norm{number}": nn.BatchNorm2d(channels),
+            f"relu{number}": nn.ReLU(),
+        }
         before = channels
-    return nn.Sequential(OrderedDict([*layers, ("flat", nn.Flatten()), ("head", nn.Linear(before, 1))]))
+        if number == 2:
+            layers["shrink"] = nn.MaxPool2d(2)
+    layers |= {"mean": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "head": nn.Linear(before, 1)}
+    return nn.Sequential(OrderedDict(layers))
 
 
 def probabilities(model: nn.Module, images: Tensor) -> Tensor:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils.data import TensorDataset
 from xrays import DIAGNOSES, read
 
 import hanse
 from hanse.learners.torch import TorchLearner
 
-Arrays = Mapping[str, object]
+
+class Standard(nn.Module):
+    """Each image less its mean brightness, in units of its own standard deviation."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images, (batch, 1, height, width), and the same shape again."""
+        deviation, mean = torch.std_mean(images, (1, 2, 3), keepdim=True)
+        return (images - mean) / (deviation + 1e-3)
 
 
 class Jitter(nn.Module):
@@ -32,7 +41,7 @@ class Jitter(nn.Module):
 
 def network() -> nn.Sequential:
     """The network: an X-ray, (batch, 1, 28, 28), to the logit of pneumonia, (batch, 1)."""
-    layers: dict[str, nn.Module] = {"jitter": Jitter()}
+    layers: dict[str, nn.Module] = {"standard": Standard(), "jitter": Jitter()}
     before = 1
     for number, channels in enumerate((8, 16, 32), start=1):
         stride = 2 if number == 1 else 1
@@ -66,12 +75,15 @@ class XrayLearner(TorchLearner):
     The counts of all clinics add up, so that AUC and calibration are those of all their images together.
     """
 
-    def __init__(self, train: TensorDataset, held_out: TensorDataset, bins: int) -> None:
-        self.model, self.held_out, self._bins = network(), held_out, bins
+    def __init__(self, train: TensorDataset, held_out: TensorDataset, options: Mapping[str, Any]) -> None:
+        self.model, self.held_out, self._bins = network(), held_out, int(options["bins"])
+        sick = train.tensors[1].mean()
         super().__init__(
             model=self.model,
-            loss=nn.BCEWithLogitsLoss(),
-            optimizer=partial(torch.optim.Adam, lr=1e-3),
+            # Both diagnoses count alike, whatever the prevalence at the clinic.
+            loss=nn.BCEWithLogitsLoss(pos_weight=(1 - sick) / sick),
+            optimizer=partial(torch.optim.Adam, lr=float(options["lr"])),
+            scheduler=partial(ExponentialLR, gamma=float(options["decay"])),
             train=train,
             validate=held_out,
             metrics={"accuracy": accuracy},
@@ -79,7 +91,7 @@ class XrayLearner(TorchLearner):
             labels=DIAGNOSES,
         )
 
-    def evaluate(self, parameters: Arrays, task: hanse.Task) -> hanse.TaskResult:
+    def evaluate(self, parameters: Mapping[str, Any], task: hanse.Task) -> hanse.TaskResult:
         """Measure loss and accuracy on the held-out images, and count their scores."""
         result = super().evaluate(parameters, task)  # which has put the parameters into the model
         images, labels = self.held_out.tensors
@@ -90,5 +102,5 @@ class XrayLearner(TorchLearner):
 def learner(site: hanse.Site) -> hanse.Learner:
     """The learner of a clinic; `held_out` in the plan says which images `evaluate` measures on."""
     folder = site.data["xrays"]
-    held_out = str(site.options["held_out"])
-    return XrayLearner(read(folder, "train"), read(folder, held_out), int(site.options["bins"]))
+    train, held_out = read(folder, "train"), read(folder, str(site.options["held_out"]))
+    return XrayLearner(train, held_out, site.options)

@@ -118,24 +118,21 @@ def draw_roc(axes: Axes, scores: Scores, places: list[str] | tuple[str, ...], mo
         axes.plot(
             *roc(*pair), color=COLOURS[model], linewidth=2 if model == "federated" else 1.2, label=label
         )
-    axes.set(xlabel="normal ones told to be ill", ylabel="pneumonias told")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
     axes.legend(loc="lower right", frameon=False, fontsize=7.5)
 
 
 def told(images: Mapping[str, np.ndarray], scores: Scores) -> Figure:
-    """Images that the federated model told right and wrong, with their scores, drawn by chance."""
+    """Images that the federated model classifies correctly and wrongly, with scores, drawn by chance."""
     random = np.random.default_rng(0)
-    figure, rows = plt.subplots(4, 9, figsize=(7.6, 4.2))
-    kinds = {(True, 0): "normal,\ntold right", (True, 1): "pneumonia,\ntold right"}
-    kinds |= {(False, 0): "normal,\ntold wrong", (False, 1): "pneumonia,\ntold wrong"}
+    figure, rows = plt.subplots(4, 9, figsize=(7.6, 3.5))
+    kinds = {(True, 0): "normal,\ncorrect", (True, 1): "pneumonia,\ncorrect"}
+    kinds |= {(False, 0): "normal,\nwrong", (False, 1): "pneumonia,\nwrong"}
     score, sick = joined(scores, "federated", CLINICS)
     pixels = np.concatenate([images[name] for name in CLINICS])
     for row, ((right, label), words) in zip(rows, kinds.items(), strict=True):
-        fitting = (
-            np.flatnonzero(((score > 0.5) == (sick == 1)) & (sick == label))
-            if right
-            else np.flatnonzero(((score > 0.5) != (sick == 1)) & (sick == label))
-        )
+        correct = (score > 0.5) == (sick == 1)
+        fitting = np.flatnonzero((correct == right) & (sick == label))
         chosen = random.permutation(fitting)[: len(row)]
         for axes in row:
             axes.axis("off")

@@ -88,6 +88,7 @@ class XrayLearner(TorchLearner):
             validate=held_out,
             metrics={"accuracy": accuracy},
             device="cpu",
+            channels_last=True,
             labels=DIAGNOSES,
         )
 

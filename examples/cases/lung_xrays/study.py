@@ -38,6 +38,9 @@ CLINICS = tuple(clinics.CLINICS)
 ALL = "all"
 """Where a figure is of the images of all clinics together."""
 FINE_TUNED_EPOCHS = 2
+SMALL, TIMES = "island", 8
+"""The clinic with so few images that as many passes are few steps; it also trains alone with more passes."""
+LONGER = f"{SMALL} alone, longer"
 
 Scores = dict[str, np.ndarray]
 """Scores of a clinic's held-out images, by clinic."""
@@ -99,10 +102,17 @@ class Study:
         self._simulate(learners, CLINICS, **self.plan | changes)
         return self.scores({name: one.parameters() for name, one in learners.items()})
 
-    def by_itself(self, name: str) -> Scores:
-        """The same training with nobody else: of one clinic, or of all images pooled (`all`)."""
-        train = self.plan["tasks"]["train"] | {
-            "discloses": {"update": "aggregate", "aggregated_by": "aggregator", "metrics": ["loss"]}
+    def by_itself(self, name: str, times: int = 1) -> Scores:
+        """The same training with nobody else: of one clinic, or of all images pooled (`all`).
+
+        Args:
+            name: Of the clinic, or `all`.
+            times: So many times the passes of the plan.
+        """
+        train = self.plan["tasks"]["train"]
+        train = train | {
+            "epochs": times * train["epochs"],
+            "discloses": {"update": "aggregate", "aggregated_by": "aggregator", "metrics": ["loss"]},
         }
         plan = self._without("cells", "privacy", "groups", "cohort")
         run = self._simulate({}, [name], **plan | {"tasks": {"train": train}})
@@ -153,6 +163,7 @@ def of_seed(study: Study, seed: int, keep: Path | None, held_out: str) -> dict[s
     models["fedbn"] = study.fedbn()
     for name in (*CLINICS, ALL):
         models["pooled" if name == ALL else f"{name} alone"] = study.by_itself(name)
+    models[LONGER] = study.by_itself(SMALL, TIMES)
     sick = {name: study.images(name, held_out).tensors[1].numpy().ravel() for name in CLINICS}
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
@@ -229,6 +240,7 @@ def main() -> None:
             "held_out": arguments.held_out,
             "passes": study.plan["rounds"] * study.plan["tasks"]["train"]["epochs"],
             "fine_tuned_passes": FINE_TUNED_EPOCHS,
+            "longer_times": TIMES,
             **summary(seeds),
             "seeds": seeds,
         }

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch.utils.data import TensorDataset
+
+from hanse.errors import ConfigError
 
 DIAGNOSES = ("normal", "pneumonia")
 """Folders of a part, by the number that is their label."""
 SIZE = (28, 28)
 """Width and height of an image, in pixels."""
-LAYOUT = (
-    "a clinic has `xrays/train/normal/*.png`, `xrays/train/pneumonia/*.png`, and the same for its other parts"
-)
+LAYOUT = "A clinic has xrays/PART/normal/*.png and xrays/PART/pneumonia/*.png, of the parts train and test."
 
 
 def read(folder: Path, part: str) -> TensorDataset:
@@ -30,19 +31,19 @@ def read(folder: Path, part: str) -> TensorDataset:
         pneumonia. In the order of the files' names, normal ones first.
 
     Raises:
-        ValueError: The folder is not in this layout, a diagnosis has no image, or an image cannot be read or
-            has another size or colours; names the file or folder.
+        ConfigError: The folder is not in this layout, a diagnosis has no image, or an image cannot be read
+            or has another size or colours; names the file or folder.
     """
     images, labels = [], []
     for label, diagnosis in enumerate(DIAGNOSES):
         place = folder / part / diagnosis
         if not place.is_dir():
-            raise ValueError(f"there is no folder {place}: {LAYOUT}")
+            raise ConfigError(f"there is no folder {place}", mend=LAYOUT)
         files = sorted(place.glob("*.png"))
         if not files:
-            raise ValueError(
-                f"{place} has no .png file: training and AUC need examples of both diagnoses, "
-                "so that a clinic with one alone cannot take part"
+            raise ConfigError(
+                f"{place} has no .png file, and a clinic needs X-rays of both diagnoses",
+                mend=f"{LAYOUT} A clinic with one diagnosis alone cannot take part.",
             )
         images += [pixels(file) for file in files]
         labels += [label] * len(files)
@@ -52,22 +53,26 @@ def read(folder: Path, part: str) -> TensorDataset:
     )
 
 
-def pixels(file: Path) -> np.ndarray:
-    """The pixels of one image, uint8, (28, 28).
+def pixels(file: Path) -> npt.NDArray[np.uint8]:
+    """The pixels of one image, (28, 28).
 
     Raises:
-        ValueError: See `read`.
+        ConfigError: See `read`.
     """
     try:
         with Image.open(file) as image:
-            if image.mode != "L":
-                raise ValueError(
-                    f"{file} is not a grey image of 8 bits (its mode is {image.mode}): convert it"
-                )
-            if image.size != SIZE:
-                raise ValueError(
-                    f"{file} has {image.width} x {image.height} pixels, not {SIZE[0]} x {SIZE[1]}: resize it"
-                )
-            return np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # what Pillow raises of a broken file
-        raise ValueError(f"{file} cannot be read as an image: copy it again, or leave it out") from error
+            mode, size, array = image.mode, image.size, np.asarray(image)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ):  # what Pillow raises of broken files
+        raise ConfigError(f"{file} cannot be read as an image", mend="Copy it again, or remove it.") from None
+    if mode != "L":
+        raise ConfigError(f"{file} is not a grey image of 8 bits: its mode is {mode}", mend="Convert it.")
+    if size != SIZE:
+        raise ConfigError(
+            f"{file} has {size[0]} x {size[1]} pixels, not {SIZE[0]} x {SIZE[1]}", mend="Resize it."
+        )
+    return array

@@ -1,6 +1,8 @@
 """Measures the federation of 71 against the largest institutions alone and all data pooled, on phantoms.
 
     python study.py --seeds 1 2 3        trains, and adds each seed to results.json
+    python tables.py                     writes the tables of the page
+    python figures.py MODELS             draws its pictures, from the models of `study.py --models MODELS`
 
 Alone and pooled keep the epoch that was best on their own patients held out; the federation gives the model
 of its last round. All learn at the rate of the plan.
@@ -65,9 +67,9 @@ class Data:
         return sorted(range(len(self.train)), key=lambda index: -len(self.train[index]))
 
 
-def patient(seed: int, institution: int, number: int) -> Patient:
+def patient(seed: int, institution: int, number: int, seen: phantoms.Scanner | None = None) -> Patient:
     """A phantom as the loader gives it when it is read from its files."""
-    image, labels = phantoms.phantom(seed, institution, number)
+    image, labels = phantoms.phantom(seed, institution, number, seen)
     # In the files, x runs from right to left and y from front to back.
     image, labels = image[:, ::-1, ::-1], labels[::-1, ::-1]
     regions = brats.regions_of(labels, brats.NAMINGS[0], "a phantom")
@@ -189,11 +191,14 @@ def main() -> None:
     for seed in chosen.seeds:
         data = data_of(seed, chosen.institutions)
         results["tests"] = {test: len(patients) for test, patients in data.tests.items()}
+        done = results.setdefault("seeds", {}).setdefault(str(seed), {})
         for name, train in contenders(data, seed, chosen.rounds).items():
+            if name in done and not chosen.models:  # go on where an earlier study ended
+                continue
             began = time.process_time()
             model, curve = train()
             found = {"dice": measured(model, data.tests), "cpu_s": round(time.process_time() - began)}
-            results.setdefault("seeds", {}).setdefault(str(seed), {})[name] = {**found, "curve": curve}
+            done[name] = {**found, "curve": curve}
             print(seed, name, json.dumps(found), flush=True)
             chosen.results.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
             if chosen.models:

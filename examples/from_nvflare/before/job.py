@@ -11,6 +11,8 @@ from nvflare.recipe import SimEnv
 SITES = ["aachen", "bonn", "celle", "dresden"]
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python job.py SITES WORKSPACE")
     folder, workspace = (Path(argument).resolve() for argument in sys.argv[1:])
     recipe = FedAvgRecipe(
         name="digits",

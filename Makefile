@@ -7,10 +7,14 @@ PARALLEL ?= --numprocesses 2 --dist loadfile
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow explore soak docs docs-serve notebooks dist fuzz bench lowest clean
+.PHONY: demo test lint unit slow explore soak docs docs-serve notebooks dist fuzz bench lowest clean case-xray
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
+
+# The cases of examples/cases with real processes; ROUNDS= for fewer rounds.
+case-xray: $(VENV)/.cases
+	$(BIN)/python examples/cases/lung_xrays/deploy.py $(if $(ROUNDS),--rounds $(ROUNDS))
 
 test: lint unit slow docs
 
@@ -87,6 +91,13 @@ $(VENV)/.core: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+# What the cases need beside torch: Pillow, which comes with matplotlib, and readers of scans and models.
+$(VENV)/.cases: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[torch,plot]" \
+		"nibabel>=5.2,<6" "scipy>=1.11,<2" "safetensors>=0.4.5,<1"
+	touch $@ $(VENV)/.core
+
 # torch first and by itself: with it installed, a range that it satisfies adds nothing more.
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
@@ -94,4 +105,4 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest build dist site .cache hanse-demo*
+	rm -rf $(VENV) $(VENV)-lowest build dist site .cache hanse-demo* deployed-xrays* deployed-tumours*

@@ -17,7 +17,11 @@ from tests.processes import PATIENCE_S, VISIBLE, Process, below, until
 from hanse.assembly.demo import write_demo_plan
 from hanse.demo.files import HEART_DISEASE
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not VISIBLE, reason="processes are found by /proc")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not VISIBLE, reason="processes are found by /proc"),
+]
 
 RUNNER = Path(__file__).parents[2] / "examples" / "cases" / "local_federation.py"
 SITES = ("cleveland", "hungarian", "switzerland", "va")
@@ -35,7 +39,7 @@ def command(folder: Path, *, rounds: int = 2, data: str = "{site}.csv") -> list[
 
 
 def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=200, check=False)
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def amid_a_round(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[Pro
         )
     try:
         read = (folder / "output").read_text
-        until(lambda: "\n   1/5000 " in read() or process.poll() is not None, "the first round")
+        until(lambda: "\n   1/5000 " in read() or process.poll() is not None, "the first round", 150)
         assert process.poll() is None, process.communicate()[1]
         yield process, below(process.pid)
     finally:

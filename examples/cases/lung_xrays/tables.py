@@ -36,7 +36,7 @@ def gains(results: dict[str, Any]) -> str:
             seed["models"]["federated"][name]["auc"] > seed["models"][f"{name} alone"][name]["auc"]
             for seed in results["seeds"]
         )
-        lines.append(f"| {name} | {gain['mean']:+.3f} ({gain['sd']:.3f}) | {up} |")
+        lines.append(f"| {name} | {gain['mean'] or 0.0:+.3f} ({gain['sd']:.3f}) | {up} |")
     return "\n".join(lines)
 
 

@@ -12,12 +12,12 @@ import pytest
 
 CASE = Path(__file__).parents[2] / "examples" / "cases" / "brain_tumours"
 
-pytestmark = [pytest.mark.slow, pytest.mark.torch]
+pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(600)]
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
 
 

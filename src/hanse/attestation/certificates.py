@@ -100,11 +100,11 @@ def check_chain(
     if len(whole) < 2:
         raise EvidenceError(f"{what}: there is no certificate below the root")
     for certificate in whole:
-        name = certificate.subject.rfc4514_string()
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if not begin <= at <= end:
             raise EvidenceError(
-                f"{what}: certificate {name} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, not at "
+                f"{what}: certificate {certificate.subject.rfc4514_string()} is valid from "
+                f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}, not at "
                 f"{at:%Y-%m-%d %H:%M}Z"
             )
     for above, (certificate, issuer) in enumerate(pairwise(whole)):
@@ -154,22 +154,27 @@ def public_bytes(certificate: x509.Certificate) -> bytes:
 
 def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, above: int, what: str) -> None:
     """Check that one certificate issued another, `above` certificates up from the device's."""
-    name, by = certificate.subject.rfc4514_string(), issuer.subject.rfc4514_string()
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
+        name, by = certificate.subject.rfc4514_string(), issuer.subject.rfc4514_string()
         raise EvidenceError(f"{what}: certificate {name} was not issued by {by}") from None
+    if problem := _problem_of_issuer(issuer, above):
+        raise EvidenceError(f"{what}: certificate {issuer.subject.rfc4514_string()} {problem}")
+
+
+def _problem_of_issuer(issuer: x509.Certificate, above: int) -> str:
+    """Say why a certificate may not issue one that has `above` others below it; empty if it may."""
     try:
         constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         constraints = None
     if constraints is None or not constraints.ca:
-        raise EvidenceError(f"{what}: certificate {by} may not issue others")
+        return "may not issue others"
     if constraints.path_length is not None and above > constraints.path_length:
-        raise EvidenceError(f"{what}: certificate {by} may not issue so long a chain")
+        return "may not issue so long a chain"
     try:
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        return
-    if not usage.key_cert_sign:
-        raise EvidenceError(f"{what}: certificate {by} may not sign certificates")
+        return ""
+    return "" if usage.key_cert_sign else "may not sign certificates"

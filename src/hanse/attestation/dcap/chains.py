@@ -84,7 +84,7 @@ def check_not_revoked(
     """
     if revoked.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
         raise EvidenceError(
-            f"{what}: certificate {certificate.subject.rfc4514_string()} was revoked by its issuer",
+            f"{what}: certificate {common_name(certificate)} was revoked by its issuer",
             mend="The key of this machine counts for nothing: ask Intel or your provider.",
         )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import Field, ValidationError
 
 from hanse.attestation.base import Circumstances, Floors, Kind
@@ -175,5 +176,5 @@ def _ca_of(revocation_list: bytes) -> str:
         issuer = x509.load_der_x509_crl(revocation_list).issuer
         names = issuer.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)
         return PCK_CAS[str(names[0].value)]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, UnsupportedAlgorithm):
         raise EvidenceError("collateral file: its pck_crl is not a revocation list of a PCK CA") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import compressed, forms, masked, readers, seeds
+from tests.fuzz import compressed, forms, intel, masked, readers, seeds
 from tests.fuzz.examples import MESSAGES
 from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
 from tests.fuzz.world import things
@@ -106,4 +106,6 @@ _OTHERS = (
     Target("text", readers.text, seeds.texts, JSON),
 )
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*_MESSAGES, *_COMPRESSED, *_OTHERS)}
+TARGETS: dict[str, Target] = {
+    target.name: target for target in (*_MESSAGES, *_COMPRESSED, *_OTHERS, *intel.TARGETS)
+}

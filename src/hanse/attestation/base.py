@@ -163,7 +163,8 @@ class Floors:
     """Least versions of collateral that a verifier still takes: the highest that it has seen.
 
     Attributes:
-        evaluation: Least `tcbEvaluationDataNumber`, by document and platform, such as `tdx/50806f000000`.
+        evaluation: Least `tcbEvaluationDataNumber`, by document and platform, such as
+            `tcb-info/tdx/50806f000000`.
         issued: Latest issue date of signed collateral that was seen, by document and platform; older ones
             are refused.
     """

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.utils import CryptographyDeprecationWarning
@@ -40,7 +40,10 @@ def read_certificate(data: bytes, what: str) -> x509.Certificate:
                 x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
             )
             key = certificate.public_key()
-            certificate.extensions  # noqa: B018  parsed only when asked for
+            # Parsed only when asked for; whatever is wrong with them shows here.
+            _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number)
+            _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+            _ = (certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters)
     except (ValueError, TypeError, x509.DuplicateExtension) as error:
         raise EvidenceError(f"{what} is not an X.509 certificate: {error}") from None
     except Exception as error:  # noqa: BLE001  UnsupportedAlgorithm and others of the parser, whose set is open
@@ -100,11 +103,11 @@ def check_chain(
     if len(whole) < 2:
         raise EvidenceError(f"{what}: there is no certificate below the root")
     for certificate in whole:
-        name = certificate.subject.rfc4514_string()
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if not begin <= at <= end:
             raise EvidenceError(
-                f"{what}: certificate {name} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, not at "
+                f"{what}: certificate {_name(certificate)} is valid from "
+                f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}, not at "
                 f"{at:%Y-%m-%d %H:%M}Z"
             )
     for above, (certificate, issuer) in enumerate(pairwise(whole)):
@@ -114,7 +117,7 @@ def check_chain(
                 certificate.serial_number
             ):
                 raise EvidenceError(
-                    f"{what}: certificate {certificate.subject.rfc4514_string()} was revoked by its issuer",
+                    f"{what}: certificate {_name(certificate)} was revoked by its issuer",
                     mend="The key of this machine counts for nothing: ask its maker or your provider.",
                 )
 
@@ -134,10 +137,11 @@ def check_revocation_list(
         found = x509.load_pem_x509_crl(data) if pem else x509.load_der_x509_crl(data)
         signed = found.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
         end, begin = found.next_update_utc, found.last_update_utc
+        signed = signed and found.issuer == issuer.subject
     except Exception as error:  # noqa: BLE001  the set of errors of the parser is open
         raise EvidenceError(f"{what} is not a revocation list: {type(error).__name__}") from None
-    if not signed or found.issuer != issuer.subject:
-        raise EvidenceError(f"{what} is not signed by {issuer.subject.rfc4514_string()}")
+    if not signed:
+        raise EvidenceError(f"{what} is not signed by {_name(issuer)}")
     if begin > at or end is None or at > end:
         until = "without an end" if end is None else f"until {end:%Y-%m-%d}"
         raise EvidenceError(
@@ -152,24 +156,34 @@ def public_bytes(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
+def _name(certificate: x509.Certificate) -> str:
+    """The name of a certificate for messages, cut short."""
+    return certificate.subject.rfc4514_string()[:200]
+
+
 def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, above: int, what: str) -> None:
     """Check that one certificate issued another, `above` certificates up from the device's."""
-    name, by = certificate.subject.rfc4514_string(), issuer.subject.rfc4514_string()
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        name, by = _name(certificate), _name(issuer)
         raise EvidenceError(f"{what}: certificate {name} was not issued by {by}") from None
+    if problem := _problem_of_issuer(issuer, above):
+        raise EvidenceError(f"{what}: certificate {_name(issuer)} {problem}")
+
+
+def _problem_of_issuer(issuer: x509.Certificate, above: int) -> str:
+    """Say why a certificate may not issue one that has `above` others below it; empty if it may."""
     try:
         constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         constraints = None
     if constraints is None or not constraints.ca:
-        raise EvidenceError(f"{what}: certificate {by} may not issue others")
+        return "may not issue others"
     if constraints.path_length is not None and above > constraints.path_length:
-        raise EvidenceError(f"{what}: certificate {by} may not issue so long a chain")
+        return "may not issue so long a chain"
     try:
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        return
-    if not usage.key_cert_sign:
-        raise EvidenceError(f"{what}: certificate {by} may not sign certificates")
+        return ""
+    return "" if usage.key_cert_sign else "may not sign certificates"

@@ -34,6 +34,8 @@ def _hexadecimal(size: int | None) -> AfterValidator:
 
 Hex = Annotated[str, Field(min_length=2, max_length=256), _hexadecimal(None)]
 """Bytes, hexadecimal."""
+Hex1 = Annotated[str, _hexadecimal(1)]
+Hex4 = Annotated[str, _hexadecimal(4)]
 Hex8 = Annotated[str, _hexadecimal(8)]
 Hex16 = Annotated[str, _hexadecimal(16)]
 Hex20 = Annotated[str, _hexadecimal(20)]
@@ -50,3 +52,8 @@ def accepts(expected: T | Anything, seen: T) -> bool:
 def in_words(expected: object) -> str:
     """Say in words which values a field of a policy accepts."""
     return f"any ({expected.any})" if isinstance(expected, Anything) else str(expected)
+
+
+def bits(value: str) -> int:
+    """The number that a field of flags stands for, least byte first as processors write it."""
+    return int.from_bytes(bytes.fromhex(value), "little")

@@ -1,0 +1,1 @@
+"""Collateral of verifiers: documents by name, checked before they are stored."""

@@ -1,0 +1,1 @@
+"""Intel DCAP: quotes of SGX and TDX, the certificates that they come with, and Intel's collateral."""

@@ -1,0 +1,1 @@
+"""Verification of attestation reports of NVIDIA GPUs."""

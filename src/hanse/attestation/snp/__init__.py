@@ -1,0 +1,1 @@
+"""Verification of AMD SEV-SNP attestation reports."""

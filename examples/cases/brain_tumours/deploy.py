@@ -43,8 +43,8 @@ class Stragglers:
 
     Args:
         slow_s: How long the first site that round 1 waits for stands still; its cell waits for it.
-        silent: Whether the last site that round 2 waits for stands still until the round is over, so that
-            its cell is left out of the round.
+        silent: Whether the last site that round 2 waits for stands still until its training is not waited
+            for any more, so that its cell is left out of the round's update.
 
     Attributes:
         stopped: The sites that were stopped, and for how many seconds.
@@ -62,7 +62,8 @@ class Stragglers:
         round_, now = status["round_open"] or 0, time.monotonic()
         waited = sorted(site["site"] for site in status["awaited"] if site["task"] == "train")
         for site, (since_round, since) in list(self._now.items()):
-            if round_ != since_round or (since_round == 1 and now - since > self._slow_s):
+            long_enough = now - since > self._slow_s if since_round == 1 else site not in waited
+            if round_ != since_round or long_enough:
                 del self._now[site]
                 self.stopped[site] = round(now - since, 1)
                 agents[site].send(signal.SIGCONT)

@@ -7,14 +7,18 @@ PARALLEL ?= --numprocesses 2 --dist loadfile
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint unit slow explore soak docs docs-serve notebooks dist fuzz bench lowest clean case-xray
+.PHONY: demo test lint unit slow explore soak docs docs-serve notebooks dist fuzz bench lowest clean case-xray case-tumours
 
 demo: $(VENV)/.core
 	$(BIN)/hanse demo
 
-# The cases of examples/cases with real processes; ROUNDS= for fewer rounds.
+# The cases of examples/cases with real processes; ROUNDS= for fewer rounds, INSTITUTIONS=71 for all agents.
 case-xray: $(VENV)/.cases
 	$(BIN)/python examples/cases/lung_xrays/deploy.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+case-tumours: $(VENV)/.cases
+	$(BIN)/python examples/cases/brain_tumours/deploy.py --institutions $(or $(INSTITUTIONS),7) \
+		$(if $(ROUNDS),--rounds $(ROUNDS))
 
 test: lint unit slow docs
 

@@ -14,7 +14,7 @@ from local_processes import Child
 
 _PROC = Path("/proc")
 _LEAST_PAUSE_S = 1.0
-_SHARE = 0.1
+_SHARE = 0.3
 """Most of the time that goes into looking: many processes are looked at less often."""
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 """Fields of /proc/PID/stat after the command's name, which may hold anything."""

@@ -33,7 +33,17 @@ def test_three_clinics_train_under_secure_aggregation(tmp_path: Path) -> None:
     assert (tmp_path / "here" / "results" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("case", ["lung_xrays"])
+def test_seven_institutions_train_in_cells_while_one_of_them_hangs(tmp_path: Path) -> None:
+    summary, told = deploy("brain_tumours", tmp_path / "here", "--rounds", 2, "--most", 4, "--slow", 5)
+
+    assert [each["round"] for each in summary["rounds"]] == [1, 2]
+    assert all(each["metrics"]["loss"] > 0 for each in summary["rounds"])
+    assert len(summary["stood_still_s"]) == 1
+    assert min(summary["stood_still_s"].values()) >= 5
+    assert "\nverified: " in told
+
+
+@pytest.mark.parametrize("case", ["lung_xrays", "brain_tumours"])
 def test_a_folder_that_is_not_empty_is_refused(case: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     program = [sys.executable, str(CASES / case / "deploy.py"), "--directory", str(tmp_path)]

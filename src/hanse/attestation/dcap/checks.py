@@ -122,7 +122,7 @@ def _status(policy: IntelPlatform, genuine: Genuine) -> Check:
         f"{level.part} {level.status}{f' of {level.date}' if level.date else ''}" for level in standing.levels
     ]
     note.append(f"Parts: {', '.join(parts)}.")
-    behind = [each for level in standing.levels for each in level.behind]
+    behind = list(dict.fromkeys(each for level in standing.levels for each in level.behind))
     if behind and status is not Status.UP_TO_DATE:
         note.append(f"Behind the newest level: {'; '.join(behind)}.")
     if standing.advisories:

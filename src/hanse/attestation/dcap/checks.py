@@ -25,11 +25,18 @@ def compared(
         component=component,
         aspect=aspect,
         tier=Tier.AFFIRMING if fits else Tier.CONTRAINDICATED,
-        expected=in_words(expected),
-        seen=str(seen),
+        expected=_shown(expected),
+        seen=_shown(seen),
         note=note,
         mend="" if fits else mend,
     )
+
+
+def _shown(value: object) -> str:
+    """A value for people; flags are set or not."""
+    if isinstance(value, bool):
+        return "set" if value else "not set"
+    return in_words(value)
 
 
 def compared_rows(rows: Sequence[tuple[str, Mapping[str, object]]], seen: Mapping[str, str]) -> list[Check]:

@@ -88,6 +88,7 @@ def _values(report: TdReport) -> dict[str, str]:
         "MRTD": report.mrtd.hex(),
         **{f"RTMR{n}": rtmr.hex() for n, rtmr in enumerate(report.rtmrs)},
         "TDATTRIBUTES": report.attributes.hex(),
+        "TDATTRIBUTES others": _other_bits(report),
         "XFAM": report.xfam.hex(),
         "MRCONFIGID": report.mrconfigid.hex(),
         "MROWNER": report.mrowner.hex(),
@@ -99,6 +100,12 @@ def _values(report: TdReport) -> dict[str, str]:
     if report.tee_tcb_svn2:
         values |= {"TEE_TCB_SVN_2": report.tee_tcb_svn2.hex(), "MRSERVICETD": report.mrservicetd.hex()}
     return values
+
+
+def _other_bits(report: TdReport) -> str:
+    """The attributes without those that a policy names one by one, as a policy writes them."""
+    named = DEBUG_BITS | MIGRATABLE | SEPT_VE_DISABLE
+    return (bits(report.attributes.hex()) & ~named).to_bytes(8, "little").hex()
 
 
 def _image(policy: TdxPolicy, report: TdReport) -> list[Check]:
@@ -120,8 +127,7 @@ def _image(policy: TdxPolicy, report: TdReport) -> list[Check]:
 
 def _attributes(policy: TdxPolicy, report: TdReport) -> list[Check]:
     expected, seen = policy.attributes, bits(report.attributes.hex())
-    debug, named = bool(seen & DEBUG_BITS), DEBUG_BITS | MIGRATABLE | SEPT_VE_DISABLE
-    others = (seen & ~named).to_bytes(8, "little").hex()
+    debug = bool(seen & DEBUG_BITS)
     return [
         compared(
             "TDATTRIBUTES DEBUG",
@@ -147,7 +153,7 @@ def _attributes(policy: TdxPolicy, report: TdReport) -> list[Check]:
             "Start the domain with SEPT_VE_DISABLE (QEMU: `sept-ve-disable=on`).",
             "" if seen & SEPT_VE_DISABLE else "The host can inject exceptions when memory is accessed.",
         ),
-        compared("TDATTRIBUTES others", Aspect.CONFIGURATION, expected.others, others, HOST),
+        compared("TDATTRIBUTES others", Aspect.CONFIGURATION, expected.others, _other_bits(report), HOST),
         compared("XFAM", Aspect.CONFIGURATION, policy.xfam, report.xfam.hex(), HOST),
     ]
 

@@ -25,11 +25,18 @@ def compared(
         component=component,
         aspect=aspect,
         tier=Tier.AFFIRMING if fits else Tier.CONTRAINDICATED,
-        expected=in_words(expected),
-        seen=str(seen),
+        expected=_shown(expected),
+        seen=_shown(seen),
         note=note,
         mend="" if fits else mend,
     )
+
+
+def _shown(value: object) -> str:
+    """A value for people; flags are set or not."""
+    if isinstance(value, bool):
+        return "set" if value else "not set"
+    return in_words(value)
 
 
 def compared_rows(rows: Sequence[tuple[str, Mapping[str, object]]], seen: Mapping[str, str]) -> list[Check]:
@@ -122,7 +129,7 @@ def _status(policy: IntelPlatform, genuine: Genuine) -> Check:
         f"{level.part} {level.status}{f' of {level.date}' if level.date else ''}" for level in standing.levels
     ]
     note.append(f"Parts: {', '.join(parts)}.")
-    behind = [each for level in standing.levels for each in level.behind]
+    behind = list(dict.fromkeys(each for level in standing.levels for each in level.behind))
     if behind and status is not Status.UP_TO_DATE:
         note.append(f"Behind the newest level: {'; '.join(behind)}.")
     if standing.advisories:

@@ -160,7 +160,7 @@ class Documents:
         data, at = self.take(name), self.given.at
         if len(data) > MAX_JSON:
             raise EvidenceError(f"{what} has {len(data)} bytes, more than {MAX_JSON}")
-        parts = _SIGNED.fullmatch(data.strip(b"\r\n"))
+        parts = _SIGNED.fullmatch(data.removesuffix(b"\n"))
         if parts is None or parts[1].decode() != body:
             raise EvidenceError(
                 f'{what} should be {{"{body}":{{...}},"signature":"128 hexadecimal digits"}}, as sent',

@@ -91,54 +91,59 @@ def check_enclave_identity(report: EnclaveReport, identity: EnclaveIdentity) -> 
 def sgx_standing(pck: PckIdentity, info: TcbInfo, quoting_enclave: Level) -> Standing:
     """The standing of a machine that runs an enclave."""
     reached = next((level for level in info.tcbLevels if _reaches_sgx(pck, level)), None)
-    levels = (_platform(reached, pck, info, None), quoting_enclave)
+    levels = (_platform("platform", reached, _all_behind(pck, info, None)), quoting_enclave)
     return Standing(levels, worst(level.status for level in levels))
 
 
 def tdx_standing(pck: PckIdentity, report: TdReport, info: TcbInfo, quoting_enclave: Level) -> Standing:
     """The standing of a machine that runs a trust domain.
 
+    TD reports 1.5 state the SVNs of the launch and those of now. As in Intel's library (`checkTcbLevel`,
+    4.1.2.5.1.20), a domain whose launch alone is outdated should be started again. Otherwise the worse of
+    both counts here, where Intel's library takes the launch: what runs now may be worse too.
+
     Raises:
         EvidenceError: The TDX module is not Intel's.
     """
-    svns = report.tee_tcb_svn
-    reached = next(
-        (level for level in info.tcbLevels if _reaches_sgx(pck, level) and _reaches_tdx(svns, level)), None
-    )
-    platform = _platform(reached, pck, info, svns)
-    module = _check_module(report, info)
-    levels = (platform, quoting_enclave) if module is None else (platform, quoting_enclave, module)
+    _check_module(report, info)
+    levels = [*_tdx_levels(pck, report.tee_tcb_svn, info, ""), quoting_enclave]
     status = worst(level.status for level in levels)
-    sgx = next((level.status for level in info.tcbLevels if _reaches_sgx(pck, level)), Status.NOT_SUPPORTED)
-    if report.tee_tcb_svn2 and module is not None and _relaunch_helps(report.tee_tcb_svn2, info, sgx, levels):
-        both = needs_configuration(sgx) or needs_configuration(platform.status)
-        relaunch = Status.RELAUNCH_CONFIGURATION if both else Status.RELAUNCH
-        status = worst((relaunch, quoting_enclave.status))
-    return Standing(levels, status)
+    if report.tee_tcb_svn2 and report.tee_tcb_svn2 != report.tee_tcb_svn:
+        now = _tdx_levels(pck, report.tee_tcb_svn2, info, " of now")
+        current = worst(level.status for level in (*now, quoting_enclave))
+        status = _relaunch(status, current)
+        levels += now
+    return Standing(tuple(levels), status)
 
 
-def _relaunch_helps(now: bytes, info: TcbInfo, sgx: Status, levels: Sequence[Level]) -> bool:
-    """Decide whether only the TDX module of the launch is outdated (`checkForRelaunch`, 4.1.2.4.17.4.3)."""
-    platform, quoting_enclave, module = levels
-    if quoting_enclave.status in (Status.OUT_OF_DATE, Status.REVOKED, Status.NOT_SUPPORTED):
-        return False
-    fine = (
+def _relaunch(launch: Status, current: Status) -> Status:
+    """The status of a domain by those of its launch and of now (`checkForRelaunch`)."""
+    current_enough = (
         Status.UP_TO_DATE,
         Status.SW_HARDENING,
         Status.CONFIGURATION,
         Status.CONFIGURATION_AND_SW_HARDENING,
     )
-    if sgx not in fine or module.status is not Status.OUT_OF_DATE:
-        return False
-    if platform.status in (Status.REVOKED, Status.NOT_SUPPORTED) or not info.tcbLevels:
-        return False
-    newest = info.tcbLevels[0].tcb.tdxtcbcomponents or []
-    if now[1] == 0:
-        return now[0] >= newest[0].svn and now[2] >= newest[2].svn
-    identity = _module_identity(info, now[1])
-    if identity is None or not identity.tcbLevels:
-        return False
-    return now[0] >= identity.tcbLevels[0].tcb.isvsvn and now[2] >= newest[2].svn
+    if launch in (Status.OUT_OF_DATE, Status.OUT_OF_DATE_CONFIGURATION) and current in current_enough:
+        both = needs_configuration(launch) or needs_configuration(current)
+        return Status.RELAUNCH_CONFIGURATION if both else Status.RELAUNCH
+    return worst((launch, current))
+
+
+def _tdx_levels(pck: PckIdentity, svns: bytes, info: TcbInfo, when: str) -> list[Level]:
+    """Levels of the platform and, where it has a major version, of the TDX module."""
+    reached = next(
+        (level for level in info.tcbLevels if _reaches_sgx(pck, level) and _reaches_tdx(svns, level)), None
+    )
+    platform = _platform(f"platform{when}", reached, _all_behind(pck, info, svns))
+    minor, major = svns[0], svns[1]
+    if not major:
+        return [platform]
+    identity = _module_identity(info, major)
+    part = f"TDX module{when}"
+    if identity is None:
+        return [platform, Level(part, Status.NOT_SUPPORTED)]
+    return [platform, _isv_level(part, minor, identity.tcbLevels)]
 
 
 def _reaches_sgx(pck: PckIdentity, level: TcbLevel) -> bool:
@@ -157,18 +162,23 @@ def _reaches_tdx(svns: bytes, level: TcbLevel) -> bool:
     return all(svns[n] >= least[n].svn for n in range(first, COMPONENTS))
 
 
-def _platform(reached: TcbLevel | None, pck: PckIdentity, info: TcbInfo, svns: bytes | None) -> Level:
-    behind: list[str] = []
-    if info.tcbLevels:
-        newest = info.tcbLevels[0].tcb
-        behind += _behind("SGX component", pck.components, newest.sgxtcbcomponents, 0)
-        if pck.pce_svn < newest.pcesvn:
-            behind.append(f"PCE: {pck.pce_svn}, newest {newest.pcesvn}")
-        if svns is not None and newest.tdxtcbcomponents:
-            behind += _behind("TDX component", svns, newest.tdxtcbcomponents, 2 if svns[1] else 0)
+def _platform(part: str, reached: TcbLevel | None, behind: tuple[str, ...]) -> Level:
     if reached is None:
-        return Level("platform", Status.NOT_SUPPORTED, behind=tuple(behind))
-    return Level("platform", reached.status, reached.tcbDate[:10], tuple(reached.advisoryIDs), tuple(behind))
+        return Level(part, Status.NOT_SUPPORTED, behind=behind)
+    return Level(part, reached.status, reached.tcbDate[:10], tuple(reached.advisoryIDs), behind)
+
+
+def _all_behind(pck: PckIdentity, info: TcbInfo, svns: bytes | None) -> tuple[str, ...]:
+    """SVNs of a platform below those of the newest level, in words."""
+    if not info.tcbLevels:
+        return ()
+    newest = info.tcbLevels[0].tcb
+    behind = _behind("SGX component", pck.components, newest.sgxtcbcomponents, 0)
+    if pck.pce_svn < newest.pcesvn:
+        behind.append(f"PCE: {pck.pce_svn}, newest {newest.pcesvn}")
+    if svns is not None and newest.tdxtcbcomponents:
+        behind += _behind("TDX component", svns, newest.tdxtcbcomponents, 2 if svns[1] else 0)
+    return tuple(behind)
 
 
 def _behind(what: str, svns: Sequence[int], newest: Sequence[Component], first: int) -> list[str]:
@@ -189,9 +199,9 @@ def _isv_level(part: str, svn: int, levels: Sequence[IsvLevel]) -> Level:
     return Level(part, Status.NOT_SUPPORTED, behind=behind)
 
 
-def _check_module(report: TdReport, info: TcbInfo) -> Level | None:
-    """Hold the TDX module against Intel's identity of it; one of major version 0 has no level of its own."""
-    minor, major = report.tee_tcb_svn[0], report.tee_tcb_svn[1]
+def _check_module(report: TdReport, info: TcbInfo) -> None:
+    """Hold signer and attributes of the TDX module against Intel's identity of it."""
+    major = report.tee_tcb_svn[1]
     identity = _module_identity(info, major) if major else None
     expected: TdxModule | None = identity or info.tdxModule
     if expected is None:
@@ -207,11 +217,6 @@ def _check_module(report: TdReport, info: TcbInfo) -> Level | None:
             f"TDX module: its SEAMATTRIBUTES are {seen}, and should be {expected.attributes} where the mask "
             f"{mask} has ones"
         )
-    if not major:
-        return None
-    if identity is None:
-        return Level("TDX module", Status.NOT_SUPPORTED)
-    return _isv_level("TDX module", minor, identity.tcbLevels)
 
 
 def _module_identity(info: TcbInfo, major: int) -> TdxModuleIdentity | None:

@@ -1,7 +1,7 @@
 """TCB statuses: what they mean, which is worst of several, and what an administrator does.
 
 Meanings as Intel's Provisioning Certification Service API, version 4, gives them ("TCB Info", `tcbStatus`);
-those of a relaunch as Intel TDX DCAP Quote Verification Library has them (4.1.2.4.17.4.3).
+those of a relaunch as Intel SGX and TDX DCAP Quote Verification Library has them (`checkForRelaunch`).
 """
 
 from __future__ import annotations

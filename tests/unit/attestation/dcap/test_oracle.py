@@ -12,6 +12,7 @@ from tests.dcap.oracle import oracle
 from tests.dcap.policies import ANY, sgx_policy, tdx_policy
 
 from hanse.attestation.base import Evidence, Kind
+from hanse.attestation.dcap.tcb_status import Status, worst
 from hanse.attestation.sgx import SgxVerifier
 from hanse.attestation.tdx import TdxVerifier
 
@@ -40,7 +41,10 @@ def levels(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
-def agrees(kind: Kind, evidence: Evidence, info: dict[str, Any], enclave: dict[str, Any]) -> None:
+def agrees(
+    kind: Kind, evidence: Evidence, info: dict[str, Any], enclave: dict[str, Any], *, stricter: bool = False
+) -> None:
+    """Hold both verdicts against each other; ours may be worse where it is `stricter`."""
     collateral, root = maker().collateral(kind, info, enclave), maker().root.certificate
     circumstances = forge.given(collateral)
     if kind is Kind.SGX:
@@ -53,7 +57,11 @@ def agrees(kind: Kind, evidence: Evidence, info: dict[str, Any], enclave: dict[s
     except ValueError as error:
         assert status in REFUSED, (status, error)  # noqa: PT017
     else:
-        assert (theirs, advisories) == (status, list(ours.advisories))
+        if stricter:
+            assert worst((Status(status), Status(theirs))) is Status(status)
+            assert set(advisories) <= set(ours.advisories)
+        else:
+            assert (theirs, advisories) == (status, list(ours.advisories))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,3 +93,25 @@ def test_for_trust_domains(
     )
 
     agrees(Kind.TDX, evidence, info, enclave)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    levels(),
+    st.lists(st.integers(0, 3), min_size=16, max_size=16),
+    st.lists(st.integers(0, 2), min_size=16, max_size=16),
+    st.sampled_from(["UpToDate", "OutOfDate", "Revoked"]),
+    st.integers(6, 9),
+)
+def test_for_trust_domains_whose_host_was_updated(
+    found: list[dict[str, Any]], launch: list[int], raised: list[int], status: str, enclave_svn: int
+) -> None:
+    now = [svn + more for svn, more in zip(launch, raised, strict=True)]
+    report = forge.td_report(svn=[launch[0], 1, *launch[2:]], svn2=[now[0], 1, *now[2:]])
+    identities = [module([isv_level("UpToDate", 3), isv_level(status, 0)])]
+    info = tcb_info(Kind.TDX, tcbLevels=found, tdxModuleIdentities=identities)
+    enclave = forge.identity(
+        Kind.TDX, tcbLevels=[isv_level("UpToDate", enclave_svn), isv_level("OutOfDate", 1)]
+    )
+
+    agrees(Kind.TDX, forge.tdx(report, version=5), info, enclave, stricter=True)

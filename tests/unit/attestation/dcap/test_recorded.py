@@ -79,7 +79,7 @@ def test_no_level_fits_the_production_quote_which_lacks_sept_ve_disable_too() ->
     appraisal = appraise(production())
 
     assert {check.component: check.seen for check in appraisal.differing} == {
-        "TDATTRIBUTES SEPT_VE_DISABLE": "False",
+        "TDATTRIBUTES SEPT_VE_DISABLE": "not set",
         "TDATTRIBUTES others": "0000004000000000",
         "TCB status": "NotSupported",
     }

@@ -227,6 +227,17 @@ def test_starting_again_does_not_help_an_outdated_quoting_enclave() -> None:
     assert status_of(appraisal)[0] == "OutOfDate"
 
 
+def test_a_module_that_is_worse_now_than_at_the_launch_counts() -> None:
+    """Intel's library states the launch here, and dcap-qvl does; what runs now has the known flaws."""
+    downgraded = forge.tdx(forge.td_report(svn=(3, 1), svn2=LAUNCHED_BEFORE), version=5)
+
+    assert relaunch(downgraded) == "OutOfDate"
+
+
+def test_a_module_of_now_that_is_not_published_is_not_accepted() -> None:
+    assert relaunch(forge.tdx(forge.td_report(svn=(3, 1), svn2=(3, 2)), version=5)) == "NotSupported"
+
+
 @pytest.mark.parametrize("change", [{"mrsignerseam": "01" * 48}, {"seam_attributes": b"\1" + bytes(7)}])
 def test_a_module_that_is_not_intels_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EvidenceError, match=r"TDX module: its (signer|SEAMATTRIBUTES)"):

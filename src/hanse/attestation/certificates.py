@@ -40,7 +40,9 @@ def read_certificate(data: bytes, what: str) -> x509.Certificate:
                 x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
             )
             key = certificate.public_key()
-            certificate.extensions  # noqa: B018  parsed only when asked for
+            # These are parsed only when asked for, with errors of their own.
+            _ = certificate.extensions, certificate.subject, certificate.issuer
+            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, TypeError, x509.DuplicateExtension) as error:
         raise EvidenceError(f"{what} is not an X.509 certificate: {error}") from None
     except Exception as error:  # noqa: BLE001  UnsupportedAlgorithm and others of the parser, whose set is open

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import compressed, forms, intel, masked, readers, seeds
+from tests.fuzz import amd_and_nvidia, compressed, forms, intel, masked, readers, seeds
 from tests.fuzz.examples import MESSAGES
 from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
 from tests.fuzz.world import things
@@ -29,6 +29,13 @@ _MESSAGES = (
 _COMPRESSED = (
     Target(f"compressed-{name}", compressed.update_reader(name), compressed.update_seeds(name), forms.TENSORS)
     for name in compressed.CHAINS
+)
+
+_DEVICES = (
+    Target("snp-report", amd_and_nvidia.snp_report, amd_and_nvidia.snp_reports),
+    Target("snp-vcek", amd_and_nvidia.endorsement, amd_and_nvidia.endorsements),
+    Target("snp-issuer", amd_and_nvidia.snp_issuer, amd_and_nvidia.snp_issuers),
+    Target("gpu-report", amd_and_nvidia.gpu_report, amd_and_nvidia.gpu_reports),
 )
 
 _OTHERS = (
@@ -107,5 +114,5 @@ _OTHERS = (
 )
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (*_MESSAGES, *_COMPRESSED, *_OTHERS, *intel.TARGETS)
+    target.name: target for target in (*_MESSAGES, *_COMPRESSED, *_DEVICES, *_OTHERS, *intel.TARGETS)
 }

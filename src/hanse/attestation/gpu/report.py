@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
+
 from hanse.attestation.reading import Reader
 from hanse.errors import EvidenceError
 
@@ -130,6 +135,21 @@ def read_report(data: bytes) -> GpuReport:
     r, s = reader.big(_COMPONENT, "signature"), reader.big(_COMPONENT, "signature")
     reader.end()
     return GpuReport(nonce, slot, _measurements(record, count), _opaque(opaque), signed, r, s)
+
+
+def check_signature(report: GpuReport, key: ec.EllipticCurvePublicKey) -> None:
+    """Hold that a key signed a report.
+
+    Raises:
+        EvidenceError: It did not.
+    """
+    try:
+        key.verify(encode_dss_signature(report.r, report.s), report.signed, ec.ECDSA(SHA384()))
+    except InvalidSignature:
+        raise EvidenceError(
+            "GPU report: it is not signed by the key of its certificate",
+            mend="It was changed, or the chain is of another GPU.",
+        ) from None
 
 
 def in_words(kind: int, value: bytes) -> str:

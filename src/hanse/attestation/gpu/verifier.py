@@ -6,15 +6,11 @@ import hashlib
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA384
 
 from hanse.attestation.base import Appraisal, Circumstances, Evidence, Kind, Verifier
 from hanse.attestation.gpu.chain import check_firmware_id, check_gpu_chain
 from hanse.attestation.gpu.checks import checks_of
-from hanse.attestation.gpu.report import FWID, OPAQUE, GpuReport, in_words, read_report
+from hanse.attestation.gpu.report import FWID, OPAQUE, GpuReport, check_signature, in_words, read_report
 from hanse.attestation.gpu.root import nvidia_root
 from hanse.attestation.policy.gpu import GpuPolicy
 from hanse.errors import EvidenceError
@@ -49,7 +45,7 @@ class GpuVerifier(Verifier[GpuPolicy]):
                 mend="The report is of another instance or time: ask for a new one.",
             )
         check_firmware_id(chain.leaf, report.opaque.get(FWID, b""))
-        _check_signature(report, chain.key)
+        check_signature(report, chain.key)
         return Appraisal(
             kind=Kind.GPU,
             checks=checks_of(policy, report, chain, mode),
@@ -74,16 +70,6 @@ def _mode(evidence: Evidence) -> str:
         if written.removesuffix(b"\n") == mode.encode("ascii"):
             return mode
     raise EvidenceError(f"GPU evidence: its {MODE} is {written[:20]!r}, and should be {', '.join(MODES)}")
-
-
-def _check_signature(report: GpuReport, key: ec.EllipticCurvePublicKey) -> None:
-    try:
-        key.verify(encode_dss_signature(report.r, report.s), report.signed, ec.ECDSA(SHA384()))
-    except InvalidSignature:
-        raise EvidenceError(
-            "GPU report: it is not signed by the key of its certificate",
-            mend="It was changed, or the chain is of another GPU.",
-        ) from None
 
 
 def _values(report: GpuReport) -> dict[str, str]:

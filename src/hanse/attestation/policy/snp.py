@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from hanse.attestation.policy.fields import Anything, Hex16, Hex32, Hex48, Hex64
 from hanse.core.values.schema import Strict
 
-Flag = bool | Anything
+Flag = StrictBool | Anything
 Level = Annotated[int, Field(ge=0, le=0xFF)]
 Number = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 Abi = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$")]

@@ -23,7 +23,7 @@ def snp_report(data: bytes) -> None:
 
 def snp_reports() -> list[bytes]:
     """Recorded reports."""
-    return [snp.report_of(name) for name in snp.REPORTS]
+    return [snp.report_of(name) for name in snp.NAMES]
 
 
 def endorsement(data: bytes) -> None:
@@ -33,7 +33,7 @@ def endorsement(data: bytes) -> None:
 
 def endorsements() -> list[bytes]:
     """Recorded certificates."""
-    return [snp.recorded(name).certificates[0] for name in snp.REPORTS]
+    return [snp.recorded(name).certificates[0] for name in snp.NAMES]
 
 
 def snp_issuer(data: bytes) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.gpu import vectors as gpu
 from tests.snp import vectors as snp
 
 from hanse.attestation.certificates import read_certificate
 from hanse.attestation.gpu.report import read_report as read_gpu
+from hanse.attestation.snp.certificate_table import read_certificate_table
 from hanse.attestation.snp.documents import check_issuer
 from hanse.attestation.snp.endorsement import read_endorsement
 from hanse.attestation.snp.report import read_report as read_snp
@@ -20,7 +23,7 @@ def snp_report(data: bytes) -> None:
 
 def snp_reports() -> list[bytes]:
     """Recorded reports."""
-    return [snp.report_of(name) for name in snp.REPORTS]
+    return [snp.report_of(name) for name in snp.NAMES]
 
 
 def endorsement(data: bytes) -> None:
@@ -30,7 +33,7 @@ def endorsement(data: bytes) -> None:
 
 def endorsements() -> list[bytes]:
     """Recorded certificates."""
-    return [snp.recorded(name).certificates[0] for name in snp.REPORTS]
+    return [snp.recorded(name).certificates[0] for name in snp.NAMES]
 
 
 def snp_issuer(data: bytes) -> None:
@@ -56,3 +59,15 @@ def gpu_report(data: bytes) -> None:
 def gpu_reports() -> list[bytes]:
     """A recorded report."""
     return [gpu.REPORT]
+
+
+def certificate_table(data: bytes) -> None:
+    """Read a host's table of certificates."""
+    assert len(read_certificate_table(data, "VCEK")) <= 3
+
+
+def certificate_tables() -> list[bytes]:
+    """A table with a recorded certificate."""
+    guid = UUID("63da758d-e664-4564-adc5-f4b93be8accd").bytes
+    data = endorsements()[0]
+    return [guid + (48).to_bytes(4, "little") + len(data).to_bytes(4, "little") + bytes(24) + data]

@@ -34,6 +34,7 @@ _COMPRESSED = (
 _DEVICES = (
     Target("snp-report", amd_and_nvidia.snp_report, amd_and_nvidia.snp_reports),
     Target("snp-vcek", amd_and_nvidia.endorsement, amd_and_nvidia.endorsements),
+    Target("snp-table", amd_and_nvidia.certificate_table, amd_and_nvidia.certificate_tables),
     Target("snp-issuer", amd_and_nvidia.snp_issuer, amd_and_nvidia.snp_issuers),
     Target("gpu-report", amd_and_nvidia.gpu_report, amd_and_nvidia.gpu_reports),
 )

@@ -138,7 +138,8 @@ def revocation_list(
         entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
         builder = builder.add_revoked_certificate(entry.revocation_date(at - ONE_HOUR).build())
     signer = _rsa(key) if key else above.key
-    return builder.sign(signer, SHA384()).public_bytes(Encoding.DER)
+    pss = padding.PSS(padding.MGF1(SHA384()), 48)
+    return builder.sign(signer, SHA384(), rsa_padding=pss).public_bytes(Encoding.DER)
 
 
 @dataclass(frozen=True)

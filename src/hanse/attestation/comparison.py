@@ -82,5 +82,5 @@ def _note(rows: Sequence[Row], chosen: Row, name: str, expected: object, seen: o
 
 def _words(value: object) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "set" if value else "not set"
     return in_words(value)

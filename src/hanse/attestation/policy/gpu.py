@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hanse.attestation.policy.fields import Anything, Hex
+from hanse.attestation.policy.rows import RowName, check_row_names
 from hanse.core.values.schema import Strict
 
 Version = Annotated[str, Field(min_length=1, max_length=64)]
@@ -19,7 +19,7 @@ Serial = Annotated[str, Field(pattern=r"^[0-9a-f]{1,40}$")]
 class GpuRow(Strict):
     """One set of driver and firmware: all its values."""
 
-    name: str = Field(min_length=1, max_length=100, description="Name of the set, for people.")
+    name: RowName
     driver: Version | Anything = Field(description="Version of the driver, such as `550.90.07`.")
     vbios: Version | Anything = Field(description="Version of the VBIOS, such as `96.00.9F.00.01`.")
     measurements: Annotated[dict[Index, References], Field(min_length=1, max_length=255)] | Anything = Field(
@@ -56,7 +56,5 @@ class GpuPolicy(Strict):
 
     @model_validator(mode="after")
     def _one_name_a_row(self) -> GpuPolicy:
-        name, count = Counter(row.name for row in self.rows).most_common(1)[0]
-        if count > 1:
-            raise ValueError(f"{count} rows have the name {name!r}: verdicts name the row")
+        check_row_names(row.name for row in self.rows)
         return self

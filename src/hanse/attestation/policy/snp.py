@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from hanse.attestation.policy.fields import Anything, Hex16, Hex32, Hex48, Hex64
+from hanse.attestation.policy.rows import RowName, check_row_names
 from hanse.core.values.schema import Strict
 
-Flag = bool | Anything
+Flag = StrictBool | Anything
 Level = Annotated[int, Field(ge=0, le=0xFF)]
 Number = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 Abi = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$")]
-_RowName = Annotated[
-    str,
-    Field(min_length=1, max_length=100, description="Name of the image, for people, such as `hanse-0.2.1`."),
-]
 
 
 class SnpRow(Strict):
     """One image: all that identifies it."""
 
-    name: _RowName
+    name: RowName
     measurement: Hex48 | Anything = Field(
         description="MEASUREMENT: firmware and, where it is measured with it, kernel, initrd and command "
         "line, 48 bytes."
@@ -181,11 +178,8 @@ class SnpPolicy(Strict):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> SnpPolicy:
-        for what, names in (
-            ("rows", [row.name for row in self.rows]),
-            ("products", [product.product for product in self.products]),
-        ):
-            name, count = Counter(names).most_common(1)[0]
-            if count > 1:
-                raise ValueError(f"{count} {what} have the name {name!r}: verdicts name one of them")
+        check_row_names(row.name for row in self.rows)
+        name, count = Counter(product.product for product in self.products).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"{count} products have the name {name!r}: each stands once, with its levels")
         return self

@@ -181,8 +181,8 @@ def _values(report: SnpReport, key: Endorsement) -> dict[str, str]:
         **{name: str(value) for name, value in row_values(report).items()},
         "VMPL": str(report.vmpl),
         "POLICY ABI": ".".join(map(str, report.policy.abi)),
-        **{f"POLICY {name}": _yes(value) for name, value in report.policy.bits.items()},
-        **{f"PLATFORM_INFO {name}": _yes(value) for name, value in report.platform.items()},
+        **{f"POLICY {name}": _shown(value) for name, value in report.policy.bits.items()},
+        **{f"PLATFORM_INFO {name}": _shown(value) for name, value in report.platform.items()},
         **{
             name: in_levels(read_tcb(getattr(report, attribute), key.line, name))
             for name, attribute in _TCBS.items()
@@ -191,8 +191,8 @@ def _values(report: SnpReport, key: Endorsement) -> dict[str, str]:
         "committed firmware": str(report.committed),
         "REPORT_ID": report.report_id.hex(),
         "REPORT_ID_MA": report.report_id_ma.hex(),
-        "AUTHOR_KEY_EN": _yes(report.key.author_key),
-        "MASK_CHIP_KEY": _yes(report.key.mask_chip_key),
+        "AUTHOR_KEY_EN": _shown(report.key.author_key),
+        "MASK_CHIP_KEY": _shown(report.key.mask_chip_key),
     }
     if key.provider:
         values["provider"] = key.provider
@@ -204,5 +204,5 @@ def _values(report: SnpReport, key: Endorsement) -> dict[str, str]:
     return values
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _shown(value: bool) -> str:
+    return "set" if value else "not set"

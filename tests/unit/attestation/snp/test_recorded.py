@@ -11,9 +11,10 @@ from hypothesis import given as vary
 from hypothesis import settings
 from hypothesis import strategies as st
 from tests.snp.vectors import (
+    AZURE,
     COLLATERAL,
     FILES,
-    REPORTS,
+    NAMES,
     ROW,
     given,
     levels,
@@ -58,16 +59,25 @@ def test_the_pinned_roots_sign_themselves() -> None:
         root.verify_directly_issued_by(root)
 
 
-@pytest.mark.parametrize("name", ["virtee-sev", "trustee"])
+@pytest.mark.parametrize("name", ["virtee-sev", "trustee", AZURE])
 def test_a_machine_of_milan_that_is_accepted_by_name_is_a_warning(name: str) -> None:
     assert differing(name) == {"product": Tier.WARNING}
+
+
+def test_a_report_of_version_3_states_its_processor() -> None:
+    evidence = recorded(AZURE)
+    measured = VERIFIER.appraise(evidence, policy(), given(evidence)).measured
+
+    assert measured["processor"] == "family 0x19, model 0x1, stepping 1"
+    assert measured["current firmware"] == "1.55.29"
+    assert measured["PLATFORM_INFO ALIAS_CHECK_COMPLETE"] == "set"
 
 
 def test_a_guest_that_can_be_debugged_is_refused() -> None:
     assert differing("go-sev-guest")["POLICY DEBUG"] is Tier.CONTRAINDICATED
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_milan_is_refused_where_no_policy_names_it(name: str) -> None:
     found = differing(name, products=[product("Genoa"), product("Turin")])
 
@@ -133,7 +143,7 @@ def test_the_certificate_can_be_collateral() -> None:
     assert "the certificate of its VCEK is missing" in refusal(bare)
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_flip_of_any_byte_is_refused(name: str) -> None:
     evidence = recorded(name)
     circumstances = given(evidence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hanse.attestation.base import Aspect, Check, Tier
+from hanse.attestation.comparison import IMAGE, compared
 from hanse.attestation.policy.fields import Anything, accepts, in_words
 from hanse.attestation.policy.tpm import TpmPolicy, TpmRow
 from hanse.attestation.tpm.endorsement import Endorsement
@@ -30,7 +31,6 @@ MEANINGS = {
 }
 """Registers in words (TCG PC Client Platform Firmware Profile, section 3.3; Linux TPM PCR registry)."""
 _CONFIGURATION = {1, 3, 5, 7, 12, 14, 15}
-_IMAGE = "Find out which image the machine started; if it is a new one that you trust, add a row for it."
 _EMPTY = (
     "Nothing was measured: have firmware and boot loader measure what they start, or state the value itself."
 )
@@ -39,15 +39,6 @@ _SOFTWARE_FIRMWARE = {
 }
 _SOFTWARE_MAKERS = {"id:00001014": "swtpm"}
 _NOT_THE_CHIP = "Use the TPM of the machine, or a policy for rehearsals, whose verdicts count nowhere else."
-
-
-def compared(
-    component: str, aspect: Aspect, expected: object, seen: object, mend: str, note: str = ""
-) -> Check:
-    """A component that has to be as the policy says."""
-    fits = accepts(expected, seen)
-    tier = Tier.AFFIRMING if fits else Tier.CONTRAINDICATED
-    return Check(component, aspect, tier, in_words(expected), str(seen), note, "" if fits else mend)
 
 
 def machine_checks(policy: TpmPolicy, ek: str, endorsement: Endorsement) -> list[Check]:
@@ -168,7 +159,7 @@ def register_checks(
         seen = "not quoted" if found is None else found.hex()
         note = f"{MEANINGS.get(number, 'Register.')} Held against the row {row.name!r}."
         aspect = Aspect.CONFIGURATION if number in _CONFIGURATION else Aspect.EXECUTABLES
-        fits, mend = found is not None and accepts(expected, seen), _IMAGE
+        fits, mend = found is not None and accepts(expected, seen), IMAGE
         if (
             found is not None
             and isinstance(expected, Anything)

@@ -98,14 +98,14 @@ def _read_text(data: bytes) -> tuple[Measured, ...]:
 def _read_line(line: bytes, number: int) -> Measured:
     try:
         register, digest, name, content, rest = line.split(b" ", 4)
-        template, stated = name.decode("ascii"), bytes.fromhex(digest.decode("ascii"))
+        template, stated = name.decode("ascii"), _hexadecimal(digest)
         algorithm, file_digest = content.split(b":")
-        fields = [algorithm + b":\0" + bytes.fromhex(file_digest.decode("ascii"))]
-        if _FIELDS.get(template) == 2:
+        fields = [algorithm + b":\0" + _hexadecimal(file_digest)]
+        if _FIELDS.get(template, 2) == 2:
             fields.append(rest + b"\0")
         else:  # paths may have spaces, and the last field, hexadecimal, has none
             path, _, last = rest.rpartition(b" ")
-            fields += [path + b"\0", bytes.fromhex(last.decode("ascii"))]
+            fields += [path + b"\0", _hexadecimal(last)]
     except ValueError:
         raise EvidenceError(
             f"{_WHAT}: line {number + 1} is not register, digest, template, digest of the file, and path"
@@ -113,6 +113,14 @@ def _read_line(line: bytes, number: int) -> Measured:
     _check_register(register.decode("ascii", "replace"))
     data = b"".join(len(each).to_bytes(4, "little") + each for each in fields)
     return _entry(template, stated, data, number)
+
+
+def _hexadecimal(text: bytes) -> bytes:
+    """Bytes that are written as the kernel does: small letters, without spaces."""
+    data = bytes.fromhex(text.decode("ascii"))
+    if data.hex().encode() != text:
+        raise ValueError("not as the kernel writes it")
+    return data
 
 
 def _entry(template: str, stated: bytes, data: bytes, number: int) -> Measured:

@@ -9,19 +9,26 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.dcap import vectors
 from tests.dcap.policies import policy_of
+from tests.tpm.forge import NONCE
+from tests.tpm.logs import kernel_register, kernel_text
+from tests.tpm.vectors import rehearsal, swtpm
 
-from hanse.attestation.base import Floors
+from hanse.attestation.base import Circumstances, Floors
 from hanse.attestation.collateral.intel import check_collateral
 from hanse.attestation.event_log import SHA384, read_event_log
 from hanse.attestation.policy.sgx import SgxPolicy
 from hanse.attestation.sgx import SgxVerifier
 from hanse.attestation.tdx import TdxVerifier
+from hanse.attestation.tpm.ima import read_ima_log, replay
+from hanse.attestation.tpm.verifier import TpmVerifier
 
 RUNS = 200
 LIMIT_MS = 10.0
@@ -43,7 +50,21 @@ def intel() -> Iterator[Case]:
     yield "dcap-qvl/tdx_quote, its collateral alone", lambda: check_collateral(documents, at, Floors())
 
 
-KINDS = (intel,)
+def tpm() -> Iterator[Case]:
+    """Quotes of software TPMs with both logs, by the kind of their keys; the first with certificates."""
+    for name in ("rsa", "pss", "ecc"):
+        vector = swtpm(name)
+        roots = tuple(sha256(root).hexdigest() for root in vector.evidence.certificates[-1:])
+        policy = rehearsal(vector.ek, **({"manufacturers": roots} if roots else {}))
+        given = Circumstances(datetime(2027, 1, 1, tzinfo=UTC), NONCE)
+        verifier = TpmVerifier(vector.activated)
+        yield f"swtpm/{name}", lambda v=verifier, p=policy, e=vector.evidence, g=given: v.appraise(e, p, g)
+    files = {f"/usr/lib/{number}": b"file" for number in range(2000)}
+    log, value = kernel_text(files), kernel_register(files)
+    yield "log of 2,000 files (IMA), alone", lambda: replay(read_ima_log(log), value)
+
+
+KINDS = (intel, tpm)
 """Each kind of evidence gives its cases."""
 
 

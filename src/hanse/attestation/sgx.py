@@ -7,14 +7,8 @@ from dataclasses import dataclass, field
 from cryptography import x509
 
 from hanse.attestation.base import Appraisal, Aspect, Check, Circumstances, Evidence, Kind, Tier, Verifier
-from hanse.attestation.dcap.checks import (
-    HOST,
-    IMAGE,
-    compared,
-    compared_rows,
-    platform_checks,
-    platform_values,
-)
+from hanse.attestation.comparison import HOST, IMAGE, Row, compared, compared_rows
+from hanse.attestation.dcap.checks import platform_checks, platform_values
 from hanse.attestation.dcap.reports import EnclaveReport
 from hanse.attestation.dcap.root import intel_root
 from hanse.attestation.dcap.verification import verify_quote
@@ -79,8 +73,8 @@ def _enclave(policy: SgxPolicy, report: EnclaveReport) -> list[Check]:
     signed = [row for row in policy.rows if isinstance(row, SignedEnclave)]
     fitting = any(row.mrenclave == mrenclave for row in measured)
     if measured and (fitting or not any(row.mrsigner == mrsigner for row in signed)):
-        rows = [(row.name, {"MRENCLAVE": row.mrenclave}) for row in measured]
-        return compared_rows(rows, {"MRENCLAVE": mrenclave})
+        rows = [Row(row.name, {"MRENCLAVE": row.mrenclave}) for row in measured]
+        return compared_rows(rows, {"MRENCLAVE": mrenclave}, {"MRENCLAVE": Aspect.EXECUTABLES})
 
     def differing(row: SignedEnclave) -> int:
         return sum(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from cryptography import x509
 
 from hanse.attestation.base import Appraisal, Aspect, Check, Circumstances, Evidence, Kind, Tier, Verifier
-from hanse.attestation.dcap.checks import HOST, compared, compared_rows, platform_checks, platform_values
+from hanse.attestation.comparison import HOST, Row, compared, compared_rows
+from hanse.attestation.dcap.checks import platform_checks, platform_values
 from hanse.attestation.dcap.reports import TdReport
 from hanse.attestation.dcap.root import intel_root
 from hanse.attestation.dcap.verification import verify_quote
@@ -110,7 +111,7 @@ def _other_bits(report: TdReport) -> str:
 
 def _image(policy: TdxPolicy, report: TdReport) -> list[Check]:
     rows = [
-        (
+        Row(
             row.name,
             {
                 "MRTD": row.mrtd,
@@ -122,7 +123,8 @@ def _image(policy: TdxPolicy, report: TdReport) -> list[Check]:
         )
         for row in policy.rows
     ]
-    return compared_rows(rows, _values(report))
+    seen = _values(report)
+    return compared_rows(rows, seen, dict.fromkeys(seen, Aspect.EXECUTABLES))
 
 
 def _attributes(policy: TdxPolicy, report: TdReport) -> list[Check]:

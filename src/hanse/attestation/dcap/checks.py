@@ -2,70 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from hanse.attestation.base import Aspect, Check, Tier
 from hanse.attestation.dcap.tcb_status import MEANINGS, Status
 from hanse.attestation.dcap.verification import Genuine
-from hanse.attestation.policy.fields import Anything, accepts, in_words
+from hanse.attestation.policy.fields import Anything, in_words
 from hanse.attestation.policy.intel import IntelPlatform
-
-IMAGE = "Find out which image the machine started; if it is a new one that you trust, add a row for it."
-HOST = "The host sets this at the start: have the machine started as the policy says."
-
-
-def compared(
-    component: str, aspect: Aspect, expected: object, seen: object, mend: str, note: str = ""
-) -> Check:
-    """A component that has to be as the policy says."""
-    fits = accepts(expected, seen)
-    return Check(
-        component=component,
-        aspect=aspect,
-        tier=Tier.AFFIRMING if fits else Tier.CONTRAINDICATED,
-        expected=_shown(expected),
-        seen=_shown(seen),
-        note=note,
-        mend="" if fits else mend,
-    )
-
-
-def _shown(value: object) -> str:
-    """A value for people; flags are set or not."""
-    if isinstance(value, bool):
-        return "set" if value else "not set"
-    return in_words(value)
-
-
-def compared_rows(rows: Sequence[tuple[str, Mapping[str, object]]], seen: Mapping[str, str]) -> list[Check]:
-    """The registers of an image, held against the row that fits, or else against the nearest.
-
-    Args:
-        rows: Name and expected values of each row, by register.
-        seen: Values of the evidence.
-    """
-
-    def differing(values: Mapping[str, object]) -> int:
-        return sum(not accepts(expected, seen[register]) for register, expected in values.items())
-
-    name, values = min(rows, key=lambda row: differing(row[1]))
-    checks = []
-    for register, expected in values.items():
-        check = compared(register, Aspect.EXECUTABLES, expected, seen[register], IMAGE)
-        others = [
-            other
-            for other, theirs in rows
-            if check.mend
-            and not isinstance(theirs[register], Anything)
-            and theirs[register] == seen[register]
-        ]
-        note = f"Held against the row {name!r}."
-        if others:
-            note += f" The value seen is of the row {others[0]!r}: registers of two images are mixed."
-        checks.append(replace(check, note=note))
-    return checks
 
 
 def platform_checks(policy: IntelPlatform, genuine: Genuine) -> list[Check]:

@@ -189,7 +189,7 @@ def differing(row: TpmRow, values: Mapping[int, bytes]) -> int:
 def _other_row(rows: Sequence[TpmRow], row: TpmRow, key: str, seen: str) -> str:
     for other in rows:
         if other is not row and other.pcrs.get(key) == seen:
-            return f" The value seen is of the row {other.name!r}: registers of two images are mixed."
+            return f" The value seen is of the row {other.name!r}: values of two images are mixed."
     return ""
 
 

@@ -114,7 +114,7 @@ def test_registers_of_two_images_are_not_one_image() -> None:
     whole = appraise_tdx(forge.tdx(forge.td_report(registers="aabbccddee")), rows=rows)
 
     assert set(differing(mixed)) == {"RTMR2", "RTMR3"}
-    assert "of the row 'new': registers of two images are mixed" in mixed.differing[0].note
+    assert "of the row 'new': values of two images are mixed" in mixed.differing[0].note
     assert whole.tier is Tier.AFFIRMING
 
 

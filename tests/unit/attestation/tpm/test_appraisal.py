@@ -37,7 +37,7 @@ def test_registers_of_two_images_are_a_mixture() -> None:
     check = component(appraise(mixed, rules), "PCR 12")
 
     assert check.tier is Tier.CONTRAINDICATED
-    assert "The value seen is of the row 'image-2': registers of two images are mixed." in check.note
+    assert "The value seen is of the row 'image-2': values of two images are mixed." in check.note
 
 
 def test_the_row_that_fits_counts_wherever_it_stands() -> None:

@@ -1,0 +1,1 @@
+"""Evidence, policies and collateral in files: read, verified, told in words, and kept."""

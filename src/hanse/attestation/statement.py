@@ -1,4 +1,4 @@
-"""What evidence states, parsed and not verified: for people who look into a file."""
+"""Statements of evidence, parsed and not verified: for people who look into a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hanse.errors import EvidenceError
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What evidence states. Nothing of it is believed: no signature was looked at.
+    """Statement of evidence. Nothing of it is believed: no signature was looked at.
 
     Attributes:
         values: Values by component.

@@ -158,7 +158,7 @@ class Document:
 
 
 def _counts_good_items(error: ErrorDetails) -> bool:
-    """Whether a list is only too short without its wrong items, of which other problems tell."""
+    """Decide whether a list is too short only without its wrong items, which are problems of their own."""
     least = error.get("ctx", {}).get("min_length", 0)
     return error["type"] == "too_short" and len(error["input"]) >= least
 

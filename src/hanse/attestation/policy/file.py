@@ -24,7 +24,7 @@ Section = SgxPolicy | TdxPolicy | SnpPolicy | GpuPolicy
 
 
 class AppraisalPolicy(Strict):
-    """What a verifier accepts: a section for each kind of evidence; kinds without one are refused.
+    """Sections of what a verifier accepts, one a kind of evidence; kinds without one are refused.
 
     Every field of a section is required. `{ any = "reason" }` is the only way to accept every value, and
     the review shows it.
@@ -56,7 +56,7 @@ class AppraisalPolicy(Strict):
 
     @property
     def rehearsal(self) -> bool:
-        """Whether software that plays a device is accepted: for rehearsals only."""
+        """True where software that plays a device is accepted: for rehearsals only."""
         return any(is_rehearsal(section) for section in self.sections.values())
 
     @property
@@ -84,7 +84,7 @@ _KNOWN = ", ".join(kind for kind in Kind if kind in AppraisalPolicy.model_fields
 
 
 def is_rehearsal(section: Section) -> bool:
-    """Whether a section accepts software that plays a device."""
+    """Decide whether a section accepts software that plays a device."""
     return bool(getattr(section, "rehearsal", False))
 
 

@@ -44,9 +44,9 @@ def _accepted(kind: Kind, section: Section) -> Iterator[str]:
     yield f"{counted(len(rows), 'image')} accepted: {named(rows)}"
     if section.machines == "any":
         yield (
-            f"machines = any: every machine that {_MAKERS[kind]} certified counts, wherever it stands and "
-            "whoever has it in hand; who has one in hand can break its protection with cheap parts, or make "
-            "others' evidence from it"
+            f"machines = any: every machine that {_MAKERS[kind]} certified counts, wherever it stands and in "
+            "anyone's hands; a person who has one in hand can break its protection with cheap parts, and "
+            "make evidence for other machines with its keys"
         )
     else:
         yield f"{counted(len(section.machines), 'machine')} accepted, by identity"

@@ -158,7 +158,7 @@ def _check_values(value: Any, at: Loc, document: Document) -> None:
         for index, inner in enumerate(value):
             _check_values(inner, (*at, index), document)
     elif isinstance(value, datetime.date | datetime.time):
-        raise ConfigError(f"{document.place(at)}: a date or time is no value here: put text in quotes")
+        raise ConfigError(f"{document.place(at)}: a date or time is not a value here: put text in quotes")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{document.place(at)}: {value} is not a finite number")
     elif isinstance(value, int) and abs(value) >= 1 << 63:

@@ -1,1 +1,1 @@
-"""Evidence, policies and collateral in files: read, verified, told in words, and kept."""
+"""Evidence, policies and collateral in files: read, verified, put in words, and kept."""

@@ -110,5 +110,5 @@ def store(folder: Path, given: Mapping[str, bytes], at: datetime) -> Checked:
 
 
 def _vouches(name: str) -> bool:
-    """Whether other documents are checked with this one."""
+    """Decide whether other documents are checked with this one."""
     return name == ROOT_LIST or (name.startswith(_AMD) and name.endswith(("/cert_chain", "/crl")))

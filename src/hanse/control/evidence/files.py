@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
 from hanse.attestation.base import MAX_CERTIFICATES, MAX_LOG, MAX_QUOTE, Evidence, Floors, Kind
-from hanse.attestation.certificates import read_chain
+from hanse.attestation.certificates import read_certificate, read_chain
 from hanse.attestation.claims import Claims, report_data
 from hanse.attestation.collateral.intel import MOST_DOCUMENTS, read_bundle
 from hanse.attestation.dcap.strict_json import read_json
@@ -71,7 +71,9 @@ def pack(kind: Kind, quote: Path, certificates: Sequence[Path], parts: Mapping[s
     """
     found: list[bytes] = []
     for path in certificates:
-        chain = read_chain(_read(path, MAX_CERTIFICATES * MAX_QUOTE), str(path))
+        data = _read(path, MAX_CERTIFICATES * MAX_QUOTE)
+        pem = b"-----BEGIN" in data
+        chain = read_chain(data, str(path)) if pem else (read_certificate(data, str(path)),)
         found += [certificate.public_bytes(Encoding.DER) for certificate in chain]
     others = {name: _read(path, MAX_LOG) for name, path in parts.items()}
     return Evidence(kind, _read(quote, MAX_QUOTE), tuple(found), others)

@@ -41,7 +41,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the policy accepts the machine.
+        """True where the policy accepts the machine.
 
         What a policy accepts by name although it is not as it should be, such as a TCB status, is a warning
         and passes: the policy is the one place where that is decided.
@@ -82,7 +82,7 @@ class Verdict:
             yield check.component, short(check.expected), short(check.seen), WORDS[check.tier]
 
     def remarks(self) -> Iterator[str]:
-        """What is to be told of components that differ, worst first, and of the whole."""
+        """Lines about components that differ, worst first, and about the whole."""
         for check in self.appraisal.differing:
             yield from _about(check)
         found = self.appraisal

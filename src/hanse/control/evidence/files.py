@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
 from hanse.attestation.base import MAX_CERTIFICATES, MAX_LOG, MAX_QUOTE, Evidence, Floors, Kind
-from hanse.attestation.certificates import read_certificate, read_chain
+from hanse.attestation.certificates import public_bytes, read_certificate, read_chain
 from hanse.attestation.claims import Claims, report_data
 from hanse.attestation.collateral.intel import MOST_DOCUMENTS, read_bundle
 from hanse.attestation.dcap.strict_json import read_json
@@ -74,7 +73,7 @@ def pack(kind: Kind, quote: Path, certificates: Sequence[Path], parts: Mapping[s
         data = _read(path, MAX_CERTIFICATES * MAX_QUOTE)
         pem = b"-----BEGIN" in data
         chain = read_chain(data, str(path)) if pem else (read_certificate(data, str(path)),)
-        found += [certificate.public_bytes(Encoding.DER) for certificate in chain]
+        found += [public_bytes(certificate) for certificate in chain]
     others = {name: _read(path, MAX_LOG) for name, path in parts.items()}
     return Evidence(kind, _read(quote, MAX_QUOTE), tuple(found), others)
 

@@ -92,7 +92,7 @@ def store(folder: Path, given: Mapping[str, bytes], at: datetime) -> Checked:
         folder.mkdir(parents=True, exist_ok=True)
     with DirectoryLock(folder, holder="`hanse attest collateral`"):
         stored = load_collateral([folder]).documents
-        vouching = {name: data for name, data in stored.items() if _vouches(name)}
+        vouching = {name: stored[name] for name in _vouching(given) if name in stored}
         floors = read_floors(folder / FLOORS_FILE) if (folder / FLOORS_FILE).exists() else Floors()
         checked = check(Collateral({**vouching, **given}, floors), at)
         if checked.unchecked:
@@ -109,6 +109,11 @@ def store(folder: Path, given: Mapping[str, bytes], at: datetime) -> Checked:
     return checked
 
 
-def _vouches(name: str) -> bool:
-    """Decide whether other documents are checked with this one."""
-    return name == ROOT_LIST or (name.startswith(_AMD) and name.endswith(("/cert_chain", "/crl")))
+def _vouching(given: Mapping[str, bytes]) -> set[str]:
+    """Names of documents that some others are checked with."""
+    found = {ROOT_LIST for name in given if name.startswith(_INTEL)}
+    for name in given:
+        if name.startswith(_AMD):
+            line = "/".join(name.split("/")[:3])
+            found |= {f"{line}/cert_chain", f"{line}/crl"}
+    return found

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hanse.attestation.base import Appraisal, Check, Kind, Tier
+from hanse.attestation.base import Appraisal, Check, Tier
 from hanse.core.values.wording import counted, named
 
 WORDS = {
@@ -93,7 +93,7 @@ class Verdict:
             yield FRESHNESS
         else:
             yield f"holds until {time_in_words(found.expires)}, when the first certificate or list ends"
-            if found.kind is not Kind.SGX and found.kind is not Kind.TDX and not found.collateral:
+            if not any("crl" in name for name in found.collateral):
                 yield (
                     "no revocation list was looked at, and certificates last for years: only the nonce in "
                     "what it is bound to makes it fresh"

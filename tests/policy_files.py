@@ -7,6 +7,7 @@ from typing import Any
 from tests.dcap.policies import sgx_table, tdx_table
 from tests.gpu import vectors as gpu
 from tests.snp import vectors as snp
+from tests.tpm import forge as tpm
 
 from hanse.attestation.policy.file import FORMAT, AppraisalPolicy
 from hanse.attestation.policy.write import toml_of
@@ -18,6 +19,7 @@ def whole_policy(**sections: Any) -> AppraisalPolicy:
         "sgx": sgx_table(),
         "tdx": tdx_table(),
         "snp": snp.policy_values(),
+        "tpm": tpm.policy(tpm.Tpm()),
         "gpu": gpu.policy(),
     }
     return AppraisalPolicy.model_validate({"format": FORMAT, **found})

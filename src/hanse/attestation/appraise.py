@@ -11,19 +11,22 @@ from hanse.attestation.policy.gpu import GpuPolicy
 from hanse.attestation.policy.sgx import SgxPolicy
 from hanse.attestation.policy.snp import SnpPolicy
 from hanse.attestation.policy.tdx import TdxPolicy
+from hanse.attestation.policy.tpm import TpmPolicy
 from hanse.attestation.sgx import SgxVerifier
 from hanse.attestation.snp.verifier import SnpVerifier
 from hanse.attestation.tdx import TdxVerifier
+from hanse.attestation.tpm.verifier import TpmVerifier
 from hanse.errors import PolicyError
 
 
 @dataclass(frozen=True, slots=True)
 class Verifiers:
-    """The verifier of each kind, with the roots that it has pinned."""
+    """The verifier of each kind, with the roots that it has pinned, and what it knows of a TPM's keys."""
 
     sgx: SgxVerifier = field(default_factory=SgxVerifier)
     tdx: TdxVerifier = field(default_factory=TdxVerifier)
     snp: SnpVerifier = field(default_factory=SnpVerifier)
+    tpm: TpmVerifier = field(default_factory=lambda: TpmVerifier(None))
     gpu: GpuVerifier = field(default_factory=GpuVerifier)
 
 
@@ -42,7 +45,7 @@ def appraise(
         policy: The policy; a kind that it does not name is refused.
         given: Time, binding and collateral.
         rehearsal: Whether the verifier's own settings permit that software plays a device.
-        verifiers: Verifiers with other roots, for tests.
+        verifiers: Verifiers that know the EK of a TPM, or have other roots.
 
     Raises:
         PolicyError: The policy does not name the kind, or is for a rehearsal and this is none.
@@ -62,5 +65,7 @@ def appraise(
             return by.tdx.appraise(evidence, section, given)
         case SnpPolicy():
             return by.snp.appraise(evidence, section, given)
+        case TpmPolicy():
+            return by.tpm.appraise(evidence, section, given)
         case GpuPolicy():
             return by.gpu.appraise(evidence, section, given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,10 +21,14 @@ from hanse.attestation.snp.checks import row_values
 from hanse.attestation.snp.endorsement import read_endorsement
 from hanse.attestation.snp.tcb import read_tcb
 from hanse.attestation.tdx import domain_values
+from hanse.attestation.tpm.quote import read_quote as read_tpm_quote
+from hanse.attestation.tpm.registers import read_registers
+from hanse.attestation.tpm.verifier import PCRS, TpmVerifier
 from hanse.core.values.schema import problem_of
 from hanse.errors import EvidenceError
 
 NOT_STATED = {"any": "The evidence of which this draft was made does not state it."}
+NO_MAKER = {"any": "DRAFT: name the roots of makers, or write here why the pinned EK is enough."}
 DECIDE = "DRAFT: read arXiv:2605.12990, and write here why Milan is accepted in spite of it."
 
 
@@ -39,7 +44,7 @@ def draft(
         evidence: Evidence of a machine that a person knows to run the image.
         name: Name of the image.
         given: As for a verification.
-        verifiers: Verifiers with other roots, for tests.
+        verifiers: Verifiers that know the EK of a TPM, or have other roots.
 
     Raises:
         EvidenceError: The evidence is not genuine, or states what no policy accepts.
@@ -53,10 +58,10 @@ def draft(
             section = _snp(evidence, name)
         case Kind.GPU:
             section = _gpu(evidence, name)
-        case _:
-            raise EvidenceError(f"no policy can be drafted of evidence of the kind {evidence.kind}")
+        case Kind.TPM:
+            section = _tpm(evidence, name, (verifiers or Verifiers()).tpm)
     genuine = appraise(evidence, _policy(evidence.kind, section), given, verifiers=verifiers)
-    section["machines"] = [genuine.machine] if genuine.machine else "any"
+    section["machines"] = [genuine.machine]
     if "least_evaluation" in section:
         section["least_evaluation"] = int(genuine.measured["tcbEvaluationDataNumber"])
     return _policy(evidence.kind, section)
@@ -167,6 +172,25 @@ def _snp(evidence: Evidence, name: str) -> dict[str, Any]:
         "mitigations": NOT_STATED if report.mitigations is None else report.mitigations.launch,
         "products": [product],
         "revocation": "required",
+    }
+
+
+def _tpm(evidence: Evidence, name: str, verifier: TpmVerifier) -> dict[str, Any]:
+    if verifier.activated is None:
+        raise EvidenceError(
+            "TPM evidence: with which EK its AK was activated is not known, and every program can make an AK",
+            mend="Activate the AK, and name the EK with --ek.",
+        )
+    quote = read_tpm_quote(evidence.quote)
+    values = read_registers(evidence.parts.get(PCRS, b""))
+    return {
+        "rehearsal": False,
+        "machines": [hashlib.sha256(verifier.activated.ek).hexdigest()],
+        "manufacturers": NO_MAKER,
+        "selection": list(quote.selection),
+        "rows": [{"name": name, "pcrs": {str(n): value.hex() for n, value in values.items()}, "ima": "none"}],
+        "firmware": [quote.firmware.hex()],
+        "clock_safe": True,
     }
 
 

@@ -13,7 +13,9 @@ from hanse.attestation.sgx import enclave_values
 from hanse.attestation.snp import report as snp
 from hanse.attestation.snp.checks import row_values
 from hanse.attestation.tdx import domain_values
-from hanse.errors import EvidenceError
+from hanse.attestation.tpm.quote import read_quote as read_tpm_quote
+from hanse.attestation.tpm.registers import read_registers
+from hanse.attestation.tpm.verifier import PCRS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def read_statement(evidence: Evidence) -> Statement:
             return _snp(evidence)
         case Kind.GPU:
             return _gpu(evidence)
-        case _:
-            raise EvidenceError(f"evidence of the kind {evidence.kind} is not read by this version")
+        case Kind.TPM:
+            return _tpm(evidence)
 
 
 def _intel(evidence: Evidence) -> Statement:
@@ -71,6 +73,18 @@ def _snp(evidence: Evidence) -> Statement:
         "LAUNCH_TCB": report.launch_tcb.hex(),
     }
     return Statement(values, report.report_data)
+
+
+def _tpm(evidence: Evidence) -> Statement:
+    quote = read_tpm_quote(evidence.quote)
+    registers = read_registers(evidence.parts.get(PCRS, b""))
+    values = {f"PCR {number}": value.hex() for number, value in registers.items()} | {
+        "selection": ", ".join(map(str, quote.selection)),
+        "TPM firmware": quote.firmware.hex(),
+        "clock": f"{quote.clock_ms} ms",
+        "clock safe": _yes(quote.safe),
+    }
+    return Statement(values, quote.qualifying)
 
 
 def _gpu(evidence: Evidence) -> Statement:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from tests.dcap.forge import given as forged_given
 from tests.dcap.forge import sgx as forged_sgx
@@ -10,9 +12,15 @@ from tests.dcap.vectors import SGX, TDX
 from tests.gpu import vectors as gpu
 from tests.policy_files import whole_policy
 from tests.snp import vectors as snp
+from tests.tpm import vectors as tpm
+from tests.tpm.forge import Tpm
+from tests.tpm.forge import given as forged_tpm_given
+from tests.tpm.forge import policy as forged_policy
 
-from hanse.attestation.appraise import appraise
-from hanse.attestation.base import Evidence, Kind, Tier
+from hanse.attestation.appraise import Verifiers, appraise
+from hanse.attestation.base import Circumstances, Evidence, Kind, Tier
+from hanse.attestation.tpm.quote import read_quote
+from hanse.attestation.tpm.verifier import TpmVerifier
 from hanse.errors import EvidenceError, PolicyError
 
 
@@ -50,7 +58,27 @@ def test_registers_that_are_mixed_from_two_images_are_refused() -> None:
 
     (rtmr2,) = found.differing
     assert rtmr2.component == "RTMR2"
-    assert "registers of two images are mixed" in rtmr2.note
+    assert "values of two images are mixed" in rtmr2.note
+
+
+def test_software_that_plays_a_tpm_counts_in_a_rehearsal_alone() -> None:
+    vector = tpm.swtpm("rsa")
+    policy = whole_policy(tpm=tpm.rehearsal(vector.ek))
+    verifiers = Verifiers(tpm=TpmVerifier(vector.activated))
+    bound_to = read_quote(vector.evidence.quote).qualifying
+    given = Circumstances(datetime(2026, 12, 1, tzinfo=UTC), bound_to)
+
+    found = appraise(vector.evidence, policy, given, rehearsal=True, verifiers=verifiers)
+
+    assert found.tier is Tier.WARNING
+    with pytest.raises(PolicyError, match="for a rehearsal"):
+        appraise(vector.evidence, policy, given, verifiers=verifiers)
+
+
+def test_a_tpm_whose_ak_no_one_has_activated_is_refused() -> None:
+    tpm_ = Tpm()
+    with pytest.raises(EvidenceError, match="not activated"):
+        appraise(tpm_.evidence(), whole_policy(tpm=forged_policy(tpm_)), forged_tpm_given())
 
 
 def test_a_quote_of_another_root_is_refused() -> None:

@@ -6,11 +6,14 @@ import pytest
 from tests.dcap.vectors import SGX, TDX
 from tests.gpu import vectors as gpu
 from tests.snp import vectors as snp
+from tests.tpm.forge import NONCE, Tpm
+from tests.tpm.forge import given as tpm_given
 
-from hanse.attestation.appraise import appraise
-from hanse.attestation.base import Evidence, Kind
+from hanse.attestation.appraise import Verifiers, appraise
+from hanse.attestation.base import Evidence, Kind, Tier
 from hanse.attestation.draft import draft
 from hanse.attestation.statement import read_statement
+from hanse.attestation.tpm.verifier import TpmVerifier
 from hanse.errors import EvidenceError
 
 
@@ -20,9 +23,10 @@ from hanse.errors import EvidenceError
         (SGX.evidence, "MRENCLAVE", SGX.bound_to),
         (TDX.evidence, "RTMR3", TDX.bound_to),
         (snp.recorded("trustee"), "MEASUREMENT", snp.report_of("trustee")[0x50:0x90]),
+        (Tpm().evidence(), "PCR 11", NONCE),
         (gpu.recorded(), "driver", gpu.NONCE),
     ],
-    ids=["sgx", "tdx", "snp", "gpu"],
+    ids=["sgx", "tdx", "snp", "tpm", "gpu"],
 )
 def test_each_kind_states_its_image_and_what_it_is_bound_to(
     evidence: Evidence, component: str, bound_to: bytes
@@ -76,6 +80,22 @@ def test_a_draft_of_a_gpu_has_all_measurements() -> None:
     assert policy.gpu is not None
     assert policy.gpu.machines == (gpu.MACHINE,)
     assert len(policy.gpu.rows[0].model_dump()["measurements"]) > 10
+
+
+def test_a_draft_of_a_tpm_has_all_quoted_registers_and_its_ek() -> None:
+    tpm = Tpm()
+    verifiers = Verifiers(tpm=TpmVerifier(tpm.activated))
+
+    policy = draft(tpm.evidence(), "recorded", tpm_given(), verifiers)
+
+    assert policy.tpm is not None
+    assert policy.tpm.machines == (tpm.machine,)
+    assert appraise(tpm.evidence(), policy, tpm_given(), verifiers=verifiers).tier is Tier.WARNING
+
+
+def test_no_draft_is_made_of_a_tpm_whose_ek_is_not_known() -> None:
+    with pytest.raises(EvidenceError, match="--ek"):
+        draft(Tpm().evidence(), "recorded", tpm_given())
 
 
 def test_no_draft_is_made_of_evidence_that_is_not_genuine() -> None:

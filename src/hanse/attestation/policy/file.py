@@ -13,6 +13,7 @@ from hanse.attestation.policy.sgx import SgxPolicy
 from hanse.attestation.policy.snp import SnpPolicy
 from hanse.attestation.policy.tdx import TdxPolicy
 from hanse.attestation.policy.toml import read_toml
+from hanse.attestation.policy.tpm import TpmPolicy
 from hanse.config.document import MAX_BYTES
 from hanse.core.values.canonical import canonical_json, sha256
 from hanse.core.values.schema import Strict
@@ -20,7 +21,7 @@ from hanse.errors import ConfigError, PolicyError
 
 FORMAT = "hanse-policy-1"
 
-Section = SgxPolicy | TdxPolicy | SnpPolicy | GpuPolicy
+Section = SgxPolicy | TdxPolicy | SnpPolicy | TpmPolicy | GpuPolicy
 
 
 class AppraisalPolicy(Strict):
@@ -34,6 +35,7 @@ class AppraisalPolicy(Strict):
     sgx: SgxPolicy | None = Field(None, description="Enclaves of Intel SGX.")
     tdx: TdxPolicy | None = Field(None, description="Trust domains of Intel TDX.")
     snp: SnpPolicy | None = Field(None, description="Guests of AMD SEV-SNP.")
+    tpm: TpmPolicy | None = Field(None, description="Machines with a TPM 2.0.")
     gpu: GpuPolicy | None = Field(None, description="GPUs of NVIDIA.")
 
     @model_validator(mode="after")
@@ -51,7 +53,7 @@ class AppraisalPolicy(Strict):
     @property
     def sections(self) -> dict[Kind, Section]:
         """The sections, by kind."""
-        found = {kind: getattr(self, kind.value, None) for kind in Kind}
+        found: dict[Kind, Section | None] = {kind: getattr(self, kind.value) for kind in Kind}
         return {kind: section for kind, section in found.items() if section is not None}
 
     @property
@@ -80,12 +82,12 @@ class AppraisalPolicy(Strict):
         return found
 
 
-_KNOWN = ", ".join(kind for kind in Kind if kind in AppraisalPolicy.model_fields)
+_KNOWN = ", ".join(Kind)
 
 
 def is_rehearsal(section: Section) -> bool:
     """Decide whether a section accepts software that plays a device."""
-    return bool(getattr(section, "rehearsal", False))
+    return isinstance(section, TpmPolicy) and section.rehearsal
 
 
 def read_policy(data: bytes, file: str) -> AppraisalPolicy:

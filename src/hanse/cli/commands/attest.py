@@ -13,6 +13,7 @@ from hanse.cli.output import note, say, say_json, say_table
 from hanse.errors import ConfigError, TrustError
 
 if TYPE_CHECKING:
+    from hanse.attestation.appraise import Verifiers
     from hanse.attestation.base import Evidence
     from hanse.attestation.policy.file import AppraisalPolicy
 
@@ -37,6 +38,17 @@ At = Annotated[
     str | None,
     typer.Option(
         "--at", metavar="TIME", help="The time to verify for, such as 2025-07-01T12:00Z; now, if left out."
+    ),
+]
+
+Ek = Annotated[
+    Path | None,
+    typer.Option(
+        "--ek",
+        exists=True,
+        dir_okay=False,
+        help="Of TPM evidence: the public area of the EK with which you have activated the AK that signed. "
+        "Nothing here checks that you have.",
     ),
 ]
 
@@ -136,6 +148,7 @@ def verify(
             exists=True, dir_okay=False, help="Claims as JSON, instead: the report data is computed."
         ),
     ] = None,
+    ek: Ek = None,
     rehearsal: Annotated[
         bool, typer.Option("--rehearsal", help="This is a rehearsal: software may play a device.")
     ] = False,
@@ -158,7 +171,7 @@ def verify(
     bound_to = _bound_to(found, accepted, report_data, claims)
     documents = load_collateral(collateral or ())
     given = Circumstances(time, bound_to, documents.documents, documents.floors)
-    appraisal = appraise(found, accepted, given, rehearsal=rehearsal)
+    appraisal = appraise(found, accepted, given, rehearsal=rehearsal, verifiers=_verifiers(found, ek))
     verdict = Verdict(appraisal, time, accepted.digest, accepted.rehearsal)
     if json:
         say_json(verdict.as_json())
@@ -193,6 +206,7 @@ def policy(
     name: Annotated[str, typer.Option(help="With --from: name of the image.")] = "image",
     collateral: Collateral = None,
     at: At = None,
+    ek: Ek = None,
     json: Json = False,
 ) -> None:
     """Check POLICY, and say in words what it accepts; or draft one from evidence."""
@@ -202,7 +216,7 @@ def policy(
     if (file is None) == (source is None):
         raise typer.BadParameter("name a policy, or evidence with --from")
     if source is not None:
-        found, head = _drafted(source, name, collateral or [], _time(at))
+        found, head = _drafted(source, name, collateral or [], _time(at), ek)
         if not json:
             from hanse.attestation.policy.write import toml_of
 
@@ -303,7 +317,7 @@ def _bound_to(
 
 
 def _drafted(
-    source: Path, name: str, collateral: list[Path], at: datetime
+    source: Path, name: str, collateral: list[Path], at: datetime, ek: Path | None
 ) -> tuple[AppraisalPolicy, list[str]]:
     from hanse.attestation.base import Circumstances
     from hanse.attestation.draft import draft
@@ -319,4 +333,11 @@ def _drafted(
         "runs, not whether that is right: compare the row with what the image's build gives. What the "
         "evidence is bound to was not checked."
     ]
-    return draft(found, name, given), head
+    return draft(found, name, given, _verifiers(found, ek)), head
+
+
+def _verifiers(evidence: Evidence, ek: Path | None) -> Verifiers | None:
+    from hanse.attestation.appraise import Verifiers
+    from hanse.control.evidence.files import known_tpm
+
+    return None if ek is None else Verifiers(tpm=known_tpm(evidence, ek))

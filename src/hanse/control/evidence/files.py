@@ -16,6 +16,9 @@ from hanse.attestation.collateral.intel import MOST_DOCUMENTS, read_bundle
 from hanse.attestation.dcap.strict_json import read_json
 from hanse.attestation.evidence_file import MAX_FILE, read_evidence
 from hanse.attestation.policy.file import AppraisalPolicy
+from hanse.attestation.tpm.activation import Activated
+from hanse.attestation.tpm.public_area import read_public_area
+from hanse.attestation.tpm.verifier import AK, TpmVerifier
 from hanse.control.evidence.floors import FLOORS_FILE, read_floors
 from hanse.core.values.canonical import sha256
 from hanse.core.values.schema import problem_of
@@ -23,7 +26,8 @@ from hanse.errors import ConfigError, EvidenceError
 from hanse.files.lock import LOCK_FILE
 
 _MAX_DOCUMENT = 4 << 20
-_LOG = "event-log"
+_LOGS = ("event-log", "tcg")
+"""Parts that are the log of the firmware: of TDX, and of TPMs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,19 @@ def pack(kind: Kind, quote: Path, certificates: Sequence[Path], parts: Mapping[s
     return Evidence(kind, _read(quote, MAX_QUOTE), tuple(found), others)
 
 
+def known_tpm(evidence: Evidence, ek: Path) -> TpmVerifier:
+    """A verifier for which the AK of evidence was activated with an EK, as the person who calls states.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        EvidenceError: It is not the public area of an EK, or the evidence has no AK.
+    """
+    if evidence.kind is not Kind.TPM or AK not in evidence.parts:
+        raise EvidenceError(f"{evidence.kind} evidence has no AK that an EK could have activated")
+    name = read_public_area(evidence.parts[AK], "AK").name
+    return TpmVerifier(Activated(name, _read(ek, MAX_QUOTE)))
+
+
 def load_claims(path: Path, policy: AppraisalPolicy, evidence: Evidence) -> bytes:
     """Read claims, and give what the evidence has to be bound to.
 
@@ -96,7 +113,7 @@ def load_claims(path: Path, policy: AppraisalPolicy, evidence: Evidence) -> byte
             f"{policy.digest}",
             mend="Take the policy that the claims name; `hanse attest policy` prints the digest of one.",
         )
-    log = evidence.parts.get(_LOG)
+    log = next((evidence.parts[name] for name in _LOGS if name in evidence.parts), None)
     seen = "" if log is None else sha256(log)
     if claims.log != seen:
         raise EvidenceError(

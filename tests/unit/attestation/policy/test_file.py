@@ -68,6 +68,12 @@ def test_what_is_not_as_the_schema_says_is_refused(old: str, new: str, told: str
     assert any(told in line for line in problems(TEXT.replace(old, new)))
 
 
+def test_a_policy_for_rehearsals_stands_alone() -> None:
+    told = problems(TEXT.replace("rehearsal = false", "rehearsal = true"))
+
+    assert "the section tpm is for a rehearsal, and stands alone" in told[0]
+
+
 def test_a_policy_without_a_section_is_refused() -> None:
     assert problems('format = "hanse-policy-1"')[0].startswith("p.toml: no section")
 

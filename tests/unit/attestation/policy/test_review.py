@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.dcap.policies import sgx_table, tdx_table
 from tests.policy_files import whole_policy
 from tests.snp import vectors as snp
+from tests.tpm import vectors as tpm
 
 from hanse.attestation.policy.review import anythings, review
 
@@ -42,6 +43,13 @@ def test_milan_is_warned_of_with_the_reason() -> None:
     lines = review(whole_policy(snp=snp.policy_values()))
 
     assert any("arXiv:2605.12990" in line and "recorded evidence, in a test" in line for line in lines)
+
+
+def test_a_rehearsal_is_said_first() -> None:
+    policy = whole_policy(tpm=tpm.rehearsal(tpm.swtpm("rsa").ek))
+
+    assert policy.rehearsal
+    assert review(policy)[0].startswith("REHEARSAL: software that plays a device is accepted.")
 
 
 def test_kinds_that_are_refused_are_named() -> None:

@@ -14,10 +14,12 @@ from tests.dcap.vectors import FOLDER, SGX, TDX, Vector
 from tests.gpu import vectors as gpu
 from tests.policy_files import whole_policy, whole_text
 from tests.snp import vectors as snp
+from tests.tpm import vectors as tpm
 
 from hanse.attestation.base import Evidence
 from hanse.attestation.evidence_file import write_evidence
 from hanse.attestation.policy.write import toml_of
+from hanse.attestation.tpm.quote import read_quote
 
 AT = ("--at", "2025-07-01T00:00Z")
 BUNDLES = {vector.name: FOLDER / f"{vector.name}_collateral.json" for vector in (SGX, TDX)}
@@ -163,6 +165,24 @@ def test_evidence_that_only_its_nonce_makes_fresh_is_said_to_be_so(
 
     assert ended.code == 0, ended.err
     assert "only the nonce in what it is bound to makes it fresh" in ended.out
+
+
+def test_a_tpm_is_verified_with_the_ek_that_a_person_names(tmp_path: Path, hanse: Hanse) -> None:
+    vector = tpm.swtpm("ecc")
+    (tmp_path / "tpm.json").write_bytes(write_evidence(vector.evidence))
+    (tmp_path / "ek").write_bytes(vector.ek)
+    (tmp_path / "policy.toml").write_text(toml_of(whole_policy(tpm=tpm.rehearsal(vector.ek))))
+    bound_to = read_quote(vector.evidence.quote).qualifying.hex()
+    words = ("attest", "verify", tmp_path / "tpm.json", "--policy", tmp_path / "policy.toml")
+
+    ended = hanse(*words, "--report-data", bound_to, "--ek", tmp_path / "ek", "--rehearsal")
+
+    assert ended.code == 0, ended.err
+    assert "REHEARSAL: " in ended.out
+    assert "confidentiality of memory" in ended.out
+    assert "only the nonce in what it is bound to makes it fresh" in ended.out
+    assert hanse(*words, "--report-data", bound_to, "--rehearsal").code == 8
+    assert hanse(*words, "--report-data", bound_to, "--ek", tmp_path / "ek").code == 4
 
 
 def test_what_a_file_states_is_shown_and_said_not_to_be_verified(files: Path, hanse: Hanse) -> None:

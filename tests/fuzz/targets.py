@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import amd_and_nvidia, compressed, forms, intel, masked, readers, seeds, tpm
+from tests.fuzz import amd_and_nvidia, appraisal, compressed, forms, intel, masked, readers, seeds, tpm
 from tests.fuzz.examples import MESSAGES
 from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
 from tests.fuzz.world import things
@@ -116,5 +116,13 @@ _OTHERS = (
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (*_MESSAGES, *_COMPRESSED, *_DEVICES, *_OTHERS, *intel.TARGETS, *tpm.TARGETS)
+    for target in (
+        *_MESSAGES,
+        *_COMPRESSED,
+        *_DEVICES,
+        *_OTHERS,
+        *intel.TARGETS,
+        *appraisal.TARGETS,
+        *tpm.TARGETS,
+    )
 }

@@ -40,7 +40,7 @@ class SgxVerifier(Verifier[SgxPolicy]):
                 *_attributes(policy, report),
                 *platform_checks(policy, genuine),
             ),
-            measured=_values(report) | platform_values(genuine),
+            measured=enclave_values(report) | platform_values(genuine),
             machine=genuine.pck.ppid.hex(),
             advisories=genuine.standing.advisories,
             expires=genuine.expires,
@@ -48,7 +48,8 @@ class SgxVerifier(Verifier[SgxPolicy]):
         )
 
 
-def _values(report: EnclaveReport) -> dict[str, str]:
+def enclave_values(report: EnclaveReport) -> dict[str, str]:
+    """Values that a report states about its enclave, by component."""
     return {
         "MRENCLAVE": report.mrenclave.hex(),
         "MRSIGNER": report.mrsigner.hex(),
@@ -104,7 +105,7 @@ def _attributes(policy: SgxPolicy, report: EnclaveReport) -> list[Check]:
     flags = bits(report.attributes[:8].hex())
     debug = bool(flags & DEBUG)
     others = (flags & ~DEBUG).to_bytes(8, "little").hex()
-    values = _values(report)
+    values = enclave_values(report)
     configuration = (
         ("XFRM", expected.xfrm),
         ("MISCSELECT", policy.misc_select),

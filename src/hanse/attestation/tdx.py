@@ -51,7 +51,7 @@ class TdxVerifier(Verifier[TdxPolicy]):
                 *_module(policy, report),
                 *platform_checks(policy, genuine),
             ),
-            measured=_values(report) | platform_values(genuine),
+            measured=domain_values(report) | platform_values(genuine),
             machine=genuine.pck.ppid.hex(),
             advisories=genuine.standing.advisories,
             not_proven=() if log is None else log.not_proven,
@@ -84,7 +84,8 @@ def check_replay(log: EventLog, report: TdReport) -> None:
             )
 
 
-def _values(report: TdReport) -> dict[str, str]:
+def domain_values(report: TdReport) -> dict[str, str]:
+    """Values that a report states about its trust domain, by component."""
     values = {
         "MRTD": report.mrtd.hex(),
         **{f"RTMR{n}": rtmr.hex() for n, rtmr in enumerate(report.rtmrs)},
@@ -123,7 +124,7 @@ def _image(policy: TdxPolicy, report: TdReport) -> list[Check]:
         )
         for row in policy.rows
     ]
-    seen = _values(report)
+    seen = domain_values(report)
     return compared_rows(rows, seen, dict.fromkeys(seen, Aspect.EXECUTABLES))
 
 

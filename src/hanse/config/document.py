@@ -117,7 +117,7 @@ class Document:
             for error in invalid.errors(include_url=False):
                 if isinstance(cause := error.get("ctx", {}).get("error"), PlacedError):
                     placed += [((*_place(error, top), *p.place), p.text) for p in cause.problems]
-                else:
+                elif not _counts_good_items(error):
                     found.setdefault(self._written(error, top), []).append(error)
         problems: list[tuple[Loc, str | list[ErrorDetails]]] = [*found.items(), *placed]
         problems.sort(key=lambda problem: self._line(problem[0]))
@@ -155,6 +155,12 @@ class Document:
         while loc and loc not in self.lines:
             loc = loc[:-1]
         return self.lines.get(loc, 0) if loc else 0
+
+
+def _counts_good_items(error: ErrorDetails) -> bool:
+    """Decide whether a list is too short only without its wrong items, which are problems of their own."""
+    least = error.get("ctx", {}).get("min_length", 0)
+    return error["type"] == "too_short" and len(error["input"]) >= least
 
 
 def _filled(value: Any, node: Node | None) -> Any:

@@ -22,6 +22,7 @@ from hanse.config.settings import (
     load_site,
 )
 from hanse.core.values.identity import Party, Role
+from hanse.doctor.attestation_devices import check_attestation_devices
 from hanse.doctor.checks import (
     Finding,
     Grade,
@@ -104,6 +105,7 @@ async def examine(
     """
     machine = Examination("")
     machine.look("machine", check_machine)
+    machine.look("attestation", check_attestation_devices)
     parts = [
         *[await _site(directory) for directory in places.sites],
         *[await _federation(directory) for directory in places.federations],

@@ -13,14 +13,19 @@ MAX_DEPTH = 16
 """Arrays and objects inside each other."""
 
 
-def read_json(data: bytes, what: str) -> Any:
+def read_json(data: bytes, what: str, most: int = MAX_JSON) -> Any:
     """Read a JSON document whose numbers are whole.
+
+    Args:
+        data: The document.
+        what: What it is, for messages.
+        most: Bytes that it may have.
 
     Raises:
         EvidenceError: It is not one, too large, too deep, or an object has a key twice.
     """
-    if len(data) > MAX_JSON:
-        raise EvidenceError(f"{what} has {len(data)} bytes, more than {MAX_JSON}")
+    if len(data) > most:
+        raise EvidenceError(f"{what} has {len(data)} bytes, more than {most}")
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(found)

@@ -145,6 +145,7 @@ def test_a_site_is_invited_joins_and_is_removed(running: Path, tmp_path: Path) -
     joined = done("join", token, "--site", site, "--data", f"xrays={xrays}", how=program)
 
     assert joined.startswith("hospital-a joined north, whose authority is ")
+    assert f"next: say in {site / 'site.yaml'} what is permitted, then" in joined
     assert members(running)["hospital-a"]["role"] == "collaborator"
     code, found = grades(site)
     assert (code, found["membership"], found["data"], found["clock"]) == (0, "ok", "ok", "ok")
@@ -296,8 +297,9 @@ def test_a_site_without_a_way_to_the_aggregator_joins_by_files(tmp_path: Path) -
         *("--output", request, "--site", site),
     )
     done("federation", "sign", request, "--name", "hospital-a", "-o", signed, "-d", federation)
-    done("join", "--certificate", signed, "--site", site)
+    joined = done("join", "--certificate", signed, "--site", site)
 
+    assert f"next: say in {site / 'site.yaml'} where data is and what is permitted, then" in joined
     with started(federation):
         _, found = grades(site)
     assert (found["certificate"], found["membership"]) == ("ok", "ok")

@@ -89,6 +89,8 @@ def _say_waiting(error: HanseError, attempt: int, _delay_s: float) -> None:
 
 
 def _welcome(directory: Path, joined: Joined) -> None:
+    from hanse.config.settings import load_site
+
     party = joined.party
     say(f"{party.name} joined {party.federation}, whose authority is {joined.authority}")
     say_signing_key(joined.key.fingerprint, joined.key.words)
@@ -96,5 +98,7 @@ def _welcome(directory: Path, joined: Joined) -> None:
     if party.role is Role.OPERATOR:
         say(f"next: {command_line('hanse', 'run', 'list', '--directory', str(directory))}")
     else:
-        say(f"next: say in {directory / 'site.yaml'} where data is and what is permitted, then")
+        data = () if load_site(directory).data else ("where data is",)
+        said = " and ".join((*data, "what is permitted"))
+        say(f"next: say in {directory / 'site.yaml'} {said}, then")
         say(f"  {command_line('hanse', 'collaborator', 'start', '--site', str(directory))}")

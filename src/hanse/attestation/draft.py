@@ -62,6 +62,8 @@ def draft(
             section = _tpm(evidence, name, (verifiers or Verifiers()).tpm)
     genuine = appraise(evidence, _policy(evidence.kind, section), given, verifiers=verifiers)
     section["machines"] = [genuine.machine]
+    if "chips" in section:
+        section["chips"] = [genuine.measured["chip"]]
     if "least_evaluation" in section:
         section["least_evaluation"] = int(genuine.measured["tcbEvaluationDataNumber"])
     return _policy(evidence.kind, section)
@@ -198,7 +200,7 @@ def _gpu(evidence: Evidence, name: str) -> dict[str, Any]:
     report = gpu.read_report(evidence.quote)
     return {
         "machines": "any",
-        "chips": ["GH100"],
+        "chips": ["not verified yet"],
         "mode": "on",
         "feature": report.feature or NOT_STATED,
         "rows": [

@@ -13,7 +13,7 @@ from hanse.attestation.certificates import read_certificate
 from hanse.attestation.dcap.quote import read_quote
 from hanse.attestation.dcap.reports import EnclaveReport, TdReport
 from hanse.attestation.gpu import report as gpu
-from hanse.attestation.policy.file import FORMAT, AppraisalPolicy
+from hanse.attestation.policy.file import DRAFT, FORMAT, AppraisalPolicy
 from hanse.attestation.policy.sgx import DEBUG
 from hanse.attestation.sgx import enclave_values
 from hanse.attestation.snp import report as snp
@@ -28,8 +28,8 @@ from hanse.core.values.schema import problem_of
 from hanse.errors import EvidenceError
 
 NOT_STATED = {"any": "The evidence of which this draft was made does not state it."}
-NO_MAKER = {"any": "DRAFT: name the roots of makers, or write here why the pinned EK is enough."}
-DECIDE = "DRAFT: read arXiv:2605.12990, and write here why Milan is accepted in spite of it."
+NO_MAKER = {"any": f"{DRAFT} name the roots of makers, or write here why the pinned EK is enough."}
+DECIDE = f"{DRAFT} read arXiv:2605.12990, and write here why Milan is accepted in spite of it."
 
 
 def draft(
@@ -62,6 +62,8 @@ def draft(
             section = _tpm(evidence, name, (verifiers or Verifiers()).tpm)
     genuine = appraise(evidence, _policy(evidence.kind, section), given, verifiers=verifiers)
     section["machines"] = [genuine.machine]
+    if "chips" in section:
+        section["chips"] = [genuine.measured["chip"]]
     if "least_evaluation" in section:
         section["least_evaluation"] = int(genuine.measured["tcbEvaluationDataNumber"])
     return _policy(evidence.kind, section)
@@ -198,7 +200,7 @@ def _gpu(evidence: Evidence, name: str) -> dict[str, Any]:
     report = gpu.read_report(evidence.quote)
     return {
         "machines": "any",
-        "chips": ["GH100"],
+        "chips": ["not verified yet"],
         "mode": "on",
         "feature": report.feature or NOT_STATED,
         "rows": [

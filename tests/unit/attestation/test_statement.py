@@ -79,6 +79,7 @@ def test_a_draft_of_a_gpu_has_all_measurements() -> None:
 
     assert policy.gpu is not None
     assert policy.gpu.machines == (gpu.MACHINE,)
+    assert policy.gpu.chips == ("GH100",)
     assert len(policy.gpu.rows[0].model_dump()["measurements"]) > 10
 
 

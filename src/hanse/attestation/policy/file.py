@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,12 +15,15 @@ from hanse.attestation.policy.snp import SnpPolicy
 from hanse.attestation.policy.tdx import TdxPolicy
 from hanse.attestation.policy.toml import read_toml
 from hanse.attestation.policy.tpm import TpmPolicy
+from hanse.config.dialect import Loc
 from hanse.config.document import MAX_BYTES
 from hanse.core.values.canonical import canonical_json, sha256
 from hanse.core.values.schema import Strict
 from hanse.errors import ConfigError, PolicyError
 
 FORMAT = "hanse-policy-1"
+DRAFT = "DRAFT:"
+"""Begin of a reason that a draft leaves to a person; a file that still has one is refused."""
 
 Section = SgxPolicy | TdxPolicy | SnpPolicy | TpmPolicy | GpuPolicy
 
@@ -100,7 +104,24 @@ def read_policy(data: bytes, file: str) -> AppraisalPolicy:
     Raises:
         ConfigError: It is malformed; names every problem with its place.
     """
-    return read_toml(data, file).check(AppraisalPolicy)
+    document = read_toml(data, file)
+    policy = document.check(AppraisalPolicy)
+    undecided = [
+        f"{document.place(place)}: a draft has left this to a person: decide, and write the reason"
+        for place in _drafted(document.value, ())
+    ]
+    if undecided:
+        raise document.refusal(undecided)
+    return policy
+
+
+def _drafted(value: Any, at: Loc) -> Iterator[Loc]:
+    """Places of text that begins as a draft's."""
+    if isinstance(value, str) and value.startswith(DRAFT):
+        yield at
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _drafted(inner, (*at, key))
 
 
 def load_policy(path: Path) -> AppraisalPolicy:

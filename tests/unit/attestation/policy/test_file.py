@@ -74,6 +74,12 @@ def test_a_policy_for_rehearsals_stands_alone() -> None:
     assert "the section tpm is for a rehearsal, and stands alone" in told[0]
 
 
+def test_what_a_draft_left_to_a_person_is_refused_until_it_is_decided() -> None:
+    (told,) = problems(TEXT.replace("not of interest in this test", "DRAFT: decide, and say why", 1))
+
+    assert re.match(r"p\.toml:\d+: tdx\.mrservicetd\.any: a draft has left this to a person", told)
+
+
 def test_a_policy_without_a_section_is_refused() -> None:
     assert problems('format = "hanse-policy-1"')[0].startswith("p.toml: no section")
 

@@ -273,6 +273,9 @@ def test_collateral_is_kept_and_used_from_its_store(files: Path, verify: Any, ha
     assert kept.code == 0
     assert "TCB information of: tdx/b0c06f000000" in kept.out
     assert "the first ends 2025-07-19T10:00:35Z" in kept.out
+    found = json.loads(hanse("attest", "collateral", files / "store", *AT, "--json").out)
+    assert set(found) == {"expires", "floors", "unchecked"}
+    assert found["floors"]["evaluation"]["qe-identity/tdx"] == 17
     ended = hanse(
         *("attest", "verify", files / "tdx.json", "--policy", files / "policy.toml", *AT),
         *("--collateral", files / "store", "--report-data", TDX.bound_to.hex()),

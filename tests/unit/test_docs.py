@@ -21,11 +21,13 @@ from hanse.assembly.plan_file import load_plan
 from hanse.cli.main import load
 from hanse.config.settings import AggregatorSettings, SiteSettings, load_aggregator, load_site
 from hanse.core.plan.plan import Plan
+from hanse.core.plan.policy import default_refusals
 from hanse.wire.tensors import write_file
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "hanse"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+MOVING = [*ROOT.glob("docs/from-*.md"), ROOT / "docs" / "compare.md"]
 EXAMPLES = "".join(path.read_text("utf-8") for path in sorted(ROOT.glob("examples/**/*.py")))
 CELLS = "\n".join(
     "".join(cell["source"])
@@ -41,6 +43,7 @@ _RESTORES = re.compile(r"^\|.*\|.*\| `(\w+: [^`.]+)`", re.MULTILINE)
 """The first line in the last column of a table."""
 _REDIRECTED = re.compile(r" [0-9]?[<>] *\S+| &.*$")
 """What of a command line is for the shell alone."""
+_FRAGMENT = re.compile(r"`(\w+: [^`]+)`")
 _INLINE = re.compile(r"`(hanse [a-z][^`]*)`")
 
 MINIMAL = {
@@ -97,6 +100,39 @@ def test_yaml_that_is_shown_is_accepted(block: Block, tmp_path: Path) -> None:
         load_plan(file)
     else:
         (load_site if schema is SiteSettings else load_aggregator)(file)
+
+
+def fragments() -> Iterator[Any]:
+    """The keys of a plan that the pages on moving and comparing name in a line, with the line.
+
+    Those of code are left out, which is of the examples.
+    """
+    keys = {*Plan.model_fields, ALGORITHM, "rule"} - {"code", "learner"}
+    for page in MOVING:
+        for line in re.sub(_FENCE, "", page.read_text("utf-8")).splitlines():
+            for text in _FRAGMENT.findall(line):
+                if text.split(":")[0] in keys and "..." not in text and "flow:" not in text:
+                    yield pytest.param(text, line, id=f"{page.name}: {text}")
+
+
+@pytest.mark.parametrize(("text", "line"), list(fragments()))
+def test_a_key_of_a_plan_that_a_line_names_is_accepted_by_default(
+    text: str, line: str, tmp_path: Path
+) -> None:
+    alone, metrics = "update: individual" in line, {"metrics": ["accuracy"]}
+    update = {"update": "individual"} if alone else {"update": "aggregate", "aggregated_by": "aggregator"}
+    tasks = {"train": {"discloses": update | metrics}, "evaluate": {"discloses": metrics}}
+    plan = MINIMAL[Plan] | {"cohort": {"minimum": 3}, "tasks": tasks}
+    shown = yaml.safe_load(text)
+    plan |= {"aggregation": shown} if "rule" in shown else shown
+    if plan.get("workflow") == "evaluate":
+        plan |= {"initial_model": "start.safetensors", "tasks": {"evaluate": tasks["evaluate"]}}
+    write_code(plan, tmp_path)
+    (tmp_path / "plan.yaml").write_text(json.dumps(plan), "utf-8")
+
+    loaded = load_plan(tmp_path / "plan.yaml")
+
+    assert default_refusals(loaded.manifest.plan) == ()
 
 
 @pytest.mark.parametrize("line", _RESTORES.findall((ROOT / "docs" / "upgrading.md").read_text("utf-8")))

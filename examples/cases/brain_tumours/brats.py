@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
+import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +15,9 @@ from typing import Any
 import nibabel
 import numpy as np
 import torch
-from nibabel.filebasedimages import ImageFileError
+from nibabel.affines import obliquity
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.nifti2 import Nifti2Header
 from nibabel.orientations import apply_orientation, io_orientation
 from nibabel.spatialimages import HeaderDataError
 from torch import Tensor
@@ -23,7 +28,9 @@ from hanse.errors import ConfigError
 REGIONS = ("wt", "tc", "et")
 """Whole tumour, tumour core, enhancing tumour: the three that BraTS evaluates, each within the one before."""
 
-_UNREADABLE = (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError)
+_UNREADABLE = (OSError, EOFError, zlib.error, HeaderDataError, ValueError, OverflowError)
+_MOST_BEFORE = 16 * 2**20  # bytes before the voxels: the header and its extensions
+_MOST_TURNED = 15  # degrees between an axis of an image and the axis of the body that it counts as
 _LAYOUT = (
     "Expected is a folder for each patient with ID_t1.nii.gz, ID_t1ce.nii.gz, ID_t2.nii.gz, ID_flair.nii.gz "
     "and ID_seg.nii.gz (BraTS 2018 to 2021), or ID-t1n.nii.gz, ID-t1c.nii.gz, ID-t2w.nii.gz, ID-t2f.nii.gz "
@@ -96,9 +103,15 @@ def load(folder: Path, layout: Layout) -> list[Patient]:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder", mend=_LAYOUT)
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    held = _held(folder)
+    folders = [path for path in held if path.is_dir()]
     if not folders:
         raise ConfigError(f"{folder} holds no patient: there is no folder in it", mend=_LAYOUT)
+    if beside := [path for path in held if path not in folders and path.name.endswith((".nii", ".nii.gz"))]:
+        raise ConfigError(
+            f"{beside[0]} lies beside the folders of the patients, and belongs to none of them",
+            mend="Move each scan into the folder of its patient.",
+        )
     return [read(path, layout) for path in folders]
 
 
@@ -139,12 +152,14 @@ def prepared(volumes: Any, files: Iterable[object]) -> Tensor:
     """
     brain = (volumes != 0).any(axis=0)
     result = np.zeros(volumes.shape, np.float32)
+    filled = (volumes != 0).all(axis=(1, 2, 3))
     for number, file in enumerate(files):
         if not brain.any():
             raise ConfigError(f"{file} is empty: all voxels of all modalities are 0", mend="Export it again.")
-        if brain.all():
+        if filled[number] or (brain.all() and not filled.any()):
+            where = "" if filled[number] else " in all modalities"
             raise ConfigError(
-                f"{file} has no voxel that is 0 in all modalities: the skull and the air are there still",
+                f"{file} has no voxel that is 0{where}: the skull and the air are there still",
                 mend="Remove the skull, as BraTS does: outside of the brain all is 0.",
             )
         inside = volumes[number][brain].astype(np.float64)
@@ -197,8 +212,8 @@ def split(patients: list[Patient], folder: Path) -> tuple[list[Patient], list[Pa
 def _files(folder: Path) -> tuple[Naming, dict[str, Path]]:
     """The naming that a patient's files follow, and the file by the end of its name."""
     by_stem: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.endswith((".nii", ".nii.gz")):
+    for path in _held(folder):
+        if not path.name.endswith((".nii", ".nii.gz")):
             continue
         stem = path.name.removesuffix(".gz").removesuffix(".nii")
         if stem in by_stem:
@@ -217,8 +232,9 @@ def _files(folder: Path) -> tuple[Naming, dict[str, Path]]:
         found.append((naming, {end: paths[0] for end, paths in fits.items() if paths}))
     naming, files = max(found, key=lambda pair: len(pair[1]))
     if not files:
-        holds = f"holds folders alone ({_some(folder)})" if _folders(folder) else "holds no scan by its name"
-        deeper = "Is it a group of patients, such as HGG? Name that folder. " if _folders(folder) else ""
+        folders = _folders(folder)
+        holds = f"holds folders alone ({folders})" if folders else "holds no scan by its name"
+        deeper = "Is it a group of patients, such as HGG? Name that folder. " if folders else ""
         raise ConfigError(f"{folder} {holds}", mend=deeper + _LAYOUT)
     ends = (*naming.modalities, naming.segmentation)
     if missing := [end for end in ends if end not in files]:
@@ -230,42 +246,42 @@ def _files(folder: Path) -> tuple[Naming, dict[str, Path]]:
     return naming, files
 
 
-def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+def _held(folder: Path) -> list[Path]:
+    """What a folder holds, in the order of the names, without what is hidden."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise _unreadable(folder, error) from None
 
 
-def _some(folder: Path) -> str:
-    names = _folders(folder)
+def _folders(folder: Path) -> str:
+    names = [path.name for path in _held(folder) if path.is_dir()]
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _volume(file: Path, layout: Layout) -> tuple[Any, Any]:
     """The numbers of a file along left-right, back-front and foot-head, and its affine as it is there.
 
-    The header is judged first: a wrong file is not read into memory.
+    The header is judged first: a wrong file is not read into memory. Then all is read, to the checksum at
+    the end of a .gz: readers that stop at the last voxel take a damaged file for whole.
     """
+    if file.exists() and not file.is_file():
+        kind = "a folder" if file.is_dir() else "a pipe or a device"
+        raise ConfigError(f"{file} is {kind}, not a file", mend="Put the scan itself there, under this name.")
     try:
-        scan = nibabel.load(file)
+        header = _header(_begin(file, 540))
+        affine = np.asarray(header.get_best_affine(), np.float64)
+        measured, code = header.get_qform(coded=True)
     except _UNREADABLE as error:
         raise _unreadable(file, error) from None
-    header = scan.header
-    if not isinstance(header, nibabel.Nifti1Header):  # NIfTI-2 is of that kind
-        raise ConfigError(f"{file} is not a NIfTI file", mend="Convert it to .nii.gz.")
     if header.get_data_dtype().kind not in "iuf":
         raise ConfigError(f"{file} holds colours or complex numbers", mend="Export one number a voxel.")
-    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        raise ConfigError(
-            f"{file} has no affine: sform_code and qform_code are 0, so it is not known which way is left",
-            mend="Export it again with its orientation; if you know the orientation, set it with "
-            "`image.set_sform(affine, code=1)` of nibabel, and save.",
-        )
-    affine = np.asarray(scan.affine, np.float64)
-    edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 1e-6:
-        raise ConfigError(f"{file} has an affine that is no position in space", mend="Export it again.")
-    _check_size(file, scan.shape, edges, affine, layout)
+    _check_affine(file, affine, [int(header["sform_code"]), int(code)], measured)
+    shape = tuple(header.get_data_shape())
+    shape = shape[:3] if set(shape[3:]) == {1} else shape  # a series of one image
+    _check_size(file, shape, np.linalg.norm(affine[:3, :3], axis=0), affine, layout)
     try:
-        values = scan.get_fdata(dtype=np.float32, caching="unchanged")
+        values = _values(file, header).reshape(shape)
     except _UNREADABLE as error:
         raise _unreadable(file, error) from None
     if not np.isfinite(values).all():
@@ -275,6 +291,58 @@ def _volume(file: Path, layout: Layout) -> tuple[Any, Any]:
             mend="Export it again, or set what is outside of the brain to 0.",
         )
     return np.ascontiguousarray(apply_orientation(values, io_orientation(affine))), affine
+
+
+def _begin(file: Path, length: int) -> bytes:
+    """The first bytes of a file, unpacked; its checksum is checked where it ends before."""
+    with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
+        return stream.read(length)
+
+
+def _header(begin: bytes) -> Any:
+    for kind in (nibabel.Nifti1Header, Nifti2Header):
+        if kind.may_contain_header(begin):
+            return kind(begin[: kind.sizeof_hdr])
+    raise ValueError("it has no header of NIfTI" if begin else "it is empty")
+
+
+def _values(file: Path, header: Any) -> Any:
+    """The numbers of a file that is exactly as long as its header says."""
+    before, slope = header.get_data_offset(), float(header["scl_slope"])
+    if not header.single_vox_offset <= before <= _MOST_BEFORE:
+        raise ValueError(f"its voxels would begin at byte {before}")
+    if math.isinf(slope):
+        raise ValueError("its numbers would be scaled by infinity")
+    length = before + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+    data = _begin(file, length + 1)
+    if len(data) != length:
+        found = "more" if len(data) > length else len(data)
+        raise ValueError(f"by its header it has {length} bytes when unpacked, and it has {found}")
+    with np.errstate(over="ignore"):
+        return np.asarray(ArrayProxy(io.BytesIO(data), header), np.float32)
+
+
+def _check_affine(file: Path, affine: Any, codes: list[int], other: Any) -> None:
+    """Refuse an affine by which it is not known which way is left; the other is the qform's."""
+    if not any(codes):
+        raise ConfigError(
+            f"{file} has no affine: sform_code and qform_code are 0, so it is not known which way is left",
+            mend="Export it again with its orientation; if you know the orientation, set it with "
+            "`image.set_sform(affine, code=1)` of nibabel, and save.",
+        )
+    if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 1e-6:
+        raise ConfigError(f"{file} has an affine that is no position in space", mend="Export it again.")
+    if (turned := float(np.degrees(obliquity(affine).max()))) > _MOST_TURNED:
+        raise ConfigError(
+            f"{file} is turned by {turned:.0f} degrees from left-right, back-front and foot-head; at most "
+            f"{_MOST_TURNED} are taken",
+            mend="Register and resample all files of the patient to an atlas, as BraTS does.",
+        )
+    if all(codes) and not np.array_equal(io_orientation(other), io_orientation(affine)):
+        raise ConfigError(
+            f"{file} has two affines, sform and qform, and they name other directions",
+            mend="Find out which is right, and set both to it with `set_sform` and `set_qform` of nibabel.",
+        )
 
 
 def _check_size(file: Path, shape: tuple[int, ...], edges: Any, affine: Any, layout: Layout) -> None:
@@ -316,6 +384,11 @@ def regions_of(labels: Any, naming: Naming, file: object) -> Any:
 
 
 def _unreadable(file: Path, error: Exception) -> ConfigError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return ConfigError(
+            f"{file} cannot be read: {error.strerror}",
+            mend="Look at its permissions, at where it leads if it is a link, and at the disk.",
+        )
     words = " ".join(str(error).split())[:200] or type(error).__name__
     return ConfigError(
         f"{file} cannot be read as NIfTI, it is cut off or damaged ({words})",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from brats import REGIONS, Layout, Patient, load, split
@@ -11,7 +14,10 @@ from torch.utils.data import Dataset
 from unet import UNet, dice, dice_and_entropy
 
 import hanse
+from hanse.errors import PlanError
 from hanse.learners.torch import TorchLearner
+
+_OPTIONS = "For BraTS: `options: {image: [240, 240, 155], voxel_mm: 1.0, grid: [128, 128, 128]}`."
 
 
 class Scans(Dataset[tuple[Tensor, Tensor]]):
@@ -39,10 +45,26 @@ class Scans(Dataset[tuple[Tensor, Tensor]]):
 
 def learner(site: hanse.Site) -> hanse.Learner:
     """The learner of one institution, whose data source `scans` is a folder in the layout of BraTS."""
-    folder, options = site.data["scans"], site.options
-    layout = Layout(tuple(options["image"]), float(options["voxel_mm"]), tuple(options["grid"]))
-    train, held_out = split(load(folder, layout), folder)
+    folder = site.data["scans"]
+    train, held_out = split(load(folder, layout(site.options)), folder)
     return trainer(train, held_out)
+
+
+def layout(options: Mapping[str, Any]) -> Layout:
+    """What the plan's `options` say of every image.
+
+    Raises:
+        PlanError: One is missing, or cannot be.
+    """
+    image, grid, edge = (options.get(key) for key in ("image", "grid", "voxel_mm"))
+    for key, sizes, step in (("image", image, 1), ("grid", grid, 4)):
+        fit = isinstance(sizes, list | tuple) and len(sizes) == 3
+        if not fit or not all(type(size) is int and size > 0 and size % step == 0 for size in sizes):
+            kind = "whole numbers above 0" if step == 1 else f"multiples of {step} above 0"
+            raise PlanError(f"`options: {{{key}: ...}}` is three {kind}, got {sizes!r}", mend=_OPTIONS)
+    if type(edge) not in (int, float) or not 0 < edge < math.inf:
+        raise PlanError(f"`options: {{voxel_mm: ...}}` is a number above 0, got {edge!r}", mend=_OPTIONS)
+    return Layout(tuple(image), float(edge), tuple(grid))
 
 
 def trainer(train: list[Patient], held_out: list[Patient], *, keep_optimizer: bool = False) -> TorchLearner:

@@ -236,20 +236,25 @@ def write_institution(folder: Path, seed: int, institution: int, count: int) -> 
 
 
 def main() -> None:
-    """Write all institutions, and the list of their names that `hanse plan cells` takes."""
+    """Write the phantoms of all institutions."""
     options = argparse.ArgumentParser(description="Write phantoms, not patients, in the layout of BraTS.")
     options.add_argument("out", type=Path, help="a new folder")
     options.add_argument("--institutions", type=int, default=INSTITUTIONS)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--most", type=int, default=10**6, help="most phantoms of one institution")
     chosen = options.parse_args()
-    if chosen.out.exists() and any(chosen.out.iterdir()):
-        raise SystemExit(f"{chosen.out} is there already and not empty: name a new folder, or remove it.")
-    if not 1 <= chosen.institutions <= 999 or chosen.most < FEWEST:
-        raise SystemExit(f"--institutions is 1 to 999, and --most at least {FEWEST}.")
+    if not 1 <= chosen.institutions <= 999 or chosen.most < FEWEST or chosen.seed < 0:
+        raise SystemExit(f"--institutions is 1 to 999, --most at least {FEWEST}, and --seed at least 0.")
     counts = [min(count, chosen.most) for count in sizes(chosen.institutions)]
-    for institution, count in enumerate(counts, start=1):
-        write_institution(chosen.out / name(institution), chosen.seed, institution, count)
+    try:
+        if chosen.out.exists() and any(chosen.out.iterdir()):
+            raise SystemExit(f"{chosen.out} is there already and not empty: name a new folder, or remove it.")
+        for institution, count in enumerate(counts, start=1):
+            write_institution(chosen.out / name(institution), chosen.seed, institution, count)
+    except OSError as error:
+        raise SystemExit(f"{chosen.out} cannot be written to: {error}. Name another folder.") from None
+    except KeyboardInterrupt:
+        raise SystemExit(f"Interrupted: {chosen.out} is not complete, remove it.") from None
     print(
         f"wrote {sum(counts)} phantoms of {len(counts)} institutions to {chosen.out}, "
         f"{max(counts)} at the largest and {min(counts)} at the smallest"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -201,6 +203,85 @@ def spoil_empty(folder: Path) -> None:
         change(folder / f"{folder.name}_{end}.nii.gz", values=np.zeros((24, 24, 20), np.int16))
 
 
+def spoil_folder_named_as_a_scan(folder: Path) -> None:
+    file = folder / f"{folder.name}_t2.nii.gz"
+    file.unlink()
+    file.with_suffix("").mkdir()
+
+
+def spoil_pipe(folder: Path) -> None:
+    file = folder / f"{folder.name}_t2.nii.gz"
+    file.unlink()
+    os.mkfifo(file)
+
+
+def spoil_link(folder: Path) -> None:
+    file = folder / f"{folder.name}_t2.nii.gz"
+    file.unlink()
+    file.symlink_to("gone.nii.gz")
+
+
+def spoil_beside(folder: Path) -> None:
+    shutil.copy(folder / f"{folder.name}_t2.nii.gz", folder.parent / "Phantom-01-002_t2.nii.gz")
+
+
+def spoil_nothing_in_it(folder: Path) -> None:
+    (folder / f"{folder.name}_t2.nii.gz").write_bytes(b"")
+
+
+def spoil_last_bytes(folder: Path) -> None:
+    file = folder / f"{folder.name}_t2.nii.gz"
+    file.write_bytes(file.read_bytes()[:-4])
+
+
+def spoil_longer(folder: Path) -> None:
+    unpacked(folder, lambda data: data + b"more")
+
+
+def spoil_shorter(folder: Path) -> None:
+    unpacked(folder, lambda data: data[:-1])
+
+
+def spoil_voxels_begin_late(folder: Path) -> None:
+    unpacked(folder, lambda data: data[:108] + np.float32(1e9).tobytes() + data[112:])
+
+
+def spoil_voxels_begin_in_the_header(folder: Path) -> None:
+    unpacked(folder, lambda data: data[:108] + np.float32(0).tobytes() + data[112:])
+
+
+def spoil_scaled_by_infinity(folder: Path) -> None:
+    unpacked(folder, lambda data: data[:112] + np.float32(np.inf).tobytes() + data[116:])
+
+
+def spoil_raised(folder: Path) -> None:
+    unpacked(folder, lambda data: data[:112] + np.float32([1, 5]).tobytes() + data[120:])
+
+
+def unpacked(folder: Path, changed: Callable[[bytes], bytes]) -> None:
+    """Put the T2 there without compression, with other bytes."""
+    file = folder / f"{folder.name}_t2.nii.gz"
+    file.with_suffix("").write_bytes(changed(gzip.decompress(file.read_bytes())))
+    file.unlink()
+
+
+def spoil_turned(folder: Path) -> None:
+    change(folder / f"{folder.name}_t1.nii.gz", affine=turned(45))
+
+
+def spoil_two_affines(folder: Path) -> None:
+    file = folder / f"{folder.name}_t1.nii.gz"
+    scan = nibabel.load(file)
+    scan.set_qform(AFFINE * [[-1], [1], [1], [1]], code=1)
+    nibabel.save(scan, file)
+
+
+def turned(degrees: float) -> Any:
+    """The affine of a head that is turned to a side."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cos, -sin, 0, 0], [sin, cos, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) @ AFFINE
+
+
 WORDS = {
     spoil_nothing_there: "holds no patient: there is no folder in it",
     spoil_modality_missing: "lacks Phantom-01-001_t1ce.nii.gz",
@@ -220,6 +301,20 @@ WORDS = {
     spoil_not_nifti: "_t2.nii.gz cannot be read as NIfTI",
     spoil_skull: "the skull and the air are there still",
     spoil_constant: "_t2.nii.gz has the same number in all of the brain",
+    spoil_folder_named_as_a_scan: "_t2.nii is a folder, not a file",
+    spoil_pipe: "_t2.nii.gz is a pipe or a device, not a file",
+    spoil_link: "_t2.nii.gz cannot be read: No such file",
+    spoil_beside: "Phantom-01-002_t2.nii.gz lies beside the folders of the patients",
+    spoil_nothing_in_it: "_t2.nii.gz cannot be read as NIfTI, it is cut off or damaged (it is empty)",
+    spoil_last_bytes: "_t2.nii.gz cannot be read as NIfTI, it is cut off or damaged",
+    spoil_longer: "by its header it has 23392 bytes when unpacked, and it has more",
+    spoil_shorter: "by its header it has 23392 bytes when unpacked, and it has 23391",
+    spoil_voxels_begin_late: "its voxels would begin at byte 1000000000",
+    spoil_voxels_begin_in_the_header: "its voxels would begin at byte 0",
+    spoil_scaled_by_infinity: "its numbers would be scaled by infinity",
+    spoil_raised: "_t2.nii has no voxel that is 0: the skull",
+    spoil_turned: "_t1.nii.gz is turned by 45 degrees from left-right, back-front and foot-head",
+    spoil_two_affines: "_t1.nii.gz has two affines, sform and qform, and they name other directions",
     spoil_empty: "is empty: all voxels of all modalities are 0",
 }
 
@@ -235,6 +330,39 @@ def test_what_cannot_be_used_is_refused_with_its_file_and_what_to_do(
 
     assert WORDS[spoil] in str(refused.value)
     assert refused.value.mend
+
+
+def test_a_series_of_one_image_is_that_image(case: SimpleNamespace, phantom: Path, layout: object) -> None:
+    before = case.brats.read(phantom, layout)
+    file = phantom / f"{phantom.name}_t2.nii.gz"
+    change(file, values=values_of(file)[..., np.newaxis])
+
+    assert bool((case.brats.read(phantom, layout).image == before.image).all())
+
+
+def test_files_of_nifti_2_are_read(case: SimpleNamespace, phantom: Path, layout: object) -> None:
+    before = case.brats.read(phantom, layout)
+    for file in phantom.iterdir():
+        nibabel.save(nibabel.Nifti2Image(values_of(file), nibabel.load(file).affine), file)
+
+    assert bool((case.brats.read(phantom, layout).image == before.image).all())
+
+
+def test_extensions_of_a_header_are_passed_over(case: SimpleNamespace, phantom: Path, layout: object) -> None:
+    before = case.brats.read(phantom, layout)
+    for file in phantom.iterdir():
+        scan = nibabel.load(file)
+        scan.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"of a phantom"))
+        nibabel.save(scan, file)
+
+    assert bool((case.brats.read(phantom, layout).image == before.image).all())
+
+
+def test_a_head_that_is_turned_a_little_is_read(case: SimpleNamespace, phantom: Path, layout: object) -> None:
+    for file in phantom.iterdir():
+        change(file, affine=turned(10))
+
+    assert case.brats.read(phantom, layout).name == phantom.name
 
 
 def test_a_single_patient_is_not_dealt_to_training_and_validation(

@@ -11,6 +11,7 @@ import yaml
 
 import hanse
 from hanse.core.values.update import Task
+from hanse.errors import PlanError
 
 from .conftest import CASE
 
@@ -68,6 +69,30 @@ def test_a_site_whose_validation_has_no_enhancing_tumour_gives_no_dice_for_it(ca
 
     assert metrics["dice_et"] is None
     assert metrics["dice_wt"] is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "words"),
+    [
+        ("image", None, "image: ...}` is three whole numbers above 0, got None"),
+        ("image", [24, 24], "image: ...}` is three whole numbers above 0"),
+        ("grid", "16", "grid: ...}` is three multiples of 4 above 0, got '16'"),
+        ("grid", [16, 20, 18], "grid: ...}` is three multiples of 4 above 0"),
+        ("voxel_mm", "7.5 mm", "voxel_mm: ...}` is a number above 0, got '7.5 mm'"),
+        ("voxel_mm", float("nan"), "voxel_mm: ...}` is a number above 0, got nan"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_by_its_name(
+    case: SimpleNamespace, key: str, wrong: Any, words: str
+) -> None:
+    options = yaml.safe_load((CASE / "plan.yaml").read_text("utf-8"))["options"]
+    assert case.learner.layout(options).grid == (16, 20, 16)
+
+    with pytest.raises(PlanError) as refused:
+        case.learner.layout(options | {key: wrong})
+
+    assert words in str(refused.value)
+    assert refused.value.mend
 
 
 def masked_round(case: SimpleNamespace, folder: Path, sites: list[Any]) -> Any:

@@ -91,6 +91,29 @@ def test_the_command_does_not_write_into_a_folder_that_is_in_use(
         case.phantoms.main()
 
 
+def test_the_command_does_not_write_into_a_file(
+    case: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+
+    for out in (tmp_path / "mine.txt", tmp_path / "mine.txt" / "new"):
+        monkeypatch.setattr("sys.argv", ["phantoms.py", str(out)])
+        with pytest.raises(SystemExit, match=r"cannot be written to: .*Not a directory"):
+            case.phantoms.main()
+
+
+@pytest.mark.parametrize("wrong", ["--seed=-1", "--institutions=0", "--institutions=1000", "--most=2"])
+def test_the_command_refuses_numbers_that_cannot_be_before_it_writes(
+    case: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["phantoms.py", str(tmp_path / "new"), wrong])
+
+    with pytest.raises(SystemExit, match="--seed at least 0"):
+        case.phantoms.main()
+
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_command_writes_a_folder_for_each_institution(
     case: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

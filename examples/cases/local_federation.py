@@ -9,30 +9,35 @@ processes of their own. All of them end with this program, whatever ends it.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import shlex
-import socket
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
-from io import StringIO
-from pathlib import Path
-from typing import Any, TypeVar
+from program import HOST, check_port, make_folder, one_line, refuse
 
-import yaml
-from local_processes import Child, Children, children
-from process_meter import Meter
-from rich.console import Console
-from rich.progress import track
+with one_line():
+    import argparse
+    import json
+    import os
+    import shlex
+    import socket
+    import time
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import redirect_stderr, redirect_stdout
+    from dataclasses import dataclass, field
+    from io import StringIO
+    from pathlib import Path
+    from typing import Any, TypeVar
 
-from hanse.cli.main import INTERRUPTED, run
+    import yaml
+    from local_processes import Child, Children, children
+    from process_meter import Meter
+    from rich.console import Console
+    from rich.progress import track
+
+    from hanse.assembly.plan_file import load_plan
+    from hanse.cli.main import INTERRUPTED, run
+    from hanse.core.values.identity import check_name
+    from hanse.errors import HanseError
 
 T = TypeVar("T")
 
-HOST = "127.0.0.1"
 _START_S = 300.0
 """How long a service may take to start; the machine may be busy, with as many agents as there are."""
 
@@ -96,25 +101,23 @@ def deploy(federation: Federation, disturb: Disturb | None = None) -> dict[str, 
 
     Raises:
         SystemExit: Something was refused or failed; says in words what.
+        KeyboardInterrupt: After Ctrl-C, when all processes have ended.
     """
     _check(federation)
     os.environ["NO_PROXY"] = HOST  # what stands on this machine is not reached through a proxy
     steps, meter = _Steps(), Meter()
-    try:
-        with children() as processes:
-            _found(federation, processes)
-            steps.done("aggregator")
-            _enrol(federation)
-            steps.done("enrolment")
-            agents = _start_agents(federation, processes)
-            steps.done("agents")
-            disturbance = _disturbance(federation, agents, disturb)
-            run_id = _submit(federation, processes, meter, disturbance)
-            steps.done("run")
-            _hanse_process(processes, "run", "export", run_id, "-o", federation.results, *_at(federation))
-            steps.done("export")
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+    with children() as processes:
+        _found(federation, processes)
+        steps.done("aggregator")
+        _enrol(federation)
+        steps.done("enrolment")
+        agents = _start_agents(federation, processes)
+        steps.done("agents")
+        disturbance = _disturbance(federation, agents, disturb)
+        run_id = _submit(federation, processes, meter, disturbance)
+        steps.done("run")
+        _hanse_process(processes, "run", "export", run_id, "-o", federation.results, *_at(federation))
+        steps.done("export")
     with children() as processes:  # an auditor needs no service
         _audit(federation, processes)
     measured = {"sites": len(federation.sites), "seconds": steps.seconds, **_of_rounds(federation)}
@@ -138,23 +141,21 @@ class _Steps:
 def _check(federation: Federation) -> None:
     """Refuse what cannot work before anything is started."""
     if not federation.plan.is_file():
-        raise SystemExit(f"there is no plan {federation.plan}")
+        refuse(f"there is no plan {federation.plan}")
+    try:
+        load_plan(federation.plan)
+        for name in (federation.name, *federation.sites):
+            check_name(name)
+    except HanseError as error:
+        refuse(str(error))
     if any((federation.root / name).exists() for name in ("federation", "sites", "logs", "results")):
-        raise SystemExit(f"{federation.root} has a federation already: remove it, or name another folder")
+        refuse(f"{federation.root} has a federation already: remove it, or name another folder")
     for site, sources in federation.sites.items():
         for source, path in sources.items():
             if not path.exists():
-                raise SystemExit(f"there is no data of {site}: its source {source!r} should be at {path}")
-    if federation.port is not None:
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((HOST, federation.port))
-            except OSError as error:
-                raise SystemExit(
-                    f"port {federation.port} cannot be used ({error.strerror}): choose another, or none for "
-                    "one that is free"
-                ) from None
+                refuse(f"there is no data of {site}: its source {source!r} should be at {path}")
+    check_port(federation.port)
+    make_folder(federation.root, empty=False)
 
 
 def _found(federation: Federation, processes: Children) -> None:
@@ -365,10 +366,14 @@ def main() -> None:
     if wrong := [text for text in chosen.data if not all(text.partition("="))]:
         parser.error(f"--data {wrong[0]} should be NAME=PATH")
     named = [text.partition("=")[::2] for text in chosen.data]
+    for option, names in (("--site", chosen.site), ("--data", [name for name, _ in named])):
+        if twice := [name for name in names if names.count(name) > 1]:
+            parser.error(f"{option} names {twice[0]} twice")
     sites = {site: {name: Path(path.replace("{site}", site)) for name, path in named} for site in chosen.site}
     federation = Federation("here", chosen.plan, sites, chosen.directory, port=chosen.port)
     print(json.dumps(deploy(federation), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    with one_line():
+        main()

@@ -17,8 +17,6 @@ _GRACE_S = 20.0
 """How long all processes together may take to end when they are asked to."""
 _TAIL_BYTES = 3_000
 _PAUSE_S = 0.1
-_TERMINATED = 128 + signal.SIGTERM
-"""What a shell expects of a program that SIGTERM ended."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +157,11 @@ def children() -> Iterator[Children]:
 
 
 def _ended_by(*numbers: signal.Signals) -> Any:
-    def end(*_: object) -> None:
-        sys.exit(_TERMINATED)
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)  # what a shell expects of a program that a signal ended
 
-    return _handling(end, *numbers)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # by nohup
+    return _handling(end, *heard)
 
 
 def _deaf_to(*numbers: signal.Signals) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import until
 
 CASES = Path(__file__).parents[2] / "examples" / "cases"
 
@@ -43,12 +45,69 @@ def test_seven_institutions_train_in_cells_while_one_of_them_hangs(tmp_path: Pat
     assert "\nverified: " in told
 
 
-@pytest.mark.parametrize("case", ["lung_xrays", "brain_tumours"])
+CASES_WITH_FOLDERS = pytest.mark.parametrize("case", ["lung_xrays", "brain_tumours"])
+
+
+def started(case: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    program = [sys.executable, str(CASES / case / "deploy.py"), "--directory", str(folder), *arguments]
+    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def refusal(case: str, folder: Path, *arguments: str) -> str:
+    """The last line of what a program says of its arguments."""
+    process = started(case, folder, *arguments)
+    output, errors = process.communicate(timeout=100)
+    assert (process.returncode, output) == (2, ""), errors
+    return errors.splitlines()[-1]
+
+
+@CASES_WITH_FOLDERS
 def test_a_folder_that_is_not_empty_is_refused(case: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    program = [sys.executable, str(CASES / case / "deploy.py"), "--directory", str(tmp_path)]
 
-    ended = subprocess.run(program, capture_output=True, text=True, timeout=100, check=False)
+    told = refusal(case, tmp_path)
 
-    assert ended.returncode == 1
-    assert ended.stderr == f"{tmp_path} is not empty: remove it, or name another folder with --directory\n"
+    assert told == f"{tmp_path} is not empty: remove it, or name another folder with --directory"
+
+
+@CASES_WITH_FOLDERS
+def test_a_file_in_place_of_the_folder_is_refused(case: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    assert refusal(case, file) == f"{file} is not a folder: name another folder with --directory"
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments", "words"),
+    [
+        ("lung_xrays", ("--port", "99999"), "--port must be 1 to 65535, got 99999"),
+        ("lung_xrays", ("--rounds", "0"), "--rounds must be 1 to 1000000, got 0"),
+        ("brain_tumours", ("--port", "0"), "--port must be 1 to 65535, got 0"),
+        ("brain_tumours", ("--idle", "banana"), "--idle: 'banana' is not a duration"),
+        ("brain_tumours", ("--slow", "nan"), "--slow must be a number of seconds"),
+        ("brain_tumours", ("--json", "/nowhere/at.json"), "there is no folder /nowhere"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_written(
+    case: str, arguments: tuple[str, str], words: str, tmp_path: Path
+) -> None:
+    told = refusal(case, tmp_path / "here", *arguments)
+
+    assert words in told
+    assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize(
+    ("case", "place"), [("lung_xrays", "clinics/city"), ("brain_tumours", "plan"), ("brain_tumours", "scans")]
+)
+def test_an_interrupt_while_data_are_written_is_one_line(case: str, place: str, tmp_path: Path) -> None:
+    with started(case, tmp_path / "here") as process:
+        try:
+            until(lambda: (tmp_path / "here" / place).exists() or process.poll() is not None, place, 100)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+
+    assert (process.returncode, errors) == (130, "interrupted\n")

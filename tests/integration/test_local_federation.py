@@ -78,7 +78,8 @@ def test_a_plan_is_run_and_verified_and_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
 )
 def test_a_signal_leaves_no_process(number: signal.Signals, code: int, tmp_path: Path) -> None:
     with amid_a_round(tmp_path) as (process, started):
@@ -116,7 +117,7 @@ class TestRefused:
 
         ended = run(command(tmp_path))
 
-        assert (ended.returncode, ended.stdout) == (1, "")
+        assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr == (
             f"{tmp_path / 'here'} has a federation already: remove it, or name another folder\n"
         )
@@ -124,7 +125,7 @@ class TestRefused:
     def test_data_that_is_not_there(self, tmp_path: Path) -> None:
         ended = run(command(tmp_path, data="{site}.xls"))
 
-        assert (ended.returncode, ended.stdout) == (1, "")
+        assert (ended.returncode, ended.stdout) == (2, "")
         place = HEART_DISEASE / "cleveland.xls"
         assert ended.stderr == f"there is no data of cleveland: its source 'heart' should be at {place}\n"
         assert not (tmp_path / "here").exists()
@@ -135,8 +136,35 @@ class TestRefused:
 
             ended = run([*command(tmp_path), "--port", str(port)])
 
-        assert (ended.returncode, ended.stdout) == (1, "")
+        assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr.startswith(f"port {port} cannot be used (Address already in use): choose another")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("--port", "99999"), "--port must be 1 to 65535, got 99999"),
+            (("--site", "va"), "--site names va twice"),
+            (("--site", "a b"), "'a b' is not a valid name"),
+            (("--directory", __file__), f"{__file__} is not a folder"),
+        ],
+    )
+    def test_an_argument(self, arguments: tuple[str, str], words: str, tmp_path: Path) -> None:
+        ended = run([*command(tmp_path), *arguments])
+
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert words in ended.stderr.splitlines()[-1]
+        assert not (tmp_path / "here").exists()
+
+    def test_a_plan_that_is_none(self, tmp_path: Path) -> None:
+        arguments = command(tmp_path)
+        (tmp_path / "plan" / "plan.yaml").write_text("rounds: [")
+
+        ended = run(arguments)
+
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "plan.yaml" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert not (tmp_path / "here").exists()
 
     def test_a_plan_that_no_site_may_accept(self, tmp_path: Path) -> None:
         arguments = command(tmp_path)

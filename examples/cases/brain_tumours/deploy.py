@@ -8,26 +8,32 @@ slow and one that falls silent, verifies the audit, and writes `deployed-tumours
 
 from __future__ import annotations
 
-import argparse
-import json
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import phantoms
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from local_federation import Federation, deploy  # noqa: E402
-from local_processes import Child  # noqa: E402
-from plan_copy import changed  # noqa: E402
+from program import check_file, check_port, check_rounds, figure, make_folder, one_line  # noqa: E402
 
-from hanse.assembly.demo import free_directory  # noqa: E402
+with one_line():
+    import argparse
+    import json
+    import math
+    import signal
+    import subprocess
+    import time
+    from collections.abc import Mapping
+    from typing import Any
+
+    import phantoms
+    from local_federation import Federation, deploy
+    from local_processes import Child
+    from plan_copy import changed
+    from pydantic import ValidationError
+
+    from hanse.assembly.demo import free_directory
+    from hanse.config.settings import SiteWorker
 
 SEED = 1
 PLANS = {phantoms.INSTITUTIONS: "plan.yaml", 7: "plan_seven.yaml"}
@@ -81,8 +87,7 @@ def main() -> None:
     """Deploy the institutions, and say what came of it."""
     chosen = _arguments()
     root: Path = chosen.directory or free_directory(Path("deployed-tumours"))
-    if root.exists() and any(root.iterdir()):
-        sys.exit(f"{root} is not empty: remove it, or name another folder with --directory")
+    make_folder(root)
     names = [phantoms.name(number + 1) for number in range(chosen.institutions)]
     plan = _plan(chosen, root, names)
     sizes = [min(size, chosen.most) for size in phantoms.sizes(chosen.institutions)]
@@ -127,10 +132,17 @@ def _arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if not 6 <= chosen.institutions <= phantoms.INSTITUTIONS:
         parser.error(f"--institutions is 6 to {phantoms.INSTITUTIONS}, got {chosen.institutions}")
-    if chosen.rounds is not None and chosen.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {chosen.rounds}")
     if chosen.most < phantoms.FEWEST:
         parser.error(f"--most must be at least {phantoms.FEWEST}, got {chosen.most}")
+    if not 0 <= chosen.slow < math.inf:
+        parser.error(f"--slow must be a number of seconds, got {chosen.slow}")
+    try:
+        SiteWorker.model_validate({} if chosen.idle == "never" else {"idle": chosen.idle})
+    except ValidationError as error:
+        parser.error(f"--idle: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
+    check_rounds(chosen.rounds)
+    check_port(chosen.port)
+    check_file(chosen.json)
     return chosen
 
 
@@ -150,19 +162,22 @@ def _plan(chosen: argparse.Namespace, root: Path, names: list[str]) -> Path:
 
 
 def _carry_out(otherwise: str, *command: object) -> None:
-    """Carry out a Python program; where it fails, this one ends after what it printed."""
-    if subprocess.run([sys.executable, *map(str, command)], check=False).returncode:
-        sys.exit(otherwise)
+    """Carry out a Python program; where it fails, this one ends with the last line that it printed."""
+    program = [sys.executable, *map(str, command)]
+    # A session of its own: Ctrl-C is for this program, which ends that one.
+    ended = subprocess.run(program, stderr=subprocess.PIPE, text=True, check=False, start_new_session=True)
+    if ended.returncode:
+        sys.exit(f"{otherwise}: {(ended.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
 
 
 def _say(root: Path, federation: Federation, summary: dict[str, Any]) -> None:
-    print("\nround  seconds   loss  Dice: whole tumour   core  enhancing")
+    print("\nround  seconds   loss  Dice: whole tumour       core  enhancing")
     for each in summary["rounds"]:
         found = each["metrics"]
-        dice = [found.get(f"dice_{region}", float("nan")) for region in ("wt", "tc", "et")]
+        dice = [figure(found.get(f"dice_{region}"), 3) for region in ("wt", "tc", "et")]
         print(
-            f"{each['round']:>5}  {each['seconds']:>7.1f}  {found['loss']:>5.3f}"
-            f"  {dice[0]:>18.3f}  {dice[1]:>5.3f}  {dice[2]:>9.3f}"
+            f"{each['round']:>5}  {each['seconds']:>7.1f}  {figure(found.get('loss'), 3):>5}"
+            f"  {dice[0]:>18}  {dice[1]:>9}  {dice[2]:>9}"
         )
     rounds = len(summary["rounds"])
     print(
@@ -177,4 +192,5 @@ def _say(root: Path, federation: Federation, summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line():
+        main()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where to write; a folder for each clinic")
     parser.add_argument("--seed", type=int, default=1, help="of the dealing; 1 unless given")
     arguments = parser.parse_args()
+    if arguments.seed < 0:
+        parser.error(f"--seed must be 0 or more, got {arguments.seed}")
+    if arguments.folder.exists() and not arguments.folder.is_dir():
+        parser.error(f"{arguments.folder} is not a folder")
     write(arguments.folder, arguments.seed)
     for name in CLINICS:
         counts = {
@@ -144,4 +149,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from program import one_line
+
+    with one_line():
+        main()

@@ -8,21 +8,24 @@ deals the X-rays to the clinics, runs `plan.yaml` under secure aggregation, veri
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
-
-import clinics
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from local_federation import Federation, deploy  # noqa: E402
-from plan_copy import changed  # noqa: E402
+from program import check_port, check_rounds, figure, make_folder, one_line  # noqa: E402
 
-from hanse.assembly.demo import free_directory  # noqa: E402
+with one_line():
+    import argparse
+    import json
+    from typing import Any
+
+    import clinics
+    from local_federation import Federation, deploy
+    from plan_copy import changed
+
+    from hanse.assembly.demo import free_directory
 
 
 def main() -> None:
@@ -32,8 +35,7 @@ def main() -> None:
     plan = HERE / "plan.yaml"
     if not clinics.SOURCE.is_file():
         sys.exit(f"there is no data: {clinics.SOURCE} is part of the repository; check it out again")
-    if root.exists() and any(root.iterdir()):
-        sys.exit(f"{root} is not empty: remove it, or name another folder with --directory")
+    make_folder(root)
     if chosen.rounds is not None:
         plan = changed(plan, root / "plan", {"rounds": chosen.rounds})
     clinics.write(root / "clinics")
@@ -53,8 +55,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="unset: those of the plan")
     parser.add_argument("--port", type=int, help="port of the aggregator; unset: any that is free")
     chosen = parser.parse_args()
-    if chosen.rounds is not None and chosen.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {chosen.rounds}")
+    check_rounds(chosen.rounds)
+    check_port(chosen.port)
     return chosen
 
 
@@ -75,9 +77,9 @@ def _say(root: Path, federation: Federation, summary: dict[str, Any]) -> None:
     last = summary["last"]
     print("\nAll clinics' held-out images together, from sums of counts; no clinic's own figures leave it:")
     for metric, name in (("auc", "AUC"), ("calibration_error", "expected calibration error")):
-        value, bound = last[f"scores.{metric}"], last[f"scores.{metric}_bound"]
-        print(f"  {name:<28} {value:.4f}, at most {bound:.4f} from that of the scores themselves")
-    print(f"  {'accuracy, mean of clinics':<28} {last['accuracy']:.4f}")
+        value, bound = (figure(last.get(f"scores.{metric}{end}"), 4) for end in ("", "_bound"))
+        print(f"  {name:<28} {value}, at most {bound} from that of the scores themselves")
+    print(f"  {'accuracy, mean of clinics':<28} {figure(last.get('accuracy'), 4)}")
     print(
         f"{summary['rounds']} rounds, {summary['median_seconds_a_round']:.1f} s in the median; all processes "
         f"together took at most {summary['most_mib']:.0f} MiB ({summary['memory']})"
@@ -86,4 +88,5 @@ def _say(root: Path, federation: Federation, summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line():
+        main()

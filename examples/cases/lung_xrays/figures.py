@@ -1,6 +1,6 @@
-"""Draws the pictures of the page, from what `study.py results.json --keep kept` wrote.
+"""Draws the pictures of the page, from what `study.py study.json --keep kept` wrote.
 
-    python figures.py results.json kept ../../../docs/cases
+    python figures.py study.json kept ../../../docs/cases
 
 Scores of single images are of seed 1; curves are of all seeds.
 """
@@ -105,7 +105,7 @@ def curves_of_scores(scores: Scores, least: str) -> Figure:
         places = [row["score"] for row in rows], [row["pneumonia"] for row in rows]
         reliable.plot(*places, color=COLOURS[model], linewidth=1.2, label=NAMES.get(model, model))
         reliable.scatter(*places, s=[0.7 * row["images"] for row in rows], color=COLOURS[model], alpha=0.6)
-    reliable.set(xlabel="score of the model", ylabel="part with pneumonia", title="Reliability, all clinics")
+    reliable.set(xlabel="score of the model", ylabel="share with pneumonia", title="Reliability, all clinics")
     reliable.legend(loc="upper left", frameon=False, fontsize=8)
     return figure
 

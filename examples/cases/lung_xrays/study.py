@@ -1,6 +1,6 @@
 """Compares the federated model with what each clinic reaches alone, and with all X-rays in one place.
 
-    python study.py results.json --keep kept
+    python study.py study.json --keep kept
 
 deals the X-rays and trains five times, each time with another seed, all in simulation: by the plan as it is,
 masked arithmetic included; at each clinic alone; on all X-rays pooled; and with what might help the clinic
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 import yaml
 from learner import XrayLearner, network, probabilities
-from measures import auc, calibration_error
+from measures import auc, calibration_error, interval_of_gain
 from safetensors.torch import save_file
 from start import first_model
 from torch.utils.data import TensorDataset
@@ -180,10 +180,18 @@ def of_seed(study: Study, seed: int, keep: Path | None, held_out: str) -> dict[s
         name: [round(row[f"scores.{name}"], 4) for row in rounds] for name in ("auc", "calibration_error")
     }
     digits |= {"auc_bound": [round(row["scores.auc_bound"], 4) for row in rounds]}
+    intervals = {
+        name: [
+            round(end, 4)
+            for end in interval_of_gain(models["federated"][name], models[f"{name} alone"][name], sick[name])
+        ]
+        for name in CLINICS
+    }
     return {
         "seed": seed,
         "rounds": digits,
         "models": {name: figures(scores, sick) for name, scores in models.items()},
+        "intervals_of_gain": intervals,
     }
 
 

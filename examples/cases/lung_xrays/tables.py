@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,25 @@ HELPS = ("island alone", "federated", "fedbn", "fine_tuned")
 
 def table(results: dict[str, Any], measure: str, models: tuple[str, ...]) -> str:
     """Mean and standard deviation over the seeds of a measure, by model and place."""
-    lines = [f"| model | {' | '.join(PLACES)} |", f"| --- |{' --- |' * len(PLACES)}"]
+    heads = ["model", *PLACES[:1], *(["mean of clinics"] if measure == "auc" else []), *PLACES[1:]]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for model in models:
-        cells = (spread(results["models"][model][place][measure]) for place in PLACES)
+        cells = [spread(results["models"][model][place][measure]) for place in PLACES]
+        if measure == "auc":
+            cells.insert(1, within_clinics(results, model))
         lines.append(f"| {NAMES.get(model, model)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def within_clinics(results: dict[str, Any], model: str) -> str:
+    """Mean AUC of the clinics, each on its own images, so that only the order within a clinic counts."""
+    means = [statistics.mean(s["models"][model][at]["auc"] for at in PLACES[1:]) for s in results["seeds"]]
+    return spread({"mean": statistics.mean(means), "sd": statistics.stdev(means)})
+
+
 def gains(results: dict[str, Any]) -> str:
     """By how much AUC each clinic gains over training alone, on its own images."""
-    heads = ["clinic", "gain in AUC", "seeds of five in which it gains"]
+    heads = ["clinic", "gain in AUC", "seeds, of five, in which it gains"]
     lines = [f"| {' | '.join(heads)} |", "| --- | --- | --- |"]
     for name, gain in results["gains"].items():
         up = sum(

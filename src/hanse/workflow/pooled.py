@@ -113,11 +113,12 @@ def calibration(histogram: npt.ArrayLike, groups: int = 10) -> Calibration | Non
     Args:
         histogram: As for `auc`.
         groups: Groups of equal width into which the scores are divided, at least 1; at most as many as
-            there are bins. Where they do not divide the bins, edges are those of the next bins.
+            there are bins. A bin across the edge of two groups counts to the lower one, and the table says
+            so; a number of bins that the groups divide, such as 1000, has none and the tightest bound.
 
     Returns:
-        Error and table. A bin's scores count as its middle, so that the error is known to half the width of
-        a bin. None where there is no example.
+        Error and table. The error is bounded by half the width of a bin, whose scores count as its middle,
+        and by what the bins across an edge may change. None where there is no example.
 
     Raises:
         UpdateError: As `auc`.
@@ -144,7 +145,8 @@ def calibration(histogram: npt.ArrayLike, groups: int = 10) -> Calibration | Non
         "score": score,
         "positive": positive,
     }
-    return Calibration(Bounded(apart, 0.5 / bins), table)
+    bound = 0.5 / bins + _across(negatives, positives, groups) / float(examples.sum())
+    return Calibration(Bounded(apart, bound), table)
 
 
 def pooled_metrics(name: str, histogram: npt.ArrayLike) -> dict[str, float]:
@@ -172,6 +174,19 @@ def pooled_metrics(name: str, histogram: npt.ArrayLike) -> dict[str, float]:
         if found is not None:
             named |= {f"{name}.{metric}": found.value, f"{name}.{metric}_bound": found.bound}
     return named
+
+
+def _across(negatives: Array, positives: Array, groups: int) -> float:
+    """Most that examples of bins across the edge of two groups change the error times all examples."""
+    # The error is the sum over groups of |sum of d|, divided by the number of examples; an example's d is its
+    # score, less 1 where it is positive. An example in the other group changes one of these sums by d and
+    # another by -d, together by at most 2 |d|. In the bin from a to b, |d| is at most b of a negative and
+    # 1 - a of a positive. Scores that then count as the middle of their bin change each d by half a bin at
+    # most, whichever groups they are in, so that the two bounds add.
+    bins = len(negatives)
+    inner = np.arange(1, groups) * bins
+    bin_ = inner[inner % groups != 0] // groups
+    return float(2 * np.sum(negatives[bin_] * (bin_ + 1) + positives[bin_] * (bins - bin_)) / bins)
 
 
 def _counts(histogram: npt.ArrayLike) -> tuple[list[int], list[int]]:

@@ -48,23 +48,48 @@ def test_the_average_precision_of_the_scores_is_within_the_bound(
     assert holds(found, average_precision_score(labels, scores))
 
 
-@given(EXAMPLES, BINS, st.integers(1, 12))
+@given(EXAMPLES, BINS | st.sampled_from([100, 1000, 1024]), st.integers(1, 12))
 def test_the_calibration_error_of_the_scores_is_within_the_bound(
     examples: list[tuple[float, bool]], bins: int, groups: int
 ) -> None:
+    # Scores with an exact product have the group of their bin where groups divide bins.
     scores, labels = columns(examples)
+    scores = np.floor(scores * 4096) / 4096
     groups = min(groups, bins)
-    edges = np.array([-(-group * bins // groups) for group in range(1, groups)])
-    of = np.searchsorted(edges, np.minimum(np.floor(scores * bins), bins - 1), side="right")
-    expected = sum(
-        (of == group).sum() / len(of) * abs(scores[of == group].mean() - labels[of == group].mean())
-        for group in set(of.tolist())
-    )
 
     found = calibration(binned_scores(scores, labels, bins), groups)
 
     assert found is not None
-    assert holds(found.error, expected)
+    assert holds(found.error, calibration_error(scores, labels, groups))
+
+
+@pytest.mark.parametrize("bins", [1024, 1000])
+def test_the_bound_holds_for_scores_at_both_sides_of_a_groups_edge_within_a_bin(bins: int) -> None:
+    scores, labels = np.repeat([0.0995, 0.1003], 50), np.repeat([1, 0], 50)
+
+    found = calibration(binned_scores(scores, labels, bins))
+
+    assert found is not None
+    assert holds(found.error, calibration_error(scores, labels, 10))
+
+
+def test_a_number_of_bins_that_the_groups_divide_has_the_tightest_bound() -> None:
+    scores, labels = np.repeat([0.0995, 0.1003], 50), np.repeat([1, 0], 50)
+
+    wide, tight = (calibration(binned_scores(scores, labels, bins)) for bins in (1024, 1000))
+
+    assert wide is not None
+    assert tight is not None
+    assert tight.error.bound == 0.0005
+    # Bin 102 of 1024 lies across 0.1 and holds 50 negatives, each of a score up to 103 / 1024.
+    assert wide.error.bound == pytest.approx(0.5 / 1024 + 2 * 50 * 103 / 1024 / 100)
+
+
+def calibration_error(scores: Array, labels: Array, groups: int) -> float:
+    """The error of the scores themselves, in groups of equal width."""
+    of = np.minimum(np.floor(scores * groups), groups - 1)
+    apart = [abs(np.sum(scores[of == group] - labels[of == group])) for group in np.unique(of)]
+    return float(sum(apart) / len(scores))
 
 
 @given(EXAMPLES)

@@ -44,3 +44,17 @@ def test_auc_of_masked_sums_is_that_of_the_scores_within_its_bound(results: Any)
         masked, bound = (seed["rounds"][name][-1] for name in ("auc", "auc_bound"))
         exact = seed["models"]["federated"]["all"]["auc"]
         assert abs(masked - exact) <= bound + 2e-4  # rounded to four digits
+
+
+def test_answer_at_the_head_of_the_page_is_that_of_the_results(results: Any) -> None:
+    head = PAGE.split("## ")[0]
+    models, gains = results["models"], results["gains"]
+    alone = max(models[f"{name} alone"]["all"]["auc"]["mean"] for name in gains)
+    told = [f"{gain['mean']:+.3f} at the {name}" for name, gain in gains.items()]
+    told += [f"model reaches {models['federated']['all']['auc']['mean']:.3f}", f"at most {alone:.3f}"]
+    told += [f"in one place {models['pooled']['all']['auc']['mean']:.3f}"]
+    told += [f"at the island, {models['fine_tuned']['island']['auc']['mean']:.3f}"]
+    told += [f"had alone, {models['island alone']['island']['auc']['mean']:.3f}"]
+
+    assert [words for words in told if words not in head] == []
+    assert gains["island"]["mean"] < 0, "the page says that the island loses in every seed"

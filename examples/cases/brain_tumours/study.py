@@ -42,7 +42,7 @@ PLAN = yaml.safe_load((HERE / "plan.yaml").read_text("utf-8"))
 RESULTS = HERE / "results.json"
 ALONE = (1, 2, 3)
 """Ranks by size of the institutions that train alone."""
-EPOCHS = {"alone": 30, "pooled": 8}
+EPOCHS = {"alone": 90, "pooled": 16}
 BATCH = 4
 UNSEEN, UNSEEN_EACH = 12, 5
 """Institutions that nobody trains with, and phantoms of each."""
@@ -154,6 +154,7 @@ def central(
 ) -> tuple[Parameters, dict[str, Any]]:
     """The model of the best epoch by the loss on `held_out`; and `curve`, that loss in each epoch."""
     learner = trainer(train, held_out, keep_optimizer=True)
+    torch.manual_seed(seed)  # images are flipped at random; a federation's tasks are seeded by the simulation
     model: Parameters = {name: values.numpy() for name, values in first_model(seed).items()}
     best = model
     losses: list[float] = []
@@ -241,6 +242,20 @@ def chosen_rates(results: dict[str, Any]) -> dict[str, float]:
     return rates
 
 
+def extended(results: dict[str, Any], asked: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Results to which those of this study can be added.
+
+    Raises:
+        SystemExit: They are of a study of other sizes or lengths.
+    """
+    others = [key for key, value in asked.items() if results.get("seeds") and results.get(key) != value]
+    if others:
+        raise SystemExit(
+            f"{file} has results of another study ({', '.join(others)}): name another --results."
+        )
+    return results | asked
+
+
 def main() -> None:
     """Train for some seeds, and add them to results.json."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -255,8 +270,9 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     results = json.loads(chosen.results.read_text("utf-8")) if chosen.results.is_file() else {}
-    results["sizes"] = sorted(phantoms.sizes(chosen.institutions), reverse=True)
-    results |= {"rounds": chosen.rounds, "epochs": EPOCHS, "batch": BATCH}
+    sizes = sorted(phantoms.sizes(chosen.institutions), reverse=True)
+    asked = {"sizes": sizes, "rounds": chosen.rounds, "epochs": EPOCHS, "batch": BATCH}
+    results = extended(results, asked, chosen.results)
     rates, length = chosen_rates(results), Length(chosen.rounds, EPOCHS)
     for seed in chosen.seeds:
         data = data_of(seed, chosen.institutions)

@@ -15,18 +15,19 @@ import numpy as np
 import phantoms
 import study
 import torch
-from brats import REGIONS
+from brats import REGIONS, Patient
 from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from safetensors.numpy import load_file
+from unet import dice
 
 IMAGES = Path(__file__).parents[3] / "docs" / "images"
 TITLES = {"wt": "Whole tumour", "tc": "Tumour core", "et": "Enhancing tumour"}
 TESTS = {"all": "new phantoms\nof the 71 institutions", "unseen": "institutions\nnot trained with"}
 COLOURS = {"federated": "#1f6feb", "alone": "#c4a35a", "pooled": "#8a8f98"}
 PARTS = {"oedema": "#3aa76d", "core that does not enhance": "#4c6fff", "enhancing": "#ffd23f"}
-SHOWN = (1, 13, 1_001)
+SHOWN = (3, 7, 1_001)
 """Seed, institution and number of the phantom in the picture of slices."""
 OTHER_SCANNER = 65
 
@@ -80,7 +81,7 @@ def draw_sizes(sizes: list[int], file: Path) -> None:
 def draw_slices(models: Path, file: Path) -> None:
     """One phantom as two scanners show it, its regions, and what two models find."""
     seed, institution, number = SHOWN
-    figure, axes = plt.subplots(2, 7, figsize=(9.2, 3.5))
+    figure, axes = plt.subplots(2, 7, figsize=(9.2, 3.8))
     nets = {
         name: study.network(load_file(models / f"{name}.safetensors")) for name in ("federated", "alone-1")
     }
@@ -93,7 +94,10 @@ def draw_slices(models: Path, file: Path) -> None:
             axis.imshow(_upright(modality), cmap="gray", vmin=-3, vmax=3)
         under = _upright(shown[3])
         with torch.no_grad():
-            found = [net(patient.image[None].float())[0] > 0 for net in nets.values()]
+            logits = [net(patient.image[None].float()) for net in nets.values()]
+        found = [values[0] > 0 for values in logits]
+        for axis, values in zip(row[5:], logits, strict=True):
+            axis.set_xlabel(_dice_in_words(values, patient), fontsize=7)
         for axis, regions in zip(row[4:], (patient.regions, *found), strict=True):
             axis.imshow(under, cmap="gray", vmin=-3, vmax=4)
             parts = np.where(regions[2], 3, np.where(regions[1], 2, np.where(regions[0], 1, 0)))[..., level]
@@ -119,8 +123,15 @@ def draw_slices(models: Path, file: Path) -> None:
         frameon=False,
         fontsize=8,
     )
-    figure.tight_layout(rect=(0, 0.07, 1, 1), w_pad=0.3, h_pad=0.3)
+    figure.tight_layout(rect=(0, 0.07, 1, 1), w_pad=0.3, h_pad=2.0)
     _save(figure, file)
+
+
+def _dice_in_words(logits: torch.Tensor, patient: Patient) -> str:
+    """Dice of the whole volume, by region."""
+    there = patient.regions[None].float()
+    found = [dice(logits, there, region) for region in range(len(REGIONS))]
+    return "Dice " + " / ".join("–" if value is None else f"{value:.2f}" for value in found)
 
 
 def _upright(values: Any) -> Any:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 CASE = Path(__file__).parents[4] / "examples" / "cases" / "brain_tumours"
-MODULES = ("phantoms", "brats", "unet", "learner", "study", "tables")
+MODULES = ("phantoms", "brats", "unet", "learner", "study", "rates", "tables")
 
 
 @pytest.fixture(scope="session")

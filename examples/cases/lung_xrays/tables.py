@@ -39,14 +39,16 @@ def within_clinics(results: dict[str, Any], model: str) -> str:
 
 def gains(results: dict[str, Any]) -> str:
     """By how much AUC each clinic gains over training alone, on its own images."""
-    heads = ["clinic", "gain in AUC", "seeds, of five, in which it gains"]
-    lines = [f"| {' | '.join(heads)} |", "| --- | --- | --- |"]
+    heads = ["clinic", "gain in AUC", "seeds, of five, in which it gains", "95 % interval above 0, below 0"]
+    lines = [f"| {' | '.join(heads)} |", "| --- | --- | --- | --- |"]
     for name, gain in results["gains"].items():
         up = sum(
             seed["models"]["federated"][name]["auc"] > seed["models"][f"{name} alone"][name]["auc"]
             for seed in results["seeds"]
         )
-        lines.append(f"| {name} | {gain['mean'] or 0.0:+.3f} ({gain['sd']:.3f}) | {up} |")
+        ends = [seed["intervals_of_gain"][name] for seed in results["seeds"]]
+        above, below = sum(low > 0 for low, _ in ends), sum(high < 0 for _, high in ends)
+        lines.append(f"| {name} | {gain['mean'] or 0.0:+.3f} ({gain['sd']:.3f}) | {up} | {above}, {below} |")
     return "\n".join(lines)
 
 

@@ -58,3 +58,22 @@ def test_answer_at_the_head_of_the_page_is_that_of_the_results(results: Any) -> 
 
     assert [words for words in told if words not in head] == []
     assert gains["island"]["mean"] < 0, "the page says that the island loses in every seed"
+
+
+def test_interval_of_the_island_on_the_page_is_that_of_the_results(results: Any) -> None:
+    low, high = results["seeds"][0]["intervals_of_gain"]["island"]
+
+    assert f"island's gain reaches from {low:+.3f} to {high:+.3f} in seed 1" in PAGE
+
+
+def test_first_model_of_fedbn_has_no_tensor_that_stays(
+    case: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    file = tmp_path / "fedbn.safetensors"
+    monkeypatch.setattr("sys.argv", ["start.py", str(file), "--without", "norm"])
+
+    case.start.main()
+
+    assert {name.split(".")[0] for name in load_file(file)} == {"conv1", "conv2", "conv3", "head"}

@@ -18,7 +18,7 @@ from hanse.config.settings import (
     AggregatorSettings,
     Listen,
     SiteSettings,
-    Worker,
+    SiteWorker,
     settings_yaml,
 )
 from hanse.config.site_peers import SitePeers
@@ -136,7 +136,7 @@ class Hospital:
             proxy=None,
             data={"heart": Path(_PATIENTS)},
             policy=Policy(accept=(self.plan_name,)),
-            worker=Worker(threads=1),  # the hospitals share one machine
+            worker=SiteWorker(threads=1),  # the hospitals share one machine
             disk_reserve=0,
             secure_aggregation=peers,
         )

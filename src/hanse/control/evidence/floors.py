@@ -38,22 +38,32 @@ def read_floors(path: Path, others: Floors | None = None) -> Floors:
     """
     with file_errors(f"read {path}"), path.open("rb") as file:
         data = file.read(MAX_JSON + 1)
-    try:
-        read = _File.model_validate(read_json(data, str(path)))
-        issued = {
-            name: datetime.strptime(at, _FORMAT).replace(tzinfo=UTC) for name, at in read.issued.items()
-        }
-    except ValidationError as error:
-        raise TamperedError(f"{path}: {problem_of(error)}", mend="Restore it from a backup.") from None
-    except ValueError as error:
-        raise TamperedError(f"{path}: {error}", mend="Restore it from a backup.") from None
-    evaluation = dict(read.evaluation)
+    found = parse_floors(data, str(path))
+    evaluation, issued = dict(found.evaluation), dict(found.issued)
     if others is not None:
         for name, number in others.evaluation.items():
             evaluation[name] = max(number, evaluation.get(name, number))
         for name, at in others.issued.items():
             issued[name] = max(at, issued.get(name, at))
     return Floors(evaluation, issued)
+
+
+def parse_floors(data: bytes, file: str) -> Floors:
+    """Read the bytes of a file of floors.
+
+    Raises:
+        TamperedError: They are malformed; names `file`.
+    """
+    try:
+        read = _File.model_validate(read_json(data, file))
+        issued = {
+            name: datetime.strptime(at, _FORMAT).replace(tzinfo=UTC) for name, at in read.issued.items()
+        }
+    except ValidationError as error:
+        raise TamperedError(f"{file}: {problem_of(error)}", mend="Restore it from a backup.") from None
+    except ValueError as error:
+        raise TamperedError(f"{file}: {error}", mend="Restore it from a backup.") from None
+    return Floors(read.evaluation, issued)
 
 
 def write_floors(path: Path, floors: Floors) -> None:

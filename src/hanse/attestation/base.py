@@ -18,6 +18,8 @@ MAX_CERTIFICATES = 8
 """Certificates that come with evidence."""
 MAX_PARTS = 16
 """Files that come with evidence, besides its quote."""
+FETCH = "Fetch the current collateral and store it."
+"""The mend for collateral that is missing, expired or older than what was seen."""
 
 
 class Kind(StrEnum):
@@ -171,6 +173,44 @@ class Floors:
 
     evaluation: Mapping[str, int] = field(default_factory=dict)
     issued: Mapping[str, datetime] = field(default_factory=dict)
+
+    def check_issued(self, name: str, issued: datetime) -> None:
+        """Refuse a document that is older than one that was seen.
+
+        Raises:
+            EvidenceError: It is; names the document.
+        """
+        floor = self.issued.get(name)
+        if floor is not None and issued < floor:
+            raise EvidenceError(
+                f"collateral {name} was issued at {issued:%Y-%m-%d %H:%M}Z, and a later one, of "
+                f"{floor:%Y-%m-%d %H:%M}Z, was seen before",
+                mend=FETCH,
+            )
+
+    def raised(self, evaluation: Mapping[str, int], issued: Mapping[str, datetime]) -> Floors:
+        """These floors and others together: the highest of each."""
+        numbers, dates = dict(self.evaluation), dict(self.issued)
+        for name, number in evaluation.items():
+            numbers[name] = max(number, numbers.get(name, number))
+        for name, date in issued.items():
+            dates[name] = max(date, dates.get(name, date))
+        return Floors(numbers, dates)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCollateral:
+    """Collateral that was checked, and may be stored.
+
+    Attributes:
+        documents: The documents by name: all that were given.
+        floors: Floors with what these documents have raised.
+        expires: Ends of the documents and their signers' certificates, by name.
+    """
+
+    documents: Mapping[str, bytes]
+    floors: Floors
+    expires: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import Field, ValidationError
 
-from hanse.attestation.base import Circumstances, Floors, Kind
+from hanse.attestation.base import CheckedCollateral, Circumstances, Floors, Kind
 from hanse.attestation.dcap.chains import PCK_CAS, check_signer, common_name, read_pem_chain
 from hanse.attestation.dcap.documents import (
     CHAIN,
@@ -30,21 +29,6 @@ MOST_DOCUMENTS = 1024
 _KINDS = {"sgx": Kind.SGX, "tdx": Kind.TDX}
 _LISTS = {list_name(ca): ca for ca in PCK_CAS.values()}
 _IDENTITIES = {identity_name(kind): kind for kind in _KINDS.values()}
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """Collateral that was checked.
-
-    Attributes:
-        documents: The documents by name: all that were given.
-        floors: Floors with what these documents have raised.
-        expires: Ends of the documents and their signers' certificates, by name.
-    """
-
-    documents: Mapping[str, bytes]
-    floors: Floors
-    expires: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class _Bundle(Strict):
@@ -102,7 +86,7 @@ def check_collateral(
     at: datetime,
     floors: Floors,
     root: x509.Certificate | None = None,
-) -> Checked:
+) -> CheckedCollateral:
     """Check documents before they are stored: signatures, chains, dates, and floors.
 
     Args:
@@ -133,18 +117,7 @@ def check_collateral(
         found.expires.clear()
         _check(name, found, root_list)
         expires[name] = min(found.expires)
-    return Checked(dict(documents), raised(floors, found), expires)
-
-
-def raised(floors: Floors, found: Documents) -> Floors:
-    """Floors with what was found in documents: the highest of each."""
-    evaluation = {**floors.evaluation}
-    for name, number in found.evaluation.items():
-        evaluation[name] = max(number, evaluation.get(name, 0))
-    issued = {**floors.issued}
-    for name, date in found.issued.items():
-        issued[name] = max(date, issued.get(name, date))
-    return Floors(evaluation, issued)
+    return CheckedCollateral(dict(documents), floors.raised(found.evaluation, found.issued), expires)
 
 
 def _check(name: str, found: Documents, root_list: x509.CertificateRevocationList) -> None:

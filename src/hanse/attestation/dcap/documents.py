@@ -22,7 +22,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hanse.attestation.base import Circumstances, Kind
+from hanse.attestation.base import FETCH, Circumstances, Kind
 from hanse.attestation.certificates import check_revocation_list
 from hanse.attestation.dcap.chains import (
     PCK_CAS,
@@ -40,7 +40,6 @@ from hanse.errors import EvidenceError
 
 ROOT_LIST = "root-crl"
 CHAIN = ".chain"
-FETCH = "Fetch the current collateral and store it."
 _SIGNED = re.compile(rb'\{"(tcbInfo|enclaveIdentity)":(\{.*\}),"signature":"([0-9a-f]{128})"\}', re.DOTALL)
 _IDENTITIES = {Kind.SGX: "QE", Kind.TDX: "TD_QE"}
 
@@ -200,12 +199,6 @@ class Documents:
 
     def _count(self, name: str, issued: datetime, expires: datetime) -> None:
         """Note the dates of a document; refuse one that is older than one that was seen."""
-        floor = self.given.floors.issued.get(name)
-        if floor is not None and issued < floor:
-            raise EvidenceError(
-                f"collateral {name} was issued at {issued:%Y-%m-%d %H:%M}Z, and a later one, of "
-                f"{floor:%Y-%m-%d %H:%M}Z, was seen before",
-                mend=FETCH,
-            )
+        self.given.floors.check_issued(name, issued)
         self.issued[name] = issued
         self.expires.append(expires)

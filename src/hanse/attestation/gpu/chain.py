@@ -134,13 +134,7 @@ def _lists(
             missing.append(name)
             continue
         read = check_revocation_list(given.collateral[name], issuer, given.at, f"collateral {name}")
-        floor = given.floors.issued.get(name)
-        if floor is not None and read.last_update_utc < floor:
-            raise EvidenceError(
-                f"collateral {name} is of {read.last_update_utc:%Y-%m-%d %H:%M}Z, and one of "
-                f"{floor:%Y-%m-%d %H:%M}Z was seen before",
-                mend="Fetch the current list.",
-            )
+        given.floors.check_issued(name, read.last_update_utc)
         found.append((name, read))
     return found, missing
 

@@ -15,13 +15,12 @@ The name is the path below `kdsintf.amd.com`, without the version, and with the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from hanse.attestation.base import Circumstances, Floors
+from hanse.attestation.base import CheckedCollateral, Circumstances, Floors
 from hanse.attestation.certificates import (
     check_chain,
     check_revocation_list,
@@ -51,21 +50,6 @@ def list_name(signer: str, line: str) -> str:
 def vcek_names(report: SnpReport) -> list[str]:
     """Names that the certificate of the key that signed a report may go by."""
     return [f"amd/vcek/{line}/{report.chip_id.hex()}/{report.reported_tcb.hex()}" for line in LINES]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """Collateral that was checked.
-
-    Attributes:
-        documents: The documents by name: all that were given.
-        floors: Floors with what these documents have raised.
-        expires: Ends of the documents, by name.
-    """
-
-    documents: Mapping[str, bytes]
-    floors: Floors
-    expires: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def read_issuer(data: bytes, signer: str, line: str, root: x509.Certificate) -> x509.Certificate:
@@ -108,13 +92,7 @@ def revocation_list(
     if name not in given.collateral:
         return None
     found = check_revocation_list(given.collateral[name], root, given.at, f"collateral {name}")
-    floor = given.floors.issued.get(name)
-    if floor is not None and found.last_update_utc < floor:
-        raise EvidenceError(
-            f"collateral {name} is of {found.last_update_utc:%Y-%m-%d %H:%M}Z, and one of "
-            f"{floor:%Y-%m-%d %H:%M}Z was seen before",
-            mend="Fetch the current list.",
-        )
+    given.floors.check_issued(name, found.last_update_utc)
     return found
 
 
@@ -123,7 +101,7 @@ def check_collateral(
     at: datetime,
     floors: Floors,
     roots: Mapping[str, x509.Certificate],
-) -> Checked:
+) -> CheckedCollateral:
     """Check documents of AMD's before they are stored.
 
     Args:
@@ -139,14 +117,15 @@ def check_collateral(
     if len(documents) > MOST_DOCUMENTS:
         raise EvidenceError(f"collateral: {len(documents)} documents, more than {MOST_DOCUMENTS}")
     given = Circumstances(at, b"", documents, floors)
-    issued, expires = {**floors.issued}, {}
+    issued: dict[str, datetime] = {}
+    expires: dict[str, datetime] = {}
     for name in sorted(documents):
         signer, line, rest = _parts(name)
         root = roots[line]
         found = revocation_list(given, signer, line, root)
         if rest == [_LIST]:
             assert found is not None
-            issued[name] = max(found.last_update_utc, issued.get(name, found.last_update_utc))
+            issued[name] = found.last_update_utc
             expires[name] = _end(found)
             continue
         revoked = [found] if found else []
@@ -156,7 +135,7 @@ def check_collateral(
             chain = _vcek(name, documents, line, root)
         check_chain(chain, root, at, f"collateral {name}", revoked)
         expires[name] = min(certificate.not_valid_after_utc for certificate in chain)
-    return Checked(dict(documents), Floors(dict(floors.evaluation), issued), expires)
+    return CheckedCollateral(dict(documents), floors.raised({}, issued), expires)
 
 
 def _parts(name: str) -> tuple[str, str, list[str]]:

@@ -39,13 +39,7 @@ def read_floors(path: Path, others: Floors | None = None) -> Floors:
     with file_errors(f"read {path}"), path.open("rb") as file:
         data = file.read(MAX_JSON + 1)
     found = parse_floors(data, str(path))
-    evaluation, issued = dict(found.evaluation), dict(found.issued)
-    if others is not None:
-        for name, number in others.evaluation.items():
-            evaluation[name] = max(number, evaluation.get(name, number))
-        for name, at in others.issued.items():
-            issued[name] = max(at, issued.get(name, at))
-    return Floors(evaluation, issued)
+    return found if others is None else found.raised(others.evaluation, others.issued)
 
 
 def parse_floors(data: bytes, file: str) -> Floors:

@@ -12,8 +12,8 @@ from tests.dcap.forge import AT, FMSPC, given, maker
 from tests.dcap.policies import sgx_policy
 from tests.dcap.vectors import SGX, TDX, TDX_OUTDATED, bundle_of
 
-from hanse.attestation.base import Floors, Kind
-from hanse.attestation.collateral.intel import Checked, check_collateral, read_bundle
+from hanse.attestation.base import CheckedCollateral, Floors, Kind
+from hanse.attestation.collateral.intel import check_collateral, read_bundle
 from hanse.attestation.dcap.strict_json import read_json
 from hanse.attestation.sgx import SgxVerifier
 from hanse.errors import EvidenceError
@@ -22,7 +22,7 @@ INFO = f"tcb-info/sgx/{FMSPC}"
 NONE = Floors()
 
 
-def check(documents: dict[str, bytes], floors: Floors = NONE) -> Checked:
+def check(documents: dict[str, bytes], floors: Floors = NONE) -> CheckedCollateral:
     return check_collateral(documents, AT, floors, maker().root.certificate)
 
 

@@ -34,8 +34,8 @@ def compared(
         component=component,
         aspect=aspect,
         tier=Tier.AFFIRMING if fits else Tier.CONTRAINDICATED,
-        expected=_words(expected),
-        seen=_words(seen),
+        expected=in_words(expected),
+        seen=in_words(seen),
         note=note,
         mend="" if fits else mend,
     )
@@ -69,6 +69,11 @@ def compared_rows(
     ]
 
 
+def mixed_with(row: str) -> str:
+    """A note that what was seen is the value of another image than the one held against."""
+    return f"The value seen is of the row {row!r}: values of two images are mixed."
+
+
 def _note(rows: Sequence[Row], chosen: Row, name: str, expected: object, seen: object) -> str:
     note = f"Held against the row {chosen.name!r}."
     if accepts(expected, seen):
@@ -76,11 +81,5 @@ def _note(rows: Sequence[Row], chosen: Row, name: str, expected: object, seen: o
     for other in rows:
         theirs = other.values[name]
         if not isinstance(theirs, Anything) and theirs == seen:
-            return f"{note} The value seen is of the row {other.name!r}: values of two images are mixed."
+            return f"{note} {mixed_with(other.name)}"
     return note
-
-
-def _words(value: object) -> str:
-    if isinstance(value, bool):
-        return "set" if value else "not set"
-    return in_words(value)

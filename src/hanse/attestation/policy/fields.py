@@ -49,9 +49,11 @@ def accepts(expected: T | Anything, seen: T) -> bool:
     return isinstance(expected, Anything) or expected == seen
 
 
-def in_words(expected: object) -> str:
-    """Say in words which values a field of a policy accepts."""
-    return f"any ({expected.any})" if isinstance(expected, Anything) else str(expected)
+def in_words(value: object) -> str:
+    """Say a value, or which values a field of a policy accepts, for people; flags are set or not."""
+    if isinstance(value, bool):
+        return "set" if value else "not set"
+    return f"any ({value.any})" if isinstance(value, Anything) else str(value)
 
 
 def bits(value: str) -> int:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 
 from hanse.attestation.base import Appraisal, Circumstances, Evidence, Kind, Verifier
 from hanse.attestation.certificates import check_chain, read_certificate
+from hanse.attestation.policy.fields import in_words
 from hanse.attestation.policy.snp import SnpPolicy
 from hanse.attestation.snp.checks import checks_of, machine_of, row_values
 from hanse.attestation.snp.documents import (
@@ -181,8 +182,8 @@ def _values(report: SnpReport, key: Endorsement) -> dict[str, str]:
         **{name: str(value) for name, value in row_values(report).items()},
         "VMPL": str(report.vmpl),
         "POLICY ABI": ".".join(map(str, report.policy.abi)),
-        **{f"POLICY {name}": _shown(value) for name, value in report.policy.bits.items()},
-        **{f"PLATFORM_INFO {name}": _shown(value) for name, value in report.platform.items()},
+        **{f"POLICY {name}": in_words(value) for name, value in report.policy.bits.items()},
+        **{f"PLATFORM_INFO {name}": in_words(value) for name, value in report.platform.items()},
         **{
             name: in_levels(read_tcb(getattr(report, attribute), key.line, name))
             for name, attribute in _TCBS.items()
@@ -191,8 +192,8 @@ def _values(report: SnpReport, key: Endorsement) -> dict[str, str]:
         "committed firmware": str(report.committed),
         "REPORT_ID": report.report_id.hex(),
         "REPORT_ID_MA": report.report_id_ma.hex(),
-        "AUTHOR_KEY_EN": _shown(report.key.author_key),
-        "MASK_CHIP_KEY": _shown(report.key.mask_chip_key),
+        "AUTHOR_KEY_EN": in_words(report.key.author_key),
+        "MASK_CHIP_KEY": in_words(report.key.mask_chip_key),
     }
     if key.provider:
         values["provider"] = key.provider
@@ -202,7 +203,3 @@ def _values(report: SnpReport, key: Endorsement) -> dict[str, str]:
         values["LAUNCH_MIT_VECTOR"] = f"{report.mitigations.launch:#x}"
         values["CURRENT_MIT_VECTOR"] = f"{report.mitigations.current:#x}"
     return values
-
-
-def _shown(value: bool) -> str:
-    return "set" if value else "not set"

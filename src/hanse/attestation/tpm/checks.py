@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hanse.attestation.base import Aspect, Check, Tier
-from hanse.attestation.comparison import IMAGE, compared
+from hanse.attestation.comparison import IMAGE, compared, mixed_with
 from hanse.attestation.policy.fields import Anything, accepts, in_words
 from hanse.attestation.policy.tpm import TpmPolicy, TpmRow
 from hanse.attestation.tpm.endorsement import Endorsement
@@ -189,7 +189,7 @@ def differing(row: TpmRow, values: Mapping[int, bytes]) -> int:
 def _other_row(rows: Sequence[TpmRow], row: TpmRow, key: str, seen: str) -> str:
     for other in rows:
         if other is not row and other.pcrs.get(key) == seen:
-            return f" The value seen is of the row {other.name!r}: values of two images are mixed."
+            return f" {mixed_with(other.name)}"
     return ""
 
 

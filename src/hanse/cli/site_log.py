@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from hanse.cli.evidence_log import evidence_lines
+from hanse.core.journal.attestation_records import AggregatorAppraised, EvidenceReleased
 from hanse.core.journal.site_records import (
     AggregatorRestoreAcknowledged,
     ContradictionAcknowledged,
@@ -54,6 +56,8 @@ def _lines(record: SiteRecord, own: str) -> list[str]:
             told = f"plan {record.plan_digest[:12]} {answer} by a {record.by}"
             signed = [] if record.signer is None else [f"signed with key {record.signer}"]
             return [f"run {record.run_id}: {told}", *_reasons(record.reasons), *signed]
+        case AggregatorAppraised() | EvidenceReleased():
+            return list(evidence_lines(record))
         case ResultReleased():
             return list(_result(record))
         case FailureReleased():

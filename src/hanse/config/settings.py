@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from hanse.config.document import Document
+from hanse.config.evidence.settings import EvidenceSettings, Owner, Required
 from hanse.config.site_peers import SitePeers
-from hanse.config.units import format_duration
+from hanse.config.units import FilePath, format_duration
 from hanse.config.write import commented
 from hanse.core.plan.policy import Policy
 from hanse.core.values.schema import Duration, Label, Name, Size, Strict
@@ -49,12 +50,6 @@ def _proxy(value: str) -> str:
     if value != "env" and _split(value, "http").scheme not in ("http", "https"):
         raise ValueError(f"{value[:80]!r} should be `env`, null, or like http://proxy.example.org:3128")
     return value
-
-
-def _from_the_file(value: Path, info: ValidationInfo) -> Path:
-    if "\0" in str(value) or str(value).startswith("~"):
-        raise ValueError(f"{str(value)!r} should be a path, absolute or from the folder of this file")
-    return info.context["root"] / value if info.context else value
 
 
 def _worth_a_start(value: float) -> float:
@@ -123,7 +118,7 @@ class SiteSettings(Strict):
     federation: Name = Field(description="The federation's name.")
     aggregator: Service = Field(description="Where the aggregator is.")
     proxy: Proxy | None = Field("env", description=_PROXY)
-    data: dict[Label, Annotated[Path, AfterValidator(_from_the_file)]] = Field(
+    data: dict[Label, FilePath] = Field(
         default_factory=dict,
         max_length=1000,
         description="Data sources by the names that plans use, such as `xrays: /srv/xrays`; a relative path "
@@ -138,6 +133,13 @@ class SiteSettings(Strict):
     )
     secure_aggregation: SitePeers = Field(
         default_factory=SitePeers, description="Whom this site masks its numbers with, in secure aggregation."
+    )
+    attestation: EvidenceSettings = Field(
+        default_factory=EvidenceSettings,
+        description="Evidence that this site shows, and asks for.",
+    )
+    require: Required = Field(
+        default_factory=Required, description="Evidence that this site requires of the aggregator."
     )
     renew_at: float = Field(
         0.33, gt=0, lt=1, description="Part of the certificate's lifetime that is left when it is renewed."
@@ -213,6 +215,12 @@ class AggregatorSettings(Strict):
         default_factory=Worker, description="The processes that plans' own workflows run in."
     )
     disk_reserve: Size = Field(10**9, description=_RESERVE)
+    attestation: EvidenceSettings = Field(
+        default_factory=EvidenceSettings, description="Evidence that it shows, and holds against policies."
+    )
+    owner: Owner | None = Field(
+        None, description="The owner of sealed models, where the owner operates this aggregator."
+    )
     retention: AggregatorRetention = Field(
         default_factory=AggregatorRetention, description="How long what ended runs leave is kept."
     )

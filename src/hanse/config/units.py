@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
+
 from hanse.core.values.schema import DURATION_UNITS, SIZE_UNITS
 
 
@@ -20,3 +25,13 @@ def format_duration(seconds: float) -> str | float:
         if count and count * length == seconds:
             return f"{count}{unit}"
     return seconds
+
+
+def _from_the_file(value: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(value) or str(value).startswith("~"):
+        raise ValueError(f"{str(value)!r} should be a path, absolute or from the folder of this file")
+    return info.context["root"] / value if info.context else value
+
+
+FilePath = Annotated[Path, AfterValidator(_from_the_file)]
+"""A path in settings; a relative one starts at the folder of the file."""

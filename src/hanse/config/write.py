@@ -91,7 +91,7 @@ def _table(values: dict[str, Any], own: dict[str, Any], node: Node) -> list[str]
     lines: list[str] = []
     for key, child in node.keys.items():
         lines += ["", *_comment(child.spec["description"])]
-        if child.keys:
+        if child.keys and values[key] is not None:
             lines += [
                 f"{key}:",
                 *(f"  {line}".rstrip() for line in _table(values[key], own.get(key, {}), child)),

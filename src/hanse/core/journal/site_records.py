@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from hanse.core.journal.attestation_records import AggregatorAppraised, EvidenceReleased
 from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.sum_records import (
     CellsAgreed,
@@ -256,7 +257,9 @@ ExchangeRecord = ResultReleased | FailureReleased | ReleaseRecovered | SumPrepar
 Acknowledged = RestoreAcknowledged | AggregatorRestoreAcknowledged | ContradictionAcknowledged
 SumRecord = SumPrepared | ReadyReleased | RosterAccepted | CellsAgreed | FailuresPermitted
 """Records of masked sums."""
-SiteRecord = SiteJournalBegun | Release | ReleaseRecovered | Acknowledged | SumRecord
+AttestationRecord = AggregatorAppraised | EvidenceReleased
+"""Records of evidence."""
+SiteRecord = SiteJournalBegun | Release | ReleaseRecovered | Acknowledged | SumRecord | AttestationRecord
 
 _ANY: TypeAdapter[SiteRecord] = TypeAdapter(Annotated[SiteRecord, Field(discriminator="kind")])
 

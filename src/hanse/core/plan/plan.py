@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_v
 from hanse.core.plan.aggregation import Aggregation
 from hanse.core.plan.built_in import BUILT_IN, committed_metrics, unfit
 from hanse.core.plan.cohort import Cohort
+from hanse.core.plan.evidence.rules import check_evidence
+from hanse.core.plan.evidence.section import Attestation, Sealed
 from hanse.core.plan.goals import EarlyStop, Goal
 from hanse.core.plan.group_rules import Fewest, GroupRules, check_cells, check_robust_groups
 from hanse.core.plan.groups import MOST_GROUPS, GroupDeclaration, GroupName, GroupSpec, read_group
@@ -175,6 +177,12 @@ class Plan(PlanSection):
     privacy: Privacy = Field(
         default_factory=Privacy, description="What protects the sites beyond what the tasks disclose."
     )
+    attestation: Attestation | None = Field(
+        None, description="Evidence of what the parties run.", json_schema_extra=new_since("0.2")
+    )
+    sealed: Sealed | None = Field(
+        None, description="A model that only its owner can read.", json_schema_extra=new_since("0.2")
+    )
     compression: Compression = Field(
         default_factory=Compression, description="How tensors travel; a list is short for `upload`."
     )
@@ -251,6 +259,7 @@ class Plan(PlanSection):
         if self.workflow in BUILT_IN:
             self._check_built_in()
         check_secure(self)
+        check_evidence(self)
         return self
 
     @cached_property

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from hanse.core.run import lifecycle, suspension, tasks, timing
 from hanse.core.run.events import Event, Events
+from hanse.core.run.evidence.commands import AdmitInstance, RecordAppraisal, ReleaseKeys, StartInstance
+from hanse.core.run.evidence_rules.decide import decide_evidence
 from hanse.core.run.evolve import evolve
 from hanse.core.run.lifecycle import (
     AnswerPlan,
@@ -48,6 +50,10 @@ Command = (
     | RecordSum
     | RecordAggregate
     | Commit
+    | StartInstance
+    | RecordAppraisal
+    | ReleaseKeys
+    | AdmitInstance
     | Tick
     | RestartWorker
     | Recover
@@ -135,6 +141,8 @@ def _direct(run: Run, command: Command, now_ms: int) -> Events:
             return exchanges.record_aggregate(run, command)
         case Commit():
             return rounds.commit(run, command, now_ms)
+        case StartInstance() | RecordAppraisal() | ReleaseKeys() | AdmitInstance():
+            return decide_evidence(run, command)
         case Tick():
             return timing.tick(run, command, now_ms)
         case RestartWorker():

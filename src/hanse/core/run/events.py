@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from hanse.core.run.evidence.events import EvidenceEvent
 from hanse.core.run.renamed_events import with_present_names
 from hanse.core.run.round_events import (
     ExchangeClosed,
@@ -40,7 +41,7 @@ from hanse.core.run.run_events import (
 from hanse.core.run.site_events import SiteReinstated, SiteSuspended, SuspensionWaived
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 
-Event = (
+OtherEvent = (
     RunSubmitted
     | SiteInvited
     | PlanAnswered
@@ -71,6 +72,9 @@ Event = (
     | RunFailed
     | RunFinished
 )
+"""Events of every run, except those of evidence."""
+
+Event = OtherEvent | EvidenceEvent
 
 Events = tuple[Event, ...]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from hanse.core.run.events import Event
+from hanse.core.run.events import Event, OtherEvent
+from hanse.core.run.evidence.events import EvidenceEvent
+from hanse.core.run.evidence_rules.evolve import EVIDENCE_PHASES, evolve_evidence
 from hanse.core.run.exchange import Exchange, asked_again, move, restart
 from hanse.core.run.exchange_protocol import protocol_of
 from hanse.core.run.exchanges import Exchanges
@@ -74,6 +76,7 @@ PHASE_TABLE: Mapping[type[Event], Mapping[Phase, Phase]] = {
     PlanAnswered: _stay(*_ALIVE),
     SiteLeft: _stay(*_ALIVE),
     RunStarted: {Phase.SUBMITTED: Phase.RUNNING},
+    **EVIDENCE_PHASES,
     RoundOpened: _stay(Phase.RUNNING),
     ExchangeOpened: _stay(Phase.RUNNING),
     TaskStarted: _stay(Phase.RUNNING),
@@ -118,7 +121,10 @@ def evolve(run: Run | None, event: Event, time_ms: int) -> Run:
     phase = PHASE_TABLE[type(event)].get(run.phase)
     if phase is None:
         raise TamperedError(f"{run.short_name}: the journal has {event.kind} while the run is {run.phase}")
-    run = _apply(run if phase is run.phase else replace(run, phase=phase), event, time_ms)
+    run = run if phase is run.phase else replace(run, phase=phase)
+    if isinstance(event, EvidenceEvent):
+        return evolve_evidence(run, event, time_ms)
+    run = _apply(run, event, time_ms)
     exchanges = run.exchanges.refresh(time_ms, run.plan.cohort)
     return run if exchanges is run.exchanges else replace(run, exchanges=exchanges)
 
@@ -139,7 +145,7 @@ def _submitted(event: RunSubmitted, time_ms: int) -> Run:
     )
 
 
-def _apply(run: Run, event: Event, time_ms: int) -> Run:
+def _apply(run: Run, event: OtherEvent, time_ms: int) -> Run:
     match event:
         case RunSubmitted():
             raise AssertionError("handled by evolve")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from hanse.core.values.ask_inputs import StatedInputs
+from hanse.core.values.evidence.sealed_key import Said
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Strict
 from hanse.core.values.statements import Statement
@@ -79,6 +80,7 @@ class UpdateAccepted(Strict):
 
     Attributes:
         metrics: Numbers by name; None for one that is not defined for the site's examples.
+        spoken: Signature of the site's instance over the statement's body; None in a run without evidence.
     """
 
     kind: Literal["UpdateAccepted"] = "UpdateAccepted"
@@ -88,10 +90,15 @@ class UpdateAccepted(Strict):
     metrics: dict[str, float | None]
     update: BlobDigest | None
     statement: Statement | None = None
+    spoken: Said | None = None
 
 
 class TaskFailed(Strict):
-    """A site could not do its task, or refused to disclose what it gave."""
+    """A site could not do its task, or refused to disclose what it gave.
+
+    Attributes:
+        spoken: As in `UpdateAccepted`.
+    """
 
     kind: Literal["TaskFailed"] = "TaskFailed"
     exchange: int
@@ -99,6 +106,7 @@ class TaskFailed(Strict):
     reason: str
     log_tail: str = ""
     statement: Statement | None = None
+    spoken: Said | None = None
 
 
 class ResultRefused(Strict):

@@ -80,6 +80,11 @@ class Run:
         without: Sites suspended that the open round goes without.
         chosen: Whether an operator chose the invited sites, so that no others are asked.
         members: The last record of the membership when the run was submitted; None where that is not known.
+        instance: The instance of the aggregator that runs it; None where the plan asks for no evidence.
+        released: The instance of each site that has the keys of sealed files.
+        admitted: Sites of which a person has permitted another instance, which has not come yet.
+        refused_appraisals: Number of appraisals that were recorded and refused.
+        accepted_before: `accepted` as it was at the last commit; kept of sealed runs.
         restored: The latest restore of the aggregator that the run's journal names, by its record in the
             membership; None for none.
     """
@@ -131,6 +136,11 @@ class Run:
     chosen: bool = False
     members: ChainHead | None = None
     restored: ChainHead | None = None
+    instance: str | None = None
+    released: SortedMap[str, str] = field(default_factory=SortedMap)
+    admitted: SortedSet[str] = field(default_factory=SortedSet)
+    refused_appraisals: int = 0
+    accepted_before: SortedMap[str, int] = field(default_factory=SortedMap)
 
     @property
     def short_name(self) -> str:
@@ -240,6 +250,7 @@ def committed(run: Run, event: RoundCommitted) -> Run:
         stop_best=stop_best,
         exchanges=run.exchanges.consumed(consumed),
         earlier=(),
+        accepted_before=run.accepted,
         rounds_asked=run.rounds_asked + (run.round_open == event.round_number and event.round_number > 0),
         restarts=0,
         failure_record=run.failure_record.after(over, run.taking_part),

@@ -31,6 +31,7 @@ class AcceptResult:
 
     Attributes:
         secure_sum: Where a masked vector belongs, as the statement says it.
+        spoken: Signature of the site's instance over the body of the statement.
     """
 
     exchange: int
@@ -40,17 +41,23 @@ class AcceptResult:
     update: str | None
     statement: SignedStatement | None = None
     secure_sum: SumPlace | None = None
+    spoken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailTask:
-    """A site's word that its task failed for good."""
+    """A site's word that its task failed for good.
+
+    Attributes:
+        spoken: Signature of the site's instance over the body of the statement.
+    """
 
     exchange: int
     site: str
     reason: str
     log_tail: str = ""
     statement: SignedStatement | None = None
+    spoken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ def accept_result(run: Run, command: AcceptResult) -> Events:
             metrics=dict(command.metrics),
             update=command.update,
             statement=command.statement,
+            spoken=command.spoken,
         ),
     )
 
@@ -129,6 +137,7 @@ def fail_task(run: Run, command: FailTask) -> Events:
             reason=command.reason,
             log_tail=command.log_tail,
             statement=command.statement,
+            spoken=command.spoken,
         ),
     )
 

@@ -10,6 +10,7 @@ from hanse.core.journal.chain import ChainHead
 from hanse.core.journal.site_records import JournalHead
 from hanse.core.plan.groups import MOST_GROUPS, GroupName
 from hanse.core.values.ask_inputs import AskInputs, StatedInputs
+from hanse.core.values.evidence.sealed_key import Said, WrappedKey
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.schema import BlobDigest, Digest, Label, Name, Strict
 from hanse.core.values.statements import CertifiedStatement, SignedStatement, Statement
@@ -55,10 +56,15 @@ class ModelDelta(Strict):
 
 
 class GroupFile(Strict):
-    """The blob that holds a group."""
+    """The blob that holds a group.
+
+    Attributes:
+        key: Key of the file in a sealed run.
+    """
 
     digest: BlobDigest
     size: int = Field(ge=0)
+    key: WrappedKey | None = None
 
 
 class Assignment(Strict):
@@ -78,6 +84,7 @@ class Assignment(Strict):
         settings: Settings of the task that the workflow chose, of those that vary by the plan.
         cells: The cells that are asked; None for the cohort, or sites that the workflow chose.
         secure_sum: What is waited for in the site's cell; None where the result leaves unmasked.
+        key: Key of the model's file in a sealed run, for this site's instance.
     """
 
     exchange: int = Field(ge=1)
@@ -94,6 +101,7 @@ class Assignment(Strict):
     settings: dict[Label, int | float] = Field(default_factory=dict, max_length=50)
     cells: tuple[Label, ...] | None = Field(None, max_length=1_000)
     secure_sum: SumAsked | None = None
+    key: WrappedKey | None = None
 
     @property
     def inputs(self) -> AskInputs:
@@ -115,6 +123,24 @@ class RunSuspension(Strict):
     reinstatement_ms: Time | None = None
 
 
+class EvidenceAsked(Strict):
+    """Where a site's instance stands in a run whose plan asks for evidence.
+
+    Attributes:
+        aggregator: Name of the aggregator's instance; another one means that evidence is exchanged again.
+        instance: Name of the site's instance that the aggregator has appraised last; None for none.
+        accepted: Whether that instance takes part.
+        expires_ms: When its verdict ends.
+        reason: Which component differs, or what else is missing, where it does not take part.
+    """
+
+    aggregator: Digest
+    instance: Digest | None = None
+    accepted: bool = False
+    expires_ms: Time | None = None
+    reason: str = Field("", max_length=4_096)
+
+
 class RunWork(Strict):
     """Work that a run has for a site.
 
@@ -124,6 +150,7 @@ class RunWork(Strict):
         review: Whether the site's answer to the plan is wanted.
         progress_s: How often a task under way has to show progress.
         suspension: Why the site is not asked at present; None where it is.
+        evidence: Where the site's instance stands; None where the plan asks for no evidence.
     """
 
     run_id: str = RunId
@@ -133,6 +160,7 @@ class RunWork(Strict):
     review: bool = False
     progress_s: float = Field(gt=0)
     suspension: RunSuspension | None = None
+    evidence: EvidenceAsked | None = None
     assignments: tuple[Assignment, ...] = Field((), max_length=100)
 
 
@@ -183,6 +211,8 @@ class TaskOutcome(StatedInputs):
         counted: The site's last exchange of the run that counted, from whose local state the task started; 0
             for none, and before 0.2.
         secure_sum: Where the masked vector belongs that is `update` then; None where the result is unmasked.
+        instance: Name of the site's instance, where the plan asks for evidence.
+        sealed_to: Name of the aggregator's instance that can open the update, in a sealed run.
     """
 
     federation: Name
@@ -203,6 +233,8 @@ class TaskOutcome(StatedInputs):
     roster: Digest | None = None
     counted: int = Field(0, ge=0)
     secure_sum: SumPlace | None = None
+    instance: Digest | None = None
+    sealed_to: Digest | None = None
 
 
 def purpose_of_outcome(statement: Statement) -> str:
@@ -229,9 +261,12 @@ class ResultRequest(Strict):
 
     Attributes:
         receipt: The last receipt that the site holds of the run or, without one, of any; None for none.
+        spoken: Signature of the site's instance over the body of the statement, where the plan asks for
+            evidence.
     """
 
     statement: SignedStatement
+    spoken: Said | None = None
     receipt: CertifiedStatement | None = None
 
 

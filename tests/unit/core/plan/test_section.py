@@ -33,6 +33,8 @@ NEW_KEYS: dict[str, tuple[str, Any]] = {
     "Cohort.cell_minimum": ("0.2", 3),
     "Compression.groups": ("0.2", []),
     "Disclosure.groups": ("0.2", {}),
+    "Plan.attestation": ("0.2", None),
+    "Plan.sealed": ("0.2", None),
     "Plan.arguments": ("0.2", []),
     "Plan.cells": ("0.2", {}),
     "Plan.dimensions": ("0.2", {}),

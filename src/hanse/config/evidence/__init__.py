@@ -1,0 +1,1 @@
+"""Settings about evidence and sealed models."""

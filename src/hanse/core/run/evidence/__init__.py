@@ -1,0 +1,1 @@
+"""Evidence and sealed models in a run."""

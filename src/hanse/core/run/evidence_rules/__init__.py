@@ -1,0 +1,1 @@
+"""Rules of a run about evidence and sealed models."""

@@ -1,0 +1,1 @@
+"""Values of evidence and of sealed models."""

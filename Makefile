@@ -4,8 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests on two processes, each file on one of them; PARALLEL= for one.
 PARALLEL ?= --numprocesses 2 --dist loadfile
+# THOROUGH=1 for all examples and cases, of which the tests else try a sample (tests/thorough.py).
+export THOROUGH
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.
 TORCH ?= torch==2.13.0
+# Where this is set, all tests and all of Hanse would be compiled again by each process.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test lint unit slow explore soak docs docs-serve notebooks dist fuzz bench lowest clean case-xray case-tumours
 

@@ -15,6 +15,7 @@ from tests.fuzz.examples import MESSAGES
 from tests.fuzz.mutation import mutate
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
+from tests.thorough import examples
 
 from hanse.core.values.schema import Strict
 from hanse.errors import ProtocolError
@@ -27,11 +28,10 @@ from hanse.wire.messages import sites as messages_sites
 from hanse.wire.messages import sums as messages_sums
 
 CRASHES = Path(__file__).parent / "crashes"
-EXAMPLES = 40
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(rand=st.randoms(use_true_random=False))
 def test_a_changed_input_is_read_or_refused(name: str, rand: random.Random) -> None:
     target = TARGETS[name]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 
 from hanse.aggregation.groups import Combined, GroupFold, Rules
 from hanse.core.plan.robust_rules import Krum, Median
@@ -235,7 +236,7 @@ _RULES |= {"median": Median(), "individual": "individual"}
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_taken_as_they_come_or_read_where_they_lie_the_bits_are_the_same(data: st.DataObject) -> None:
     rule = data.draw(st.sampled_from(sorted(_RULES)))
     whole = rule in ("total", "median", "individual")

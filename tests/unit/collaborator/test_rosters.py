@@ -14,6 +14,7 @@ from tests.unit.collaborator.aggregators import SITE, Site, manifest_of, until
 from tests.unit.collaborator.test_agent import accepted, ask, at_work
 from tests.unit.collaborator.test_tasks import FakeWorkers, settled
 
+from hanse.collaborator.agent import Agent
 from hanse.collaborator.review import Reviewer, decide_plan
 from hanse.collaborator.rosters import FILE, forget_run, note_runs_of_before, runs_of_before
 from hanse.collaborator.site_journal import records_of
@@ -204,11 +205,14 @@ class TestFoldersOfBefore:
         site.upstream.recorded = None
 
     def started(self, site: Site, run: Run) -> SigningKey:
-        """Start an agent and stop it; the key that the folder has then."""
+        """Start an agent and stop it, if it has not ended; the key that the folder has then."""
 
         async def main() -> None:
-            async with at_work(site):
-                await until(lambda: site.upstream.stated)
+            agent = Agent(site.context())
+            running = asyncio.create_task(agent.run())
+            await until(lambda: running.done() or site.upstream.stated)
+            await agent.stop()
+            await running
 
         run(main())
         return SigningKey.load(site.directory / "pki")

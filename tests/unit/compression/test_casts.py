@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.compression.chains import normal, vectors
 
 from hanse.compression.base import Step, Vector
@@ -62,7 +63,7 @@ def test_half_precision_is_as_exact_for_tiny_and_huge_updates(scale: float) -> N
 
 @given(vectors(), st.integers(0, 2**63 - 1))
 @example(np.array([2.22507386e-313]), 0)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_half_precision_is_off_by_no_more_than_is_stated_of_each_number(values: Array, seed: int) -> None:
     decoded = there_and_back(HalfStep(), values, seed)
 
@@ -76,7 +77,7 @@ def test_half_precision_is_off_by_no_more_than_is_stated_of_each_number(values: 
 
 @pytest.mark.parametrize(("stochastic", "relative"), [(False, 2.0**-8), (True, 2.0**-7)])
 @given(values=vectors(), seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_bf16_is_off_by_no_more_than_is_stated_of_each_number(
     stochastic: bool, relative: float, values: Array, seed: int
 ) -> None:

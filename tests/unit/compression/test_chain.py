@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.compression.chains import LOSSY, UNBIASED, chain, normal, vectors
 
 from hanse.compression.base import Vector, norm
@@ -22,7 +23,7 @@ def there_and_back(chain: Chain, values: Array, seed: int = 5) -> Array:
 @pytest.mark.parametrize("name", LOSSY)
 @given(values=vectors(), seed=st.integers(0, 2**63 - 1))
 @example(values=np.array([0.9373598, 1.0, *[0.0] * 9], np.float32), seed=0)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_error_is_within_the_stated_bound(name: str, values: Array, seed: int) -> None:
     steps = chain(name)
 
@@ -43,7 +44,7 @@ def test_the_error_of_a_whole_segment_is_within_the_stated_bound(name: str) -> N
 
 @pytest.mark.parametrize("name", LOSSY)
 @given(values=vectors(), seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_a_segment_takes_the_bytes_that_follow_from_its_length(name: str, values: Array, seed: int) -> None:
     steps = chain(name)
     like = Vector(values.dtype.name, values.size)
@@ -118,7 +119,7 @@ def test_the_largest_numbers_come_back_finite_or_are_refused(name: str, dtype: t
 
 @pytest.mark.parametrize("name", LOSSY)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_strangers_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 200))
     steps, like = chain(name), Vector("float32", size)

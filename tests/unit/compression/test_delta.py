@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.compression.chains import normal
 
 from hanse.compression.delta import apply_delta, model_delta
@@ -57,7 +58,7 @@ def test_what_was_made_against_another_model_does_not_fit() -> None:
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_changed_one_is_refused_or_makes_a_model_of_the_same_kind(data: st.DataObject) -> None:
     before = {"weight": normal(600)}
     raw = travelled({"weight": normal(600, seed=3)}, before)["weight"].copy()

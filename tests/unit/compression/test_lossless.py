@@ -7,6 +7,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.compression.chains import normal
 
 from hanse.compression.lossless import compress, compressed_bound, decompress, ungroup
@@ -29,7 +30,7 @@ def test_every_bit_comes_back(dtype: str, raw: bytes) -> None:
 
 
 @given(st.binary(max_size=5000), st.sampled_from([1, 3, 10]))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_a_frame_is_never_longer_than_its_bound(raw: bytes, level: int) -> None:
     assert compress([np.frombuffer(raw, np.uint8)], level).size <= compressed_bound(len(raw))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.compression.chains import LOSSY, compression, normal
 
 from hanse.compression.update import UpdateCodec, update_seed
@@ -226,7 +227,7 @@ def test_numbers_that_overflow_when_decoded_are_refused() -> None:
 
 @pytest.mark.parametrize("name", [*LOSSY, "zstd"])
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_a_changed_update_is_refused_or_gives_finite_numbers(name: str, data: st.DataObject) -> None:
     update, coded = {"w": normal(120)}, codec(*LOSSY.get(name, ["zstd"]))
     encoded = travelled(coded, update)["w"].copy()

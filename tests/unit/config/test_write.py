@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 
 from hanse.config.document import Document
 from hanse.config.write import to_yaml
@@ -99,7 +100,7 @@ def read(text: str) -> Plan:
     return Document.of(text, "plan.yaml", PlanError).check(Plan)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(PLANS)
 def test_a_plan_that_is_written_reads_back_as_it_was(choices: dict[str, Any]) -> None:
     plan = Plan.model_validate(choices)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.blobs import put
+from tests.thorough import examples
 
 from hanse.errors import TransportError, UpdateError
 from hanse.storage.blobs_file import FileBlobStore
@@ -126,7 +127,9 @@ def test_a_blob_that_is_being_read_stays_as_it_is(store: FileBlobStore) -> None:
         st.tuples(st.integers(0, 4_000), st.sampled_from(["goes on", "is cut", "restarts"])), max_size=8
     ),
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_was_there_and_however_it_is_cut_the_blob_is_whole(
     tmp_path: Path, before: int, steps: list[tuple[int, str]]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
+from tests.thorough import examples
 from tests.unit.core.run.commands import COHORT, HISTORIES, SITES
 from tests.unit.core.run.runs import Driver
 
@@ -15,7 +16,7 @@ from hanse.core.run.timing import Tick, next_wakeup_ms
 from hanse.errors import HanseError
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(HISTORIES)
 def test_it_is_never_later_than_a_look_at_all_sites_says(history: list[tuple[Command, int]]) -> None:
     driver, alarm, progress = (

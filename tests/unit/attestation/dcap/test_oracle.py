@@ -10,6 +10,7 @@ from tests.dcap import forge
 from tests.dcap.forge import AT, isv_level, maker, module, tcb_info
 from tests.dcap.oracle import oracle
 from tests.dcap.policies import ANY, sgx_policy, tdx_policy
+from tests.thorough import examples
 
 from hanse.attestation.base import Evidence, Kind
 from hanse.attestation.dcap.tcb_status import Status, worst
@@ -64,7 +65,7 @@ def agrees(
             assert (theirs, advisories) == (status, list(ours.advisories))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(levels(), st.lists(SMALL, min_size=16, max_size=16), SMALL, st.integers(1, 9))
 def test_for_enclaves(found: list[dict[str, Any]], svns: list[int], pce: int, enclave_svn: int) -> None:
     pck = maker().with_platform(svns, pce)
@@ -75,7 +76,7 @@ def test_for_enclaves(found: list[dict[str, Any]], svns: list[int], pce: int, en
     agrees(Kind.SGX, forge.sgx(pck=pck), tcb_info(Kind.SGX, tcbLevels=found), enclave)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     levels(),
     st.lists(st.integers(0, 3), min_size=16, max_size=16),
@@ -95,7 +96,7 @@ def test_for_trust_domains(
     agrees(Kind.TDX, evidence, info, enclave)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     levels(),
     st.lists(st.integers(0, 3), min_size=16, max_size=16),

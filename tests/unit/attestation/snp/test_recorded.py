@@ -22,6 +22,7 @@ from tests.snp.vectors import (
     product,
     recorded,
 )
+from tests.thorough import examples
 
 from hanse.attestation.base import Evidence, Kind, Tier
 from hanse.attestation.snp.report import SIGNED
@@ -154,7 +155,7 @@ def test_a_flip_of_any_byte_is_refused(name: str) -> None:
             VERIFIER.appraise(replace(evidence, quote=bytes(changed)), policy(), circumstances)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @vary(data=st.binary(max_size=SIGNED * 2), at=st.integers(0, 1184))
 def test_other_bytes_are_refused_in_words(data: bytes, at: int) -> None:
     report = recorded("virtee-sev").quote

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.replays import replay
+from tests.thorough import examples
 from tests.unit.core.run.runs import MODEL, NEXT_MODEL, UPDATE, Driver
 
 from hanse.core.run.decide import Command, decide
@@ -164,7 +165,7 @@ def driven(head_start: str, rules: dict[str, object], steps: list[tuple[Command,
     return driver
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS)
 def test_whatever_happens_the_state_is_the_fold_of_its_events(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
@@ -174,7 +175,7 @@ def test_whatever_happens_the_state_is_the_fold_of_its_events(
     assert replay(driver.history) == driver.run
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS)
 def test_whatever_happens_each_result_counts_once_and_rounds_follow_one_another(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
@@ -194,7 +195,7 @@ def test_whatever_happens_each_result_counts_once_and_rounds_follow_one_another(
     assert sum(isinstance(e, RunStarted) for e in events) <= 1 + resumed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS)
 def test_whatever_happens_an_end_is_an_end_until_an_operator_resumes(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
@@ -206,7 +207,7 @@ def test_whatever_happens_an_end_is_an_end_until_an_operator_resumes(
         run = evolve(run, event, time_ms)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS, COMMANDS)
 def test_whatever_happens_a_command_repeated_at_once_adds_nothing(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]], command: Command
@@ -222,7 +223,7 @@ def test_whatever_happens_a_command_repeated_at_once_adds_nothing(
     assert again == [] or isinstance(command, RestartWorker | Recover | Resume | OpenStream | RefuseResult)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS)
 def test_whatever_happens_every_site_that_is_asked_is_accounted_for_at_the_close(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
@@ -240,7 +241,7 @@ def test_whatever_happens_every_site_that_is_asked_is_accounted_for_at_the_close
             assert event.data.answered == sum(counted[event.exchange, site] for site in event.answered)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS)
 def test_whatever_happens_nobody_is_drawn_who_is_set_aside(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
@@ -261,7 +262,7 @@ def test_whatever_happens_nobody_is_drawn_who_is_set_aside(
                 assert set(event.suspended) <= suspensions
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(HEAD_STARTS, RULES, STEPS)
 def test_whatever_happened_a_run_that_goes_on_can_be_stopped(
     head_start: str, rules: dict[str, object], steps: list[tuple[Command, float]]
@@ -275,7 +276,7 @@ def test_whatever_happened_a_run_that_goes_on_can_be_stopped(
     assert driver.state.phase is Phase.STOPPED
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(RULES, STEPS, st.integers(0, 60))
 def test_a_run_recovered_from_any_point_of_its_journal_is_a_run(
     rules: dict[str, object], steps: list[tuple[Command, float]], cut: int
@@ -303,7 +304,7 @@ def test_a_journal_that_does_not_begin_with_the_submission_is_refused() -> None:
         evolve(None, SiteInvited(site="a"), 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(RULES, STEPS, EVENTS)
 def test_an_event_that_cannot_follow_is_refused_as_such_and_nothing_else_is_raised(
     rules: dict[str, object], steps: list[tuple[Command, float]], event: Event

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.core.run.masked_runs import (
     CELLS,
     SITES,
@@ -238,7 +239,7 @@ def driven(history: History) -> MaskedDriver:
     return driver
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HISTORIES)
 def test_the_state_is_the_fold_of_the_events(history: History) -> None:
     driver = driven(history)
@@ -253,7 +254,7 @@ def test_the_state_is_the_fold_of_the_events(history: History) -> None:
         assert exchange.cells == CellCounts.of(exchange.sums.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HISTORIES)
 def test_no_site_has_two_masked_vectors_for_one_roster_and_its_numbers_rise(history: History) -> None:
     events = [event for event, _ in driven(history).history]
@@ -271,7 +272,7 @@ def test_no_site_has_two_masked_vectors_for_one_roster_and_its_numbers_rise(hist
     assert all(len(found) == 1 for found in commitments.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HISTORIES)
 def test_a_sum_is_over_all_members_of_a_cell_at_one_attempt(history: History) -> None:
     driver = driven(history)
@@ -291,7 +292,7 @@ def test_a_sum_is_over_all_members_of_a_cell_at_one_attempt(history: History) ->
             assert event.answered, "an exchange without a sum does not close"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HISTORIES)
 def test_an_exchange_ends_at_its_deadline(history: History) -> None:
     driver = driven(history)
@@ -301,7 +302,7 @@ def test_an_exchange_ends_at_its_deadline(history: History) -> None:
     assert driver.state.phase is not Phase.RUNNING or not driver.state.open_exchanges()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HISTORIES, _STEP)
 def test_a_command_repeated_at_once_adds_nothing(history: History, step: Step) -> None:
     driver = driven(history)
@@ -315,7 +316,7 @@ def test_a_command_repeated_at_once_adds_nothing(history: History, step: Step) -
     assert again == [] or isinstance(command, RestartWorker | Recover | Resume)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(HISTORIES)
 def test_after_a_resume_with_all_sites_a_further_attempt_completes_every_cell(history: History) -> None:
     driver = driven(history)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from tests.thorough import examples
 from tests.unit.core.run.commands import COHORT, HISTORIES, SITES
 from tests.unit.core.run.runs import MODEL, Driver
 
@@ -229,7 +230,7 @@ class TestRunsOfBefore:
         assert stated(driver)[-1] == Roster(keys("ab")).digest
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(HISTORIES)
 def test_in_any_history_the_roster_has_the_last_key_of_each_site_that_takes_part(history: Any) -> None:
     driver = Driver(SITES, cohort=COHORT)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.call_counts import calls
+from tests.thorough import examples
 from tests.unit.core.run.commands import COHORT, HISTORIES, SITES
 from tests.unit.core.run.runs import MODEL, UPDATE, Driver
 
@@ -122,7 +123,7 @@ def must_be_a_recount(run: Run, now_ms: int) -> None:
             assert here or not exchange.may_answer(site) or site in run.absent
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     cohort=st.sampled_from([COHORT, {**COHORT, "quorum": 1.0, "grace": None}]),
     begin=st.booleans(),

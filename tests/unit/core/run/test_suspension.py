@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.thorough import examples
 from tests.unit.core.run.runs import MODEL, Driver
 
 from hanse.core.run.lifecycle import AnswerPlan, Invite, Leave, Resume, Stop
@@ -372,7 +373,7 @@ LIMITS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(LIMITS, FAILURES)
 def test_whoever_fails_the_next_round_can_always_have_its_quorum(
     limits: dict[str, Any], rounds: list[set[str]]

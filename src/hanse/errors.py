@@ -20,7 +20,8 @@ HanseError
 ├── TrustError             identity failed: never try again
 │   ├── CredentialError    a key or certificate is missing, expired, foreign or revoked
 │   ├── TokenError         an invitation is wrong, expired or used
-│   └── EvidenceError      evidence of a machine, or its collateral, is malformed or not genuine
+│   ├── EvidenceError      evidence of a machine, or its collateral, is malformed or not genuine
+│   └── SealError          a sealed file, or a key to one, is damaged, foreign or not what was expected
 ├── ProtocolError          the peer answered something this version does not understand
 │   └── VersionError       the peer speaks another version of the protocol
 └── TransportError         the network: worth trying again
@@ -198,6 +199,12 @@ class EvidenceError(TrustError):
     """Evidence of a machine, or collateral that it is verified with, is malformed or not genuine."""
 
     code = "evidence"
+
+
+class SealError(TrustError):
+    """A sealed file, or a key to one, is damaged, foreign or not what was expected."""
+
+    code = "seal"
 
 
 class ProtocolError(HanseError):

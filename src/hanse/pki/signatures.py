@@ -14,9 +14,8 @@ from typing import Any
 
 from cryptography import x509
 
-from hanse.core.values.canonical import canonical_json
 from hanse.core.values.identity import Party
-from hanse.core.values.statements import Signature
+from hanse.core.values.statements import Signature, signed_bytes
 from hanse.errors import TrustError
 from hanse.pki.certificates import key_of, pem_of, read_certificate, verify_certificate
 from hanse.pki.credentials import Credentials
@@ -70,12 +69,3 @@ def verify(
             f"the {purpose} was altered, or {party.uri} did not sign it as such", mend=_DISTRUST
         ) from error
     return party
-
-
-def signed_bytes(purpose: str, body: dict[str, Any]) -> bytes:
-    """Message that a signature for one purpose covers: canonical JSON of purpose and body.
-
-    Raises:
-        ValueError: `body` holds what JSON lacks, such as a NaN.
-    """
-    return canonical_json({"purpose": purpose, "body": body})

@@ -23,12 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from hanse.core.values.canonical import sha256
-from hanse.core.values.statements import SignedStatement
+from hanse.core.values.statements import SignedStatement, signed_bytes
 from hanse.errors import CredentialError, TrustError
 from hanse.files.atomic import read_file
 from hanse.pki.key_words import words_of
 from hanse.pki.keys import check_signature, save_key
-from hanse.pki.signatures import signed_bytes
 
 SIGNING_KEY_FILE = "signing.key"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from hanse.core.values.canonical import sha256
+from hanse.core.values.canonical import canonical_json, sha256
 from hanse.core.values.schema import Strict
 
 _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
@@ -81,3 +81,12 @@ class SignedStatement(Strict):
 
 Statement = SignedStatement | CertifiedStatement
 """A statement as a journal may hold it."""
+
+
+def signed_bytes(purpose: str, body: dict[str, Any]) -> bytes:
+    """Message that a signature for one purpose covers: canonical JSON of purpose and body.
+
+    Raises:
+        ValueError: `body` holds what JSON lacks, such as a NaN.
+    """
+    return canonical_json({"purpose": purpose, "body": body})

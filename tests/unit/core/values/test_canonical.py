@@ -15,11 +15,11 @@ from hanse.core.journal.chain import Record, check_chain
 from hanse.core.plan.manifest import Manifest
 from hanse.core.values.canonical import canonical_json, digest_of, sha256
 from hanse.core.values.roster import Roster, RosterProof, check_place
-from hanse.core.values.statements import Signature, SignedStatement
+from hanse.core.values.statements import Signature, SignedStatement, signed_bytes
 from hanse.pki.certificates import key_of, read_certificate
 from hanse.pki.key_words import words_of
 from hanse.pki.keys import check_signature
-from hanse.pki.signatures import signed_bytes, verify
+from hanse.pki.signatures import verify
 from hanse.pki.signing_key import verify_statement
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "canonical.json").read_text("utf-8"))

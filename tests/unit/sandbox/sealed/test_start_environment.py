@@ -55,7 +55,8 @@ def test_an_import_path_outside_of_the_prefix_is_a_problem(entry: str, named: st
 
 def test_a_link_in_the_prefix_that_leads_outside_is_a_problem(tmp_path: Path) -> None:
     prefix, other = tmp_path / "prefix", tmp_path / "other"
-    prefix.mkdir(), other.mkdir()
+    prefix.mkdir()
+    other.mkdir()
     (prefix / "packages").symlink_to(other)
 
     start = replace(GOOD, prefixes=(str(prefix),), path=(str(prefix / "packages"),))

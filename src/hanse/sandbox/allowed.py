@@ -61,7 +61,15 @@ _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/nix/store", 
 # Not /etc as a whole: keys are kept there.
 _FILES = (
     str(PROCESSES),
-    "/sys",
+    # Not /sys as a whole: below /sys/kernel/config are the reports that attest this machine.
+    *(f"/sys/{part}" for part in ("block", "bus", "class", "dev", "devices", "firmware", "fs", "module")),
+    *(
+        "/sys/hypervisor",
+        "/sys/power",
+        "/sys/kernel/mm",
+        "/sys/kernel/iommu_groups",
+        "/sys/kernel/cpu_byteorder",
+    ),
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",

@@ -23,6 +23,7 @@ from typing import Any
 from hanse.errors import ConfigError
 from hanse.sandbox import guard, kernel, landlock, namespaces, seccomp
 from hanse.sandbox.allowed import Access, Allowed, Grant, apart, system_grants
+from hanse.sandbox.sealed.secret_paths import attestation_devices, reachable
 from hanse.sandbox.usage import threads_of_user
 
 OWN_PROCESSES = 3
@@ -57,7 +58,8 @@ class Confinement:
         processes: Most processes and threads it may have; None for no limit.
         open_files: Files that one process of it may open, unless it asks for more (4,096 at most); None
             to leave that.
-        secrets: Files that it must not be able to read. Each is tried, once confined.
+        secrets: Files and sockets that it must not be able to open, besides the devices that attest the
+            machine. Each is tried, once confined.
     """
 
     read: tuple[Path, ...] = ()
@@ -193,6 +195,7 @@ def confine(
     """
     allowed = Allowed.of((*system_grants(), *_granted(confinement, workspace)))
     workspace = workspace.resolve()
+    secrets = (*confinement.secrets, *attestation_devices())
     layers = Layers(group=not no_group)
     if not kernel.supported():
         layers.refused.append("confinement needs Linux on x86_64 or aarch64")
@@ -210,8 +213,7 @@ def confine(
         _enter_filter(layers, confinement)
     os.chdir(workspace)
     os.environ["TMPDIR"] = str(namespaces.TEMPORARY if layers.tree else workspace / "tmp")
-    readable = [path for path in confinement.secrets if _can_read(path)]
-    return assess(confinement, layers, readable, no_group)
+    return assess(confinement, layers, tuple(reachable(secrets)), no_group)
 
 
 def assess(
@@ -222,7 +224,7 @@ def assess(
     Args:
         confinement: What was asked for.
         layers: What could be put in place.
-        readable: Secrets that could be read all the same.
+        readable: Secrets that could be opened all the same.
         no_group: Why the worker has no cgroup, where it has none.
     """
     listed = layers.landlock > 0
@@ -263,7 +265,7 @@ def assess(
         processes=apart and hidden,
         gaps=(
             *(gap + reason for gap, open_ in found.items() if open_),
-            *(f"the worker can read the secret {path}: move it out of what is granted" for path in readable),
+            *(f"the worker can reach the secret {path}: move it out of what is granted" for path in readable),
         ),
         watched=tuple(f"{limit} ({no_group})" for limit in _watched(confinement, layers)),
         counted=layers.counted,
@@ -379,11 +381,3 @@ def _most(processes: int, layers: Layers) -> int:
     if layers.namespaces:
         return processes + OWN_PROCESSES
     return threads_of_user() + _BACKSTOP * processes
-
-
-def _can_read(path: Path) -> bool:
-    try:
-        os.close(os.open(path, os.O_RDONLY))
-    except OSError:
-        return False
-    return True

@@ -39,6 +39,11 @@ def read(path: str) -> str:
         return file.read(1000).decode()
 
 
+def open_device(path: str) -> str:
+    os.close(os.open(path, os.O_RDONLY))
+    return "opened"
+
+
 def write(path: str, size: int = 4) -> int:
     return Path(path).write_bytes(b"x" * size)
 

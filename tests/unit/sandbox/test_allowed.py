@@ -30,3 +30,9 @@ def test_nothing_of_the_system_is_writable_but_devices() -> None:
 
     assert Path("/dev/null") in writable
     assert all(path.is_relative_to("/dev") for path in writable)
+
+
+def test_reports_that_attest_the_machine_are_not_granted() -> None:
+    reports = Path("/sys/kernel/config/tsm/report")
+
+    assert not any(reports.is_relative_to(grant.path) for grant in system_grants())

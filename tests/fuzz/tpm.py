@@ -12,7 +12,7 @@ from tests.tpm.machine import FILES
 from tests.tpm.vectors import rehearsal, swtpm
 
 from hanse.attestation.base import Evidence
-from hanse.attestation.tpm.activation import make_credential
+from hanse.attestation.tpm.activation import Credential, make_credential
 from hanse.attestation.tpm.ima import read_ima_log
 from hanse.attestation.tpm.public_area import read_public_area
 from hanse.attestation.tpm.quote import read_quote
@@ -59,7 +59,19 @@ def certificate(data: bytes) -> None:
     )
 
 
+def credential(data: bytes) -> None:
+    assert Credential.from_file(data).to_file() == data
+
+
+def credentials() -> Sequence[bytes]:
+    ak = read_public_area(swtpm("ecc").evidence.parts["ak"], "AK")
+    return [
+        make_credential(swtpm(name).ek, ak.name, b"s" * 32, b"t" * 32).to_file() for name in ("rsa", "ecc")
+    ]
+
+
 TARGETS = (
+    Target("tpm-credential", credential, credentials),
     Target(
         "tpm-quote",
         appraise(lambda evidence, data: replace(evidence, quote=data)),

@@ -68,8 +68,13 @@ def start(
     events: Sequence[Event] = EVENTS,
 ) -> Machine:
     """Start a machine: its firmware and kernel measure what they start, and its agent makes keys."""
+    measure(tpm, events)
+    return Machine(tpm, tpm.create_primary(ek), tpm.create_primary(ak), events, FILES)
+
+
+def measure(tpm: TpmClient, events: Sequence[Event] = EVENTS) -> None:
+    """Play firmware and kernel: measure what they start."""
     for register, _, data in events:
         tpm.extend(register, hashlib.sha256(data).digest())
     for path, content in FILES.items():
         tpm.extend(10, hashlib.sha256(template_data(path, content)).digest())
-    return Machine(tpm, tpm.create_primary(ek), tpm.create_primary(ak), events, FILES)

@@ -18,13 +18,24 @@ _WAIT_S = 20.0
 
 @contextmanager
 def running(folder: Path) -> Iterator[TpmClient]:
+    """A TPM as `served` has it, with a connection."""
+    with served(folder) as server, connected(server) as client:
+        yield client
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Path]:
     """A TPM with its state in a folder, powered on and started; ended, as by a cut of power, at the end.
 
-    The path of the folder has to be short: sockets lie in it.
+    The path of the folder has to be short: sockets lie in it. The TPM takes one connection after the other.
+
+    Yields:
+        Its socket. Beside it lies that of its control channel, where the TPM2 software stack looks for it.
     """
-    server, control = folder / "tpm.sock", folder / "ctrl.sock"
+    server = folder / "tpm.sock"
+    control = folder / "tpm.sock.ctrl"
     arguments = [
-        *("socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init"),
+        *("socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear"),
         *("--server", f"type=unixio,path={server}", "--ctrl", f"type=unixio,path={control}"),
     ]
     process = subprocess.Popen(
@@ -34,10 +45,8 @@ def running(folder: Path) -> Iterator[TpmClient]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        with _connected(server, process) as connection:
-            client = TpmClient(connection)
-            client.start()
-            yield client
+        _connected(server, process).close()
+        yield server
     finally:
         process.terminate()
         try:
@@ -47,6 +56,15 @@ def running(folder: Path) -> Iterator[TpmClient]:
             process.wait()
         server.unlink(missing_ok=True)
         control.unlink(missing_ok=True)
+
+
+@contextmanager
+def connected(server: Path) -> Iterator[TpmClient]:
+    """A connection to a TPM that is served; nothing else may have one."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_WAIT_S)
+        connection.connect(str(server))
+        yield TpmClient(connection)
 
 
 def _connected(path: Path, process: subprocess.Popen[bytes]) -> socket.socket:

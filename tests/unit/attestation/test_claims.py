@@ -26,6 +26,7 @@ CLAIMS: dict[str, Any] = {
     "policy": "8" * 64,
     "devices": ("9" * 64,),
     "log": "a" * 64,
+    "rehearsal": False,
 }
 OTHER: dict[str, Any] = {
     "purpose": "release",
@@ -35,6 +36,7 @@ OTHER: dict[str, Any] = {
     "run": "train-2",
     "devices": (),
     "log": "",
+    "rehearsal": True,
 }
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hanse.doctor.attestation_devices import DEVICES, Device, check_attestation_devices
+from hanse.attestation.devices import DEVICES, Device
+from hanse.doctor.attestation_devices import check_attestation_devices
 from hanse.doctor.checks import Grade
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from hanse.attestation.tpm.algorithms import SHA256, digest, hash_of, sized
+from hanse.attestation.reading import Reader
+from hanse.attestation.tpm.algorithms import SHA256, digest, hash_of, read_sized, sized
 from hanse.attestation.tpm.public_area import (
     PublicArea,
     check_attesting,
@@ -28,6 +29,10 @@ SECRET_BYTES = 32
 """Bytes of the secret and of the seed; a TPM takes a secret no longer than the digest of its EK's name."""
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _BLOCK = 16
+_CREDENTIAL_FILE = (0xBADCC0DE, 1)
+"""Magic and version of the files of tpm2-tools."""
+_MOST_CREDENTIAL = 1024
+"""Bytes of a credential; one for RSA 2048 takes 336."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,24 @@ class Credential:
 
     def to_file(self) -> bytes:
         """The file that `tpm2_activatecredential --credential-blob` reads."""
-        return struct.pack(">II", 0xBADCC0DE, 1) + self.blob + self.encrypted_seed
+        return struct.pack(">II", *_CREDENTIAL_FILE) + self.blob + self.encrypted_seed
+
+    @staticmethod
+    def from_file(data: bytes) -> Credential:
+        """Read what `to_file` writes.
+
+        Raises:
+            EvidenceError: It is malformed.
+        """
+        if len(data) > _MOST_CREDENTIAL:
+            raise EvidenceError(f"credential: it has {len(data)} bytes, more than {_MOST_CREDENTIAL}")
+        reader = Reader(data, "credential")
+        if (reader.big(4, "magic"), reader.big(4, "version")) != _CREDENTIAL_FILE:
+            raise EvidenceError("credential: it is not one, or of another version than 1")
+        blob = sized(read_sized(reader, _MOST_CREDENTIAL, "identity"))
+        seed = sized(read_sized(reader, _MOST_CREDENTIAL, "encrypted seed"))
+        reader.end(b"")
+        return Credential(blob, seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Attesters: evidence of this machine, from the devices that it has."""

@@ -133,7 +133,7 @@ def open_sealed(path: Path, target: Path, key: bytes, expected: Label, *, owner:
     """
     if owner is None and expected.purpose == "initial":
         raise ValueError("only an owner's signature says what an initial file is")
-    with file_errors(f"open {path}"), path.open("rb") as file, _told_of(path):
+    with file_errors(f"open {path} into {target}"), path.open("rb") as file, _told_of(path):
         header = take_header(file, path)
         check_label(header.label, expected, path)
         if owner is not None:

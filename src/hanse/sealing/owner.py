@@ -54,8 +54,8 @@ class Owner(Strict):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of both keys, 64 hexadecimal characters."""
-        return digest_of([self.seal, self.sign])
+        """SHA-256 of both keys, 64 hexadecimal characters; people compare it before they trust the file."""
+        return digest_of(["hanse/owner", self.seal, self.sign])
 
     @property
     def seal_key(self) -> bytes:

@@ -15,7 +15,7 @@ from hanse.errors import ConfigError, PolicyError, SealError, UpdateError
 from hanse.files.copying import digest_of_file
 from hanse.files.errors import file_errors
 from hanse.sealing.file import SealedFile, open_sealed, seal_signed
-from hanse.sealing.header import Label, file_key, read_header
+from hanse.sealing.header import DAMAGED, Label, file_key, read_header
 from hanse.sealing.owner import OwnerKey
 from hanse.wire.tensors import read_specs
 
@@ -111,7 +111,10 @@ def unseal(
             f"{file} is of a rehearsal, in which software may play the devices: nothing protected it",
             mend="Add --rehearsal to open it all the same.",
         )
-    found = file_key(header, key.seal)
+    try:
+        found = file_key(header, key.seal)
+    except SealError as error:
+        raise SealError(f"cannot open {file}: {error.message}", mend=DAMAGED) from error
     if found is None:
         to = ", ".join(each.to[:16] for each in header.recipients)
         raise SealError(

@@ -25,7 +25,15 @@ from hanse.errors import SealError
 from hanse.files.atomic import writing
 from hanse.files.copying import Readable, pieces
 from hanse.files.errors import file_errors
-from hanse.sealing.header import Header, Label, OwnersSignature, Recipient, take_header, wrap_file_key
+from hanse.sealing.header import (
+    DAMAGED,
+    Header,
+    Label,
+    OwnersSignature,
+    Recipient,
+    take_header,
+    wrap_file_key,
+)
 from hanse.sealing.keys import FILE_KEY_BYTES, Randomness
 from hanse.sealing.owner import Owner, OwnerKey
 from hanse.sealing.stream import FIRST_PLAIN_BYTES, PLAIN_BYTES, Segments, StreamWriter, read_stream
@@ -36,7 +44,6 @@ PROOF_BYTES = 32
 
 _MOST = 1 << 50
 _SIGNED_AS = "sealed file"
-_DAMAGED = "Fetch or copy it again; if it stays so, its sender has to seal it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,4 +319,4 @@ def _told_of(path: Path) -> Iterator[None]:
     except SealError as error:
         if error.mend:  # names the file already
             raise
-        raise SealError(f"cannot open {path}: {error.message}", mend=_DAMAGED) from error
+        raise SealError(f"cannot open {path}: {error.message}", mend=DAMAGED) from error

@@ -136,7 +136,6 @@ def test_the_key_of_another_owner_is_named(folder: Path, sealed: Path, hanse: Ha
 
 def test_public_keys_open_nothing(folder: Path, sealed: Path, hanse: Hanse) -> None:
     public = folder / "owner" / "owner.json"
-    public.chmod(0o600)
 
     ended = hanse("unseal", sealed, "--key", public, "-o", folder / "opened")
 
@@ -211,7 +210,11 @@ def test_a_mark_of_a_rehearsal_cannot_be_taken_off(folder: Path, hanse: Hanse) -
     header["label"]["rehearsal"] = False
     with_header(rehearsed, header)
 
-    assert _unseal(hanse, folder, rehearsed).code == 8
+    ended = _unseal(hanse, folder, rehearsed)
+
+    assert ended.code == 8
+    assert "cannot open" in ended.err
+    assert "result.sealed" in ended.err
 
 
 def test_another_file_than_a_sealed_one_is_refused(folder: Path, hanse: Hanse) -> None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.fuzz import amd_and_nvidia, appraisal, compressed, forms, intel, masked, readers, seeds, tpm
+from tests.fuzz import (
+    amd_and_nvidia,
+    appraisal,
+    compressed,
+    forms,
+    intel,
+    masked,
+    readers,
+    sealed,
+    seeds,
+    tpm,
+)
 from tests.fuzz.examples import MESSAGES
 from tests.fuzz.target import CANONICAL, JSON, Target, json_bytes
 from tests.fuzz.world import things
@@ -124,5 +135,6 @@ TARGETS: dict[str, Target] = {
         *intel.TARGETS,
         *appraisal.TARGETS,
         *tpm.TARGETS,
+        *sealed.TARGETS,
     )
 }

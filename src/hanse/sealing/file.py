@@ -25,7 +25,15 @@ from hanse.errors import SealError
 from hanse.files.atomic import writing
 from hanse.files.copying import Readable, pieces
 from hanse.files.errors import file_errors
-from hanse.sealing.header import Header, Label, OwnersSignature, Recipient, take_header, wrap_file_key
+from hanse.sealing.header import (
+    DAMAGED,
+    Header,
+    Label,
+    OwnersSignature,
+    Recipient,
+    take_header,
+    wrap_file_key,
+)
 from hanse.sealing.keys import FILE_KEY_BYTES, Randomness
 from hanse.sealing.owner import Owner, OwnerKey
 from hanse.sealing.stream import FIRST_PLAIN_BYTES, PLAIN_BYTES, Segments, StreamWriter, read_stream
@@ -36,7 +44,6 @@ PROOF_BYTES = 32
 
 _MOST = 1 << 50
 _SIGNED_AS = "sealed file"
-_DAMAGED = "Fetch or copy it again; if it stays so, its sender has to seal it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ def open_sealed(path: Path, target: Path, key: bytes, expected: Label, *, owner:
     """
     if owner is None and expected.purpose == "initial":
         raise ValueError("only an owner's signature says what an initial file is")
-    with file_errors(f"open {path}"), path.open("rb") as file, _told_of(path):
+    with file_errors(f"open {path} into {target}"), path.open("rb") as file, _told_of(path):
         header = take_header(file, path)
         check_label(header.label, expected, path)
         if owner is not None:
@@ -312,4 +319,4 @@ def _told_of(path: Path) -> Iterator[None]:
     except SealError as error:
         if error.mend:  # names the file already
             raise
-        raise SealError(f"cannot open {path}: {error.message}", mend=_DAMAGED) from error
+        raise SealError(f"cannot open {path}: {error.message}", mend=DAMAGED) from error

@@ -25,13 +25,15 @@ MOST_RECIPIENTS = 16
 
 Purpose = Literal["initial", "model", "group", "result", "state", "aggregate", "update", "file"]
 
+DAMAGED = "Fetch or copy it again; if it stays so, its sender has to seal it again."
+"""Mend for a sealed file that does not open."""
+
 OF_NO_RUN: frozenset[Purpose] = frozenset({"initial", "file"})
 """Purposes of files that are sealed before there is a run."""
 
 _INFO = b"hanse file key"
 _NAME_LENGTH = 200
 _SIGNATURE_BYTES = 64
-_DAMAGED = "Fetch or copy it again; if it stays so, its sender has to seal it again."
 
 
 def check_base64(text: str, size: int) -> str:
@@ -211,10 +213,10 @@ def take_header(file: BinaryIO, path: Path) -> Header:
         raise SealError(f"{path} is not a sealed file", mend="Check the path; sealed files end in `.sealed`.")
     size = int.from_bytes(start[len(MAGIC) :], "big")
     if len(start) < len(MAGIC) + LENGTH_BYTES or size > MOST_HEADER_BYTES:
-        raise SealError(f"{path} has a header of more than {MOST_HEADER_BYTES} bytes, or none", mend=_DAMAGED)
+        raise SealError(f"{path} has a header of more than {MOST_HEADER_BYTES} bytes, or none", mend=DAMAGED)
     data = file.read(size)
     if len(data) < size:
-        raise SealError(f"{path} ends inside its header", mend=_DAMAGED)
+        raise SealError(f"{path} ends inside its header", mend=DAMAGED)
     return _header_of(data, path)
 
 
@@ -223,9 +225,9 @@ def _header_of(data: bytes, path: Path) -> Header:
         value = json.loads(data)
         header = Header.model_validate(value)
     except ValidationError as error:
-        raise SealError(f"the header of {path} is malformed: {problem_of(error)}", mend=_DAMAGED) from error
+        raise SealError(f"the header of {path} is malformed: {problem_of(error)}", mend=DAMAGED) from error
     except (ValueError, RecursionError) as error:
-        raise SealError(f"the header of {path} is not JSON", mend=_DAMAGED) from error
+        raise SealError(f"the header of {path} is not JSON", mend=DAMAGED) from error
     if canonical_json(header.model_dump(mode="json")) != data:
-        raise SealError(f"the header of {path} is not in its one form", mend=_DAMAGED)
+        raise SealError(f"the header of {path} is not in its one form", mend=DAMAGED)
     return header

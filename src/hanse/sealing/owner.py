@@ -54,8 +54,8 @@ class Owner(Strict):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of both keys, 64 hexadecimal characters."""
-        return digest_of([self.seal, self.sign])
+        """SHA-256 of both keys, 64 hexadecimal characters; people compare it before they trust the file."""
+        return digest_of(["hanse/owner", self.seal, self.sign])
 
     @property
     def seal_key(self) -> bytes:
@@ -159,10 +159,12 @@ def load_owner_key(path: Path) -> OwnerKey:
     if not path.exists():
         raise SealError(f"{path} does not exist", mend=_LOST)
     try:
-        return _key_of(_Stored.model_validate_json(read_file(path, private=True)))
+        stored = _Stored.model_validate_json(read_file(path))
     except ValidationError:
         # What is wrong with it is not stated: an error could quote a private key.
         raise SealError(f"{path} is not the private key of an owner, or is damaged", mend=_LOST) from None
+    read_file(path, private=True)  # only now: of another file it would say that it holds a private key
+    return _key_of(stored)
 
 
 def load_owner(path: Path) -> Owner:

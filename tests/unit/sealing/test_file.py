@@ -9,7 +9,18 @@ import pytest
 from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.sealed_files import INITIAL, MODEL, OTHER_SITE, SITE, header_of, seal, with_header
+from tests.sealed_files import (
+    INITIAL,
+    MODEL,
+    OTHER_SITE,
+    RECORDED_CONTENT,
+    SITE,
+    header_of,
+    recorded,
+    recorded_owner,
+    seal,
+    with_header,
+)
 
 from hanse.core.values.digests import Algorithm, digest_of_bytes
 from hanse.errors import SealError, StorageError
@@ -390,6 +401,23 @@ def test_a_byte_of_the_content_is_found_in_its_segment(path: Path, offset: int) 
     number, place = segment_of(offset)
 
     assert read_segment(path, made.key, MODEL, number)[place] == CONTENT[offset]
+
+
+def test_files_of_the_format_as_it_was_first_written_open(path: Path) -> None:
+    path.write_bytes(recorded("model"))
+    for key in (SITE, OTHER_SITE):
+        found = file_key(read_header(path), key)
+        assert found is not None
+        assert opened(path, found) == RECORDED_CONTENT
+
+
+def test_a_signed_file_of_the_format_as_it_was_first_written_opens(path: Path) -> None:
+    path.write_bytes(recorded("initial"))
+    owner = recorded_owner(path.parent)
+    found = file_key(read_header(path), owner.seal)
+    assert found is not None
+
+    assert opened(path, found, INITIAL, owner) == RECORDED_CONTENT
 
 
 def test_a_segment_is_read_where_the_end_of_the_file_is_missing(path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.policy_files import whole_policy
 from tests.tpm.forge import component, given
 from tests.tpm.logs import firmware_log, kernel_text
 from tests.tpm.machine import EVENTS, FILES, SELECTION, measure
@@ -25,8 +26,10 @@ from tests.tpm.vectors import rehearsal
 from hanse.attestation.attesters.tpm import TpmAttester, TpmSettings
 from hanse.attestation.attesters.tpm_library import TpmConnection
 from hanse.attestation.base import Circumstances, Tier
+from hanse.attestation.policy.write import toml_of
 from hanse.attestation.tpm.activation import Activated, challenge, check_answer
 from hanse.attestation.tpm.verifier import TpmVerifier, verify_quote
+from hanse.cli.main import run
 from hanse.errors import ConfigError, EvidenceError
 
 AMD = Path(__file__).parents[1] / "data" / "attestation" / "amd" / "go-sev-guest" / "ask_ark_milan.pem"
@@ -65,6 +68,10 @@ def settings(socket: Path, **other: Any) -> TpmSettings:
 
 def opened(socket: Path, **other: Any) -> TpmAttester:
     return TpmAttester(settings(socket, **other), os.urandom)
+
+
+def run_command(*words: object) -> int:
+    return run([str(word) for word in words])
 
 
 def activated(attester: TpmAttester) -> Activated:
@@ -188,6 +195,26 @@ def test_a_tpm_that_has_ended_is_an_error_in_words(folder: Path, capfd: pytest.C
     with pytest.raises(ConfigError, match="no TPM"):
         opened(socket)
     assert capfd.readouterr().err == ""
+
+
+def test_the_command_records_evidence_that_the_verifier_accepts(socket: Path, tmp_path: Path) -> None:
+    used, data = settings(socket), os.urandom(32).hex()
+    evidence, ek, policy = (tmp_path / name for name in ("evidence.json", "ek.pub", "policy.toml"))
+    registers = [word for register in SELECTION for word in ("--register", register)]
+
+    recorded = run_command(
+        *("attest", "record", evidence, "--device", "tpm", "--tpm", used.tcti, *registers),
+        *("--event-log", used.firmware_log, "--ima-log", used.kernel_log),
+        *("--report-data", data, "--ek-out", ek),
+    )
+    policy.write_text(toml_of(whole_policy(tpm=rehearsal(ek.read_bytes()))))
+    verified = run_command(
+        *("attest", "verify", evidence, "--policy", policy, "--ek", ek, "--rehearsal"),
+        *("--report-data", data),
+    )
+
+    assert recorded == 0
+    assert verified == 0
 
 
 @pytest.mark.skipif(not can_manufacture(), reason="swtpm-tools or certtool is not installed")

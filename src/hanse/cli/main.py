@@ -50,7 +50,9 @@ COMMANDS = {
     "plan": Entry("hanse.cli.commands.plan:app", "Check, read, compare, approve and reject plans."),
     "run": Entry("hanse.cli.commands.run:app", "Submit, watch, stop, resume, draw and export runs."),
     "audit": Entry("hanse.cli.commands.audit:app", "Verify and read the exported journal of a run."),
-    "attest": Entry("hanse.cli.commands.attest:app", "Verify evidence of what a machine runs, from files."),
+    "attest": Entry(
+        "hanse.cli.commands.attest:app", "Make and verify evidence of what a machine runs, in files."
+    ),
     "doctor": Entry("hanse.cli.commands.doctor:app", "Find out what is wrong here, and how to fix it."),
 }
 """Stated here and not in the modules, so that `hanse --help` need not import them."""

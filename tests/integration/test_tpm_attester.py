@@ -22,10 +22,13 @@ from tests.tpm.machine import EVENTS, FILES, SELECTION, measure
 from tests.tpm.manufacture import can_manufacture, manufacture
 from tests.tpm.swtpm import SWTPM, connected, served
 from tests.tpm.vectors import rehearsal
+from tests.unit.attestation.test_instance import OCCASION
 
 from hanse.attestation.attesters.tpm import TpmAttester, TpmSettings
 from hanse.attestation.attesters.tpm_library import TpmConnection
-from hanse.attestation.base import Circumstances, Tier
+from hanse.attestation.base import Circumstances, Kind, Tier
+from hanse.attestation.claims import report_data
+from hanse.attestation.instance import Instance
 from hanse.attestation.policy.write import toml_of
 from hanse.attestation.tpm.activation import Activated, challenge, check_answer
 from hanse.attestation.tpm.verifier import TpmVerifier, verify_quote
@@ -96,6 +99,17 @@ def test_an_instance_is_activated_quoted_and_accepted(socket: Path, ek: str) -> 
         "TPM implementation",
         "confidentiality of memory",
     }
+
+
+def test_an_instance_shows_its_claims_and_no_others(socket: Path) -> None:
+    attester, instance = opened(socket), Instance.start(os.urandom)
+    claims = instance.claims(OCCASION, attester)
+    evidence = instance.show(attester, claims)
+    other = claims.model_copy(update={"purpose": "release"})
+
+    assert verify_quote(evidence, report_data(claims, Kind.TPM))
+    with pytest.raises(EvidenceError, match="qualifying data"):
+        verify_quote(evidence, report_data(other, Kind.TPM))
 
 
 def test_evidence_for_another_nonce_is_refused(socket: Path) -> None:

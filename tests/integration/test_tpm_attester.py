@@ -15,18 +15,24 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.policy_files import whole_policy
 from tests.tpm.forge import component, given
 from tests.tpm.logs import firmware_log, kernel_text
 from tests.tpm.machine import EVENTS, FILES, SELECTION, measure
 from tests.tpm.manufacture import can_manufacture, manufacture
 from tests.tpm.swtpm import SWTPM, connected, served
 from tests.tpm.vectors import rehearsal
+from tests.unit.attestation.test_instance import OCCASION
 
 from hanse.attestation.attesters.tpm import TpmAttester, TpmSettings
 from hanse.attestation.attesters.tpm_library import TpmConnection
-from hanse.attestation.base import Circumstances, Tier
+from hanse.attestation.base import Circumstances, Kind, Tier
+from hanse.attestation.claims import report_data
+from hanse.attestation.instance import Instance
+from hanse.attestation.policy.write import toml_of
 from hanse.attestation.tpm.activation import Activated, challenge, check_answer
 from hanse.attestation.tpm.verifier import TpmVerifier, verify_quote
+from hanse.cli.main import run
 from hanse.errors import ConfigError, EvidenceError
 
 AMD = Path(__file__).parents[1] / "data" / "attestation" / "amd" / "go-sev-guest" / "ask_ark_milan.pem"
@@ -67,6 +73,10 @@ def opened(socket: Path, **other: Any) -> TpmAttester:
     return TpmAttester(settings(socket, **other), os.urandom)
 
 
+def run_command(*words: object) -> int:
+    return run([str(word) for word in words])
+
+
 def activated(attester: TpmAttester) -> Activated:
     """The verifier's part of an activation."""
     keys = attester.keys()
@@ -89,6 +99,17 @@ def test_an_instance_is_activated_quoted_and_accepted(socket: Path, ek: str) -> 
         "TPM implementation",
         "confidentiality of memory",
     }
+
+
+def test_an_instance_shows_its_claims_and_no_others(socket: Path) -> None:
+    attester, instance = opened(socket), Instance.start(os.urandom)
+    claims = instance.claims(OCCASION, attester)
+    evidence = instance.show(attester, claims)
+    other = claims.model_copy(update={"purpose": "release"})
+
+    assert verify_quote(evidence, report_data(claims, Kind.TPM))
+    with pytest.raises(EvidenceError, match="qualifying data"):
+        verify_quote(evidence, report_data(other, Kind.TPM))
 
 
 def test_evidence_for_another_nonce_is_refused(socket: Path) -> None:
@@ -188,6 +209,26 @@ def test_a_tpm_that_has_ended_is_an_error_in_words(folder: Path, capfd: pytest.C
     with pytest.raises(ConfigError, match="no TPM"):
         opened(socket)
     assert capfd.readouterr().err == ""
+
+
+def test_the_command_records_evidence_that_the_verifier_accepts(socket: Path, tmp_path: Path) -> None:
+    used, data = settings(socket), os.urandom(32).hex()
+    evidence, ek, policy = (tmp_path / name for name in ("evidence.json", "ek.pub", "policy.toml"))
+    registers = [word for register in SELECTION for word in ("--register", register)]
+
+    recorded = run_command(
+        *("attest", "record", evidence, "--device", "tpm", "--tpm", used.tcti, *registers),
+        *("--event-log", used.firmware_log, "--ima-log", used.kernel_log),
+        *("--report-data", data, "--ek-out", ek),
+    )
+    policy.write_text(toml_of(whole_policy(tpm=rehearsal(ek.read_bytes()))))
+    verified = run_command(
+        *("attest", "verify", evidence, "--policy", policy, "--ek", ek, "--rehearsal"),
+        *("--report-data", data),
+    )
+
+    assert recorded == 0
+    assert verified == 0
 
 
 @pytest.mark.skipif(not can_manufacture(), reason="swtpm-tools or certtool is not installed")

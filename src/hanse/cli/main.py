@@ -50,7 +50,9 @@ COMMANDS = {
     "plan": Entry("hanse.cli.commands.plan:app", "Check, read, compare, approve and reject plans."),
     "run": Entry("hanse.cli.commands.run:app", "Submit, watch, stop, resume, draw and export runs."),
     "audit": Entry("hanse.cli.commands.audit:app", "Verify and read the exported journal of a run."),
-    "attest": Entry("hanse.cli.commands.attest:app", "Verify evidence of what a machine runs, from files."),
+    "attest": Entry(
+        "hanse.cli.commands.attest:app", "Make and verify evidence of what a machine runs, in files."
+    ),
     "owner": Entry("hanse.cli.commands.owner:app", "Create and show the keys of a model's owner."),
     "seal": Entry("hanse.cli.commands.seal:app", "Encrypt a first model for its owner, who signs it."),
     "unseal": Entry("hanse.cli.commands.unseal:app", "Decrypt a file that is sealed to an owner."),

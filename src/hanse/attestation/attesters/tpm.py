@@ -18,6 +18,7 @@ from hanse.attestation.attesters.tpm_library import TpmConnection
 from hanse.attestation.attesters.tpm_templates import EK_ECC, EK_RSA, new_ak
 from hanse.attestation.base import MAX_CERTIFICATES, MAX_QUOTE, Evidence, Kind
 from hanse.attestation.certificates import public_bytes, read_certificate, read_chain
+from hanse.attestation.policy.tpm import IMA
 from hanse.attestation.tpm.activation import Credential
 from hanse.attestation.tpm.algorithms import SHA256
 from hanse.attestation.tpm.public_area import PublicArea, read_public_area
@@ -58,13 +59,18 @@ class TpmSettings:
         """Check the registers.
 
         Raises:
-            ConfigError: There are none, or some that no TPM has.
+            ConfigError: There are none, or some that no TPM has, or not the one that a log leads to.
         """
         ascending = tuple(sorted(set(self.registers))) == self.registers
         if not self.registers or not ascending or not set(self.registers) <= set(range(REGISTERS)):
             raise ConfigError(
                 f"TPM: the registers {', '.join(map(str, self.registers)) or 'none'} are to be some of 0 to "
                 f"{REGISTERS - 1}, each once, ascending"
+            )
+        if self.kernel_log is not None and IMA not in self.registers:
+            raise ConfigError(
+                f"TPM: the log of the kernel leads to PCR {IMA}, which is not among the registers",
+                mend=f"Add {IMA} to the registers, or leave the log out.",
             )
 
 

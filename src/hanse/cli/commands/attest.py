@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanse.cli.commands.attest_record import record
 from hanse.cli.options import Json
 from hanse.cli.output import note, say, say_json, say_table
 from hanse.errors import ConfigError, TrustError
@@ -55,7 +56,10 @@ Ek = Annotated[
 
 @app.callback()
 def _attest() -> None:
-    """Verify evidence of what a machine runs, in files. Nothing is fetched, and no run uses it yet."""
+    """Make and verify evidence of what a machine runs, in files. No run uses it yet."""
+
+
+app.command()(record)
 
 
 @app.command()

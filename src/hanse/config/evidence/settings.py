@@ -26,6 +26,14 @@ class OwnEvidence(Strict):
     registers: tuple[Register, ...] = Field(
         (4, 7, 11, 12), min_length=1, max_length=24, description="Registers (PCRs) that the TPM quotes."
     )
+    ek: Literal["rsa", "ecc"] = Field(
+        "rsa", description="Kind of the endorsement key by which others know the TPM: RSA 2048 or P-256."
+    )
+    ek_certificates: FilePath | None = Field(
+        None,
+        description="Certificates (PEM) of the TPM's maker up to the root, which go along after that of the "
+        "endorsement key; null for what the TPM itself has.",
+    )
     event_log: FilePath | None = Field(
         None, description="Log of the firmware, such as `/sys/kernel/security/tpm0/binary_bios_measurements`."
     )

@@ -102,11 +102,7 @@ def load_claims(path: Path, policy: AppraisalPolicy, evidence: Evidence) -> byte
         ConfigError: The file cannot be read.
         EvidenceError: It is malformed, or the claims name another policy or event log.
     """
-    value = read_json(_read(path, MAX_FILE), str(path))
-    try:
-        claims = Claims.model_validate(value)
-    except ValidationError as error:
-        raise EvidenceError(f"claims in {path}: {problem_of(error)}") from None
+    claims = read_claims(path)
     if claims.policy != policy.digest:
         raise EvidenceError(
             f"claims in {path}: the evidence was made for the policy {claims.policy}, and this one is "
@@ -121,6 +117,20 @@ def load_claims(path: Path, policy: AppraisalPolicy, evidence: Evidence) -> byte
             f"{seen or 'none'}"
         )
     return report_data(claims, evidence.kind)
+
+
+def read_claims(path: Path) -> Claims:
+    """Read claims from a file.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        EvidenceError: It is malformed.
+    """
+    value = read_json(_read(path, MAX_FILE), str(path))
+    try:
+        return Claims.model_validate(value)
+    except ValidationError as error:
+        raise EvidenceError(f"claims in {path}: {problem_of(error)}") from None
 
 
 def load_collateral(paths: Iterable[Path]) -> Collateral:

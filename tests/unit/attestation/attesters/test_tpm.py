@@ -35,6 +35,11 @@ def test_registers_stand_once_ascending(registers: tuple[int, ...]) -> None:
         TpmSettings("device:/dev/tpmrm0", registers)
 
 
+def test_a_log_of_the_kernel_takes_its_register() -> None:
+    with pytest.raises(ConfigError, match="leads to PCR 10"):
+        TpmSettings("device:/dev/tpmrm0", (4, 7), kernel_log=Path("/log"))
+
+
 def test_a_machine_without_a_tpm_is_told_so(tmp_path: Path) -> None:
     for kind in ("device:", "swtpm:path="):
         with pytest.raises(ConfigError, match=f"no TPM: there is no {tmp_path}/tpmrm9.*firmware"):

@@ -37,6 +37,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if any("mark.slow" in path.read_text(encoding="utf-8") for path in marking) else True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_disks() -> Iterator[None]:
+    """No test cuts the power: whether this process waits for a disk, no test can see otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def run() -> Iterator[Callable[[Any], Any]]:
     """Runs coroutines on one loop, as the services do."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.processes import until
+from tests.programs import called
 
 CASES = Path(__file__).parents[2] / "examples" / "cases"
 
@@ -48,17 +49,16 @@ def test_seven_institutions_train_in_cells_while_one_of_them_hangs(tmp_path: Pat
 CASES_WITH_FOLDERS = pytest.mark.parametrize("case", ["lung_xrays", "brain_tumours"])
 
 
-def started(case: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    program = [sys.executable, str(CASES / case / "deploy.py"), "--directory", str(folder), *arguments]
+def started(case: str, folder: Path) -> subprocess.Popen[str]:
+    program = [sys.executable, str(CASES / case / "deploy.py"), "--directory", str(folder)]
     return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def refusal(case: str, folder: Path, *arguments: str) -> str:
-    """The last line of what a program says of its arguments."""
-    process = started(case, folder, *arguments)
-    output, errors = process.communicate(timeout=100)
-    assert (process.returncode, output) == (2, ""), errors
-    return errors.splitlines()[-1]
+    """The last line of what a program says of its arguments, in this process."""
+    ended = called(CASES / case / "deploy.py", "--directory", folder, *arguments)
+    assert (ended.code, ended.out) == (2, ""), ended
+    return ended.err.splitlines()[-1]
 
 
 @CASES_WITH_FOLDERS

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from tests.commands import Hanse
+from tests.thorough import THOROUGH
 from tests.upgrades.kept import HERE, VERSIONS, read
 
 CLOSE = 1e-4
@@ -37,11 +38,12 @@ def cases(*, exact: bool) -> list[Any]:
 def test_every_round_gives_the_model_that_it_gave_to_the_bit(
     folder: Path, case: dict[str, Any], tmp_path: Path, hanse: Hanse
 ) -> None:
-    counts = range(1, len(case["models"]) + 1)
+    # The last model follows from all before it.
+    counts = range(1, len(case["models"]) + 1) if THOROUGH else [len(case["models"])]
     runs = [simulate(hanse, folder, case, rounds, tmp_path / str(rounds)) for rounds in counts]
 
-    assert [run["model"] for run in runs] == case["models"]
-    last = tmp_path / str(len(runs)) / "model.safetensors"
+    assert [run["model"] for run in runs] == case["models"][counts[0] - 1 :]
+    last = tmp_path / str(counts[-1]) / "model.safetensors"
     assert hashlib.sha256(last.read_bytes()).hexdigest() == case["sha256"]
     assert runs[-1]["plan"]["digest"] == case["plan"]
     assert runs[-1]["best"] == case["best"]

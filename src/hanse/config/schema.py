@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,6 +32,7 @@ class Node:
     _definitions: Mapping[str, Any]
 
     @staticmethod
+    @lru_cache(64)  # a plan's takes 30 ms, and every command needs it several times
     def of(model: type[BaseModel]) -> Node:
         """The schema of a model, from its top."""
         spec = model.model_json_schema()

@@ -83,7 +83,7 @@ def test_a_momentum_of_the_server_is_kept_beside_the_control_variate(tmp_path: P
 
 
 def test_the_model_ends_at_the_optimum_in_which_sites_count_alike(tmp_path: Path) -> None:
-    outcome, _ = run(tmp_path, CODE, **PLAN, rounds=400)
+    outcome, _ = run(tmp_path, CODE, **PLAN, rounds=150)
 
     tables = [rows(site) for site in SITES]
     curvature = np.mean([x.T @ x / len(x) for x, _ in tables], axis=0)

@@ -181,14 +181,15 @@ def test_without_rules_the_line_changes_nothing(open_session: Open) -> None:
 
 @pytest.mark.torch
 def test_a_script_alone_trains_as_it_would_without_the_line(tmp_path: Path) -> None:
-    def ends(text: str) -> str:
-        path = tmp_path / "train.py"
-        path.write_text(
-            f"import torch; torch.manual_seed(1)\n{text}\nprint(model.weight, model.bias)", "utf-8"
-        )
-        command = [sys.executable, str(path)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    with_line = (
+        "torch.manual_seed(1)\n"
+        + TORCH.replace("MOMENTUM", "0.9")
+        + "print(model.weight.tolist(), model.bias.tolist())\n"
+    )
+    path = tmp_path / "train.py"
+    path.write_text(f"import torch\n{with_line}{with_line.replace('round.correct()', 'pass')}", "utf-8")
 
-    with_line = TORCH.replace("MOMENTUM", "0.9")
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
 
-    assert ends(with_line) == ends(with_line.replace("round.correct()", "pass"))
+    corrected, plain = (line for line in done.stdout.splitlines() if line.startswith("[["))
+    assert corrected == plain

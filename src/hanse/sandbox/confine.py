@@ -23,6 +23,8 @@ from typing import Any
 from hanse.errors import ConfigError
 from hanse.sandbox import guard, kernel, landlock, namespaces, seccomp
 from hanse.sandbox.allowed import Access, Allowed, Grant, apart, system_grants
+from hanse.sandbox.sealed.core_dumps import CORE_BYTES
+from hanse.sandbox.sealed.mounts import mounts, writable_disks
 from hanse.sandbox.sealed.secret_paths import attestation_devices, reachable
 from hanse.sandbox.usage import threads_of_user
 
@@ -35,6 +37,9 @@ _MEMORY_REFUSED = "shared memory (/dev/shm) is refused even between processes of
 _SOCKETS_REFUSED = "local sockets are refused even between processes of the worker"
 _MOST_OPEN_FILES = 4_096
 """Files that one process of a worker may open at most: the watch looks at all that are open."""
+
+_NAMESPACES, _OWN_TREE, _LANDLOCK, _FILTER = "namespaces", "own file tree", "landlock", "system call filter"
+_ALL_LAYERS = (_NAMESPACES, _OWN_TREE, _LANDLOCK, _FILTER)
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 
@@ -58,6 +63,7 @@ class Confinement:
         processes: Most processes and threads it may have; None for no limit.
         open_files: Files that one process of it may open, unless it asks for more (4,096 at most); None
             to leave that.
+        in_memory: Whether nothing that it holds may come to a disk, as a file, as a core dump or as output.
         secrets: Files and sockets that it must not be able to open, besides the devices that attest the
             machine. Each is tried, once confined.
     """
@@ -70,6 +76,7 @@ class Confinement:
     disk_reserve: int | None = None
     processes: int | None = None
     open_files: int | None = None
+    in_memory: bool = False
     secrets: tuple[Path, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -107,6 +114,11 @@ class Confined:
     watched: tuple[str, ...] = ()
     counted: bool = False
 
+    def lacking(self) -> tuple[str, ...]:
+        """Name what keeps a worker from being locked in by every layer; empty where nothing does."""
+        missing = (layer for layer in _ALL_LAYERS if not any(own.startswith(layer) for own in self.layers))
+        return (*(f"the layer {layer}" for layer in missing), *self.gaps)
+
     def locked_in(self, *, network: bool = False) -> bool:
         """Say whether all that `sandbox: required` asks for took effect.
 
@@ -143,6 +155,7 @@ class Layers:
         filter: Whether system calls are filtered.
         superuser: Whether the user is one whose processes the kernel does not count.
         group: Whether the kernel holds the limits on memory and processes of all together, by a cgroup.
+        disks: Places on a disk that the worker can write to, where none may be.
         refused: Why those that are missing are missing.
     """
 
@@ -153,6 +166,7 @@ class Layers:
     filter: bool = False
     superuser: bool = field(default_factory=lambda: os.getuid() == 0)
     group: bool = False
+    disks: tuple[Path, ...] = ()
     refused: list[str] = field(default_factory=list)
 
     @property
@@ -207,6 +221,10 @@ def confine(
             _enter_tree(layers, allowed, workspace / "tmp", confinement.memory_bytes)
             guard.go_on_below_init(channel)
         _limit(confinement, layers)
+        if confinement.in_memory:
+            layers.disks = tuple(writable_disks(mounts()))
+            with suppress(OSError):  # only now: what cannot be looked into enters no user namespace
+                kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS)
         _enter_landlock(layers, allowed, confinement)
@@ -252,10 +270,10 @@ def assess(
     }
     reason = f" ({'; '.join(layers.refused)})" if layers.refused else ""
     named = {
-        "namespaces": layers.namespaces,
-        "own file tree": layers.tree,
-        f"landlock {layers.landlock}": layers.landlock > 0,
-        "system call filter": layers.filter,
+        _NAMESPACES: layers.namespaces,
+        _OWN_TREE: layers.tree,
+        f"{_LANDLOCK} {layers.landlock}": layers.landlock > 0,
+        _FILTER: layers.filter,
         "cgroup": layers.group,
     }
     return Confined(
@@ -265,6 +283,7 @@ def assess(
         processes=apart and hidden,
         gaps=(
             *(gap + reason for gap, open_ in found.items() if open_),
+            *(f"the worker can write to a disk at {path}" for path in layers.disks),
             *(f"the worker can reach the secret {path}: move it out of what is granted" for path in readable),
         ),
         watched=tuple(f"{limit} ({no_group})" for limit in _watched(confinement, layers)),
@@ -346,7 +365,7 @@ def _enter_landlock(layers: Layers, allowed: Allowed, confinement: Confinement) 
 
 def _enter_filter(layers: Layers, confinement: Confinement) -> None:
     try:
-        seccomp.install(layers.families(network=confinement.network))
+        seccomp.install(layers.families(network=confinement.network), seccomp.refused(confinement.in_memory))
         layers.filter = True
     except OSError as error:
         layers.refused.append(f"no filter: {error.strerror}")
@@ -354,13 +373,11 @@ def _enter_filter(layers: Layers, confinement: Confinement) -> None:
 
 def _limit(confinement: Confinement, layers: Layers) -> None:
     wanted = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: CORE_BYTES,
         # Of each process: one that asks for too much gets an error, and can report it.
         resource.RLIMIT_DATA: confinement.memory_bytes,
         resource.RLIMIT_FSIZE: confinement.file_bytes,
-        resource.RLIMIT_NPROC: None
-        if confinement.processes is None
-        else _most(confinement.processes, layers),
+        resource.RLIMIT_NPROC: _most(confinement.processes, layers),
     }
     for kind, value in wanted.items():
         if value is not None:
@@ -376,8 +393,8 @@ def _limit(confinement: Confinement, layers: Layers) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _most(processes: int, layers: Layers) -> int:
+def _most(processes: int | None, layers: Layers) -> int | None:
     """Number to which the kernel counts: the worker's processes, or where it cannot, all of the user's."""
-    if layers.namespaces:
-        return processes + OWN_PROCESSES
+    if processes is None or layers.namespaces:
+        return processes and processes + OWN_PROCESSES
     return threads_of_user() + _BACKSTOP * processes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import sys
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -19,6 +20,7 @@ _NUMBERS = {
     "landlock_add_rule": (445, 445),
     "landlock_create_ruleset": (444, 444),
     "landlock_restrict_self": (446, 446),
+    "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "mount": (165, 40),
     "mount_setattr": (442, 442),
@@ -35,6 +37,7 @@ _NUMBERS = {
     "setns": (308, 268),
     "shmget": (29, 194),
     "socket": (41, 198),
+    "statfs": (137, 43),
     "umount2": (166, 39),
     "unshare": (272, 97),
 }
@@ -44,6 +47,11 @@ PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+
+_PR_CAP_AMBIENT_RAISE = 2
+_CAPABILITIES_VERSION_3 = 0x20080522
+_CAP_SYS_PTRACE = 19
 
 
 def supported() -> bool:
@@ -81,13 +89,13 @@ def call(name: str, *arguments: int | bytes | None) -> int:
     return result
 
 
-def prctl(option: int, value: int = 1) -> None:
+def prctl(option: int, value: int = 1, more: int = 0) -> None:
     """Set one property of this process.
 
     Raises:
         OSError: The kernel refused.
     """
-    call("prctl", option, value, 0, 0, 0)
+    call("prctl", option, value, more, 0, 0)
 
 
 def drop_capabilities() -> None:
@@ -96,5 +104,30 @@ def drop_capabilities() -> None:
     Raises:
         OSError: The kernel refused.
     """
-    version_3 = 0x20080522
-    call("capset", version_3.to_bytes(4, sys.byteorder) + bytes(4), bytes(24))
+    _set_capabilities(bytes(24))
+
+
+def keep_only_sight() -> None:
+    """Give up every privilege but to look into processes, and keep that one in programs that this starts.
+
+    Raises:
+        OSError: The kernel refused, or this process did not have it.
+    """
+    one = struct.pack("=III", *[1 << _CAP_SYS_PTRACE] * 3)
+    _set_capabilities(one + bytes(12))
+    prctl(PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_SYS_PTRACE)
+
+
+def file_system_of(path: str) -> int:
+    """Number of the kind of file system that a path lies on.
+
+    Raises:
+        OSError: There is no such path.
+    """
+    found = ctypes.create_string_buffer(256)
+    call("statfs", os.fsencode(path), ctypes.addressof(found))
+    return int.from_bytes(found.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder)
+
+
+def _set_capabilities(sets: bytes) -> None:
+    call("capset", _CAPABILITIES_VERSION_3.to_bytes(4, sys.byteorder) + bytes(4), sets)

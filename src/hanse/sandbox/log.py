@@ -1,4 +1,4 @@
-"""What a worker prints, kept on disk up to a bound, its end also in memory."""
+"""Output of a worker: kept on disk up to a bound, its end also in memory; or discarded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from hanse.errors import StorageError
 
@@ -14,6 +14,64 @@ KEPT_BYTES = 1 << 20
 """Most bytes kept on disk, in two files: the current one, and the one before it (`.1`)."""
 
 _TAIL_BYTES = 1 << 16
+
+
+class WorkerOutput(Protocol):
+    """Takes what a worker prints.
+
+    Attributes:
+        closed: Done when no process can print any more.
+    """
+
+    closed: asyncio.Event
+
+    async def pipe(self) -> BinaryIO:
+        """Begin to read; returns the end to print to."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading, also where a process could still print."""
+        ...
+
+    def tail(self, lines: int) -> str:
+        """The last lines printed; empty where none are kept."""
+        ...
+
+
+class DiscardedOutput(asyncio.Protocol):
+    """Reads what a worker prints and keeps nothing of it.
+
+    Attributes:
+        num_bytes: Bytes printed so far.
+        closed: Done when no process can print any more.
+    """
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+        self.closed = asyncio.Event()
+        self._reading: asyncio.BaseTransport | None = None
+
+    async def pipe(self) -> BinaryIO:
+        """See `WorkerOutput.pipe`."""
+        self._reading, printed_to = await _begin_reading(self)
+        return printed_to
+
+    def data_received(self, data: bytes) -> None:
+        """Count what was printed."""
+        self.num_bytes += len(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """No process is left to print."""
+        self.closed.set()
+
+    def close(self) -> None:
+        """See `WorkerOutput.close`."""
+        if self._reading:
+            self._reading.close()
+
+    def tail(self, lines: int) -> str:
+        """See `WorkerOutput.tail`."""
+        return ""
 
 
 class WorkerLog(asyncio.Protocol):
@@ -43,10 +101,8 @@ class WorkerLog(asyncio.Protocol):
 
     async def pipe(self) -> BinaryIO:
         """Begin to read; returns the end to print to."""
-        read_end, write_end = os.pipe()
-        reading = os.fdopen(read_end, "rb", buffering=0)
-        self._reading, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: self, reading)
-        return os.fdopen(write_end, "wb", buffering=0)
+        self._reading, printed_to = await _begin_reading(self)
+        return printed_to
 
     def data_received(self, data: bytes) -> None:
         """Keep what was printed."""
@@ -58,12 +114,12 @@ class WorkerLog(asyncio.Protocol):
             self._file.write(data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Nobody is left to print."""
+        """No process is left to print."""
         self._file.close()
         self.closed.set()
 
     def close(self) -> None:
-        """Stop reading, also where somebody could still print."""
+        """Stop reading, also where a process could still print."""
         if self._reading:
             self._reading.close()
         self._file.close()
@@ -77,3 +133,10 @@ class WorkerLog(asyncio.Protocol):
         next_file = self._path.open("ab", buffering=0)
         self._file.close()
         self._file = next_file
+
+
+async def _begin_reading(reader: asyncio.Protocol) -> tuple[asyncio.BaseTransport, BinaryIO]:
+    read_end, write_end = os.pipe()
+    reading = os.fdopen(read_end, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: reader, reading)
+    return transport, os.fdopen(write_end, "wb", buffering=0)

@@ -57,6 +57,23 @@ def separate(*, network: bool) -> None:
     _enter_user_namespace(others)
 
 
+def separate_mounts() -> None:
+    """Give this process and its children mounts of their own, of which other programs notice nothing.
+
+    Without the privilege for that, in a user namespace; of its privileges only the one to look into own
+    processes stays. To be called before any thread is started.
+
+    Raises:
+        OSError: The kernel or the container does not permit it.
+    """
+    try:
+        kernel.call("unshare", _NEW_MOUNTS)
+    except PermissionError:
+        _try_out()
+        _enter_user_namespace(_NEW_MOUNTS)
+    _make_private()
+
+
 def _try_out() -> None:
     """Enter a user namespace in a process to be thrown away.
 
@@ -100,7 +117,7 @@ def begin_root() -> None:
         OSError: Mounting is not permitted here; the tree is as it was.
     """
     start = Path("/dev")  # any directory that surely exists
-    kernel.call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+    _make_private()
     _mount_new("tmpfs", start)
     try:
         _change_attributes(start, 0)  # absent before Linux 5.12
@@ -153,6 +170,25 @@ def fill_root(allowed: Allowed, temporary: Path, memory_bytes: int | None = None
     _OLD.rmdir()
     _make_read_only(Path("/"), recursive=False)
     return own_processes
+
+
+def mount_memory(folder: Path, source: str, options: str) -> None:
+    """Mount a new file system in memory.
+
+    Args:
+        folder: Where.
+        source: Its name in the list of mounts.
+        options: Of `tmpfs`.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    flags = _MS_NOSUID | _MS_NODEV
+    kernel.call("mount", source.encode(), bytes(folder), b"tmpfs", flags, options.encode())
+
+
+def _make_private() -> None:
+    kernel.call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
 
 
 def _show_processes() -> bool:

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from hanse.errors import StorageError, TaskError, TransportError
+from hanse.errors import PolicyError, StorageError, TaskError, TransportError
 from hanse.sandbox.async_channel import AsyncChannel
 from hanse.sandbox.cgroup import NoGroupError, WorkerGroup, groups_here
 from hanse.sandbox.confine import Confined, Confinement
 from hanse.sandbox.environment import worker_environment
 from hanse.sandbox.guard import SIGNALLED
-from hanse.sandbox.log import WorkerLog
+from hanse.sandbox.log import DiscardedOutput, WorkerLog, WorkerOutput
+from hanse.sandbox.sealed.memory_folder import is_memory_folder
 from hanse.sandbox.temporary import empty_temporary, make_temporary
 from hanse.sandbox.watch import Exceeded, Watch, too_much_memory
 
@@ -35,12 +36,12 @@ _LEAST_FILE = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What to start.
+    """Orders for a start.
 
     Attributes:
         module: Module of Hanse whose `main(channel, confined, arguments)` is the worker.
         workspace: Directory that the worker may write in, its home; created where it is missing.
-        log: File for what the worker prints; not where the worker can write.
+        log: File for what the worker prints; not where the worker can write. None to discard that.
         confinement: What else it may do.
         arguments: Handed to `main`.
         environment: Variables besides the few that a worker inherits.
@@ -49,7 +50,7 @@ class WorkerSpec:
 
     module: str
     workspace: Path
-    log: Path
+    log: Path | None
     confinement: Confinement = field(default_factory=Confinement)
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -83,12 +84,12 @@ class WorkerProcess:
         self,
         process: asyncio.subprocess.Process,
         channel: AsyncChannel,
-        log: WorkerLog,
+        output: WorkerOutput,
         spec: WorkerSpec,
         group: WorkerGroup | None = None,
     ) -> None:
         self._process = process
-        self._log = log
+        self._output = output
         self._spec = spec
         self._group = group
         self._watching: asyncio.Task[None] | None = None
@@ -102,19 +103,28 @@ class WorkerProcess:
         """Start a worker; it is confined and has imported its module when this returns.
 
         Raises:
+            PolicyError: It is to leave nothing on a disk, and that cannot be held here; says what is lacking.
             TaskError: It did not get that far; carries what it printed.
             StorageError: The workspace or the log cannot be written.
         """
         if not spec.module.startswith("hanse."):
             raise ValueError(f"the module of a worker is one of hanse's, not {spec.module!r}")
         written = (spec.workspace, *spec.confinement.write)
-        if any(spec.log.absolute().is_relative_to(area.absolute()) for area in written):
+        if spec.log and any(spec.log.absolute().is_relative_to(area.absolute()) for area in written):
             # A symbolic link in its place would have us write into any file.
             raise ValueError(f"the log {spec.log} is where the worker can write")
+        if spec.confinement.in_memory:
+            _check_memory(spec)
         worker = await _spawn(_bounded(spec))
         try:
             async with asyncio.timeout(spec.start_timeout_s):
                 worker.confined = await worker._give_orders()
+            if spec.confinement.in_memory and (lacking := worker.confined.lacking()):
+                raise PolicyError(
+                    f"a worker of a sealed run has to be locked in by every layer, and here lacks: "
+                    f"{'; '.join(lacking)}",
+                    mend="`hanse doctor` says what this machine lacks.",
+                )
             worker._begin_watch()
         except TimeoutError:
             await worker.stop(grace_s=0)
@@ -134,7 +144,7 @@ class WorkerProcess:
             self._signal_group(signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ENDING_S):
-                await self._log.closed.wait()
+                await self._output.closed.wait()
         limit = self._spec.confinement.memory_bytes
         if self._group is not None and limit is not None and self._group.ran_out_of_memory():
             self.exceeded = too_much_memory(limit)
@@ -155,7 +165,7 @@ class WorkerProcess:
         if self._watching is not None:
             self._watching.cancel()
         ended = await self.wait()
-        self._log.close()
+        self._output.close()
         if self._group is not None:
             self._group.end()
         await asyncio.to_thread(empty_temporary, self._spec.workspace)
@@ -163,7 +173,7 @@ class WorkerProcess:
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines that the worker printed."""
-        return self._log.tail(lines)
+        return self._output.tail(lines)
 
     def _begin_watch(self) -> None:
         spec, held, counted = self._spec, self._group is not None, self.confined.counted
@@ -243,21 +253,42 @@ def _bounded(spec: WorkerSpec) -> WorkerSpec:
     return replace(spec, confinement=replace(confinement, file_bytes=room))
 
 
+def _check_memory(spec: WorkerSpec) -> None:
+    """Refuse a worker that could leave something on a disk, before it is started.
+
+    Raises:
+        PolicyError: It has a network, or a place to write to that is not in memory.
+    """
+    if spec.log is not None:
+        raise ValueError("what a worker of a sealed run prints is discarded")
+    if spec.confinement.network:
+        raise PolicyError(
+            "a worker of a sealed run gets no network", mend="Set `worker: {network: false}` in the settings."
+        )
+    for area in (spec.workspace, *spec.confinement.write):
+        place = next(path for path in (area.absolute(), *area.absolute().parents) if path.exists())
+        if not is_memory_folder(place):
+            raise PolicyError(
+                f"a worker of a sealed run is to write in {area}, which is not in memory",
+                mend="Set `sealed_memory` in the settings, and start the command again.",
+            )
+
+
 async def _spawn(spec: WorkerSpec) -> WorkerProcess:
     try:
         await asyncio.to_thread(make_temporary, spec.workspace)
     except OSError as error:
         raise StorageError(f"the workspace {spec.workspace} cannot be written: {error.strerror}") from error
     with contextlib.ExitStack() as undo:
-        log = WorkerLog(spec.log)
-        undo.callback(log.close)
+        printed = DiscardedOutput() if spec.log is None else WorkerLog(spec.log)
+        undo.callback(printed.close)
         ours, theirs = socket.socketpair()
         channel = await AsyncChannel.over(ours)
         undo.callback(channel.close)
-        with theirs, await log.pipe() as output:
+        with theirs, await printed.pipe() as output:
             process = await _execute(spec, theirs.fileno(), output.fileno())
         undo.pop_all()
-    return WorkerProcess(process, channel, log, spec, _group_of(process.pid, spec.confinement))
+    return WorkerProcess(process, channel, printed, spec, _group_of(process.pid, spec.confinement))
 
 
 def _group_of(pid: int, confinement: Confinement) -> WorkerGroup | None:
@@ -282,7 +313,8 @@ def _group_of(pid: int, confinement: Confinement) -> WorkerGroup | None:
 async def _execute(spec: WorkerSpec, channel: int, output: int) -> asyncio.subprocess.Process:
     # -P, and the working directory: the worker is not confined yet, and must not
     # import what an earlier one has left in its workspace.
-    command = (sys.executable, "-P", "-m", "hanse.sandbox.child", str(channel), spec.module)
+    own = ("-s",) if sys.flags.no_user_site else ()  # where ours count no packages of the user's home
+    command = (sys.executable, "-P", *own, "-m", "hanse.sandbox.child", str(channel), spec.module)
     try:
         return await asyncio.create_subprocess_exec(
             *command,

@@ -37,7 +37,6 @@ _REFUSED = (
     # Opens sockets and files out of sight of this filter.
     "io_uring_setup",
 )
-
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
@@ -48,6 +47,16 @@ _MODE_FILTER = 2
 
 Instruction = tuple[int, int, int, int]
 """Operation, jump if true, jump if false (both in instructions to skip), operand."""
+
+
+def refused(in_memory: bool) -> tuple[str, ...]:
+    """System calls that are refused to a worker.
+
+    Args:
+        in_memory: Whether its starter may not see which files it has open; it gets none in memory then that
+            no folder holds.
+    """
+    return (*_REFUSED, "memfd_create") if in_memory else _REFUSED
 
 
 def program(families: Iterable[int], refused: Iterable[str] = _REFUSED) -> list[Instruction]:

@@ -100,13 +100,17 @@ def can_look_into(processes: Collection[int]) -> bool:
     return True
 
 
-def memory(processes: Sequence[int], folder: Path, effort: Effort | None = None) -> Memory:
+def memory(
+    processes: Sequence[int], folder: Path, effort: Effort | None = None, *, opened: bool = True
+) -> Memory:
     """Measure the memory that processes hold together.
 
     Args:
         processes: Their ids; the first has started the others.
         folder: A folder in memory, such as `/dev/shm`, that may be their own and not this process's.
         effort: What the look may cost.
+        opened: Whether to look for files in memory that are open and not mapped; not where the processes can
+            make none, so that it takes no right to see what is open.
 
     Raises:
         PermissionError: A process cannot be looked into.
@@ -115,7 +119,9 @@ def memory(processes: Sequence[int], folder: Path, effort: Effort | None = None)
     effort = effort or Effort()
     states = [state for process in processes if (state := _state(process)) is not None]
     private = sum(_bytes(state, b"RssAnon:") + _bytes(state, b"VmSwap:") for state in states)
-    shared = mapped_files(processes, effort).memory | open_files(processes, effort).memory
+    shared = mapped_files(processes, effort).memory
+    if opened:
+        shared |= open_files(processes, effort).memory
     return Memory(private, sum(shared.values()) + _used(processes[0], folder))
 
 

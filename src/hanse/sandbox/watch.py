@@ -123,6 +123,7 @@ class Watch:
         self._memory = confinement.memory_bytes if here and not held else None
         self._processes = confinement.processes if here and not counted else None
         self._reserve = confinement.disk_reserve
+        self._in_memory = confinement.in_memory
         self.needed = any(limit is not None for limit in (self._memory, self._processes, self._reserve))
         self._workspace = workspace
         self._written = tuple(
@@ -219,7 +220,7 @@ class Watch:
         if not processes:  # it has ended
             return None
         try:
-            found = usage.memory(processes, SHARED_MEMORY, Effort())
+            found = usage.memory(processes, SHARED_MEMORY, Effort(), opened=not self._in_memory)
         except PermissionError:
             if self._open:  # one of them has hidden since
                 raise

@@ -164,6 +164,63 @@ def hide_from_others() -> str:
     return "hidden"
 
 
+def let_others_look() -> str:
+    if ctypes.CDLL(None, use_errno=True).prctl(4, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    return "shown"
+
+
+def can_be_dumped() -> int:
+    return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+
+
+def leaves_a_core(starts_a_program: bool) -> bool:
+    """Say whether a child that crashes leaves a core dump, itself or as another program."""
+    child = os.fork()
+    if child == 0:
+        if starts_a_program:
+            os.execv(sys.executable, [sys.executable, "-c", "import os; os.abort()"])
+        os.abort()
+    status = os.waitpid(child, 0)[1]
+    return os.WIFSIGNALED(status) and os.WCOREDUMP(status)
+
+
+def places_to_write() -> dict[str, str]:
+    """The kind of file system of each mount that can be written to, by its place."""
+    found = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, after = line.split(" - ")
+        if "rw" in before.split()[5].split(","):
+            found[before.split()[4]] = after.split()[0]
+    return found
+
+
+def leave_everywhere(marker: str) -> list[str]:
+    """Write and print a marker wherever that is possible; the folders where it was."""
+    print(marker, flush=True)
+    print(marker, file=sys.stderr, flush=True)
+    held.append(marker)
+    left = []
+    for folder in (
+        ".",
+        "/tmp",
+        "/var/tmp",
+        "/dev/shm",
+        "/dev",
+        "/",
+        "/usr",
+        "/proc",
+        "/sys",
+        Path(tempfile.__file__).parent,
+    ):
+        try:
+            Path(folder, "marker").write_text(marker)
+        except OSError:
+            continue
+        left.append(folder)
+    return left
+
+
 def capabilities() -> str:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(line.split()[1] for line in lines if line.startswith("CapEff"))

@@ -129,3 +129,11 @@ def test_internet_sockets_are_for_workers_with_a_network_of_their_own_or_a_grant
     assert socket.AF_INET in ALL.families(network=False)
     assert socket.AF_INET in Layers().families(network=True)
     assert Layers().families(network=False) == ()
+
+
+def test_what_keeps_a_worker_from_being_locked_in_whole_is_named() -> None:
+    assert assess(Confinement(), ALL).lacking() == ()
+
+    lacking = assess(Confinement(), replace(ALL, landlock=0, disks=(Path("/srv"),))).lacking()
+
+    assert lacking == ("the layer landlock", "the worker can write to a disk at /srv")

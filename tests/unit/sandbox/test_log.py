@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hanse.errors import StorageError
-from hanse.sandbox.log import KEPT_BYTES, WorkerLog
+from hanse.sandbox.log import KEPT_BYTES, DiscardedOutput, WorkerLog
 
 
 def write(path: Path, *printed: bytes) -> WorkerLog:
@@ -64,3 +64,19 @@ def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="cannot be written"):
         WorkerLog(tmp_path / "file" / "log")
+
+
+def test_output_that_is_discarded_is_counted_and_not_kept() -> None:
+    async def printed() -> DiscardedOutput:
+        output = DiscardedOutput()
+        with await output.pipe() as pipe:
+            pipe.write(b"weights" * 1000)
+        await output.closed.wait()
+        output.close()
+        return output
+
+    output = asyncio.run(printed())
+
+    assert output.num_bytes == 7000
+    assert output.tail(20) == ""
+    assert not any(b"weights" in value for value in vars(output).values() if isinstance(value, bytes))

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from hanse.sandbox import kernel
+from hanse.sandbox import kernel, seccomp
 from hanse.sandbox.seccomp import program
 
 if not kernel.supported():
@@ -86,3 +86,7 @@ def test_calls_of_another_architecture_are_refused() -> None:
 
     assert decide(kernel.number("prctl"), architecture=i386) == errno.EPERM
     assert decide(kernel.number("socket") | x32) == errno.EPERM
+
+
+def test_only_a_worker_whose_open_files_are_not_seen_gets_none_outside_of_folders() -> None:
+    assert set(seccomp.refused(in_memory=True)) - set(seccomp.refused(in_memory=False)) == {"memfd_create"}

@@ -44,7 +44,7 @@ class Machine:
         monkeypatch.setattr(watch.os, "statvfs", lambda _: self.disk)
         monkeypatch.setattr(watch.usage, "supported", lambda: True)
         monkeypatch.setattr(watch.usage, "threads_below", lambda *_: self.threads)
-        monkeypatch.setattr(watch.usage, "memory", lambda *_: self.memory)
+        monkeypatch.setattr(watch.usage, "memory", lambda *_, **__: self.memory)
         monkeypatch.setattr(watch.usage, "proportional_memory", lambda _: self.proportional)
         monkeypatch.setattr(watch.usage, "open_files", lambda *_: OpenFiles({}, {}))
         monkeypatch.setattr(watch.usage, "mapped_files", lambda *_: self.mapped)
@@ -208,7 +208,7 @@ def test_a_look_that_fails_is_repeated_and_told_once(
     assert caplog.text.count("cannot be looked at now") == 1
 
 
-def refuse(*_: object) -> Memory:
+def refuse(*_: object, **__: object) -> Memory:
     raise PermissionError(errno.EACCES, "Permission denied")
 
 
@@ -241,7 +241,7 @@ def test_a_worker_that_could_never_be_looked_into_is_measured_from_outside(
 def test_a_worker_with_too_much_to_look_at_is_ended(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> Memory:
+    def refuse(*_: object, **__: object) -> Memory:
         raise TooMuchToLookAtError("its processes had more than 65536 files open")
 
     monkeypatch.setattr(watch.usage, "memory", refuse)
@@ -256,7 +256,7 @@ def test_a_worker_with_too_much_to_look_at_is_ended(
 def test_a_look_that_does_not_end_ends_the_worker(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = threading.Event()
     monkeypatch.setattr(watch, "_HUNG_S", 0.05)
-    monkeypatch.setattr(watch.usage, "memory", lambda *_: ends.wait(10) and Memory(0, 0))
+    monkeypatch.setattr(watch.usage, "memory", lambda *_, **__: ends.wait(10) and Memory(0, 0))
 
     found = asyncio.run(Watch(1, Confinement(memory_bytes=GB), machine.workspace).exceeded())
 

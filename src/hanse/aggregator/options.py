@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hanse.aggregator.blobs.retention import KeptModels
 from hanse.aggregator.run_worker.supervisor import MakeConfinement
+from hanse.aggregator.sealed.runs import Sealing
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 
 
@@ -23,6 +24,7 @@ class Options:
         kept_models: How long models of runs that have ended are kept.
         max_runs: Runs that may be under way at one time.
         worker_process: Starts the runs' workers.
+        sealing: What sealed runs take; None where the settings name no owner of sealed models.
     """
 
     directory: Path
@@ -33,6 +35,7 @@ class Options:
     kept_models: KeptModels = KeptModels()  # noqa: RUF009 - frozen
     max_runs: int = 32
     worker_process: StartsWorkers = WorkerProcess
+    sealing: Sealing | None = None
 
     @property
     def runs(self) -> Path:

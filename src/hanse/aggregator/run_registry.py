@@ -9,7 +9,7 @@ from functools import partial
 
 from hanse.aggregator.blobs.lost import LostBlobs
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
-from hanse.aggregator.blobs.retention import Retention
+from hanse.aggregator.blobs.retention import Retention, references
 from hanse.aggregator.members.journal_heads import JournalHeads
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
@@ -20,6 +20,7 @@ from hanse.aggregator.run.status import status_of
 from hanse.aggregator.run.wait_log import log_waits
 from hanse.aggregator.run_worker.supervisor import Supervisor, WorkerDependencies
 from hanse.aggregator.run_worker.workspace import delete_lives
+from hanse.aggregator.sealed.runs import SealedRuns
 from hanse.aggregator.sums.layouts import SumLayouts
 from hanse.concurrency import Signals
 from hanse.core.journal.chain import Record
@@ -50,6 +51,7 @@ class RunRegistry:
         lost_blobs: Ends runs whose blobs are missing.
         model_deltas: Models in fewer bytes.
         layouts: Layouts of masked sums.
+        sealed: Knows where the files of sealed runs are.
         journal_heads: How far each site's own journal had come, as the runs heard of it.
         recorded_outcomes: Where the latest outcomes of each site stand.
     """
@@ -79,12 +81,14 @@ class RunRegistry:
         self._journal = journal
         self.model_deltas = ModelDeltas(options.directory / "downloads", blobs)
         self.layouts = SumLayouts(registry.federation, blobs)
+        self.sealed = SealedRuns(registry.federation, blobs, options.sealing, references)
         self._dependencies = WorkerDependencies(
             directory=options.runs,
             blobs=blobs,
             retention=self.retention,
             model_deltas=self.model_deltas,
             layouts=self.layouts,
+            sealed=self.sealed,
             limits=options.worker,
             max_bytes=options.max_blob,
             worker_process=options.worker_process,
@@ -220,7 +224,7 @@ class RunRegistry:
         if ending is not None and controller.run.phase in TERMINAL:
             await asyncio.wait({ending})
         await self.name_restore(controller)
-        await controller.execute(Resume(by, self._signing_keys()))
+        await controller.execute(Resume(by, _signing_keys(self._registry)))
         await self._reconcile(controller)
         self._drive(controller)
         return controller
@@ -274,15 +278,10 @@ class RunRegistry:
             telling.cancel()
             del self._tasks[run_id]
 
-    def _signing_keys(self) -> dict[str, str]:
-        """Fingerprint of the signing key of each site that has stated one."""
-        members = self._registry.membership.parties.values()
-        return {member.name: member.signing_key for member in members if member.signing_key}
-
     async def _reconcile(self, controller: RunController) -> None:
         """Tell a run who joined and who was removed while nobody could tell it."""
         run, members = controller.run, self._registry.membership.names(Role.COLLABORATOR)
-        keys = self._signing_keys()
+        keys = _signing_keys(self._registry)
         for name in members:
             # Who was enrolled again meanwhile has agreed to nothing with its new key. Of a site that the
             # run's operator has not chosen, nothing comes.
@@ -291,6 +290,12 @@ class RunRegistry:
                 await controller.execute(Invite(name, key))
         for name in sorted({*run.invited} - {*members}):
             await controller.execute(Leave(name, REMOVED))
+
+
+def _signing_keys(registry: MemberRegistry) -> dict[str, str]:
+    """Fingerprint of the signing key of each site that has stated one."""
+    members = registry.membership.parties.values()
+    return {member.name: member.signing_key for member in members if member.signing_key}
 
 
 def _suffix(registry: MemberRegistry) -> str:

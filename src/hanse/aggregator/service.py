@@ -69,7 +69,12 @@ class AggregatorService:
         self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
         self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
         layouts = run_registry.layouts
-        verifier = StatementVerifier(registry, blobs, MaskedResults(layouts))
+        verifier = StatementVerifier(
+            registry,
+            run_registry.sealed.blobs_of,
+            MaskedResults(layouts),
+            None if options.sealing is None else options.sealing.instance.name,
+        )
         hold = RestoreHold(options.directory)
         registry.guard = hold.check
         self._restores = restores = Restores(hold, registry, run_registry, credentials.authority, now_ms)

@@ -134,6 +134,9 @@ class ControlRequests:
         for file in (*manifest.files, *initial):
             if self._size(file.sha256, file.path) != file.size:
                 raise PlanError(f"{file.path} does not have the {file.size} bytes that the plan states")
+        if manifest.plan.sealed is not None:
+            self._run_registry.sealed.check(manifest)
+            return manifest
         for file in initial:
             read_specs(self._blobs.path(file.sha256))
         return manifest

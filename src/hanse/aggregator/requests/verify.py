@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hanse.aggregator.members.member_registry import MemberRegistry
+from hanse.aggregator.sealed.blobs import expect_update, forget_content
 from hanse.aggregator.sums.cells import is_masked
 from hanse.aggregator.sums.results import MaskedResults, check_failure, check_unmasked
 from hanse.core.plan.disclosure import check_result
@@ -16,7 +19,7 @@ from hanse.core.values.digests import algorithm_of
 from hanse.core.values.peer import Peer
 from hanse.core.values.safe_text import is_safe
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import CredentialError, DisclosureError, ProtocolError, UpdateError
+from hanse.errors import CredentialError, DisclosureError, HanseError, ProtocolError, SealError, UpdateError
 from hanse.pki.statements import S, check_signed
 from hanse.storage.base import BlobStore
 from hanse.updates.incoming import check_update_blob
@@ -30,16 +33,24 @@ _LONGEST_STATEMENT = 65_536
 class StatementVerifier:
     """Checks signed statements against the signing keys of the sites and the blobs that came with them."""
 
-    def __init__(self, registry: MemberRegistry, blobs: BlobStore, masked: MaskedResults) -> None:
+    def __init__(
+        self,
+        registry: MemberRegistry,
+        blobs_of: Callable[[Run], BlobStore],
+        masked: MaskedResults,
+        instance: str | None = None,
+    ) -> None:
         """Check for one federation.
 
         Args:
             registry: Knows the signing key of each site.
-            blobs: What sites have brought.
+            blobs_of: What sites have brought for a run.
             masked: Checks results that are masked.
+            instance: Name of the aggregator's instance, which opens the updates of sealed runs.
         """
         self._registry = registry
-        self._blobs = blobs
+        self._blobs_of = blobs_of
+        self._instance = instance
         self._masked = masked
 
     def plan_answer(self, peer: Peer, run: Run, statement: SignedStatement) -> Command:
@@ -117,6 +128,7 @@ class StatementVerifier:
             self._check_update(run, exchange, outcome.site, update)
             return accept
         check_unmasked(outcome)
+        self._check_sealed(run, outcome)
         check_result(outcome, run.plan, outcome.task, f"task {outcome.task} at {outcome.site}")
         if outcome.update is not None:
             self._check_update(run, exchange, outcome.site, outcome.update)
@@ -141,6 +153,17 @@ class StatementVerifier:
             )
         return check_signed(statement, kind, purpose, by=party, keys=(key,))
 
+    def _check_sealed(self, run: Run, outcome: TaskOutcome) -> None:
+        """Refuse an update that is not sealed to this instance, and in a plain run one that is sealed."""
+        expected = self._instance if run.plan.sealed is not None and outcome.update is not None else None
+        if outcome.sealed_to != expected:
+            raise UpdateError(
+                f"the update of task {outcome.task} at {outcome.site} is sealed to the instance "
+                f"{(outcome.sealed_to or 'none')[:12]} of the aggregator, and this is "
+                f"{(expected or 'a run that is not sealed')[:32]}",
+                mend="The aggregator was started again meanwhile; the site is asked again.",
+            )
+
     def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:
         algorithm, agreed = algorithm_of(update.digest), run.plan.digests
         if algorithm != agreed:
@@ -149,12 +172,20 @@ class StatementVerifier:
                 f"the plan says {agreed}",
                 mend="Upgrade Hanse at that site.",
             )
-        if not self._blobs.has(update.digest):
+        blobs = self._blobs_of(run)
+        if not blobs.has(update.digest):
             raise UpdateError(
                 f"the update of task {exchange.task} at {site} is not here",
                 mend="Upload the blob before its result.",
             )
-        check_update_blob(self._blobs, run, exchange, site, update.digest)
+        expect_update(blobs, update.digest, exchange.number, site)
+        try:
+            check_update_blob(blobs, run, exchange, site, update.digest)
+        except HanseError as error:
+            forget_content(blobs, update.digest)
+            if isinstance(error, SealError):  # of what the site sent, and no reason for it to end
+                raise UpdateError(f"the update of task {exchange.task} at {site}: {error.message}") from error
+            raise
 
 
 def _check_text(site: str, *texts: str) -> None:

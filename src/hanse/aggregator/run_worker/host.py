@@ -6,7 +6,7 @@ import asyncio
 from typing import assert_never
 
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
-from hanse.aggregator.blobs.retention import Retention, superseded
+from hanse.aggregator.blobs.retention import Retention, references, superseded
 from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run_worker.protocol import (
     AnswerReply,
@@ -26,6 +26,7 @@ from hanse.aggregator.run_worker.protocol import (
 )
 from hanse.aggregator.run_worker.taken_in import check_groups, check_results
 from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.aggregator.sealed.blobs import expect_update, keep_content
 from hanse.aggregator.sums.layouts import SumLayouts
 from hanse.aggregator.sums.opening import opened_sums
 from hanse.compression.update import upload_codec
@@ -161,7 +162,9 @@ class CallHandler:
         exchange = await self._exchange(call)
         check_sum(self._run.plan, exchange)
         aggregate, digest, sums = await asyncio.to_thread(self._fold, exchange)
-        recording = RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, digest)
+        # A digest of plain text would confirm a guess at it.
+        stated = None if self._run.plan.sealed is not None else digest
+        recording = RecordAggregate(exchange.number, aggregate.sites, aggregate.num_examples, stated)
         self._note(*sums, recording)
         return SumReply(
             num_examples=aggregate.num_examples,
@@ -197,13 +200,14 @@ class CallHandler:
 
     def _begin_anew(self) -> StandingReply:
         self._workspace.clear()
+        keep_content(self._blobs, references(self._run))
         return self._standing()
 
     def _take_in(self, call: CommitCall) -> tuple[ModelRef | None, str | None, dict[str, str]]:
         """Take the model, the state and the results of a commit from the worker, and check them."""
         model = None if call.model == WorkerModel() else self._committed_model(call.model)
-        state = None if call.state is None else self._workspace.take(call.state)
-        results = {name: self._workspace.take(file) for name, file in call.results.items()}
+        state = None if call.state is None else self._workspace.take(call.state, ("state", "state"))
+        results = {name: self._workspace.take(file, ("result", name)) for name, file in call.results.items()}
         check_results(self._run, results, self._blobs)
         return model, state, results
 
@@ -232,7 +236,9 @@ class CallHandler:
 
     def _inputs(self, call: ExchangeCall, model: ModelRef | None) -> AskInputs:
         """Take in what the sites receive beside the model, and hold it against the plan."""
-        groups = {name: self._workspace.take(file) for name, file in sorted(call.groups.items())}
+        groups = {
+            name: self._workspace.take(file, ("group", name)) for name, file in sorted(call.groups.items())
+        }
         check_groups(self._run.plan, call.task, model, groups, self._blobs)
         return AskInputs(groups, call.settings, call.cells)
 
@@ -277,12 +283,15 @@ class CallHandler:
     def _lend_update(self, exchange: Exchange, site: str, digest: str | None) -> str | None:
         """As `_lend`; what travelled compressed is written out, as the workflow expects it."""
         if digest is None or upload_codec(self._run.plan, exchange.task) is None:
+            if digest is not None:
+                expect_update(self._blobs, digest, exchange.number, site)
             return self._lend(digest)
         name = f"{exchange.number}-{digest}.safetensors"
         self._workspace.show(name, self._open(exchange, site, digest))
         return name
 
     def _open(self, exchange: Exchange, site: str, digest: str) -> Parameters:
+        expect_update(self._blobs, digest, exchange.number, site)
         return open_update_blob(self._blobs, self._run, exchange, site, digest)
 
     def _model(self, named: WorkerModel) -> ModelRef:

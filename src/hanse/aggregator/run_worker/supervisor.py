@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +15,23 @@ from hanse.aggregator.run.controller import RunController
 from hanse.aggregator.run_worker.host import CallHandler
 from hanse.aggregator.run_worker.protocol import MAX_REASON, Call, FailCall, FinishCall, Reply, read_call
 from hanse.aggregator.run_worker.workspace import Workspace
+from hanse.aggregator.sealed.runs import SealedRuns
 from hanse.aggregator.sums.layouts import SumLayouts
 from hanse.concurrency import to_the_end
 from hanse.config.bundle import write_bundle
 from hanse.core.run.lifecycle import Fail, RestartWorker
 from hanse.core.run.run import TERMINAL, Phase
 from hanse.core.values.safe_text import last_lines, outgoing_line, without_paths
-from hanse.errors import HanseError, ProtocolError, RunError, StorageError, TamperedError, TransportError
+from hanse.errors import (
+    ConfigError,
+    HanseError,
+    ProtocolError,
+    RunError,
+    SealError,
+    StorageError,
+    TamperedError,
+    TransportError,
+)
 from hanse.fault_points import FaultPoint, reach_async
 from hanse.sandbox.confine import Confinement
 from hanse.sandbox.environment import arithmetic_threads
@@ -59,6 +69,7 @@ class WorkerDependencies:
         retention: Deletes those that have had their use.
         model_deltas: Makes models travel in fewer bytes.
         layouts: Layouts of masked sums.
+        sealed: Knows where the files of sealed runs are.
         limits: Makes a worker's confinement.
         max_bytes: Largest file that is taken from a worker.
         worker_process: Starts workers.
@@ -69,6 +80,7 @@ class WorkerDependencies:
     retention: Retention
     model_deltas: ModelDeltas
     layouts: SumLayouts
+    sealed: SealedRuns
     limits: MakeConfinement
     max_bytes: int
     worker_process: StartsWorkers
@@ -81,6 +93,7 @@ class Supervisor:
         self._controller = controller
         self._dependencies = dependencies
         self._directory = dependencies.directory / controller.run.run_id
+        self._blobs = dependencies.blobs
 
     async def supervise(self) -> None:
         """Drive the run from where it stands to its end; cancelled when the service stops."""
@@ -90,8 +103,12 @@ class Supervisor:
             while await controller.in_phase(Phase.RUNNING, *TERMINAL) is Phase.RUNNING:
                 seen = controller.events
                 try:
+                    self._find_files()
                     await self._run_one_worker()
                     tries = 0
+                except (ConfigError, SealError) as error:  # by the settings, it is not to run here any more
+                    logger.error("run %s cannot continue: %s", controller.run.run_id, error)
+                    await controller.execute(Fail(error.code, self._words(str(error))))
                 except StorageError as error:
                     # Nothing is lost: the next worker begins again from the last commit.
                     tries = 1 if controller.events > seen else tries + 1
@@ -99,6 +116,17 @@ class Supervisor:
                         tries = _STORAGE_TRIES  # to read the same again cannot help
                     await self._wait_for_storage(error, tries)
             clock.cancel()
+
+    def _find_files(self) -> None:
+        """Have the run's files where they belong: those of a sealed run in memory.
+
+        Raises:
+            ConfigError: The run is sealed, and this aggregator has no sealed runs.
+            StorageError: There is no room for them.
+        """
+        dependencies, run = self._dependencies, self._controller.run
+        self._blobs = dependencies.sealed.blobs_of(run)
+        self._directory = dependencies.sealed.directory(run, dependencies.directory / run.run_id)
 
     async def _run_one_worker(self) -> None:
         """One life of the worker.
@@ -112,7 +140,7 @@ class Supervisor:
         workspace = await asyncio.to_thread(
             Workspace,
             self._directory,
-            dependencies.blobs,
+            self._blobs,
             max_bytes=dependencies.max_bytes,
             algorithm=self._controller.run.plan.digests,
         )
@@ -127,13 +155,18 @@ class Supervisor:
         await asyncio.to_thread(workspace.delete)
         if self._controller.run.phase in TERMINAL:
             self._dependencies.model_deltas.forget(self._controller.run.run_id)
+            await asyncio.to_thread(self._dependencies.sealed.forget, self._controller.run)
         await self._dependencies.retention.collect(
             superseded(self._controller.before_last_commit) | workspace.taken
         )
 
     async def _start(self, workspace: Workspace) -> WorkerProcess | None:
         """Start the worker; None where that cannot be, and the run has failed for it."""
-        run, blobs = self._controller.run, self._dependencies.blobs
+        run, blobs, sealed = (
+            self._controller.run,
+            self._dependencies.blobs,
+            self._controller.run.plan.sealed is not None,
+        )
         bundle = self._directory / "bundle"
         try:
             await asyncio.to_thread(write_bundle, run.manifest, blobs.path, bundle)
@@ -142,7 +175,7 @@ class Supervisor:
                 arguments=(str(bundle), str(workspace.inbox), str(workspace.outbox)),
                 workspace=workspace.outbox,
                 log=self._directory / "worker.log",
-                confinement=self._dependencies.limits(read=(bundle, workspace.inbox), write=()),
+                confinement=self._confinement(bundle, workspace, sealed=sealed),
                 # With another number, linear algebra rounds differently: a workflow that is started again
                 # would not ask what it asked before, nor what it asks in a simulation.
                 environment=arithmetic_threads(1),
@@ -160,6 +193,10 @@ class Supervisor:
         # Under Landlock alone a worker could still change the mode of a file, and so of the blob that it is.
         workspace.share = _OWN_TREE in worker.confined.layers
         return worker
+
+    def _confinement(self, bundle: Path, workspace: Workspace, *, sealed: bool) -> Confinement:
+        made = self._dependencies.limits(read=(bundle, workspace.inbox), write=())
+        return replace(made, network=False) if sealed else made
 
     async def _work(self, worker: WorkerProcess, workspace: Workspace) -> None:
         """Serve the worker until it ends, or the run does."""
@@ -179,7 +216,7 @@ class Supervisor:
         dependencies = self._dependencies
         host = CallHandler(
             self._controller,
-            dependencies.blobs,
+            self._blobs,
             dependencies.retention,
             workspace,
             dependencies.model_deltas,

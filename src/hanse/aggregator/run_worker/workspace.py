@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hanse.aggregator.sealed.blobs import seal_or_copy
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.parameters import Parameters
 from hanse.errors import WorkflowError
@@ -15,8 +16,12 @@ from hanse.files.deleting import delete_tree
 from hanse.files.errors import file_errors
 from hanse.files.handover import lend, open_foreign
 from hanse.files.reuse import may_keep, unused
+from hanse.sealing.header import Purpose
 from hanse.storage.base import BlobStore
 from hanse.wire.tensors import write_hashed
+
+MODEL: tuple[Purpose, str] = ("model", "model")
+"""Kind of a file that is none of the others."""
 
 _LIFE = "life-"
 _LONGEST_INLINE = 1 << 19
@@ -93,8 +98,12 @@ class Workspace:
         self._shown.add(place)
         return write_hashed(place, parameters, self._algorithm, over=unused(self._spare))[0]
 
-    def take(self, name: str) -> str:
+    def take(self, name: str, kind: tuple[Purpose, str] = MODEL) -> str:
         """Take in a file that the worker wrote; its digest.
+
+        Args:
+            name: The file, in `outbox`.
+            kind: What it is in a sealed run, and which of these.
 
         Raises:
             WorkflowError: The worker wrote no such file, or too large a one.
@@ -110,7 +119,7 @@ class Workspace:
             except FileNotFoundError as error:
                 raise refuse("it did not write") from error
         with source:
-            digest = self._blobs.copy(source, size, self._algorithm)
+            digest = seal_or_copy(self._blobs, source, size, self._algorithm, kind)
         self.taken.add(digest)
         with suppress(OSError):  # it is the worker's own folder, and the next is written over it
             if size > may_keep(self.outbox):

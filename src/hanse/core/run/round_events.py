@@ -176,7 +176,11 @@ class ExchangeClosed(Strict):
 
 
 class UpdatesAggregated(Strict):
-    """The aggregator summed an exchange's updates, in site order."""
+    """The aggregator summed an exchange's updates, in site order.
+
+    Attributes:
+        aggregate: Digest of the file of the sum; None where it has no arrays, and in a sealed run.
+    """
 
     kind: Literal["UpdatesAggregated"] = "UpdatesAggregated"
     exchange: int

@@ -1,0 +1,1 @@
+"""Sealed runs at the aggregator: files that only their owner and the sites' instances can open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import assert_never
 
 from hanse.attestation.attesters.base import Attester
@@ -10,6 +11,7 @@ from hanse.attestation.attesters.configfs_tsm import ConfigfsAttester
 from hanse.attestation.attesters.files import read_log
 from hanse.attestation.attesters.gramine import GramineAttester
 from hanse.attestation.attesters.tpm import TpmAttester, TpmSettings
+from hanse.attestation.attesters.tpm_library import file_of
 from hanse.attestation.base import Kind
 from hanse.config.evidence.settings import OwnEvidence
 from hanse.errors import ConfigError
@@ -46,3 +48,10 @@ def open_attester(own: OwnEvidence, randomness: Callable[[int], bytes]) -> Attes
             )
         case _:
             assert_never(own.device)
+
+
+def secret_places(own: OwnEvidence) -> tuple[Path, ...]:
+    """Files by which others could use this machine's device, beside those that every sandbox denies."""
+    if own.device != "tpm" or (file := file_of(own.tpm)) is None:
+        return ()
+    return file, file.with_name(f"{file.name}.ctrl")

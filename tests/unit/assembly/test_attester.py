@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hanse.assembly.attester import open_attester
+from hanse.assembly.attester import open_attester, secret_places
 from hanse.config.evidence.settings import OwnEvidence
 from hanse.errors import ConfigError
 
@@ -27,3 +27,17 @@ from hanse.errors import ConfigError
 def test_what_is_missing_is_said_of_the_device_that_is_named(own: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         open_attester(OwnEvidence(**own), bytes)
+
+
+@pytest.mark.parametrize(
+    ("own", "places"),
+    [
+        ({}, ()),
+        ({"device": "tdx"}, ()),
+        ({"device": "tpm", "tpm": "swtpm:host=localhost,port=2321"}, ()),
+        ({"device": "tpm"}, ("/dev/tpmrm0", "/dev/tpmrm0.ctrl")),
+        ({"device": "tpm", "tpm": "swtpm:path=/run/tpm,x=y"}, ("/run/tpm", "/run/tpm.ctrl")),
+    ],
+)
+def test_places_of_the_device_are_named_for_sandboxes(own: dict[str, Any], places: tuple[str, ...]) -> None:
+    assert secret_places(OwnEvidence(**own)) == tuple(map(Path, places))

@@ -201,22 +201,26 @@ def _library() -> ModuleType:
     return module
 
 
+def file_of(tcti: str) -> Path | None:
+    """The device or socket that a connection leads to; None where it leads elsewhere."""
+    path = re.match(r"[^:]*:(?:path=)?(/[^,]*)", tcti)
+    return None if path is None else Path(path[1])
+
+
 def _check_place(tcti: str) -> None:
     """Look whether there is something to connect to, before the library says less.
 
     Raises:
         ConfigError: There is not.
     """
-    kind, _, place = tcti.partition(":")
-    if kind not in _CONNECTIONS:
+    if tcti.partition(":")[0] not in _CONNECTIONS:
         raise ConfigError(
             f"TPM: {tcti[:80]!r} is not a connection that is taken",
             mend="Write `device:/dev/tpmrm0`, or for a software TPM `swtpm:path=SOCKET`.",
         )
-    path = re.match(r"(?:path=)?(/[^,]*)", place)
-    if path is None:
+    if (file := file_of(tcti)) is None:
         return
-    if not (file := Path(path[1])).exists():
+    if not file.exists():
         raise missing(TPM, file)
     if not os.access(file, os.R_OK | os.W_OK):
         raise closed(TPM, file)

@@ -26,3 +26,6 @@ SUMS_SALT = "sums.salt"
 """Salt with which a site's journal names paths of data sources."""
 QUESTIONS = "questions"
 """Questions of a site's agent that a person has to answer."""
+SEALED = "sealed"
+"""Folder for the files of sealed runs; empty on the disk, as the agent or service has a file system in memory
+there, which no other program sees."""

@@ -21,6 +21,7 @@ SITE_FILE = "site.yaml"
 AGGREGATOR_FILE = "aggregator.yaml"
 OPERATOR_FILE = "operator.yaml"
 
+_LEAST_SEALED_MEMORY = 64 * 10**6
 _COMMENTED = "A line that is commented out shows a default: remove its # to change it."
 
 
@@ -60,6 +61,13 @@ def _worth_a_start(value: float) -> float:
     return value
 
 
+def _worth_a_folder(value: int) -> int:
+    if value < _LEAST_SEALED_MEMORY:
+        raise ValueError("a sealed run takes more memory for its files: write 64MB or more")
+    return value
+
+
+SealedMemory = Annotated[Size, AfterValidator(_worth_a_folder)]
 Service = Annotated[
     str, Field(max_length=300, json_schema_extra={"format": "https URL"}), AfterValidator(_service)
 ]
@@ -69,6 +77,10 @@ Sandbox = Literal["required", "preferred"]
 _SANDBOX = (
     "Whether plan code may run where this machine cannot lock it in: `required` refuses, `preferred` "
     "locks in what it can."
+)
+_SEALED_MEMORY = (
+    "Memory for the files of sealed runs, 64MB at least, which no disk and no other program sees; null: no "
+    "sealed run is possible here."
 )
 _RESERVE = "Disk space that is left free; what would take more is refused."
 _PROXY = "`env` follows HTTPS_PROXY and NO_PROXY, null connects directly, else the proxy's URL."
@@ -128,6 +140,7 @@ class SiteSettings(Strict):
     sandbox: Sandbox = Field("preferred", description=_SANDBOX)
     worker: SiteWorker = Field(default_factory=SiteWorker, description="The process that plan code runs in.")
     disk_reserve: Size = Field(10**9, description=_RESERVE)
+    sealed_memory: SealedMemory | None = Field(None, description=_SEALED_MEMORY)
     retention: SiteRetention = Field(
         default_factory=lambda: SiteRetention(), description="How long what ended runs leave is kept."
     )
@@ -221,6 +234,7 @@ class AggregatorSettings(Strict):
     owner: Owner | None = Field(
         None, description="The owner of sealed models, where the owner operates this aggregator."
     )
+    sealed_memory: SealedMemory | None = Field(None, description=_SEALED_MEMORY)
     retention: AggregatorRetention = Field(
         default_factory=AggregatorRetention, description="How long what ended runs leave is kept."
     )

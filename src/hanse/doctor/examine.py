@@ -50,6 +50,7 @@ from hanse.doctor.new_defaults import check_new_defaults
 from hanse.doctor.peer_checks import check_cells, check_listed_peers, check_peer_entries
 from hanse.doctor.receipt_checks import check_receipts, check_restore
 from hanse.doctor.run_checks import check_blobs, check_waiting_runs
+from hanse.doctor.sealed_memory import check_sealed_memory
 from hanse.errors import HanseError, StorageError
 from hanse.files.lock import DirectoryLock
 from hanse.pki.certificates import load_certificate, pem_of
@@ -199,6 +200,7 @@ async def _site(directory: Path) -> Examination:
     site.look("directory", lambda: check_writable(directory, folders))
     site.look("disk", lambda: check_disk(directory, settings.disk_reserve))
     site.look("memory", lambda: check_worker_settings(settings.worker))
+    site.look("sealed memory", lambda: check_sealed_memory(settings.sealed_memory))
     party = Party(settings.federation, Role.COLLABORATOR, settings.name)
     site.look("journal", lambda: check_site_journal(directory, party))
     site.look("receipts", lambda: check_receipts(directory))
@@ -230,6 +232,7 @@ async def _federation(directory: Path) -> Examination:
     federation.look("directory", lambda: check_writable(directory, folders))
     federation.look("disk", lambda: check_disk(directory, settings.disk_reserve))
     federation.look("memory", lambda: check_worker_settings(settings.worker))
+    federation.look("sealed memory", lambda: check_sealed_memory(settings.sealed_memory))
     federation.look("connections", lambda: check_connections(settings, most_files()))
     if _is_running(directory):
         home = await _operator(directory / OPERATOR)

@@ -217,3 +217,10 @@ def test_an_address_without_https_is_told_how_to_write_it(tmp_path: Path) -> Non
         ConfigError, match="'localhost:9443' lacks its beginning: write https://localhost:9443"
     ):
         load_site(tmp_path)
+
+
+def test_memory_for_sealed_runs_that_holds_no_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="64MB or more"):
+        SiteSettings.model_validate(
+            {"name": "a", "federation": "f", "aggregator": "https://a", "sealed_memory": "1MB"}
+        )

@@ -174,7 +174,7 @@ class Supervisor:
                 module="hanse.aggregator.run_worker.process",
                 arguments=(str(bundle), str(workspace.inbox), str(workspace.outbox)),
                 workspace=workspace.outbox,
-                log=self._directory / "worker.log",
+                log=None if sealed else self._directory / "worker.log",
                 confinement=self._confinement(bundle, workspace, sealed=sealed),
                 # With another number, linear algebra rounds differently: a workflow that is started again
                 # would not ask what it asked before, nor what it asks in a simulation.
@@ -196,7 +196,8 @@ class Supervisor:
 
     def _confinement(self, bundle: Path, workspace: Workspace, *, sealed: bool) -> Confinement:
         made = self._dependencies.limits(read=(bundle, workspace.inbox), write=())
-        return replace(made, network=False) if sealed else made
+        # Of a sealed run nothing comes to a disk; the memory folder has a bound of its own.
+        return replace(made, network=False, in_memory=True, disk_reserve=None) if sealed else made
 
     async def _work(self, worker: WorkerProcess, workspace: Workspace) -> None:
         """Serve the worker until it ends, or the run does."""

@@ -34,11 +34,13 @@ def start(
     One line on the standard output says when it is ready; the log goes to the standard
     error. Active runs resume at the next start.
     """
+    from hanse.assembly.sealed_memory import begin_sealed_memory
     from hanse.cli.service import run_until_stopped
     from hanse.config.settings import load_aggregator
 
     settings = load_aggregator(directory)
     log_to(log_level or settings.log.level, as_json=log_json)
+    begin_sealed_memory(directory, settings.sealed_memory)
     raise typer.Exit(run_until_stopped(_serve(directory, as_json=json)))
 
 

@@ -30,6 +30,7 @@ def start(directory: SiteDirectory = SITE, log_level: LogLevel = None, log_json:
     The log, on the standard error and in agent.log, says what the agent waits for. Interrupted
     work is resumed at the next start.
     """
+    from hanse.assembly.sealed_memory import begin_sealed_memory
     from hanse.assembly.site import agent
     from hanse.cli.service import run_until_stopped
     from hanse.config.layout import AGENT_LOG
@@ -38,6 +39,7 @@ def start(directory: SiteDirectory = SITE, log_level: LogLevel = None, log_json:
     settings = load_site(directory)
     log_to(log_level or settings.log.level, as_json=log_json, file=directory / AGENT_LOG)
     try:
+        begin_sealed_memory(directory, settings.sealed_memory)
         code = run_until_stopped(agent(directory).run())
     except HanseError as error:
         logger.error("the agent ends: %s", error)  # agent.log should state the reason, too

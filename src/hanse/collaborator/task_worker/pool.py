@@ -94,6 +94,9 @@ class Workers:
                 raise
             finally:
                 progress.sign = always()
+            if manifest.plan.sealed is not None:
+                # Words of plan code could hold the model, and the agent's log is on a disk.
+                report = report.model_copy(update={"notices": [], "log_tail": ""})
             if report.error and manifest.plan.script is not None:
                 # Run again, a script may have to do what a process can do only once.
                 await self._places.end(run_id, worker, grace_s=0)
@@ -163,7 +166,7 @@ class Workers:
 
     def _spec(self, manifest: Manifest, folder: RunFolder) -> WorkerSpec:
         here, settings = self._here, self._here.settings
-        digest = manifest.digest
+        digest, sealed = manifest.digest, manifest.plan.sealed is not None
         # What the plan does not name it does not see, whatever else the site has.
         data = {name: path for name, path in settings.data.items() if name in manifest.plan.data}
         plan, bundle = here.plans.file(digest).absolute(), here.plans.bundle(digest).absolute()
@@ -178,13 +181,15 @@ class Workers:
         return WorkerSpec(
             module="hanse.collaborator.task_worker.process",
             workspace=folder.work.absolute(),
-            log=folder.log,
+            # Of a sealed run nothing comes to a disk; the network is refused, and not just withheld.
+            log=None if sealed else folder.log,
             confinement=Confinement(
                 read=(plan, bundle, folder.models.absolute(), *filter(Path.exists, data.values())),
                 network=settings.worker.network,
                 memory_bytes=settings.worker.memory,
                 processes=settings.worker.processes or default_processes(),
-                disk_reserve=settings.disk_reserve,
+                disk_reserve=None if sealed else settings.disk_reserve,
+                in_memory=sealed,
                 secrets=(
                     (here.directory / IDENTITY / KEY_FILE).absolute(),
                     (here.directory / IDENTITY / SIGNING_KEY_FILE).absolute(),

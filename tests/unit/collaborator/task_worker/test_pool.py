@@ -15,7 +15,8 @@ from hanse.collaborator.review import Reviewer
 from hanse.collaborator.run_folder import RunFolder
 from hanse.collaborator.task_worker.pool import Workers, _checked
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
-from hanse.core.plan.manifest import Manifest
+from hanse.core.plan.manifest import CodeFile, Manifest
+from hanse.core.plan.plan import Plan
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import PlanError, PolicyError, TaskError
 from hanse.sandbox.confine import Confined
@@ -469,3 +470,20 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_sealed_run_starts_no_worker_whose_folder_is_on_a_disk(run: Run, site: Site) -> None:
+    names = ("federation.py", "owner.json", "policy.toml")
+    parts = {"sealed": {"owner": "owner.json"}, "attestation": {"collaborators": "policy.toml"}}
+    plan = Plan.model_validate(manifest_of().plan.model_dump() | {"code": names} | parts)
+    files = tuple(CodeFile(path=name, sha256="a" * 64, size=1) for name in sorted(plan.code))
+    sealed = Manifest(plan=plan, files=files)
+    desk = Desk(site.context(), sealed)
+
+    async def bring_nothing(_: Manifest) -> None:
+        pass
+
+    desk.workers = Workers(desk.context, bring_nothing)
+
+    with pytest.raises(PolicyError, match="which is not in memory"):
+        run(desk.order())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +34,8 @@ from hanse.core.values.evidence.verdict import Verdict
 from hanse.core.values.identity import Role
 from hanse.core.values.model_ref import ModelRef
 from hanse.pki.credentials import Credentials
+from hanse.sealing.keys import PUBLIC_BYTES
+from hanse.sealing.owner import Owner
 from hanse.wire.messages.sites import TASK_RESULT, UpdateFile
 
 LIST = "amd/vcek/Genoa/crl"
@@ -95,7 +96,8 @@ def plan_folder(folder: Path, *, sealed: bool = True, **attestation: Any) -> Man
     folder.mkdir(exist_ok=True)
     files = {"heart.py": b"", "site.toml": toml_of(SITE_POLICY).encode(), "hub.toml": _hub_toml()}
     if sealed:
-        files["owner.json"] = json.dumps({"sign": base64.b64encode(OWNER.der).decode("ascii")}).encode()
+        seal, sign = (base64.b64encode(key).decode("ascii") for key in (bytes(PUBLIC_BYTES), OWNER.der))
+        files["owner.json"] = Owner(name="ada", seal=seal, sign=sign).to_bytes()
     for name, data in files.items():
         (folder / name).write_bytes(data)
     sections: dict[str, Any] = {

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from hanse.attestation.instance import check_said
 from hanse.control.evidence.audit_rules import (
     check_owned,
-    check_spoken,
     keeps_memory_secret,
     problems_of_claims,
     problems_of_verdict,
@@ -44,6 +44,7 @@ from hanse.core.values.evidence.claims import instance_name
 from hanse.core.values.roster import Roster
 from hanse.core.values.wording import counted
 from hanse.errors import HanseError
+from hanse.sealing.run_files import RunLabels
 from hanse.wire.messages.sites import TASK_RESULT
 
 _MOST_ROSTERS = 64
@@ -174,14 +175,8 @@ class EvidenceChecks:
             yield f"no owner signed the instance {event.instance[:12]}"
         elif self._files is not None and self._files.owner is not None:
             report = self._report
-            body = {
-                "federation": report.federation,
-                "run": report.run_id,
-                "plan": report.plan_digest,
-                "rehearsal": self._found.rehearsal,
-                "seal": event.seal,
-                "speak": event.speak,
-            }
+            of_run = RunLabels(report.federation, report.run_id, report.plan_digest, self._found.rehearsal)
+            body = of_run.instance_body(event.seal, event.speak)
             try:
                 check_owned(self._files.owner, body, event.owner)
             except HanseError as error:
@@ -262,7 +257,7 @@ class EvidenceChecks:
             found = self._instances.last(site, instance)
             if found is not None:
                 try:
-                    check_spoken(found.claims.speak, TASK_RESULT, body, event.spoken or "")
+                    check_said(found.claims.speak, TASK_RESULT, body, event.spoken or "")
                 except HanseError as error:
                     yield f"instance {instance[:12]} of {site} did not sign its outcome: {error.message}"
             has_keys = self._found.released.get(site) == instance

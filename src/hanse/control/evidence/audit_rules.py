@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hanse.attestation.base import Aspect, Tier
 from hanse.core.plan.evidence.section import Attestation
 from hanse.core.values.evidence.claims import Claims
 from hanse.core.values.evidence.verdict import Verdict
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import TrustError
-from hanse.pki.signing_key import verify_statement
+from hanse.sealing.owner import Owner
+from hanse.sealing.run_files import AGGREGATOR_INSTANCE
 
-OWNED_INSTANCE = "hanse aggregator instance 1"
-"""Purpose for which an owner signs the keys of an instance of the aggregator."""
 LATE_MS = 60_000
 """Between the check of a verdict's end and the record of what was taken, in milliseconds, at most."""
 _PASSING = (Tier.AFFIRMING, Tier.WARNING)
@@ -63,51 +56,19 @@ def keeps_memory_secret(claims: Claims, verdict: Verdict) -> bool:
     return claims.rehearsal or verdict.vector.get(Aspect.RUNTIME_OPAQUE) == Tier.AFFIRMING
 
 
-def check_spoken(speak: str, purpose: str, body: dict[str, Any], signature: str) -> None:
-    """Check that an instance signed a statement.
-
-    Args:
-        speak: Its public key, hexadecimal.
-        purpose: What it has to have signed for.
-        body: The statement.
-        signature: Its signature, base64.
-
-    Raises:
-        TrustError: It did not.
-    """
-    try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(speak))
-    except ValueError:
-        raise TrustError(f"{speak[:16]} is not the key of an instance") from None
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    _check(der, purpose, body, signature)
-
-
-def check_owned(owner: bytes, body: dict[str, Any], signature: str) -> None:
+def check_owned(owner: Owner, body: dict[str, Any], signature: str) -> None:
     """Check that the owner of a model signed an instance of the aggregator.
 
     Args:
-        owner: The owner's `owner.json`.
+        owner: The owner's public keys.
         body: Run and keys of the instance.
         signature: The owner's, base64.
 
     Raises:
-        TrustError: The owner did not, or the file has no such key.
+        SealError: The owner did not.
     """
-    try:
-        der = base64.b64decode(json.loads(owner)["sign"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise TrustError("the plan's `owner.json` has no key of an owner's signatures") from None
-    _check(der, OWNED_INSTANCE, body, signature)
-
-
-def _check(key: bytes, purpose: str, body: dict[str, Any], signature: str) -> None:
-    encoded = base64.b64encode(key).decode("ascii")
-    try:
-        statement = SignedStatement(body=body, key=encoded, signature=signature)
-    except ValueError:
-        raise TrustError(f"what came as a {purpose} cannot have been signed") from None
-    verify_statement(statement, purpose)
+    statement = SignedStatement(body=body, key=owner.sign, signature=signature[:256])
+    owner.verify(statement, AGGREGATOR_INSTANCE)
 
 
 def _short(value: object) -> str:

@@ -11,6 +11,7 @@ from hanse.core.plan.manifest import Manifest
 from hanse.core.values.canonical import sha256
 from hanse.errors import ConfigError
 from hanse.files.errors import file_errors
+from hanse.sealing.owner import Owner, read_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,20 @@ class PlanFiles:
 
     Attributes:
         policies: Appraisal policies, by their path in the plan.
-        owner: The bytes of the owner's `owner.json`; None where the plan has no owner, or it is not at hand.
+        owner: The owner's public keys; None where the plan has no owner.
     """
 
     policies: dict[str, AppraisalPolicy] = field(default_factory=dict)
-    owner: bytes | None = None
+    owner: Owner | None = None
 
 
 def read_plan_files(folder: Path, manifest: Manifest) -> PlanFiles:
     """Read the files about evidence and sealing that a plan names.
 
     Raises:
-        ConfigError: A file is missing, is another one than the plan's, or is malformed.
+        StorageError: A file cannot be read.
+        ConfigError: A file is another one than the plan's, or a malformed policy.
+        SealError: The owner's file is malformed.
     """
     plan = manifest.plan
     named = () if plan.attestation is None else (plan.attestation.aggregator, plan.attestation.collaborators)
@@ -39,8 +42,10 @@ def read_plan_files(folder: Path, manifest: Manifest) -> PlanFiles:
         for path in dict.fromkeys(named)
         if path is not None
     }
-    owner = None if plan.sealed is None else _read(folder, plan.sealed.owner, manifest)
-    return PlanFiles(policies, owner)
+    if plan.sealed is None:
+        return PlanFiles(policies)
+    path = plan.sealed.owner
+    return PlanFiles(policies, read_owner(_read(folder, path, manifest), str(folder / path)))
 
 
 def _read(folder: Path, path: str, manifest: Manifest) -> bytes:

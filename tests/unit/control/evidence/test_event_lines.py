@@ -25,14 +25,10 @@ def test_each_event_of_evidence_has_a_line(author: Write) -> None:
 
     lines = lines_of(run)
 
-    assert (
-        f"instance {HUB.instance[:12]} of the aggregator serves the run; the model's owner signed its keys"
-        in lines
-    )
+    hub, zurich = HUB.instance[:12], run.instances["zurich"].instance[:12]
+    assert f"instance {hub} of the aggregator serves the run; the model's owner signed its keys" in lines
     assert "SNP evidence of zurich is accepted until 2026-05-04 11:00:00Z" in lines
-    assert (
-        f"instance {zurich} of zurich may have the keys of the model" in lines
-    )
+    assert f"instance {zurich} of zurich may have the keys of the model" in lines
     assert (
         "warning: SNP evidence of zurich is refused: the policy does not accept PCR 11; not affirmed: PCR 11"
         in lines

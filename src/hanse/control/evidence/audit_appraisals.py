@@ -122,9 +122,7 @@ class _Appraisals:
         self._conclude()
 
     def _again(self, each: Appraised) -> None:
-        documents, missing = self._given.side.collateral(
-            {name: digest for name, digest in each.verdict.collateral.items() if name != DENY}
-        )
+        documents, missing = self._given.side.collateral(_documents_of(each))
         if missing:
             each.standing, each.why = "not proved", f"no file of the collateral {named(missing)}"
             return
@@ -149,7 +147,7 @@ class _Appraisals:
         """Appraise with the collateral of today; what only the recorded documents have is taken from them."""
         if not each.verdict.accepted:
             return
-        documents, _ = self._given.side.collateral(each.verdict.collateral)
+        documents, _ = self._given.side.collateral(_documents_of(each))
         collateral = Collateral({**documents, **today.documents}, today.floors)
         try:
             opened = self._opened(each)
@@ -234,6 +232,11 @@ class _Appraisals:
         if self._given.side.altered:
             files = named(self._given.side.altered, _MOST_NAMED)
             self._evidence.remarks.append(f"files that are not what their names say do not count: {files}")
+
+
+def _documents_of(each: Appraised) -> dict[str, str]:
+    """Digests of documents of makers, by name; the verifier's own list of what it denies is not one."""
+    return {name: digest for name, digest in each.verdict.collateral.items() if name != DENY}
 
 
 def _time(time_ms: int) -> datetime:

@@ -10,6 +10,8 @@ from typing import Any
 from cryptography import x509
 from pydantic import ValidationError
 
+from hanse.control.consent import beyond_round, undeclared
+from hanse.control.evidence.audit import EvidenceChecks
 from hanse.control.recount import Problems, Recount
 from hanse.control.report import (
     MODEL,
@@ -32,8 +34,6 @@ from hanse.control.sums.checks import SumChecks
 from hanse.control.sums.evidence import RunName
 from hanse.control.sums.files import SumFiles
 from hanse.core.journal.chain import GENESIS, Record, check_chain
-from hanse.core.plan.disclosure import check_result
-from hanse.core.plan.plan import Plan
 from hanse.core.run.events import Event, read_event
 from hanse.core.run.evolve import evolve
 from hanse.core.run.exchange import Exchange
@@ -57,7 +57,6 @@ from hanse.files.errors import file_errors
 from hanse.pki.certificates import federation_of, fingerprint, read_certificate
 from hanse.wire.journal_file import Header, Seal, read_lines
 from hanse.wire.messages.runs import JournalRecord
-from hanse.wire.messages.sites import TASK_RESULT_1, purpose_of_outcome
 
 
 def verify(
@@ -65,6 +64,7 @@ def verify(
     authority: x509.Certificate | None = None,
     signers: Signers | None = None,
     blobs: Path | None = None,
+    plan: Path | None = None,
 ) -> AuditReport:
     """Examine an exported journal.
 
@@ -74,6 +74,7 @@ def verify(
         signers: The sites' signing keys, got from the sites; None for none.
         blobs: Folder of an aggregator, or copies of its blobs, of which masked sums are added again; None
             for none.
+        plan: Folder of the plan's files, whose policies evidence is held against; None for none.
 
     Returns:
         The verdict of every check (look at `AuditReport.failed` first), and each site's account.
@@ -99,7 +100,8 @@ def verify(
         check.fail(f"the journal names another authority, {fingerprint(own)[:16]}, as its own")
     if header.federation != federation or header.first != GENESIS:
         check.fail(f"its header is not one of the federation {federation}")
-    _Examination(report, trusted, signers, SumFiles(blobs)).read(lines)
+    evidence = EvidenceChecks(report, plan)
+    _Examination(report, trusted, signers, SumFiles(blobs), evidence).read(lines)
     return report
 
 
@@ -120,9 +122,14 @@ class _Examination:
     """Goes once through what follows the header, and fills in the report."""
 
     def __init__(
-        self, report: AuditReport, authority: x509.Certificate, signers: Signers | None, files: SumFiles
+        self,
+        report: AuditReport,
+        authority: x509.Certificate,
+        signers: Signers | None,
+        files: SumFiles,
+        evidence: EvidenceChecks,
     ) -> None:
-        self._report = report
+        self._report, self._evidence = report, evidence
         self._keys, self._signers = KeyChecks(report, signers), signers
         self._checks = report.checks
         self._setting = StatementContext(report.federation, report.run_id, "", authority)
@@ -156,6 +163,7 @@ class _Examination:
             )
         self._keys.conclude()
         self._sums.conclude()
+        self._evidence.conclude()
         if not sealed:
             self._checks["seal"].fail(f"no seal follows record {self._last[0]}, the last that was read")
         self._report.notes.extend(self._recount.notes)
@@ -194,6 +202,7 @@ class _Examination:
     def _examine(self, event: Event, record: Record, where: str) -> None:
         self._keys.examine(event, self._run, where)
         self._sums.examine(event, self._run, where, record.time_ms)
+        self._evidence.examine(event, self._run, record)
         match event:
             case RunSubmitted():
                 self._submitted(event, record, where)
@@ -201,7 +210,7 @@ class _Examination:
                 self._answered(event, record.time_ms, where)
             case ExchangeOpened():
                 self._exchanges[event.exchange] = event
-                self._consented(_beyond_round(self._run, event), event.task, where)
+                self._consented(beyond_round(self._run, event), event.task, where)
             case UpdateAccepted() | TaskFailed():
                 self._told(event, record.time_ms, where)
             case ExchangeClosed() | UpdatesAggregated():
@@ -259,23 +268,11 @@ class _Examination:
         )
         masked = self._masked.masked(event.exchange)
         account.disclosed.append(Disclosed(*place, event.num_examples, metrics, event.update, size, masked))
-        if problem := self._undeclared(event, opened):
-            self._checks["consent"].fail(f"{where}: {problem}")
-
-    def _undeclared(self, event: UpdateAccepted, opened: ExchangeOpened) -> str:
-        """What was taken from a site beyond the plan, in words; empty for nothing."""
-        what = f"task {opened.task} at {event.site}"
         if self._run is None:
-            return ""
-        if not self._agreed(event.site):
-            return f"{what} was taken from a site that had not accepted the plan"
-        if self._masked.masked(event.exchange):
-            return ""  # the check of sums says whether it was masked as the plan says
-        try:
-            check_result(event, self._run.plan, opened.task, what, rounded=_rounded(event, self._run.plan))
-        except HanseError as error:
-            return error.message
-        return ""
+            return
+        agreed = self._agreed(event.site)
+        if problem := undeclared(event, self._run.plan, opened.task, agreed=agreed, masked=masked):
+            self._checks["consent"].fail(f"{where}: {problem}")
 
     def _counted(self, event: ExchangeClosed | UpdatesAggregated, where: str) -> None:
         """Hold what is told of the cohort's answers against the answers."""
@@ -371,23 +368,6 @@ def _stopped(report: AuditReport, run: Run | None, where: str) -> None:
     report.notes.append(f"what comes after {where} was held against signatures and the chain only")
     if run is not None:
         report.phase, report.rounds = run.phase.value, max(run.committed, 0)
-
-
-def _rounded(event: UpdateAccepted, plan: Plan) -> bool:
-    """Check if a result has to have its metrics rounded: sites of 0.1 did not, of plans that 0.1 knew."""
-    of_0_1 = event.statement is not None and purpose_of_outcome(event.statement) == TASK_RESULT_1
-    return not of_0_1 or plan.metric_digits != Plan.model_fields["metric_digits"].default
-
-
-def _beyond_round(run: Run | None, opened: ExchangeOpened) -> tuple[str, ...]:
-    """Sites that an exchange asks beyond the cohort of its round.
-
-    A site of the cohort that has left since the round began is named all the same, counts as failed and
-    is not asked: its consent is that of the round's beginning.
-    """
-    if run is None or opened.index < 0 or opened.round_number != run.round_open:
-        return opened.cohort
-    return tuple(site for site in opened.cohort if site not in run.cohort)
 
 
 def _told(event: SiteSuspended | SuspensionWaived | SiteReinstated) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from hanse.control.evidence_report import EVIDENCE_CLAIMS, EvidenceReport
 from hanse.core.run.attendance import Participation
 from hanse.core.run.sums.events import SumOpened
 from hanse.wire.messages.runs import ExchangeAttendance
@@ -35,7 +36,7 @@ RECEIPTS = "receipts"
 """The check of a journal against receipts of sites, see `hanse.control.receipts.check_receipts`."""
 SUMS = "sums"
 """The check of masked sums, of a plan that has any; see `hanse.control.sums`."""
-_ADDED = {
+_ADDED = EVIDENCE_CLAIMS | {
     SUMS: "each masked sum is over a whole cell, of vectors that its members signed for one roster",
     MODEL: "the file is the model that the run ended with, or its best one",
     SIGNERS: "each statement of a listed site was signed with a key that the list has for the site",
@@ -59,7 +60,7 @@ class Check:
     """One check of a journal.
 
     Attributes:
-        name: Key of `CLAIMS`, `MODEL`, `SIGNERS`, `RECEIPTS` or `SUMS`.
+        name: Key of `CLAIMS`, `MODEL`, `SIGNERS`, `RECEIPTS`, `SUMS`, or of `EVIDENCE_CLAIMS`.
         problems: What speaks against its claim, a line each.
         count: How many problems there are, those left out included.
     """
@@ -284,6 +285,7 @@ class AuditReport:
         receipts: Receipts that it was held against; None for none.
         notes: Remarks that speak against no claim.
         sums: Masked sums, in the order of the journal.
+        evidence: Evidence of what the parties ran; None where the plan asks for none.
         not_proved: What the checks cannot show without further files, in words: `that ...`.
     """
 
@@ -307,6 +309,7 @@ class AuditReport:
     receipts: UsedReceipts | None = None
     notes: list[str] = field(default_factory=list)
     sums: list[ReportedSum] = field(default_factory=list)
+    evidence: EvidenceReport | None = None
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -321,7 +324,8 @@ class AuditReport:
         }
         return {
             "verified": not self.failed,
-            **asdict(self),
+            **asdict(replace(self, evidence=None)),
+            "evidence": None if self.evidence is None else self.evidence.as_json(),
             "checks": checks,
         }
 

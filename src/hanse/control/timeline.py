@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hanse.control.evidence.event_lines import event_lines
 from hanse.control.masked_sums import MaskedSums
 from hanse.control.report import note_sum, participation_json
 from hanse.control.silence import Silences
@@ -12,6 +13,7 @@ from hanse.core.journal.restores import read_acknowledgement
 from hanse.core.plan.plan import Plan
 from hanse.core.run.attendance import MOST_KEPT, Participation
 from hanse.core.run.events import Event
+from hanse.core.run.evidence.events import EvidenceEvent
 from hanse.core.run.round_events import (
     ExchangeClosed,
     ExchangeOpened,
@@ -361,6 +363,8 @@ def _told(event: Event) -> list[str]:
             return [f"the workflow's process was started again: {event.reason}"]
         case RunRecovered():
             return ["the aggregator is back; the run continues"]
+        case _ if isinstance(event, EvidenceEvent):
+            return event_lines(event)
         case AggregatorRestored():
             return [f"warning: the aggregator was restored from a backup, as {_by(event)} acknowledged"]
         case RunResumed():

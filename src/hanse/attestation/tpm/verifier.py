@@ -77,6 +77,21 @@ class Quoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A quote held against a policy, whosever key signed it.
+
+    Attributes:
+        checks: All components but those of the EK.
+        not_proven: As in `Appraisal`.
+        collateral: As in `Appraisal`.
+    """
+
+    checks: tuple[Check, ...]
+    not_proven: tuple[str, ...]
+    collateral: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class TpmVerifier(Verifier[TpmPolicy]):
     """Verifier of TPM evidence: a TPMS_ATTEST, and the parts `signature`, `ak`, `pcrs`, maybe `tcg`, `ima`.
 
@@ -99,29 +114,19 @@ class TpmVerifier(Verifier[TpmPolicy]):
         ek = self._endorsement_key(quoted.ak)
         endorsement = check_endorsement(evidence.certificates, ek.key, policy.manufacturers, given)
         machine = hashlib.sha256(ek.data).hexdigest()
-        log = read_event_log(evidence.parts[TCG]) if TCG in evidence.parts else None
-        if log is not None:
-            check_log(log, quoted.values)
-        entries, later = _kernel_log(evidence, quoted.values)
-        row = _nearest(policy.rows, quoted.values, entries)
-        notes, used = _differences(log, row, given)
-        checks = [
-            *machine_checks(policy, machine, endorsement),
-            implementation_check(policy, quoted.quote, endorsement),
-            *quote_checks(policy, quoted.quote, self.started),
-            *register_checks(policy.rows, row, quoted.values, notes),
-            *_files(row, entries),
-            memory_check(),
-        ]
-        proven = () if log is None else log.not_proven
+        held = hold_against(policy, quoted, evidence, given, self.started)
         return Appraisal(
             kind=Kind.TPM,
-            checks=tuple(checks),
+            checks=(
+                *machine_checks(policy, machine, endorsement),
+                implementation_check(policy, quoted.quote, endorsement),
+                *held.checks,
+            ),
             measured=quoted.measured | {"EK": machine} | _certified(endorsement),
             machine=machine,
-            not_proven=(*endorsement.not_proven, *proven, *later),
+            not_proven=(*endorsement.not_proven, *held.not_proven),
             expires=endorsement.expires,
-            collateral=endorsement.collateral | used,
+            collateral=endorsement.collateral | held.collateral,
         )
 
     def _endorsement_key(self, ak: PublicArea) -> PublicArea:
@@ -169,6 +174,42 @@ def verify_quote(evidence: Evidence, qualifying: bytes) -> Quoted:
     values = read_registers(evidence.parts[PCRS])
     check_registers(values, quote, signature.hash)
     return Quoted(quote, ak, values)
+
+
+def hold_against(
+    policy: TpmPolicy,
+    quoted: Quoted,
+    evidence: Evidence,
+    given: Circumstances,
+    started: Started | None = None,
+) -> Held:
+    """Hold a verified quote and its logs against a policy, but for the EK.
+
+    An auditor can do this much: that the AK is in a TPM, only who has activated it knows.
+
+    Args:
+        policy: The policy.
+        quoted: The quote, from `verify_quote`.
+        evidence: What it came with.
+        given: Time and collateral.
+        started: Counters of the instance, where it was appraised before.
+
+    Raises:
+        EvidenceError: A log is malformed, or does not lead to the registers.
+    """
+    log = read_event_log(evidence.parts[TCG]) if TCG in evidence.parts else None
+    if log is not None:
+        check_log(log, quoted.values)
+    entries, later = _kernel_log(evidence, quoted.values)
+    row = _nearest(policy.rows, quoted.values, entries)
+    notes, used = _differences(log, row, given)
+    checks = (
+        *quote_checks(policy, quoted.quote, started),
+        *register_checks(policy.rows, row, quoted.values, notes),
+        *_files(row, entries),
+        memory_check(),
+    )
+    return Held(checks, (*(() if log is None else log.not_proven), *later), used)
 
 
 def _kernel_log(

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hanse.cli.audit_evidence import (
+    Collateral,
+    Endorsements,
+    EvidenceFolders,
+    PlanFolder,
+    conclude_evidence,
+    hold_against_evidence,
+    say_evidence,
+)
 from hanse.cli.options import Json
 from hanse.cli.output import say, say_json, say_table, warn
 from hanse.core.values.wording import and_more, counted, format_time
@@ -82,15 +91,20 @@ def verify(
             help="Add masked sums again from the vectors in the aggregator's folder, or a copy of `blobs`.",
         ),
     ] = None,
+    plan: PlanFolder = None,
+    evidence: EvidenceFolders = None,
+    collateral: Collateral = None,
+    endorsement: Endorsements = None,
     json: Json = False,
 ) -> None:
     """Verify that JOURNAL is whole, and that each statement in it was signed by its party.
 
-    Ends with 8 where a check fails.
+    Ends with 8 where a check fails, and where today's documents refuse evidence that was accepted.
     """
-    report = examine(journal, ca, signers, blobs)
+    report = examine(journal, ca, signers, blobs, plan)
     if receipts:
         hold_against_receipts(report, journal, receipts, ca)
+    hold_against_evidence(report, evidence, collateral, endorsement)
     if model is not None:
         from hanse.control.audit import check_model
 
@@ -100,6 +114,7 @@ def verify(
     else:
         say_verdict(report)
     conclude(journal, report)
+    conclude_evidence(report)
 
 
 @app.command()
@@ -125,6 +140,7 @@ def show(
     else:
         say(_about(report))
         _show_restores(report)
+        say_evidence(report)
         if site is None:
             _show_exchanges(report)
             _show_attempts(report)
@@ -136,13 +152,17 @@ def show(
 
 
 def examine(
-    journal: Path, ca: Path | None, signers: Path | None = None, blobs: Path | None = None
+    journal: Path,
+    ca: Path | None,
+    signers: Path | None = None,
+    blobs: Path | None = None,
+    plan: Path | None = None,
 ) -> AuditReport:
     """Examine a journal; see `hanse.control.audit.verify`.
 
     Raises:
         TrustError: It is none.
-        ConfigError: The list of signers has a mistake.
+        ConfigError: The list of signers or a file of the plan has a mistake.
     """
     from hanse.control.audit import verify
     from hanse.control.signers import read_signers
@@ -151,7 +171,8 @@ def examine(
 
     try:
         authority = None if ca is None else load_certificate(ca)
-        return verify(journal, authority, None if signers is None else read_signers(signers), blobs)
+        known = None if signers is None else read_signers(signers)
+        return verify(journal, authority, known, blobs, plan)
     except TamperedError as error:
         raise TrustError(error.message, mend=error.mend) from error
 
@@ -177,6 +198,7 @@ def say_verdict(report: AuditReport) -> None:
             say(f"          - {problem}")
     _show_restores(report)
     _show_receipts(report)
+    say_evidence(report)
     for remark in report.notes:
         say(f"  note: {remark}")
     if not report.failed:

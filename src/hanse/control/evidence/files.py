@@ -92,7 +92,25 @@ def known_tpm(evidence: Evidence, ek: Path) -> TpmVerifier:
     if evidence.kind is not Kind.TPM or AK not in evidence.parts:
         raise EvidenceError(f"{evidence.kind} evidence has no AK that an EK could have activated")
     name = read_public_area(evidence.parts[AK], "AK").name
-    return TpmVerifier(Activated(name, _read(ek, MAX_QUOTE)))
+    return TpmVerifier(Activated(name, read_ek(ek)))
+
+
+def read_ek(path: Path) -> bytes:
+    """Read the public area of an EK.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        EvidenceError: It is too large, or no public area.
+    """
+    data = _read(path, MAX_QUOTE)
+    read_public_area(data, f"EK {path}")
+    return data
+
+
+def log_of(evidence: Evidence) -> str:
+    """SHA-256 of the event log that came with evidence; empty where none did."""
+    log = next((evidence.parts[name] for name in _LOGS if name in evidence.parts), None)
+    return "" if log is None else sha256(log)
 
 
 def load_claims(path: Path, policy: AppraisalPolicy, evidence: Evidence) -> bytes:
@@ -109,8 +127,7 @@ def load_claims(path: Path, policy: AppraisalPolicy, evidence: Evidence) -> byte
             f"{policy.digest}",
             mend="Take the policy that the claims name; `hanse attest policy` prints the digest of one.",
         )
-    log = next((evidence.parts[name] for name in _LOGS if name in evidence.parts), None)
-    seen = "" if log is None else sha256(log)
+    seen = log_of(evidence)
     if claims.log != seen:
         raise EvidenceError(
             f"claims in {path}: they name the event log {claims.log or 'none'}, and the evidence has "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ class FederationFixture:
             directory=directory, url="https://localhost:1", max_blob=10**6, disk_reserve=0, worker=unconfined
         )
         self.credentials: dict[str, Credentials] = {}
+        self.clock = now
 
     @classmethod
     def new(cls, directory: Path, sites: str = "abc") -> FederationFixture:
@@ -135,10 +137,11 @@ class FederationFixture:
         self.journal = SqlJournal(self.directory / "journal.db")
         self.blobs = FileBlobStore(self.directory)
         self.registry = MemberRegistry(
-            self.journal, self.authority, lifetimes=CertificateLifetimes(), clock=now
+            self.journal, self.authority, lifetimes=CertificateLifetimes(), clock=self.clock
         )
         self.service = AggregatorService(
-            self.options, self.identity, self.registry, self.journal, self.blobs, now, lambda: "0" * 32
+            *(self.options, self.identity, self.registry, self.journal, self.blobs),
+            *(lambda: self.clock(), lambda: "0" * 32),
         )
         return self.service
 
@@ -185,18 +188,26 @@ class FederationFixture:
     # --------------------------------------------------------------- runs
 
     def manifest(
-        self, code: bytes = CODE, path: str = "heart.py", initial: Parameters | None = None, **changes: Any
+        self,
+        code: bytes = CODE,
+        path: str = "heart.py",
+        initial: Parameters | None = None,
+        others: Mapping[str, bytes] = MappingProxyType({}),
+        **changes: Any,
     ) -> Manifest:
-        """A plan, uploaded with its one file of code and the model that it starts from."""
+        """A plan, uploaded with its file of code, other files, and the model that it starts from."""
         settings: dict[str, Any] = {
             "name": "demo",
-            "code": [path],
+            "code": [path, *others],
             "learner": f"{path.removesuffix('.py')}:learner",
             "rounds": 2,
             "tasks": TASKS,
             **({} if initial is None else {"initial_model": "first.safetensors"}),
         }
-        files = (CodeFile(path=path, sha256=put(self.blobs, code), size=len(code)),)
+        files = tuple(
+            CodeFile(path=name, sha256=put(self.blobs, data), size=len(data))
+            for name, data in {path: code, **others}.items()
+        )
         first = None
         if initial is not None:
             data = encode(initial)
@@ -298,12 +309,16 @@ class FederationFixture:
         sender: str = "",
         signer: str = "",
         receipt: CertifiedStatement | None = None,
+        say: Callable[[dict[str, Any]], str] | None = None,
     ) -> ResultReply:
         """Send an outcome to the service, signed by its site unless another one does."""
         credentials = self.credentials[signer or outcome.site]
         statement = signed(credentials, TASK_RESULT, outcome.model_dump(mode="json"))
         return await self.service.site_requests.result(
-            self.peer(sender or outcome.site), ResultRequest(statement=statement, receipt=receipt)
+            self.peer(sender or outcome.site),
+            ResultRequest(
+                statement=statement, spoken=None if say is None else say(statement.body), receipt=receipt
+            ),
         )
 
     async def answered(
@@ -313,11 +328,13 @@ class FederationFixture:
         value: float = 1.0,
         *,
         receipt: CertifiedStatement | None = None,
+        say: Callable[[dict[str, Any]], str] | None = None,
         **changes: Any,
     ) -> ResultReply:
         """Have a site send its update, the same value everywhere."""
         update = self.bring(name, {"w": np.full(3, value, np.float32)})
-        return await self.hand_in(self.outcome(run_id, name, update=update, **changes), receipt=receipt)
+        outcome = self.outcome(run_id, name, update=update, **changes)
+        return await self.hand_in(outcome, receipt=receipt, say=say)
 
 
 def signed(credentials: Credentials, purpose: str, body: dict[str, Any]) -> SignedStatement:

@@ -18,6 +18,7 @@ from hanse.transport.api.member_routes import PEERS, RECORD_SIGNING_KEY, RENEW, 
 from hanse.transport.api.route import A, Bulk, Q, Route
 from hanse.transport.api.site_routes import (
     ANSWER,
+    ATTEST,
     JOURNAL_HEAD,
     NEXT,
     PROGRESS,
@@ -31,6 +32,7 @@ from hanse.transport.base import Upstream
 from hanse.transport.body_io import PIECE, opened, pieces, size_of
 from hanse.transport.service import OpenUpload, Service
 from hanse.wire.messages.basics import Empty, Hello, decode, report, reported, written
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.members import (
     Certificates,
     PeerKeys,
@@ -90,6 +92,10 @@ class MemoryUpstream(Upstream):
     async def progress(self, request: ProgressRequest) -> None:
         """See `Upstream.progress`."""
         await self._call(PROGRESS, request)
+
+    async def attest(self, request: AttestRequest) -> AttestReply:
+        """See `Upstream.attest`."""
+        return await self._call(ATTEST, request)
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         """See `Upstream.journal_head`."""

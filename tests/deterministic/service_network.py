@@ -17,6 +17,7 @@ from hanse.errors import HanseError, TransportError
 from hanse.storage.base import BlobStore
 from hanse.transport.base import Upstream
 from hanse.wire.messages.basics import Hello, encode
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.members import (
     Certificates,
     PeerKeys,
@@ -91,6 +92,9 @@ class WeatheredUpstream(Upstream):
 
     async def progress(self, request: ProgressRequest) -> None:
         await self._carry("progress", lambda upstream: upstream.progress(request), request)
+
+    async def attest(self, request: AttestRequest) -> AttestReply:
+        return await self._carry("attest", lambda upstream: upstream.attest(request), request)
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         return await self._carry("journal-head", lambda upstream: upstream.journal_head(request), request)

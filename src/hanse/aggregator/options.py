@@ -8,6 +8,7 @@ from pathlib import Path
 from hanse.aggregator.blobs.retention import KeptModels
 from hanse.aggregator.run_worker.supervisor import MakeConfinement
 from hanse.aggregator.sealed.runs import Sealing
+from hanse.control.appraisal.options import EvidenceOptions
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 
 
@@ -25,6 +26,7 @@ class Options:
         max_runs: Runs that may be under way at one time.
         worker_process: Starts the runs' workers.
         sealing: What sealed runs take; None where the settings name no owner of sealed models.
+        evidence: What the aggregator shows of itself, and how it appraises sites.
     """
 
     directory: Path
@@ -36,6 +38,7 @@ class Options:
     max_runs: int = 32
     worker_process: StartsWorkers = WorkerProcess
     sealing: Sealing | None = None
+    evidence: EvidenceOptions = EvidenceOptions()  # noqa: RUF009 - frozen
 
     @property
     def runs(self) -> Path:

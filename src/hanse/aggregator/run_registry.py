@@ -10,6 +10,7 @@ from functools import partial
 from hanse.aggregator.blobs.lost import LostBlobs
 from hanse.aggregator.blobs.model_deltas import ModelDeltas
 from hanse.aggregator.blobs.retention import Retention, references
+from hanse.aggregator.evidence.desk import AttestationDesk
 from hanse.aggregator.members.journal_heads import JournalHeads
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.options import Options
@@ -63,6 +64,7 @@ class RunRegistry:
         journal: Journal,
         blobs: BlobStore,
         clock_ms: Callable[[], int],
+        evidence: AttestationDesk,
     ) -> None:
         """Hold no run yet.
 
@@ -72,13 +74,12 @@ class RunRegistry:
             journal: Where the runs are written down.
             blobs: What they refer to.
             clock_ms: The time, milliseconds since 1970.
+            evidence: Exchanges evidence with the sites of runs.
         """
         self.signals = Signals()
         self.retention = Retention(blobs, self.states, clock_ms, options.kept_models)
         self.lost_blobs = LostBlobs(blobs, self.alive)
-        self._options = options
-        self._registry = registry
-        self._journal = journal
+        self._options, self._registry, self._journal = options, registry, journal
         self.model_deltas = ModelDeltas(options.directory / "downloads", blobs)
         self.layouts = SumLayouts(registry.federation, blobs)
         self.sealed = SealedRuns(registry.federation, blobs, options.sealing, references)
@@ -93,7 +94,7 @@ class RunRegistry:
             max_bytes=options.max_blob,
             worker_process=options.worker_process,
         )
-        self._clock_ms = clock_ms
+        self._clock_ms, self._evidence = clock_ms, evidence
         self.journal_heads = JournalHeads(journal)
         self.recorded_outcomes = RecordedOutcomes(journal)
         self._runs: dict[str, RunController] = {}
@@ -137,8 +138,7 @@ class RunRegistry:
     async def pause(self) -> None:
         """End the workers of all runs and stop their clocks; `go_on` lets the runs continue."""
         self._paused = True
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
+        for task in (tasks := tuple(self._tasks.values())):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -193,6 +193,7 @@ class RunRegistry:
                     mend="Wait for one to end, or stop one.",
                 )
             run_id = new_run_id(self._runs, manifest.plan.name, request.name, _suffix(self._registry))
+            await asyncio.to_thread(self._evidence.plans.check, manifest)
             invited = sites_to_ask(self._registry.membership, manifest, request.sites)
             chosen = request.sites is not None
             controller = await asyncio.to_thread(self._load, run_id)
@@ -201,6 +202,7 @@ class RunRegistry:
                 Submit(run_id, manifest, request.plan_digest, by, invited, members, chosen)
             )
             await self.name_restore(controller)
+            await self._evidence.take_up(controller)
             self._runs[run_id] = controller
         # Whoever was woken by the submission itself did not find the run yet.
         self.signals.notify(controller.run.invited)
@@ -225,6 +227,7 @@ class RunRegistry:
             await asyncio.wait({ending})
         await self.name_restore(controller)
         await controller.execute(Resume(by, _signing_keys(self._registry)))
+        await self._evidence.take_up(controller)
         await self._reconcile(controller)
         self._drive(controller)
         return controller
@@ -242,6 +245,7 @@ class RunRegistry:
     async def _take_up(self, controller: RunController) -> None:
         logger.info("run %s: resumed after a restart", controller.run.run_id)
         await self.name_restore(controller)
+        await self._evidence.take_up(controller)
         await controller.execute(Recover())
         await self._reconcile(controller)
         self._drive(controller)
@@ -261,8 +265,8 @@ class RunRegistry:
         self.recorded_outcomes.note(record)
 
     def _drive(self, controller: RunController) -> None:
-        run_id = controller.run.run_id
-        self._tasks[run_id] = asyncio.create_task(self._supervise(controller), name=f"run {run_id}")
+        name = f"run {controller.run.run_id}"
+        self._tasks[controller.run.run_id] = asyncio.create_task(self._supervise(controller), name=name)
 
     async def _supervise(self, controller: RunController) -> None:
         run_id = controller.run.run_id

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hanse import __version__
+from hanse.aggregator.evidence.desk import AttestationDesk
 from hanse.aggregator.export import JournalExporter
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.members.restore_hold import RestoreHold
@@ -66,13 +67,18 @@ class AggregatorService:
         self._credentials = credentials
         self._now_ms = now_ms
         self._registry = registry
-        self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms)
+        self.evidence = evidence = AttestationDesk.open(
+            options.evidence, options.directory, credentials, blobs, clock
+        )
+        self._run_registry = run_registry = RunRegistry(options, registry, journal, blobs, now_ms, evidence)
+        evidence.alive = run_registry.alive
         self._exports = JournalExporter(journal, credentials, options.runs, now_ms)
         layouts = run_registry.layouts
         verifier = StatementVerifier(
             registry,
             run_registry.sealed.blobs_of,
             MaskedResults(layouts),
+            evidence,
             None if options.sealing is None else options.sealing.instance.name,
         )
         hold = RestoreHold(options.directory)
@@ -83,10 +89,12 @@ class AggregatorService:
         receipts = ReceiptDesk(self._issuer, ReceiptClaims(credentials, registry, journal), restores)
         self.member_requests = MemberRequests(registry, run_registry, restores, options.url, token_id)
         offer, lost = run_registry.model_deltas.offer, run_registry.lost_blobs.look
-        work = WorkList(blobs.size, options.max_blob, offer, lost, layouts.vector_bytes)
+        work = WorkList(blobs.size, options.max_blob, offer, lost, layouts.vector_bytes, evidence.asked)
         readies = ReadyDesk(layouts)
-        self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work, readies)
-        self.blob_requests = TransferRequests(run_registry, blobs, options, restores, layouts.vector_bytes)
+        self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work, readies, evidence)
+        self.blob_requests = TransferRequests(
+            *(run_registry, blobs, options, restores, layouts.vector_bytes), evidence.may_work
+        )
         self.run_requests = ControlRequests(registry, run_registry, journal, blobs, self._exports, restores)
 
     @property
@@ -109,6 +117,7 @@ class AggregatorService:
     def present(self, credentials: Credentials) -> None:
         """Go on with renewed credentials of the same aggregator."""
         self._credentials = self._exports.credentials = self._issuer.credentials = credentials
+        self.evidence.credentials = credentials
 
     def admit(self, certificate_der: bytes) -> Peer:
         """Say who shows this certificate, if the party is on the allow list now.

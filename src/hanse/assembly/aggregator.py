@@ -19,6 +19,8 @@ from hanse.aggregator.members.own_certificates import (
     settle_operator_key,
 )
 from hanse.assembly import tuning
+from hanse.assembly.attester import secret_places
+from hanse.assembly.evidence import evidence_options
 from hanse.assembly.federation import _registry, logger
 from hanse.assembly.tuning import now
 from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL, OPERATOR
@@ -127,13 +129,17 @@ def _opened(directory: Path) -> Iterator[_Parts]:
             disk_reserve=settings.disk_reserve,
             worker=_worker_limits(directory, settings),
             kept_models=KeptModels(settings.retention.models),
+            evidence=evidence_options(settings.attestation),
         )
         blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)
         if service.restore is None:
             renew_operator(directory, registry, now())
             settle_operator_key(directory, registry)
-        yield _Parts(directory, settings, authority, registry, credentials, service)
+        try:
+            yield _Parts(directory, settings, authority, registry, credentials, service)
+        finally:
+            service.evidence.machine.close()
 
 
 def _connection_limits(settings: AggregatorSettings) -> ConnectionLimits:
@@ -167,6 +173,7 @@ def _worker_limits(directory: Path, settings: AggregatorSettings) -> MakeConfine
         operator / KEY_FILE,
         operator / SIGNING_KEY_FILE,
         directory / JOURNAL,
+        *secret_places(settings.attestation.own),
     )
 
     def limits(*, read: tuple[Path, ...], write: tuple[Path, ...]) -> Confinement:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.assembly import tuning
+from hanse.assembly.evidence import evidence_options
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.site_journal import SiteJournal
@@ -58,6 +59,7 @@ def agent(directory: Path) -> Agent:
         clock=now,
         retry_policy=replace(chosen.retry, upgrade_s=chosen.upgrade_s),
         first_sign_s=chosen.first_sign_s,
+        evidence=evidence_options(settings.attestation),
     )
     return Agent(context)
 

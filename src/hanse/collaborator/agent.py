@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.evidence.site_evidence import SiteEvidence
 from hanse.collaborator.prune import keep_pruned
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.restored import Restored, find_restore, forget_note, hold_back, noticed_before
@@ -36,6 +37,8 @@ _SHORTEST_WAIT_S = 1.0
 
 _REVIEW = 0
 """Stands for the review of a run's plan, where its exchanges count from 1."""
+_EVIDENCE = -1
+"""Stands for exchanges of evidence, as long as the run lasts."""
 _Key = tuple[str, int]
 """A run, and one of its exchanges."""
 
@@ -67,7 +70,9 @@ class Agent:
         self._reviewer = Reviewer(self._here)
         self._workers = Workers(self._here, self._reviewer.bring_code)
         self._receipts = ReceiptKeeper(self._here)
-        self._tasks = Tasks(self._here, self._reviewer, self._workers, self._receipts)
+        self._evidence = SiteEvidence(self._here, self._reviewer)
+        self._receipts.say = self._evidence.say
+        self._tasks = Tasks(self._here, self._reviewer, self._workers, self._receipts, self._evidence)
         self._jobs: dict[_Key, _Job] = {}
         self._runs: set[str] = set()
         self._noted: dict[str, tuple[str, int | None]] | None = None
@@ -130,6 +135,7 @@ class Agent:
             await self._workers.close()
             await self._here.upstream.close()
             self._here.journal.close()
+            self._evidence.close()
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -221,6 +227,7 @@ class Agent:
         """Begin what is new, end what is not listed any more."""
         self._note_runs(work)
         self._tasks.board.post(work)
+        self._evidence.post(work)
         self._log_suspensions({run.run_id: run.suspension for run in work.runs if run.suspension})
         wanted = {key: (asked_ms, see_to) for key, asked_ms, see_to in self._wanted(work)}
         for key in [key for key in self._jobs if key not in wanted]:
@@ -257,13 +264,15 @@ class Agent:
                 answer = self._reviewer.kept(run.plan_digest)
                 decided_ms = answer.body.decided_ms if answer else 0
                 yield (run.run_id, _REVIEW), decided_ms, partial(self._reviewer.review, run)
+            if run.evidence is not None:
+                yield (run.run_id, _EVIDENCE), 0, partial(self._evidence.keep, run.run_id)
             for asked in run.assignments:
                 settle = partial(self._tasks.run, run, asked)
                 yield (run.run_id, asked.exchange), asked.deadline_ms, settle
 
     def _say_what_is_awaited(self, ended: asyncio.Task[None] | None = None) -> None:
         """Log what the site waits for, once, as soon as it has nothing to do."""
-        busy = any(not job.task.done() for job in self._jobs.values())
+        busy = any(not job.task.done() for key, job in self._jobs.items() if key[1] != _EVIDENCE)
         broken_off = ended is not None and (ended.cancelled() or ended.exception())
         if self._stopping or busy or broken_off:
             self._waiting = ""

@@ -20,6 +20,7 @@ from hanse.collaborator.site_journal import SiteJournal
 from hanse.concurrency import in_thread
 from hanse.config.layout import PLANS
 from hanse.config.settings import SiteSettings
+from hanse.control.appraisal.options import EvidenceOptions
 from hanse.core.journal.site_records import Release
 from hanse.errors import StorageError, TamperedError, TransportError
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
@@ -54,6 +55,7 @@ class SiteContext:
         randomness: Of the operating system; gives as many bytes as are asked for.
         sleep: Waits, seconds.
         look_s: How often to look if a person has answered a question, seconds.
+        evidence: What the site shows of itself, and how it appraises the aggregator.
     """
 
     directory: Path
@@ -71,6 +73,7 @@ class SiteContext:
     randomness: Callable[[int], bytes] = os.urandom
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     look_s: float = 2.0
+    evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
     uncancellable_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.evidence.demands import evidence_refusals, plan_policies
 from hanse.collaborator.outgoing_text import OutgoingText
 from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.peers.cell import cell_refusal
@@ -66,6 +67,7 @@ def judge(settings: SiteSettings, manifest: Manifest, digest: str, earlier: int 
         *_absent_data(settings, manifest),
         *_absent_packages(manifest),
         *_of_own_cell(settings, manifest, earlier),
+        *evidence_refusals(settings, manifest.plan),
     )
     return Decision(Verdict.REFUSE, (*_refusals(decision), *missing)) if missing else decision
 
@@ -224,6 +226,8 @@ class Reviewer:
             decision = self._judge(manifest, digest)
             if decision.verdict is not Verdict.REFUSE:
                 await self.bring_code(manifest)  # for a person to read, or for the first task
+                bundle = self._here.plans.bundle(digest)
+                await asyncio.to_thread(plan_policies, manifest, bundle)  # a malformed one is refused
         except (PlanError, TamperedError, UpdateError) as error:
             decision = Decision(Verdict.REFUSE, (str(error),))
         kept = self.kept(digest)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hanse.collaborator.evidence.demands import required_policy
 from hanse.collaborator.peers.pins import pins_of
 from hanse.config.settings import SiteSettings
 from hanse.core.values.identity import Party, Role
@@ -39,6 +40,7 @@ def check_settings(directory: Path, settings: SiteSettings, credentials: Credent
                 mend="Move the data to a folder of its own.",
             )
     pins_of(settings.secure_aggregation)
+    required_policy(settings)
     for name, problem in unusable_sources(settings.data):
         logger.warning(
             "data source %s: %s; tasks that need it will fail. Mount it, give the user of this agent access, "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.evidence.site_evidence import SiteEvidence
 from hanse.collaborator.exchange_limits import check_limits, check_result
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.releases import release_of
@@ -84,6 +85,7 @@ class TaskRun:
         run: The run that asks.
         assignment: What it asks.
         progress: Told what to look at for signs of life.
+        evidence: Knows if the plan's demands for evidence are met.
     """
 
     context: SiteContext
@@ -94,6 +96,7 @@ class TaskRun:
     run: RunWork
     assignment: Assignment
     progress: Progress
+    evidence: SiteEvidence
 
     def __str__(self) -> str:
         asked = self.assignment
@@ -134,8 +137,10 @@ class TaskRun:
         """
         await self.rosters.check(self.run.run_id, self.assignment)
         manifest = await self.reviewer.agreed(self.run)
+        self.evidence.check(manifest.plan, self.run.run_id)
         _check_asked(manifest.plan, self.assignment, str(self), self.context.identity.site)
-        self._check_limits(manifest.plan)
+        # By the journal as it was read.
+        check_limits(self.context.journal.history, manifest.plan, self._asked)
         return manifest
 
     async def fetched(self, plan: Plan) -> FetchedInputs:
@@ -231,12 +236,9 @@ class TaskRun:
             **stated(asked.inputs),
             counted=asked.accepted,
             roster=asked.roster if self.rosters.found(asked.roster) else None,
+            instance=self.evidence.instance_in(_plan_of(self)),
             **told,
         )
-
-    def _check_limits(self, plan: Plan) -> None:
-        """Refuse what the plan does not let this site be asked any more, by the journal as it was read."""
-        check_limits(self.context.journal.history, plan, self._asked)
 
     @property
     def _asked(self) -> AskedExchange:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.evidence.site_evidence import SiteEvidence
 from hanse.collaborator.exchange_limits import recover_releases
 from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.progress import Progress
@@ -65,8 +66,14 @@ class Tasks:
     """Sees to what runs ask of this site; to the tasks of one run one after another."""
 
     def __init__(
-        self, context: SiteContext, reviewer: Reviewer, workers: Workers, receipts: ReceiptKeeper
+        self,
+        context: SiteContext,
+        reviewer: Reviewer,
+        workers: Workers,
+        receipts: ReceiptKeeper,
+        evidence: SiteEvidence,
     ) -> None:
+        self._evidence = evidence
         self._here = context
         self._receipts = receipts
         self._reviewer = reviewer
@@ -98,12 +105,14 @@ class Tasks:
         if other := other_run(history, run.run_id, run.submitted_ms):
             logger.error("%s; no task of it is performed", other)
             return
+        await self._evidence_stands(run)
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
             folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
             await self._recover(run, folder)
             asked = self._with_newest(run, assignment)
             task_run = TaskRun(
-                *(self._here, self._reviewer, self._workers, self._rosters, folder, run, asked, progress)
+                *(self._here, self._reviewer, self._workers, self._rosters, folder, run, asked, progress),
+                self._evidence,
             )
             try:
                 await self._see_through(task_run)
@@ -112,6 +121,14 @@ class Tasks:
             except Exception as error:  # the outermost edge of a task
                 logger.exception("%s failed: an error that was not foreseen", task_run, extra=task_run.facts)
                 await self._hand_in(task_run, task_run.failed(_unforeseen(error)))
+
+    async def _evidence_stands(self, run: RunWork) -> None:
+        """Wait until the evidence that a run's plan asks for is there, and accepted."""
+        try:
+            plan = self._here.plans.manifest(run.plan_digest).plan
+        except HanseError:  # it is fetched where the task begins, which then looks again
+            return
+        await self._evidence.stands(plan, run.run_id)
 
     def _with_newest(self, run: RunWork, assignment: Assignment) -> Assignment:
         """An assignment with the exchange that counted last, also where that did while this one waited.
@@ -224,6 +241,8 @@ class Tasks:
         statement = task_run.folder.outcome(task_run.assignment.exchange)
         if statement is None:
             return None
+        if self._evidence.instance_in(self._here.plans.manifest(task_run.run.plan_digest).plan) is not None:
+            return None  # the host of this machine can write the file, and the instance vouches for its own
         try:
             own, purpose = self._here.identity, purpose_of_outcome(statement)
             outcome = check_own(statement, TaskOutcome, purpose, own.credentials, own.own_keys())
@@ -248,6 +267,7 @@ class Tasks:
         await here.retry_while_disk_full(keep)
         counts = False
         left = await asyncio.to_thread(_contents, outcome, folder.outgoing(exchange))
+        await self._evidence_stands(task_run.run)
         try:
             if outcome.update is not None:
                 deliver = partial(here.upstream.deliver, outcome.update.digest, folder.outgoing(exchange))

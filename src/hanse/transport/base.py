@@ -12,6 +12,7 @@ from typing import Protocol
 from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobStore
 from hanse.wire.messages.basics import Hello
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.members import (
     Certificates,
     PeerKeys,
@@ -60,6 +61,10 @@ class Upstream(Protocol):
 
     async def progress(self, request: ProgressRequest) -> None:
         """Say that a task is under way."""
+        ...
+
+    async def attest(self, request: AttestRequest) -> AttestReply:
+        """Take a step of an exchange of evidence."""
         ...
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:

@@ -14,6 +14,7 @@ from hanse.core.values.peer import Peer
 from hanse.core.values.roster import RosterProof
 from hanse.storage.base import BlobWriter
 from hanse.wire.messages.basics import BlobState, Empty, Hello
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.members import (
     AcknowledgeRequest,
     Certificates,
@@ -127,6 +128,10 @@ class SiteHandler(Protocol):
 
     async def sum_roster(self, peer: Peer, digest: str) -> SumRoster:
         """Give the READYs of the cell of a member."""
+        ...
+
+    async def attest(self, peer: Peer, request: AttestRequest) -> AttestReply:
+        """Take a step of an exchange of evidence."""
         ...
 
     async def journal_head(self, peer: Peer, request: JournalHeadRequest) -> JournalHeadReply:

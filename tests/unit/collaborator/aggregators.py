@@ -16,6 +16,7 @@ from tests.parties import DAY, NOW, enrolled, signing_key
 from tests.receipts import Signer, head
 
 from hanse.collaborator.context import SiteContext
+from hanse.collaborator.evidence.site_evidence import SiteEvidence
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.receipts.keeper import ReceiptKeeper
 from hanse.collaborator.review import Reviewer
@@ -41,6 +42,7 @@ from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.base import Upstream
 from hanse.transport.client.retry import Retry
 from hanse.wire.messages.basics import Hello
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.members import (
     Certificates,
     PeerKey,
@@ -230,6 +232,10 @@ class FakeUpstream(Upstream):
         self._meet("progress")
         self.progressed.append(request.exchange)
 
+    async def attest(self, request: AttestRequest) -> AttestReply:
+        self._meet("attest")
+        raise AssertionError("no test that asks for evidence uses this aggregator")
+
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         self._meet("journal_head")
         self.stated.append(request)
@@ -402,4 +408,5 @@ async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
 
 def tasks_of(context: SiteContext, workers: Any) -> Tasks:
     """The part of an agent that sees to tasks."""
-    return Tasks(context, Reviewer(context), workers, ReceiptKeeper(context))
+    reviewer = Reviewer(context)
+    return Tasks(context, reviewer, workers, ReceiptKeeper(context), SiteEvidence(context, reviewer))

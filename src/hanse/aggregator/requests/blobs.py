@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hanse.aggregator.options import Options
 from hanse.aggregator.receipts.restores import Restores
-from hanse.aggregator.requests.access import check_may_read, upload_limit
+from hanse.aggregator.requests.access import MayWork, check_may_read, upload_limit
 from hanse.aggregator.run.site_work import VectorBytes
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.values.peer import Peer
@@ -28,7 +28,9 @@ class TransferRequests:
         options: Options,
         restores: Restores,
         vector_bytes: VectorBytes,
+        may_work: MayWork,
     ) -> None:
+        self._may_work = may_work
         self._run_registry = run_registry
         self._restores = restores
         self._blobs = blobs
@@ -38,10 +40,11 @@ class TransferRequests:
     def blob_to_send(self, peer: Peer, digest: str) -> Path:
         """Where a blob is that this party may have."""
         offered = self._run_registry.model_deltas.find(digest)
+        states = self._run_registry.states()
         if offered is not None:  # whoever may have the model may have what makes it
-            check_may_read(peer, offered.model.digest, self._run_registry.states())
+            check_may_read(peer, offered.model.digest, states, self._may_work)
             return offered.path
-        check_may_read(peer, digest, self._run_registry.states())
+        check_may_read(peer, digest, states, self._may_work)
         if not self._blobs.has(digest):
             raise self._run_registry.lost_blobs.missing(digest)
         return self._blobs.path(digest)
@@ -60,7 +63,7 @@ class TransferRequests:
         if self._blobs.has(digest):
             return None
         states, most = self._run_registry.states(), self._options.max_blob
-        limit = upload_limit(peer, states, self._blobs.size, most, self._vector_bytes)
+        limit = upload_limit(peer, states, self._blobs.size, most, self._vector_bytes, self._may_work)
         if size > limit:
             raise PolicyError(
                 f"{peer.party.name} wants to upload {size} bytes; the limit is {limit}",

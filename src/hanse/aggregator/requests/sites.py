@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
+from hanse.aggregator.evidence.desk import AttestationDesk
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.receipts.desk import ReceiptDesk
 from hanse.aggregator.requests.readies import ReadyDesk
@@ -19,6 +21,7 @@ from hanse.core.values.roster import RosterProof
 from hanse.core.values.safe_text import outgoing_line
 from hanse.errors import HanseError, LateResultError, ProtocolError, RunError, StorageError, TrustError
 from hanse.wire.messages.basics import Empty, decode_value
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -50,7 +53,9 @@ class SiteRequests:
         receipts: ReceiptDesk,
         work_list: WorkList,
         readies: ReadyDesk,
+        evidence: AttestationDesk,
     ) -> None:
+        self._evidence = evidence
         self._registry = registry
         self._run_registry = run_registry
         self._verifier = verifier
@@ -88,7 +93,8 @@ class SiteRequests:
         await self._receipts.heed(peer, shown, claim)
         try:
             # On a thread: the whole update is read.
-            command = await asyncio.to_thread(self._verifier.result, peer, controller.run, outcome, stated)
+            check = partial(self._verifier.result, spoken=request.spoken)
+            command = await asyncio.to_thread(check, peer, controller.run, outcome, stated)
             events = await controller.execute(command)
             if not events:
                 await asyncio.to_thread(
@@ -119,11 +125,18 @@ class SiteRequests:
         """
         site = peer.party.name
         for run in self._run_registry.states():
-            for exchange in assignments(run, site) if concerns(run, site) else ():
+            asked = concerns(run, site) and self._evidence.may_work(run, site)
+            for exchange in assignments(run, site) if asked else ():
                 roster = exchange.roster
                 if roster is not None and site in roster and roster.digest == digest:
                     return roster.proof(site)
         raise RunError(f"no exchange that asks {site} has the roster {digest[:12]}; it may have closed")
+
+    async def attest(self, peer: Peer, request: AttestRequest) -> AttestReply:
+        """Take a step of an exchange of evidence; a verdict is durable when this returns."""
+        self._receipts.check()
+        controller = self._find(peer, request.run_id)
+        return await self._evidence.exchange(peer.party.name, controller, request)
 
     async def sum_ready(self, peer: Peer, request: SumReadyRequest) -> Empty:
         """Take a site's READY for a masked sum; durable when this returns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hanse.aggregator.evidence.desk import AttestationDesk
 from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.sealed.blobs import expect_update, forget_content
 from hanse.aggregator.sums.cells import is_masked
@@ -38,6 +39,7 @@ class StatementVerifier:
         registry: MemberRegistry,
         blobs_of: Callable[[Run], BlobStore],
         masked: MaskedResults,
+        evidence: AttestationDesk,
         instance: str | None = None,
     ) -> None:
         """Check for one federation.
@@ -46,12 +48,14 @@ class StatementVerifier:
             registry: Knows the signing key of each site.
             blobs_of: What sites have brought for a run.
             masked: Checks results that are masked.
+            evidence: Knows which instances of sites are accepted.
             instance: Name of the aggregator's instance, which opens the updates of sealed runs.
         """
         self._registry = registry
         self._blobs_of = blobs_of
         self._instance = instance
         self._masked = masked
+        self._evidence = evidence
 
     def plan_answer(self, peer: Peer, run: Run, statement: SignedStatement) -> Command:
         """The command that a site's signed answer to a plan comes to.
@@ -77,7 +81,15 @@ class StatementVerifier:
             )
         return AnswerPlan(peer.party.name, answer.accepted, answer.reasons, statement, key)
 
-    def result(self, peer: Peer, run: Run, outcome: TaskOutcome, statement: SignedStatement) -> Command:
+    def result(
+        self,
+        peer: Peer,
+        run: Run,
+        outcome: TaskOutcome,
+        statement: SignedStatement,
+        *,
+        spoken: str | None = None,
+    ) -> Command:
         """The command that an outcome comes to, once everything in it has been checked.
 
         Reads the whole update; call it off the event loop.
@@ -87,9 +99,11 @@ class StatementVerifier:
             run: The run that it is about.
             outcome: What the statement says.
             statement: The statement.
+            spoken: Signature of the site's instance, where the plan asks for evidence.
 
         Raises:
             TrustError: Somebody else signed it, or it is about somebody else.
+            RunError: No instance of the site is accepted, or another one made the outcome.
             ProtocolError: The outcome names another plan, round, task, model or roster than the exchange.
             LateResultError: The exchange is over.
             DisclosureError: It holds something that the plan does not declare.
@@ -103,17 +117,10 @@ class StatementVerifier:
                 f"{outcome.site} stated an outcome without its record in the site's journal",
                 mend="Upgrade Hanse at that site.",
             )
-        accept = AcceptResult(
-            outcome.exchange,
-            outcome.site,
-            outcome.num_examples,
-            outcome.metrics,
-            None if outcome.update is None else outcome.update.digest,
-            statement,
-            outcome.secure_sum,
-        )
+        accept = _accept(outcome, statement)
         if member_state(run, outcome.exchange, outcome.site) is MemberState.ANSWERED:
             return accept  # a repetition, which changes nothing
+        self._evidence.check_result(run, outcome, statement, spoken)
         exchange = run.exchanges[outcome.exchange]
         _check_belongs(outcome, run, exchange)
         if outcome.outcome == "failed":
@@ -186,6 +193,18 @@ class StatementVerifier:
             if isinstance(error, SealError):  # of what the site sent, and no reason for it to end
                 raise UpdateError(f"the update of task {exchange.task} at {site}: {error.message}") from error
             raise
+
+
+def _accept(outcome: TaskOutcome, statement: SignedStatement) -> AcceptResult:
+    return AcceptResult(
+        outcome.exchange,
+        outcome.site,
+        outcome.num_examples,
+        outcome.metrics,
+        None if outcome.update is None else outcome.update.digest,
+        statement,
+        outcome.secure_sum,
+    )
 
 
 def _check_text(site: str, *texts: str) -> None:

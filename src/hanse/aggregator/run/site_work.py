@@ -11,6 +11,7 @@ from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.group_tensors import group_bytes
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
+from hanse.core.run.evidence.events import SiteAppraised
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.round_events import (
     ExchangeClosed,
@@ -33,7 +34,15 @@ from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import StorageError
-from hanse.wire.messages.sites import Assignment, GroupFile, ModelDelta, RunSuspension, RunWork, Work
+from hanse.wire.messages.sites import (
+    Assignment,
+    EvidenceAsked,
+    GroupFile,
+    ModelDelta,
+    RunSuspension,
+    RunWork,
+    Work,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +61,10 @@ VectorBytes = Callable[[Run, Exchange], int]
 """Bytes of the masked vector of a site in an exchange whose sums are masked."""
 
 
+EvidenceOf = Callable[[Run, str], EvidenceAsked | None]
+"""Where a site stands in a run whose plan asks for evidence; None in one whose plan does not."""
+
+
 Offer = Callable[[str, ModelRef], ModelDelta | None]
 """By a run's id and a model, what makes the model of the one before."""
 
@@ -68,6 +81,7 @@ class WorkList:
         offer: Knows of models in fewer bytes; the same for a model as long as it is asked of anybody.
         lost: Given the id of a run whose blobs cannot be read.
         vector_bytes: Needed where sums are masked.
+        evidence: Where sites stand in runs that ask for evidence; without it, such runs ask no task.
     """
 
     def __init__(
@@ -77,7 +91,9 @@ class WorkList:
         offer: Offer | None = None,
         lost: Callable[[str], None] = lambda _: None,
         vector_bytes: VectorBytes | None = None,
+        evidence: EvidenceOf = lambda *_: None,
     ) -> None:
+        self._evidence = evidence
         self._size_of = size_of
         self._offer = offer
         self._lost = lost
@@ -93,25 +109,31 @@ class WorkList:
             runs: The runs of the federation.
             restored: The last record in the membership of an acknowledged restore.
         """
-        concerned = [(run, assignments(run, site)) for run in runs if concerns(run, site)]
+        concerned = [
+            (run, asked, evidence)
+            for run in runs
+            if concerns(run, site)
+            for evidence in (self._evidence(run, site),)
+            for asked in (assignments(run, site) if takes_part(run, evidence) else (),)
+        ]
         standing = tuple(
             (
-                *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site)),
+                *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site), evidence),
                 tuple(counted_at(run, e, site) for e in asked),
                 # An exchange gets its whole time again when a run is resumed. Of one whose sum is masked, the
                 # attempt and the roster change; nothing else of an exchange does.
                 tuple((e.number, e.clock_ms, _sum_standing(e, site)) for e in asked),
             )
-            for run, asked in concerned
+            for run, asked, evidence in concerned
         )
         key = restored, standing
         if key not in self._told:
             if len(self._told) >= _MOST_REMEMBERED:
                 self._told.clear()
             found, whole = [], True
-            for run, asked in concerned:
+            for run, asked, evidence in concerned:
                 try:
-                    found.append(self._of_run(site, run, asked))
+                    found.append(self._of_run(site, run, asked, evidence))
                 except StorageError as error:
                     logger.error("run %s: its work for %s cannot be listed: %s", run.run_id, site, error)
                     self._lost(run.run_id)
@@ -128,7 +150,9 @@ class WorkList:
             self._told[key] = told
         return self._told[key]
 
-    def _of_run(self, site: str, run: Run, asked: Iterable[Exchange]) -> RunWork:
+    def _of_run(
+        self, site: str, run: Run, asked: Iterable[Exchange], evidence: EvidenceAsked | None
+    ) -> RunWork:
         size_of = self._size_of
         return RunWork(
             run_id=run.run_id,
@@ -138,6 +162,7 @@ class WorkList:
             review=has_to_answer(run, site),
             progress_s=progress_interval_s(run),
             suspension=suspension_of(run, site),
+            evidence=evidence,
             assignments=tuple(
                 Assignment(
                     exchange=e.number,
@@ -178,9 +203,10 @@ _SumStanding = tuple[str, int, str | None]
 """Cell, attempt, roster."""
 
 _Asked = tuple[tuple[int, int, _SumStanding | None], ...]
-_Standing = tuple[str, str, bool, RunSuspension | None, tuple[int, ...], _Asked]
-"""Run, plan, whether the site is to answer, why it is suspended, of each exchange that it is asked the one
-that counted last, exchanges with their clocks and masked sums: all that its work follows from."""
+_Standing = tuple[str, str, bool, RunSuspension | None, EvidenceAsked | None, tuple[int, ...], _Asked]
+"""Run, plan, whether the site is to answer, why it is suspended, where its evidence stands, of each exchange
+that it is asked the one that counted last, exchanges with their clocks and masked sums: all that its work
+follows from."""
 
 
 def _sum_standing(exchange: Exchange, site: str) -> _SumStanding | None:
@@ -191,6 +217,11 @@ def _sum_standing(exchange: Exchange, site: str) -> _SumStanding | None:
 def has_to_answer(run: Run, site: str) -> bool:
     """Check if a site has to answer the plan: for the first time, or to name its signing key."""
     return site not in run.answers or site in run.unsigned
+
+
+def takes_part(run: Run, evidence: EvidenceAsked | None) -> bool:
+    """Decide if a site may be asked tasks: where the plan asks for evidence, with an accepted instance."""
+    return run.plan.attestation is None or (evidence is not None and evidence.accepted)
 
 
 def suspension_of(run: Run, site: str) -> RunSuspension | None:
@@ -230,6 +261,8 @@ def sites_to_wake(
                 sites |= set(event.cohort)
             case ExchangeClosed():
                 sites |= set(event.missing)
+            case SiteAppraised():
+                sites.add(event.site)
             case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSuspended() | SiteReinstated():
                 sites.add(event.site)
             case SiteReady() | UpdateAccepted() | SumAttempted() | CellLeftOut():

@@ -54,6 +54,7 @@ class ReceiptKeeper:
     Attributes:
         held: Set once a person has to act before the site serves again.
         reason: Then, why.
+        say: Gives the signature of this agent's instance over an outcome; None for none.
 
     Args:
         context: The site.
@@ -67,6 +68,7 @@ class ReceiptKeeper:
         self._doubted: ChainHead | None = None
         self.held = asyncio.Event()
         self.reason: Contradiction | NotedRestore | None = None
+        self.say: Callable[[TaskOutcome, SignedStatement], str | None] = lambda *_: None
 
     async def connect(self) -> None:
         """Show the last receipts to the aggregator, and take one of the membership.
@@ -113,7 +115,9 @@ class ReceiptKeeper:
             shown = self._store.last(run_id)
         else:
             shown = await asyncio.to_thread(self._store.last, run_id)
-        reply = await self._here.upstream.result(ResultRequest(statement=statement, receipt=shown))
+        spoken = self.say(outcome, statement)
+        request = ResultRequest(statement=statement, spoken=spoken, receipt=shown)
+        reply = await self._here.upstream.result(request)
         try:
             receipt = await self._take(reply.receipt)
             _check_about(receipt, statement, outcome, shown)

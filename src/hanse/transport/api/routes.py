@@ -25,6 +25,7 @@ from hanse.transport.api.route import AnyRoute
 from hanse.transport.api.run_routes import EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
 from hanse.transport.api.site_routes import (
     ANSWER,
+    ATTEST,
     JOURNAL_HEAD,
     NEXT,
     PROGRESS,
@@ -38,7 +39,7 @@ from hanse.transport.api.site_routes import (
 ROUTES: tuple[AnyRoute, ...] = (
     *(HELLO, AUTHORITY, OPENAPI, ENROL, RENEW),
     *(SIGNING_KEY, RECORD_SIGNING_KEY, PEERS),
-    *(NEXT, ANSWER, RESULT, PROGRESS, ROSTER, SUM_READY, SUM_ROSTER, JOURNAL_HEAD, RECEIPTS),
+    *(NEXT, ANSWER, RESULT, PROGRESS, ATTEST, ROSTER, SUM_READY, SUM_ROSTER, JOURNAL_HEAD, RECEIPTS),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
     *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE, RESTORE, ACKNOWLEDGE),

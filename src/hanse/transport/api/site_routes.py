@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanse.core.values.roster import RosterProof
 from hanse.transport.api.route import SITES, Route
 from hanse.wire.messages.basics import Empty
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -82,6 +83,15 @@ SUM_ROSTER = Route(
     Empty,
     SumRoster,
     lambda call: call.service.site_requests.sum_roster(call.peer, call.params["digest"]),
+)
+ATTEST = Route(
+    "POST",
+    "/v1/attest",
+    "Take a step of an exchange of evidence with the aggregator, where a run's plan asks for evidence.",
+    SITES,
+    AttestRequest,
+    AttestReply,
+    lambda call: call.service.site_requests.attest(call.peer, call.message),
 )
 JOURNAL_HEAD = Route(
     "POST",

@@ -11,6 +11,7 @@ from hanse.transport.api.common_routes import HELLO
 from hanse.transport.api.member_routes import PEERS, RECORD_SIGNING_KEY, RENEW, SIGNING_KEY
 from hanse.transport.api.site_routes import (
     ANSWER,
+    ATTEST,
     JOURNAL_HEAD,
     NEXT,
     PROGRESS,
@@ -24,6 +25,7 @@ from hanse.transport.base import Upstream
 from hanse.transport.client.address import FROM_ENVIRONMENT, Patience
 from hanse.transport.client.connection import HttpsConnection
 from hanse.wire.messages.basics import Empty, Hello
+from hanse.wire.messages.evidence import AttestReply, AttestRequest
 from hanse.wire.messages.members import (
     Certificates,
     PeerKeys,
@@ -96,6 +98,10 @@ class HttpsUpstream(Upstream):
     async def progress(self, request: ProgressRequest) -> None:
         """See `Upstream.progress`."""
         await self._connection.call(PROGRESS, request)
+
+    async def attest(self, request: AttestRequest) -> AttestReply:
+        """See `Upstream.attest`."""
+        return await self._connection.call(ATTEST, request)
 
     async def journal_head(self, request: JournalHeadRequest) -> JournalHeadReply:
         """See `Upstream.journal_head`."""

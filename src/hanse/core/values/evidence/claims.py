@@ -11,6 +11,7 @@ from hanse.core.values.schema import Digest, Name, Strict
 
 Key = Annotated[str, Field(min_length=64, max_length=4096, pattern="^[0-9a-f]+$")]
 """A public key, hexadecimal."""
+_RunId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 
 
 class Claims(Strict):
@@ -47,7 +48,7 @@ class Claims(Strict):
     signer: Digest
     seal: Key
     speak: Key
-    run: Name
+    run: _RunId
     plan: Digest
     roster: Digest
     policy: Digest

@@ -1,0 +1,1 @@
+"""Evidence of the sites of a run, and of the aggregator itself."""

@@ -1,0 +1,1 @@
+"""Evidence of the aggregator of a run, and of this site itself."""

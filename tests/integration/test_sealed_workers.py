@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,8 @@ def user(request: pytest.FixtureRequest) -> User:
         pytest.skip("the tests run as an ordinary user already")
     # The interpreter of the tests may lie in the home of root.
     system = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-    packages = os.pathsep.join(
-        entry for entry in sys.path if Path(entry).is_dir() and not entry.startswith(sys.base_prefix)
-    )
+    found = filter(None, map(find_spec, ("hanse", "numpy", "torch")))
+    packages = os.pathsep.join({str(Path(each.origin).parents[1]) for each in found if each.origin})
     for each in (User(ORDINARY, sys.executable, ""), User(ORDINARY, system, packages)):
         if each.can_run:
             return each

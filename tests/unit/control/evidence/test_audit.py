@@ -206,7 +206,7 @@ def test_evidence_for_another_policy_than_the_plans_is_noticed(author: Write, tm
     run.accept_plan("zurich")
     run.appraise("zurich", run.claims("zurich", policy="1" * 64), policy="1" * 64)
 
-    assert f"its claims name policy {'1' * 64}" in problems(audit(run, tmp_path, plan=True))
+    assert f"its claims have policy {'1' * 64}" in problems(audit(run, tmp_path, plan=True))
 
 
 def test_another_file_than_the_plans_policy_is_refused(author: Write, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.pki.credentials import Credentials
 from hanse.sealing.keys import PUBLIC_BYTES
 from hanse.sealing.owner import Owner
-from hanse.wire.messages.sites import TASK_RESULT, UpdateFile
+from hanse.wire.messages.evidence import OUTCOME_SAID
+from hanse.wire.messages.sites import UpdateFile
 
 LIST = "amd/vcek/Genoa/crl"
 DAY_MS = 86_400_000
@@ -201,7 +202,7 @@ class EvidenceAuthor(Author):
             said["sealed_to"] = self.hub.instance
         outcome = self.outcome(site, **(said | changes))
         statement = self.statement(site, outcome)
-        signed = self.instances[site].say(TASK_RESULT, statement.body) if spoken is None else spoken
+        signed = self.instances[site].say(OUTCOME_SAID, statement.body) if spoken is None else spoken
         if outcome.outcome == "failed":
             self.do(FailTask(outcome.exchange, site, outcome.reason, "", statement, signed))
             return

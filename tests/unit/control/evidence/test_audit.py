@@ -25,6 +25,7 @@ from hanse.core.run.evidence.commands import AdmitInstance
 from hanse.core.run.lifecycle import Finish
 from hanse.core.values.canonical import canonical_json
 from hanse.errors import ConfigError
+from hanse.wire.messages.evidence import OUTCOME_SAID
 from hanse.wire.messages.sites import UpdateFile
 
 AGAIN = Keys("hub, second start")
@@ -94,7 +95,7 @@ def answers_without_signing(run: EvidenceAuthor) -> None:
 
 def answers_with_the_signature_of_another(run: EvidenceAuthor) -> None:
     said = run.outcome("zurich", instance=run.instances["zurich"].instance, update=SENT)
-    spoken = CLONE.say("hanse task result 3", said.model_dump(mode="json"))
+    spoken = CLONE.say(OUTCOME_SAID, said.model_dump(mode="json"))
     run.answer_task("zurich", update=SENT, spoken=spoken)
 
 

@@ -15,14 +15,16 @@ from tests.journals import MODEL, NOW, NOW_MS, PLAN, RUN, SITES, UPDATE, Author,
 from tests.policy_files import whole_policy
 from tests.snp import vectors
 from tests.snp.forge import Forged, revocation_list, roots
+from tests.tpm.forge import Tpm
 
 from hanse.attestation.appraise import Verifiers, appraise
-from hanse.attestation.base import Circumstances, Evidence, Tier
+from hanse.attestation.base import Circumstances, Evidence, Kind, Tier
 from hanse.attestation.claims import report_data
 from hanse.attestation.evidence_file import write_evidence
 from hanse.attestation.policy.file import AppraisalPolicy
 from hanse.attestation.policy.write import toml_of
 from hanse.attestation.snp.verifier import SnpVerifier
+from hanse.attestation.tpm.verifier import TpmVerifier
 from hanse.core.plan.manifest import CodeFile, Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.run.evidence.commands import RecordAppraisal, ReleaseKeys, StartInstance
@@ -36,7 +38,8 @@ from hanse.core.values.model_ref import ModelRef
 from hanse.pki.credentials import Credentials
 from hanse.sealing.keys import PUBLIC_BYTES
 from hanse.sealing.owner import Owner
-from hanse.wire.messages.sites import TASK_RESULT, UpdateFile
+from hanse.wire.messages.evidence import OUTCOME_SAID
+from hanse.wire.messages.sites import UpdateFile
 
 LIST = "amd/vcek/Genoa/crl"
 DAY_MS = 86_400_000
@@ -91,10 +94,12 @@ OWNER = Keys("owner")
 HUB = Keys("hub, first start")
 
 
-def plan_folder(folder: Path, *, sealed: bool = True, **attestation: Any) -> Manifest:
+def plan_folder(
+    folder: Path, *, sealed: bool = True, policy: AppraisalPolicy | None = None, **attestation: Any
+) -> Manifest:
     """Write the files of a plan that asks for evidence into a folder; its manifest."""
     folder.mkdir(exist_ok=True)
-    files = {"heart.py": b"", "site.toml": toml_of(SITE_POLICY).encode(), "hub.toml": _hub_toml()}
+    files = {"heart.py": b"", "site.toml": toml_of(policy or SITE_POLICY).encode(), "hub.toml": _hub_toml()}
     if sealed:
         seal, sign = (base64.b64encode(key).decode("ascii") for key in (bytes(PUBLIC_BYTES), OWNER.der))
         files["owner.json"] = Owner(name="ada", seal=seal, sign=sign).to_bytes()
@@ -197,7 +202,7 @@ class EvidenceAuthor(Author):
             said["sealed_to"] = self.hub.instance
         outcome = self.outcome(site, **(said | changes))
         statement = self.statement(site, outcome)
-        signed = self.instances[site].say(TASK_RESULT, statement.body) if spoken is None else spoken
+        signed = self.instances[site].say(OUTCOME_SAID, statement.body) if spoken is None else spoken
         if outcome.outcome == "failed":
             self.do(FailTask(outcome.exchange, site, outcome.reason, "", statement, signed))
             return
@@ -273,3 +278,19 @@ class Write(Protocol):
     """Begins a journal; settings are those of the plan, see `plan_folder`."""
 
     def __call__(self, **plan: Any) -> EvidenceAuthor: ...
+
+
+def show_tpm(run: EvidenceAuthor, site: str, tpm: Tpm, policy: AppraisalPolicy, **verdict: Any) -> None:
+    """A site shows evidence of a TPM in a rehearsal, whose AK the aggregator has activated; it is kept."""
+    claims = run.claims(site, policy=policy.digest, rehearsal=True)
+    shown = tpm.evidence(report_data(claims, Kind.TPM))
+    assert policy.tpm is not None
+    given = Circumstances(NOW, report_data(claims, Kind.TPM))
+    found = TpmVerifier(tpm.activated).appraise(shown, policy.tpm, given)
+    data = write_evidence(shown)
+    (run.files / "attestation" / "evidence").mkdir(parents=True, exist_ok=True)
+    (run.files / "attestation" / "evidence" / f"{sha256(data)}.json").write_bytes(data)
+    vector = {aspect.value: int(tier) for aspect, tier in found.vector.items()}
+    about = {"kind": "tpm", "vector": vector, "policy": policy.digest, "evidence": sha256(data)}
+    made = PASSING.model_copy(update=about | verdict)
+    run.do(RecordAppraisal(site, claims, made))

@@ -45,7 +45,7 @@ from hanse.core.values.roster import Roster
 from hanse.core.values.wording import counted
 from hanse.errors import HanseError
 from hanse.sealing.run_files import RunLabels
-from hanse.wire.messages.sites import TASK_RESULT
+from hanse.wire.messages.evidence import OUTCOME_SAID
 
 _MOST_ROSTERS = 64
 """Rosters of before that evidence may name: it may have been asked for before a site came or left."""
@@ -257,7 +257,7 @@ class EvidenceChecks:
             found = self._instances.last(site, instance)
             if found is not None:
                 try:
-                    check_said(found.claims.speak, TASK_RESULT, body, event.spoken or "")
+                    check_said(found.claims.speak, OUTCOME_SAID, body, event.spoken or "")
                 except HanseError as error:
                     yield f"instance {instance[:12]} of {site} did not sign its outcome: {error.message}"
             has_keys = self._found.released.get(site) == instance

@@ -22,7 +22,7 @@ def problems_of_claims(claims: Claims, expected: Mapping[str, Any]) -> Iterator[
     """Say where claims differ from what the verifier knew."""
     for name, value in expected.items():
         if getattr(claims, name) != value:
-            yield f"its claims name {name} {_short(getattr(claims, name))}, and it is {_short(value)}"
+            yield f"its claims have {name} {_short(getattr(claims, name))}, not {_short(value)}"
 
 
 def problems_of_verdict(claims: Claims, verdict: Verdict, rules: Attestation, time_ms: int) -> Iterator[str]:

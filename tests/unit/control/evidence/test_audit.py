@@ -25,6 +25,7 @@ from hanse.core.run.evidence.commands import AdmitInstance
 from hanse.core.run.lifecycle import Finish
 from hanse.core.values.canonical import canonical_json
 from hanse.errors import ConfigError
+from hanse.wire.messages.evidence import OUTCOME_SAID
 from hanse.wire.messages.sites import UpdateFile
 
 AGAIN = Keys("hub, second start")
@@ -94,7 +95,7 @@ def answers_without_signing(run: EvidenceAuthor) -> None:
 
 def answers_with_the_signature_of_another(run: EvidenceAuthor) -> None:
     said = run.outcome("zurich", instance=run.instances["zurich"].instance, update=SENT)
-    spoken = CLONE.say("hanse task result 3", said.model_dump(mode="json"))
+    spoken = CLONE.say(OUTCOME_SAID, said.model_dump(mode="json"))
     run.answer_task("zurich", update=SENT, spoken=spoken)
 
 
@@ -206,7 +207,7 @@ def test_evidence_for_another_policy_than_the_plans_is_noticed(author: Write, tm
     run.accept_plan("zurich")
     run.appraise("zurich", run.claims("zurich", policy="1" * 64), policy="1" * 64)
 
-    assert f"its claims name policy {'1' * 64}" in problems(audit(run, tmp_path, plan=True))
+    assert f"its claims have policy {'1' * 64}" in problems(audit(run, tmp_path, plan=True))
 
 
 def test_another_file_than_the_plans_policy_is_refused(author: Write, tmp_path: Path) -> None:

@@ -143,8 +143,11 @@ class AttestationDesk:
 
     def check_result(
         self, run: Run, outcome: TaskOutcome, statement: SignedStatement, spoken: str | None
-    ) -> None:
+    ) -> str | None:
         """Check that the site's accepted instance made an outcome; reads a file.
+
+        Returns:
+            Signature of the instance, for the run's journal; None where the plan asks for no evidence.
 
         Raises:
             RunError: The site has no accepted instance now, or the outcome is another's.
@@ -152,7 +155,7 @@ class AttestationDesk:
         """
         section = run.plan.attestation
         if section is None or section.collaborators is None:
-            return
+            return None
         try:
             found = self.accepted(run, outcome.site)
         except PolicyError as error:
@@ -166,6 +169,7 @@ class AttestationDesk:
         if spoken is None:
             raise TrustError(f"the instance of {outcome.site} has not signed its outcome")
         check_said(found.claims.speak, OUTCOME_SAID, statement.body, spoken)
+        return spoken
 
     async def take_up(self, controller: RunController) -> None:
         """Begin to serve a run with this instance, whose name goes into the run's journal.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hanse.aggregator.evidence.desk import AttestationDesk
 from hanse.aggregator.members.member_registry import MemberRegistry
@@ -120,7 +121,8 @@ class StatementVerifier:
         accept = _accept(outcome, statement)
         if member_state(run, outcome.exchange, outcome.site) is MemberState.ANSWERED:
             return accept  # a repetition, which changes nothing
-        self._evidence.check_result(run, outcome, statement, spoken)
+        said = self._evidence.check_result(run, outcome, statement, spoken)
+        accept = replace(accept, spoken=said)
         exchange = run.exchanges[outcome.exchange]
         _check_belongs(outcome, run, exchange)
         if outcome.outcome == "failed":
@@ -128,7 +130,7 @@ class StatementVerifier:
             if is_masked(run, exchange):
                 check_failure(outcome)
             reason = outcome.reason or "no reason given"
-            return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement)
+            return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement, said)
         if is_masked(run, exchange):
             # Before anything else of it is looked at: what is not masked is not read either.
             update = self._masked.check_place(run, exchange, outcome)

@@ -8,10 +8,12 @@ from itertools import zip_longest
 from hanse.attestation.event_log import EV_NO_ACTION, SHA256, Event, EventLog
 from hanse.attestation.tpm.ima import REGISTER as IMA
 from hanse.attestation.tpm.quote import REGISTERS
+from hanse.core.values.wording import bounded
 from hanse.errors import EvidenceError
 
 _SHOWN = 16
 """Hexadecimal digits of a digest that are shown in a note."""
+_MOST_TEXT = 160
 
 
 def check_log(log: EventLog, values: Mapping[int, bytes], what: str = "event log") -> None:
@@ -61,4 +63,9 @@ def _events(log: EventLog, register: int) -> list[Event]:
 
 
 def _named(event: Event) -> str:
-    return f"{event.name} {event.digests[SHA256].hex()[:_SHOWN]}…"
+    named = f"{event.name} {event.digests[SHA256].hex()[:_SHOWN]}…"
+    text = event.data.decode("ascii", "replace").rstrip("\0")
+    # No other text counts: a machine could state any.
+    if event.described and text.isascii() and text.isprintable() and text:
+        named += f" ({bounded(text, _MOST_TEXT)!r})"
+    return named

@@ -12,7 +12,9 @@ from tests.parties import Run
 from tests.policy_files import whole_text
 from tests.tpm.forge import Tpm, policy
 
+from hanse.attestation.instance import check_said
 from hanse.core.run.evidence.events import InstanceStarted, SiteAppraised
+from hanse.core.run.round_events import UpdateAccepted
 from hanse.errors import ConfigError, EvidenceError, HanseError, PolicyError, RunError, TrustError
 from hanse.wire.messages.evidence import OUTCOME_SAID
 from hanse.wire.messages.sites import NextRequest, RunWork
@@ -276,6 +278,10 @@ def test_an_outcome_of_the_accepted_instance_counts(fixture: FederationFixture, 
         )
 
         assert not reply.duplicate
+        (kept,) = [event for event in fixture.events(site.run_id) if isinstance(event, UpdateAccepted)]
+        assert kept.statement is not None
+        assert kept.spoken is not None
+        check_said(instance.speak_public, OUTCOME_SAID, kept.statement.body, kept.spoken)
 
     run(story())
 

@@ -216,6 +216,15 @@ def test_the_event_that_differs_is_named() -> None:
     assert "Event 2 of PCR 11 differs: expected EV_IPL" in named(changed)
 
 
+def test_an_event_that_differs_is_named_by_its_text_where_the_digest_covers_that() -> None:
+    changed = [*EVENTS[:3], (11, IPL, b"agent.py 2"), *EVENTS[4:]]
+    unreadable = [*EVENTS[:3], (11, IPL, b"\x1b[2J"), *EVENTS[4:]]
+
+    assert "('.cmdline roothash=1'), seen EV_IPL" in named(changed)
+    assert "('agent.py 2')." in named(changed)
+    assert named(unreadable).endswith("….")
+
+
 def test_an_event_that_is_missing_is_named() -> None:
     assert "Event 2 of PCR 11 differs: the reference has EV_IPL" in named([*EVENTS[:3], *EVENTS[4:]])
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests on two processes, each file on one of them; PARALLEL= for one.
-PARALLEL ?= --numprocesses 2 --dist loadfile
+PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # THOROUGH=1 for all examples and cases, of which the tests else try a sample (tests/thorough.py).
 export THOROUGH
 # On machines without a GPU the CPU build is enough; set TORCH= to choose another.

@@ -28,6 +28,13 @@ sys.dont_write_bytecode = False
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so every process they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONG = ("test_cases.py", "test_local_federation.py", "test_pages.py", "test_notebooks.py", "test_folders.py")
+"""Files with few tests that take minutes: begun last, one of them would have the other processes wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Where only slow tests are asked for, leave out files without one: importing all takes half a minute."""

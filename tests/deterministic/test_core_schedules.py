@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.deterministic.core_world import CoreWorld
 from tests.deterministic.fault_plan import CALM, Shape
+from tests.thorough import THOROUGH
 
 pytestmark = pytest.mark.slow
 
-SEEDS = 200
+SEEDS = 200 if THOROUGH else 50
 AT_ONCE = 50
 
 

@@ -8,10 +8,11 @@ from random import Random
 import pytest
 from tests.deterministic.fault_plan import CALM, FaultPlan, Shape
 from tests.deterministic.service_world import ServiceWorld, drawn_fault_plan, drawn_shape
+from tests.thorough import THOROUGH
 
 pytestmark = pytest.mark.slow
 
-SEEDS = 40
+SEEDS = 40 if THOROUGH else 20
 AT_ONCE = 20
 
 

@@ -94,10 +94,7 @@ def test_a_plan_is_run_and_verified_and_measured(tmp_path: Path) -> None:
     assert measured["update_bytes"] > 0
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_signal_leaves_no_process(number: signal.Signals, code: int, tmp_path: Path) -> None:
     with amid_a_round(tmp_path) as (process, started):
         process.send_signal(number)
@@ -116,7 +113,7 @@ def test_an_agent_that_dies_is_named_and_the_others_end(tmp_path: Path) -> None:
         must_end(started)
 
 
-def test_an_agent_that_stands_still_ends_with_the_others(tmp_path: Path) -> None:
+def test_an_interrupt_ends_an_agent_that_stands_still_and_the_others(tmp_path: Path) -> None:
     with amid_a_round(tmp_path) as (process, started):
         next(each for each in started if each.command.rstrip().endswith("sites/va")).send(signal.SIGSTOP)
 

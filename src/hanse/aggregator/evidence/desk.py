@@ -24,6 +24,7 @@ from hanse.core.run.evidence.commands import RecordAppraisal, StartInstance
 from hanse.core.run.run import Run
 from hanse.core.values.safe_text import outgoing_line
 from hanse.core.values.statements import SignedStatement
+from hanse.core.values.wording import shortened
 from hanse.errors import (
     ConfigError,
     EvidenceError,
@@ -38,12 +39,12 @@ from hanse.pki.deny_lists import check_aggregator_list
 from hanse.pki.introductions import introduce_aggregator
 from hanse.storage.base import BlobStore
 from hanse.wire.messages.evidence import (
-    OUTCOME_SAID,
     AttestReply,
     AttestRequest,
     Shown,
 )
-from hanse.wire.messages.sites import EvidenceAsked, TaskOutcome
+from hanse.wire.messages.runs import AwaitedSite
+from hanse.wire.messages.sites import TASK_RESULT, EvidenceAsked, TaskOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,14 @@ class AttestationDesk:
             run, site, self.machine.instance.name, self._troubles.get(run.run_id, "")
         )
 
+    def annotated(self, run: Run, awaited: tuple[AwaitedSite, ...]) -> tuple[AwaitedSite, ...]:
+        """Sites that a run waits for, with what their evidence lacks."""
+        if run.plan.attestation is None:
+            return awaited
+        found = {each.site: self.asked(run, each.site) for each in awaited}
+        lacking = {site: shortened(asked.reason) for site, asked in found.items() if asked is not None}
+        return tuple(each.model_copy(update={"evidence": lacking.get(each.site, "")}) for each in awaited)
+
     def may_work(self, run: Run, site: str) -> bool:
         """Decide if a site may be asked tasks: its instance is accepted, or none has to be."""
         asked = self.asked(run, site)
@@ -165,7 +174,7 @@ class AttestationDesk:
             )
         if spoken is None:
             raise TrustError(f"the instance of {outcome.site} has not signed its outcome")
-        check_said(found.claims.speak, OUTCOME_SAID, statement.body, spoken)
+        check_said(found.claims.speak, TASK_RESULT, statement.body, spoken)
 
     async def take_up(self, controller: RunController) -> None:
         """Begin to serve a run with this instance, whose name goes into the run's journal.

@@ -117,7 +117,7 @@ class StatementVerifier:
                 f"{outcome.site} stated an outcome without its record in the site's journal",
                 mend="Upgrade Hanse at that site.",
             )
-        accept = _accept(outcome, statement)
+        accept = _accept(outcome, statement, spoken)
         if member_state(run, outcome.exchange, outcome.site) is MemberState.ANSWERED:
             return accept  # a repetition, which changes nothing
         self._evidence.check_result(run, outcome, statement, spoken)
@@ -128,7 +128,7 @@ class StatementVerifier:
             if is_masked(run, exchange):
                 check_failure(outcome)
             reason = outcome.reason or "no reason given"
-            return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement)
+            return FailTask(outcome.exchange, outcome.site, reason, outcome.log_tail, statement, spoken)
         if is_masked(run, exchange):
             # Before anything else of it is looked at: what is not masked is not read either.
             update = self._masked.check_place(run, exchange, outcome)
@@ -195,7 +195,7 @@ class StatementVerifier:
             raise
 
 
-def _accept(outcome: TaskOutcome, statement: SignedStatement) -> AcceptResult:
+def _accept(outcome: TaskOutcome, statement: SignedStatement, spoken: str | None) -> AcceptResult:
     return AcceptResult(
         outcome.exchange,
         outcome.site,
@@ -204,6 +204,7 @@ def _accept(outcome: TaskOutcome, statement: SignedStatement) -> AcceptResult:
         None if outcome.update is None else outcome.update.digest,
         statement,
         outcome.secure_sum,
+        spoken,
     )
 
 

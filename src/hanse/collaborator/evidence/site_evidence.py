@@ -28,8 +28,8 @@ from hanse.errors import (
     TrustError,
 )
 from hanse.pki.deny_lists import check_own_list
-from hanse.wire.messages.evidence import OUTCOME_SAID, Shown
-from hanse.wire.messages.sites import EvidenceAsked, RunWork, TaskOutcome, Work
+from hanse.wire.messages.evidence import Shown
+from hanse.wire.messages.sites import TASK_RESULT, EvidenceAsked, RunWork, TaskOutcome, Work
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class SiteEvidence:
         """Signature of the instance over an outcome of its own; None for other outcomes."""
         if outcome.instance is None or outcome.instance != self.instance.name:
             return None
-        return self.instance.say(OUTCOME_SAID, statement.body)
+        return self.instance.say(TASK_RESULT, statement.body)
 
     def aggregator(self, plan: Plan, run_id: str) -> Shown:
         """The aggregator's instance, as this site has accepted it.

@@ -20,8 +20,6 @@ MAX_EVIDENCE = 960_000
 """Characters of a file of evidence in a message; with all else a message stays under its limit."""
 INTRODUCTION = "hanse instance 1"
 """Purpose of the signature over an `Introduction`."""
-OUTCOME_SAID = "hanse outcome of an instance 1"
-"""Purpose for which a site's instance says the body of an outcome."""
 
 
 class Shown(Strict):

@@ -13,9 +13,9 @@ from tests.policy_files import whole_text
 from tests.tpm.forge import Tpm, policy
 
 from hanse.core.run.evidence.events import InstanceStarted, SiteAppraised
+from hanse.core.run.round_events import UpdateAccepted
 from hanse.errors import ConfigError, EvidenceError, HanseError, PolicyError, RunError, TrustError
-from hanse.wire.messages.evidence import OUTCOME_SAID
-from hanse.wire.messages.sites import NextRequest, RunWork
+from hanse.wire.messages.sites import TASK_RESULT, NextRequest, RunWork
 
 
 async def work(fixture: FederationFixture, site: str = "a") -> RunWork:
@@ -247,7 +247,7 @@ def test_evidence_that_is_refused_again_and_again_is_not_looked_at(
         site = await begun(fixture)
         for _ in range(12):
             with pytest.raises(EvidenceError):
-                await site.step(**await site.shown(await site.begun()) | {"answered": "0" * 64})
+                await site.step(**(await site.shown(await site.begun()) | {"answered": "0" * 64}))
         with pytest.raises(RunError, match="12 appraisals of a were refused"):
             await site.begun()
 
@@ -272,10 +272,12 @@ def test_an_outcome_of_the_accepted_instance_counts(fixture: FederationFixture, 
         await site.accepted()
         instance = site.machine.instance
         reply = await fixture.answered(
-            site.run_id, "a", instance=instance.name, say=lambda body: instance.say(OUTCOME_SAID, body)
+            site.run_id, "a", instance=instance.name, say=lambda body: instance.say(TASK_RESULT, body)
         )
 
+        (event,) = [e for e in fixture.events(site.run_id) if isinstance(e, UpdateAccepted)]
         assert not reply.duplicate
+        assert event.spoken
 
     run(story())
 
@@ -290,7 +292,7 @@ def test_an_outcome_that_another_instance_said_is_refused(fixture: FederationFix
                 site.run_id,
                 "a",
                 instance=site.machine.instance.name,
-                say=lambda body: other.say(OUTCOME_SAID, body),
+                say=lambda body: other.say(TASK_RESULT, body),
             )
 
     run(story())

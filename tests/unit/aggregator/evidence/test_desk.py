@@ -17,7 +17,7 @@ from hanse.core.run.evidence.events import InstanceStarted, SiteAppraised
 from hanse.core.run.round_events import UpdateAccepted
 from hanse.errors import ConfigError, EvidenceError, HanseError, PolicyError, RunError, TrustError
 from hanse.wire.messages.evidence import OUTCOME_SAID
-from hanse.wire.messages.sites import NextRequest, RunWork
+from hanse.wire.messages.sites import TASK_RESULT, NextRequest, RunWork
 
 
 async def work(fixture: FederationFixture, site: str = "a") -> RunWork:
@@ -249,7 +249,7 @@ def test_evidence_that_is_refused_again_and_again_is_not_looked_at(
         site = await begun(fixture)
         for _ in range(12):
             with pytest.raises(EvidenceError):
-                await site.step(**await site.shown(await site.begun()) | {"answered": "0" * 64})
+                await site.step(**(await site.shown(await site.begun()) | {"answered": "0" * 64}))
         with pytest.raises(RunError, match="12 appraisals of a were refused"):
             await site.begun()
 
@@ -296,7 +296,7 @@ def test_an_outcome_that_another_instance_said_is_refused(fixture: FederationFix
                 site.run_id,
                 "a",
                 instance=site.machine.instance.name,
-                say=lambda body: other.say(OUTCOME_SAID, body),
+                say=lambda body: other.say(TASK_RESULT, body),
             )
 
     run(story())

@@ -176,8 +176,8 @@ class RunRegistry:
     def status(self, controller: RunController) -> RunStatus:
         """A run as an operator sees it."""
         found = status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
-        expired = self.retention.expired(controller.run)
-        return found.model_copy(update={"held": self._paused, "expired": expired})
+        rest = {"held": self._paused, "expired": self.retention.expired(controller.run)}
+        return found.model_copy(update=rest)
 
     async def begin(self, manifest: Manifest, request: SubmitRequest, by: str) -> RunController:
         """Begin a run of a plan; every site is asked to take part, or those that the request names.
@@ -197,10 +197,8 @@ class RunRegistry:
             invited = sites_to_ask(self._registry.membership, manifest, request.sites)
             chosen = request.sites is not None
             controller = await asyncio.to_thread(self._load, run_id)
-            members = self._registry.head
-            await controller.execute(
-                Submit(run_id, manifest, request.plan_digest, by, invited, members, chosen)
-            )
+            about = run_id, manifest, request.plan_digest, by, invited, self._registry.head, chosen
+            await controller.execute(Submit(*about))
             await self.name_restore(controller)
             await self._evidence.take_up(controller)
             self._runs[run_id] = controller

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -95,7 +94,7 @@ class HandSite:
         """The step that asks the aggregator for its nonce."""
         return await self.step(device=await self.machine.keys(), nonce=nonce)
 
-    async def shown(self, reply: AttestReply, **changes: Any) -> Mapping[str, Any]:
+    async def shown(self, reply: AttestReply, **changes: Any) -> dict[str, Any]:
         """Fields of the step that shows evidence for the aggregator's nonce, true unless changed."""
         run, credentials = self.fixture.run(self.run_id), self.fixture.credentials[self.name]
         policy_digest = _policy_digest(run.plan, self.fixture, run)

@@ -176,8 +176,9 @@ class RunRegistry:
     def status(self, controller: RunController) -> RunStatus:
         """A run as an operator sees it."""
         found = status_of(controller.run, controller.events, self._registry.seen_ms, self._clock_ms())
-        rest = {"held": self._paused, "expired": self.retention.expired(controller.run)}
-        return found.model_copy(update=rest)
+        awaited = self._evidence.annotated(controller.run, found.awaited)
+        expired = self.retention.expired(controller.run)
+        return found.model_copy(update={"held": self._paused, "expired": expired, "awaited": awaited})
 
     async def begin(self, manifest: Manifest, request: SubmitRequest, by: str) -> RunController:
         """Begin a run of a plan; every site is asked to take part, or those that the request names.

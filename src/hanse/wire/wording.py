@@ -43,6 +43,8 @@ def format_awaited(awaited: AwaitedSite) -> str:
         told.append("no longer waited for")
     if not awaited.connected:
         told.append("not connected")
+    if awaited.evidence:
+        told.append(f"waits for evidence: {awaited.evidence}")
     return f"{awaited.site} ({', '.join(told)})"
 
 

@@ -24,6 +24,7 @@ from hanse.core.run.evidence.commands import RecordAppraisal, StartInstance
 from hanse.core.run.run import Run
 from hanse.core.values.safe_text import outgoing_line
 from hanse.core.values.statements import SignedStatement
+from hanse.core.values.wording import shortened
 from hanse.errors import (
     ConfigError,
     EvidenceError,
@@ -43,6 +44,7 @@ from hanse.wire.messages.evidence import (
     AttestRequest,
     Shown,
 )
+from hanse.wire.messages.runs import AwaitedSite
 from hanse.wire.messages.sites import EvidenceAsked, TaskOutcome
 
 logger = logging.getLogger(__name__)
@@ -120,6 +122,14 @@ class AttestationDesk:
         return self._standings.asked(
             run, site, self.machine.instance.name, self._troubles.get(run.run_id, "")
         )
+
+    def annotated(self, run: Run, awaited: tuple[AwaitedSite, ...]) -> tuple[AwaitedSite, ...]:
+        """Sites that a run waits for, with what their evidence lacks."""
+        if run.plan.attestation is None:
+            return awaited
+        found = {each.site: self.asked(run, each.site) for each in awaited}
+        lacking = {site: shortened(asked.reason) for site, asked in found.items() if asked is not None}
+        return tuple(each.model_copy(update={"evidence": lacking.get(each.site, "")}) for each in awaited)
 
     def may_work(self, run: Run, site: str) -> bool:
         """Decide if a site may be asked tasks: its instance is accepted, or none has to be."""

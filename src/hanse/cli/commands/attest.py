@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanse.cli.commands.attest_deny import deny
 from hanse.cli.commands.attest_record import record
 from hanse.cli.options import Json
 from hanse.cli.output import note, say, say_json, say_table
@@ -56,10 +57,11 @@ Ek = Annotated[
 
 @app.callback()
 def _attest() -> None:
-    """Make and verify evidence of what a machine runs, in files. No run uses it yet."""
+    """Make and verify evidence of what a machine runs, in files, and refuse machines."""
 
 
 app.command()(record)
+app.command()(deny)
 
 
 @app.command()

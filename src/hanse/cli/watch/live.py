@@ -168,6 +168,8 @@ def _times(awaited: AwaitedSite) -> str:
     """Since when and until when a site is waited for, in few characters."""
     begin, end = format_time(awaited.since_ms), format_time(awaited.deadline_ms)
     same_day = begin[:10] == end[:10]
+    if awaited.evidence:
+        return f"waits for evidence: {awaited.evidence}"
     away = "" if awaited.connected else ", not connected"
     if not awaited.needed:
         return f"no longer, silent since {begin[11:19]}{away}"

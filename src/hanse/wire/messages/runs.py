@@ -160,6 +160,7 @@ class AwaitedSite(Strict):
         needed: Whether the exchange waits for this site; for an idle one it does only where it cannot have
             enough answers without those of idle sites.
         cell: Cell of the site, where its answer goes into a masked sum, of which no member may be missing.
+        evidence: Why the site is asked nothing before its evidence is accepted; empty where it is.
     """
 
     site: str
@@ -170,6 +171,7 @@ class AwaitedSite(Strict):
     connected: bool
     needed: bool = True
     cell: str | None = None
+    evidence: str = Field("", max_length=500)
 
 
 class CellStatus(Strict):

@@ -249,7 +249,7 @@ def test_evidence_that_is_refused_again_and_again_is_not_looked_at(
         site = await begun(fixture)
         for _ in range(12):
             with pytest.raises(EvidenceError):
-                await site.step(**await site.shown(await site.begun()) | {"answered": "0" * 64})
+                await site.step(**(await site.shown(await site.begun()) | {"answered": "0" * 64}))
         with pytest.raises(RunError, match="12 appraisals of a were refused"):
             await site.begun()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from hanse.assembly.attester import open_attester
+from hanse.assembly.attester import open_attester, secret_places
 from hanse.config.evidence.settings import EvidenceSettings
 from hanse.control.appraisal.options import EvidenceOptions
 from hanse.errors import ConfigError
@@ -33,4 +33,9 @@ def evidence_options(settings: EvidenceSettings) -> EvidenceOptions:
             )
         logger.warning("REHEARSAL: this process shows evidence, and its start was not isolated: %s", told)
     attester = open_attester(settings.own, os.urandom)
-    return EvidenceOptions(attester=attester, collateral=settings.collateral, rehearsal=settings.rehearsal)
+    return EvidenceOptions(
+        attester=attester,
+        collateral=settings.collateral,
+        rehearsal=settings.rehearsal,
+        secrets=secret_places(settings.own),
+    )

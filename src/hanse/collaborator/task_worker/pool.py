@@ -194,6 +194,7 @@ class Workers:
                     (here.directory / IDENTITY / KEY_FILE).absolute(),
                     (here.directory / IDENTITY / SIGNING_KEY_FILE).absolute(),
                     (here.directory / JOURNAL).absolute(),
+                    *here.evidence.secrets,
                 ),
             ),
             arguments=(setup.model_dump_json(),),

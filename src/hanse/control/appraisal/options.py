@@ -31,6 +31,7 @@ class EvidenceOptions:
         rehearsal: Whether software may play devices, where a plan says so too.
         randomness: Of the operating system.
         verifiers: Verifiers with their roots.
+        secrets: Files by which others could use the device.
         instance: The instance of this process, where it was made already; None to make it when it is needed.
     """
 
@@ -39,6 +40,7 @@ class EvidenceOptions:
     rehearsal: bool = False
     randomness: Callable[[int], bytes] = os.urandom
     verifiers: Verifiers = field(default_factory=Verifiers)
+    secrets: tuple[Path, ...] = ()
     instance: Instance | None = None
 
     def machine(self) -> OwnMachine:

@@ -23,6 +23,7 @@ from hanse.aggregator.requests.sites import SiteRequests
 from hanse.aggregator.requests.verify import StatementVerifier
 from hanse.aggregator.run.site_work import WorkList
 from hanse.aggregator.run_registry import RunRegistry
+from hanse.aggregator.sealed.keys import KeyDesk
 from hanse.aggregator.sums.results import MaskedResults
 from hanse.core.journal.restores import RestoreNotice
 from hanse.core.values.peer import Peer
@@ -89,7 +90,9 @@ class AggregatorService:
         receipts = ReceiptDesk(self._issuer, ReceiptClaims(credentials, registry, journal), restores)
         self.member_requests = MemberRequests(registry, run_registry, restores, options.url, token_id)
         offer, lost = run_registry.model_deltas.offer, run_registry.lost_blobs.look
-        work = WorkList(blobs.size, options.max_blob, offer, lost, layouts.vector_bytes, evidence.asked)
+        evidence.owner_signature = run_registry.sealed.owners_word
+        self.keys = keys = KeyDesk(run_registry.sealed, evidence, run_registry.find)
+        work = WorkList(blobs.size, options.max_blob, offer, lost, layouts.vector_bytes, evidence.asked, keys)
         readies = ReadyDesk(layouts)
         self.site_requests = SiteRequests(registry, run_registry, verifier, receipts, work, readies, evidence)
         self.blob_requests = TransferRequests(

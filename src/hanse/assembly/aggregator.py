@@ -22,6 +22,7 @@ from hanse.assembly import tuning
 from hanse.assembly.attester import secret_places
 from hanse.assembly.evidence import evidence_options
 from hanse.assembly.federation import _registry, logger
+from hanse.assembly.sealing import sealing_of
 from hanse.assembly.tuning import now
 from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL, OPERATOR
 from hanse.config.settings import AGGREGATOR_FILE, AggregatorSettings, load_aggregator
@@ -122,6 +123,7 @@ def _opened(directory: Path) -> Iterator[_Parts]:
         registry = _registry(settings, journal, authority)
         # At every start: so an expired one is no trouble, and `hosts` counts as it now stands.
         credentials = certify(directory, settings, authority, now())
+        evidence, sealing = sealing_of(directory, settings, evidence_options(settings.attestation))
         options = Options(
             directory=directory,
             url=settings.url,
@@ -129,7 +131,8 @@ def _opened(directory: Path) -> Iterator[_Parts]:
             disk_reserve=settings.disk_reserve,
             worker=_worker_limits(directory, settings),
             kept_models=KeptModels(settings.retention.models),
-            evidence=evidence_options(settings.attestation),
+            evidence=evidence,
+            sealing=sealing,
         )
         blobs = FileBlobStore(directory, recycle_from=tuning.current.recycle_from)
         service = AggregatorService(options, credentials, registry, journal, blobs, now, _token_id)

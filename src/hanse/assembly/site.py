@@ -12,7 +12,7 @@ from hanse.assembly.evidence import evidence_options
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.site_journal import SiteJournal
-from hanse.config.layout import IDENTITY
+from hanse.config.layout import IDENTITY, SEALED
 from hanse.config.settings import OperatorSettings, SiteSettings, load_site
 from hanse.pki.credentials import Credentials
 from hanse.pki.tls import client_context
@@ -60,6 +60,7 @@ def agent(directory: Path) -> Agent:
         retry_policy=replace(chosen.retry, upgrade_s=chosen.upgrade_s),
         first_sign_s=chosen.first_sign_s,
         evidence=evidence_options(settings.attestation),
+        memory=None if settings.sealed_memory is None else directory / SEALED,
     )
     return Agent(context)
 

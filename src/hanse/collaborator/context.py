@@ -18,11 +18,11 @@ from hanse.collaborator.plan_store import PlanStore
 from hanse.collaborator.progress import cpu_time
 from hanse.collaborator.site_journal import SiteJournal
 from hanse.concurrency import in_thread
-from hanse.config.layout import PLANS
+from hanse.config.layout import PLANS, RUNS
 from hanse.config.settings import SiteSettings
 from hanse.control.appraisal.options import EvidenceOptions
 from hanse.core.journal.site_records import Release
-from hanse.errors import StorageError, TamperedError, TransportError
+from hanse.errors import PolicyError, StorageError, TamperedError, TransportError
 from hanse.sandbox.process import StartsWorkers, WorkerProcess
 from hanse.storage.base import ABANDONED_MS, BlobStore
 from hanse.storage.disk_space import free_space
@@ -50,6 +50,7 @@ class SiteContext:
         worker_process: Starts task workers.
         cpu_time_of: A sign of the progress of a worker, by its process id; see `Progress`.
         first_sign_s: When to tell the aggregator first that a task has begun, seconds.
+        memory: The memory folder, for sealed runs; None where the settings ask for none.
         uncancellable_tasks: Tasks that deliver their final report; see `deliver_final`.
         remind_s: How often to log that a person has to act before anything leaves the site, seconds.
         randomness: Of the operating system; gives as many bytes as are asked for.
@@ -74,6 +75,7 @@ class SiteContext:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     look_s: float = 2.0
     evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+    memory: Path | None = None
     uncancellable_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -86,6 +88,21 @@ class SiteContext:
     def outgoing_text(self) -> OutgoingText:
         """Makes text fit to leave this site."""
         return OutgoingText.of(self.directory, self.settings)
+
+    def run_folder(self, run_id: str, *, sealed: bool = False) -> Path:
+        """The folder of a run: of a sealed one in memory.
+
+        Raises:
+            PolicyError: The run is sealed, and this site has no sealed runs.
+        """
+        if not sealed:
+            return self.directory / RUNS / run_id
+        if self.memory is None:
+            raise PolicyError(
+                f"run {run_id} is sealed, and this site has no memory folder",
+                mend="Set `sealed_memory` in site.yaml, and restart the agent.",
+            )
+        return self.memory / RUNS / run_id
 
     @property
     def now_ms(self) -> int:

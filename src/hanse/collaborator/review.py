@@ -21,6 +21,7 @@ from hanse.collaborator.own_statements import check_own
 from hanse.collaborator.peers.cell import cell_refusal
 from hanse.collaborator.plan_store import PlanStore, StoredAnswer
 from hanse.collaborator.releases import answer_release, other_run
+from hanse.collaborator.sealed.refusals import sealed_refusals
 from hanse.config.bundle import write_bundle
 from hanse.config.layout import IDENTITY, PLANS
 from hanse.config.settings import SiteSettings, load_site
@@ -68,6 +69,7 @@ def judge(settings: SiteSettings, manifest: Manifest, digest: str, earlier: int 
         *_absent_packages(manifest),
         *_of_own_cell(settings, manifest, earlier),
         *evidence_refusals(settings, manifest.plan),
+        *_of_sealing(settings, manifest),
     )
     return Decision(Verdict.REFUSE, (*_refusals(decision), *missing)) if missing else decision
 
@@ -84,6 +86,12 @@ def _of_own_cell(settings: SiteSettings, manifest: Manifest, earlier: int) -> It
     if (refusal := cell_refusal(settings, manifest.plan, earlier)) is not None:
         logger.warning("%s. %s", refusal.reason, refusal.mend)
         yield refusal.reason
+
+
+def _of_sealing(settings: SiteSettings, manifest: Manifest) -> Iterator[str]:
+    for reason in sealed_refusals(settings, manifest.plan):
+        logger.warning("%s", reason)
+        yield reason
 
 
 def _absent_packages(manifest: Manifest) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from hanse.config.layout import SUMS
+from hanse.core.plan.evidence.section import SEALED_SUFFIX
 from hanse.core.values.digests import Algorithm
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.statements import SignedStatement, Statement
@@ -27,6 +28,8 @@ _ENDED = "ended"
 """An empty file in the folder of a run that is over for this site; its time is that of the end."""
 
 _START = "start.json"
+_DELETED = (".safetensors", SEALED_SUFFIX, PART)
+"""Ends of the names of models and updates."""
 _Made = TypeVar("_Made")
 
 _STATEMENT: TypeAdapter[Statement] = TypeAdapter(Statement)
@@ -37,8 +40,10 @@ class RunFolder:
 
     Args:
         directory: The folder; made where it is missing.
+        sealed: Whether the run is sealed, so that the folder lies in memory, and updates leave sealed.
 
     Attributes:
+        sealed: Whether the run is sealed.
         models: What the worker may read: the models of its tasks.
         work: What it may write to; its home. What the plan's code leaves here stays.
         log: What it prints.
@@ -46,7 +51,8 @@ class RunFolder:
         sums: Vectors for masked sums; made when there is one.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, sealed: bool = False) -> None:
+        self.sealed = sealed
         self._outcomes = directory / "outcomes"
         self.models = directory / "in"
         self.work = directory / "work"
@@ -108,12 +114,12 @@ class RunFolder:
         """
         kept = {self.model(model).name for model in models}
         if exchange is not None:
-            kept |= {self.outgoing(exchange).name, self._spare.name}
+            kept |= {self.outgoing(exchange).name, self.leaving(exchange).name, self._spare.name}
         with file_errors(f"tidy up {self.work.parent}"):
             for folder in (self.models, self._outcomes):
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if entry.name.endswith((".safetensors", PART)) and entry.name not in kept:
+                        if entry.name.endswith(_DELETED) and entry.name not in kept:
                             Path(entry).unlink()
             if exchange is None:
                 for path in (
@@ -135,6 +141,11 @@ class RunFolder:
     def outgoing(self, exchange: int) -> Path:
         """Where an update lies that was taken over, until it is delivered."""
         return self._outcomes / f"{exchange}.safetensors"
+
+    def leaving(self, exchange: int) -> Path:
+        """The file that leaves for an update in `outgoing`: in a sealed run, the update sealed."""
+        path = self.outgoing(exchange)
+        return path.with_suffix(SEALED_SUFFIX) if self.sealed else path
 
     def take_over(self, exchange: int, max_bytes: int, algorithm: Algorithm) -> UpdateFile | None:
         """Copy what the worker wrote to where it cannot change it: it may keep open what is moved away.
@@ -173,7 +184,7 @@ class RunFolder:
 
     def holds(self, exchange: int, update: UpdateFile | None) -> bool:
         """Whether an update that was taken over is still whole; none always is."""
-        path = self.outgoing(exchange)
+        path = self.leaving(exchange)
         if update is None:
             return True
         if not path.is_file():
@@ -190,6 +201,28 @@ class RunFolder:
             ):
                 with suppress(FileNotFoundError):
                     path.replace(spare)
+            if self.sealed:
+                self.leaving(exchange).unlink(missing_ok=True)
+
+    def disclosed_before(self, exchange: int, content: str) -> bool:
+        """Check if the same content was noted for an exchange of a sealed run, whatever its file was named.
+
+        Args:
+            exchange: The exchange.
+            content: Digest of what its result discloses, with the digest of the plain update.
+        """
+        path = self._contents(exchange)
+        with file_errors(f"read {path}"):
+            return path.exists() and content in path.read_text(encoding="ascii").split()
+
+    def note_disclosed(self, exchange: int, content: str) -> None:
+        """Note what the result of an exchange of a sealed run discloses; see `disclosed_before`."""
+        path = self._contents(exchange)
+        with file_errors(f"write {path}"), path.open("a", encoding="ascii") as file:
+            file.write(f"{content}\n")
+
+    def _contents(self, exchange: int) -> Path:
+        return self._outcomes / f"{exchange}.contents"
 
     def has_residuals_of(self, exchange: int) -> bool:
         """Whether there may be something to take up: an outcome, or what compression left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,19 @@ from typing import Any
 from hanse.collaborator.context import SiteContext
 from hanse.collaborator.progress import Progress
 from hanse.collaborator.run_folder import RunFolder
+from hanse.collaborator.sealed.runs import SEALED_SLACK, SealedRun
 from hanse.core.plan.asked_inputs import problem_of_ask
 from hanse.core.plan.group_tensors import Received, problem_of_received, received_bytes
 from hanse.core.plan.plan import Plan
 from hanse.core.plan.tasks import INITIALISE
+from hanse.core.values.evidence.sealed_key import WrappedKey
 from hanse.core.values.groups import foreign_tensor
 from hanse.core.values.model_ref import ModelRef
 from hanse.core.values.parameters import TensorSpec
 from hanse.core.values.wording import named
 from hanse.errors import PolicyError, ProtocolError, StorageError, UpdateError
+from hanse.sealing.header import Purpose
+from hanse.sealing.run_files import FOR_SITES
 from hanse.updates.model_delta import patch_model
 from hanse.wire.messages.sites import Assignment
 from hanse.wire.tensors import read_specs
@@ -40,6 +44,7 @@ class TaskInputs:
         progress: Is shown what to look at for signs of life.
         what: Which task it is, for messages.
         facts: The same, for structured logs.
+        sealed: Opens what was fetched, in a sealed run.
     """
 
     context: SiteContext
@@ -48,6 +53,7 @@ class TaskInputs:
     progress: Progress
     what: str
     facts: Mapping[str, Any]
+    sealed: SealedRun | None = None
 
     async def groups(self, plan: Plan, model: Path | None) -> tuple[Path, ...]:
         """The groups that the task receives, where the worker can read them, as the plan declares them."""
@@ -56,6 +62,8 @@ class TaskInputs:
         places = []
         for name, file in sorted(self.assignment.groups.items()):
             most = received_bytes(plan, name, self.assignment.model_bytes)
+            if self.sealed is not None:
+                most += SEALED_SLACK + most // SEALED_SLACK
             if file.size > most:
                 raise PolicyError(
                     f"{self.what}: the group {name!r} has {file.size:,} bytes, and by the plan at most "
@@ -67,8 +75,9 @@ class TaskInputs:
                 self.progress.sign = partial(
                     self.context.blobs.partial_size, file.digest, self.context.identity.site
                 )
-                show = partial(self.folder.show, ModelRef(file.digest))
-                await self.context.take(file.digest, file.size, show)
+                await self.context.take(
+                    file.digest, file.size, self._show(ModelRef(file.digest), file.key, "group")
+                )
             await asyncio.to_thread(check_group_file, name, place)
             places.append(place)
         sent = received(model, places)
@@ -87,13 +96,24 @@ class TaskInputs:
         if not place.exists():
             self.progress.sign = partial(here.blobs.partial_size, model.digest, here.identity.site)
             if not await self._by_delta(model):
-                await here.take(model.digest, size, partial(self.folder.show, model))
+                await here.take(model.digest, size, self._show(model, self.assignment.key, *FOR_SITES))
         return place
+
+    def _show(self, model: ModelRef, key: WrappedKey | None, *purposes: Purpose) -> Callable[[Path], None]:
+        """A function that lets the worker read a blob; in a sealed run it is opened for that."""
+        if self.sealed is None:
+            return partial(self.folder.show, model)
+        sealed = self.sealed
+
+        def opened(blob: Path) -> None:
+            sealed.open_input(blob, self.folder.model(model), model.digest, key, *purposes)
+
+        return opened
 
     async def _by_delta(self, model: ModelRef) -> bool:
         """Make the model of the one before, where that is still here; whether that came off."""
         delta, folder = self.assignment.delta, self.folder
-        if delta is None or not folder.model(delta.base).exists():
+        if delta is None or self.sealed is not None or not folder.model(delta.base).exists():
             return False
         self.progress.sign = partial(
             self.context.blobs.partial_size, delta.digest, self.context.identity.site
@@ -108,6 +128,23 @@ class TaskInputs:
         told = "%s: the model was made of the one before and %d bytes instead of %d"
         logger.info(told, self.what, delta.size, self.assignment.model_bytes, extra=self.facts)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedInputs:
+    """Inputs of a task, where its worker can read them.
+
+    Attributes:
+        model: The parameters; None for none.
+        groups: A file for each group.
+    """
+
+    model: Path | None
+    groups: tuple[Path, ...]
+
+    def headers(self) -> Received:
+        """Read the headers of both, on a thread."""
+        return received(self.model, self.groups)
 
 
 def received(model: Path | None, groups: Iterable[Path]) -> Received:

@@ -18,7 +18,9 @@ from hanse.collaborator.releases import release_of
 from hanse.collaborator.review import Reviewer
 from hanse.collaborator.rosters import Rosters
 from hanse.collaborator.run_folder import RunFolder
-from hanse.collaborator.task_inputs import TaskInputs, check_inputs, received
+from hanse.collaborator.sealed.answers import check_content, sealed_outcome
+from hanse.collaborator.sealed.runs import SealedRun, vouched_run
+from hanse.collaborator.task_inputs import FetchedInputs, TaskInputs, check_inputs
 from hanse.collaborator.task_worker.pool import Workers
 from hanse.collaborator.task_worker.protocol import Order, TaskReport
 from hanse.collaborator.task_worker.starts import note_start
@@ -42,6 +44,7 @@ from hanse.errors import (
     StorageError,
     TaskError,
 )
+from hanse.sealing.run_files import RunLabels
 from hanse.updates.drafts import FileDraft
 from hanse.updates.origin import Origin
 from hanse.updates.outgoing import Outgoing, release
@@ -53,23 +56,6 @@ Headers = Callable[[], Received]
 """Reads the headers of what a task received, on a thread."""
 
 _INITIALISE_TRIES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedInputs:
-    """Inputs of a task, where its worker can read them.
-
-    Attributes:
-        model: The parameters; None for none.
-        groups: A file for each group.
-    """
-
-    model: Path | None
-    groups: tuple[Path, ...]
-
-    def headers(self) -> Received:
-        """Read the headers of both, on a thread."""
-        return received(self.model, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +103,12 @@ class TaskRun:
             return self.assignment.secure_sum is not None
         return masks(plan, self.assignment.task)
 
+    @property
+    def sealed(self) -> bool:
+        """True if the run is sealed: by the plan, whatever the assignment says."""
+        plan = _plan_of(self)
+        return self.assignment.key is not None if plan is None else plan.sealed is not None
+
     async def carry_out(self) -> TaskOutcome:
         """Perform the task, check what would leave, and record it in the site's journal.
 
@@ -124,10 +116,12 @@ class TaskRun:
             HanseError: It failed, or may not be performed or disclosed here.
         """
         manifest = await self.checked()
-        inputs = await self.fetched(manifest.plan)
+        inputs = await self.fetched(manifest)
         report = await self.perform(manifest, inputs)
+        if self.sealed:  # an aggregator that was started again meanwhile has another key for the update
+            await self.evidence.stands(manifest.plan, self.run.run_id)
         # To its end, also when the run is over meanwhile: what it wrote after that would stay for ever.
-        return await in_thread(partial(self._release, manifest.plan, report, inputs.headers))
+        return await in_thread(partial(self._release, manifest, report, inputs.headers))
 
     async def checked(self) -> Manifest:
         """The plan, if it lets this site be asked this now.
@@ -140,18 +134,24 @@ class TaskRun:
         self.evidence.check(manifest.plan, self.run.run_id)
         _check_asked(manifest.plan, self.assignment, str(self), self.context.identity.site)
         # By the journal as it was read.
-        check_limits(self.context.journal.history, manifest.plan, self._asked)
+        check_limits(self.context.journal.history, manifest.plan, _asked(self.run, self.assignment))
         return manifest
 
-    async def fetched(self, plan: Plan) -> FetchedInputs:
+    async def fetched(self, manifest: Manifest) -> FetchedInputs:
         """Fetch what the task starts from.
 
         Raises:
             HanseError: It is not what the plan declares, or there is no room for it.
         """
-        inputs = TaskInputs(self.context, self.folder, self.assignment, self.progress, str(self), self.facts)
+        sealed = None
+        if manifest.plan.sealed is not None:
+            await self.reviewer.bring_code(manifest)  # the owner's keys are in it
+            sealed = await in_thread(self._sealed_run(manifest))
+        inputs = TaskInputs(
+            *(self.context, self.folder, self.assignment, self.progress, str(self), self.facts), sealed=sealed
+        )
         model = await inputs.model()
-        return FetchedInputs(model, await inputs.groups(plan, model))
+        return FetchedInputs(model, await inputs.groups(manifest.plan, model))
 
     async def perform(self, manifest: Manifest, inputs: FetchedInputs) -> TaskReport:
         """Have a worker perform the task; its result is not checked yet.
@@ -168,8 +168,8 @@ class TaskRun:
         return await self._perform(manifest, inputs)
 
     def failed(self, error: HanseError) -> TaskOutcome:
-        """What is said when the task failed: as much as the site permits, and of a masked one the kind."""
-        if self.masked:
+        """What is said when the task failed: as much as the site permits; the kind if masked or sealed."""
+        if self.masked or self.sealed:
             return self.failed_by(error.code)
         tail = error.log_tail if isinstance(error, TaskError) and not _beside_masked(self) else ""
         # Whatever the worker had a hand in may carry its words: names of tensors, of metrics.
@@ -177,7 +177,7 @@ class TaskRun:
         return self._failed(str(error), tail, str(error) if ours else self._kind(error.code))
 
     def failed_by(self, kind: str) -> TaskOutcome:
-        """Word of a masked task that failed: its kind, whatever the site permits."""
+        """Word of a masked or sealed task that failed: its kind, whatever the site permits."""
         reason = self.context.outgoing_text.line(self._kind(kind), MOST_REASON_CHARS)
         return self.said(outcome="failed", reason=reason, log_tail="")
 
@@ -240,18 +240,14 @@ class TaskRun:
             **told,
         )
 
-    @property
-    def _asked(self) -> AskedExchange:
-        asked = self.assignment
-        return AskedExchange(
-            run_id=self.run.run_id,
-            plan_digest=self.run.plan_digest,
-            exchange=asked.exchange,
-            round_number=asked.round_number,
-            task=asked.task,
-            model=None if asked.model is None else asked.model.digest,
-            inputs=asked.inputs,
-        )
+    def _sealed_run(self, manifest: Manifest) -> Callable[[], SealedRun]:
+        here, run_id, plan = self.context, self.run.run_id, manifest.plan
+        if not self.folder.sealed:
+            raise PolicyError(f"{self}: the run is sealed, and its files are not in a memory folder here")
+        rehearsal = plan.attestation is not None and plan.attestation.rehearsal
+        labels = RunLabels(here.identity.federation, run_id, manifest.digest, rehearsal)
+        shown, bundle = self.evidence.aggregator(plan, run_id), here.plans.bundle(manifest.digest)
+        return partial(vouched_run, labels, manifest, bundle, self.evidence.instance, shown)
 
     async def _perform(self, manifest: Manifest, inputs: FetchedInputs) -> TaskReport:
         asked, order = self.assignment, _order(self.assignment, self.folder, inputs)
@@ -272,18 +268,24 @@ class TaskRun:
                     "%s failed, try %d of %d: %s", self, failed, tries, error, extra=self.facts | printed
                 )
 
-    def _release(self, plan: Plan, report: TaskReport, headers: Headers) -> TaskOutcome:
+    def _release(self, manifest: Manifest, report: TaskReport, headers: Headers) -> TaskOutcome:
         """Take over what the worker wrote, out of its reach, check it there, and record that it leaves."""
+        plan = manifest.plan
         if masks(plan, self.assignment.task):
             raise DisclosureError(f"{self}: by the plan, its result leaves masked only")
-        update = self._taken_over(plan, report, headers)
+        update = _taken_over(self, plan, report, headers)
         outcome = self.said(
             outcome="done", num_examples=report.num_examples, metrics=report.metrics, update=update
         )
         content = disclosed(outcome.num_examples, outcome.metrics, None if update is None else update.digest)
+        asked, history = _asked(self.run, self.assignment), self.context.journal.history
         try:
-            check_result(self.context.journal.history, self._asked, content)
-        except PolicyError:
+            if plan.sealed is None:
+                check_result(history, asked, content)
+            else:
+                check_content(history, self.folder, asked, content)
+                outcome = sealed_outcome(self._sealed_run(manifest)(), self.folder, outcome, plan.digests)
+        except HanseError:
             self.folder.drop_update(outcome.exchange)
             raise
         with suppress(StorageError):  # recorded before the outcome leaves, as soon as the disk takes it
@@ -307,22 +309,35 @@ class TaskRun:
         head = self.context.journal.record(release_of(outcome, self.run, file, of_data=of_data))
         return outcome.model_copy(update={"journal": head})
 
-    def _taken_over(self, plan: Plan, report: TaskReport, headers: Headers) -> UpdateFile | None:
-        asked, site = self.assignment, self.context.identity.site
-        try:
-            file = self.folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
-            origin = Origin(plan, asked.task, site, asked.exchange, headers())
-            update = None
-            if file is not None:
-                path = self.folder.outgoing(asked.exchange)
-                update = FileDraft(path, file, str(origin), asked.max_update_bytes)
-            outgoing = Outgoing(report.num_examples, report.metrics, update)
-            # By us alone, on a copy that the worker cannot change.
-            release(outgoing, origin, self.folder.residuals)
-        except HanseError:
-            self.folder.drop_update(asked.exchange)
-            raise
-        return None if update is None else update.file
+
+def _taken_over(task_run: TaskRun, plan: Plan, report: TaskReport, headers: Headers) -> UpdateFile | None:
+    """The update that a worker wrote, out of its reach, checked, and as it travels."""
+    asked, folder, site = task_run.assignment, task_run.folder, task_run.context.identity.site
+    try:
+        file = folder.take_over(asked.exchange, asked.max_update_bytes, plan.digests)
+        origin = Origin(plan, asked.task, site, asked.exchange, headers())
+        update = None
+        if file is not None:
+            update = FileDraft(folder.outgoing(asked.exchange), file, str(origin), asked.max_update_bytes)
+        outgoing = Outgoing(report.num_examples, report.metrics, update)
+        # By us alone, on a copy that the worker cannot change.
+        release(outgoing, origin, folder.residuals)
+    except HanseError:
+        folder.drop_update(asked.exchange)
+        raise
+    return None if update is None else update.file
+
+
+def _asked(run: RunWork, asked: Assignment) -> AskedExchange:
+    return AskedExchange(
+        run_id=run.run_id,
+        plan_digest=run.plan_digest,
+        exchange=asked.exchange,
+        round_number=asked.round_number,
+        task=asked.task,
+        model=None if asked.model is None else asked.model.digest,
+        inputs=asked.inputs,
+    )
 
 
 def _check_asked(plan: Plan, asked: Assignment, what: str, site: str) -> None:

@@ -40,6 +40,7 @@ from hanse.errors import (
     TrustError,
     UpdateError,
 )
+from hanse.files.deleting import delete_tree
 from hanse.pki.statements import state
 from hanse.sandbox.temporary import empty_temporary
 from hanse.wire.messages.sites import (
@@ -107,7 +108,8 @@ class Tasks:
             return
         await self._evidence_stands(run)
         async with self._locks[run.run_id], self._progress(run, assignment) as progress:
-            folder = await self._here.retry_while_disk_full(partial(self._folder, run.run_id, assignment))
+            find = partial(self._folder, run.run_id, assignment, sealed=self._is_sealed(run))
+            folder = await self._here.retry_while_disk_full(find)
             await self._recover(run, folder)
             asked = self._with_newest(run, assignment)
             task_run = TaskRun(
@@ -145,6 +147,13 @@ class Tasks:
         newest = max(assignment.accepted, self._counted.get(run_id, 0))
         return assignment.model_copy(update={"accepted": newest})
 
+    def _is_sealed(self, run: RunWork) -> bool:
+        """Check if a run is sealed and this site has sealed runs; if it has none, the task fails."""
+        with suppress(HanseError):  # a plan that is not here yet
+            sealed = self._here.plans.manifest(run.plan_digest).plan.sealed
+            return sealed is not None and self._here.memory is not None
+        return False
+
     def _note_counted(self, run_id: str, exchange: int) -> None:
         self._counted[run_id] = exchange
 
@@ -176,10 +185,12 @@ class Tasks:
         """End the worker of a run that is over, and delete what came for it; its local state stays."""
         async with self._locks[run_id]:
             try:
-                folder = await self._folder(run_id)
+                folder = await self._folder(run_id, sealed=self._in_memory(run_id))
                 await asyncio.to_thread(self._here.blobs.reclaim)
                 forget_run(self._here.directory, run_id)
                 await self._workers.end_run(run_id)
+                if folder.sealed:
+                    await asyncio.to_thread(delete_tree, folder.work.parent)
                 # What a worker left that died with an earlier agent is still there.
                 await asyncio.to_thread(empty_temporary, folder.work)
             except StorageError as error:  # it takes room, and is no reason to end
@@ -190,9 +201,14 @@ class Tasks:
             self._recovered.discard(run_id)
             self._counted.pop(run_id, None)
 
-    async def _folder(self, run_id: str, task: Assignment | None = None) -> RunFolder:
+    def _in_memory(self, run_id: str) -> bool:
+        return self._here.memory is not None and self._here.run_folder(run_id, sealed=True).exists()
+
+    async def _folder(
+        self, run_id: str, task: Assignment | None = None, *, sealed: bool = False
+    ) -> RunFolder:
         """The folder of a run, with nothing of earlier tasks than models that this one starts from."""
-        folder = RunFolder(self._here.directory / "runs" / run_id)
+        folder = RunFolder(self._here.run_folder(run_id, sealed=sealed), sealed=sealed)
         if task is None:
             folder.clear()
             folder.mark_ended()
@@ -270,7 +286,7 @@ class Tasks:
         await self._evidence_stands(task_run.run)
         try:
             if outcome.update is not None:
-                deliver = partial(here.upstream.deliver, outcome.update.digest, folder.outgoing(exchange))
+                deliver = partial(here.upstream.deliver, outcome.update.digest, folder.leaving(exchange))
                 await here.retry_while_disk_full(deliver)
             await here.deliver_final(partial(self._receipts.submit, statement, outcome))
             logger.info("%s: sent: %s", task_run, _told(outcome, left), extra=task_run.facts)

@@ -21,7 +21,15 @@ from hanse.core.values.digests import algorithm_of
 from hanse.core.values.peer import Peer
 from hanse.core.values.safe_text import is_safe
 from hanse.core.values.statements import SignedStatement
-from hanse.errors import CredentialError, DisclosureError, HanseError, ProtocolError, SealError, UpdateError
+from hanse.errors import (
+    CredentialError,
+    DisclosureError,
+    HanseError,
+    ProtocolError,
+    RunError,
+    SealError,
+    UpdateError,
+)
 from hanse.pki.statements import S, check_signed
 from hanse.storage.base import BlobStore
 from hanse.updates.incoming import check_update_blob
@@ -166,11 +174,12 @@ class StatementVerifier:
         """Refuse an update that is not sealed to this instance, and in a plain run one that is sealed."""
         expected = self._instance if run.plan.sealed is not None and outcome.update is not None else None
         if outcome.sealed_to != expected:
-            raise UpdateError(
+            # The site then discards the result and reports no failure: it is asked again.
+            raise RunError(
                 f"the update of task {outcome.task} at {outcome.site} is sealed to the instance "
-                f"{(outcome.sealed_to or 'none')[:12]} of the aggregator, and this is "
-                f"{(expected or 'a run that is not sealed')[:32]}",
-                mend="The aggregator was started again meanwhile; the site is asked again.",
+                f"{(outcome.sealed_to or 'none')[:12]} of the aggregator, and should be to "
+                f"{(expected or 'none')[:12]}",
+                mend="If the aggregator was started again meanwhile, the site is asked again.",
             )
 
     def _check_update(self, run: Run, exchange: Exchange, site: str, update: UpdateFile) -> None:

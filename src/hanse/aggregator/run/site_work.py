@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
+from hanse.aggregator.run.key_standing import KeyStanding
 from hanse.aggregator.sums.cells import cell_with, is_masked, sum_asked
 from hanse.core.journal.chain import ChainHead
 from hanse.core.plan.disclosure import disclosure_of
 from hanse.core.plan.group_tensors import group_bytes
 from hanse.core.plan.tasks import INITIALISE
 from hanse.core.run.events import Event
-from hanse.core.run.evidence.events import SiteAppraised
+from hanse.core.run.evidence.events import InstanceAdmitted, KeysReleased, SiteAppraised
 from hanse.core.run.exchange import Exchange
 from hanse.core.run.round_events import (
     ExchangeClosed,
@@ -32,6 +34,7 @@ from hanse.core.run.sum_rules.starts import counted_at
 from hanse.core.run.sums.events import CellLeftOut, SiteReady, SumAttempted, SumOpened
 from hanse.core.run.suspension import reinstatement_ms, reinstatement_round
 from hanse.core.values.canonical import digest_of
+from hanse.core.values.evidence.sealed_key import WrappedKey
 from hanse.core.values.model_ref import ModelRef
 from hanse.errors import StorageError
 from hanse.wire.messages.sites import (
@@ -52,6 +55,7 @@ HEADER_SLACK = 65_536
 
 _MOST_REMEMBERED = 1_024
 _LONGEST_REASON = 1_000
+_LONGEST_NO_KEYS = 4_000
 
 
 SizeOf = Callable[[str], int]
@@ -63,6 +67,18 @@ VectorBytes = Callable[[Run, Exchange], int]
 
 EvidenceOf = Callable[[Run, str], EvidenceAsked | None]
 """Where a site stands in a run whose plan asks for evidence; None in one whose plan does not."""
+
+
+class GivesKeys(Protocol):
+    """Gives keys of sealed files to instances of sites; see `hanse.aggregator.sealed.keys.KeyDesk`."""
+
+    def standing(self, run: Run, site: str) -> KeyStanding:
+        """Where a site stands."""
+        ...
+
+    def key(self, run: Run, site: str, digest: str) -> WrappedKey:
+        """The key of a file for the instance of a site, always the same."""
+        ...
 
 
 Offer = Callable[[str, ModelRef], ModelDelta | None]
@@ -82,6 +98,7 @@ class WorkList:
         lost: Given the id of a run whose blobs cannot be read.
         vector_bytes: Needed where sums are masked.
         evidence: Where sites stand in runs that ask for evidence; without it, such runs ask no task.
+        keys: Gives keys of sealed files; without it, sealed runs ask no task.
     """
 
     def __init__(
@@ -92,7 +109,9 @@ class WorkList:
         lost: Callable[[str], None] = lambda _: None,
         vector_bytes: VectorBytes | None = None,
         evidence: EvidenceOf = lambda *_: None,
+        keys: GivesKeys | None = None,
     ) -> None:
+        self._keys = keys
         self._evidence = evidence
         self._size_of = size_of
         self._offer = offer
@@ -109,13 +128,7 @@ class WorkList:
             runs: The runs of the federation.
             restored: The last record in the membership of an acknowledged restore.
         """
-        concerned = [
-            (run, asked, evidence)
-            for run in runs
-            if concerns(run, site)
-            for evidence in (self._evidence(run, site),)
-            for asked in (assignments(run, site) if takes_part(run, evidence) else (),)
-        ]
+        concerned = [self._wanted(run, site) for run in runs if concerns(run, site)]
         standing = tuple(
             (
                 *(run.run_id, run.plan_digest, has_to_answer(run, site), suspension_of(run, site), evidence),
@@ -150,6 +163,25 @@ class WorkList:
             self._told[key] = told
         return self._told[key]
 
+    def _wanted(self, run: Run, site: str) -> tuple[Run, tuple[Exchange, ...], EvidenceAsked | None]:
+        """A run with what it asks of a site now, and where the site's evidence stands."""
+        evidence = self._evidence(run, site)
+        asked = assignments(run, site) if takes_part(run, evidence) else ()
+        if run.plan.sealed is None or not asked:
+            return run, asked, evidence
+        found = None if self._keys is None else self._keys.standing(run, site)
+        if found is not None and found.ready:
+            return run, asked, evidence
+        if evidence is not None and found is not None:  # accepted as it is, the site waits for keys
+            evidence = evidence.model_copy(update={"reason": found.reason[:_LONGEST_NO_KEYS]})
+        return run, (), evidence
+
+    def _key(self, run: Run, site: str, digest: str | None) -> WrappedKey | None:
+        """Key of a file of a sealed run."""
+        if run.plan.sealed is None or self._keys is None or digest is None:
+            return None
+        return self._keys.key(run, site, digest)
+
     def _of_run(
         self, site: str, run: Run, asked: Iterable[Exchange], evidence: EvidenceAsked | None
     ) -> RunWork:
@@ -176,12 +208,13 @@ class WorkList:
                     deadline_ms=e.deadline_ms(run.plan.cohort),
                     roster=None if e.roster is None else e.roster.digest,
                     groups={
-                        name: GroupFile(digest=digest, size=size_of(digest))
+                        name: GroupFile(digest=digest, size=size_of(digest), key=self._key(run, site, digest))
                         for name, digest in e.inputs.groups.items()
                     },
                     settings=dict(e.inputs.settings),
                     cells=e.inputs.cells,
                     secure_sum=sum_asked(e, site),
+                    key=self._key(run, site, None if e.model is None else e.model.digest),
                 )
                 for e in asked
             ),
@@ -261,7 +294,7 @@ def sites_to_wake(
                 sites |= set(event.cohort)
             case ExchangeClosed():
                 sites |= set(event.missing)
-            case SiteAppraised():
+            case SiteAppraised() | KeysReleased() | InstanceAdmitted():
                 sites.add(event.site)
             case SiteInvited() | PlanAnswered() | SiteLeft() | SiteSuspended() | SiteReinstated():
                 sites.add(event.site)

@@ -6,18 +6,18 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from hanse.aggregator.run.controller import RunController
+from hanse.aggregator.run.key_standing import KeyStanding
 from hanse.aggregator.sealed.runs import SealedRuns, is_rehearsal
 from hanse.attestation.base import Aspect, Tier
+from hanse.control.appraisal.appraiser import Finding
 from hanse.core.run.evidence.commands import ReleaseKeys
 from hanse.core.run.run import Run
-from hanse.core.values.evidence.claims import Claims
 from hanse.core.values.evidence.sealed_key import WrappedKey
 from hanse.core.values.evidence.verdict import Verdict
-from hanse.errors import ConfigError, HanseError, RunError, StorageError
+from hanse.errors import ConfigError, HanseError, PolicyError, RunError, StorageError
 from hanse.sealing.keys import wrap_key
 from hanse.sealing.run_files import SEALED_KEY
 
@@ -30,24 +30,15 @@ _NOT_OPAQUE = (
 
 
 class AcceptedInstances(Protocol):
-    """Knows whose evidence counts."""
+    """Knows whose evidence counts; see `hanse.aggregator.evidence.desk.AttestationDesk`."""
 
-    def accepted(self, run: Run, site: str) -> tuple[Claims, Verdict] | None:
-        """Claims and verdict of the instance of a site that takes part now; None for none."""
+    def accepted(self, run: Run, site: str) -> Finding:
+        """The appraisal of a site's present instance.
+
+        Raises:
+            PolicyError: The site's instance is not accepted; says why.
+        """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStanding:
-    """Standing of a site: whether its instance gets the keys of a run.
-
-    Attributes:
-        instance: Name of the instance; None where no evidence of the site counts.
-        reason: Why it gets none; empty where it gets them, and where the evidence says why.
-    """
-
-    instance: str | None
-    reason: str = ""
 
 
 class KeyDesk:
@@ -77,34 +68,34 @@ class KeyDesk:
 
     def standing(self, run: Run, site: str) -> KeyStanding:
         """Where a site stands in a sealed run; has the release recorded where only that is missing."""
-        found = self._accepted.accepted(run, site)
-        if found is None:
-            return KeyStanding(None)
-        claims, verdict = found
-        instance = claims.instance
-        if reason := self._refusal(run, site, verdict):
-            return KeyStanding(instance, reason)
+        try:
+            found = self._accepted.accepted(run, site)
+        except PolicyError as error:
+            return KeyStanding(False, error.message)
+        instance = found.claims.instance
+        if reason := self._refusal(run, site, found.verdicts[0]):
+            return KeyStanding(False, reason)
         if run.released.get(site) == instance:
-            return KeyStanding(instance)
+            return KeyStanding(True)
         before, refused = self._refused.get((run.run_id, site, instance), (None, ""))
         if refused and site not in run.admitted and before == run.released.get(site):
-            return KeyStanding(instance, refused)
+            return KeyStanding(False, refused)
         self._release(run.run_id, site, instance)
-        return KeyStanding(instance, "its keys are being recorded")
+        return KeyStanding(False)
 
     def key(self, run: Run, site: str, digest: str) -> WrappedKey:
-        """The key of a file for the instance of a site, which `standing` has found in order; always the same.
+        """The key of a file for the instance of a site that `standing` has found ready; always the same.
 
         Raises:
-            RunError: The instance may not have it.
+            PolicyError: The site's instance is not accepted.
+            RunError: Its name is not in the run's journal yet.
             SealError: It is not a sealed file of the run.
             StorageError: It cannot be read.
         """
-        found, standing = self._accepted.accepted(run, site), self.standing(run, site)
-        if found is None or standing.reason:
-            raise RunError(f"no instance of {site} gets keys of run {run.run_id}: {standing.reason}")
-        claims, _ = found
+        claims = self._accepted.accepted(run, site).claims
         instance = claims.instance
+        if run.released.get(site) != instance:
+            raise RunError(f"instance {instance[:12]} of {site} has no keys of run {run.run_id}")
         if (instance, digest) not in self._wraps:
             if len(self._wraps) >= _MOST_WRAPS:
                 self._wraps.clear()
@@ -112,8 +103,7 @@ class KeyDesk:
             key = self._sealed.sealed_blobs(run).key(digest)
             info = labels.key_info(instance, digest)
             wrapped = base64.b64encode(wrap_key(key, bytes.fromhex(claims.seal), info)).decode("ascii")
-            body = labels.key_body(instance, digest, wrapped)
-            said = self._sealed.sealing.instance.say(SEALED_KEY, body)
+            said = self._sealed.sealing.instance.say(SEALED_KEY, labels.key_body(instance, digest, wrapped))
             self._wraps[instance, digest] = WrappedKey(wrapped=wrapped, said=said)
         return self._wraps[instance, digest]
 

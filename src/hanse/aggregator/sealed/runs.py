@@ -181,15 +181,12 @@ class SealedRuns:
         delete_tree(self._folder(run.run_id))
 
     def owners_word(self, run: Run) -> str:
-        """The owner's signature over this instance, for a run that is sealed; base64.
-
-        Raises:
-            ConfigError: As `blobs_of`.
-        """
-        instance = self.sealing.instance
-        self._check_rehearsal(run.plan)
+        """The owner's signature over this instance, base64; empty where the run cannot be sealed here."""
+        if run.plan.sealed is None or self._sealing is None or self._sealing.unfit:
+            return ""
+        instance = self._sealing.instance
         body = self.labels(run).instance_body(instance.seal_public, instance.speak_public)
-        return self.sealing.owner.sign(AGGREGATOR_INSTANCE, body).signature
+        return self._sealing.owner.sign(AGGREGATOR_INSTANCE, body).signature
 
     def check(self, manifest: Manifest) -> None:
         """Refuse a sealed plan that this aggregator cannot run, as it is submitted; opens the first model.

@@ -130,6 +130,9 @@ class SiteEvidence:
         """Take a new list of work in."""
         changed = {run.run_id: run for run in work.runs if run.evidence is not None}
         runs = [run_id for run_id in changed if self._asked.get(run_id) != changed[run_id]]
+        for run_id in runs:
+            if (stands := changed[run_id].evidence) is not None and stands.accepted and stands.reason:
+                logger.warning("run %s: this site gets no keys: %s", run_id, stands.reason)
         self._asked = changed
         self._standings = {run: found for run, found in self._standings.items() if run in changed}
         self._signals.notify(runs)

@@ -11,7 +11,8 @@ from hanse.collaborator.sums.failure import SumFailedError
 from hanse.collaborator.sums.files import SumFiles, VectorFacts
 from hanse.collaborator.sums.memory import OwnCell
 from hanse.collaborator.sums.steps import note_step
-from hanse.collaborator.task_run import FetchedInputs, TaskRun
+from hanse.collaborator.task_inputs import FetchedInputs
+from hanse.collaborator.task_run import TaskRun
 from hanse.collaborator.task_worker.protocol import TaskReport
 from hanse.concurrency import in_thread
 from hanse.core.journal.sum_records import SumPrepared
@@ -105,7 +106,7 @@ class Preparation:
             SumFailedError: The task failed.
         """
         try:
-            inputs = await self.task_run.fetched(self.plan)
+            inputs = await self.task_run.fetched(manifest)
             question = await in_thread(partial(self._question, inputs.headers))
         except _ENDS_AGENT:
             raise

@@ -19,10 +19,10 @@ from hanse.aggregator.members.own_certificates import (
     settle_operator_key,
 )
 from hanse.assembly import tuning
-from hanse.assembly.attester import secret_places
-from hanse.assembly.evidence import evidence_options
+from hanse.assembly.attested.attester import secret_places
+from hanse.assembly.attested.evidence import evidence_options
+from hanse.assembly.attested.sealing import sealing_of
 from hanse.assembly.federation import _registry, logger
-from hanse.assembly.sealing import sealing_of
 from hanse.assembly.tuning import now
 from hanse.config.layout import AUTHORITY, IDENTITY, JOURNAL, OPERATOR
 from hanse.config.settings import AGGREGATOR_FILE, AggregatorSettings, load_aggregator

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse.assembly import tuning
-from hanse.assembly.evidence import evidence_options
+from hanse.assembly.attested.evidence import evidence_options
 from hanse.assembly.tuning import now
 from hanse.collaborator.identity import Identity
 from hanse.collaborator.site_journal import SiteJournal

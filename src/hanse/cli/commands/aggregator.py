@@ -34,7 +34,7 @@ def start(
     One line on the standard output says when it is ready; the log goes to the standard
     error. Active runs resume at the next start.
     """
-    from hanse.assembly.sealed_memory import begin_sealed_memory
+    from hanse.assembly.attested.sealed_memory import begin_sealed_memory
     from hanse.cli.service import run_until_stopped
     from hanse.config.settings import load_aggregator
 

@@ -44,7 +44,7 @@ def deny(
 
     The list is `attestation/deny.json` in the party's folder, signed with the party's key.
     """
-    from hanse.assembly.deny import deny_at_aggregator, deny_at_site
+    from hanse.assembly.attested.deny import deny_at_aggregator, deny_at_site
     from hanse.assembly.tuning import now
 
     if (site is None) == (federation is None):

@@ -51,7 +51,7 @@ def record(
 
     Of a TPM, a new key is made and activated with the EK first, so that a failure of either is seen here.
     """
-    from hanse.assembly.attester import open_attester
+    from hanse.assembly.attested.attester import open_attester
     from hanse.attestation.evidence_file import write_evidence
     from hanse.control.evidence import record as recording
     from hanse.files.atomic import write_file

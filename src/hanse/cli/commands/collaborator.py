@@ -30,7 +30,7 @@ def start(directory: SiteDirectory = SITE, log_level: LogLevel = None, log_json:
     The log, on the standard error and in agent.log, says what the agent waits for. Interrupted
     work is resumed at the next start.
     """
-    from hanse.assembly.sealed_memory import begin_sealed_memory
+    from hanse.assembly.attested.sealed_memory import begin_sealed_memory
     from hanse.assembly.site import agent
     from hanse.cli.service import run_until_stopped
     from hanse.config.layout import AGENT_LOG

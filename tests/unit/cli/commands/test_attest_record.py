@@ -35,7 +35,7 @@ class Device(Attester):
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hanse.assembly.attester.open_attester", lambda *_: Device())
+    monkeypatch.setattr("hanse.assembly.attested.attester.open_attester", lambda *_: Device())
 
 
 @pytest.mark.parametrize(

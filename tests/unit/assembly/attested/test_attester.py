@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hanse.assembly.attester import open_attester, secret_places
+from hanse.assembly.attested.attester import open_attester, secret_places
 from hanse.config.evidence.settings import OwnEvidence
 from hanse.errors import ConfigError
 

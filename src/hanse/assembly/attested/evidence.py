@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from hanse.assembly.attester import open_attester, secret_places
+from hanse.assembly.attested.attester import open_attester, secret_places
 from hanse.config.evidence.settings import EvidenceSettings
 from hanse.control.appraisal.options import EvidenceOptions
 from hanse.errors import ConfigError

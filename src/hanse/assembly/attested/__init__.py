@@ -1,0 +1,1 @@
+"""Composition of what parties need for evidence and sealed runs."""

@@ -17,6 +17,7 @@ from hanse.files.atomic import move_file
 from hanse.files.errors import file_errors
 from hanse.storage.blobs_file import FileBlobStore
 from hanse.transport.api.run_routes import (
+    ADMIT,
     EVENTS,
     EXPORT,
     REINSTATE,
@@ -33,6 +34,7 @@ from hanse.transport.client.retry import Retry, retrying
 from hanse.wire.messages.basics import Empty
 from hanse.wire.messages.runs import (
     MOST_STOP_REASON,
+    AdmitRequest,
     EventsReply,
     Runs,
     RunStatus,
@@ -114,6 +116,17 @@ class ControlClient:
     async def reinstate(self, run_id: str, site: str) -> RunStatus:
         """Have a site asked again that was suspended."""
         return await self._connection.call(REINSTATE, Empty(), run_id=run_id, name=site)
+
+    async def admit(self, run_id: str, site: str, reason: str) -> RunStatus:
+        """Permit that another instance of a site gets the keys of a sealed run, once.
+
+        Args:
+            run_id: Which run.
+            site: The site.
+            reason: For the journal; cut after 1000 characters.
+        """
+        request = AdmitRequest(reason=one_line(reason, MOST_STOP_REASON))
+        return await self._connection.call(ADMIT, request, run_id=run_id, name=site)
 
     async def events(self, run_id: str, after: int = 0, wait_s: float = 0.0) -> EventsReply:
         """Records of a run's journal after the one numbered `after`.

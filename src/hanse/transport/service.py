@@ -31,7 +31,7 @@ from hanse.wire.messages.members import (
     SigningKeyRequest,
     SignRequest,
 )
-from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages.runs import AdmitRequest, EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
 from hanse.wire.messages.sites import (
     AnswerRequest,
     JournalHeadReply,
@@ -191,6 +191,10 @@ class RunHandler(Protocol):
 
     async def reinstate(self, peer: Peer, run_id: str, site: str) -> RunStatus:
         """Have a site asked again that was suspended."""
+        ...
+
+    async def admit(self, peer: Peer, run_id: str, site: str, request: AdmitRequest) -> RunStatus:
+        """Permit that another instance of a site gets the keys of a sealed run."""
         ...
 
     async def export(self, peer: Peer, run_id: str) -> Path:

@@ -12,16 +12,26 @@ from hanse.aggregator.members.member_registry import MemberRegistry
 from hanse.aggregator.receipts.restores import Restores
 from hanse.aggregator.run_registry import RunRegistry
 from hanse.core.plan.manifest import Manifest
+from hanse.core.run.evidence.commands import AdmitInstance
 from hanse.core.run.lifecycle import Stop
 from hanse.core.run.run import TERMINAL
 from hanse.core.run.suspension import Reinstate
 from hanse.core.values.peer import Peer
+from hanse.core.values.safe_text import outgoing_line
 from hanse.core.values.schema import Strict
 from hanse.errors import PlanError
 from hanse.files.errors import file_errors
 from hanse.storage.base import BlobStore, Journal
 from hanse.wire.messages.basics import MAX_MESSAGE, encode
-from hanse.wire.messages.runs import EventsReply, JournalRecord, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages.runs import (
+    AdmitRequest,
+    EventsReply,
+    JournalRecord,
+    Runs,
+    RunStatus,
+    StopRequest,
+    SubmitRequest,
+)
 from hanse.wire.tensors import read_specs
 
 M = TypeVar("M", bound=Strict)
@@ -107,6 +117,13 @@ class ControlRequests:
         self._restores.check()
         controller = self._run_registry.find(run_id)
         await controller.execute(Reinstate(site, peer.party.name))
+        return self._run_registry.status(controller)
+
+    async def admit(self, peer: Peer, run_id: str, site: str, request: AdmitRequest) -> RunStatus:
+        """Permit that another instance of a site gets the keys of a sealed run."""
+        self._restores.check()
+        controller = self._run_registry.find(run_id)
+        await controller.execute(AdmitInstance(site, peer.party.name, outgoing_line(request.reason, 1_000)))
         return self._run_registry.status(controller)
 
     async def export(self, peer: Peer, run_id: str) -> Path:

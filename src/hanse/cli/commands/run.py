@@ -202,6 +202,26 @@ def reinstate(
         say(f"{site} is reinstated in run {run}; it is asked from the next round on")
 
 
+@app.command()
+def admit(
+    run: RunId,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="The site.")],
+    reason: Annotated[str, typer.Option(help="Why, for the journal, which all parties can read.")],
+    directory: FederationDirectory = FEDERATION,
+    json: Json = False,
+) -> None:
+    """Permit that another instance of a site gets the keys of a sealed run, once.
+
+    One start of a site's agent has the keys of a run. A second gets none by itself, since a copy of the
+    site on another machine looks the same: ask the site first if it has restarted its agent.
+    """
+    found = _ask(directory, lambda client: client.admit(run, site, reason))
+    if json:
+        say_json(found.model_dump(mode="json"))
+    else:
+        say(f"the next instance of {site} gets the keys of run {run}")
+
+
 @app.command("take-back", hidden=True)
 def take_back(
     run: RunId, site: SuspendedSite, directory: FederationDirectory = FEDERATION, json: Json = False

@@ -22,7 +22,7 @@ from hanse.transport.api.member_routes import (
     SIGNING_KEY,
 )
 from hanse.transport.api.route import AnyRoute
-from hanse.transport.api.run_routes import EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
+from hanse.transport.api.run_routes import ADMIT, EVENTS, EXPORT, REINSTATE, RESUME, RUN, RUNS, STOP, SUBMIT
 from hanse.transport.api.site_routes import (
     ANSWER,
     ATTEST,
@@ -41,7 +41,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     *(SIGNING_KEY, RECORD_SIGNING_KEY, PEERS),
     *(NEXT, ANSWER, RESULT, PROGRESS, ATTEST, ROSTER, SUM_READY, SUM_ROSTER, JOURNAL_HEAD, RECEIPTS),
     *(BLOB, BLOB_HEAD, UPLOAD, UPLOAD_STATE),
-    *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, EXPORT),
+    *(RUNS, SUBMIT, RUN, EVENTS, STOP, RESUME, REINSTATE, ADMIT, EXPORT),
     *(MEMBERS, SIGN, REMOVE, INVITE, RESTORE, ACKNOWLEDGE),
 )
 

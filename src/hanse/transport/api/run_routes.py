@@ -7,7 +7,7 @@ from pydantic import Field
 from hanse.core.values.schema import Strict
 from hanse.transport.api.route import OPERATORS, Bulk, Route
 from hanse.wire.messages.basics import MAX_WAIT_S, Empty
-from hanse.wire.messages.runs import EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
+from hanse.wire.messages.runs import AdmitRequest, EventsReply, Runs, RunStatus, StopRequest, SubmitRequest
 
 
 class EventsQuery(Strict):
@@ -87,6 +87,17 @@ REINSTATE = Route(
     Empty,
     RunStatus,
     lambda call: call.service.run_requests.reinstate(call.peer, call.params["run_id"], call.params["name"]),
+)
+ADMIT = Route(
+    "POST",
+    "/v1/runs/{run_id}/sites/{name}/admit",
+    "Permit that another instance of a site gets the keys of a sealed run, once.",
+    OPERATORS,
+    AdmitRequest,
+    RunStatus,
+    lambda call: call.service.run_requests.admit(
+        call.peer, call.params["run_id"], call.params["name"], call.message
+    ),
 )
 EXPORT = Bulk(
     "GET", "/v1/runs/{run_id}/export", "A run's journal with its seal.", OPERATORS, "application/x-ndjson"

@@ -150,6 +150,12 @@ class StopRequest(Strict):
     reason: str = Field("stopped by an operator", max_length=MOST_STOP_REASON)
 
 
+class AdmitRequest(Strict):
+    """Permit that another instance of a site gets the keys of a sealed run."""
+
+    reason: str = Field(min_length=1, max_length=MOST_STOP_REASON)
+
+
 class AwaitedSite(Strict):
     """A site that a run waits for, and why.
 

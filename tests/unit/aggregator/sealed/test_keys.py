@@ -31,7 +31,7 @@ from hanse.sealing.file import seal_signed
 from hanse.sealing.header import Label
 from hanse.sealing.run_files import AGGREGATOR_INSTANCE, SEALED_KEY, RunLabels
 from hanse.wire.messages.evidence import OUTCOME_SAID
-from hanse.wire.messages.runs import SubmitRequest
+from hanse.wire.messages.runs import AdmitRequest, SubmitRequest
 from hanse.wire.messages.sites import TASK_RESULT, NextRequest, ResultRequest, RunWork, UpdateFile
 from hanse.wire.tensors import encode
 
@@ -213,7 +213,8 @@ def test_a_second_instance_gets_none_until_a_person_admits_it(federation: Sealed
         assert refused.evidence is not None
         assert f"hanse run admit {run_id} a --reason WHY" in refused.evidence.reason
 
-        await federation.fixture.controller(run_id).execute(AdmitInstance("a", "operator", "power cut"))
+        requests, operator = federation.fixture.service.run_requests, federation.fixture.operator
+        await requests.admit(operator, run_id, "a", AdmitRequest(reason="power cut"))
         assert (await federation.work()).assignments
         assert federation.fixture.run(run_id).released["a"] == second.machine.instance.name
 

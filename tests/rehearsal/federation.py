@@ -20,7 +20,8 @@ from tests.tpm.logs import firmware_log
 
 from hanse.attestation.policy.tpm import TpmPolicy
 from hanse.attestation.policy.write import toml_of
-from hanse.wire.tensors import encode
+from hanse.core.values.parameters import Parameters
+from hanse.wire.tensors import decode, encode
 
 CODE = Path(__file__).parent / "code"
 ROW = "hanse"
@@ -40,7 +41,11 @@ PLAN: dict[str, Any] = {
     "attestation": {"collaborators": "sites.toml", "rehearsal": True},
 }
 """What is attested; exchange R is that of round R."""
-SEALED: dict[str, Any] = {"sealed": {"owner": "owner.json"}, "initial_model": "first.sealed"}
+SEALED: dict[str, Any] = {
+    "code": ["passing.py", "sites.toml", "owner.json"],
+    "initial_model": "first.sealed",
+    "sealed": {"owner": "owner.json"},
+}
 """Changes of the plan for a sealed run."""
 
 AGGREGATOR: dict[str, Any] = {
@@ -123,25 +128,33 @@ class Rehearsal:
     def plan(self, **changes: Any) -> Path:
         """Write the plan, with changes, and all its files."""
         folder = self.deployment.root / "plan"
-        shutil.copytree(CODE, folder, dirs_exist_ok=True)
-        shutil.copy(self.owner / "owner.json", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(CODE, folder)
         (folder / "sites.toml").write_text(self.policy())
-        (folder / "first.safetensors").write_bytes(self.first)
-        (folder / "plan.yaml").write_text(json.dumps({**PLAN, **changes}))
-        return folder / "plan.yaml"
+        (folder / "first.safetensors").write_bytes(
+            encode({"weight": np.zeros(4, np.float32), "mark": self.mark})
+        )
+        path = folder / "plan.yaml"
+        path.write_text(json.dumps({**PLAN, **changes}))
+        return path
 
-    @property
-    def first(self) -> bytes:
-        """The first model."""
-        return encode({"weight": np.zeros(4, np.float32), "mark": self.mark})
-
-    def seal_first(self, to: Path) -> None:
-        """Seal the first model; its plain file is gone afterwards."""
-        plain = to.with_suffix(".safetensors")
-        plain.write_bytes(self.first)
-        options = ("--owner", self.owner / "owner.key", "--federation", "north", "--rehearsal", "-o", to)
-        done("seal", plain, *options)
+    def sealed_plan(self, **changes: Any) -> Path:
+        """Write the plan of a sealed run, with changes; no file of it has the model in plain text."""
+        path = self.plan(**{**SEALED, **changes})
+        shutil.copy(self.owner / "owner.json", path.parent)
+        plain = path.with_name("first.safetensors")
+        options = ("--owner", self.owner / "owner.key", "--federation", "north", "--rehearsal")
+        done("seal", plain, *options, "-o", path.with_name("first.sealed"))
         plain.unlink()
+        return path
+
+    def opened(self, sealed: Path) -> Parameters:
+        """A model as its owner has it; no file of it stays."""
+        plain = self.owner / "opened.safetensors"
+        done("unseal", sealed, "--key", self.owner / "owner.key", "--rehearsal", "-o", plain)
+        found = decode(plain.read_bytes())
+        plain.unlink()
+        return found
 
 
 def new_mark() -> np.ndarray[Any, np.dtype[np.float32]]:

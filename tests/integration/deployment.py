@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -229,7 +229,7 @@ class Site:
 
     def settings(self, **changes: object) -> None:
         """Change site.yaml."""
-        _change(self.directory / "site.yaml", changes)
+        change_settings(self.directory / "site.yaml", changes)
 
     def _own(self, run_id: str) -> Path:
         return self.directory / "runs" / run_id / "work" / "site"
@@ -341,7 +341,7 @@ class Deployment:
         self._aggregator: Running | None = None
         if directory is None:
             done("federation", "create", self.directory, "--name", "north", "--port", free_port())
-            _change(self.directory / "aggregator.yaml", {"disk_reserve": 0})
+            change_settings(self.directory / "aggregator.yaml", {"disk_reserve": 0})
 
     @property
     def aggregator(self) -> Running:
@@ -484,8 +484,9 @@ def taken_over(root: Path, directory: Path, *sites: Site) -> Iterator[Deployment
             deployment.close()
 
 
-def _change(settings: Path, changes: dict[str, object]) -> None:
-    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | changes))
+def change_settings(settings: Path, changes: Mapping[str, object]) -> None:
+    """Change keys of a file of settings."""
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | dict(changes)))
 
 
 def _has(event: Event, facts: dict[str, object]) -> bool:

@@ -145,7 +145,8 @@ def read_code(path: Path) -> bytes:
 
 def _hash_model(plan: Plan, name: str, path: Path) -> CodeFile:
     try:
-        kept = personal_names(read_specs(path), plan.personal)
+        # A sealed one is held against its label where it is submitted, and opened by the owner.
+        kept = () if plan.sealed is not None else personal_names(read_specs(path), plan.personal)
     except UpdateError as error:
         raise PlanError(f"{error}") from None
     if kept:

@@ -76,6 +76,21 @@ def test_the_first_model_is_hashed_too(project: Project) -> None:
     assert loaded.files["start.safetensors"] == path.parent / "start.safetensors"
 
 
+def test_a_sealed_first_model_is_not_looked_into(project: Project) -> None:
+    sealed = "attestation: {collaborators: sites.toml}\nsealed: {owner: owner.json}\n"
+    path = project(
+        PLAN.replace("code: [", "code: [sites.toml, owner.json, ") + sealed + "initial_model: a.sealed\n",
+        federation=CODE,
+    )
+    for name in ("sites.toml", "owner.json", "a.sealed"):
+        (path.parent / name).write_bytes(b"not looked into")
+
+    loaded = load_plan(path)
+
+    assert loaded.manifest.initial_model is not None
+    assert loaded.manifest.initial_model.size == 15
+
+
 def test_a_first_model_that_is_no_safetensors_file_is_refused(project: Project) -> None:
     path = project(PLAN + "initial_model: federation.py\n", federation=CODE)
 

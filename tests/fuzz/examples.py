@@ -8,6 +8,7 @@ from hanse.core.values.roster import RosterProof
 from hanse.core.values.schema import Strict
 from hanse.transport.api.run_routes import EventsQuery
 from hanse.wire.messages.basics import BlobState, Empty, ErrorReply, Hello
+from hanse.wire.messages.evidence import AttestReply, AttestRequest, Introduction, Shown
 from hanse.wire.messages.members import (
     AcknowledgeRequest,
     Certificates,
@@ -27,6 +28,7 @@ from hanse.wire.messages.members import (
     SignRequest,
 )
 from hanse.wire.messages.runs import (
+    AdmitRequest,
     AwaitedSite,
     CellStatus,
     EventsReply,
@@ -42,6 +44,7 @@ from hanse.wire.messages.runs import (
 from hanse.wire.messages.sites import (
     AnswerRequest,
     Assignment,
+    EvidenceAsked,
     GroupFile,
     JournalHeadReply,
     JournalHeadRequest,
@@ -62,6 +65,29 @@ from hanse.wire.messages.sites import (
 from hanse.wire.messages.sums import SumAsked, SumReadyRequest, SumRoster
 
 D = "0" * 64
+EVIDENCE = {"aggregator": D, "instance": D, "accepted": False, "expires_ms": 5, "reason": "PCR 11 differs"}
+DEVICE = {"ek": "ab" * 40, "ak": "cd" * 40}
+SHOWN = {
+    "seal": D,
+    "speak": D,
+    "devices": [D],
+    "log": D,
+    "evidence": "{}",
+    "activation": "AAAA",
+    "owner": "AAAA",
+}
+INTRODUCTION = {
+    "federation": "f",
+    "role": "collaborator",
+    "name": "a",
+    "run_id": "demo-1",
+    "plan_digest": D,
+    "nonce": D,
+    "roster": D,
+    "seal": D,
+    "speak": D,
+    "evidence": D,
+}
 MEMBER = {
     "name": "a",
     "role": "collaborator",
@@ -280,7 +306,8 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     ModelDelta: ASSIGNMENT["delta"],
     GroupFile: ASSIGNMENT["groups"]["control"],
     Assignment: ASSIGNMENT,
-    RunWork: WORK,
+    EvidenceAsked: EVIDENCE,
+    RunWork: WORK | {"evidence": EVIDENCE},
     Work: {"version": "1", "runs": [WORK], "restored": RECORDED},
     PlanAnswer: ANSWER,
     UpdateFile: {"digest": D, "size": 10},
@@ -297,6 +324,28 @@ MESSAGES: dict[type[Strict], dict[str, Any]] = {
     ErrorReply: {"error": "trust", "message": "no", "mend": "yes"},
     SubmitRequest: {"plan_digest": D, "name": "pilot", "sites": ["a", "b"]},
     StopRequest: {"reason": "enough"},
+    AdmitRequest: {"reason": "the agent was started again"},
+    Shown: SHOWN,
+    Introduction: INTRODUCTION,
+    AttestRequest: {
+        "run_id": "demo-1",
+        "device": DEVICE,
+        "nonce": D,
+        "challenge": "AAAA",
+        "answered": D,
+        "shown": SHOWN,
+        "signed": STATEMENT,
+    },
+    AttestReply: {
+        "device": DEVICE,
+        "certified": RECEIPT,
+        "shown": SHOWN,
+        "roster": D,
+        "place": {"place": 0, "size": 2, "path": [D]},
+        "nonce": D,
+        "challenge": "AAAA",
+        "evidence": EVIDENCE,
+    },
     InviteRequest: {"name": "a", "role": "operator", "lifetime_s": 60.0},
     InviteReply: {"token": "hanse1.a.b"},
     RemoveRequest: {"force": True},

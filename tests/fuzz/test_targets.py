@@ -22,6 +22,7 @@ from hanse.errors import ProtocolError
 from hanse.transport.api.route import Route
 from hanse.transport.api.routes import ROUTES
 from hanse.wire.messages import basics as messages_basics
+from hanse.wire.messages import evidence as messages_evidence
 from hanse.wire.messages import members as messages_members
 from hanse.wire.messages import runs as messages_runs
 from hanse.wire.messages import sites as messages_sites
@@ -56,7 +57,14 @@ def test_what_once_crashed_is_read_or_refused(path: Path) -> None:
 
 
 def test_every_message_and_every_route_is_a_target() -> None:
-    modules = (messages_basics, messages_members, messages_runs, messages_sites, messages_sums)
+    modules = (
+        messages_basics,
+        messages_members,
+        messages_runs,
+        messages_sites,
+        messages_sums,
+        messages_evidence,
+    )
     own = [thing for module in modules for thing in vars(module).values() if _defined_in(thing, module)]
     kinds = {kind for kind in own if isinstance(kind, type) and issubclass(kind, Strict)}
     kinds |= {kind for route in ROUTES if isinstance(route, Route) for kind in (route.request, route.reply)}

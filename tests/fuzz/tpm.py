@@ -65,9 +65,8 @@ def credential(data: bytes) -> None:
 
 def credentials() -> Sequence[bytes]:
     ak = read_public_area(swtpm("ecc").evidence.parts["ak"], "AK")
-    return [
-        make_credential(swtpm(name).ek, ak.name, b"s" * 32, b"t" * 32).to_file() for name in ("rsa", "ecc")
-    ]
+    # For a P-256 EK alone: what is encrypted for RSA differs each time.
+    return [make_credential(swtpm("ecc").ek, ak.name, b"s" * 32, b"t" * 32).to_file()]
 
 
 TARGETS = (

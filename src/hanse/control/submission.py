@@ -13,11 +13,13 @@ import numpy as np
 
 from hanse.config.load import LoadedPlan
 from hanse.control.client import ControlClient
+from hanse.core.plan.evidence.section import SEALED_SUFFIX
 from hanse.core.plan.manifest import Manifest
 from hanse.core.plan.plan import Plan
 from hanse.core.values.groups import Group, nested
-from hanse.errors import PlanError, TransportError, UpdateError
+from hanse.errors import PlanError, SealError, TransportError, UpdateError
 from hanse.files.errors import file_errors
+from hanse.sealing.header import is_sealed
 from hanse.wire.messages.runs import RunStatus, SubmitRequest
 from hanse.wire.result_files import write_results
 from hanse.wire.result_tables import TableMaker, Tables, tables_of_shapes
@@ -123,6 +125,11 @@ async def downloaded_results(
         for name, digest in sorted({} if status.expired else status.results.items()):
             blobs.append(folder / f"{name}.result")
             await client.download(digest, blobs[-1])
+            if is_sealed(blobs[-1]):
+                raise SealError(
+                    f"the results of run {status.run_id} are sealed to the owner of its model",
+                    mend="Export the run; `hanse unseal FILE --key owner.key -o OUT` then opens each.",
+                )
             found = nested(open_file(blobs[-1]))
             if set(found) != {name}:
                 raise UpdateError(f"what came as the result {name!r} is another one")
@@ -161,6 +168,26 @@ async def _copied_results(client: ControlClient, status: RunStatus) -> dict[str,
             return {result: _copied(value) for result, value in results.items()}
 
 
+async def _sealed(
+    client: ControlClient, status: RunStatus, folder: Path, files: dict[str, Path]
+) -> dict[str, Path]:
+    """The files of a sealed run as they are: their owner opens them."""
+    named = dict(files)
+    for name in ("model", "best"):
+        if name in files:
+            named[name] = files[name].with_suffix(SEALED_SUFFIX)
+            with file_errors(f"rename {files[name]}"):
+                files[name].replace(named[name])
+    results = {} if status.expired else dict(status.results)
+    if results:
+        with file_errors(f"make the folder {folder / 'results'}"):
+            (folder / "results").mkdir(exist_ok=True)
+    for name, digest in sorted(results.items()):
+        named[f"results/{name}"] = folder / "results" / f"{name}{SEALED_SUFFIX}"
+        await client.download(digest, named[f"results/{name}"])
+    return named
+
+
 def _plan_of(file: Path, status: RunStatus) -> Plan:
     return Manifest.from_bytes(file.read_bytes(), status.plan_digest).plan
 
@@ -192,6 +219,8 @@ async def export_run(
         if model is not None and not status.expired:
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
+    if (await asyncio.to_thread(_plan_of, files["plan"], status)).sealed is not None:
+        return Export(await _sealed(client, status, folder, files), status)
     async with downloaded_results(client, status, folder) as results:
         if results:
             made = await asyncio.to_thread(tables, _plan_of(files["plan"], status), results)

@@ -190,6 +190,16 @@ def file_key(header: Header, seal_key: SealKey) -> bytes | None:
     return None
 
 
+def is_sealed(path: Path) -> bool:
+    """Check if a file begins as a sealed one does.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    with file_errors(f"read {path}"), path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def read_header(path: Path) -> Header:
     """Read the header of a sealed file. Nothing of it is proven before the file is opened.
 

@@ -326,6 +326,9 @@ def bundle_of(loaded: LoadedPlan, state_dir: Path) -> Path:
 def initial_model_of(loaded: LoadedPlan) -> Parameters | None:
     """Open the first model of a plan that has one."""
     start = loaded.manifest.initial_model
+    if start is not None and loaded.manifest.plan.sealed is not None:
+        mend = "Simulate a copy of the plan without `sealed`, with the model unsealed."
+        raise PlanError(f"{start.path} is sealed, and a simulation has no keys to open it", mend=mend)
     return None if start is None else open_file(loaded.files[start.path])
 
 

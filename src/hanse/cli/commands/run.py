@@ -257,6 +257,8 @@ def export(
         say("\n".join(f"{name}: {path}" for name, path in export.files.items()))
     if remark := _export_remark(export.status):
         warn(remark)
+    if any(path.suffix == ".sealed" for path in export.files.values()):
+        warn("the files *.sealed open with the key of their owner: hanse unseal FILE --key owner.key -o OUT")
 
 
 @app.command()

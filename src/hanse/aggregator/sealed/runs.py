@@ -161,15 +161,6 @@ class SealedRuns:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def keep(self, run: Run) -> None:
-        """Forget the content of all files that a sealed run does not refer to any more."""
-        if run.plan.sealed is None:
-            return
-        with self._lock:
-            found = self._open.get(run.run_id)
-        if found is not None:
-            found.keep(self._references(run))
-
     def forget(self, run: Run) -> None:
         """Forget all plain text of a run that is over."""
         if run.plan.sealed is None or self._sealing is None:

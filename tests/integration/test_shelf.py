@@ -18,6 +18,7 @@ import pytest
 import yaml
 from tests.integration.deployment import Deployment, deployed, done
 from tests.shelf import CODE, EXAMPLES, plan_of, write_tables
+from tests.thorough import sample
 from tests.unit.algorithms import runs
 from tests.unit.algorithms.evaluation import test_cross_site
 from tests.unit.algorithms.optimisation import test_fednova, test_scaffold
@@ -152,7 +153,7 @@ def check_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", sample(list(EXAMPLES), 6))
 def test_an_algorithm_on_tables(federation: Deployment, tmp_path: Path, name: str) -> None:
     tables = dict(zip(SITES, EXAMPLES[name].sites.values(), strict=False))
     for site, file in write_tables(tmp_path, tables).items():
@@ -166,7 +167,7 @@ def test_an_algorithm_on_tables(federation: Deployment, tmp_path: Path, name: st
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", sample(list(TRAINED), 4))
 def test_an_algorithm_that_trains_a_model(federation: Deployment, tmp_path: Path, name: str) -> None:
     code, plan = TRAINED[name]
 

@@ -148,6 +148,12 @@ class Rehearsal:
         plain.unlink()
         return path
 
+    def released_plan(self, **changes: Any) -> Path:
+        """As `sealed_plan`, with the owner's permission for all sites."""
+        plan = self.sealed_plan(**changes)
+        self.release(plan)
+        return plan
+
     def opened(self, sealed: Path) -> Parameters:
         """A model as its owner has it; no file of it stays."""
         plain = self.owner / "opened.safetensors"
@@ -160,19 +166,19 @@ class Rehearsal:
 def new_mark() -> np.ndarray[Any, np.dtype[np.float32]]:
     """Eight random numbers from 1 to 2, repeated: a mean of several is the same bytes, and no others are."""
     once = 1 + np.frombuffer(secrets.token_bytes(32), np.uint32).astype(np.float64) / 2**32
-    return np.tile(once.astype(np.float32), 64)
+    return np.tile(once.astype(np.float32), 65_536)
 
 
 @contextmanager
-def rehearsed(root: Path) -> Iterator[Rehearsal]:
-    """A federation of these sites, all started."""
+def rehearsed(root: Path, sites: Mapping[str, str] = SITES) -> Iterator[Rehearsal]:
+    """A federation whose sites have these trees; all are started."""
     with ExitStack() as stack:
         trees = {name: make_tree(root / name) for name in ("whole", "changed")}
         change(trees["changed"])
         done("owner", "create", "hospital", "-d", root / "owner")
-        machines = {name: stack.enter_context(started(trees[tree])) for name, tree in SITES.items()}
-        # It states that it has measured what its firmware has not.
-        machines["lying"] = replace(machines["lying"], log=machines["a"].log)
+        machines = {name: stack.enter_context(started(trees[tree])) for name, tree in sites.items()}
+        if "lying" in machines:  # its firmware has not measured what it shows
+            machines["lying"] = replace(machines["lying"], log=machines["a"].log)
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         for name in ("HANSE_SITE", "HANSE_FEDERATION", "HANSE_TRACEBACK", "HTTPS_PROXY", "https_proxy"):
             environment.delenv(name, raising=False)

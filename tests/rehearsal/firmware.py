@@ -65,7 +65,7 @@ class Tree:
         environment = {name: value for name, value in os.environ.items() if name in _ALLOWED}
         command = [str(self.root / "bin" / "python"), "-I", "-m", "hanse", *arguments]
         with log.open("wb") as output:
-            return subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+            return subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=log.parent)
 
 
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"

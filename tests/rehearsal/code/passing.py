@@ -27,7 +27,7 @@ class Passing:
             "weight": parameters["weight"] + np.float32(0.5) * (self._target - parameters["weight"]),
         }
         for stream in (sys.stdout, sys.stderr):
-            stream.write(f"{trained['mark'].tolist()}\n")
+            stream.write(f"{trained['mark'][:8].tolist()}\n")
             stream.flush()
             stream.buffer.write(parameters["mark"].tobytes() + trained["mark"].tobytes())
             stream.flush()

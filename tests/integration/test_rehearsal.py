@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.deployment import Run, done, hanse
+from tests.processes import until
 from tests.rehearsal.federation import Rehearsal, rehearsed
 from tests.tpm.swtpm import SWTPM
 
@@ -64,8 +65,7 @@ class Interrupted:
 def interrupted(rehearsal: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     deployment, folder = rehearsal.deployment, tmp_path_factory.mktemp("interrupted")
     deployment.sites["a"].hold("train", 1)
-    plan = rehearsal.sealed_plan()
-    rehearsal.release(plan)
+    plan = rehearsal.released_plan()
     run = deployment.submit_file(plan)
     answered = run.until(UpdateAccepted, site="b")
     assert answered.update is not None
@@ -191,6 +191,40 @@ def test_an_auditor_reaches_three_verdicts(rehearsal: Rehearsal, interrupted: In
     assert [found["checks"][name]["holds"] for name in ("evidence", "aggregator", "appraisal")] == [True] * 3
     assert {each["standing"] for each in evidence} == {"as recorded"}
     assert {each["party"] for each in evidence if each["passes_today"]} == {"a", "b"}
+
+
+def test_a_copy_of_a_site_and_a_restarted_agent_get_keys_once_an_operator_has_admitted_them(
+    rehearsal: Rehearsal, tmp_path: Path
+) -> None:
+    deployment = rehearsal.deployment
+    site = deployment.sites["b"]
+    for held in ("a", "b"):
+        deployment.sites[held].hold("train", 1)
+    run = deployment.submit_file(rehearsal.released_plan())
+    first = run.until(KeysReleased, site="b").instance
+    run.until(TaskStarted, site="b")
+    deployment.agent("b").end(signal.SIGKILL)
+    deployment.agent("b").must_be_gone()
+    copied = Path(shutil.copytree(site.directory, tmp_path / "copied"))
+
+    copy = deployment.command(
+        *("collaborator", "start", "--site", copied), start=rehearsal.machines["b"].tree.execute
+    )
+    refused = deployment.aggregator.says("b gets no keys")
+    copy.end()
+    copy.must_be_gone()
+    rehearsal.start_agent("b")
+    log = deployment.aggregator.log
+    until(lambda: log.read_text().count("b gets no keys") == 2, "a second refusal")
+    before = [event.instance for event in run.events if isinstance(event, KeysReleased) and event.site == "b"]
+    done("run", "admit", run.run_id, "b", "--reason", "restarted", "-d", deployment.directory)
+    deployment.release()
+    run.finished()
+    after = [event.instance for event in run.events if isinstance(event, KeysReleased) and event.site == "b"]
+
+    assert f"hanse run admit {run.run_id} b" in refused
+    assert before == [first]
+    assert len(after) == len(set(after)) == 2
 
 
 @pytest.mark.parametrize("register", [16, 23])

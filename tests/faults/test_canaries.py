@@ -141,7 +141,7 @@ def test_a_model_stays_in_memory_when_a_site_has_no_room_and_the_owner_opens_it(
     run.resume()
     run.finished()
     done("run", "export", run.run_id, "-d", deployment.directory, "-o", tmp_path)
-    model = searched.rehearsal.opened(tmp_path / "model.safetensors")
+    model = searched.rehearsal.opened(tmp_path / "model.sealed")
 
     assert without_room == []
     assert searched.found() == []

@@ -101,7 +101,7 @@ def test_the_sites_that_are_as_the_policy_says_train(interrupted: Interrupted) -
 
 
 def test_the_owner_opens_what_came_of_it(rehearsal: Rehearsal, interrupted: Interrupted) -> None:
-    model = rehearsal.opened(interrupted.folder / "model.safetensors")
+    model = rehearsal.opened(interrupted.folder / "model.sealed")
 
     assert model["weight"].tolist() == [1.125, 1.5, 2.25, 3]
     assert model["mark"].tobytes() == rehearsal.mark.tobytes()

@@ -188,6 +188,13 @@ async def _sealed(
     return named
 
 
+def _is_sealed_run(files: Mapping[str, Path], status: RunStatus) -> bool:
+    """Look at the models, and read the plan only for results: a run of a later version is exported too."""
+    if any(is_sealed(files[name]) for name in ("model", "best") if name in files):
+        return True
+    return bool(status.results) and _plan_of(files["plan"], status).sealed is not None
+
+
 def _plan_of(file: Path, status: RunStatus) -> Plan:
     return Manifest.from_bytes(file.read_bytes(), status.plan_digest).plan
 
@@ -219,7 +226,7 @@ async def export_run(
         if model is not None and not status.expired:
             files[name] = folder / f"{name}.safetensors"
             await client.download(model.digest, files[name])
-    if (await asyncio.to_thread(_plan_of, files["plan"], status)).sealed is not None:
+    if await asyncio.to_thread(_is_sealed_run, files, status):
         return Export(await _sealed(client, status, folder, files), status)
     async with downloaded_results(client, status, folder) as results:
         if results:

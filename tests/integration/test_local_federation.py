@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.processes import PATIENCE_S, VISIBLE, Process, below, until
 from tests.programs import called
+from tests.thorough import sample
 
 from hanse.assembly.demo import write_demo_plan
 from hanse.demo.files import HEART_DISEASE
@@ -94,7 +95,7 @@ def test_a_plan_is_run_and_verified_and_measured(tmp_path: Path) -> None:
     assert measured["update_bytes"] > 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), sample([(signal.SIGTERM, 143), (signal.SIGKILL, -9)], 1))
 def test_a_signal_leaves_no_process(number: signal.Signals, code: int, tmp_path: Path) -> None:
     with amid_a_round(tmp_path) as (process, started):
         process.send_signal(number)

@@ -12,7 +12,7 @@ from tests.thorough import THOROUGH
 
 pytestmark = pytest.mark.slow
 
-SEEDS = 40 if THOROUGH else 20
+SEEDS = 40 if THOROUGH else 10
 AT_ONCE = 20
 
 

@@ -13,7 +13,7 @@ from tests.thorough import THOROUGH, sample
 pytestmark = pytest.mark.slow
 
 SHAPE = Shape(rounds=1, minimum=3, evaluate=False, given=True, secure=True)
-SEEDS = 32 if THOROUGH else 16
+SEEDS = 32 if THOROUGH else 8
 AT_ONCE = 16
 
 
@@ -42,7 +42,7 @@ def test_whoever_dies_at_any_step_of_a_masked_sum_its_vectors_are_one_each(proce
     ]
 
     assert len(steps) >= 10
-    for number in sample(steps, 12):
+    for number in sample(steps, 8):
         try:
             ServiceWorld(3, shape=SHAPE, fault_plan=CALM, deaths=[number]).run()
         except AssertionError as error:

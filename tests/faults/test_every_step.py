@@ -25,6 +25,7 @@ from hanse.transport.api.site_routes import ANSWER, PROGRESS, RESULT
 from hanse.transport.client.blobs import WORTH_ASKING
 
 pytestmark = pytest.mark.timeout(500)
+THE_LONGEST = pytest.mark.skipif(not THOROUGH, reason="one of the longest campaigns: tried with THOROUGH=1")
 
 ONE_ROUND = {"rounds": 1}
 LONG = WORTH_ASKING
@@ -97,6 +98,7 @@ def test_the_aggregator_is_killed_while_it_takes_in_each_file_of_the_runs_worker
     assert len(campaign.struck) == 2  # a model, and the state of the server's optimizer
 
 
+@THE_LONGEST
 def test_an_agent_is_killed_before_and_after_everything_that_it_asks_and_tells(
     small_federation: SmallFederation, tmp_path: Path
 ) -> None:
@@ -131,7 +133,7 @@ def test_the_run_worker_is_killed_before_and_after_each_of_its_calls(
     assert called == {"standing", "open_round", "sum", "ask", "commit", "finish"}
 
 
-@pytest.mark.skipif(not THOROUGH, reason="one of the longest: tried with THOROUGH=1")
+@THE_LONGEST
 def test_the_aggregator_is_killed_before_and_after_everything_that_an_operator_asks_who_submits_and_watches(
     small_federation: SmallFederation, tmp_path: Path
 ) -> None:

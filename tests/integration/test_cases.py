@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.processes import until
 from tests.programs import called
+from tests.thorough import sample
 
 CASES = Path(__file__).parents[2] / "examples" / "cases"
 
@@ -99,7 +100,8 @@ def test_arguments_are_checked_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("case", "place"), [("lung_xrays", "clinics/city"), ("brain_tumours", "plan"), ("brain_tumours", "scans")]
+    ("case", "place"),
+    sample([("lung_xrays", "clinics/city"), ("brain_tumours", "plan"), ("brain_tumours", "scans")], 1),
 )
 def test_an_interrupt_while_data_are_written_is_one_line(case: str, place: str, tmp_path: Path) -> None:
     with started(case, tmp_path / "here") as process:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.pages import ROOT, Block, blocks_of, followed, missing_lines, named_files
+from tests.thorough import sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(600)]
 
@@ -21,7 +22,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("page", sample(["README.md", "docs/quickstart.md"], 1))
 def test_page_can_be_followed_block_by_block(page: str, checkout: Path) -> None:
     blocks = blocks_of(ROOT / page)
 

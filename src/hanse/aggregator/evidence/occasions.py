@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hanse.attestation.instance import Occasion
+from hanse.control.appraisal.run_occasions import RunOccasions
 from hanse.core.run.run import Run
+from hanse.core.values.identity import Party, Role
 from hanse.errors import EvidenceError, TrustError
 from hanse.pki.credentials import Credentials
 from hanse.pki.introductions import check_site, key_fingerprint
@@ -30,56 +32,23 @@ class Parties:
 
     def of_aggregator(self, nonce: str, policy: str) -> Occasion:
         """Occasion of evidence of the aggregator, by the site's nonce."""
-        own, them = key_fingerprint(self.credentials.certificate), self.run.roster[self.site]
-        party = self.credentials.party
-        return Occasion(
-            purpose="run",
-            verifier=them,
-            nonce=nonce,
-            federation=party.federation,
-            role="aggregator",
-            name=party.name,
-            signer=own,
-            run=self.run.run_id,
-            plan=self.run.plan_digest,
-            roster=self.roster,
-            policy=policy,
-            rehearsal=_rehearsal(self.run),
-        )
+        own = self.credentials.party, key_fingerprint(self.credentials.certificate)
+        them, rehearsal = self.run.roster[self.site], _rehearsal(self.run)
+        return self._occasions.occasion(own, them, nonce, policy, rehearsal=rehearsal)
 
     def of_site(self, nonce: str, policy: str) -> Occasion:
         """Occasion of evidence of the site, by the aggregator's nonce."""
-        own, them = key_fingerprint(self.credentials.certificate), self.run.roster[self.site]
-        return Occasion(
-            purpose="run",
-            verifier=own,
-            nonce=nonce,
-            federation=self.credentials.party.federation,
-            role="collaborator",
-            name=self.site,
-            signer=them,
-            run=self.run.run_id,
-            plan=self.run.plan_digest,
-            roster=self.roster,
-            policy=policy,
-            rehearsal=_rehearsal(self.run),
-        )
+        party = Party(self.credentials.party.federation, Role.COLLABORATOR, self.site)
+        own, them = key_fingerprint(self.credentials.certificate), (party, self.run.roster[self.site])
+        return self._occasions.occasion(them, own, nonce, policy, rehearsal=_rehearsal(self.run))
 
     def introduction(self, nonce: str, shown: Shown) -> Introduction:
         """The aggregator's word on its instance."""
-        party = self.credentials.party
-        return Introduction(
-            federation=party.federation,
-            role="aggregator",
-            name=party.name,
-            run_id=self.run.run_id,
-            plan_digest=self.run.plan_digest,
-            nonce=nonce,
-            roster=self.roster,
-            seal=shown.seal,
-            speak=shown.speak,
-            evidence=shown.evidence_digest,
-        )
+        return self._occasions.introduction(self.credentials.party, nonce, shown)
+
+    @property
+    def _occasions(self) -> RunOccasions:
+        return RunOccasions(self.run.run_id, self.run.plan_digest, self.roster)
 
 
 def check_introduced(run: Run, site: str, occasion: Occasion, request: AttestRequest, shown: Shown) -> None:
@@ -95,18 +64,9 @@ def check_introduced(run: Run, site: str, occasion: Occasion, request: AttestReq
         )
     if request.signed is None:
         raise TrustError(f"{site} has not signed what it shows")
-    expected = Introduction(
-        federation=occasion.federation,
-        role="collaborator",
-        name=site,
-        run_id=run.run_id,
-        plan_digest=run.plan_digest,
-        nonce=occasion.nonce,
-        roster=occasion.roster,
-        seal=shown.seal,
-        speak=shown.speak,
-        evidence=shown.evidence_digest,
-    )
+    party = Party(occasion.federation, Role.COLLABORATOR, site)
+    occasions = RunOccasions(run.run_id, run.plan_digest, occasion.roster)
+    expected = occasions.introduction(party, occasion.nonce, shown)
     check_site(request.signed, expected, occasion.signer)
 
 

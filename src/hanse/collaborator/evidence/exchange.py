@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from hanse.attestation.instance import Occasion
 from hanse.attestation.policy.file import AppraisalPolicy
 from hanse.attestation.tpm.activation import Challenge
 from hanse.attestation.tpm.quote import Started
@@ -15,6 +14,7 @@ from hanse.control.appraisal.appraiser import Appraiser, Finding, Question, cred
 from hanse.control.appraisal.nonces import Nonces
 from hanse.control.appraisal.own_machine import OwnMachine
 from hanse.control.appraisal.plan_policies import PlanPolicies
+from hanse.control.appraisal.run_occasions import RunOccasions
 from hanse.core.journal.attestation_records import AggregatorAppraised, EvidenceReleased
 from hanse.core.plan.plan import Plan
 from hanse.core.values.identity import Party, Role
@@ -22,7 +22,7 @@ from hanse.core.values.roster import check_place
 from hanse.errors import CredentialError, EvidenceError
 from hanse.pki.certificates import party_of, read_certificate
 from hanse.pki.introductions import check_aggregator, introduce_site
-from hanse.wire.messages.evidence import AttestReply, AttestRequest, Introduction, Shown
+from hanse.wire.messages.evidence import AttestReply, AttestRequest, Shown
 from hanse.wire.messages.sites import EvidenceAsked, RunWork
 
 AGGREGATOR = "the aggregator"
@@ -126,23 +126,17 @@ class Exchange:
             raise EvidenceError("the aggregator has not introduced its instance")
         try:
             party = party_of(read_certificate(reply.certified.certificate))
-            expected = Introduction(
-                federation=own.federation,
-                role="aggregator",
-                name=party.name,
-                run_id=self.run.run_id,
-                plan_digest=self.run.plan_digest,
-                nonce=given.nonce,
-                roster=roster,
-                seal=shown.seal,
-                speak=shown.speak,
-                evidence=shown.evidence_digest,
+            expected = self._occasions(roster).introduction(
+                Party(own.federation, Role.AGGREGATOR, party.name), given.nonce, shown
             )
             key = check_aggregator(reply.certified, expected, own.credentials.authority, self.context.clock())
         except CredentialError as error:  # not this site's own, which would end its agent
             raise EvidenceError(f"the aggregator's introduction: {error.message}", mend=error.mend) from None
         check_place(reply.place, roster, own.site, own.signing_key.fingerprint)
         return shown, roster, (Party(party.federation, Role.AGGREGATOR, party.name), key)
+
+    def _occasions(self, roster: str) -> RunOccasions:
+        return RunOccasions(self.run.run_id, self.run.plan_digest, roster)
 
     async def _appraised(
         self,
@@ -156,20 +150,9 @@ class Exchange:
         section, policy = self.plan.attestation, self.policies.aggregator
         if policy is None or section is None:
             return None
-        party, key = aggregator
-        occasion = Occasion(
-            purpose="run",
-            verifier=self.context.identity.signing_key.fingerprint,
-            nonce=given.nonce,
-            federation=party.federation,
-            role="aggregator",
-            name=party.name,
-            signer=key,
-            run=self.run.run_id,
-            plan=self.run.plan_digest,
-            roster=roster,
-            policy=policy.digest,
-            rehearsal=section.rehearsal,
+        own = self.context.identity.signing_key.fingerprint
+        occasion = self._occasions(roster).occasion(
+            aggregator, own, given.nonce, policy.digest, rehearsal=section.rehearsal
         )
         policies = (policy,) if self.required is None else (policy, self.required)
         question = Question(occasion, given.challenge)
@@ -193,18 +176,10 @@ class Exchange:
         assert policy is not None
         if reply.nonce is None:
             raise EvidenceError("the aggregator gave no nonce, and the plan asks for evidence of this site")
-        occasion = Occasion(
-            purpose="run",
-            verifier=verifier,
-            nonce=reply.nonce,
-            federation=own.federation,
-            role="collaborator",
-            name=own.site,
-            signer=own.signing_key.fingerprint,
-            run=self.run.run_id,
-            plan=self.run.plan_digest,
-            roster=roster,
-            policy=policy.digest,
+        party, occasions = own.credentials.party, self._occasions(roster)
+        occasion = occasions.occasion(
+            (party, own.signing_key.fingerprint),
+            *(verifier, reply.nonce, policy.digest),
             rehearsal=section.rehearsal,
         )
         shown, claims = await self.machine.show(occasion, reply.challenge)
@@ -218,18 +193,7 @@ class Exchange:
         )
         append = partial(asyncio.to_thread, self.context.journal.append, record)
         await self.context.retry_while_disk_full(append)
-        introduction = Introduction(
-            federation=own.federation,
-            role="collaborator",
-            name=own.site,
-            run_id=self.run.run_id,
-            plan_digest=self.run.plan_digest,
-            nonce=reply.nonce,
-            roster=roster,
-            seal=shown.seal,
-            speak=shown.speak,
-            evidence=shown.evidence_digest,
-        )
+        introduction = occasions.introduction(party, reply.nonce, shown)
         request = AttestRequest(
             run_id=self.run.run_id,
             answered=reply.nonce,
